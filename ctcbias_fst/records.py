@@ -1,0 +1,164 @@
+"""The frozen records that travel from one stage to the next.
+
+Units: times are seconds, scores are natural logarithms (greater is better), a
+frame is one row of the log-probs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from ctcbias_fst.errors import LogProbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ctcbias_fst.text.tokens import Vocabulary
+
+__all__ = ["Hypothesis", "LogProbs", "Transcript", "Word"]
+
+
+@dataclass(frozen=True)
+class LogProbs:
+    """What a CTC model says about a batch of utterances.
+
+    Attributes:
+      log_probs: float32, shape (N, T, V): natural log, each frame sums to one. Rows at
+        and after an utterance's length are padding and never read.
+      lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T.
+      frame_seconds: how much audio one frame stands for.
+      ids: N names of the utterances, for messages and results.
+      vocabulary: what the V columns are.
+      phone_log_probs: float32, shape (N, T', P), of the phone head, if the model has one.
+
+    Raises:
+      LogProbsError: a shape or a dtype is wrong, or the vocabulary has another size.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+    frame_seconds: float
+    ids: tuple[str, ...]
+    vocabulary: Vocabulary
+    phone_log_probs: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.log_probs.shape)
+        if self.log_probs.ndim != 3 or self.log_probs.dtype != torch.float32:
+            raise LogProbsError(
+                f"log-probs must be float32 of shape (utterances, frames, tokens), found "
+                f"{self.log_probs.dtype} of shape {shape}"
+            )
+        if shape[2] != self.vocabulary.size:
+            raise LogProbsError(
+                f"log-probs have {shape[2]} columns, the vocabulary has {self.vocabulary.size} "
+                "tokens: use the tokens file of the model that made them"
+            )
+        if (
+            self.lengths.device.type != "cpu"
+            or self.lengths.dtype != torch.int64
+            or tuple(self.lengths.shape) != shape[:1]
+        ):
+            raise LogProbsError(
+                f"lengths must be int64 on the CPU, one per utterance ({shape[0]}), found "
+                f"{self.lengths.dtype} on {self.lengths.device} of shape "
+                f"{tuple(self.lengths.shape)}"
+            )
+        if len(self.ids) != shape[0]:
+            raise LogProbsError(f"{len(self.ids)} ids for {shape[0]} utterances")
+        if shape[0] and not 0 <= int(self.lengths.min()) <= int(self.lengths.max()) <= shape[1]:
+            raise LogProbsError(
+                f"lengths reach from {int(self.lengths.min())} to {int(self.lengths.max())}, "
+                f"but the log-probs have {shape[1]} frames"
+            )
+        if not self.frame_seconds > 0:
+            raise LogProbsError(f"frame_seconds must be positive, found {self.frame_seconds}")
+
+    @property
+    def size(self) -> int:
+        """How many utterances."""
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> LogProbs:
+        """The same on another device; the lengths stay on the CPU."""
+        phones = self.phone_log_probs
+        return replace(
+            self,
+            log_probs=self.log_probs.to(device),
+            phone_log_probs=None if phones is None else phones.to(device),
+        )
+
+    def select(self, indexes: Sequence[int]) -> LogProbs:
+        """Some utterances, in the order asked for, cut to the longest of them."""
+        lengths = self.lengths[list(indexes)]
+        longest = int(lengths.max()) if len(indexes) else 0
+        phones = self.phone_log_probs
+        rows = torch.tensor(list(indexes), device=self.log_probs.device, dtype=torch.int64)
+        return replace(
+            self,
+            log_probs=self.log_probs[rows, :longest],
+            lengths=lengths,
+            ids=tuple(self.ids[i] for i in indexes),
+            phone_log_probs=None if phones is None else phones[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as it is written, and where it was heard.
+
+    Attributes:
+      word: what to print; an entity's word has the spelling the list asked for.
+      start, end: seconds from the start of the utterance.
+      confidence: the lattice's posterior of the word around its span, in [0, 1].
+      entity: whether it came out of the list of names.
+    """
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+    entity: bool = False
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One reading of an utterance.
+
+    Attributes:
+      words: in order of time.
+      score: natural log of the best path, all its parts together.
+      token_ids: the columns that the path took, without blanks and repeats.
+      boost: the share of ``score`` that was added for names; ``score - boost`` is the
+        acoustic model's own score of the same path.
+    """
+
+    words: tuple[Word, ...]
+    score: float
+    token_ids: tuple[int, ...]
+    boost: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The words, a space between them."""
+        return " ".join(word.word for word in self.words)
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The outcome for one utterance.
+
+    Attributes:
+      id: the utterance.
+      best: the best hypothesis; its words may be none, never missing.
+      nbest: the best hypotheses, no two with the same words, best first; ``best`` leads.
+      warning: what went wrong on the way, if the search had to fall back.
+    """
+
+    id: str
+    best: Hypothesis
+    nbest: tuple[Hypothesis, ...] = ()
+    warning: str | None = None
