@@ -1,0 +1,277 @@
+"""Tokenizers: normalised text to the ids of a model's vocabulary, alternatives included."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.text.files import PathLike
+from ctcbias_fst.text.vocabulary import (
+    CONTINUATION,
+    PREFIX,
+    Vocabulary,
+    WordBoundary,
+    load_sentencepiece,
+)
+
+__all__ = [
+    "FewestPiecesTokenizer",
+    "SentencePieceTokenizer",
+    "Tokenizer",
+    "Vocabulary",
+    "WordBoundary",
+    "load_tokenizer",
+]
+
+
+class Tokenizer(Protocol):
+    """Writes normalised text in the ids of a vocabulary."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that the ids belong to."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Return the best segmentation of `text`; [] where it has none (see `uncovered`)."""
+        ...
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return ``[encode(text) for text in texts]``, faster."""
+        ...
+
+    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
+        """Return up to `n` different segmentations with their costs, best first.
+
+        A cost is at least 0, and 0 for the best: how much less likely the segmentation
+        is (natural log), or how many more pieces it needs.
+        """
+        ...
+
+    def encode_nbest_batch(
+        self, texts: Sequence[str], n: int
+    ) -> list[list[tuple[list[int], float]]]:
+        """Return ``[encode_nbest(text, n) for text in texts]``."""
+        ...
+
+    def uncovered(self, text: str) -> str:
+        """Return the characters of `text` that the vocabulary cannot write, each once."""
+        ...
+
+
+class SentencePieceTokenizer:
+    """The tokenizer of a SentencePiece model.
+
+    Args:
+        path: the ``.model`` file.
+        vocabulary: the columns of the acoustic model if they are not the pieces in their
+            order (a blank appended or moved); pieces are matched by their text.
+
+    Raises:
+        ModelError: the file is missing, no SentencePiece model, or has no blank.
+    """
+
+    def __init__(self, path: PathLike, vocabulary: Vocabulary | None = None) -> None:
+        self._processor = load_sentencepiece(path)
+        self._vocabulary = vocabulary or Vocabulary.from_sentencepiece(path)
+        pieces = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+        index = self._vocabulary.index
+        self._columns = [index.get(piece, -1) for piece in pieces]
+        for i in range(len(pieces)):
+            if self._processor.is_unknown(i) or self._processor.is_control(i):
+                self._columns[i] = -1
+        if not any(column >= 0 for column in self._columns):
+            raise ModelError(
+                f"{path}: none of its {len(pieces)} pieces is a token of the vocabulary; "
+                f"tokenizer and model do not belong together."
+            )
+        self._same_ids = all(column in (i, -1) for i, column in enumerate(self._columns))
+        self._unwritable = frozenset(i for i, c in enumerate(self._columns) if c < 0)
+        self._covered: dict[str, bool] = {" ": True}
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that the ids belong to."""
+        return self._vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        """Return the most likely segmentation of `text`; [] where it has none."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the most likely segmentation of each text; [] where there is none."""
+        return [self._to_columns(ids) for ids in self._processor.encode(self._cased(texts))]
+
+    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
+        """Return up to `n` segmentations and their costs (natural log), best first.
+
+        A BPE model knows one segmentation only.
+        """
+        return self.encode_nbest_batch([text], n)[0]
+
+    def encode_nbest_batch(
+        self, texts: Sequence[str], n: int
+    ) -> list[list[tuple[list[int], float]]]:
+        """Return ``[encode_nbest(text, n) for text in texts]``."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}.")
+        return [self._nbest(text, n) for text in self._cased(texts)]
+
+    def uncovered(self, text: str) -> str:
+        """Return the characters of `text` that the vocabulary cannot write, each once."""
+        return "".join([c for c in dict.fromkeys(text) if not self._covers(c)])
+
+    def _cased(self, texts: Sequence[str]) -> list[str]:
+        if self._vocabulary.upper_case:
+            return [text.upper() for text in texts]
+        return list(texts)
+
+    def _to_columns(self, ids: list[int]) -> list[int]:
+        if not self._unwritable.isdisjoint(ids):
+            return []
+        return ids if self._same_ids else [self._columns[i] for i in ids]
+
+    def _nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
+        candidates: list[list[int]]
+        try:
+            candidates = self._processor.nbest_encode_as_ids(text, n)
+        except RuntimeError:  # BPE, word and character models have no n-best
+            candidates = [self._processor.encode(text)]
+        scores = [sum(self._processor.get_score(i) for i in ids) for ids in candidates]
+        found: dict[tuple[int, ...], float] = {}
+        for ids, score in sorted(zip(candidates, scores), key=lambda item: -item[1]):
+            columns = self._to_columns(ids)
+            if columns:
+                found.setdefault(tuple(columns), score)
+        best = max(found.values(), default=0.0)
+        return [(list(columns), best - score) for columns, score in found.items()]
+
+    def _covers(self, character: str) -> bool:
+        if character not in self._covered:
+            self._covered[character] = bool(self.encode(character))
+        return self._covered[character]
+
+
+class FewestPiecesTokenizer:
+    """A tokenizer for a vocabulary that came without one: as few pieces a word as possible.
+
+    Among segmentations with equally many pieces the one whose first pieces are longer
+    wins. For characters there is only one; for BPE and wordpiece it is close to what the
+    original tokenizer does, and n-best adds the others.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._longest = max(len(token) for token in vocabulary.tokens)
+        self._pieces = {
+            token: i
+            for i, (token, special) in enumerate(
+                zip(vocabulary.tokens, vocabulary.special.tolist())
+            )
+            if not special and i != vocabulary.separator_id
+        }
+        self._characters = frozenset("".join(vocabulary.surfaces))
+        self._words: dict[tuple[str, int], list[tuple[tuple[int, ...], float]]] = {}
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that the ids belong to."""
+        return self._vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        """Return the segmentation with the fewest pieces; [] where there is none."""
+        best = self.encode_nbest(text, 1)
+        return best[0][0] if best else []
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return ``[encode(text) for text in texts]``."""
+        return [self.encode(text) for text in texts]
+
+    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
+        """Return up to `n` segmentations, costs in pieces more than the fewest."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}.")
+        if self._vocabulary.upper_case:
+            text = text.upper()
+        separator = self._vocabulary.separator_id
+        phrases: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+        for position, word in enumerate(text.split()):
+            between = () if separator is None or position == 0 else (separator,)
+            phrases = heapq.nsmallest(
+                n,
+                [
+                    (head + between + tail, head_cost + tail_cost)
+                    for head, head_cost in phrases
+                    for tail, tail_cost in self._segment(word, n)
+                ],
+                key=lambda item: item[1],
+            )
+        return [(list(ids), cost - phrases[0][1]) for ids, cost in phrases if ids]
+
+    def encode_nbest_batch(
+        self, texts: Sequence[str], n: int
+    ) -> list[list[tuple[list[int], float]]]:
+        """Return ``[encode_nbest(text, n) for text in texts]``."""
+        return [self.encode_nbest(text, n) for text in texts]
+
+    def uncovered(self, text: str) -> str:
+        """Return the characters of `text` that the vocabulary cannot write, each once."""
+        cased = str.upper if self._vocabulary.upper_case else str
+        return "".join(
+            [
+                c
+                for c in dict.fromkeys(text)
+                if not c.isspace() and not self._characters.issuperset(cased(c))
+            ]
+        )
+
+    def _segment(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
+        """Return up to `n` segmentations of one word with their numbers of pieces."""
+        key = (word, n)
+        if key not in self._words:
+            if len(self._words) >= 100_000:
+                self._words.clear()
+            self._words[key] = self._search(word, n)
+        return self._words[key]
+
+    def _search(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
+        """n-best dynamic programme over the ends of the pieces, from right to left.
+
+        Each candidate is (pieces, minus their lengths, ids): its order is the preference.
+        """
+        boundary = self._vocabulary.boundary
+        text = PREFIX + word if boundary is WordBoundary.PREFIX else word
+        best: list[list[tuple[int, tuple[int, ...], tuple[int, ...]]]] = [
+            [] for _ in range(len(text) + 1)
+        ]
+        best[-1] = [(0, (), ())]
+        for start in range(len(text) - 1, -1, -1):
+            candidates = []
+            mark = CONTINUATION if boundary is WordBoundary.CONTINUATION and start else ""
+            for end in range(start + 1, min(len(text), start + self._longest) + 1):
+                piece = self._pieces.get(mark + text[start:end])
+                if piece is not None:
+                    candidates += [
+                        (count + 1, (start - end, *lengths), (piece, *ids))
+                        for count, lengths, ids in best[end]
+                    ]
+            best[start] = heapq.nsmallest(n, candidates)
+        return [(ids, float(count)) for count, _, ids in best[0]]
+
+
+def load_tokenizer(path: PathLike, vocabulary: Vocabulary | None = None) -> Tokenizer:
+    """Return the tokenizer for a ``.model`` file, or for a list of tokens without one.
+
+    Args:
+        path: as for `Vocabulary.from_file`.
+        vocabulary: the acoustic model's, if the file alone does not tell it.
+
+    Raises:
+        ModelError: as `Vocabulary.from_file`.
+    """
+    if Path(path).suffix == ".model":
+        return SentencePieceTokenizer(path, vocabulary)
+    return FewestPiecesTokenizer(vocabulary or Vocabulary.from_file(path))
