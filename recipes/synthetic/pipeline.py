@@ -1,0 +1,81 @@
+"""The stages of the recipe, wired together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.config import load_config
+from ctcbias_fst.errors import ConfigError
+
+from . import manifests
+from .engines import fetch_kokoro_voices
+from .names import NamePools
+from .planning import plan_all, plan_extra
+from .settings import Settings
+from .synthesis import read_plan, synthesise, write_plan
+from .texts import Corpus, Templates
+
+__all__ = ["run"]
+
+HERE = Path(__file__).resolve().parent
+FAST = ("train.ready", "train.hibari", "train.flite", "train.festival")
+HELD = ("dev.hibari", "dev.flite", "dev.festival", "test.piper", "dev.kokoro", "test.kokoro")
+
+
+def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config: Path) -> None:
+    """Run ``stages`` in their given order.
+
+    Raises:
+        CtcbiasError: of the kind that tells what is missing or wrong.
+    """
+    settings = load_config(Settings, config)
+    out.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        if stage == "texts":
+            _texts(out, extra, settings)
+        elif stage == "fast":
+            _speak(FAST, out, settings, jobs)
+            manifests.write_cuts(out, settings)
+        elif stage == "held":
+            _speak(HELD, out, settings, jobs)
+            manifests.write_cuts(out, settings)
+        elif stage == "kokoro":
+            _speak(("train.kokoro",), out, settings, jobs)
+            manifests.write_cuts(out, settings)
+        elif stage == "manifests":
+            manifests.write_cuts(out, settings)
+        elif stage == "lists":
+            manifests.write_lists(out, NamePools.load(settings.text.rare_zipf), settings)
+        else:
+            raise ConfigError(f"unknown stage {stage!r}")
+
+
+def _texts(out: Path, extra: Path | None, settings: Settings) -> None:
+    ready = plan_extra(extra, settings) if extra is not None else []
+    corpus = Corpus.load(settings, skip=(planned.text for planned in ready))
+    templates = Templates.load(HERE / "templates", settings.text)
+    names = NamePools.load(settings.text.rare_zipf)
+    plans = plan_all(corpus, templates, names, settings, ready)
+    for key, plan in plans.items():
+        write_plan(out / "plan" / f"{key}.jsonl", plan)
+    manifests.write_lm_text(out, corpus, templates, names, settings, plans)
+    click.echo(json.dumps({key: len(plan) for key, plan in plans.items()}))
+
+
+def _speak(keys: Sequence[str], out: Path, settings: Settings, jobs: int) -> None:
+    for key in keys:
+        path = out / "plan" / f"{key}.jsonl"
+        if key == "train.ready" and not path.is_file():
+            continue
+        plan = read_plan(path)
+        if key.endswith("kokoro"):
+            fetch_kokoro_voices(out / "work", settings.voices.npm_package)
+        done = out / "done" / f"{key}.jsonl"
+        made, problems = synthesise(plan, out, done, out / "work", settings.audio, jobs)
+        for problem in problems:
+            click.echo(problem, err=True)
+        click.echo(f"{key}: {made} clips made, {len(problems)} left out, {len(plan)} planned")
