@@ -17,8 +17,6 @@ _APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u03
 
 # An apostrophe is kept only inside a word: quotes, 'tis and dogs' lose theirs.
 _EDGE_APOSTROPHE = re.compile(r"(?:^|(?<=[\s']))'|'(?=[\s']|$)")
-_SPACES = re.compile(r" {2,}")
-_SPACED_NEWLINE = re.compile(r" ?\n ?")
 
 
 class _Clean(dict[int, "str | None"]):
@@ -110,5 +108,6 @@ def _normalise_block(block: str) -> str:
     block = block.translate(_CLEAN)
     if "'" in block:
         block = _EDGE_APOSTROPHE.sub("", block)
-    block = _SPACES.sub(" ", block)
-    return _SPACED_NEWLINE.sub("\n", block).strip(" ")
+    while "  " in block:
+        block = block.replace("  ", " ")
+    return block.replace(" \n", "\n").replace("\n ", "\n").strip(" ")

@@ -58,7 +58,14 @@ class Tokenizer(Protocol):
         ...
 
     def uncovered(self, text: str) -> str:
-        """Return the characters of `text` that the vocabulary cannot write, each once."""
+        """Return the characters that keep `text` from being written, each once.
+
+        Empty exactly if `encode` finds a segmentation.
+        """
+        ...
+
+    def covers(self, characters: str) -> bool:
+        """Tell whether every text over `characters` (and spaces) can be written."""
         ...
 
 
@@ -80,9 +87,12 @@ class SentencePieceTokenizer:
         pieces = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
         index = self._vocabulary.index
         self._columns = [index.get(piece, -1) for piece in pieces]
-        for i in range(len(pieces)):
-            if self._processor.is_unknown(i) or self._processor.is_control(i):
-                self._columns[i] = -1
+        mute = [
+            self._processor.is_unknown(i) or self._processor.is_control(i)
+            for i in range(len(pieces))
+        ]
+        self._complete = all(c >= 0 or m for c, m in zip(self._columns, mute))
+        self._columns = [-1 if m else c for c, m in zip(self._columns, mute)]
         if not any(column >= 0 for column in self._columns):
             raise ModelError(
                 f"{path}: none of its {len(pieces)} pieces is a token of the vocabulary; "
@@ -90,7 +100,7 @@ class SentencePieceTokenizer:
             )
         self._same_ids = all(column in (i, -1) for i, column in enumerate(self._columns))
         self._unwritable = frozenset(i for i, c in enumerate(self._columns) if c < 0)
-        self._covered: dict[str, bool] = {" ": True}
+        self._written: dict[str, bool] = {}
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -121,8 +131,18 @@ class SentencePieceTokenizer:
         return [self._nbest(text, n) for text in self._cased(texts)]
 
     def uncovered(self, text: str) -> str:
-        """Return the characters of `text` that the vocabulary cannot write, each once."""
-        return "".join([c for c in dict.fromkeys(text) if not self._covers(c)])
+        """Return the characters that keep `text` from being written, each once."""
+        missing = "".join([c for c in dict.fromkeys(text) if not self._writes(c)])
+        if missing or self.encode(text) or not text.strip():
+            return missing
+        # Each letter has a piece, but the tokenizer prefers one that the model lacks.
+        ids = self._processor.encode(self._cased([text]))[0]
+        lacking = [self._processor.id_to_piece(i) for i in ids if i in self._unwritable]
+        return "".join(dict.fromkeys("".join(lacking).replace(PREFIX, "")))
+
+    def covers(self, characters: str) -> bool:
+        """Tell whether every text over `characters` (and spaces) can be written."""
+        return self._complete and all(self._writes(c) for c in characters)
 
     def _cased(self, texts: Sequence[str]) -> list[str]:
         if self._vocabulary.upper_case:
@@ -149,10 +169,10 @@ class SentencePieceTokenizer:
         best = max(found.values(), default=0.0)
         return [(list(columns), best - score) for columns, score in found.items()]
 
-    def _covers(self, character: str) -> bool:
-        if character not in self._covered:
-            self._covered[character] = bool(self.encode(character))
-        return self._covered[character]
+    def _writes(self, character: str) -> bool:
+        if character not in self._written:
+            self._written[character] = character.isspace() or bool(self.encode(character))
+        return self._written[character]
 
 
 class FewestPiecesTokenizer:
@@ -173,7 +193,6 @@ class FewestPiecesTokenizer:
             )
             if not special and i != vocabulary.separator_id
         }
-        self._characters = frozenset("".join(vocabulary.surfaces))
         self._words: dict[tuple[str, int], list[tuple[tuple[int, ...], float]]] = {}
 
     @property
@@ -218,15 +237,26 @@ class FewestPiecesTokenizer:
         return [self.encode_nbest(text, n) for text in texts]
 
     def uncovered(self, text: str) -> str:
-        """Return the characters of `text` that the vocabulary cannot write, each once."""
-        cased = str.upper if self._vocabulary.upper_case else str
-        return "".join(
-            [
-                c
-                for c in dict.fromkeys(text)
-                if not c.isspace() and not self._characters.issuperset(cased(c))
-            ]
-        )
+        """Return the characters that keep `text` from being written, each once."""
+        words = text.upper().split() if self._vocabulary.upper_case else text.split()
+        lacking = [c for word in words if not self._segment(word, 1) for c in word]
+        loose = dict.fromkeys(c for c in lacking if not self._writes(c))
+        return "".join(loose)
+
+    def covers(self, characters: str) -> bool:
+        """Tell whether every text over `characters` (and spaces) can be written."""
+        cased = characters.upper() if self._vocabulary.upper_case else characters
+        return all(c.isspace() or self._writes(c) for c in cased)
+
+    def _writes(self, character: str) -> bool:
+        """Tell whether a piece writes just this character, wherever in a word it stands."""
+        boundary = self._vocabulary.boundary
+        if boundary is WordBoundary.CONTINUATION:
+            return character in self._pieces and CONTINUATION + character in self._pieces
+        if boundary is WordBoundary.PREFIX:
+            begins = PREFIX + character in self._pieces or PREFIX in self._pieces
+            return begins and character in self._pieces
+        return character in self._pieces
 
     def _segment(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
         """Return up to `n` segmentations of one word with their numbers of pieces."""
