@@ -31,6 +31,7 @@ from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [
     "COLUMNS",
+    "EMPTY",
     "EncodedEntities",
     "Entity",
     "EntityList",
@@ -38,10 +39,13 @@ __all__ = [
     "check_entities",
     "encode_entities",
     "entities_from_names",
+    "plain_entities",
     "read_entities",
 ]
 
 COLUMNS = ("name", "weight", "category", "display", "sounds_like", "pronunciations")
+
+EMPTY = "empty after normalisation (no letter, no digit)"
 
 _CHUNK = 65_536
 """Names encoded at a time: bounds the memory that lists of ids need."""
@@ -225,6 +229,12 @@ def entities_from_names(
     return _from_objects(numbers, objects, source)
 
 
+def plain_entities(texts: Sequence[str]) -> dict[str, Entity]:
+    """Return text to entity, without weights, lines or checks: a name may be empty."""
+    names = normalise_lines(texts)
+    return {t: Entity(n, d) for t, n, d in zip(texts, names, _displays(texts))}
+
+
 def check_entities(
     entities: EntityList, tokenizer: Tokenizer, max_frames: int | None = None
 ) -> EntityList:
@@ -348,7 +358,7 @@ def _displays(texts: Sequence[str]) -> list[str]:
 def _fault(name: str, weight: Any) -> str:
     """Say why an entry can have no effect; empty if it can."""
     if not name:
-        return "empty after normalisation (no letter, no digit)"
+        return EMPTY
     try:
         number = math.nan if isinstance(weight, bool) else float(weight)
     except (TypeError, ValueError):
@@ -364,7 +374,7 @@ def _with_spellings(entity: Entity, spellings: Sequence[str]) -> tuple[Entity, l
     rejected = []
     for text, spelling in zip(spellings, normalise_lines(spellings)):
         if not spelling:
-            rejected.append(Rejected(entity.line, text, _fault("", 1.0)))
+            rejected.append(Rejected(entity.line, text, EMPTY))
         elif spelling == entity.name or spelling in kept:
             reason = f"{entity.display!r} has this spelling already"
             rejected.append(Rejected(entity.line, text, reason))

@@ -1,0 +1,106 @@
+"""Transcripts from files: what was said, or what a recogniser wrote, by utterance.
+
+Told apart line by line:
+
+- Kaldi's ``text``: ``id word word …`` (an id alone is an empty transcript); tabs are white space;
+- the tab-separated references of Le et al. 2021: the second of four columns;
+- JSONL with ``id`` (or ``path``) and ``text``; lhotse manifests of cuts or supervisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
+from ctcbias_fst.text.manifests import Row, supervisions_of, utterance_id
+from ctcbias_fst.text.utterances import is_biasing_row
+
+__all__ = ["read_groups", "read_transcripts"]
+
+
+def read_transcripts(path: PathLike, field: str = "text") -> dict[str, str]:
+    """Return utterance id to text, in the order of the file.
+
+    Args:
+        path: the file.
+        field: of JSON objects, the key that holds the text; of supervisions, a standard
+            or custom field (``phones``). A list of strings is joined with spaces.
+
+    Raises:
+        ManifestError: the file cannot be read, is empty or malformed, an id occurs twice,
+            or an utterance lacks the field.
+    """
+    return _collect(path, ((n, *_transcript(line, path, n, field)) for n, line in _content(path)))
+
+
+def read_groups(path: PathLike, field: str) -> dict[str, str]:
+    """Return utterance id to the value of a (custom) field, such as ``domain``.
+
+    Raises:
+        ManifestError: as `read_transcripts`; the file holds no JSON objects.
+    """
+    rows = []
+    for number, line in _content(path):
+        row = require_object(
+            parse_json_line(line, path, number, ManifestError), path, number, ManifestError
+        )
+        where = f"{path}, line {number}"
+        values = [str(_field(part, field, where)) for part in supervisions_of(row) or [row]]
+        rows.append(
+            (number, utterance_id(row, where, ManifestError), "+".join(dict.fromkeys(values)))
+        )
+    return _collect(path, iter(rows))
+
+
+def _content(path: PathLike) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(read_lines(path, ManifestError), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _collect(path: PathLike, rows: Iterator[tuple[int, str, str]]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, utterance, text in rows:
+        if utterance in lines:
+            raise ManifestError(
+                f"{path}, line {number}: utterance {utterance!r} was given in line "
+                f"{lines[utterance]} already."
+            )
+        lines[utterance] = number
+        texts[utterance] = text
+    if not texts:
+        raise ManifestError(f"{path}: holds no utterance.")
+    return texts
+
+
+def _transcript(line: str, path: PathLike, number: int, field: str) -> tuple[str, str]:
+    if line.startswith("{"):
+        row = parse_json_line(line, path, number, ManifestError)
+        where = f"{path}, line {number}"
+        parts = [_text(part, field, where) for part in supervisions_of(row) or [row]]
+        return utterance_id(row, where, ManifestError), " ".join(parts)
+    if is_biasing_row(line):
+        return line.split("\t")[0], line.split("\t")[1]
+    utterance, *text = line.split(maxsplit=1)
+    return utterance, text[0] if text else ""
+
+
+def _text(row: Row, field: str, where: str) -> str:
+    value = _field(row, field, where)
+    if isinstance(value, list) and all(isinstance(token, str) for token in value):
+        return " ".join(value)
+    if not isinstance(value, str):
+        raise ManifestError(f"{where}: {field!r} must be a string, not {value!r}.")
+    return value
+
+
+def _field(row: Row, field: str, where: str) -> Any:
+    custom = row.get("custom") or {}
+    if field in row:
+        return row[field]
+    if field in custom:
+        return custom[field]
+    raise ManifestError(f"{where}: has no field {field!r}.")

@@ -1,0 +1,167 @@
+"""Lists of names of which every utterance has its own.
+
+Three forms, told apart by their first line:
+
+- JSONL: ``{"id": "utt1", "entities": ["Metformin", {"name": "KeSha", "weight": 2}]}``;
+- a lhotse manifest of cuts or supervisions (JSONL, gzip allowed) whose supervisions
+  carry the names in their custom field ``entities``;
+- the tab-separated lists for LibriSpeech of Le et al. 2021 (arXiv 2104.02194):
+  ``id, reference, ["rare", "words", "spoken"], ["biasing", "list"]``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.entities import (
+    EMPTY,
+    Entity,
+    EntityList,
+    Rejected,
+    entities_from_names,
+    plain_entities,
+    read_entities,
+)
+from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
+from ctcbias_fst.text.manifests import supervisions_of, utterance_id
+
+__all__ = ["is_biasing_row", "load_entities", "read_utterance_entities"]
+
+Lists = dict[str, EntityList]
+
+
+def load_entities(path: PathLike) -> EntityList | Lists:
+    """Read a list for all utterances, or one per utterance, whichever the file holds.
+
+    Raises:
+        EntityListError: as `read_entities` and `read_utterance_entities`.
+    """
+    first = _first_line(read_lines(path, EntityListError))
+    if first.startswith("{"):
+        keys = require_object(
+            parse_json_line(first, path, 1, EntityListError), path, 1, EntityListError
+        )
+        return read_entities(path) if "name" in keys else read_utterance_entities(path)
+    if is_biasing_row(first):
+        return read_utterance_entities(path)
+    return read_entities(path)
+
+
+def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
+    """Read one list per utterance; see the module for the forms.
+
+    Names repeated within an utterance count once (manifests list them as often as they
+    are spoken).
+
+    Args:
+        path: the file.
+        spoken: of Le et al.'s lists take the rare words of the reference (third column)
+            instead of the biasing list with its distractors (fourth).
+
+    Returns:
+        Utterance id to its list, in the order of the file.
+
+    Raises:
+        EntityListError: the file cannot be read or is malformed, an id occurs twice, or
+            an utterance has no list.
+    """
+    rows = list(_rows(path, spoken))
+    texts = dict.fromkeys(n for _, _, names in rows for n in names if isinstance(n, str))
+    shared = plain_entities(list(texts))
+    lists: Lists = {}
+    lines: dict[str, int] = {}
+    for number, utterance, names in rows:
+        if utterance in lines:
+            raise EntityListError(
+                f"{path}, line {number}: utterance {utterance!r} was given in line "
+                f"{lines[utterance]} already."
+            )
+        lines[utterance] = number
+        lists[utterance] = _list_of(names, f"{path}, line {number}", shared)
+    return lists
+
+
+def is_biasing_row(line: str) -> bool:
+    """Tell whether a line is a row of Le et al.'s files: its third column is a JSON list."""
+    cells = line.split("\t")
+    return len(cells) >= 3 and cells[2].startswith("[")
+
+
+def _first_line(lines: list[str]) -> str:
+    return next((line.strip() for line in lines if line.strip()), "")
+
+
+def _rows(path: PathLike, spoken: bool) -> Iterator[tuple[int, str, list[Any]]]:
+    """Yield (line number, utterance id, names as they were written)."""
+    for number, line in enumerate(read_lines(path, EntityListError), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        if line.lstrip().startswith("{"):
+            row = parse_json_line(line, path, number, EntityListError)
+            yield (number, *_from_json(row, where))
+        elif is_biasing_row(line):
+            yield (number, *_from_biasing_row(line.split("\t"), where, spoken))
+        else:
+            raise EntityListError(
+                f"{where}: neither a JSON object with 'id' and 'entities', nor a row of "
+                f"Le et al.'s lists (id, reference, [rare words], [biasing list])."
+            )
+
+
+def _from_json(row: Mapping[str, Any], where: str) -> tuple[str, list[Any]]:
+    utterance = utterance_id(row, where, EntityListError)
+    supervisions = supervisions_of(row)
+    if supervisions is None:
+        if "entities" not in row:
+            raise EntityListError(f"{where}: 'entities' is missing.")
+        return utterance, _as_list(row["entities"], where)
+    names: list[Any] = []
+    for supervision in supervisions:
+        custom = supervision.get("custom") or {}
+        if "entities" not in custom:
+            raise EntityListError(
+                f"{where}: supervision {supervision.get('id')!r} has no custom field "
+                f"'entities'; give it a list of names (which may be empty)."
+            )
+        names += _as_list(custom["entities"], where)
+    return utterance, names
+
+
+def _from_biasing_row(cells: list[str], where: str, spoken: bool) -> tuple[str, list[Any]]:
+    column = 2 if spoken else 3
+    if len(cells) <= column:
+        raise EntityListError(f"{where}: has {len(cells)} columns, expected 4.")
+    try:
+        names = json.loads(cells[column])
+    except json.JSONDecodeError as fault:
+        raise EntityListError(
+            f"{where}: column {column + 1} is not a JSON list: {fault.msg} at {fault.colno}."
+        ) from None
+    return cells[0], _as_list(names, where)
+
+
+def _as_list(names: Any, where: str) -> list[Any]:
+    if not isinstance(names, list) or not all(isinstance(n, (str, dict)) for n in names):
+        raise EntityListError(
+            f"{where}: the entities must be a list of names (or of objects with a 'name')."
+        )
+    return names
+
+
+def _list_of(names: list[Any], source: str, shared: Mapping[str, Entity]) -> EntityList:
+    """Make one utterance's list; plain names are `shared` between utterances."""
+    if not all(isinstance(name, str) for name in names):
+        return entities_from_names(names, source)
+    entities: dict[str, Entity] = {}
+    rejected = []
+    for text in dict.fromkeys(names):
+        entity = shared[text]
+        if entity.name:
+            entities.setdefault(entity.name, entity)
+        else:
+            rejected.append(Rejected(None, text, EMPTY))
+    return EntityList(tuple(entities.values()), tuple(rejected), source)
