@@ -1,0 +1,183 @@
+"""Configurations of the acoustic model and of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Optional
+
+__all__ = [
+    "AugmentConfig",
+    "EncoderConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimiserConfig",
+    "TrainConfig",
+]
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """A Conformer over log-mel frames.
+
+    Attributes:
+        mels: log-mel channels of a frame.
+        subsampling: input frames (10 ms) per output frame: 2, 4 or 8.
+        subsampling_channels: channels of the strided convolutions.
+        layers: Conformer blocks.
+        width: size of the residual stream.
+        heads: attention heads; ``width / heads`` must be even (rotary embedding).
+        feedforward: inner size of each of a block's two feed-forward modules.
+        kernel: width of the depthwise convolution in output frames, odd.
+        branch_drop: probability with which the last block drops a residual branch for an
+            utterance in training; earlier blocks less, in proportion to their depth.
+        subword_taps: 1-based layers after which the subword head is applied during training
+            (the last layer always is), and whose states the contextual adapter reads.
+        phone_tap: 1-based layer after which the phone head is applied.
+        self_condition: feed the posteriors of every tap but the last back into the stream
+            (Nozaki and Komatsu, Interspeech 2021).
+    """
+
+    mels: int = 80
+    subsampling: Literal[2, 4, 8] = 4
+    subsampling_channels: int = 32
+    layers: int = 14
+    width: int = 192
+    heads: int = 4
+    feedforward: int = 448
+    kernel: int = 15
+    branch_drop: float = 0.1
+    subword_taps: tuple[int, ...] = (6, 12)
+    phone_tap: int = 9
+    self_condition: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must split into {self.heads} heads of even size")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, found {self.kernel}")
+        taps = (*self.subword_taps, self.phone_tap)
+        if any(not 1 <= tap <= self.layers for tap in taps):
+            raise ValueError(f"taps {taps} must lie within 1..{self.layers}")
+        if tuple(sorted(set(self.subword_taps))) != self.subword_taps:
+            raise ValueError(f"subword_taps must increase, found {self.subword_taps}")
+        if self.subword_taps and self.subword_taps[-1] >= self.layers:
+            raise ValueError("the last layer has a head of its own: leave it out of subword_taps")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is stored beside the weights: enough to build the model again."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    sampling_rate: int = 16000
+    tokens: int = 500
+    phones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation while training; every probability is per utterance.
+
+    Attributes:
+        speed: factors, one of which is drawn for an utterance (1.0 leaves it alone).
+        noise: CutSet of noises; ``None``: no noise.
+        noise_snr: range of the signal-to-noise ratio in dB.
+        rirs: RecordingSet of room impulse responses; ``None``: no reverberation.
+        lowpass_hz: range of the cut-off frequency of the band limit.
+        volume: range of the linear gain.
+    """
+
+    speed: tuple[float, ...] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
+    noise: Optional[Path] = None
+    noise_probability: float = 0.4
+    noise_snr: tuple[float, float] = (5.0, 25.0)
+    rirs: Optional[Path] = None
+    rir_probability: float = 0.25
+    lowpass_probability: float = 0.15
+    lowpass_hz: tuple[float, float] = (3400.0, 7000.0)
+    volume: tuple[float, float] = (0.2, 2.0)
+    volume_probability: float = 0.5
+    specaugment_probability: float = 0.9
+    frequency_masks: int = 2
+    frequency_mask_bins: int = 27
+    time_masks: int = 4
+    time_mask_frames: int = 40
+    time_mask_fraction: float = 0.15
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the CTC losses, each a mean over utterances of loss per target token."""
+
+    final: float = 1.0
+    subword_tap: float = 0.3
+    phone: float = 0.3
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Muon on the matrices, AdamW on the rest; warm-up, constant, then linear decay to zero.
+
+    Attributes:
+        peak: learning rate of AdamW between warm-up and decay.
+        matrix_peak: learning rate of Muon (Jordan et al. 2024, scaled by
+            0.2 * sqrt(max(rows, columns)) as in Liu et al. 2025); 0 trains the matrices
+            with AdamW, too.
+        warmup_steps: steps of linear warm-up.
+        decay_fraction: share of all steps, at the end, in which the rate falls to zero.
+        gradient_norm: larger gradients are scaled down to this norm.
+    """
+
+    peak: float = 1e-3
+    matrix_peak: float = 2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 300
+    decay_fraction: float = 0.25
+    gradient_norm: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.decay_fraction <= 1.0:
+            raise ValueError(f"decay_fraction must lie in 0..1, found {self.decay_fraction}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        train: CutSet files to train on.
+        validation: CutSet files whose greedy error rates are logged.
+        tokenizer: SentencePiece model.
+        steps: optimiser steps of the whole run.
+        batch_seconds: speech per optimiser step and process.
+        save_every: steps between checkpoints.
+        keep: newest checkpoints that stay on disk.
+        average: newest checkpoints whose weights are averaged for validation and export.
+        precision: autocast type of matrix products.
+        compile: let torch (2.2 or newer) compile the blocks: a minute of preparation for
+            about 1.4 times the speed on a CPU.
+        initial: weights (safetensors) to start from instead of random ones.
+        workers: processes that load and augment audio.
+    """
+
+    train: tuple[Path, ...]
+    tokenizer: Path
+    validation: tuple[Path, ...] = ()
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    steps: int = 10000
+    batch_seconds: float = 150.0
+    max_seconds: float = 20.0
+    save_every: int = 500
+    keep: int = 6
+    average: int = 4
+    log_every: int = 25
+    validate_every: int = 1000
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    initial: Optional[Path] = None
+    workers: int = 1
+    seed: int = 1

@@ -1,0 +1,278 @@
+"""Speech for training: lhotse cuts to augmented batches of features and targets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet, RecordingSet
+from lhotse.cut import Cut
+from lhotse.dataset import DynamicBucketingSampler, SpecAugment
+from lhotse.dataset.cut_transforms import (
+    CutMix,
+    LowpassUsingResampling,
+    PerturbVolume,
+    ReverbWithImpulseResponse,
+)
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ctcbias_fst.acoustic.config import AugmentConfig
+from ctcbias_fst.acoustic.features import LogMel
+from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "SpeechDataset",
+    "batches_of_epoch",
+    "feature_statistics",
+    "load_cuts",
+    "loader",
+]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances ready for the model.
+
+    Attributes:
+        features: log-mel frames ``(batch, frame, mel)``, not yet normalised.
+        lengths: frames per utterance ``(batch,)``.
+        tokens: subword targets of all utterances, one after another.
+        token_lengths: targets per utterance ``(batch,)``.
+        phones: phone targets likewise; utterances without a transcription have length 0.
+        phone_lengths: ``(batch,)``.
+        texts: references, for validation.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    tokens: Tensor
+    token_lengths: Tensor
+    phones: Tensor
+    phone_lengths: Tensor
+    texts: tuple[str, ...]
+
+
+def load_cuts(paths: Sequence[Path], *, max_seconds: float) -> CutSet:
+    """Read and join CutSets; drop cuts without text or longer than ``max_seconds``.
+
+    Raises:
+        ManifestError: a file is missing or malformed, or nothing is left.
+    """
+    cuts: list[Cut] = []
+    for path in paths:
+        try:
+            cuts.extend(CutSet.from_file(path))
+        except Exception as error:  # lhotse raises many types on a malformed manifest
+            raise ManifestError(f"{path}: not a readable CutSet: {error}") from error
+    kept = [
+        cut
+        for cut in cuts
+        if cut.duration <= max_seconds and cut.supervisions and cut.supervisions[0].text
+    ]
+    if not kept:
+        names = ", ".join(map(str, paths))
+        raise ManifestError(
+            f"{names}: no cut with text of at most {max_seconds} s ({len(cuts)} cuts read)"
+        )
+    return CutSet.from_cuts(kept)
+
+
+class Augmentation:
+    """lhotse's waveform transforms, drawn anew for every cut."""
+
+    def __init__(self, config: AugmentConfig, seed: int) -> None:
+        self.config = config
+        self.random = random.Random(seed)
+        self.transforms: list[Any] = []
+        if config.rirs is not None:
+            self.transforms.append(
+                ReverbWithImpulseResponse(
+                    RecordingSet.from_file(config.rirs),
+                    p=config.rir_probability,
+                    randgen=self.random,
+                    preserve_id=True,
+                )
+            )
+        if config.noise is not None:
+            self.transforms.append(
+                CutMix(
+                    CutSet.from_file(config.noise).to_eager(),
+                    snr=config.noise_snr,
+                    p=config.noise_probability,
+                    pad_to_longest=False,
+                    random_mix_offset=True,
+                    preserve_id=True,
+                    seed=self.random,
+                )
+            )
+        self.transforms.append(
+            LowpassUsingResampling(
+                p=config.lowpass_probability,
+                frequencies_interval=config.lowpass_hz,
+                seed=None,
+                rng=self.random,
+                preserve_id=True,
+            )
+        )
+        self.transforms.append(
+            PerturbVolume(
+                p=config.volume_probability,
+                scale_low=config.volume[0],
+                scale_high=config.volume[1],
+                randgen=self.random,
+                preserve_id=True,
+            )
+        )
+
+    def __call__(self, cuts: CutSet) -> CutSet:
+        """Transform each cut with the configured probabilities."""
+        changed = []
+        for cut in cuts:
+            factor = self.random.choice(self.config.speed)
+            changed.append(cut if factor == 1.0 else cut.perturb_speed(factor, affix_id=False))
+        cuts = CutSet.from_cuts(changed)
+        for transform in self.transforms:
+            cuts = transform(cuts)
+        return cuts
+
+
+class SpeechDataset(Dataset):  # type: ignore[type-arg]
+    """Map-style dataset whose index is a CutSet (one batch), as lhotse's samplers give it."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        phones: Sequence[str],
+        *,
+        mels: int,
+        sampling_rate: int,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.phone_ids = {phone: i for i, phone in enumerate(phones, start=1)}
+        self.sampling_rate = sampling_rate
+        self.extract = LogMel(mels, sampling_rate)
+        self.augment_config = augment
+        self.seed = seed
+        self.waves: Augmentation | None = None
+        self.spectra: SpecAugment | None = None
+        if augment is not None:
+            self.spectra = SpecAugment(
+                time_warp_factor=None,
+                num_feature_masks=augment.frequency_masks,
+                features_mask_size=augment.frequency_mask_bins,
+                num_frame_masks=augment.time_masks,
+                frames_mask_size=augment.time_mask_frames,
+                max_frames_mask_fraction=augment.time_mask_fraction,
+                p=augment.specaugment_probability,
+            )
+
+    def __getitem__(self, cuts: CutSet) -> Batch:
+        if self.augment_config is not None and self.waves is None:
+            # built in the worker process, so that each has its own random numbers
+            self.waves = Augmentation(self.augment_config, self.seed + torch.initial_seed() % 2**31)
+        texts = tuple(cut.supervisions[0].text for cut in cuts)
+        spoken = [(cut.supervisions[0].custom or {}).get("phones") for cut in cuts]
+        if self.waves is not None:
+            cuts = self.waves(cuts)
+        samples = [_mono(cut, self.sampling_rate) for cut in cuts]
+        features, lengths = self.extract(samples)
+        if self.spectra is not None:
+            features = self._mask(features, lengths)
+        tokens = [self.tokenizer.encode(text) for text in texts]
+        phones = [self._phones(line) for line in spoken]
+        return Batch(
+            features=features,
+            lengths=lengths,
+            tokens=_flat(tokens),
+            token_lengths=_counts(tokens),
+            phones=_flat(phones),
+            phone_lengths=_counts(phones),
+            texts=texts,
+        )
+
+    def _mask(self, features: Tensor, lengths: Tensor) -> Tensor:
+        assert self.spectra is not None
+        spans = torch.stack(
+            [torch.arange(len(lengths)), torch.zeros_like(lengths), lengths], dim=1
+        ).int()
+        masked: Tensor = self.spectra(features, spans)
+        return masked
+
+    def _phones(self, line: str | None) -> list[int]:
+        if not line:
+            return []
+        return [self.phone_ids[phone] for phone in line.split() if phone != "|"]
+
+
+def _mono(cut: Cut, sampling_rate: int) -> Tensor:
+    if cut.sampling_rate != sampling_rate:
+        cut = cut.resample(sampling_rate)
+    return torch.from_numpy(cut.load_audio().mean(axis=0))
+
+
+def _flat(sequences: Iterable[Sequence[int]]) -> Tensor:
+    return torch.tensor([item for seq in sequences for item in seq], dtype=torch.int64)
+
+
+def _counts(sequences: Iterable[Sequence[int]]) -> Tensor:
+    return torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
+
+
+def batches_of_epoch(
+    cuts: CutSet,
+    *,
+    batch_seconds: float,
+    epoch: int,
+    seed: int,
+    shuffle: bool = True,
+    rank: int = 0,
+    world_size: int = 1,
+) -> list[CutSet]:
+    """All batches of an epoch, of similar durations each, the same for the same seed."""
+    sampler = DynamicBucketingSampler(
+        cuts,
+        max_duration=batch_seconds,
+        shuffle=shuffle,
+        num_buckets=max(1, min(20, len(cuts) // 50)),
+        drop_last=False,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+    )
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def loader(dataset: SpeechDataset, batches: Sequence[CutSet], workers: int) -> DataLoader[Batch]:
+    """Load ``batches`` in the given order, ahead of time when ``workers > 0``."""
+    return DataLoader(
+        dataset,
+        sampler=batches,  # type: ignore[arg-type]  # an index is a CutSet
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_one_thread if workers else None,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def feature_statistics(
+    cuts: CutSet, *, mels: int, sampling_rate: int, most: int = 500
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(mel,)`` of log-mel channels over some cuts."""
+    extract = LogMel(mels, sampling_rate)
+    picked = random.Random(0).sample(list(cuts), min(most, len(cuts)))
+    frames = torch.cat([extract([_mono(cut, sampling_rate)])[0][0] for cut in picked])
+    return frames.mean(dim=0), frames.std(dim=0)

@@ -1,0 +1,157 @@
+"""Starting a training run on one or several processes, and exporting what it made."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints
+from ctcbias_fst.acoustic.config import ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.package import save_package
+from ctcbias_fst.acoustic.train import train
+from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
+from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+
+__all__ = ["export_run", "launch_training"]
+
+_CONFIG = "config.json"
+
+
+def launch_training(
+    config: Path,
+    run: Path,
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+    settings: Sequence[str] = (),
+    data: Path | None = None,
+) -> Path:
+    """Train as ``config`` says, with ``settings`` (``key=value``) laid over it.
+
+    Relative paths in the configuration start at ``data``, by default the file's folder. Under ``torchrun`` this process
+    joins its group; with ``processes > 1`` that many are started here.
+
+    Returns:
+        the last checkpoint.
+
+    Raises:
+        ConfigError: the configuration is wrong, differs from the one that the run was begun
+            with in its architecture, or the device is not there.
+    """
+    mapping = merge(read_toml(config), parse_overrides(settings))
+    mapping = _absolute(mapping, (data or config.parent).resolve())
+    checked = load_config(TrainConfig, mapping)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+    _keep_config(run, checked)
+    if "WORLD_SIZE" in os.environ:
+        return _worker(int(os.environ["RANK"]), None, checked, run, device)
+    if processes == 1:
+        return _train_here(checked, run, torch.device(device), 0, 1)
+    address = f"tcp://127.0.0.1:{_free_port()}"
+    mp.spawn(  # type: ignore[no-untyped-call]
+        _worker, args=((processes, address), checked, run, device), nprocs=processes
+    )
+    return checkpoints(run)[-1]
+
+
+def export_run(run: Path, target: Path, average: int | None = None) -> int:
+    """Average the newest checkpoints of a run into a model directory.
+
+    Returns:
+        how many checkpoints went into the mean.
+
+    Raises:
+        ModelError: the run has no checkpoint or no configuration.
+    """
+    found = checkpoints(run)
+    if not found or not (run / _CONFIG).is_file():
+        raise ModelError(f"{run}: no finished checkpoint; is this the --run of ctcbias train?")
+    config = load_config(TrainConfig, json.loads((run / _CONFIG).read_text(encoding="utf-8")))
+    chosen = found[-(average or config.average) :]
+    model_config = ModelConfig(
+        encoder=config.encoder,
+        tokens=SentencePieceTokenizer(config.tokenizer).vocabulary.size,
+        phones=PHONES,
+    )
+    save_package(target, average_weights(chosen), model_config, config.tokenizer)
+    return len(chosen)
+
+
+def _worker(
+    rank: int, group: tuple[int, str] | None, config: TrainConfig, run: Path, device: str
+) -> Path:
+    place = torch.device(device)
+    if place.type == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+        torch.cuda.set_device(place)
+    backend = "nccl" if place.type == "cuda" else "gloo"
+    if group is None:
+        dist.init_process_group(backend)
+    else:
+        size, address = group
+        dist.init_process_group(backend, init_method=address, rank=rank, world_size=size)
+    try:
+        return _train_here(config, run, place, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def _train_here(config: TrainConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
+    if rank == 0:
+        run.mkdir(parents=True, exist_ok=True)
+        handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(run / "train.log")]
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    return train(config, run, device=device, rank=rank, world_size=size)
+
+
+def _keep_config(run: Path, config: TrainConfig) -> None:
+    """Store the configuration beside the checkpoints; refuse another architecture."""
+    path = run / _CONFIG
+    if path.is_file():
+        before = load_config(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
+        if before.encoder != config.encoder:
+            raise ConfigError(
+                f"{run}: was begun with another [encoder] table; resume it with the same, or "
+                "give a new --run"
+            )
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(to_mapping(config), indent=1) + "\n", encoding="utf-8")
+
+
+def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:
+    def anchored(value: Any) -> Any:
+        if isinstance(value, list):
+            return [anchored(item) for item in value]
+        return str(base / Path(value).expanduser()) if isinstance(value, str) else value
+
+    absolute = dict(mapping)
+    for key in ("train", "validation", "tokenizer", "initial"):
+        if key in absolute:
+            absolute[key] = anchored(absolute[key])
+    augment = dict(absolute.get("augment", {}))
+    for key in ("noise", "rirs"):
+        if key in augment:
+            augment[key] = anchored(augment[key])
+    if augment:
+        absolute["augment"] = augment
+    return absolute
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,129 @@
+"""Muon for the matrices, AdamW for everything else, in one optimiser.
+
+Muon: Jordan et al. 2024, with the update scaled as in Liu et al. 2025 (arXiv 2502.16982,
+equation 4), so that its learning rate and weight decay are comparable to AdamW's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ctcbias_fst.acoustic.config import OptimiserConfig
+
+__all__ = ["MuonAdamW", "build_optimiser", "orthogonalise", "rate_factor"]
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """Bring all singular values near 1 by a quintic Newton-Schulz iteration.
+
+    Args:
+        matrices: ``(count, rows, columns)``.
+
+    Returns:
+        the same shape; with ``matrices = U S V'``, about ``U V'``.
+    """
+    a, b, c = _COEFFICIENTS
+    flip = matrices.shape[1] > matrices.shape[2]
+    work = matrices.transpose(1, 2) if flip else matrices
+    work = work / (work.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(iterations):
+        gram = work @ work.transpose(1, 2)
+        work = a * work + (b * gram + c * (gram @ gram)) @ work
+    return work.transpose(1, 2) if flip else work
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Parameter groups with ``matrices=True`` are updated by Muon, the others by AdamW."""
+
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        weight_decay: float,
+        product_type: torch.dtype = torch.float32,
+    ) -> None:
+        defaults = {
+            "lr": 1e-3,
+            "momentum": 0.95,
+            "betas": (0.9, 0.98),
+            "eps": 1e-8,
+            "weight_decay": weight_decay,
+            "matrices": False,
+        }
+        super().__init__(list(groups), defaults)
+        self.product_type = product_type
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            (self._muon if group["matrices"] else self._adamw)(group, parameters)
+
+    def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        same_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            state["momentum"].lerp_(parameter.grad, 1.0 - group["momentum"])
+            same_shape[tuple(parameter.shape)].append(parameter)
+        for (rows, columns), members in same_shape.items():
+            updates = torch.stack(
+                [p.grad.lerp(self.state[p]["momentum"], group["momentum"]) for p in members]
+            )
+            updates = orthogonalise(updates.to(self.product_type)).to(updates.dtype)
+            updates *= 0.2 * max(rows, columns) ** 0.5
+            for parameter, update in zip(members, updates):
+                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"])
+
+    def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        slow, fast = group["betas"]
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["step"] = torch.zeros(())
+                state["first"] = torch.zeros_like(parameter)
+                state["second"] = torch.zeros_like(parameter)
+            state["step"] += 1
+            count = int(state["step"])
+            gradient = parameter.grad
+            assert gradient is not None
+            state["first"].lerp_(gradient, 1.0 - slow)
+            state["second"].mul_(fast).addcmul_(gradient, gradient, value=1.0 - fast)
+            scale = (state["second"] / (1.0 - fast**count)).sqrt_().add_(group["eps"])
+            if parameter.dim() > 1:
+                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+            parameter.addcdiv_(state["first"], scale, value=-group["lr"] / (1.0 - slow**count))
+
+
+def build_optimiser(
+    model: nn.Module, config: OptimiserConfig, product_type: torch.dtype = torch.float32
+) -> MuonAdamW:
+    """Muon for the matrices inside the blocks, AdamW for heads, convolutions, norms, biases.
+
+    ``product_type`` is the type of Muon's matrix products; bfloat16 is exact enough.
+    """
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        inside = parameter.dim() == 2 and "blocks." in name and config.matrix_peak > 0
+        (matrices if inside else others).append(parameter)
+    groups: list[dict[str, Any]] = [{"params": others, "matrices": False, "peak": config.peak}]
+    if matrices:
+        groups.append({"params": matrices, "matrices": True, "peak": config.matrix_peak})
+    return MuonAdamW(groups, config.weight_decay, product_type)
+
+
+def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
+    """Share of the peak learning rate at a step: warm-up, constant, linear decay to zero."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    decay_steps = max(1, round(steps * config.decay_fraction))
+    cool = min(1.0, max(0.0, (steps - step) / decay_steps))
+    return warm * cool

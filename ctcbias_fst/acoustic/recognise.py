@@ -1,0 +1,93 @@
+"""From samples to log-probs with a trained model, long audio in overlapping windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
+from ctcbias_fst.acoustic.package import Package, load_package
+from ctcbias_fst.records import LogProbs
+
+__all__ = ["AcousticModel"]
+
+_WINDOW = 3200
+_CONTEXT = 400
+"""Input frames: longer audio is run in windows of 32 s, of which 4 s at inner ends only
+give context to the rest."""
+
+
+class AcousticModel:
+    """A model package on a device, ready to score speech."""
+
+    def __init__(self, package: Package, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.model = package.model.to(self.device)
+        self.tokenizer = package.tokenizer
+        self.config = package.model.config
+        self.sampling_rate = self.config.sampling_rate
+        self.frame_seconds = FRAME_SECONDS * self.config.encoder.subsampling
+        self._extract = LogMel(self.config.encoder.mels, self.sampling_rate).to(self.device)
+
+    @classmethod
+    def load(cls, path: Path | None = None, device: torch.device | str = "cpu") -> AcousticModel:
+        """Load a model directory (default: the model inside the package).
+
+        Raises:
+            ModelError: see :func:`ctcbias_fst.acoustic.package.load_package`.
+        """
+        return cls(load_package(path, device), device)
+
+    @torch.inference_mode()
+    def log_probs(self, recordings: Sequence[Recording]) -> LogProbs:
+        """Score a batch of recordings.
+
+        Args:
+            recordings: at the model's rate (as :func:`read_audio` gives them); similar
+                durations waste the least padding.
+
+        Returns:
+            subword and phone log-probs on the model's device.
+        """
+        waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
+        features, lengths = self._extract(waves)
+        if features.shape[1] <= _WINDOW:
+            subwords, phones, lengths = self._run(features, lengths)
+        else:
+            parts = [self._run_long(row[:n]) for row, n in zip(features, lengths.tolist())]
+            subwords = pad_sequence([part[0] for part in parts], batch_first=True)
+            phones = pad_sequence([part[1] for part in parts], batch_first=True)
+            lengths = torch.tensor([len(part[0]) for part in parts], dtype=torch.int64)
+        return LogProbs(
+            log_probs=subwords,
+            lengths=lengths,
+            frame_seconds=self.frame_seconds,
+            ids=tuple(recording.id for recording in recordings),
+            vocabulary=self.tokenizer.vocabulary,
+            phone_log_probs=phones,
+        )
+
+    def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        output = self.model(self.model.normalise(features, lengths), lengths)
+        return output.log_probs, output.phone_log_probs, output.lengths
+
+    def _run_long(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Score one long utterance ``(frame, mel)`` window by window."""
+        rate = self.config.encoder.subsampling
+        step = _WINDOW - 2 * _CONTEXT
+        pieces = []
+        for begin in range(0, max(1, len(features) - 2 * _CONTEXT), step):
+            window = features[begin : begin + _WINDOW]
+            subwords, phones, _ = self._run(window[None], torch.tensor([len(window)]))
+            first = 0 if begin == 0 else _CONTEXT // rate
+            last = subwords.shape[1]
+            if begin + _WINDOW < len(features):
+                last = (_WINDOW - _CONTEXT) // rate
+            pieces.append((subwords[0, first:last], phones[0, first:last]))
+        return torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces])

@@ -1,0 +1,21 @@
+"""``ctcbias export``: make a model directory of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--run", required=True, type=click.Path(path_type=Path), help="Run directory.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model directory.")
+@click.option(
+    "--average", type=click.IntRange(1), help="Newest checkpoints to average [run's own number]."
+)
+def export(run: Path, out: Path, average: int | None) -> None:
+    """Average the newest checkpoints of RUN into a model directory (float16)."""
+    from ctcbias_fst.acoustic.launch import export_run  # noqa: PLC0415
+
+    count = export_run(run, out, average)
+    click.echo(f"{out}: mean of {count} checkpoints")

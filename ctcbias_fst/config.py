@@ -1,0 +1,170 @@
+"""Configurations: frozen dataclasses read from TOML, with every unknown key refused.
+
+Each stage defines its own dataclass beside its code; this module only turns a table of a
+TOML file (or any mapping) into an instance, checking names and types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ctcbias_fst.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["load_config", "parse_overrides", "read_toml", "to_mapping"]
+
+T = TypeVar("T")
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: the file is missing, not UTF-8, or not TOML (the message has the line).
+    """
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_config(cls: type[T], source: Path | str | Mapping[str, Any]) -> T:
+    """Build a frozen dataclass from a TOML file or a mapping.
+
+    Args:
+        cls: a dataclass; nested dataclasses become nested tables. Its own
+            ``__post_init__`` may refuse impossible values with ``ValueError``.
+        source: path of a TOML file, or a mapping as parsed from one.
+
+    Raises:
+        ConfigError: an unknown key, a missing key, a wrong type or a refused value; the
+            message has the file, the dotted key and what is allowed there.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return _build(cls, read_toml(path), where=str(path), prefix="")
+    return _build(cls, source, where="configuration", prefix="")
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The inverse of :func:`load_config`: plain values only, tuples as lists, no ``None``."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items() if item is not None}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    mapping = plain(dataclasses.asdict(config))
+    assert isinstance(mapping, dict)
+    return mapping
+
+
+def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["optimiser.peak=0.002", "epochs=3"]`` into nested tables.
+
+    A value is read as JSON where it parses as such, else as a string.
+
+    Raises:
+        ConfigError: an item has no ``=`` or runs through a value that is no table.
+    """
+    tables: dict[str, Any] = {}
+    for setting in settings:
+        dotted, equals, text = setting.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"{setting!r}: expected key=value, for example optimiser.peak=0.002")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, last = dotted.split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{setting!r}: {parent!r} is already set to a value")
+        table[last] = value
+    return tables
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the tables of ``changes`` laid over it, level by level."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = (
+            merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: {prefix or 'top level'} must be a table, found {table!r}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key {prefix}{unknown[0]}; known are: {', '.join(sorted(fields))}"
+        )
+    values = {}
+    for name, field in fields.items():
+        if name in table:
+            values[name] = _convert(hints[name], table[name], where, f"{prefix}{name}")
+        elif (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ):
+            raise ConfigError(f"{where}: key {prefix}{name} is missing")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {prefix.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0911
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where=where, prefix=f"{name}.")
+    if origin in _UNIONS:
+        rest = [arg for arg in args if arg is not type(None)]
+        return None if value is None else _convert(rest[0], value, where, name)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise _wrong(where, name, "a list", value)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_convert(args[0], v, where, f"{name}[{i}]") for i, v in enumerate(value))
+        if len(value) != len(args):
+            raise _wrong(where, name, f"a list of {len(args)} values", value)
+        return tuple(_convert(a, v, where, name) for a, v in zip(args, value))
+    if origin is typing.Literal:
+        if value not in args:
+            raise _wrong(where, name, "one of " + ", ".join(map(repr, args)), value)
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, (str, Path)):
+        return Path(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise _wrong(where, name, getattr(hint, "__name__", str(hint)), value)
+
+
+def _wrong(where: str, name: str, expected: str, value: Any) -> ConfigError:
+    return ConfigError(f"{where}: {name} must be {expected}, found {value!r}")

@@ -1,0 +1,109 @@
+"""Transcripts as text, JSON lines, CTM or SubRip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+from ctcbias_fst.records import Transcript, Word
+
+__all__ = ["FORMATS", "format_transcripts"]
+
+_CUE_SECONDS = 6.0
+_CUE_CHARACTERS = 80
+_CUE_PAUSE = 1.0
+
+
+def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """One line per recording; with several, its id and a tab come first."""
+    for transcript in transcripts:
+        prefix = f"{transcript.id}\t" if len(transcripts) > 1 else ""
+        yield prefix + transcript.best.text
+
+
+def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """One object per line: path, text, words with start and end in seconds, confidence."""
+    for transcript in transcripts:
+        yield json.dumps(
+            {
+                "path": transcript.id,
+                "text": transcript.best.text,
+                "words": [
+                    {
+                        "word": word.word,
+                        "start": round(word.start, 3),
+                        "end": round(word.end, 3),
+                        "confidence": round(word.confidence, 4),
+                    }
+                    for word in transcript.best.words
+                ],
+            },
+            ensure_ascii=False,
+        )
+
+
+def as_ctm(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """NIST CTM: recording, channel, start, duration, word, confidence."""
+    for transcript in transcripts:
+        name = transcript.id.replace(" ", "_")
+        for word in transcript.best.words:
+            for part, start, end in _parts(word):
+                yield f"{name} 1 {start:.2f} {end - start:.2f} {part} {word.confidence:.4f}"
+
+
+def as_srt(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """SubRip cues, numbered through; a cue ends at a pause, at 6 s or at 80 characters."""
+    number = 0
+    for transcript in transcripts:
+        for cue in _cues(transcript.best.words):
+            number += 1
+            yield str(number)
+            yield f"{_clock(cue[0].start)} --> {_clock(cue[-1].end)}"
+            yield " ".join(word.word for word in cue)
+            yield ""
+
+
+FORMATS: dict[str, Callable[[Sequence[Transcript]], Iterator[str]]] = {
+    "text": as_text,
+    "json": as_json,
+    "ctm": as_ctm,
+    "srt": as_srt,
+}
+
+
+def format_transcripts(transcripts: Sequence[Transcript], style: str) -> str:
+    """All transcripts in one of ``FORMATS``, each line ended."""
+    return "".join(f"{line}\n" for line in FORMATS[style](transcripts))
+
+
+def _parts(word: Word) -> Iterator[tuple[str, float, float]]:
+    """A phrase as its words, sharing its time by their lengths: CTM has one word a line."""
+    parts = word.word.split()
+    characters = sum(map(len, parts))
+    begin = word.start
+    for part in parts:
+        end = begin + (word.end - word.start) * len(part) / characters
+        yield part, begin, end
+        begin = end
+
+
+def _cues(words: Sequence[Word]) -> Iterator[list[Word]]:
+    cue: list[Word] = []
+    for word in words:
+        if cue and (
+            word.start - cue[-1].end > _CUE_PAUSE
+            or word.end - cue[0].start > _CUE_SECONDS
+            or sum(len(w.word) + 1 for w in cue) + len(word.word) > _CUE_CHARACTERS
+        ):
+            yield cue
+            cue = []
+        cue.append(word)
+    if cue:
+        yield cue
+
+
+def _clock(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d},{milliseconds % 1000:03d}"
