@@ -83,9 +83,10 @@ def _transcript(line: str, path: PathLike, number: int, field: str) -> tuple[str
         parts = [_text(part, field, where) for part in supervisions_of(row) or [row]]
         return utterance_id(row, where, ManifestError), " ".join(parts)
     if is_biasing_row(line):
-        return line.split("\t")[0], line.split("\t")[1]
-    utterance, *text = line.split(maxsplit=1)
-    return utterance, text[0] if text else ""
+        utterance, text = line.split("\t")[:2]
+        return utterance, text
+    utterance, *rest = line.split(maxsplit=1)
+    return utterance, rest[0] if rest else ""
 
 
 def _text(row: Row, field: str, where: str) -> str:

@@ -1,0 +1,536 @@
+"""Word, character and phone error rates, entity F1, B-WER and U-WER.
+
+Counts add and rates are only ever derived from sums: a `Score` is made for each
+utterance, and the score of a test set is their sum. docs/scoring.md defines every figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import kaldialign
+import numpy as np
+
+from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.normalise import normalise_lines
+
+__all__ = [
+    "EntityCounts",
+    "ErrorCounts",
+    "Interval",
+    "Occurrence",
+    "PhraseMatcher",
+    "Score",
+    "UtteranceScore",
+    "align",
+    "bootstrap",
+    "rates",
+    "score_transcripts",
+    "score_utterance",
+    "total",
+]
+
+_EPSILON = "\0"
+"""Stands for "no word" in an alignment; no text file may hold it."""
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Errors of an alignment and the length of its reference, in words (or characters).
+
+    >>> ErrorCounts(1, 0, 0, reference=10) + ErrorCounts(0, 1, 2, reference=10)
+    ErrorCounts(substitutions=1, deletions=1, insertions=2, reference=20)
+    """
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference: int
+
+    @classmethod
+    def zero(cls) -> ErrorCounts:
+        """Return the counts of nothing."""
+        return cls(0, 0, 0, 0)
+
+    def __add__(self, other: ErrorCounts) -> ErrorCounts:
+        """Add count by count."""
+        return ErrorCounts(
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+            self.reference + other.reference,
+        )
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors by reference length; NaN if the reference is empty."""
+        return _ratio(self.errors, self.reference)
+
+
+@dataclass(frozen=True)
+class EntityCounts:
+    """Names found, missed, and put where they were not spoken.
+
+    >>> EntityCounts(hits=3, misses=1, false_alarms=2).recall
+    0.75
+    """
+
+    hits: int
+    misses: int
+    false_alarms: int
+
+    @classmethod
+    def zero(cls) -> EntityCounts:
+        """Return the counts of nothing."""
+        return cls(0, 0, 0)
+
+    def __add__(self, other: EntityCounts) -> EntityCounts:
+        """Add count by count."""
+        return EntityCounts(
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.false_alarms + other.false_alarms,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Hits by names in the hypotheses; NaN if there are none."""
+        return _ratio(self.hits, self.hits + self.false_alarms)
+
+    @property
+    def recall(self) -> float:
+        """Hits by names in the references; NaN if there are none."""
+        return _ratio(self.hits, self.hits + self.misses)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN if there is no name anywhere."""
+        return _ratio(2 * self.hits, 2 * self.hits + self.misses + self.false_alarms)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Everything that is counted, for one utterance or a sum of them.
+
+    Attributes:
+        utterances: how many were scored.
+        wrong: how many have at least one word error.
+        words: errors on words (or whatever tokens were given).
+        characters: errors on characters, the spaces between words included.
+        biased: of `words`, the part on words of the list (B-WER).
+        unbiased: of `words`, the rest (U-WER).
+        entities: names in the hypothesis against the reference.
+    """
+
+    utterances: int
+    wrong: int
+    words: ErrorCounts
+    characters: ErrorCounts
+    biased: ErrorCounts
+    unbiased: ErrorCounts
+    entities: EntityCounts
+
+    @classmethod
+    def zero(cls) -> Score:
+        """Return the score of no utterance."""
+        nothing = ErrorCounts.zero()
+        return cls(0, 0, nothing, nothing, nothing, nothing, EntityCounts.zero())
+
+    def __add__(self, other: Score) -> Score:
+        """Add count by count."""
+        return Score(
+            self.utterances + other.utterances,
+            self.wrong + other.wrong,
+            self.words + other.words,
+            self.characters + other.characters,
+            self.biased + other.biased,
+            self.unbiased + other.unbiased,
+            self.entities + other.entities,
+        )
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """Where a name stands in a sequence of words: ``words[start:end]``."""
+
+    start: int
+    end: int
+    name: str
+
+
+@dataclass(frozen=True)
+class UtteranceScore:
+    """One utterance, with what is needed to see why it was scored so.
+
+    Attributes:
+        id: of the utterance.
+        score: its counts.
+        pairs: the alignment: (reference word, hypothesis word), None where one is missing.
+        hits: names found, as often as they were.
+        misses: names of the reference that were not found.
+        false_alarms: names of the hypothesis that were not spoken.
+        group: the utterance's value of the field that results are grouped by, if any.
+    """
+
+    id: str
+    score: Score
+    pairs: tuple[tuple[str | None, str | None], ...]
+    hits: tuple[str, ...]
+    misses: tuple[str, ...]
+    false_alarms: tuple[str, ...]
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a rate."""
+
+    low: float
+    high: float
+
+
+class PhraseMatcher:
+    """Finds the names of a list in a sequence of words: leftmost, longest, no overlaps.
+
+    From left to right, the longest name that begins at a word is taken and the search
+    goes on behind it.
+
+    Args:
+        names: in normal form, words separated by single spaces.
+        possessive: whether a name whose last word has ``'s`` appended counts as the name.
+    """
+
+    def __init__(self, names: Iterable[str], possessive: bool = True) -> None:
+        self._names = frozenset(names)
+        self._possessive = possessive
+        self._longest: dict[str, int] = {}
+        for name in self._names:
+            first, *rest = name.split(" ")
+            self._longest[first] = max(self._longest.get(first, 0), 1 + len(rest))
+
+    def occurrences(self, words: Sequence[str]) -> list[Occurrence]:
+        """Return the names in `words`, from left to right."""
+        found = []
+        start = 0
+        while start < len(words):
+            occurrence = self._at(words, start)
+            if occurrence is not None:
+                found.append(occurrence)
+            start = start + 1 if occurrence is None else occurrence.end
+        return found
+
+    def _at(self, words: Sequence[str], start: int) -> Occurrence | None:
+        first = words[start]
+        longest = self._longest.get(first, 0)
+        if self._possessive and first.endswith("'s"):
+            longest = max(longest, self._longest.get(first[:-2], 0))
+        for end in range(min(start + longest, len(words)), start, -1):
+            phrase = " ".join(words[start:end])
+            if phrase in self._names:
+                return Occurrence(start, end, phrase)
+            if self._possessive and phrase.endswith("'s") and phrase[:-2] in self._names:
+                return Occurrence(start, end, phrase[:-2])
+        return None
+
+
+def align(
+    reference: Sequence[str], hypothesis: Sequence[str]
+) -> list[tuple[str | None, str | None]]:
+    """Return an alignment with the fewest errors as (reference, hypothesis) pairs.
+
+    None stands where there is no such word. Of several such alignments kaldialign's
+    choice is taken.
+    """
+    pairs = kaldialign.align(list(reference), list(hypothesis), _EPSILON)
+    return [(None if r == _EPSILON else r, None if h == _EPSILON else h) for r, h in pairs]
+
+
+def score_utterance(
+    reference: Sequence[str],
+    hypothesis: Sequence[str],
+    names: Iterable[str] = (),
+    possessive: bool = True,
+) -> Score:
+    """Score one utterance.
+
+    Args:
+        reference: words (or phones), in normal form.
+        hypothesis: likewise.
+        names: the list of names, in normal form; see `PhraseMatcher`.
+        possessive: for the entity counts, whether ``obama's`` counts as ``obama``. For
+            B-WER and U-WER it never does: theirs are the words of the list as they stand.
+
+    Returns:
+        Counts; with an empty list of names all words are unbiased.
+    """
+    names = frozenset(names)
+    matchers = _Matchers(PhraseMatcher(names, possessive), PhraseMatcher(names, False))
+    return _score("", reference, hypothesis, matchers, None).score
+
+
+def score_transcripts(
+    references: Mapping[str, str],
+    hypotheses: Mapping[str, str],
+    entities: EntityList | Mapping[str, EntityList] | None = None,
+    *,
+    bias_words: EntityList | Mapping[str, EntityList] | None = None,
+    missing_as_deletions: bool = False,
+    normalise_text: bool = True,
+    ignore: Iterable[str] = (),
+    possessive: bool = True,
+    groups: Mapping[str, str] | None = None,
+) -> list[UtteranceScore]:
+    """Score transcripts against references, utterance by utterance.
+
+    Args:
+        references: utterance id to what was said.
+        hypotheses: utterance id to what was written. Ids without a reference are ignored.
+        entities: one list for all utterances, or one for each; empty by default.
+        bias_words: the list that decides which words are biased (B-WER), if it is not
+            `entities`: with the rare words of each reference, the published scores of Le
+            et al. 2021 come out.
+        missing_as_deletions: score a missing hypothesis as an empty one.
+        normalise_text: bring both texts to the normal form of
+            `ctcbias_fst.text.normalise`; False for phones.
+        ignore: tokens left out of both sides, such as the ``|`` between words of phones.
+        possessive: see `score_utterance`.
+        groups: utterance id to the group it belongs to, carried along.
+
+    Returns:
+        One result per reference, in their order.
+
+    Raises:
+        ManifestError: a reference has no hypothesis, list or group.
+    """
+    _require_hypotheses(references, hypotheses, missing_as_deletions)
+    ids = list(references)
+    ignored = frozenset(ignore)
+    said = _tokens([references[i] for i in ids], normalise_text, ignored)
+    written = _tokens([hypotheses.get(i, "") for i in ids], normalise_text, ignored)
+    found = _matchers(ids, entities, possessive)
+    biased = _matchers(ids, entities if bias_words is None else bias_words, False)
+    results = []
+    for position, utterance in enumerate(ids):
+        if groups is not None and utterance not in groups:
+            raise ManifestError(f"utterance {utterance!r} has no group.")
+        results.append(
+            _score(
+                utterance,
+                said[position],
+                written[position],
+                _Matchers(next(found), next(biased)),
+                None if groups is None else groups[utterance],
+            )
+        )
+    return results
+
+
+def total(results: Iterable[UtteranceScore]) -> Score:
+    """Return the sum of the scores."""
+    return sum((result.score for result in results), start=Score.zero())
+
+
+# Every rate is a ratio of two sums over utterances.
+_RATES: dict[str, Callable[[Score], tuple[int, int]]] = {
+    "WER": lambda s: (s.words.errors, s.words.reference),
+    "CER": lambda s: (s.characters.errors, s.characters.reference),
+    "SER": lambda s: (s.wrong, s.utterances),
+    "B-WER": lambda s: (s.biased.errors, s.biased.reference),
+    "U-WER": lambda s: (s.unbiased.errors, s.unbiased.reference),
+    "precision": lambda s: (s.entities.hits, s.entities.hits + s.entities.false_alarms),
+    "recall": lambda s: (s.entities.hits, s.entities.hits + s.entities.misses),
+    "F1": lambda s: (
+        2 * s.entities.hits,
+        2 * s.entities.hits + s.entities.misses + s.entities.false_alarms,
+    ),
+}
+
+
+def rates(score: Score) -> dict[str, float]:
+    """Return every rate of a score by its name; NaN where there is nothing to divide by.
+
+    The names: WER, CER, SER (utterances with an error), B-WER, U-WER, and the entities'
+    precision, recall and F1.
+    """
+    return {name: _ratio(*parts(score)) for name, parts in _RATES.items()}
+
+
+def bootstrap(
+    results: Sequence[UtteranceScore],
+    replications: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return a confidence interval for every rate, by resampling utterances.
+
+    As many utterances as there are get drawn with replacement, and every rate is that of
+    the drawn sum; the interval holds the central `level` of its replications (percentile
+    bootstrap; Bisani and Ney, ICASSP 2004). Replications in which a rate is undefined
+    are left out; if it is undefined in all of them, the interval is NaN.
+
+    Args:
+        results: one per utterance, at least one.
+        replications: number of draws.
+        seed: of the random numbers; the same seed gives the same intervals.
+        level: between 0 and 1.
+    """
+    if not results or replications < 1 or not 0 < level < 1:
+        raise ValueError("bootstrap needs results, replications >= 1 and 0 < level < 1.")
+    parts = [[parts(result.score) for parts in _RATES.values()] for result in results]
+    counts = np.array(parts, dtype=np.float64).reshape(len(results), -1)
+    generator = np.random.default_rng(seed)
+    share = np.full(len(results), 1 / len(results))
+    # In blocks, so that a hundred thousand utterances need no matrix of gigabytes.
+    block = max(1, 10_000_000 // len(results))
+    sums = np.concatenate(
+        [
+            generator.multinomial(len(results), share, size=min(block, replications - done))
+            @ counts
+            for done in range(0, replications, block)
+        ]
+    ).reshape(replications, len(_RATES), 2)
+    tails = [50 * (1 - level), 50 * (1 + level)]
+    intervals = {}
+    for index, name in enumerate(_RATES):
+        defined = sums[sums[:, index, 1] > 0, index]
+        low, high = math.nan, math.nan
+        if len(defined):
+            low, high = np.percentile(defined[:, 0] / defined[:, 1], tails).tolist()
+        intervals[name] = Interval(low, high)
+    return intervals
+
+
+@dataclass(frozen=True)
+class _Matchers:
+    """What finds the names of one utterance, and the words that count as biased."""
+
+    entities: PhraseMatcher
+    biased: PhraseMatcher
+
+
+def _ratio(numerator: int, denominator: int) -> float:
+    return numerator / denominator if denominator else math.nan
+
+
+def _require_hypotheses(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], missing_as_deletions: bool
+) -> None:
+    missing = [utterance for utterance in references if utterance not in hypotheses]
+    if len(missing) == len(references) and hypotheses:
+        raise ManifestError(
+            f"no utterance of the references is among the hypotheses: the ids differ "
+            f"(for example {missing[0]!r} and {next(iter(hypotheses))!r})."
+        )
+    if missing and not missing_as_deletions:
+        raise ManifestError(
+            f"{len(missing)} of {len(references)} utterances have no hypothesis: "
+            f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Score them as "
+            f"empty with missing_as_deletions (--missing-as-deletions) if that is meant."
+        )
+
+
+def _tokens(texts: Sequence[str], normalise_text: bool, ignored: frozenset[str]) -> list[list[str]]:
+    if normalise_text:
+        texts = normalise_lines(texts)
+    return [[token for token in text.split() if token not in ignored] for text in texts]
+
+
+def _matchers(
+    ids: Sequence[str],
+    entities: EntityList | Mapping[str, EntityList] | None,
+    possessive: bool,
+) -> Iterator[PhraseMatcher]:
+    """Yield the matcher of each utterance; a shared list is indexed once."""
+    if entities is None or isinstance(entities, EntityList):
+        names = () if entities is None else [entity.name for entity in entities]
+        shared = PhraseMatcher(names, possessive)
+        yield from [shared] * len(ids)
+        return
+    for utterance in ids:
+        if utterance not in entities:
+            raise ManifestError(
+                f"utterance {utterance!r} has no list of names; give it one, empty if need be."
+            )
+        yield PhraseMatcher([entity.name for entity in entities[utterance]], possessive)
+
+
+def _score(
+    utterance: str,
+    reference: Sequence[str],
+    hypothesis: Sequence[str],
+    matchers: _Matchers,
+    group: str | None,
+) -> UtteranceScore:
+    pairs = align(reference, hypothesis)
+    biased, unbiased = _split_errors(
+        pairs,
+        _mask(matchers.biased.occurrences(reference), len(reference)),
+        _mask(matchers.biased.occurrences(hypothesis), len(hypothesis)),
+    )
+    words = biased + unbiased
+    said = Counter(o.name for o in matchers.entities.occurrences(reference))
+    written = Counter(o.name for o in matchers.entities.occurrences(hypothesis))
+    hits, misses, false_alarms = said & written, said - written, written - said
+    return UtteranceScore(
+        id=utterance,
+        score=Score(
+            utterances=1,
+            wrong=int(words.errors > 0),
+            words=words,
+            characters=_character_errors(" ".join(reference), " ".join(hypothesis)),
+            biased=biased,
+            unbiased=unbiased,
+            entities=EntityCounts(*(sum(c.values()) for c in (hits, misses, false_alarms))),
+        ),
+        pairs=tuple(pairs),
+        hits=tuple(hits.elements()),
+        misses=tuple(misses.elements()),
+        false_alarms=tuple(false_alarms.elements()),
+        group=group,
+    )
+
+
+def _mask(occurrences: Iterable[Occurrence], length: int) -> list[bool]:
+    """Mark the words that belong to an occurrence."""
+    mask = [False] * length
+    for occurrence in occurrences:
+        mask[occurrence.start : occurrence.end] = [True] * (occurrence.end - occurrence.start)
+    return mask
+
+
+def _split_errors(
+    pairs: Iterable[tuple[str | None, str | None]],
+    reference_biased: Sequence[bool],
+    hypothesis_biased: Sequence[bool],
+) -> tuple[ErrorCounts, ErrorCounts]:
+    """Count errors on biased and on other words (Le et al. 2021, section 4.2).
+
+    An error belongs to its reference word; an insertion, which has none, to the inserted
+    word.
+    """
+    # Rows: biased, unbiased. Columns: substitutions, deletions, insertions, reference.
+    counts = [[0, 0, 0, 0], [0, 0, 0, 0]]
+    said, written = iter(reference_biased), iter(hypothesis_biased)
+    for reference, hypothesis in pairs:
+        reference_side = reference is not None and next(said)
+        hypothesis_side = hypothesis is not None and next(written)
+        row = counts[not (hypothesis_side if reference is None else reference_side)]
+        row[0] += reference is not None and hypothesis is not None and reference != hypothesis
+        row[1] += hypothesis is None
+        row[2] += reference is None
+        row[3] += reference is not None
+    return ErrorCounts(*counts[0]), ErrorCounts(*counts[1])
+
+
+def _character_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    counts = kaldialign.edit_distance(reference, hypothesis)
+    return ErrorCounts(counts["sub"], counts["del"], counts["ins"], len(reference))

@@ -1,0 +1,74 @@
+"""Rebuild requirements/pyXY.txt for the Python that runs this: see README.md beside this file.
+
+Needs pip-tools in the same Python. Resolves pyproject.toml (with its extras) and pins.in
+against the package index alone, then replaces the k2 entry, for which pip-compile cannot
+know the one right hash.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# k2's wheels are tagged py3.9, py3.10 and py3.11, which pip reads as "any Python 3": left
+# to itself it installs one built for another Python. With one hash it can take only that.
+K2_WHEELS = {
+    "3.9": "e483092fc06bbf211827474e17d71c3acee8a37ddbee32cbf2706bf179f2fa19",
+    "3.10": "1404589732fdb7f6f5bf62297a20dd73318b7b4f2e10dd52dc3d5b6669688a4c",
+    "3.11": "5b5f709b12b9cd092b583984d0b7d940c9f898101259c998d68d1f4adefa48d4",
+}
+K2_ENTRY = re.compile(r"^(k2==[\w.]+) \\\n(?:    --hash=sha256:\w+(?: \\)?\n)+", re.MULTILINE)
+
+
+def main() -> None:
+    """Write the lock file of the running Python."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if python not in K2_WHEELS:
+        sys.exit(f"no k2 1.23.4 wheel for Python {python}; there are: {', '.join(K2_WHEELS)}")
+    target = HERE / f"py{python.replace('.', '')}.txt"
+    compile_lock(target)
+    text, entries = K2_ENTRY.subn(
+        lambda entry: f"{entry[1]} \\\n    --hash=sha256:{K2_WHEELS[python]}\n", target.read_text()
+    )
+    if entries != 1:
+        sys.exit(f"{target}: expected one k2 entry, found {entries}")
+    if "://" in text:
+        sys.exit(f"{target}: names a host; it must not")
+    target.write_text(text)
+
+
+def compile_lock(target: Path) -> None:
+    """Run pip-compile, without the local package sources that this machine may have."""
+    local = {"PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT"}
+    environment = {name: value for name, value in os.environ.items() if name not in local}
+    environment["PIP_CONFIG_FILE"] = os.devnull
+    environment["CUSTOM_COMPILE_COMMAND"] = "make lock"
+    options = [
+        "--quiet",
+        "--upgrade",
+        "--generate-hashes",
+        "--allow-unsafe",
+        "--strip-extras",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-annotate",
+        "--extra=dev",
+        "--extra=train",
+        f"--output-file={target}",
+    ]
+    sources = [str(HERE.parent / "pyproject.toml"), str(HERE / "pins.in")]
+    subprocess.run(
+        [sys.executable, "-m", "piptools", "compile", *options, *sources],
+        check=True,
+        env=environment,
+        cwd=HERE.parent,
+    )
+
+
+if __name__ == "__main__":
+    main()
