@@ -285,7 +285,7 @@ class Festival:
         text = request.spoken.replace("\\", "").replace('"', "")
         stretch = request.warp / request.speed
         lines = self._send(
-            f"(Parameter.set 'Duration_Stretch {stretch:.3f})\n(ctc_say \"{text}\" \"{out}\")"
+            f'(Parameter.set \'Duration_Stretch {stretch:.3f})\n(ctc_say "{text}" "{out}")'
         )
         if not out.is_file():
             raise ValueError(f"festival wrote nothing: {' '.join(lines)[:200]}")

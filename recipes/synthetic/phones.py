@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 __all__ = ["ARPABET", "from_festival", "from_ipa", "join_words", "place_boundaries", "split_ipa"]
 
-ARPABET = tuple(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW "
-    "V W Y Z ZH".split()
+# fmt: off
+ARPABET = (
+    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH",
+    "IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH",
+    "UW", "V", "W", "Y", "Z", "ZH",
 )
+# fmt: on
 
 # The alphabet of Kokoro and hibari (misaki): capital letters are diphthongs. Vowel + ɹ that
 # CMUdict writes ER comes first; the longest match wins.
@@ -141,7 +144,16 @@ def from_ipa(word: str) -> list[str]:
                 break
         else:
             raise ValueError(f"unknown IPA symbol {sounds[at]!r} in {word!r}")
-    return phones
+    return _single_r(phones)
+
+
+def _single_r(phones: Sequence[str]) -> list[str]:
+    """The G2P writes R twice in "irrelevant" or "furry"; it is heard, and in CMUdict, once."""
+    return [
+        phone
+        for index, phone in enumerate(phones)
+        if not (phone == "R" and index and phones[index - 1] in ("R", "ER"))
+    ]
 
 
 def split_ipa(ipa: str) -> list[list[str]]:

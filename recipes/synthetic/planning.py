@@ -48,9 +48,17 @@ def _warp(engine: str, split: str, voices: Voices, rng: random.Random) -> float:
 
 
 def _planned(
-    number: int, cuts: str, split: str, domain: str, engine: str, line: Line, voice: Blend,
-    speed: float, warp: float,
-) -> Planned:  # fmt: skip
+    number: int,
+    line: Line,
+    *,
+    cuts: str,
+    split: str,
+    domain: str,
+    engine: str,
+    voice: Blend,
+    speed: float,
+    warp: float = 1.0,
+) -> Planned:
     return Planned(
         id=f"{split}-{engine}-{number:06d}",
         cuts=cuts,
@@ -66,9 +74,7 @@ def _planned(
     )
 
 
-def _train(
-    engine: str, hours: float, maker: TextMaker, settings: Settings
-) -> Iterator[Planned]:
+def _train(engine: str, hours: float, maker: TextMaker, settings: Settings) -> Iterator[Planned]:
     rng = random.Random(f"{settings.seed}/train/{engine}")
     mix = settings.mix
     weights = (mix.general, mix.medical, mix.parliament)
@@ -79,7 +85,17 @@ def _train(
         speed = _speed(settings.voices.train_speed, rng)
         warp = _warp(engine, "train", settings.voices, rng)
         voice = _voice(engine, "train", settings, rng)
-        yield _planned(number, "train", "train", domain, engine, line, voice, speed, warp)
+        yield _planned(
+            number,
+            line,
+            cuts="train",
+            split="train",
+            domain=domain,
+            engine=engine,
+            voice=voice,
+            speed=speed,
+            warp=warp,
+        )
         seconds += len(line.spoken) / settings.text.chars_per_second / speed
         number += 1
 
@@ -103,9 +119,15 @@ def _dev(maker: TextMaker, settings: Settings, seen: Iterable[Blend]) -> Iterato
             if engine == "kokoro":
                 voice = blends[index % len(blends)]
             yield _planned(
-                numbers[engine], f"dev_{domain}", "dev", domain, engine, line, voice,
-                _speed(settings.voices.test_speed, rng), 1.0,
-            )  # fmt: skip
+                numbers[engine],
+                line,
+                cuts=f"dev_{domain}",
+                split="dev",
+                domain=domain,
+                engine=engine,
+                voice=voice,
+                speed=_speed(settings.voices.test_speed, rng),
+            )
             numbers[engine] += 1
 
 
@@ -120,9 +142,15 @@ def _test(maker: TextMaker, settings: Settings) -> Iterator[Planned]:
                 line = maker.line(domain, rng)
                 voice = {voices[index % len(voices)] if engine == "kokoro" else "joe": 1.0}
                 yield _planned(
-                    number, f"test_{domain}_{engine}", "test", domain, engine, line, voice,
-                    _speed(settings.voices.test_speed, rng), 1.0,
-                )  # fmt: skip
+                    number,
+                    line,
+                    cuts=f"test_{domain}_{engine}",
+                    split="test",
+                    domain=domain,
+                    engine=engine,
+                    voice=voice,
+                    speed=_speed(settings.voices.test_speed, rng),
+                )
                 number += 1
 
 
@@ -174,7 +202,14 @@ def plan_all(
     extra: list[Planned],
 ) -> dict[str, list[Planned]]:
     """Every utterance by ``<split>.<engine>``, in the order in which it is best spoken."""
-    train = TextMaker("train", corpus, templates, names, settings, phrases=True)
+    train = TextMaker(
+        "train",
+        corpus=corpus,
+        templates=templates,
+        names=names,
+        settings=settings,
+        phrases=True,
+    )
     hours = settings.train
     plans: dict[str, list[Planned]] = {"train.ready": extra} if extra else {}
     for engine, wanted in (
@@ -185,8 +220,22 @@ def plan_all(
     ):
         plans[f"train.{engine}"] = list(_train(engine, wanted, train, settings))
     seen = [p.voice for key in ("train.kokoro", "train.ready") for p in plans.get(key, [])]
-    dev = TextMaker("dev", corpus, templates, names, settings, phrases=False)
-    test = TextMaker("test", corpus, templates, names, settings, phrases=False)
+    dev = TextMaker(
+        "dev",
+        corpus=corpus,
+        templates=templates,
+        names=names,
+        settings=settings,
+        phrases=False,
+    )
+    test = TextMaker(
+        "test",
+        corpus=corpus,
+        templates=templates,
+        names=names,
+        settings=settings,
+        phrases=False,
+    )
     held = [*_dev(dev, settings, [dict(v) for v in seen]), *_test(test, settings)]
     for planned in held:
         plans.setdefault(f"{planned.split}.{planned.engine}", []).append(planned)

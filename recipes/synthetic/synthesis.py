@@ -169,7 +169,7 @@ def _speak(planned: Planned) -> Clip | str:
 
 
 def synthesise(
-    plan: Sequence[Planned], out: Path, done: Path, work: Path, audio: Audio, jobs: int
+    plan: Sequence[Planned], out: Path, *, done: Path, work: Path, audio: Audio, jobs: int
 ) -> tuple[int, list[str]]:
     """Speak what is not yet spoken of a plan (all of one engine).
 

@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 WORDNET = Path("/usr/share/wordnet")
-SLOT = re.compile(r"\{(\w+)\}")
+SLOT = re.compile(r"(\b[Aa]n? )?\{(\w+)\}")  # with the article before it, which must suit
+_AN = re.compile(r"(?!eu|uni|uro|ure|ura)[aeiou]")
 NAME_SLOTS = {"drug", "disease", "surname", "person", "city", "country"}
 
 _ABBREVIATION = re.compile(r"\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|St|Sr|Jr|No|vs|etc|Gen|Sen|Rep|Messrs)\.")
@@ -120,10 +121,13 @@ def wordnet_examples(folder: Path = WORDNET) -> Iterator[tuple[str, str | None]]
 
 
 _CAPITAL = re.compile(r"(?<=[a-z,] )(?<!the )(?<!The )((?:[A-Z][a-z]+ ?)+)(?=[ ,.?!]|$)")
+# fmt: off
 _NOT_NAMES = {
-    *("I January February March April May June July August September October November".split()),
-    *("December Monday Tuesday Wednesday Thursday Friday Saturday Sunday God Bible Mr Mrs".split()),
+    "I", "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
+    "Saturday", "Sunday", "God", "Bible", "Mr", "Mrs",
 }
+# fmt: on
 
 
 def name_frame(sentence: str) -> str | None:
@@ -187,7 +191,7 @@ class Templates:
                 template = line.strip()
                 if not template or template.startswith("#"):
                     continue
-                unknown = set(SLOT.findall(template)) - NAME_SLOTS - set(fillers)
+                unknown = {slot for _, slot in SLOT.findall(template)} - NAME_SLOTS - set(fillers)
                 if unknown:
                     raise ConfigError(f"{path}:{number}: nothing fills the slot {unknown.pop()!r}")
                 split[
@@ -210,13 +214,15 @@ def fill(
     entities: list[str] = []
 
     def one(match: re.Match[str]) -> str:
-        slot = match.group(1)
+        article, slot = match.groups(default="")
         if slot not in NAME_SLOTS:
-            return rng.choice(fillers[slot])
+            return article + rng.choice(fillers[slot])
         said, entity = names.choose(slot, split, rng)
         if entity:
             entities.append(entity)
-        return said if slot in ("drug", "disease") else said.title()
+        if article:
+            article = article[0] + ("n " if _AN.match(said) else " ")
+        return article + (said if slot in ("drug", "disease") else said.title())
 
     spoken = SLOT.sub(one, template)
     spoken = spoken[0].upper() + spoken[1:]
@@ -274,7 +280,7 @@ class Corpus:
 
         def add(sentence: str, split: str, noun: str | None) -> None:
             words = normalise(sentence)
-            # A third of the sentences that can be frames become frames only: nothing is spoken twice.
+            # A third of what can be a frame becomes a frame only: nothing is spoken twice.
             as_frame = int(hashlib.md5(words.encode()).hexdigest(), 16) // 1000 % 3 == 0
             long_enough = len(words.split()) >= text.min_words + 1
             if as_frame and long_enough and len(words.split()) <= text.max_words:
@@ -322,6 +328,7 @@ class TextMaker:
     def __init__(
         self,
         split: str,
+        *,
         corpus: Corpus,
         templates: Templates,
         names: NamePools,
