@@ -1,0 +1,76 @@
+"""The command ``ctcbias``.
+
+To add a command: write a thin module beside this one (parse, call one library function,
+print) that imports only click at the top, and name it in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+from typing import Any
+
+import click
+
+from ctcbias_fst import __version__
+from ctcbias_fst.errors import CtcbiasError
+
+__all__ = ["COMMANDS", "main"]
+
+# Command to the module in ctcbias_fst.cli that holds a click command of the same name.
+COMMANDS = {
+    "train": "train",
+    "export": "export",
+    "tokenizer": "tokenizer",
+    "score": "score",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed, and whose errors are one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return the command; None if there is no such name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ctcbias_fst.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; turn an error that the user can mend into one line and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except CtcbiasError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            # click itself ends quietly when nobody reads its output any more.
+            if ctx.params.get("debug") or error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+
+
+@click.group(cls=_LazyGroup)
+@click.version_option(__version__, prog_name="ctcbias")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="How much is told on standard error.",
+)
+@click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
+def main(log_level: str, debug: bool) -> None:
+    """CTC speech recognition that writes the names on your list."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    # Only our own voice gets louder: libraries log a lot at this level.
+    logging.getLogger("ctcbias_fst").setLevel(log_level.upper())

@@ -1,0 +1,96 @@
+"""``ctcbias score``: error rates and entity F1 of transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("reference", type=_FILE)
+@click.argument("hypothesis", type=_FILE)
+@click.option("--entities", type=_FILE, help="Names: one list for all utterances, or one for each.")
+@click.option(
+    "--bias-words",
+    type=_FILE,
+    help="List that decides which words are biased (B-WER), if not --entities.",
+)
+@click.option("--field", default="text", show_default=True, help="JSON field to score.")
+@click.option("--by", "group_by", help="Reference field to group by, such as domain.")
+@click.option(
+    "--missing-as-deletions", is_flag=True, help="Score a missing hypothesis as an empty one."
+)
+@click.option("--raw", is_flag=True, help="Compare tokens as they stand, not normalised text.")
+@click.option("--ignore", multiple=True, metavar="TOKEN", help="Leave a token out (repeatable).")
+@click.option(
+    "--possessive/--no-possessive",
+    default=True,
+    show_default=True,
+    help="Whether a name followed by 's counts as the name.",
+)
+@click.option(
+    "--bootstrap",
+    "replications",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Replications for the 95% intervals; 0 for none.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--details", type=_FILE, help="Write one JSON object per utterance here.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+)
+def score(
+    reference: Path,
+    hypothesis: Path,
+    entities: Path | None,
+    bias_words: Path | None,
+    field: str,
+    group_by: str | None,
+    missing_as_deletions: bool,
+    raw: bool,
+    ignore: tuple[str, ...],
+    possessive: bool,
+    replications: int,
+    seed: int,
+    details: Path | None,
+    output_format: str,
+) -> None:
+    """Score HYPOTHESIS against REFERENCE: WER, CER, entity F1, B-WER and U-WER.
+
+    Both are Kaldi text files (id, words), JSONL with id (or path) and text, or lhotse
+    manifests. Phone error rates: --field phones --raw --ignore '|'.
+    """
+    from ctcbias_fst.score_report import score_files, to_details, to_json, to_table  # noqa: PLC0415
+
+    report = score_files(
+        reference,
+        hypothesis,
+        entities,
+        bias_words=bias_words,
+        field=field,
+        group_by=group_by,
+        missing_as_deletions=missing_as_deletions,
+        normalise_text=not raw,
+        ignore=ignore,
+        possessive=possessive,
+        replications=replications,
+        seed=seed,
+    )
+    for line in report.rejected[:20]:
+        click.echo(f"warning: {line}", err=True)
+    if report.without_reference:
+        ids = ", ".join(report.without_reference[:5])
+        count = len(report.without_reference)
+        click.echo(f"warning: {count} hypotheses have no reference: {ids}", err=True)
+    if details is not None:
+        details.write_text("".join(f"{line}\n" for line in to_details(report)), encoding="utf-8")
+    click.echo(to_json(report) if output_format == "json" else to_table(report))
