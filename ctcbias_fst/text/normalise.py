@@ -25,7 +25,8 @@ class _Clean(dict[int, "str | None"]):
     def __missing__(self, code: int) -> str | None:
         character = chr(code)
         kept = unicodedata.category(character)[0] in "LMN" or character in "'\n"
-        self[code] = character if kept else " "
+        # Composition makes new typographic apostrophes (of U+0149).
+        self[code] = "'" if character in _APOSTROPHES else character if kept else " "
         return self[code]
 
 

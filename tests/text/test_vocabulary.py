@@ -1,0 +1,169 @@
+"""Vocabularies: reading them, finding blank and boundary, joining tokens into words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+PIECES = Vocabulary.from_tokens(["<blk>", "<unk>", "▁", "▁new", "▁y", "or", "k", "▁york"])
+WORDPIECES = Vocabulary.from_tokens(["[PAD]", "[UNK]", "[CLS]", "new", "##ton", "york", "##s"])
+LETTERS = Vocabulary.from_tokens(["<pad>", "<s>", "</s>", "<unk>", "|", "E", "T", "A", "'"])
+
+
+def test_guesses() -> None:
+    assert (PIECES.boundary, PIECES.blank_id, PIECES.unk_id) == (WordBoundary.PREFIX, 0, 1)
+    assert (WORDPIECES.boundary, WORDPIECES.unk_id) == (WordBoundary.CONTINUATION, 1)
+    assert (LETTERS.boundary, LETTERS.separator_id, LETTERS.unk_id) == (
+        WordBoundary.SEPARATOR,
+        4,
+        3,
+    )
+    assert not PIECES.upper_case
+    assert LETTERS.upper_case
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "tokens", "spans"),
+    [
+        (PIECES, ["▁new", "▁y", "or", "k"], [(0, 1, "new"), (1, 4, "york")]),
+        (PIECES, ["or", "k", "▁", "or"], [(0, 2, "ork"), (2, 4, "or")]),
+        (PIECES, ["▁", "▁new", "▁"], [(1, 2, "new")]),
+        (PIECES, ["▁new", "<unk>", "<blk>"], [(0, 2, "new<unk>")]),
+        (PIECES, [], []),
+        (WORDPIECES, ["new", "##ton", "york"], [(0, 2, "newton"), (2, 3, "york")]),
+        (WORDPIECES, ["[CLS]", "##ton", "##s"], [(1, 3, "tons")]),
+        (LETTERS, ["|", "T", "E", "|", "|", "A", "|"], [(1, 3, "TE"), (5, 6, "A")]),
+        (LETTERS, ["<s>", "T", "<pad>", "E", "</s>"], [(1, 4, "TE")]),
+    ],
+)
+def test_word_spans(
+    vocabulary: Vocabulary, tokens: list[str], spans: list[tuple[int, int, str]]
+) -> None:
+    ids = [vocabulary.index[token] for token in tokens]
+    assert vocabulary.word_spans(ids) == spans
+    assert vocabulary.ids_to_words(ids) == [word for _, _, word in spans]
+
+
+def test_word_starts() -> None:
+    assert np.flatnonzero(PIECES.starts_word).tolist() == [2, 3, 4, 7]
+    assert np.flatnonzero(PIECES.ends_word).tolist() == [2, 3, 4, 7]
+    assert np.flatnonzero(WORDPIECES.starts_word).tolist() == [3, 5]
+    assert not LETTERS.starts_word.any()
+    assert np.flatnonzero(LETTERS.ends_word).tolist() == [4]
+    with pytest.raises(ValueError, match="read-only"):
+        PIECES.starts_word[0] = True
+
+
+@given(st.lists(st.integers(0, LETTERS.size - 1)))
+def test_words_are_the_separated_text(ids: list[int]) -> None:
+    text = "".join(" " if i == LETTERS.separator_id else LETTERS.surfaces[i] for i in ids)
+    assert LETTERS.ids_to_words(ids) == text.split()
+
+
+@given(
+    st.lists(st.integers(0, PIECES.size - 1)),
+    st.sampled_from([PIECES, WORDPIECES]),
+)
+def test_spans_are_ordered_and_write_their_word(ids: list[int], vocabulary: Vocabulary) -> None:
+    ids = [i for i in ids if i < vocabulary.size]
+    end = 0
+    for start, stop, word in vocabulary.word_spans(ids):
+        assert end <= start < stop <= len(ids)
+        assert "".join(vocabulary.surfaces[i] for i in ids[start:stop]) == word
+        end = stop
+
+
+def test_blank_moves_to_the_front() -> None:
+    last = Vocabulary.from_tokens(["<unk>", "▁a", "b"], blank=3)
+    assert last.tokens == ("<unk>", "▁a", "b", "<blk>")
+    first = last.blank_first()
+    assert first.tokens == ("<blk>", "<unk>", "▁a", "b")
+    assert (first.blank_id, first.unk_id) == (0, 1)
+    columns = np.arange(4)[last.blank_first_order]
+    assert [last.tokens[i] for i in columns] == list(first.tokens)
+    assert first.blank_first() is first
+
+
+def test_digest_tells_vocabularies_apart() -> None:
+    twin = Vocabulary(PIECES.tokens, PIECES.blank_id, PIECES.boundary, PIECES.unk_id)
+    assert twin.digest == PIECES.digest
+    digests = {PIECES.digest, WORDPIECES.digest, LETTERS.digest}
+    digests.add(Vocabulary(PIECES.tokens, 2, PIECES.boundary).digest)
+    digests.add(Vocabulary(PIECES.tokens[::-1], 0, PIECES.boundary).digest)
+    assert len(digests) == 5
+    # Frozen: a graph made last year must still be recognised.
+    assert LETTERS.digest.startswith("21cf00ffacca95c3408612c5fa6a6b49")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tokens"),
+    [
+        ("tokens.txt", "<blk> 0\n▁a 1\nb 2\n#0 3\n#1 4\n", ("<blk>", "▁a", "b")),
+        ("tokens.txt", "▁a 1\r\n<blk> 0\r\n", ("<blk>", "▁a")),
+        ("tokens.txt", "<blk>\n▁a\n5\n", ("<blk>", "▁a", "5")),
+        ("tokens.txt", "<blk> 0\na 1\n  2\n", ("<blk>", "a", " ")),
+        ("vocab.json", '{"<pad>": 0, "|": 2, "a": 1}', ("<pad>", "a", "|")),
+        ("vocab.json", '["", " ", "a"]', ("", " ", "a")),
+    ],
+)
+def test_files(tmp_path: Path, name: str, text: str, tokens: tuple[str, ...]) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    assert Vocabulary.from_file(path).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("tokens.txt", "", "empty"),
+        ("tokens.txt", "▁a 0\nb 1\n", "no CTC blank found among the 2 tokens.*or 2 for"),
+        ("tokens.txt", "<blk> 0\na 1\n", "cannot tell how words begin"),
+        ("tokens.txt", "<blk> 0\n▁a 2\n", "without gaps.*'▁a' has 2 where 1"),
+        ("tokens.txt", "<blk> 0\n▁a\n", "'▁a' has no id"),
+        ("tokens.txt", "<blk> 0\n▁a 1\n▁a 2\n", "'▁a' occurs more than once"),
+        ("vocab.json", '{"a": 0', "line 1: not valid JSON"),
+        ("vocab.json", '{"a": "0"}', "expected a JSON list"),
+        ("tokenizer.model", "no model", "not a SentencePiece model"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=message) as caught:
+        Vocabulary.from_file(path)
+    assert name in str(caught.value)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    for name in ("tokens.txt", "tokenizer.model"):
+        with pytest.raises(ModelError, match=f"{name}: no such"):
+            Vocabulary.from_file(tmp_path / name)
+
+
+def test_what_the_user_says_wins() -> None:
+    tokens = ["a", "b", "c"]
+    said = Vocabulary.from_tokens(tokens, blank="b", boundary=WordBoundary.CONTINUATION)
+    assert (said.blank_id, said.boundary) == (1, WordBoundary.CONTINUATION)
+    with pytest.raises(ModelError, match="'x' is not in the vocabulary"):
+        Vocabulary.from_tokens(tokens, blank="x")
+    with pytest.raises(ModelError, match="blank 4 is out of range.*use 3"):
+        Vocabulary.from_tokens(tokens, blank=4)
+    with pytest.raises(ModelError, match="no word separator"):
+        Vocabulary.from_tokens(tokens, blank=0, boundary=WordBoundary.SEPARATOR)
+    with pytest.raises(ModelError, match="unknown-token id 7"):
+        Vocabulary(("a", "b"), 0, WordBoundary.PREFIX, unk_id=7)
+    with pytest.raises(ModelError, match="blank id 2"):
+        Vocabulary(("a", "b"), 2, WordBoundary.PREFIX)
+
+
+def test_json_of_digest_is_ascii() -> None:
+    # The digest must not depend on how a platform writes U+2581.
+    assert json.dumps("▁").isascii()
