@@ -189,7 +189,6 @@ class Flite:
 
     def __init__(self, work: Path) -> None:
         self._program = program("flite", "flite")
-        self._folder = tempfile.TemporaryDirectory(prefix="flite-")
         self._word = functools.lru_cache(maxsize=100_000)(self._alone)
 
     def _run(self, voice: str, stretch: float, text: str, out: str) -> list[str]:
@@ -209,11 +208,12 @@ class Flite:
         return tuple(self._run("kal", 1.0, word, "none"))
 
     def say(self, request: Request) -> Speech:
-        out = str(Path(self._folder.name) / "out.wav")
         stretch = request.warp / request.speed
-        phones = self._run(_only(request.voice), stretch, request.spoken, out)
+        with tempfile.TemporaryDirectory(prefix="flite-") as folder:
+            out = str(Path(folder) / "out.wav")
+            phones = self._run(_only(request.voice), stretch, request.spoken, out)
+            samples, rate = soundfile.read(out, dtype="float32")
         words = place_boundaries(phones, [self._word(word) for word in request.text.split()])
-        samples, rate = soundfile.read(out, dtype="float32")
         return Speech(samples, rate, join_words([word for word in words if word]))
 
 
@@ -243,9 +243,14 @@ class Festival:
 
     def __init__(self, work: Path) -> None:
         self._program = program("festival", "festival")
-        self._folder = tempfile.TemporaryDirectory(prefix="festival-")
         self._process: subprocess.Popen[str] | None = None
         self._voice = ""
+
+    def close(self) -> None:
+        """End the program; a later request starts it again."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
     def _send(self, command: str) -> list[str]:
         if self._process is None or self._process.poll() is not None:
@@ -262,12 +267,12 @@ class Festival:
         # An error aborts the expression, not the program, so the marker always comes.
         self._process.stdin.write(command + '\n(begin (format t "\\n<done>\\n") (fflush nil))\n')
         self._process.stdin.flush()
-        lines = []
+        lines: list[str] = []
         for line in self._process.stdout:
             if line.strip() == "<done>":
                 return lines
             lines.append(line.strip())
-        self._process = None
+        self.close()
         raise ValueError(f"festival ended: {' '.join(lines)[-200:]}")
 
     def say(self, request: Request) -> Speech:
@@ -280,17 +285,19 @@ class Festival:
                     f"{_FESTIVAL_PACKAGES.get(voice, 'of that voice')!r}"
                 )
             self._voice = voice
-        out = Path(self._folder.name) / "out.wav"
-        out.unlink(missing_ok=True)
         text = request.spoken.replace("\\", "").replace('"', "")
         stretch = request.warp / request.speed
+        with tempfile.TemporaryDirectory(prefix="festival-") as folder:
+            return self._spoken(text, request.text, stretch, Path(folder) / "out.wav")
+
+    def _spoken(self, spoken: str, text: str, stretch: float, out: Path) -> Speech:
         lines = self._send(
-            f'(Parameter.set \'Duration_Stretch {stretch:.3f})\n(ctc_say "{text}" "{out}")'
+            f'(Parameter.set \'Duration_Stretch {stretch:.3f})\n(ctc_say "{spoken}" "{out}")'
         )
         if not out.is_file():
             raise ValueError(f"festival wrote nothing: {' '.join(lines)[:200]}")
         samples, rate = soundfile.read(out, dtype="float32")
-        return Speech(samples, rate, self._phones(lines, request.text))
+        return Speech(samples, rate, self._phones(lines, text))
 
     @staticmethod
     def _phones(lines: list[str], text: str) -> str:

@@ -121,7 +121,7 @@ def write_cuts(out: Path, settings: Settings) -> None:
     """Write ``cuts_*.jsonl.gz`` of all clips that are done so far, and ``stats.json``."""
     lhotse = require("lhotse", "lhotse")
     by_set: dict[str, list[Any]] = defaultdict(list)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     entities: dict[str, set[str]] = defaultdict(set)
     for path in sorted((out / "plan").glob("*.jsonl")):

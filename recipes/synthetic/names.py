@@ -194,11 +194,16 @@ def diseases(variants: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class NamePools:
-    """Names by kind: ``spoken[split][kind]`` and the bigger pools that distractors come from."""
+    """Names by kind: ``spoken[split][kind]`` and the bigger pools that distractors come from.
+
+    ``common`` are the countries that everyone knows: they may be spoken anywhere and are
+    nobody's entity.
+    """
 
     spoken: dict[str, dict[str, tuple[str, ...]]]
     firsts: tuple[str, ...]
     pool: dict[str, tuple[str, ...]]
+    common: frozenset[str]
     rare_zipf: float
 
     @classmethod
@@ -212,6 +217,7 @@ class NamePools:
             "country": countries(),
         }
         spoken: dict[str, dict[str, tuple[str, ...]]] = {"train": {}, "dev": {}, "test": {}}
+        common: set[str] = set()
         for kind, names in sources.items():
             by_split: dict[str, list[str]] = {"train": [], "dev": [], "test": [], "common": []}
             for name in sorted(set(names)):
@@ -220,13 +226,14 @@ class NamePools:
             for split, kinds in spoken.items():
                 # Rare countries alone would be too few.
                 also = by_split["common"] if kind == "country" else []
+                common.update(also)
                 kinds[kind] = (*by_split[split], *also)
         pool = {
             "medical": _rare_pool((*drugs(True), *diseases(True)), 3, rare_zipf),
             "parliament": _rare_pool((*surnames(), *cities(5000)), 2, rare_zipf),
         }
         firsts = tuple(name for name in first_names() if zipf(name) >= rare_zipf)
-        return cls(spoken, firsts, pool, rare_zipf)
+        return cls(spoken, firsts, pool, frozenset(common), rare_zipf)
 
     def choose(self, kind: str, split: str, rng: random.Random) -> tuple[str, str]:
         """A name for a slot.
@@ -240,8 +247,7 @@ class NamePools:
             full = f"{rng.choice(self.firsts)} {surname}"
             return full, full
         name = rng.choice(self.spoken[split][kind])
-        rare = kind != "country" or rare_words(name, self.rare_zipf)
-        return name, name if rare else ""
+        return name, "" if name in self.common else name
 
 
 def _rare_pool(names: Sequence[str], max_words: int, rare_zipf: float) -> tuple[str, ...]:

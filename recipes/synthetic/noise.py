@@ -31,7 +31,8 @@ def coloured(rng: np.random.Generator, samples: int, exponent: float) -> Samples
 
 
 def _scaled(wave: npt.NDArray[np.float64]) -> Samples:
-    return (0.1 * wave / np.sqrt(np.mean(wave**2))).astype(np.float32)
+    scaled: Samples = (0.1 * wave / np.sqrt(np.mean(wave**2))).astype(np.float32)
+    return scaled
 
 
 def _hum(rng: np.random.Generator, samples: int, rate: int) -> npt.NDArray[np.float64]:
@@ -48,8 +49,8 @@ def _hum(rng: np.random.Generator, samples: int, rate: int) -> npt.NDArray[np.fl
 
 def _stationary(rng: np.random.Generator, samples: int, rate: int) -> Samples:
     wave = coloured(rng, samples, rng.uniform(0.0, 2.2)).astype(np.float64)
-    swing = coloured(rng, samples // 800 + 2, 2.0)
-    swing = np.interp(np.arange(samples), np.arange(len(swing)) * 800, swing)
+    points = coloured(rng, samples // 800 + 2, 2.0)
+    swing = np.interp(np.arange(samples), np.arange(len(points)) * 800, points)
     wave *= np.exp(rng.uniform(0.0, 8.0) * swing)
     if rng.random() < 0.3:
         wave += rng.uniform(0.02, 0.2) * _hum(rng, samples, rate)
@@ -107,9 +108,10 @@ def write_rooms(out: Path, settings: Noise, rate: int, seed: int) -> Path:
     generator = random.Random(seed)
     recordings = []
     for index in range(settings.rooms):
-        size = [generator.uniform(2.5, 9.0), generator.uniform(2.5, 8.0), generator.uniform(2.3, 4)]
+        size = [generator.uniform(*side) for side in ((2.5, 9.0), (2.5, 8.0), (2.3, 4.0))]
+        walls = 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
         # Sabine's formula has no solution below some decay time of a large room
-        slowest = 0.161 * np.prod(size) / (2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2]))
+        slowest = 0.161 * np.prod(size) / walls
         decay = max(generator.uniform(0.15, 0.7), 1.2 * slowest)
         absorption, order = rooms.inverse_sabine(decay, size)
         room = rooms.ShoeBox(

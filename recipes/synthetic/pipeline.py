@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ctcbias_fst.config import load_config
-from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.errors import ConfigError, ManifestError
 
-from . import manifests
+from . import manifests, noise
 from .engines import fetch_kokoro_voices
 from .names import NamePools
 from .planning import plan_all, plan_extra
 from .settings import Settings
-from .synthesis import read_plan, synthesise, write_plan
+from .synthesis import read_clips, read_plan, synthesise, write_plan
 from .texts import Corpus, Templates
 
 __all__ = ["run"]
@@ -40,6 +41,8 @@ def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config:
         elif stage == "fast":
             _speak(FAST, out, settings, jobs)
             manifests.write_cuts(out, settings)
+        elif stage == "noise":
+            _noise(out, settings)
         elif stage == "held":
             _speak(HELD, out, settings, jobs)
             manifests.write_cuts(out, settings)
@@ -66,6 +69,17 @@ def _texts(out: Path, extra: Path | None, settings: Settings) -> None:
         out, corpus=corpus, templates=templates, names=names, settings=settings, plans=plans
     )
     click.echo(json.dumps({key: len(plan) for key, plan in plans.items()}))
+
+
+def _noise(out: Path, settings: Settings) -> None:
+    clips = [clip for key in FAST for clip in read_clips(out / "done" / f"{key}.jsonl").values()]
+    if not clips:
+        raise ManifestError(f"{out / 'done'}: no training clips yet: run the stage `fast` first")
+    rng = random.Random(settings.seed)
+    chosen = rng.sample(clips, min(len(clips), settings.noise.babble_sources))
+    speech = [out / clip.path for clip in chosen]
+    noise.write_noises(out, settings.noise, settings.audio.rate, speech, settings.seed)
+    noise.write_rooms(out, settings.noise, settings.audio.rate, settings.seed)
 
 
 def _speak(keys: Sequence[str], out: Path, settings: Settings, jobs: int) -> None:

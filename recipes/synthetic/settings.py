@@ -10,6 +10,7 @@ __all__ = [
     "Dev",
     "Lists",
     "Mix",
+    "Noise",
     "Settings",
     "Test",
     "Text",
@@ -101,6 +102,17 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Counts of noise clips (of ``clip_seconds`` each) and of simulated rooms."""
+
+    clip_seconds: float
+    stationary: int
+    babble: int
+    rooms: int
+    babble_sources: int
+
+
+@dataclass(frozen=True)
 class Voices:
     """Voices per engine, and the ranges in which speed and resampling vary."""
 
@@ -132,4 +144,5 @@ class Settings:
     test: Test
     lists: Lists
     audio: Audio
+    noise: Noise
     voices: Voices
