@@ -192,7 +192,8 @@ def read_entities(path: PathLike) -> EntityList:
         EntityListError: the file cannot be read or is malformed (with the line), or it
             has entries and none of them can have an effect.
     """
-    lines = [line.strip() for line in read_lines(path, EntityListError)]
+    raw = read_lines(path, EntityListError)
+    lines = [line.strip() for line in raw]
     source = str(path)
     numbers = [i for i, line in enumerate(lines, start=1) if line and line[0] != "#"]
     texts = [line for line in lines if line and line[0] != "#"]
@@ -202,7 +203,9 @@ def read_entities(path: PathLike) -> EntityList:
         objects = [require_object(v, path, n, EntityListError) for n, v in zip(numbers, values)]
         return _from_objects(numbers, objects, source).require_any()
     if "\t" in first or first.lower() == "name":
-        return _from_objects(numbers[1:], _table_rows(numbers, texts, source), source).require_any()
+        # An empty first cell must not vanish with the white space around the line.
+        rows = _table_rows(numbers, [raw[number - 1] for number in numbers], source)
+        return _from_objects(numbers[1:], rows, source).require_any()
     for number, text in zip(numbers, texts):
         if "\t" in text:
             raise EntityListError(

@@ -89,6 +89,16 @@ def test_columns(tmp_path: Path) -> None:
     assert read_entities(path).entities == (WEIGHTED, Entity("york", "York", line=3))
 
 
+def test_an_empty_cell_is_not_the_next_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "names.tsv", "weight\tname\n\tYork\n2\t\n 3 \t Paris \n")
+    names = read_entities(path)
+    assert names.entities == (
+        Entity("york", "York", line=2),
+        Entity("paris", "Paris", weight=3.0, line=4),
+    )
+    assert [r.line for r in names.rejected] == [3]
+
+
 def test_json_lines(tmp_path: Path) -> None:
     rows = [
         {"name": "York", "weight": None},
