@@ -22,7 +22,7 @@ from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
 
-__all__ = ["ScoreReport", "score_files", "to_details", "to_json", "to_table"]
+__all__ = ["ScoreReport", "score_files", "to_details", "to_json", "to_pairs", "to_table"]
 
 
 _OF_NAMES = ("B-WER", "U-WER", "precision", "recall", "F1")
@@ -148,6 +148,25 @@ def to_details(report: ScoreReport) -> Iterator[str]:
         if result.group is not None:
             content["group"] = result.group
         yield json.dumps(content, ensure_ascii=False)
+
+
+def to_pairs(report: ScoreReport) -> str:
+    """Return each reference above its hypothesis, word under word; ``*`` where one is missing."""
+    blocks = []
+    for result in report.results:
+        columns = [(said or "*", written or "*") for said, written in result.pairs]
+        widths = [max(map(len, column)) for column in columns]
+        lines = [
+            " ".join([row[side].ljust(width) for row, width in zip(columns, widths)]).rstrip()
+            for side in (0, 1)
+        ]
+        names = [
+            f"  {kind}: {', '.join(found)}"
+            for kind, found in (("missed", result.misses), ("false alarm", result.false_alarms))
+            if found
+        ]
+        blocks.append("\n".join([result.id, f"  ref: {lines[0]}", f"  hyp: {lines[1]}", *names]))
+    return "\n".join(blocks)
 
 
 def to_table(report: ScoreReport) -> str:

@@ -39,14 +39,17 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Replications for the 95% intervals; 0 for none.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap."
+)
 @click.option("--details", type=_FILE, help="Write one JSON object per utterance here.")
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "json", "pairs"]),
     default="table",
     show_default=True,
+    help="Figures as a table or JSON; or each reference above its hypothesis.",
 )
 def score(
     reference: Path,
@@ -69,7 +72,13 @@ def score(
     Both are Kaldi text files (id, words), JSONL with id (or path) and text, or lhotse
     manifests. Phone error rates: --field phones --raw --ignore '|'.
     """
-    from ctcbias_fst.score_report import score_files, to_details, to_json, to_table  # noqa: PLC0415
+    from ctcbias_fst.score_report import (  # noqa: PLC0415
+        score_files,
+        to_details,
+        to_json,
+        to_pairs,
+        to_table,
+    )
 
     report = score_files(
         reference,
@@ -90,7 +99,9 @@ def score(
     if report.without_reference:
         ids = ", ".join(report.without_reference[:5])
         count = len(report.without_reference)
-        click.echo(f"warning: {count} hypotheses have no reference: {ids}", err=True)
+        noun = "hypothesis" if count == 1 else "hypotheses"
+        click.echo(f"warning: {count} {noun} without a reference: {ids}", err=True)
     if details is not None:
         details.write_text("".join(f"{line}\n" for line in to_details(report)), encoding="utf-8")
-    click.echo(to_json(report) if output_format == "json" else to_table(report))
+    show = {"table": to_table, "json": to_json, "pairs": to_pairs}[output_format]
+    click.echo(show(report))

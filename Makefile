@@ -1,0 +1,53 @@
+# Everything sets itself up: `make demo` and `make test` work in a fresh clone.
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/py311.txt
+STAMP := $(VENV)/.installed
+CLIPS := ctcbias_fst/pretrained/clips
+
+# The first Python 3.11 there is (`make PYTHON=…` names another).
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+.PHONY: help setup demo test lint pytest slow lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with every package, pinned by hash
+
+$(STAMP): $(LOCK) pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: install it, or say make PYTHON=/path/to/it" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## Transcribe the shipped clips and show each reference above the result
+	$(BIN)/ctcbias transcribe --format json $(wildcard $(CLIPS)/*.flac $(CLIPS)/*.wav) > $(VENV)/demo.jsonl
+	$(BIN)/ctcbias score --format pairs --entities $(CLIPS)/clips.jsonl $(CLIPS)/clips.jsonl $(VENV)/demo.jsonl
+	$(BIN)/ctcbias score --entities $(CLIPS)/clips.jsonl $(CLIPS)/clips.jsonl $(VENV)/demo.jsonl
+
+test: lint pytest ## Check style and types, then run all tests but the slow ones
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pytest: $(STAMP)
+	$(BIN)/pytest -m "not slow"
+
+slow: $(STAMP) ## Run the slow tests
+	$(BIN)/pytest -m slow
+
+lock: ## Resolve the pinned packages anew (requirements/README.md)
+	test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	.venv-lock/bin/python requirements/lock.py
+
+clean: ## Remove what setup and tools made
+	rm -rf $(VENV) .venv-lock .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,156 @@
+"""The command line: help everywhere, quick start, one line per error."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import ctcbias_fst
+from ctcbias_fst.cli import COMMANDS, main
+from ctcbias_fst.errors import CtcbiasError, ModelError
+
+DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+README = Path(__file__).parents[2] / "README.md"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], text=True, capture_output=True, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"ctcbias {command}" in result.output.replace("Usage: main", "Usage: ctcbias")
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    assert found.help
+    # A one-letter summary in the list of commands tells nobody anything.
+    assert len(found.get_short_help_str(200)) > 10
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_help(command: str) -> None:
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    silent = [p.name for p in found.params if isinstance(p, click.Option) and not p.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command: str) -> None:
+    text = README.read_text() + "".join(path.read_text() for path in DOCS)
+    assert f"ctcbias {command}" in text
+
+
+def test_commands_are_listed() -> None:
+    output = run("--help").output
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", output, re.MULTILINE)
+
+
+def test_no_such_command() -> None:
+    result = run("transcibe")
+    assert result.exit_code == 2
+    assert "No such command" in result.output
+
+
+def test_version() -> None:
+    result = python("-m", "ctcbias_fst", "--version")
+    assert (result.returncode, result.stdout) == (
+        0,
+        f"ctcbias, version {ctcbias_fst.__version__}\n",
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
+def test_help_loads_nothing_heavy(arguments: Sequence[str]) -> None:
+    code = (
+        "import sys; from ctcbias_fst.cli import main\n"
+        f"try: main({list(arguments)!r})\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'k2', 'lhotse', 'numpy', 'sentencepiece'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else code)"
+    )
+    result = python("-c", code)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@click.command()
+@click.option("--kind")
+def failing(kind: str) -> None:
+    """Fail in the way that is asked for."""
+    if kind == "ours":
+        raise ModelError("weights.safetensors: no such file; run again with --model.")
+    if kind == "file":
+        Path("/nowhere/at/all").read_text()
+    if kind == "bug":
+        raise ZeroDivisionError("a bug")
+    raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.fixture
+def with_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        type(main), "get_command", lambda self, ctx, name: failing if name == "failing" else None
+    )
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_our_errors_are_one_line() -> None:
+    result = run("failing", "--kind", "ours")
+    assert result.exit_code == 1
+    assert result.output == "Error: weights.safetensors: no such file; run again with --model.\n"
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_errors_of_the_system_are_one_line() -> None:
+    result = run("failing", "--kind", "file")
+    assert result.exit_code == 1
+    assert result.output == "Error: /nowhere/at/all: No such file or directory\n"
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_bugs_are_not_hidden() -> None:
+    assert isinstance(run("failing", "--kind", "bug").exception, ZeroDivisionError)
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_debug_shows_the_trace() -> None:
+    assert isinstance(run("--debug", "failing", "--kind", "ours").exception, CtcbiasError)
+    assert isinstance(run("--debug", "failing", "--kind", "file").exception, FileNotFoundError)
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_wrong_usage_stays_wrong_usage() -> None:
+    assert run("failing", "--unknown").exit_code == 2
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("a x\n")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    result = subprocess.run(
+        [sys.executable, "-m", "ctcbias_fst", "score", text, text],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write_end)
+    assert result.stderr == ""
