@@ -175,7 +175,7 @@ def to_table(report: ScoreReport) -> str:
     parts = []
     for group, results in report.groups.items():
         score = total(results)
-        heading = f"{score.utterances} utterances" + ("" if group is None else f" of {group}")
+        heading = f"{'' if group is None else f'{group}, '}utterances: {score.utterances}"
         rows = _rows(score, report.intervals.get(group, {}))
         parts.append("\n".join([heading, *[rows[name] for name in shown]]))
     return "\n\n".join(parts)
@@ -220,16 +220,17 @@ def _rows(score: Score, intervals: Mapping[str, Interval]) -> dict[str, str]:
             ("U-WER", score.unbiased),
         )
     }
-    counts["SER"] = f"{score.wrong}/{score.utterances} with an error"
-    counts["precision"] = f"{names.hits} found, {names.false_alarms} false alarms"
-    counts["recall"] = f"{names.hits} found, {names.misses} missed"
+    counts["SER"] = f"{score.wrong}/{score.utterances} utterances"
+    counts["precision"] = f"found {names.hits}, false alarms {names.false_alarms}"
+    counts["recall"] = f"found {names.hits}, missed {names.misses}"
     rows = {}
     for name, rate in rates(score).items():
-        interval = intervals.get(name)
-        within = "" if interval is None else f"{_percent(interval.low)} - {_percent(interval.high)}"
-        rows[name] = (
-            f"{name:<10}{_percent(rate):>8}   {within:<18}  {counts.get(name, '')}".rstrip()
-        )
+        cells = [f"{name:<10}{_percent(rate):>8}"]
+        if name in intervals:
+            low, high = intervals[name].low, intervals[name].high
+            cells.append(f"{_percent(low)} to {_percent(high)}".ljust(18))
+        cells.append(counts.get(name, ""))
+        rows[name] = "   ".join(cells).rstrip()
     return rows
 
 

@@ -1,0 +1,135 @@
+"""Every command and every Python block that a page shows is run, and its output compared.
+
+Blocks marked ``console`` hold commands (``$ ``, continued by ``> ``) and their output; ``…``
+stands for any text, and a command without output shown may print anything. Blocks marked
+``python`` are run as scripts. All blocks of a page run in one folder, from top to bottom.
+
+A block directly below ``<!-- not run: REASON -->`` is left out: only for what takes hours
+or needs the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(
+    r"^(?P<skip><!-- not run:[^\n]*-->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+KINDS = {"console", "python", "text", "toml", "json", "jsonl"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block that is to be run."""
+
+    kind: str
+    body: str
+    line: int
+
+
+def blocks_of(text: str) -> list[Block]:
+    return [
+        Block(found["kind"], found["body"], text.count("\n", 0, found.start()) + 1)
+        for found in FENCE.finditer(text)
+        if found["kind"] in ("console", "python") and not found["skip"]
+    ]
+
+
+def commands_of(body: str) -> list[tuple[str, str]]:
+    """Split a console block into (command, output shown)."""
+    commands: list[tuple[str, str]] = []
+    for line in body.splitlines():
+        if line.startswith("$ "):
+            commands.append((line[2:], ""))
+            continue
+        assert commands, f"output before any command: {line}"
+        command, output = commands[-1]
+        if (line.startswith("> ") or line == ">") and not output:
+            commands[-1] = (f"{command}\n{line[2:]}", "")
+        else:
+            commands[-1] = (command, f"{output}{line}\n")
+    return commands
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Compare as a reader does: ``…`` is any text, spaces at line ends do not count."""
+    tidy = "\n".join(line.rstrip() for line in printed.strip().splitlines())
+    pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
+    return re.fullmatch(pattern, tidy, re.DOTALL) is not None
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `ctcbias` is this checkout, run by this Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    command = folder / "ctcbias"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m ctcbias_fst "$@"\n')
+    command.chmod(0o755)
+    (folder / "python").symlink_to(sys.executable)
+    return {
+        **os.environ,
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "80",
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("ctcbias_fst", "recipes", "docs"):
+        (work / name).symlink_to(ROOT / name)
+    for block in blocks_of(page.read_text(encoding="utf-8")):
+        runs = commands_of(block.body) if block.kind == "console" else [(block.body, "")]
+        for command, shown in runs:
+            arguments = (
+                ["bash", "-euo", "pipefail", "-c", command]
+                if block.kind == "console"
+                else [sys.executable, "-c", command]
+            )
+            result = subprocess.run(
+                arguments,
+                cwd=work,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            where = f"{page.name}, block at line {block.line}: {command}\n{result.stdout}"
+            assert result.returncode == 0 or shown.startswith("Error: "), where
+            assert not shown or matches(shown, result.stdout), where
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_fences(page: Path) -> None:
+    """Relative links lead somewhere, and no block escapes by an odd label."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    assert {found["kind"] for found in FENCE.finditer(text)} <= KINDS
+    assert text.count("```") == 2 * len(FENCE.findall(text))
+
+
+def test_commands_and_output_are_told_apart() -> None:
+    assert commands_of("$ cat <<E\n> x\n>\n> E\nx\n$ true\n") == [
+        ("cat <<E\nx\n\nE", "x\n"),
+        ("true", ""),
+    ]
+    text = "```console\n$ a\n```\n<!-- not run: slow -->\n```console\n$ b\n```\n```text\n$ c\n```\n"
+    assert blocks_of(text) == [Block("console", "$ a\n", 1)]
+    assert matches("a … c\n", "a b c  \n")
+    assert not matches("a … c", "a b")
