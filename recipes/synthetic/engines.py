@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +86,19 @@ def program(name: str, package: str) -> str:
     return path
 
 
+def refuse_spelling(text: str, words: Sequence[Sequence[str]]) -> None:
+    """Refuse a text of which a word is spelled out ("Rwanda" as R W A N D A).
+
+    Such a word has far more phones than letters.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for word, phones in zip(text.split(), words):
+        if len(word) >= 4 and len(phones) > 1.4 * len(word):
+            raise ValueError(f"{word!r} is spelled out: {' '.join(phones)}")
+
+
 class Phonemizer:
     """hibari's grapheme-to-phoneme conversion (American), word by word where needed."""
 
@@ -95,7 +108,9 @@ class Phonemizer:
 
     def ipa(self, spoken: str) -> str:
         """One line of IPA in the alphabet of Kokoro and hibari, punctuation included."""
-        return " ".join(self._hibari.phonemize(spoken))
+        # Its own normalisation takes "Henry Clay" for "Henry" and a Roman numeral; the texts
+        # need none.
+        return str(self._hibari.g2p(spoken, normalize_text=False))
 
     def _word(self, word: str) -> tuple[str, ...]:
         return tuple(from_ipa(self.ipa(word).replace(" ", "")))
@@ -104,6 +119,7 @@ class Phonemizer:
         """The phones of ``ipa`` with ``|`` between the words of ``text``."""
         words = split_ipa(ipa)
         targets = text.split()
+        refuse_spelling(text, [self.word(word) for word in targets])
         if len(words) != len(targets):
             flat = [phone for word in words for phone in word]
             words = place_boundaries(flat, [self.word(word) for word in targets])
@@ -213,7 +229,9 @@ class Flite:
             out = str(Path(folder) / "out.wav")
             phones = self._run(_only(request.voice), stretch, request.spoken, out)
             samples, rate = soundfile.read(out, dtype="float32")
-        words = place_boundaries(phones, [self._word(word) for word in request.text.split()])
+        alone = [self._word(word) for word in request.text.split()]
+        refuse_spelling(request.text, alone)
+        words = place_boundaries(phones, alone)
         return Speech(samples, rate, join_words([word for word in words if word]))
 
 
@@ -297,7 +315,10 @@ class Festival:
         if not out.is_file():
             raise ValueError(f"festival wrote nothing: {' '.join(lines)[:200]}")
         samples, rate = soundfile.read(out, dtype="float32")
-        return Speech(samples, rate, self._phones(lines, text))
+        phones = self._phones(lines, text)
+        if "|" in phones:
+            refuse_spelling(text, [word.split() for word in phones.split(" | ")])
+        return Speech(samples, rate, phones)
 
     @staticmethod
     def _phones(lines: list[str], text: str) -> str:
@@ -325,12 +346,14 @@ class Ready:
     def say(self, request: Request) -> Speech:
         samples, rate = soundfile.read(request.source, dtype="float32", always_2d=True)
         words = split_ipa(request.ipa)
-        if len(words) == len(request.text.split()):
-            return Speech(samples.mean(axis=1), rate, join_words(words))
-        if self._phonemizer is None:
-            self._phonemizer = Phonemizer()
-        phones = self._phonemizer.by_word(request.ipa, request.text)
-        return Speech(samples.mean(axis=1), rate, phones)
+        targets = request.text.split()
+        if len(words) != len(targets):
+            if self._phonemizer is None:
+                self._phonemizer = Phonemizer()
+            flat = [phone for word in words for phone in word]
+            words = place_boundaries(flat, [self._phonemizer.word(word) for word in targets])
+        refuse_spelling(request.text, words)
+        return Speech(samples.mean(axis=1), rate, join_words([word for word in words if word]))
 
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {

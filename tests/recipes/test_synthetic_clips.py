@@ -16,7 +16,14 @@ import soundfile
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from recipes.synthetic import manifests, texts
-from recipes.synthetic.engines import Festival, Request, Speech, fetch_kokoro_voices, make_engine
+from recipes.synthetic.engines import (
+    Festival,
+    Request,
+    Speech,
+    fetch_kokoro_voices,
+    make_engine,
+    refuse_spelling,
+)
 from recipes.synthetic.names import NamePools
 from recipes.synthetic.phones import ARPABET
 from recipes.synthetic.planning import blend
@@ -200,6 +207,13 @@ def test_blends_sum_to_one(settings: Settings) -> None:
         assert sum(voices.values()) == pytest.approx(1.0)
         assert min(voices.values()) > 0
         assert not set(voices) & set(settings.voices.kokoro_test)
+
+
+def test_words_spelled_out_are_refused() -> None:
+    refuse_spelling("the fox", ["DH AH".split(), "F AA K S".split()])
+    with pytest.raises(ValueError, match="rwanda"):
+        letters = "AA R D AH B AH L Y UW EY EH N D IY EY"
+        refuse_spelling("to rwanda", ["T AH".split(), letters.split()])
 
 
 def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
