@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any
 import torch
 from lhotse import CutSet, RecordingSet
 from lhotse.cut import Cut
-from lhotse.dataset import DynamicBucketingSampler, SpecAugment
+from lhotse.dataset import SpecAugment
 from lhotse.dataset.cut_transforms import (
     CutMix,
     LowpassUsingResampling,
@@ -35,6 +37,9 @@ __all__ = [
     "load_cuts",
     "loader",
 ]
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,19 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         if self.augment_config is not None and self.waves is None:
             # built in the worker process, so that each has its own random numbers
             self.waves = Augmentation(self.augment_config, self.seed + torch.initial_seed() % 2**31)
-        texts = tuple(cut.supervisions[0].text for cut in cuts)
-        spoken = [(cut.supervisions[0].custom or {}).get("phones") for cut in cuts]
         if self.waves is not None:
             cuts = self.waves(cuts)
-        samples = [_mono(cut, self.sampling_rate) for cut in cuts]
-        features, lengths = self.extract(samples)
+        loaded = [(cut, self._samples(cut)) for cut in cuts]
+        usable = [(cut, samples) for cut, samples in loaded if samples is not None]
+        if not usable:
+            raise ManifestError(
+                f"none of the {len(loaded)} recordings of a batch can be read; the first: "
+                f"{loaded[0][0].id}; see the warnings above, and make the manifest anew"
+            )
+        spans = [cut.supervisions[0] for cut, _ in usable]
+        texts = tuple(span.text for span in spans)
+        spoken = [(span.custom or {}).get("phones") for span in spans]
+        features, lengths = self.extract([samples for _, samples in usable])
         if self.spectra is not None:
             features = self._mask(features, lengths)
         tokens = [self.tokenizer.encode(text) for text in texts]
@@ -199,6 +211,13 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             phone_lengths=_counts(phones),
             texts=texts,
         )
+
+    def _samples(self, cut: Cut) -> Tensor | None:
+        try:
+            return _mono(cut, self.sampling_rate)
+        except Exception as error:  # each backend raises types of its own
+            log.warning("%s is left out: %s", cut.id, str(error).splitlines()[0])
+            return None
 
     def _mask(self, features: Tensor, lengths: Tensor) -> Tensor:
         assert self.spectra is not None
@@ -238,19 +257,31 @@ def batches_of_epoch(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[CutSet]:
-    """All batches of an epoch, of similar durations each, the same for the same seed."""
-    sampler = DynamicBucketingSampler(
-        cuts,
-        max_duration=batch_seconds,
-        shuffle=shuffle,
-        num_buckets=max(1, min(20, len(cuts) // 50)),
-        drop_last=False,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-    )
-    sampler.set_epoch(epoch)
-    return list(sampler)
+    """All batches of an epoch, the same for the same seed and epoch.
+
+    Cuts of similar durations go together: sorted by duration (with a tenth of jitter when
+    ``shuffle``), cut where the padded batch would exceed ``batch_seconds``, then shuffled.
+    Every rank gets as many batches as any other; the first ones serve twice where needed.
+    (lhotse's bucketing sampler does not run under torch 1.13.)
+    """
+    generator = random.Random(f"{seed} {epoch}")
+
+    def key(cut: Cut) -> float:
+        jitter = generator.uniform(0.9, 1.1) if shuffle else 1.0
+        return float(cut.duration) * jitter
+
+    batches: list[list[Cut]] = []
+    longest = math.inf
+    for _, _, cut in sorted((key(cut), cut.id, cut) for cut in cuts):
+        longest = max(longest, cut.duration)
+        if not batches or longest * (len(batches[-1]) + 1) > batch_seconds:
+            batches.append([])
+            longest = cut.duration
+        batches[-1].append(cut)
+    if shuffle:
+        generator.shuffle(batches)
+    batches += batches[: -len(batches) % world_size]
+    return [CutSet.from_cuts(batch) for batch in batches[rank::world_size]]
 
 
 def loader(dataset: SpeechDataset, batches: Sequence[CutSet], workers: int) -> DataLoader[Batch]:

@@ -84,16 +84,18 @@ class Subsampling(nn.Module):
 class BranchDrop(nn.Module):
     """Stochastic depth (Huang et al. 2016): drop a residual branch for whole utterances."""
 
+    keep: Tensor
+
     def __init__(self, probability: float) -> None:
         super().__init__()
-        self.probability = probability
+        # a tensor, as a number would have torch.compile compile every layer for itself
+        self.register_buffer("keep", torch.tensor(1.0 - probability), persistent=False)
 
     def forward(self, branch: Tensor) -> Tensor:
-        if not self.training or self.probability == 0.0:
+        if not self.training:
             return branch
-        keep = 1.0 - self.probability
-        kept = torch.rand(len(branch), 1, 1, device=branch.device) < keep
-        return branch * (kept / keep).to(branch.dtype)
+        kept = torch.rand(branch.shape[0], 1, 1, device=branch.device) < self.keep
+        return branch * (kept / self.keep).to(branch.dtype)
 
 
 class FeedForward(nn.Module):
@@ -153,9 +155,19 @@ class ConvolutionModule(nn.Module):
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         gated = F.glu(self.gate(self.norm(states)), dim=-1)
         gated = gated.masked_fill(~mask[:, :, None], 0.0)
-        mixed = self.depthwise(gated.transpose(1, 2)).transpose(1, 2)
+        mixed = _convolve(self.depthwise, gated)
         projected: Tensor = self.project(F.silu(self.inner_norm(mixed)))
         return projected
+
+
+def _convolve(convolution: nn.Conv1d, states: Tensor) -> Tensor:
+    mixed: Tensor = convolution(states.transpose(1, 2)).transpose(1, 2)
+    return mixed
+
+
+if hasattr(torch, "compiler"):
+    # torch.compile would fix the number of frames at this call, and compile anew for each
+    _convolve = torch.compiler.disable(_convolve)
 
 
 class ConformerBlock(nn.Module):

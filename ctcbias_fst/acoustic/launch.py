@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import socket
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,30 @@ def _worker(
 
 
 def _train_here(config: TrainConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
-    if rank == 0:
-        run.mkdir(parents=True, exist_ok=True)
-        handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(run / "train.log")]
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
-    return train(config, run, device=device, rank=rank, world_size=size)
+    with _log_to(run / "train.log") if rank == 0 else nullcontext():
+        return train(config, run, device=device, rank=rank, world_size=size)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Send the package's messages to a file, and to standard error if nobody shows them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("ctcbias_fst")
+    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    if not logger.hasHandlers():
+        handlers.append(logging.StreamHandler())
+    level = logger.level
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def _keep_config(run: Path, config: TrainConfig) -> None:

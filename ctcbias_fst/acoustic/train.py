@@ -114,11 +114,11 @@ def _writer(run: Path, rank: int) -> _Writer:
     if rank:
         return _NoWriter()
     try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+        from tensorboard.summary import Writer  # noqa: PLC0415
     except ImportError:
         log.warning("tensorboard is not installed: nothing is logged to %s", run / "events")
         return _NoWriter()
-    writer: _Writer = SummaryWriter(str(run / "events"))  # type: ignore[no-untyped-call]
+    writer: _Writer = Writer(str(run / "events"))
     return writer
 
 
@@ -139,6 +139,7 @@ def train(
     Raises:
         ManifestError, ConfigError, ModelError: before anything is written.
     """
+    _check_precision(device, config.precision)
     torch.manual_seed(config.seed)
     tokenizer = SentencePieceTokenizer(config.tokenizer)
     model_config = ModelConfig(
@@ -233,10 +234,13 @@ def autocast(device: torch.device, precision: str) -> Any:
     """The context in which matrix products run in ``precision``."""
     if precision == "float32":
         return nullcontext()
-    if device.type == "cpu" and precision == "float16":
-        raise ConfigError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
     dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype)
+
+
+def _check_precision(device: torch.device, precision: str) -> None:
+    if device.type == "cpu" and precision == "float16":
+        raise ConfigError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
 
 
 def _scaler(precision: str) -> Any:

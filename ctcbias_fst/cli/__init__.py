@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "main"]
 
 # Command to the module in ctcbias_fst.cli that holds a click command of the same name.
 COMMANDS = {
+    "transcribe": "transcribe",
     "train": "train",
     "export": "export",
     "tokenizer": "tokenizer",

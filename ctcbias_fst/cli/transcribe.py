@@ -1,0 +1,77 @@
+"""``ctcbias transcribe``: audio files to text."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+FORMATS = ("text", "json", "ctm", "srt")
+
+
+@click.command()
+@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model directory [the model inside the package].",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option(
+    "--format", "style", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="How transcripts are written.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write here instead of standard output."
+)
+@click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
+def transcribe(
+    audio: tuple[Path, ...],
+    model: Path | None,
+    device: str,
+    style: str,
+    out: Path | None,
+    timing: bool,
+) -> None:
+    """Transcribe AUDIO files of any rate and channel count that libsndfile reads.
+
+    A file that cannot be used is reported, the others are transcribed, and the exit status
+    is 1.
+    """
+    begin = time.perf_counter()
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
+    from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
+
+    recognizer = Recognizer.from_pretrained(model, device=device)
+    ready = time.perf_counter()
+    done = []
+    failures = 0
+    for item in recognizer.transcribe_files(audio):
+        if isinstance(item, Failure):
+            failures += 1
+            click.echo(f"Error: {item.error}", err=True)
+            continue
+        if item.warning:
+            click.echo(f"Warning: {item.id}: {item.warning}", err=True)
+        done.append(item)
+    text = format_transcripts(done, style)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        with atomic_path(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if timing:
+        _report(begin, ready, recognizer.audio_seconds)
+    if failures:
+        raise click.exceptions.Exit(1)
+
+
+def _report(begin: float, ready: float, audio_seconds: float) -> None:
+    spent = time.perf_counter() - ready
+    click.echo(
+        f"start-up {ready - begin:.2f} s; {audio_seconds:.1f} s of audio in {spent:.2f} s: "
+        f"{audio_seconds / spent:.0f} x real time",
+        err=True,
+    )

@@ -1,0 +1,99 @@
+"""The encoder: shapes, and that neither padding nor company changes an utterance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ctcbias_fst.acoustic.config import EncoderConfig, ModelConfig
+from ctcbias_fst.acoustic.encoder import Subsampling
+from ctcbias_fst.acoustic.model import CtcModel
+
+
+@pytest.fixture
+def model(tiny_config: ModelConfig) -> CtcModel:
+    torch.manual_seed(0)
+    return CtcModel(tiny_config).eval()
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("frames", [1, 2, 7, 8, 9, 33])
+def test_subsampling_rounds_up(factor: int, frames: int) -> None:
+    config = EncoderConfig(subsampling=factor, subsampling_channels=2, width=8, heads=2)
+    states, lengths = Subsampling(config)(torch.randn(1, frames, 80), torch.tensor([frames]))
+    assert lengths.tolist() == [-(-frames // factor)]
+    assert states.shape == (1, int(lengths), 8)
+    assert Subsampling(config).output_lengths(torch.tensor([frames])).tolist() == lengths.tolist()
+
+
+@torch.inference_mode()
+def test_every_head_is_a_distribution(model: CtcModel) -> None:
+    output = model(torch.randn(2, 40, 80), torch.tensor([40, 23]))
+    assert output.log_probs.shape == (2, 10, 80)
+    assert output.phone_log_probs.shape == (2, 10, 40)
+    assert len(output.tap_log_probs) == len(output.tap_states) == 2
+    for log_probs in (output.log_probs, output.phone_log_probs, *output.tap_log_probs):
+        torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 10))
+    assert output.lengths.tolist() == [10, 6]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("frames", [5, 16, 37])
+def test_an_utterance_comes_out_of_a_batch_as_alone(model: CtcModel, frames: int) -> None:
+    features = torch.randn(1, frames, 80)
+    batch = torch.zeros(3, 64, 80)
+    batch[1, :frames] = features
+    batch[[0, 2]] = torch.randn(2, 64, 80)
+    lengths = torch.tensor([64, frames, 50])
+    alone = model(features, torch.tensor([frames]))
+    among = model(model.normalise(batch, lengths), lengths)
+    size = int(alone.lengths)
+    torch.testing.assert_close(among.log_probs[1, :size], alone.log_probs[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        among.phone_log_probs[1, :size], alone.phone_log_probs[0], atol=1e-5, rtol=0
+    )
+
+
+@torch.inference_mode()
+def test_normalisation_leaves_padding_zero(model: CtcModel) -> None:
+    model.feature_mean.fill_(3.0)
+    model.feature_scale.fill_(0.5)
+    scaled = model.normalise(torch.ones(2, 6, 80), torch.tensor([6, 2]))
+    assert torch.all(scaled[0] == -1.0)
+    assert torch.all(scaled[1, :2] == -1.0)
+    assert torch.all(scaled[1, 2:] == 0.0)
+
+
+def test_stochastic_depth_acts_in_training_only(model: CtcModel) -> None:
+    features, lengths = torch.randn(8, 40, 80), torch.full((8,), 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model(features, lengths).log_probs, model(features, lengths).log_probs
+        )
+        model.train()
+        first, second = (model(features, lengths).log_probs for _ in range(2))
+    assert not torch.allclose(first, second)
+
+
+def test_every_weight_is_trained(tiny_config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = CtcModel(tiny_config).eval()
+    output = model(torch.randn(2, 40, 80), torch.tensor([40, 40]))
+    (output.log_probs.square().sum() + output.phone_log_probs.square().sum()).backward()
+    still = [name for name, weight in model.named_parameters() if weight.grad is None]
+    assert still == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 30, "heads": 4}, "must split into 4 heads"),
+        ({"kernel": 4}, "must be odd"),
+        ({"layers": 5}, "must lie within 1..5"),
+        ({"subword_taps": (12, 6)}, "must increase"),
+        ({"subword_taps": (6, 14)}, "leave it out"),
+    ],
+)
+def test_impossible_architectures(changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        EncoderConfig(**changes)

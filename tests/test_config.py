@@ -1,0 +1,103 @@
+"""Configurations: what is read, and what is refused with which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Optional
+
+import pytest
+
+from ctcbias_fst.acoustic.config import TrainConfig
+from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+    sizes: tuple[int, ...] = (1, 2)
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.rate < 0:
+            raise ValueError(f"rate must not be negative, found {self.rate}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    kind: Literal["a", "b"] = "a"
+    path: Optional[Path] = None
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_reads_every_kind_of_value(tmp_path: Path) -> None:
+    path = tmp_path / "outer.toml"
+    path.write_text('name = "x"\npath = "p/q"\n[inner]\nrate = 2\nsizes = [3]\nspan = [1, 2.5]\n')
+    outer = load_config(Outer, path)
+    assert outer == Outer("x", "a", Path("p/q"), Inner(2.0, (3,), (1.0, 2.5)))
+    assert isinstance(outer.inner.rate, float)
+
+
+def test_mapping_is_the_inverse() -> None:
+    outer = Outer("x", "b", Path("p"), Inner(1.0, (4, 5)))
+    assert load_config(Outer, to_mapping(outer)) == outer
+    assert "path" not in to_mapping(Outer("x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = 'x'\nnam = 1", "unknown key nam"),
+        ("name = 'x'\n[inner]\nrat = 1", "unknown key inner.rat"),
+        ("kind = 'a'", "key name is missing"),
+        ("name = 3", "name must be str, found 3"),
+        ("name = 'x'\nkind = 'c'", "kind must be one of 'a', 'b', found 'c'"),
+        ("name = 'x'\n[inner]\nsizes = [1, 'y']", r"inner.sizes\[1\] must be int"),
+        ("name = 'x'\n[inner]\nsizes = 1", "inner.sizes must be a list"),
+        ("name = 'x'\n[inner]\nspan = [1.0]", "inner.span must be a list of 2"),
+        ("name = 'x'\n[inner]\nrate = true", "inner.rate must be float, found True"),
+        ("name = 'x'\n[inner]\nrate = -1.0", "inner: rate must not be negative"),
+        ("name = 'x'\ninner = 3", "inner. must be a table"),
+        ("name = ", "not a TOML file"),
+    ],
+)
+def test_refuses(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(Outer, path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read"):
+        load_config(Outer, tmp_path / "none.toml")
+
+
+def test_overrides_nest_and_merge() -> None:
+    changes = parse_overrides(["inner.rate=0.25", "name=plain text", "inner.sizes=[7]"])
+    assert changes == {"inner": {"rate": 0.25, "sizes": [7]}, "name": "plain text"}
+    assert merge({"inner": {"rate": 1, "span": [0, 1]}}, changes)["inner"] == {
+        "rate": 0.25,
+        "span": [0, 1],
+        "sizes": [7],
+    }
+
+
+@pytest.mark.parametrize("setting", ["rate", "=3"])
+def test_override_without_key_or_value(setting: str) -> None:
+    with pytest.raises(ConfigError, match="expected key=value"):
+        parse_overrides([setting])
+
+
+def test_override_through_a_value() -> None:
+    with pytest.raises(ConfigError, match="already set"):
+        parse_overrides(["a=1", "a.b=2"])
+
+
+def test_the_recipes_training_configuration_is_valid() -> None:
+    config = load_config(TrainConfig, Path("recipes/synthetic/train.toml"))
+    assert config.encoder.layers >= 14
+    assert config.encoder.subword_taps == (6, 12)
