@@ -1,0 +1,66 @@
+"""Formats of transcripts: golden text for each."""
+
+from __future__ import annotations
+
+import json
+
+from ctcbias_fst.output import format_transcripts
+from ctcbias_fst.records import Hypothesis, Transcript, Word
+
+
+def transcript(name: str, *words: tuple[str, float, float]) -> Transcript:
+    best = Hypothesis(
+        words=tuple(Word(word, start, end, 0.98765) for word, start, end in words),
+        score=-1.0,
+        token_ids=(),
+    )
+    return Transcript(name, best, (best,))
+
+
+TALK = transcript("a talk.wav", ("take", 0.04, 0.3), ("St. John's wort", 0.36, 1.36))
+PAUSE = transcript("b.wav", ("one", 0.0, 0.5), ("two", 2.0, 2.5), ("three", 3599.9994, 3661.5))
+SILENCE = transcript("c.wav")
+
+
+def test_text() -> None:
+    assert format_transcripts([TALK], "text") == "take St. John's wort\n"
+    assert format_transcripts([TALK, SILENCE], "text") == (
+        "a talk.wav\ttake St. John's wort\nc.wav\t\n"
+    )
+    assert format_transcripts([], "text") == ""
+
+
+def test_json_is_one_object_per_line() -> None:
+    lines = format_transcripts([TALK, SILENCE], "json").splitlines()
+    assert json.loads(lines[0]) == {
+        "path": "a talk.wav",
+        "text": "take St. John's wort",
+        "words": [
+            {"word": "take", "start": 0.04, "end": 0.3, "confidence": 0.9877},
+            {"word": "St. John's wort", "start": 0.36, "end": 1.36, "confidence": 0.9877},
+        ],
+    }
+    assert json.loads(lines[1]) == {"path": "c.wav", "text": "", "words": []}
+
+
+def test_ctm_splits_phrases_and_keeps_columns() -> None:
+    assert format_transcripts([TALK], "ctm") == (
+        "a_talk.wav 1 0.04 0.26 take 0.9877\n"
+        "a_talk.wav 1 0.36 0.23 St. 0.9877\n"
+        "a_talk.wav 1 0.59 0.46 John's 0.9877\n"
+        "a_talk.wav 1 1.05 0.31 wort 0.9877\n"
+    )
+
+
+def test_srt_breaks_at_pauses_and_long_stretches() -> None:
+    assert format_transcripts([PAUSE], "srt") == (
+        "1\n00:00:00,000 --> 00:00:00,500\none\n\n"
+        "2\n00:00:02,000 --> 00:00:02,500\ntwo\n\n"
+        "3\n00:59:59,999 --> 01:01:01,500\nthree\n\n"
+    )
+    words = [(f"word{i:02d}", 0.4 * i, 0.4 * i + 0.3) for i in range(40)]
+    cues = format_transcripts([transcript("d", *words)], "srt").strip().split("\n\n")
+    assert len(cues) > 2
+    texts = [cue.splitlines()[2] for cue in cues]
+    assert " ".join(texts).split() == [word for word, _, _ in words]
+    assert max(map(len, texts)) <= 80
