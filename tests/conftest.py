@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
@@ -41,3 +42,17 @@ def tokenizer_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tokenizer(tokenizer_path: Path) -> SentencePieceTokenizer:
     """The tokenizer of `tokenizer_path`."""
     return SentencePieceTokenizer(tokenizer_path)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+        ),
+    ],
+)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where to search: the CPU, and CUDA where there is one."""
+    return torch.device(request.param)

@@ -1,0 +1,152 @@
+r"""Adaptive subword boosting: what may be taken at which frame, and what it scores there.
+
+For log-probs :math:`l(t, v)` with the blank in column 0, let :math:`m(t)` be the best
+log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) and
+:math:`g(t, v) = m(t) - l(t, v)` the gap. Then
+
+- a frame is *surely blank* if blank is more probable there than ``blank_threshold``;
+  nothing but blank may be taken at it;
+- token v is a *boosted candidate* at t if it is among the ``top_k`` best tokens besides
+  blank, :math:`g \le` ``max_gap`` and :math:`l \ge` ``min_log_prob``. As a later subword
+  of an entity of weight w it scores
+
+  .. math:: l(t, v) + \min(1, w \alpha)\, g(t, v) + w \beta
+
+  at the frame where it is emitted; where it is no candidate it cannot be emitted as such.
+  That is adaptive boosting (Dingliwal et al. 2022, section 3.2): the boost grows with the
+  gap. As :math:`\alpha \le 1`, no token scores more for fitting less;
+- v is an *entry candidate* likewise, by the ``first_*`` settings, and scores
+  :math:`l(t, v) + \alpha_1 g(t, v) + \beta_1` as the first subword of an entity;
+- v is *plausible* at t if it is among the ``token_top_k`` best tokens besides blank and at
+  most ``token_beam`` below the best column, or an entry or boosted candidate. It scores
+  :math:`l(t, v)` as a plain token, and as a further frame of the token before, in an
+  entity too. What is not plausible cannot be taken.
+
+To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.decoding.Columns`);
+its search stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.fst.decoding import BOOSTED, ENTRY, PLAIN, Candidates
+
+if TYPE_CHECKING:
+    from ctcbias_fst.decode.config import DecodeConfig
+    from ctcbias_fst.fst.decoding import Columns
+    from ctcbias_fst.records import LogProbs
+
+__all__ = ["blank_frames", "check_log_probs", "find_candidates", "score_columns"]
+
+
+def check_log_probs(log_probs: LogProbs) -> None:
+    """Refuse what no search can use. k2 itself would return an empty lattice, or crash.
+
+    A token of probability 0 (-inf) is fine, as long as its frame has another.
+
+    Raises:
+      LogProbsError: NaN, +inf, or a frame without any probability; the message names the
+        utterance and the frame.
+    """
+    values = log_probs.log_probs
+    lengths = log_probs.lengths.to(values.device)
+    # NaN and +inf fail the first comparison, a frame of -inf the second.
+    good = (values < torch.inf).all(dim=-1) & (values.amax(dim=-1) > -torch.inf)
+    inside = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+    bad = (~good & inside).nonzero()
+    if not len(bad):
+        return
+    row, frame = bad[0].tolist()
+    found = values[row, frame]
+    what = "NaN" if bool(found.isnan().any()) else "+inf" if bool(found.max() > 0) else "only -inf"
+    raise LogProbsError(
+        f"utterance {log_probs.ids[row]}, frame {frame}: the log-probs have {what} "
+        f"({len(bad)} such frames in this batch); check the audio and the model that made them"
+    )
+
+
+def blank_frames(log_probs: torch.Tensor, lengths: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Which frames are surely blank: bool (N, T). Frames after the end are not.
+
+    Args:
+      log_probs: float32 (N, T, V), blank in column 0.
+      lengths: int64 (N,) on the same device.
+      threshold: a probability; 1 or more for none.
+    """
+    inside = torch.arange(log_probs.shape[1], device=log_probs.device) < lengths[:, None]
+    if threshold >= 1:
+        return torch.zeros_like(inside)
+    return (log_probs[:, :, 0] > math.log(threshold)) & inside
+
+
+def find_candidates(
+    log_probs: torch.Tensor, open_frames: torch.Tensor, config: DecodeConfig
+) -> Candidates:
+    """Find every token that may be taken, by utterance and frame.
+
+    Args:
+      log_probs: float32 (N, T, V), blank in column 0.
+      open_frames: bool (N, T): where anything but blank may be taken.
+      config: the search's settings.
+    """
+    boost = config.boost
+    utterance, frame = open_frames.nonzero(as_tuple=True)
+    rows = log_probs[utterance, frame]
+    most = max(config.token_top_k, boost.top_k, boost.first_top_k)
+    score, token = rows[:, 1:].topk(min(most, rows.shape[1] - 1), dim=-1)
+    top = score[:, :1]
+    best = torch.maximum(top, rows[:, :1])
+    gap = (best if boost.include_blank else top) - score
+    rank = torch.arange(score.shape[1], device=score.device)
+    audible = score >= boost.min_log_prob
+    boosted = audible & (rank < boost.top_k) & (gap <= boost.max_gap)
+    entry = audible & (rank < boost.first_top_k) & (gap <= boost.first_max_gap)
+    plausible = (rank < config.token_top_k) & (score >= best - config.token_beam)
+    row, place = ((plausible | boosted | entry) & (score > -torch.inf)).nonzero(as_tuple=True)
+    return Candidates(
+        utterance=utterance[row],
+        frame=frame[row],
+        token=token[row, place] + 1,
+        score=score[row, place],
+        gap=gap[row, place],
+        entry=entry[row, place],
+        boosted=boosted[row, place],
+        shape=(log_probs.shape[0], log_probs.shape[1], log_probs.shape[2]),
+    )
+
+
+def score_columns(
+    blank: torch.Tensor, candidates: Candidates, columns: Columns, config: DecodeConfig
+) -> torch.Tensor:
+    """The log-probs that the search reads: float32 (N, T, number of columns).
+
+    Args:
+      blank: float32 (N, T), the log-probs of blank.
+      candidates: at the same frames.
+      columns: what the graph's labels stand for.
+      config: the search's settings.
+    """
+    boost = config.boost
+    size, frames, vocabulary = candidates.shape
+    scores = blank.new_full((size, frames, len(columns)), -torch.inf)
+    scores[:, :, 0] = blank
+    for kind, weight, _, _ in columns.blocks:
+        column = columns.lookup(kind, weight, vocabulary)[candidates.token]
+        taken = column >= 0
+        value = candidates.score
+        if kind == ENTRY:
+            taken &= candidates.entry
+            value = value + boost.first_alpha * candidates.gap + boost.first_beta
+        elif kind == BOOSTED:
+            taken &= candidates.boosted
+            value = value + min(1.0, weight * boost.alpha) * candidates.gap + weight * boost.beta
+        else:
+            assert kind == PLAIN
+        at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
+        scores[at] = value[taken]
+    return scores

@@ -1,0 +1,181 @@
+"""Log-probs in, transcripts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Union
+
+import torch
+
+from ctcbias_fst.decode.boosting import (
+    blank_frames,
+    check_log_probs,
+    find_candidates,
+    score_columns,
+)
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.frames import without_idle_frames
+from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
+from ctcbias_fst.decode.lattice import Lattice, best_paths
+from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
+from ctcbias_fst.decode.search import search
+from ctcbias_fst.errors import GraphError, LogProbsError
+from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.decoding import WordRules, decoding_graph
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["BoostGraphs", "Decoder"]
+
+BoostGraphs = Union[BoostGraph, Sequence[Union[BoostGraph, None]], None]
+"""One list for all utterances, or one (or none) for each, or none at all."""
+
+_WIDER = 4.0
+
+
+class Decoder:
+    """Decodes log-probs of one model.
+
+    Args:
+      vocabulary: of the model; its blank may be any column.
+      config: see :class:`DecodeConfig`.
+      device: where to search; log-probs are moved there.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        config: DecodeConfig = DecodeConfig(),  # noqa: B008  (frozen)
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.config = config
+        self.device = torch.device(device)
+        blank_first = vocabulary.blank_first()
+        order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
+        self._columns = None if vocabulary.blank_id == 0 else order
+        self._token_order = torch.empty_like(order)
+        self._token_order[order] = torch.arange(len(order), device=self.device)
+        self._rules = WordRules.of(blank_first, self.device)
+        self._hashes = TextHashes.of(blank_first, self.device)
+
+    def decode(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> list[Transcript]:
+        """Transcribe a batch; one transcript per utterance, in their order.
+
+        An utterance that the search loses is searched again with wider beams, then without
+        names, and at last read greedily; the transcript's ``warning`` says so.
+
+        Args:
+          log_probs: of this model.
+          graphs: the names to boost: one list for all, one per utterance, or none.
+
+        Raises:
+          LogProbsError: another vocabulary, NaN or +inf.
+          GraphError: a list was compiled for another model, or there are not as many lists
+            as utterances.
+        """
+        if not log_probs.size:
+            return []
+        lattice = self.lattice(log_probs, graphs)
+        transcripts = dict(self._transcripts(log_probs, lattice))
+        lost = [i for i in range(log_probs.size) if i not in transcripts]
+        if lost:
+            per_utterance = self._per_utterance(log_probs, graphs)
+            for i in lost:
+                transcripts[i] = self._rescue(log_probs.select([i]), per_utterance[i])
+        return [transcripts[i] for i in range(log_probs.size)]
+
+    def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:
+        """Search a batch of one utterance or more; one that is lost has no arcs
+        (``Lattice.found``).
+
+        Arguments and errors are those of :meth:`decode`.
+        """
+        config = self.config
+        if log_probs.vocabulary.digest != self.vocabulary.digest:
+            raise LogProbsError(
+                "the log-probs are of another vocabulary than the decoder's: "
+                f"{log_probs.vocabulary.size} and {self.vocabulary.size} tokens"
+            )
+        check_log_probs(log_probs)
+        values = log_probs.log_probs.to(self.device)
+        if self._columns is not None:
+            values = values[:, :, self._columns]
+        lengths = log_probs.lengths.to(self.device)
+        idle = blank_frames(values, lengths, config.blank_threshold)
+        inside = torch.arange(values.shape[1], device=self.device) < lengths[:, None]
+        candidates = find_candidates(values, inside & ~idle, config)
+        frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
+        graph = decoding_graph(
+            frames.candidates,
+            self._per_utterance(log_probs, graphs),
+            self._token_order,
+            self._rules,
+            modified=config.modified_topology,
+            bonus=config.boost.bonus,
+            cost_scale=config.boost.cost_scale,
+        )
+        scores = score_columns(frames.blank, frames.candidates, graph.columns, config)
+        fsa = search(
+            scores,
+            frames.lengths.cpu(),
+            graph.fsa,
+            search_beam=config.search_beam,
+            output_beam=config.output_beam,
+            max_active=config.max_active,
+            ids=log_probs.ids,
+        )
+        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+
+    def _per_utterance(
+        self, log_probs: LogProbs, graphs: BoostGraphs
+    ) -> Sequence[BoostGraph | None]:
+        if graphs is None or isinstance(graphs, BoostGraph):
+            graphs = [graphs] * log_probs.size
+        if len(graphs) != log_probs.size:
+            raise GraphError(
+                f"{len(graphs)} lists of names for {log_probs.size} utterances: give one for all "
+                "or one for each"
+            )
+        for graph in {id(graph): graph for graph in graphs}.values():
+            if graph is not None:
+                graph.require_vocabulary(self.vocabulary)
+        return graphs
+
+    def _transcripts(
+        self, log_probs: LogProbs, lattice: Lattice, warning: str | None = None
+    ) -> Iterator[tuple[int, Transcript]]:
+        """The utterances that were found."""
+        n = self.config.nbest
+        paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)
+        found: dict[int, list[Hypothesis]] = {}
+        read = hypotheses(lattice, paths, self.vocabulary, log_probs.frame_seconds)
+        for utterance, hypothesis in zip(paths.utterance.tolist(), read):
+            found.setdefault(utterance, []).append(hypothesis)
+        for utterance, several in found.items():
+            # Distinct texts may still be the same words: separators at the ends.
+            distinct: dict[str, Hypothesis] = {}
+            for hypothesis in several:
+                distinct.setdefault(hypothesis.text.lower(), hypothesis)
+            nbest = tuple(distinct.values())
+            yield utterance, Transcript(log_probs.ids[utterance], nbest[0], nbest, warning)
+
+    def _rescue(self, one: LogProbs, graph: BoostGraph | None) -> Transcript:
+        """Transcribe an utterance that the search lost."""
+        wide = replace(
+            self.config,
+            search_beam=_WIDER * self.config.search_beam,
+            max_active=int(_WIDER * self.config.max_active),
+        )
+        for tree, warning in (
+            (graph, "the search was lost and repeated with wider beams"),
+            (None, "the search was lost and repeated without names"),
+        ):
+            decoder = Decoder(self.vocabulary, wide, self.device)
+            for _, transcript in decoder._transcripts(one, decoder.lattice(one, tree), warning):
+                return transcript
+        best = greedy_hypothesis(one)
+        return Transcript(
+            one.ids[0], best, (best,), "the search was lost; this is a greedy reading"
+        )

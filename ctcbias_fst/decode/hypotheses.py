@@ -1,0 +1,293 @@
+"""Paths of a lattice as words with their times and confidences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ctcbias_fst.decode.lattice import Lattice, Paths
+from ctcbias_fst.fst.decoding import WordRules
+from ctcbias_fst.records import Hypothesis, LogProbs, Word
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["greedy_hypothesis", "hypotheses", "token_confidences"]
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A token of a path.
+
+    Frames are the model's, ``end`` is exclusive. ``entity`` is complete with this token;
+    ``in_tree`` is True for all tokens of an entity.
+    """
+
+    token: int
+    entity: Entity | None
+    in_tree: bool
+    start: int
+    end: int
+    confidence: float
+    followed: float
+
+
+@dataclass
+class _Draft:
+    """A word being put together."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+    entity: bool = False
+
+    def add(self, token: _Token, text: str) -> None:
+        self.text += text
+        self.end = token.end
+        self.confidence = min(self.confidence, token.confidence)
+
+    def followed(self, probability: float) -> None:
+        self.confidence = min(self.confidence, 1.0 - probability)
+
+
+def hypotheses(
+    lattice: Lattice, paths: Paths, vocabulary: Vocabulary, frame_seconds: float
+) -> list[Hypothesis]:
+    """Read paths as words.
+
+    A word begins with its first token and ends with the last frame of its last one. Its
+    confidence is the least of the posteriors of its tokens and of nothing being said in
+    between (:func:`token_confidences`).
+
+    Args:
+      lattice: the lattice.
+      paths: paths through it.
+      vocabulary: of the model; token ids of the results are its own.
+      frame_seconds: of the model.
+    """
+    blank_first = vocabulary.blank_first()
+    arcs, path = paths.arcs, paths.of_arc
+    boost = lattice.owed.new_zeros(len(paths.utterance)).index_add(0, path, lattice.boost[arcs])
+
+    sounding = lattice.label[arcs] > 0
+    arcs, path = arcs[sounding], path[sounding]
+    frame = lattice.original[lattice.utterance[arcs], lattice.frame[arcs]]
+    first = lattice.emits[arcs].nonzero().flatten()
+    # Until the next one begins, only frames of the same token and blanks come.
+    last = torch.cat([first[1:] - 1, first.new_full((min(1, len(first)),), len(arcs) - 1)])
+    start, end = frame[first], frame[last] + 1
+    arcs, path = arcs[first], path[first]
+    rules = WordRules.of(blank_first, arcs.device)
+    confidence, followed = token_confidences(lattice, arcs, path, rules)
+    rows = zip(
+        path.tolist(),
+        lattice.token[arcs].tolist(),
+        lattice.aux[arcs].tolist(),
+        lattice.in_tree[arcs].tolist(),
+        start.tolist(),
+        end.tolist(),
+        confidence.tolist(),
+        followed.tolist(),
+    )
+    tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
+    size, entities = lattice.graph.vocabulary_size, lattice.graph.entities
+    for at, token, aux, in_tree, begin, end, sure, more in rows:
+        entity = entities[aux - size] if aux >= size else None
+        tokens[at].append(_Token(token, entity, in_tree, begin, end, sure, more))
+    order = vocabulary.blank_first_order.tolist()
+    return [
+        Hypothesis(
+            words=_words(of_path, blank_first, frame_seconds),
+            score=score,
+            token_ids=tuple(order[token.token] for token in of_path),
+            boost=given,
+        )
+        for of_path, score, given in zip(tokens, paths.score.tolist(), boost.tolist())
+    ]
+
+
+def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
+    """The best label of every frame of a single utterance, as words.
+
+    Confidences are the least probability among the best labels of a word's frames.
+    """
+    order = log_probs.vocabulary.blank_first_order.tolist()
+    values = log_probs.log_probs[0, : int(log_probs.lengths[0]), order]
+    best, label = values.max(dim=-1)
+    tokens: list[_Token] = []
+    before = 0
+    for frame, (token, sure) in enumerate(zip(label.tolist(), best.exp().tolist())):
+        if token and token == before:
+            last = tokens[-1]
+            tokens[-1] = replace(last, end=frame + 1, confidence=min(last.confidence, sure))
+        elif token:
+            tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0))
+        before = token
+    return Hypothesis(
+        words=_words(tokens, log_probs.vocabulary.blank_first(), log_probs.frame_seconds),
+        score=float(best.double().sum()),
+        token_ids=tuple(order[token.token] for token in tokens),
+    )
+
+
+def token_confidences(
+    lattice: Lattice, arcs: torch.Tensor, path: torch.Tensor, rules: WordRules
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How sure the lattice is of each token of some paths, and that its word ends or goes on
+    as the path says.
+
+    A token's window are the frames nearer to it than to its neighbours on the path. Its
+    posterior is the sum of those of the lattice's arcs at which the same token begins
+    within the window (Wessel et al. 2001 do so with words). The second result sums the
+    arcs at which another token begins between this one and the next, of those that would
+    make it another word: any token if the word goes on, else any that continues it.
+
+    Args:
+      lattice: the lattice.
+      arcs: int64 (K,), the arcs at which the paths' tokens begin, path by path.
+      path: int64 (K,), the path of each.
+      rules: of the vocabulary.
+
+    Returns:
+      float64 (K,) twice, both in [0, 1].
+    """
+    if not len(arcs):
+        return lattice.owed.new_zeros(0), lattice.owed.new_zeros(0)
+    every = lattice.emits.nonzero().flatten()
+    continues = every[~rules.ends_word[lattice.token[every]]]
+    frames = int(lattice.original.max()) + 2
+    utterance, token = lattice.utterance[arcs], lattice.token[arcs]
+    frame = lattice.original[utterance, lattice.frame[arcs]]
+    same = path[1:] == path[:-1]
+    middle = (frame[1:] + frame[:-1] + 1) // 2
+    low, high = torch.zeros_like(frame), torch.full_like(frame, frames)
+    low[1:] = torch.where(same, middle, low[1:])
+    high[:-1] = torch.where(same, middle, high[:-1])
+    after, until = frame + 1, torch.full_like(frame, frames)
+    until[:-1] = torch.where(same, frame[1:], until[:-1])
+
+    by_token = _Mass(lattice, every, token=True)
+    own = by_token.between(utterance, token, low, high)
+    # The token's own arcs, and the next one's, are no other tokens.
+    expected = by_token.between(utterance, token, after.minimum(high), high)
+    goes_on = torch.zeros_like(same)
+    goes_on |= same & ~rules.ends_word[token[1:]]
+    if rules.separator is not None:
+        goes_on |= same & (token[:-1] == rules.separator)
+    goes_on = torch.cat([goes_on, goes_on.new_zeros(1)])
+    counted = goes_on | ~rules.ends_word[token]
+    expected = torch.where(counted, expected, torch.zeros_like(expected))
+    next_own = by_token.between(utterance[1:], token[1:], low[1:], frame[1:])
+    next_counted = same & (goes_on[:-1] | ~rules.ends_word[token[1:]])
+    expected[:-1] += torch.where(next_counted, next_own, torch.zeros_like(next_own))
+    anything = _Mass(lattice, every).between(utterance, None, after, until)
+    continued = _Mass(lattice, continues).between(utterance, None, after, until)
+    other = torch.where(goes_on, anything, continued) - expected
+    return own.clamp(0, 1), other.clamp(0, 1)
+
+
+class _Mass:
+    """Sums of arc posteriors over frames of the model, optionally of one token only."""
+
+    def __init__(self, lattice: Lattice, arcs: torch.Tensor, token: bool = False) -> None:
+        self._frames = int(lattice.original.max()) + 3
+        self._tokens = lattice.graph.vocabulary_size if token else 1
+        frame = lattice.original[lattice.utterance[arcs], lattice.frame[arcs]]
+        which = lattice.token[arcs] if token else torch.zeros_like(arcs)
+        keys, order = self._key(lattice.utterance[arcs], which, frame).sort()
+        self._keys = keys
+        sums = lattice.posterior[arcs][order].cumsum(0)
+        self._sums = torch.cat([sums.new_zeros(1), sums])
+
+    def _key(
+        self, utterance: torch.Tensor, token: torch.Tensor | None, frame: torch.Tensor
+    ) -> torch.Tensor:
+        row = utterance if token is None else utterance * self._tokens + token
+        return row * self._frames + frame
+
+    def between(
+        self,
+        utterance: torch.Tensor,
+        token: torch.Tensor | None,
+        begin: torch.Tensor,
+        end: torch.Tensor,
+    ) -> torch.Tensor:
+        """The mass at frames from ``begin`` to ``end - 1``."""
+        first = torch.searchsorted(self._keys, self._key(utterance, token, begin))
+        last = torch.searchsorted(self._keys, self._key(utterance, token, end))
+        return self._sums[last.maximum(first)] - self._sums[first]
+
+
+def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> tuple[Word, ...]:
+    """Join tokens; an entity's become the words of its display form."""
+    words: list[_Draft] = []
+    open_word = False  # whether a token that continues a word goes to the last one
+    before = 0.0  # what may have come between a separator and the word after it
+    entity: list[_Token] = []
+    for token in tokens:
+        if token.in_tree:
+            entity.append(token)
+            if token.entity is not None:
+                words.extend(_entity_words(entity, token.entity, vocabulary, before))
+                entity, open_word, before = [], True, 0.0
+            continue
+        if vocabulary.ends_word[token.token]:
+            open_word = False
+        text = vocabulary.surfaces[token.token]
+        if token.token == vocabulary.separator_id:
+            before = token.followed
+            continue
+        if not open_word:
+            words.append(_Draft("", token.start, token.end, 1.0 - before))
+            open_word, before = True, 0.0
+        words[-1].add(token, text)
+        words[-1].followed(token.followed)
+    return tuple(
+        Word(
+            word.text,
+            round(word.start * seconds, 6),
+            round(word.end * seconds, 6),
+            max(0.0, word.confidence),
+            word.entity,
+        )
+        for word in words
+        if word.text
+    )
+
+
+def _entity_words(
+    tokens: Sequence[_Token], entity: Entity, vocabulary: Vocabulary, before: float
+) -> list[_Draft]:
+    """The words of an entity's display form, each with the tokens that wrote it.
+
+    Where the tokens were not as many words (a variant's spelling, ``St. John`` for
+    ``saint john``) the entity's time is shared out by the letters of the display form.
+    """
+    names = entity.display.split()
+    spans = vocabulary.word_spans([token.token for token in tokens])
+    first, last = tokens[0], tokens[-1]
+    sure = min(token.confidence for token in tokens)
+    sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
+    if len(spans) == len(names):
+        return [
+            _Draft(name, tokens[begin].start, tokens[end - 1].end, sure, entity=True)
+            for name, (begin, end, _) in zip(names, spans)
+        ]
+    letters = sum(map(len, names))
+    drafts = []
+    done = 0
+    for name in names:
+        begin, done = done, done + len(name)
+        span = last.end - first.start
+        drafts.append(
+            _Draft(
+                name,
+                first.start + span * begin // letters,
+                first.start + span * done // letters,
+                sure,
+                entity=True,
+            )
+        )
+    return drafts

@@ -1,0 +1,177 @@
+"""The lattice of a batch: what the search kept, with the meaning of its arcs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import k2
+import torch
+
+from ctcbias_fst.decode.search import FRAME
+from ctcbias_fst.fst.decoding import PLAIN, STARTS_WORD, DecodingGraph
+
+__all__ = ["Lattice", "Paths", "best_paths"]
+
+_ARC = "lattice_arc"
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The readings of each utterance that survived the search.
+
+    Per arc, ``A`` of all utterances together, in k2's order (by utterance, then frame):
+
+    Attributes:
+      fsa: the FsaVec itself; ``labels`` are columns of ``graph.columns``, ``aux_labels``
+        plain tokens and entities as :mod:`ctcbias_fst.fst.decoding` says. Top-sorted and
+        acyclic; an arc per frame, tropical or log semiring.
+      graph: the decoding graph it came from.
+      original: int64 (N, T), the model's frame behind each frame of the search.
+      owed: float64 (N,), what to add to the score of a path for frames left out.
+      scores: float32 (N, T, C), the columns that were searched.
+    """
+
+    fsa: k2.Fsa
+    graph: DecodingGraph
+    original: torch.Tensor
+    owed: torch.Tensor
+    scores: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        """How many utterances."""
+        return int(self.fsa.shape[0])
+
+    @cached_property
+    def first_state(self) -> torch.Tensor:
+        """int64 (N + 1,): the first state of each utterance, counted over all."""
+        first: torch.Tensor = self.fsa.arcs.row_splits(1).long()
+        return first
+
+    @cached_property
+    def utterance(self) -> torch.Tensor:
+        """int64 (A,)."""
+        utterance: torch.Tensor = self.fsa.arcs.row_ids(1).long()[self.fsa.arcs.row_ids(2).long()]
+        return utterance
+
+    @cached_property
+    def source(self) -> torch.Tensor:
+        """int64 (A,): the state each arc leaves, counted over all utterances."""
+        source: torch.Tensor = self.fsa.arcs.row_ids(2).long()
+        return source
+
+    @cached_property
+    def target(self) -> torch.Tensor:
+        """int64 (A,): the state each arc enters, counted over all utterances."""
+        target: torch.Tensor = (
+            self.fsa.arcs.values()[:, 1].long() + self.first_state[self.utterance]
+        )
+        return target
+
+    @cached_property
+    def score(self) -> torch.Tensor:
+        """float64 (A,)."""
+        score: torch.Tensor = self.fsa.scores.detach().double()
+        return score
+
+    @cached_property
+    def frame(self) -> torch.Tensor:
+        """int64 (A,): the frame of the search; arcs to the final state have the last plus 1."""
+        frame: torch.Tensor = getattr(self.fsa, FRAME).long()
+        return frame
+
+    @cached_property
+    def label(self) -> torch.Tensor:
+        """int64 (A,): column, -1 on arcs to the final state."""
+        label: torch.Tensor = self.fsa.labels.long()
+        return label
+
+    @cached_property
+    def aux(self) -> torch.Tensor:
+        """int64 (A,): 0 nothing, below the vocabulary's size a plain token, from it on an
+        entity, -1 on arcs to the final state."""
+        aux: torch.Tensor = self.fsa.aux_labels.long()
+        return aux
+
+    @cached_property
+    def token(self) -> torch.Tensor:
+        """int64 (A,): the token under each column, 0 for blank and on arcs to the final state."""
+        return self.graph.columns.token[self.label.clamp(min=0)]
+
+    @cached_property
+    def starts_word(self) -> torch.Tensor:
+        """int64 (A,): 1 where a plain token is at the start of a word, with separators only."""
+        if not hasattr(self.fsa, STARTS_WORD):
+            return torch.zeros_like(self.aux)
+        starts: torch.Tensor = getattr(self.fsa, STARTS_WORD).long()
+        return starts
+
+    @cached_property
+    def in_tree(self) -> torch.Tensor:
+        """bool (A,): whether the arc takes a further token of an entity."""
+        return self.label >= self.graph.columns.num_plain
+
+    @cached_property
+    def emits(self) -> torch.Tensor:
+        """bool (A,): whether a token begins at the arc (blanks and repeats do not)."""
+        return self.in_tree | (self.aux > 0)
+
+    @cached_property
+    def boost(self) -> torch.Tensor:
+        """float64 (A,): how much better the arc scores than its token's log-prob."""
+        plain = self.graph.columns.lookup(PLAIN, 1.0, self.graph.vocabulary_size)
+        column = plain[self.token].clamp(min=0)
+        frame = self.frame.clamp(max=self.scores.shape[1] - 1)
+        acoustic = self.scores[self.utterance, frame, column].double()
+        return torch.where(self.in_tree, self.score - acoustic, torch.zeros_like(acoustic))
+
+    @cached_property
+    def posterior(self) -> torch.Tensor:
+        """float64 (A,): the probability of each arc given the lattice, in [0, 1]."""
+        log: torch.Tensor = self.fsa.get_arc_post(use_double_scores=True, log_semiring=True)
+        return log.exp().clamp(max=1)
+
+    @cached_property
+    def found(self) -> torch.Tensor:
+        """bool (N,): whether the search reached the end of each utterance at all."""
+        first_arc = self.fsa.arcs.row_splits(2).long()[self.first_state]
+        found: torch.Tensor = first_arc[1:] > first_arc[:-1]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Paths through a lattice.
+
+    Attributes:
+      utterance: int64 (P,), ascending; paths of one utterance are sorted, best first.
+      arcs: int64, the lattice's arcs of all paths.
+      first_arc: int64 (P + 1,), where each path begins in ``arcs``.
+      score: float64 (P,), natural log, all frames included.
+    """
+
+    utterance: torch.Tensor
+    arcs: torch.Tensor
+    first_arc: torch.Tensor
+    score: torch.Tensor
+
+    @cached_property
+    def of_arc(self) -> torch.Tensor:
+        """int64: the path of each element of ``arcs``."""
+        return torch.repeat_interleave(self.first_arc[1:] - self.first_arc[:-1])
+
+
+def best_paths(lattice: Lattice) -> Paths:
+    """The best path of every utterance that has one (tropical semiring)."""
+    fsa = lattice.fsa.clone()
+    setattr(fsa, _ARC, torch.arange(fsa.num_arcs, dtype=torch.int32, device=fsa.device))
+    best = k2.shortest_path(fsa, use_double_scores=True)
+    arcs = getattr(best, _ARC).long()
+    first_arc = best.arcs.row_splits(2).long()[best.arcs.row_splits(1).long()]
+    length = first_arc[1:] - first_arc[:-1]
+    utterance = (length > 0).nonzero().flatten()
+    path = torch.repeat_interleave(length[utterance])
+    score = lattice.owed[utterance].index_add(0, path, lattice.score[arcs])
+    first = torch.cat([first_arc[:1], torch.cumsum(length[utterance], 0)])
+    return Paths(utterance, arcs, first, score)

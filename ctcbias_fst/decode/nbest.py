@@ -1,0 +1,185 @@
+"""The n best readings of each utterance, exactly: no sampling.
+
+A lattice has the same words on many paths: their subwords may begin at other frames, be
+cut in another way, or belong to an entity on one path and not on another. What is asked
+for are the n best *texts*, each with its best path. So each state keeps the n best texts
+that lead to it, each with the best of its paths; that is exact, since what follows a state
+does not depend on how it was reached, and two texts that differ stay different whatever
+follows. A text is represented by a 64-bit hash that can be extended piece by piece.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ctcbias_fst.decode.lattice import Lattice, Paths
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["TextHashes", "n_best_paths"]
+
+_BASE = 0x5851F42D4C957F2D
+_MODULUS = 1 << 64
+
+
+def _signed(value: int) -> int:
+    value %= _MODULUS
+    return value - _MODULUS if value >= _MODULUS >> 1 else value
+
+
+def _hash(text: str) -> tuple[int, int]:
+    """(factor, summand): the hash h of a text becomes ``h * factor + summand`` after it."""
+    factor, summand = 1, 0
+    for letter in text:
+        factor = factor * _BASE % _MODULUS
+        summand = (summand * _BASE + (ord(letter) + 1) * 0x9E3779B97F4A7C15) % _MODULUS
+    return _signed(factor), _signed(summand)
+
+
+@dataclass(frozen=True)
+class TextHashes:
+    """How each token of a blank-first vocabulary changes the hash of a text.
+
+    Attributes:
+      factor, summand: int64 (2, V), of the token after something, and at a word's start.
+      upper_case: whether names are written in capitals.
+    """
+
+    factor: torch.Tensor
+    summand: torch.Tensor
+    upper_case: bool
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, device: torch.device | str) -> TextHashes:
+        """The hashes of what the tokens write. A word has a space before it."""
+        marked = vocabulary.starts_word.tolist()
+        inside = [" " * mark + text for mark, text in zip(marked, vocabulary.surfaces)]
+        starting = [" " * (not mark) + text for mark, text in zip(marked, inside)]
+        if vocabulary.separator_id is not None:
+            starting[vocabulary.separator_id] = ""
+        hashes = torch.tensor([list(map(_hash, row)) for row in (inside, starting)], device=device)
+        return cls(hashes[..., 0], hashes[..., 1], vocabulary.upper_case)
+
+    def of_arcs(self, lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+        """(factor, summand) of every arc; an entity writes its name with its last token."""
+        aux, size = lattice.aux, lattice.graph.vocabulary_size
+        plain = ~lattice.in_tree & (aux > 0) & (aux < size)
+        token = torch.where(plain, aux, torch.zeros_like(aux))
+        starts = lattice.starts_word
+        factor = torch.where(plain, self.factor[starts, token], torch.ones_like(aux))
+        summand = torch.where(plain, self.summand[starts, token], torch.zeros_like(aux))
+        complete = (aux >= size).nonzero().flatten()
+        entity, of_arc = torch.unique(aux[complete] - size, return_inverse=True)
+        names = [lattice.graph.entities[at].name for at in entity.tolist()]
+        if names:
+            written = [_hash(" " + (n.upper() if self.upper_case else n)) for n in names]
+            of_name = torch.tensor(written, device=aux.device)
+            factor[complete], summand[complete] = of_name[of_arc].unbind(-1)
+        return factor, summand
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best texts that lead to each state, best first: (states, n) each.
+
+    ``score`` is -inf where there are fewer; ``arc`` and ``slot`` say where from.
+    """
+
+    score: torch.Tensor
+    text: torch.Tensor
+    arc: torch.Tensor
+    slot: torch.Tensor
+
+
+def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
+    """The best path of each of the n best texts of every utterance (tropical semiring).
+
+    Args:
+      lattice: the lattice.
+      n: texts per utterance, at most.
+      hashes: of the vocabulary.
+    """
+    best = _forward(lattice, n, hashes)
+    last_state = lattice.first_state[1:] - 1
+    utterance, slot = ((best.score[last_state] > -torch.inf) & lattice.found[:, None]).nonzero(
+        as_tuple=True
+    )
+    score = best.score[last_state[utterance], slot] + lattice.owed[utterance]
+    final = lattice.label < 0
+    length = torch.zeros(lattice.size, dtype=torch.int64, device=score.device)
+    length[lattice.utterance[final]] = lattice.frame[final] + 1
+    length = length[utterance]
+
+    first_arc = torch.cat([length.new_zeros(1), length.cumsum(0)])
+    arcs = torch.zeros(int(length.sum()), dtype=torch.int64, device=score.device)
+    state, position = last_state[utterance], first_arc[1:] - 1
+    open_path = torch.arange(len(utterance), device=score.device)
+    while len(open_path):
+        arc = best.arc[state, slot]
+        arcs[position] = arc
+        slot, state = best.slot[state, slot], lattice.source[arc]
+        goes_on = position > first_arc[open_path]
+        open_path, state, slot = open_path[goes_on], state[goes_on], slot[goes_on]
+        position = position[goes_on] - 1
+    return Paths(utterance, arcs, first_arc, score)
+
+
+def _forward(lattice: Lattice, n: int, hashes: TextHashes) -> _Best:
+    """Fill the states frame by frame, all utterances together."""
+    states, device = int(lattice.first_state[-1]), lattice.score.device
+    best = _Best(
+        score=torch.full((states, n), -torch.inf, dtype=torch.float64, device=device),
+        text=torch.zeros(states, n, dtype=torch.int64, device=device),
+        arc=torch.full((states, n), -1, dtype=torch.int64, device=device),
+        slot=torch.zeros(states, n, dtype=torch.int64, device=device),
+    )
+    best.score[lattice.first_state[:-1][lattice.found], 0] = 0.0
+    if not len(lattice.frame):
+        return best
+    factor, summand = hashes.of_arcs(lattice)
+    entering = torch.bincount(lattice.target, minlength=states)
+    single = entering[lattice.target] == 1
+    order = (lattice.frame * 2 + (~single).long()).sort(stable=True).indices
+    slots = torch.arange(n, device=device).expand(len(order), n)
+    per_step = torch.bincount(lattice.frame * 2 + (~single).long()).tolist()
+    begin = 0
+    for step, count in enumerate(per_step):
+        arcs = order[begin : begin + count]
+        begin += count
+        if not count:
+            continue
+        source, target = lattice.source[arcs], lattice.target[arcs]
+        score = best.score[source] + lattice.score[arcs, None]
+        text = best.text[source] * factor[arcs, None] + summand[arcs, None]
+        if step % 2 == 0:  # the only arc into its state: what was best stays best
+            best.score[target], best.text[target] = score, text
+            best.arc[target] = arcs[:, None].expand(-1, n)
+            best.slot[target] = slots[: len(arcs)]
+            continue
+        row, slot = (score > -torch.inf).nonzero(as_tuple=True)
+        kept, rank = _best_distinct(target[row], score[row, slot], text[row, slot], n)
+        row, slot = row[kept], slot[kept]
+        at = (target[row], rank)
+        best.score[at], best.text[at] = score[row, slot], text[row, slot]
+        best.arc[at], best.slot[at] = arcs[row], slot
+    return best
+
+
+def _best_distinct(
+    state: torch.Tensor, score: torch.Tensor, text: torch.Tensor, n: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The n best distinct texts of each state: which elements, and their ranks from 0."""
+    by_score = score.sort(descending=True, stable=True).indices
+    key = (text * 0x2545F4914F6CDD1D + state * 0x369DEA0F31A53F85)[by_score]
+    key, order = key.sort(stable=True)
+    new = torch.ones_like(key, dtype=torch.bool)
+    new[1:] = key[1:] != key[:-1]
+    distinct = torch.zeros_like(new)
+    distinct[order[new]] = True
+    kept = by_score[distinct]  # still by score
+    state, order = state[kept].sort(stable=True)
+    kept = kept[order]
+    first = torch.searchsorted(state, state)
+    rank = torch.arange(len(state), device=state.device) - first
+    return kept[rank < n], rank[rank < n]

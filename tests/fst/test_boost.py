@@ -1,0 +1,160 @@
+"""The entity tree is the set of segmentations it was given."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import Path
+from strategies import VOCABULARIES, encoded, tree
+
+from ctcbias_fst.errors import GraphError
+from ctcbias_fst.fst.boost import BoostGraph, boost_graph, build_tree
+from ctcbias_fst.text.entities import Entity, entities_from_names
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+WIDE = Vocabulary.from_tokens(["<blk>", *(f"\u2581{i}" for i in range(30))])
+
+rows = st.lists(
+    st.builds(
+        Path,
+        tokens=st.lists(st.integers(1, 5), min_size=1, max_size=8).map(tuple),
+        entity=st.integers(0, 4),
+        cost=st.sampled_from([0.0, 0.5, 1.5]),
+    ),
+    max_size=12,
+)
+weights = st.lists(st.sampled_from([0.5, 1.0, 2.0]), min_size=5, max_size=5)
+
+
+def _build(paths: list[Path], weight: list[float]) -> BoostGraph:
+    entities = tuple(Entity(f"n{i}", f"N{i}", w) for i, w in enumerate(weight))
+    return build_tree(encoded(paths), entities, WIDE)
+
+
+def _cheapest(paths: list[Path], weight: list[float]) -> dict[tuple[int, ...], tuple[int, float]]:
+    """What the tree should hold: of equal segmentations the cheapest, greatest weight, name."""
+    best: dict[tuple[int, ...], tuple[float, float, int]] = {}
+    for path in paths:
+        key = (path.cost, -weight[path.entity], path.entity)
+        best[path.tokens] = min(best.get(path.tokens, key), key)
+    return {tokens: (entity, cost) for tokens, (cost, _, entity) in best.items()}
+
+
+@given(rows, weights)
+def test_paths_are_the_segmentations(paths: list[Path], weight: list[float]) -> None:
+    graph = _build(paths, weight)
+    found = {tokens: (entity, cost) for tokens, entity, cost in graph.paths()}
+    assert found == _cheapest(paths, weight)
+    assert graph.num_paths == len(graph.paths()) == len(found)
+    assert graph.depth == max(map(len, found), default=0)
+
+
+@given(rows, weights)
+def test_prefixes_are_shared_exactly_within_a_weight(
+    paths: list[Path], weight: list[float]
+) -> None:
+    graph = _build(paths, weight)
+    prefixes = {
+        (weight[entity], tokens[:length])
+        for tokens, (entity, _) in _cheapest(paths, weight).items()
+        for length in range(1, len(tokens) + 1)
+    }
+    assert graph.num_nodes == 1 + len(prefixes)
+    for node in range(1, graph.num_nodes):
+        children = range(graph.first_child[node], graph.first_child[node + 1])
+        assert all(graph.parent[child] == node for child in children)
+        assert all(graph.weight[child] == graph.weight[node] for child in children)
+    for node in range(graph.num_nodes):
+        children = list(range(graph.first_child[node], graph.first_child[node + 1]))
+        keys = [(-graph.weight[child], graph.token[child]) for child in children]
+        assert keys == sorted(set(keys))
+
+
+@given(rows, weights, st.randoms(use_true_random=False))
+def test_order_of_the_rows_does_not_matter(
+    paths: list[Path], weight: list[float], random: object
+) -> None:
+    shuffled = list(paths)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    first, second = _build(paths, weight), _build(shuffled, weight)
+    for name in ("token", "first_child", "weight", "end", "cost"):
+        assert np.array_equal(getattr(first, name), getattr(second, name)), name
+    assert first.shadowed == second.shadowed
+
+
+@given(rows, weights)
+def test_shadowed_are_the_entities_without_a_path(paths: list[Path], weight: list[float]) -> None:
+    graph = _build(paths, weight)
+    given_rows = {path.entity for path in paths}
+    kept = {entity for entity, _ in _cheapest(paths, weight).values()}
+    assert {entity.name for entity in graph.shadowed} == {f"n{i}" for i in given_rows - kept}
+
+
+def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ctcbias_fst.fst.boost._row_hashes", lambda enc, lengths: np.zeros(len(enc), np.uint64)
+    )
+    paths = [Path((1, 2), 0), Path((1, 3), 1), Path((1, 2), 2, cost=1.0)]
+    assert {p[:2] for p in tree(paths, VOCABULARIES[0]).paths()} == {((1, 2), 0), ((1, 3), 1)}
+
+
+def test_many_tokens_in_a_name() -> None:
+    long = tuple(itertools.islice(itertools.cycle([3, 1, 2]), 70))
+    graph = _build([Path(long, 0), Path(long[:69], 1), Path((*long[:69], 4), 2)], [1.0] * 5)
+    assert {p[0] for p in graph.paths()} == {long, long[:69], (*long[:69], 4)}
+    assert graph.num_nodes == 72
+
+
+def test_empty_list() -> None:
+    graph = _build([], [1.0] * 5)
+    assert (graph.num_nodes, graph.num_paths, graph.depth) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (Path((1, 99), 0), "token 99, the vocabulary has 31"),
+        (Path((1, -1), 0), "token -1"),
+        (Path((1, 0), 0), "contains the blank"),
+        (Path((), 0), "has no tokens"),
+        (Path((1,), 7), "out of range: there are 5 entities"),
+        (Path((1,), 0, cost=-1.0), "negative"),
+        (Path((1,), 0, cost=float("nan")), "not finite"),
+    ],
+)
+def test_impossible_rows(path: Path, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        _build([path, Path((1,), 0)], [1.0] * 5)
+
+
+def test_segmentations_of_a_list(tokenizer: SentencePieceTokenizer) -> None:
+    entities = entities_from_names(["New York", "York", "Keisha"])
+    one = boost_graph(entities, tokenizer)
+    several = boost_graph(entities, tokenizer, segmentations=4)
+    vocabulary = tokenizer.vocabulary
+    for graph in (one, several):
+        for tokens, entity, cost in graph.paths():
+            assert " ".join(vocabulary.ids_to_words(tokens)) == graph.entities[entity].name
+            assert cost >= 0
+    assert one.num_paths == 3
+    assert several.num_paths > 6
+    assert {p[0] for p in one.paths()} <= {p[0] for p in several.paths() if p[2] == 0}
+
+
+def test_graph_of_another_model_is_refused(tokenizer: SentencePieceTokenizer) -> None:
+    graph = boost_graph(entities_from_names(["York"]), tokenizer)
+    graph.require_vocabulary(tokenizer.vocabulary)
+    with pytest.raises(GraphError, match="compiled for another vocabulary"):
+        graph.require_vocabulary(WIDE)
+
+
+def test_copies_to_a_device_are_kept(tokenizer: SentencePieceTokenizer) -> None:
+    graph = boost_graph(entities_from_names(["York"]), tokenizer)
+    device = torch.device("cpu")
+    assert graph.tensors(device) is graph.tensors(device)

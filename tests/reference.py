@@ -1,0 +1,236 @@
+"""What the fast code computes, spelled out: exponential, slow, and written from the definitions.
+
+Nothing here knows of graphs. Frame labels are enumerated, collapsed, and read in every way
+the rules allow; each reading is scored frame by frame.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+PLAIN, FIRST, LATER = "plain", "first", "later"
+
+
+@dataclass(frozen=True)
+class Path:
+    """A segmentation of an entity."""
+
+    tokens: tuple[int, ...]
+    entity: int
+    cost: float = 0.0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read one sequence of frame labels.
+
+    ``output`` has an int for a plain token and ("entity", e) for an entity.
+    """
+
+    labels: tuple[int, ...]
+    output: tuple[object, ...]
+    score: float
+
+    def text(self, vocabulary: Vocabulary) -> str:
+        """The words; entity e is written ``e<e>``."""
+        separator = vocabulary.separator_id
+        text = ""
+        for item in self.output:
+            if isinstance(item, tuple):
+                text += (" " if separator is None else "") + f"e{item[1]}"
+            elif item == separator:
+                text += " "
+            else:
+                starts = bool(vocabulary.starts_word[item])
+                text += (" " if starts else "") + vocabulary.surfaces[item]
+        return " ".join(text.split())
+
+
+def collapse(labels: Sequence[int]) -> tuple[int, ...]:
+    """Graves et al. 2006: merge runs, drop blanks (0)."""
+    return tuple(label for label, _ in itertools.groupby(labels) if label != 0)
+
+
+def emissions(labels: Sequence[int], modified: bool) -> Iterator[tuple[tuple[int, int], ...]]:
+    """The (frame, token) at which tokens begin: one way, or with ``modified`` every way."""
+    must, may = [], []
+    for frame, label in enumerate(labels):
+        if label == 0:
+            continue
+        if frame and labels[frame - 1] == label:
+            may.append((frame, label))
+        else:
+            must.append((frame, label))
+    for count in range(len(may) + 1 if modified else 1):
+        for extra in itertools.combinations(may, count):
+            yield tuple(sorted([*must, *extra]))
+
+
+def parses(
+    tokens: Sequence[int], paths: Sequence[Path], vocabulary: Vocabulary
+) -> Iterator[list[tuple[str, Path | None]]]:
+    """Every way to read tokens as plain ones and entities: per token its kind and its path."""
+    separator = vocabulary.separator_id
+    spellings = possessives(vocabulary)
+
+    def ends(position: int) -> bool:
+        return position == len(tokens) or bool(vocabulary.ends_word[tokens[position]])
+
+    def after_entity(position: int) -> Iterator[list[tuple[str, Path | None]]]:
+        """An entity is complete before ``position``: what may follow."""
+        if ends(position):
+            yield from plain_or_end(position)
+        if separator is None:
+            yield from entity_at(position)
+
+    def plain_or_end(position: int) -> Iterator[list[tuple[str, Path | None]]]:
+        if position == len(tokens):
+            yield []
+            return
+        for rest in free(position + 1):
+            yield [(PLAIN, None), *rest]
+
+    def entity_at(position: int) -> Iterator[list[tuple[str, Path | None]]]:
+        for path in paths:
+            end = position + len(path.tokens)
+            if tuple(tokens[position:end]) != path.tokens:
+                continue
+            kinds: list[tuple[str, Path | None]] = [(LATER, path)] * len(path.tokens)
+            kinds[0] = (FIRST, path)
+            for rest in after_entity(end):
+                yield [*kinds, *rest]
+            for spelling in spellings:
+                if tuple(tokens[end : end + len(spelling)]) == spelling:
+                    for rest in after_entity(end + len(spelling)):
+                        yield [*kinds, *[(PLAIN, None)] * len(spelling), *rest]
+
+    def free(position: int) -> Iterator[list[tuple[str, Path | None]]]:
+        """A plain token, or the beginning, is before ``position``."""
+        yield from plain_or_end(position)
+        if separator is None or position == 0 or tokens[position - 1] == separator:
+            yield from entity_at(position)
+
+    yield from free(0)
+
+
+def possessives(vocabulary: Vocabulary) -> list[tuple[int, ...]]:
+    """Token sequences that continue a word by 's."""
+    mark = "##" if vocabulary.boundary is WordBoundary.CONTINUATION else ""
+    found = []
+    for pieces in (["'s"], ["'", "s"]):
+        tokens = [mark + piece for piece in pieces]
+        if all(token in vocabulary.tokens for token in tokens):
+            found.append(tuple(vocabulary.tokens.index(token) for token in tokens))
+    return found
+
+
+class FrameScores:
+    """What a token scores at a frame, after :mod:`ctcbias_fst.decode.boosting`."""
+
+    def __init__(self, log_probs: np.ndarray, config: DecodeConfig) -> None:
+        self.l, self.config = log_probs, config
+
+    def surely_blank(self, t: int) -> bool:
+        return self.config.blank_threshold < 1 and self.l[t, 0] > math.log(
+            self.config.blank_threshold
+        )
+
+    def rank(self, t: int, v: int) -> int:
+        return sum(self.l[t, u] > self.l[t, v] for u in range(1, self.l.shape[1]))
+
+    def gap(self, t: int, v: int) -> float:
+        start = 0 if self.config.boost.include_blank else 1
+        return float(max(self.l[t, start:]) - self.l[t, v])
+
+    def candidate(self, t: int, v: int, top_k: int, max_gap: float) -> bool:
+        return (
+            self.rank(t, v) < top_k
+            and self.gap(t, v) <= max_gap
+            and self.l[t, v] >= self.config.boost.min_log_prob
+        )
+
+    def plausible(self, t: int, v: int) -> bool:
+        if self.surely_blank(t):
+            return False
+        config, boost = self.config, self.config.boost
+        near = self.l[t, v] >= max(self.l[t]) - config.token_beam
+        return (
+            (near and self.rank(t, v) < config.token_top_k)
+            or self.candidate(t, v, boost.top_k, boost.max_gap)
+            or self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
+        )
+
+    def score(self, t: int, v: int, kind: str, weight: float) -> float:
+        """The log-prob with its boost; -inf where the token may not be taken."""
+        plain, boost = float(self.l[t, v]), self.config.boost
+        if v == 0:
+            return plain
+        allowed, added = self.plausible(t, v), 0.0
+        if kind == FIRST:
+            allowed &= self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
+            added = boost.first_alpha * self.gap(t, v) + boost.first_beta
+        elif kind == LATER:
+            allowed &= self.candidate(t, v, boost.top_k, boost.max_gap)
+            added = min(1.0, weight * boost.alpha) * self.gap(t, v) + weight * boost.beta
+        return plain + added if allowed else -math.inf
+
+
+def readings(
+    log_probs: np.ndarray, paths: Sequence[Path], vocabulary: Vocabulary, config: DecodeConfig
+) -> list[Reading]:
+    """All readings of an utterance that have a score. ``log_probs`` is (T, V), blank first."""
+    scores = FrameScores(log_probs, config)
+    frames, columns = log_probs.shape
+    found = []
+    for labels in itertools.product(range(columns), repeat=frames):
+        for starts in emissions(labels, config.modified_topology):
+            frame_of = [frame for frame, _ in starts]
+            tokens = [token for _, token in starts]
+            for parse in parses(tokens, paths, vocabulary):
+                kind_at = dict(zip(frame_of, parse))
+                score = 0.0
+                for t, v in enumerate(labels):
+                    kind, path = kind_at.get(t, (PLAIN, None))
+                    score += scores.score(t, v, kind, path.weight if path else 1.0)
+                output: list[object] = []
+                position = 0
+                while position < len(parse):
+                    kind, path = parse[position]
+                    if path is None:
+                        output.append(tokens[position])
+                        position += 1
+                    else:
+                        output.append(("entity", path.entity))
+                        score += config.boost.bonus - config.boost.cost_scale * path.cost
+                        position += len(path.tokens)
+                if score > -math.inf:
+                    found.append(Reading(labels, tuple(output), score))
+    return found
+
+
+def best_texts(found: Sequence[Reading], vocabulary: Vocabulary) -> dict[str, float]:
+    """The best score of every text."""
+    best: dict[str, float] = {}
+    for reading in found:
+        text = reading.text(vocabulary)
+        best[text] = max(best.get(text, -math.inf), reading.score)
+    return best
+
+
+def log_total(found: Sequence[Reading]) -> float:
+    """The log of the sum over all readings."""
+    return float(np.logaddexp.reduce([reading.score for reading in found]))
+
+
+def greedy(log_probs: np.ndarray) -> tuple[tuple[int, ...], float]:
+    """The best label of every frame, collapsed, and the sum of their log-probs."""
+    return collapse(log_probs.argmax(axis=1).tolist()), float(log_probs.max(axis=1).sum())
