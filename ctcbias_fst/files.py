@@ -35,6 +35,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
+        temporary.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)

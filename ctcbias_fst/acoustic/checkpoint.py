@@ -70,7 +70,9 @@ def load_progress(checkpoint: Path) -> Progress:
     try:
         return Progress(**json.loads((checkpoint / "state.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{checkpoint}: damaged; remove it to resume from the one before") from error
+        raise ModelError(
+            f"{checkpoint}: damaged; remove it to resume from the one before"
+        ) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -111,7 +113,7 @@ def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     return {name: tensor / len(paths) for name, tensor in total.items()}
 
 
-def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+def load_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Put tensors into a model; names and shapes must be exactly the model's.
 
     Raises:

@@ -12,6 +12,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimiserConfig",
+    "RunConfig",
     "TrainConfig",
 ]
 
@@ -142,31 +143,26 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training run.
+class RunConfig:
+    """What every training run has, whatever it trains.
 
     Attributes:
         train: CutSet files to train on.
         validation: CutSet files whose greedy error rates are logged.
-        tokenizer: SentencePiece model.
+        augment, optimiser: tables of their own.
         steps: optimiser steps of the whole run.
-        batch_seconds: speech per optimiser step and process.
+        batch_seconds: speech per optimiser step and process, padding included.
+        max_seconds: longer cuts are left out.
         save_every: steps between checkpoints.
         keep: newest checkpoints that stay on disk.
         average: newest checkpoints whose weights are averaged for validation and export.
         precision: autocast type of matrix products.
-        compile: let torch (2.2 or newer) compile the blocks: a minute of preparation for
-            about 1.4 times the speed on a CPU.
-        initial: weights (safetensors) to start from instead of random ones.
         workers: processes that load and augment audio.
     """
 
     train: tuple[Path, ...]
-    tokenizer: Path
     validation: tuple[Path, ...] = ()
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     steps: int = 10000
     batch_seconds: float = 150.0
@@ -177,7 +173,24 @@ class TrainConfig:
     log_every: int = 25
     validate_every: int = 1000
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: bool = False
-    initial: Optional[Path] = None
     workers: int = 1
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """Training of a CTC model.
+
+    Attributes:
+        tokenizer: SentencePiece model.
+        encoder, loss: tables of their own.
+        initial: weights (safetensors) to start from instead of random ones.
+        compile: let torch (2.2 or newer) compile the blocks: a minute of preparation for
+            about 1.4 times the speed on a CPU.
+    """
+
+    tokenizer: Path = Path("tokenizer.model")
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    initial: Optional[Path] = None
+    compile: bool = False

@@ -288,7 +288,7 @@ def loader(dataset: SpeechDataset, batches: Sequence[CutSet], workers: int) -> D
     """Load ``batches`` in the given order, ahead of time when ``workers > 0``."""
     return DataLoader(
         dataset,
-        sampler=batches,  # type: ignore[arg-type]  # an index is a CutSet
+        sampler=batches,  # an index is a CutSet
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread if workers else None,

@@ -41,9 +41,7 @@ class Norm(nn.LayerNorm):
     """Layer normalisation in float32, whatever autocast made of the input."""
 
     def forward(self, states: Tensor) -> Tensor:
-        return F.layer_norm(
-            states.float(), self.normalized_shape, self.weight, self.bias, self.eps
-        )
+        return F.layer_norm(states.float(), self.normalized_shape, self.weight, self.bias, self.eps)
 
 
 class Subsampling(nn.Module):

@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints
 from ctcbias_fst.acoustic.config import ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.loop import Place
 from ctcbias_fst.acoustic.package import save_package
 from ctcbias_fst.acoustic.train import train
 from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
@@ -41,8 +42,9 @@ def launch_training(
 ) -> Path:
     """Train as ``config`` says, with ``settings`` (``key=value``) laid over it.
 
-    Relative paths in the configuration start at ``data``, by default the file's folder. Under ``torchrun`` this process
-    joins its group; with ``processes > 1`` that many are started here.
+    Relative paths in the configuration start at ``data``, by default the file's folder.
+    Under ``torchrun`` this process joins its group; with ``processes > 1`` that many are
+    started here.
 
     Returns:
         the last checkpoint.
@@ -62,9 +64,7 @@ def launch_training(
     if processes == 1:
         return _train_here(checked, run, torch.device(device), 0, 1)
     address = f"tcp://127.0.0.1:{_free_port()}"
-    mp.spawn(  # type: ignore[no-untyped-call]
-        _worker, args=((processes, address), checked, run, device), nprocs=processes
-    )
+    mp.spawn(_worker, args=((processes, address), checked, run, device), nprocs=processes)
     return checkpoints(run)[-1]
 
 
@@ -112,7 +112,7 @@ def _worker(
 
 def _train_here(config: TrainConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
     with _log_to(run / "train.log") if rank == 0 else nullcontext():
-        return train(config, run, device=device, rank=rank, world_size=size)
+        return train(config, run, Place(device, rank, size))
 
 
 @contextmanager

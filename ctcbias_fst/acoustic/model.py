@@ -47,6 +47,9 @@ class ModelOutput:
 class CtcModel(nn.Module):
     """Log-mel features in, log-probs of subwords and phones out."""
 
+    feature_mean: Tensor
+    feature_scale: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         encoder = config.encoder

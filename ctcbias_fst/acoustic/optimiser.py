@@ -31,12 +31,13 @@ def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
     """
     a, b, c = _COEFFICIENTS
     flip = matrices.shape[1] > matrices.shape[2]
-    work = matrices.transpose(1, 2) if flip else matrices
+    work: Tensor = matrices.transpose(1, 2) if flip else matrices
     work = work / (work.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(iterations):
         gram = work @ work.transpose(1, 2)
         work = a * work + (b * gram + c * (gram @ gram)) @ work
-    return work.transpose(1, 2) if flip else work
+    result: Tensor = work.transpose(1, 2) if flip else work
+    return result
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -75,9 +76,9 @@ class MuonAdamW(torch.optim.Optimizer):
             state["momentum"].lerp_(parameter.grad, 1.0 - group["momentum"])
             same_shape[tuple(parameter.shape)].append(parameter)
         for (rows, columns), members in same_shape.items():
-            updates = torch.stack(
-                [p.grad.lerp(self.state[p]["momentum"], group["momentum"]) for p in members]
-            )
+            gradients = torch.stack([p.grad for p in members if p.grad is not None])
+            momenta = torch.stack([self.state[p]["momentum"] for p in members])
+            updates = gradients.lerp(momenta, group["momentum"])
             updates = orthogonalise(updates.to(self.product_type)).to(updates.dtype)
             updates *= 0.2 * max(rows, columns) ** 0.5
             for parameter, update in zip(members, updates):
@@ -111,7 +112,8 @@ def build_optimiser(
 
     ``product_type`` is the type of Muon's matrix products; bfloat16 is exact enough.
     """
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inside = parameter.dim() == 2 and "blocks." in name and config.matrix_peak > 0
         (matrices if inside else others).append(parameter)

@@ -102,7 +102,8 @@ def load_package(path: Path | None = None, device: torch.device | str = "cpu") -
     if digest != header.get("weights_sha256"):
         raise ModelError(
             f"{weights}: its SHA-256 starts with {digest[:12]}, {_MODEL} expects "
-            f"{str(header.get('weights_sha256'))[:12]}: the files are of different models or damaged"
+            f"{str(header.get('weights_sha256'))[:12]}: the files are of different models or "
+            "damaged"
         )
     model = CtcModel(config)
     load_weights(model, tensors, str(weights))

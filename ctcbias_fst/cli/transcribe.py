@@ -19,7 +19,11 @@ FORMATS = ("text", "json", "ctm", "srt")
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
-    "--format", "style", type=click.Choice(FORMATS), default="text", show_default=True,
+    "--format",
+    "style",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
     help="How transcripts are written.",
 )
 @click.option(

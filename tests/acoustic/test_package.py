@@ -96,7 +96,11 @@ def test_weights_of_another_architecture(package: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "not JSON"), ("[]", "not a model of format"), ('{"format": 99}', "not a model of format")],
+    [
+        ("{", "not JSON"),
+        ("[]", "not a model of format"),
+        ('{"format": 99}', "not a model of format"),
+    ],
 )
 def test_damaged_header(package: Path, text: str, words: str) -> None:
     (package / "model.json").write_text(text)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from lhotse import CutSet
+from lhotse import CutSet, RecordingSet
 
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.acoustic.config import AugmentConfig, LossConfig, ModelConfig
+from ctcbias_fst.acoustic.config import AugmentConfig, LossConfig, ModelConfig, TrainConfig
 from ctcbias_fst.acoustic.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.launch import export_run, launch_training
@@ -20,6 +20,7 @@ from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import load_package
 from ctcbias_fst.acoustic.train import ctc_losses
 from ctcbias_fst.cli import main
+from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
@@ -33,9 +34,8 @@ def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: P
     # branches are dropped at random: without that, both runs must agree to the bit
     settings = ["encoder.branch_drop=0.0"]
     launch_training(train_config, tmp_path / "whole", settings=settings)
-    launch_training(
-        train_config, tmp_path / "parts", settings=[*settings, "steps=2", "optimiser.decay_fraction=0"]
-    )  # fmt: skip
+    begun = [*settings, "steps=2", "optimiser.decay_fraction=0"]
+    launch_training(train_config, tmp_path / "parts", settings=begun)
     assert [path.name for path in checkpoints(tmp_path / "parts")] == ["step-00000002"]
     launch_training(train_config, tmp_path / "parts", settings=settings)
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
@@ -60,17 +60,11 @@ def test_overfits_a_few_clips(train_config: Path, tmp_path: Path) -> None:
 
 
 def load_run_config(run: Path) -> ModelConfig:
-    from ctcbias_fst.acoustic.config import TrainConfig
-    from ctcbias_fst.config import load_config
-
     config = load_config(TrainConfig, json.loads((run / "config.json").read_text()))
     return ModelConfig(encoder=config.encoder, tokens=80, phones=PHONES)
 
 
 def batch_of(train_config: Path) -> Batch:
-    from ctcbias_fst.acoustic.config import TrainConfig
-    from ctcbias_fst.config import load_config
-
     config = load_config(TrainConfig, train_config)
     dataset = SpeechDataset(
         SentencePieceTokenizer(config.tokenizer), PHONES, mels=80, sampling_rate=16000
@@ -121,14 +115,11 @@ def test_old_checkpoints_go(train_config: Path, tmp_path: Path) -> None:
 
 
 def test_unreadable_clip_is_left_out_and_named(
-    train_config: Path, tiny_cuts: Path, caplog: pytest.LogCaptureFixture
+    tiny_cuts: Path, tokenizer: SentencePieceTokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     cuts = list(load_cuts([tiny_cuts], max_seconds=20.0))
     cuts[1].recording.sources[0].source = "/nowhere/lost.flac"
-    dataset = SpeechDataset(
-        SentencePieceTokenizer(Path(json.loads(train_config.read_text().split("tokenizer = ")[1].split("\n")[0]))),
-        PHONES, mels=80, sampling_rate=16000,
-    )  # fmt: skip
+    dataset = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=16000)
     with caplog.at_level(logging.WARNING):
         batch = dataset[CutSet.from_cuts(cuts)]
     assert len(batch.texts) == len(cuts) - 1
@@ -140,13 +131,11 @@ def test_unreadable_clip_is_left_out_and_named(
 def test_augmentation_changes_sound_and_keeps_text(
     tiny_cuts: Path, tokenizer: SentencePieceTokenizer, tmp_path: Path
 ) -> None:
-    from lhotse import RecordingSet
-
     cuts = load_cuts([tiny_cuts], max_seconds=20.0)
     CutSet.from_cuts(
         recording.to_cut() for recording in [cut.recording for cut in list(cuts)[-1:]]
     ).to_file(tmp_path / "noise.jsonl.gz")
-    RecordingSet.from_recordings([list(cuts)[0].recording]).to_file(tmp_path / "rirs.jsonl.gz")
+    RecordingSet.from_recordings([next(iter(cuts)).recording]).to_file(tmp_path / "rirs.jsonl.gz")
     augment = AugmentConfig(
         speed=(0.9,), noise=tmp_path / "noise.jsonl.gz", noise_probability=1.0,
         rirs=tmp_path / "rirs.jsonl.gz", rir_probability=1.0, lowpass_probability=1.0,
@@ -180,7 +169,8 @@ def test_greedy_merges_and_drops_blanks() -> None:
     best = torch.tensor([[0, 3, 3, 0, 3, 2, 2, 0], [1, 1, 0, 1, 0, 0, 4, 4]])
     log_probs = torch.nn.functional.one_hot(best, 5).float().log()
     assert greedy_tokens(log_probs, torch.tensor([8, 5])) == [[3, 3, 2], [1, 1]]
-    assert greedy_tokens(log_probs, torch.tensor([8, 5]), blank_id=3) == [[0, 0, 2, 0], [1, 0, 1, 0]]
+    other = greedy_tokens(log_probs, torch.tensor([8, 5]), blank_id=3)
+    assert other == [[0, 0, 2, 0], [1, 0, 1, 0]]
 
 
 @pytest.mark.parametrize(
