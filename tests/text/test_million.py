@@ -1,0 +1,45 @@
+"""Large lists stay quick."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from ctcbias_fst.text.entities import check_entities, encode_entities, read_entities
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+
+pytestmark = pytest.mark.slow
+
+COUNT = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A million different names of one to three invented words."""
+    generator = random.Random(0)
+    syllables = ["ba", "ko", "ri", "mon", "tel", "fra", "xi", "zu", "quen", "dor", "par", "li"]
+    made: set[str] = set()
+    while len(made) < COUNT:
+        words = ["".join(generator.choices(syllables, k=3)) for _ in range(generator.randint(1, 3))]
+        made.add(" ".join(words).title())
+    path = tmp_path_factory.mktemp("million") / "names.txt"
+    path.write_text("".join(f"{name}\n" for name in sorted(made)))
+    return path
+
+
+def test_reading_and_encoding(names: Path, tokenizer: SentencePieceTokenizer) -> None:
+    start = time.perf_counter()
+    entities = read_entities(names)
+    assert len(entities) == COUNT
+    read = time.perf_counter() - start
+    checked = check_entities(entities, tokenizer)
+    assert checked == entities
+    encoded = encode_entities(checked, tokenizer)
+    assert len(encoded) == COUNT
+    everything = time.perf_counter() - start
+    # About 2 s and 8 s on one free core; the bounds allow for a busy machine.
+    assert read < 10
+    assert everything < 30
