@@ -128,9 +128,7 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
     for name, field in fields.items():
         if name in table:
             values[name] = _convert(hints[name], table[name], where, f"{prefix}{name}")
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{where}: key {prefix}{name} is missing")
     try:
         return cls(**values)
