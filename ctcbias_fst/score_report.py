@@ -82,10 +82,10 @@ def score_files(
             `entities`. Of Le et al.'s files the rare words of the reference are taken.
         field: what to score in JSON objects and manifests, if not the text.
         group_by: a (custom) field of the references to group results by.
-        missing_as_deletions: see `score_transcripts`, like the next three.
-        normalise_text: …
-        ignore: …
-        possessive: …
+        missing_as_deletions: this and the next three: see `score_transcripts`.
+        normalise_text: whether texts are brought to the normal form.
+        ignore: tokens that are left out.
+        possessive: whether a name followed by ``'s`` counts as the name.
         replications: of the bootstrap; 0 for no confidence intervals.
         seed: of the bootstrap.
 
