@@ -1,0 +1,303 @@
+"""Boosting graphs as OpenFst files, to look at, to keep, and to edit with other tools.
+
+The transducer: tropical semiring, state 0 is the start, one final state. An arc's input
+label is a token's column plus 1 (0 is OpenFst's epsilon, and column 0 may be a token), the
+output label is an entity's position plus 1 on the last arc of a segmentation and 0 before,
+the weight is a cost in nats (0 or more). Binary files carry both symbol tables.
+
+Beside ``names.fst`` there is ``names.fst.json``: the vocabulary's digest, so that a graph made
+for another model is refused, and the entities with their weights. An edited graph may have
+any shape as long as it is acyclic and has no epsilon inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import kaldifst
+import numpy as np
+import numpy.typing as npt
+
+from ctcbias_fst.errors import GraphError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.text.entities import EncodedEntities, Entity
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["TEXT_SUFFIX", "read_boost_graph", "sidecar_path", "write_boost_graph"]
+
+TEXT_SUFFIX = ".txt"
+"""Files that end so are OpenFst's text format; any other ending is binary."""
+
+_FORMAT = "ctcbias boosting graph"
+_VERSION = 1
+_MAX_PATHS = 20_000_000
+
+Ints = npt.NDArray[np.int64]
+
+
+class _Arcs(NamedTuple):
+    """Arcs and final states of a transducer whose start is state 0."""
+
+    source: Ints
+    target: Ints
+    token: Ints  # OpenFst's labels: 1 more than the column
+    entity: Ints
+    cost: npt.NDArray[np.float64]
+    final: Ints
+    final_cost: npt.NDArray[np.float64]
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the entities of a graph are kept."""
+    return path.with_name(path.name + ".json")
+
+
+def write_boost_graph(graph: BoostGraph, path: Path, vocabulary: Vocabulary) -> None:
+    """Write a graph and its sidecar, both or neither half written.
+
+    Args:
+      graph: of this vocabulary.
+      path: the file; text if it ends in ``.txt``, else binary.
+      vocabulary: of the model, for the symbol table.
+
+    Raises:
+      GraphError: the graph is of another vocabulary.
+    """
+    graph.require_vocabulary(vocabulary)
+    text = _text(_arcs_of(graph))
+    with atomic_path(sidecar_path(path)) as temporary:
+        temporary.write_text(_sidecar(graph), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        if path.suffix == TEXT_SUFFIX:
+            temporary.write_text(text, encoding="ascii")
+            return
+        fst = kaldifst.compile(text)
+        fst.input_symbols = _symbols(vocabulary.tokens)
+        fst.output_symbols = _symbols([entity.display for entity in graph.entities])
+        if not fst.write(str(temporary)):
+            raise GraphError(f"{path}: cannot be written")
+
+
+def read_boost_graph(path: Path, vocabulary: Vocabulary) -> BoostGraph:
+    """Read what :func:`write_boost_graph` wrote, edited or not.
+
+    Costs in binary files are read to six digits.
+
+    Raises:
+      GraphError: a file is missing or damaged, the graph is of another vocabulary, has a
+        cycle, an epsilon or an unknown label as input, an entity that the sidecar lacks, or
+        a path that emits none or several.
+    """
+    entities = _read_sidecar(sidecar_path(path), vocabulary)
+    if not path.is_file():
+        raise GraphError(f"{path}: no such file")
+    arcs = _read_text(path) if path.suffix == TEXT_SUFFIX else _read_binary(path)
+    _check(arcs, path, vocabulary, entities)
+    return build_tree(_paths(arcs, path), entities, vocabulary)
+
+
+def _arcs_of(graph: BoostGraph) -> _Arcs:
+    """Nodes with children are states; an entity ends with an arc to the one final state."""
+    inner = np.diff(graph.first_child) > 0
+    inner[0] = True
+    state = np.cumsum(inner) - 1
+    final = int(inner.sum())
+    parent = state[graph.parent[1:]]
+    goes_on, ends = inner[1:], graph.end[1:] >= 0
+    token = graph.token[1:].astype(np.int64) + 1
+    source = np.concatenate([parent[goes_on], parent[ends]])
+    target = np.concatenate([state[1:][goes_on], np.full(int(ends.sum()), final)])
+    label = np.concatenate([token[goes_on], token[ends]])
+    entity = np.concatenate([np.zeros(int(goes_on.sum()), np.int64), graph.end[1:][ends] + 1])
+    cost = np.concatenate([np.zeros(int(goes_on.sum())), graph.cost[1:][ends].astype(np.float64)])
+    order = np.lexsort((target, label, source))
+    return _Arcs(
+        source[order],
+        target[order],
+        label[order],
+        entity[order],
+        cost[order],
+        np.array([final]),
+        np.zeros(1),
+    )
+
+
+def _text(arcs: _Arcs) -> str:
+    """OpenFst's text format; nine digits give float32 back exactly."""
+    rows = zip(*(field.tolist() for field in arcs[:5]))
+    lines = ["%d\t%d\t%d\t%d\t%.9g" % row for row in rows]  # noqa: UP031  (twice as fast)
+    lines += [f"{state}" for state in arcs.final.tolist()]
+    return "\n".join(lines) + "\n"
+
+
+def _symbols(symbols: Sequence[str]) -> Any:
+    table = kaldifst.SymbolTable()
+    table.add_symbol("<eps>", 0)
+    for label, symbol in enumerate(symbols, start=1):
+        table.add_symbol(symbol, label)
+    return table
+
+
+def _sidecar(graph: BoostGraph) -> str:
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "vocabulary": graph.digest,
+        "entities": [entity._asdict() for entity in graph.entities],
+    }
+    return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT or content["version"] != _VERSION:
+            raise GraphError(
+                f"{path}: format {content['format']!r}, version {content['version']!r}; this "
+                f"program reads {_FORMAT!r}, version {_VERSION}"
+            )
+        if content["vocabulary"] != vocabulary.digest:
+            raise GraphError(
+                f"{path}: the graph was compiled for another vocabulary (digest "
+                f"{str(content['vocabulary'])[:12]}, the model's is {vocabulary.digest[:12]}): "
+                "compile the list again with this model's tokenizer"
+            )
+        return tuple(_entity(fields) for fields in content["entities"])
+    except OSError as error:
+        raise GraphError(
+            f"{path}: {error.strerror}; it holds the names of the graph and must lie beside it"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise GraphError(f"{path}: not the description of a boosting graph: {error!r}") from error
+
+
+def _entity(fields: dict[str, Any]) -> Entity:
+    entity = Entity(**fields)
+    if not (isinstance(entity.name, str) and isinstance(entity.display, str)):
+        raise TypeError(f"an entity's name and display must be strings: {fields}")
+    return entity._replace(
+        weight=float(entity.weight),
+        sounds_like=tuple(entity.sounds_like),
+        pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
+    )
+
+
+def _read_binary(path: Path) -> _Arcs:
+    fst = kaldifst.StdVectorFst.read(str(path))
+    if fst is None:
+        raise GraphError(f"{path}: not a binary OpenFst file of type vector, standard arcs")
+    if fst.start != 0:
+        raise GraphError(f"{path}: the start state must be 0, found {fst.start}")
+    fst.input_symbols = fst.output_symbols = None
+    return _parse(fst.to_str(show_weight_one=True).splitlines(), path)
+
+
+def _read_text(path: Path) -> _Arcs:
+    try:
+        return _parse(path.read_text(encoding="ascii").splitlines(), path)
+    except UnicodeDecodeError as error:
+        raise GraphError(f"{path}: not OpenFst's text format: {error}") from error
+
+
+def _parse(lines: Sequence[str], path: Path) -> _Arcs:
+    rows: list[list[str]] = []
+    finals: list[list[str]] = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if len(fields) in (4, 5):
+            rows.append([*fields, "0"][:5])
+        elif len(fields) in (1, 2):
+            finals.append([*fields, "0"][:2])
+        elif fields:
+            raise GraphError(
+                f"{path}, line {number}: {len(fields)} columns; an arc has 'state state token "
+                "entity [cost]', a final state 'state [cost]'"
+            )
+    try:
+        table = np.array(rows or np.zeros((0, 5)), dtype=np.float64)
+        final = np.array(finals or np.zeros((0, 2)), dtype=np.float64)
+        numbers = table[:, :4].astype(np.int64)
+        states = final[:, 0].astype(np.int64)
+        if not (np.array_equal(numbers, table[:, :4]) and np.array_equal(states, final[:, 0])):
+            raise ValueError("states and labels must be whole numbers")
+    except ValueError as error:
+        raise GraphError(f"{path}: not OpenFst's text format with numbers: {error}") from error
+    source, target, token, entity = numbers.T
+    return _Arcs(source, target, token, entity, table[:, 4], states, final[:, 1])
+
+
+def _check(arcs: _Arcs, path: Path, vocabulary: Vocabulary, entities: Sequence[Entity]) -> None:
+    if not len(arcs.source):
+        return
+    if int(min(arcs.source.min(), arcs.target.min())) < 0:
+        raise GraphError(f"{path}: a state is negative")
+    if (arcs.token == 0).any():
+        raise GraphError(f"{path}: an arc has epsilon as input; remove epsilons (fstrmepsilon)")
+    for what, label, most in (
+        ("token", arcs.token, vocabulary.size),
+        ("entity", arcs.entity, len(entities)),
+    ):
+        if int(label.min()) < 0 or int(label.max()) > most:
+            raise GraphError(f"{path}: {what} label {int(label.max())} is not one of 1 to {most}")
+    if arcs.token[0] == vocabulary.blank_id + 1 or (arcs.token == vocabulary.blank_id + 1).any():
+        raise GraphError(f"{path}: an arc takes the blank, label {vocabulary.blank_id + 1}")
+    costs = np.concatenate([arcs.cost, arcs.final_cost])
+    if not np.isfinite(costs).all() or costs.min() < 0:
+        raise GraphError(f"{path}: a cost is negative or not finite")
+
+
+def _paths(arcs: _Arcs, path: Path) -> EncodedEntities:
+    """Every path from the start to a final state, level by level from the start."""
+    order = np.argsort(arcs.source, kind="stable")
+    source, target, token, entity = (field[order] for field in arcs[:4])
+    cost = arcs.cost[order]
+    states = int(max(source.max(initial=0), target.max(initial=0), arcs.final.max(initial=0))) + 1
+    first = np.searchsorted(source, np.arange(states + 1))
+    exit_cost = np.full(states, np.inf)
+    np.minimum.at(exit_cost, arcs.final, arcs.final_cost)
+
+    at, emitted, paid = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1)
+    levels: list[tuple[Ints, Ints]] = []
+    found: list[tuple[list[Ints], Ints, npt.NDArray[np.float64]]] = []
+    while len(at):
+        if len(levels) > states or len(at) > _MAX_PATHS:
+            raise GraphError(
+                f"{path}: the graph has a cycle, or more than {_MAX_PATHS} paths; names must be "
+                "finite sequences of tokens"
+            )
+        count = first[at + 1] - first[at]
+        row = np.repeat(np.arange(len(at)), count)
+        arc = np.arange(len(row)) + np.repeat(first[at] - (np.cumsum(count) - count), count)
+        if (emitted[row] * entity[arc] != 0).any():
+            raise GraphError(f"{path}: a path emits more than one entity")
+        at, paid = target[arc], paid[row] + cost[arc]
+        emitted = emitted[row] + entity[arc]
+        levels.append((token[arc], row))
+        done = np.flatnonzero(np.isfinite(exit_cost[at]))
+        if (emitted[done] == 0).any():
+            raise GraphError(f"{path}: a path to a final state emits no entity")
+        if len(done):
+            found.append((_back(levels, done), emitted[done], paid[done] + exit_cost[at[done]]))
+    rows = [np.stack(tokens, axis=1) for tokens, _, _ in found]
+    lengths = np.concatenate([np.zeros(1, np.int64)] + [np.full(len(r), r.shape[1]) for r in rows])
+    return EncodedEntities(
+        values=np.concatenate([np.zeros(0, np.int64)] + [r.ravel() for r in rows]).astype(np.int32),
+        row_splits=np.cumsum(lengths),
+        entity_index=np.concatenate([np.zeros(0, np.int64)] + [e - 1 for _, e, _ in found]).astype(
+            np.int32
+        ),
+        cost=np.concatenate([np.zeros(0)] + [c for _, _, c in found]).astype(np.float32),
+    )
+
+
+def _back(levels: Sequence[tuple[Ints, Ints]], last: Ints) -> list[Ints]:
+    """The tokens (columns) of the paths that end in rows ``last`` of the last level."""
+    tokens: list[Ints] = []
+    for token, above in reversed(levels):
+        tokens.append(token[last] - 1)
+        last = above[last]
+    return tokens[::-1]
