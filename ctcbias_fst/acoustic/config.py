@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, Optional
 
 __all__ = [
+    "AdaptConfig",
+    "AdapterConfig",
     "AugmentConfig",
     "EncoderConfig",
     "LossConfig",
@@ -74,6 +76,26 @@ class ModelConfig:
     sampling_rate: int = 16000
     tokens: int = 500
     phones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """The contextual adapter.
+
+    Attributes:
+        width: size of a subword's embedding, and of what its reader says of it; even.
+        heads, head_size: of the attention over names.
+        fusion: inner size of the network that joins state and context.
+    """
+
+    width: int = 128
+    heads: int = 4
+    head_size: int = 32
+    fusion: int = 256
+
+    def __post_init__(self) -> None:
+        if self.width % 2:
+            raise ValueError(f"width must be even, found {self.width}")
 
 
 @dataclass(frozen=True)
@@ -194,3 +216,32 @@ class TrainConfig(RunConfig):
     loss: LossConfig = field(default_factory=LossConfig)
     initial: Optional[Path] = None
     compile: bool = False
+
+
+@dataclass(frozen=True)
+class AdaptConfig(RunConfig):
+    """Training of a contextual adapter on a frozen model.
+
+    Attributes:
+        model: directory of the base model.
+        adapter: table of its own.
+        names: range of the number of names in a batch's list.
+        empty: probability that an utterance's own names are not on its list.
+        ordinary: how many words of an utterance besides its entities serve as names, too,
+            on average.
+        guide: weight of the attention loss (frames of a listed name's subword should attend
+            to that subword, all others to no-bias).
+    """
+
+    model: Path = Path("model")
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    names: tuple[int, int] = (10, 400)
+    empty: float = 0.2
+    ordinary: float = 0.5
+    guide: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.names[0] <= self.names[1]:
+            raise ValueError(f"names must be a range of counts, found {self.names}")
+        if not 0.0 <= self.empty <= 1.0:
+            raise ValueError(f"empty must lie in 0..1, found {self.empty}")

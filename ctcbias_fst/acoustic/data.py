@@ -53,7 +53,8 @@ class Batch:
         token_lengths: targets per utterance ``(batch,)``.
         phones: phone targets likewise; utterances without a transcription have length 0.
         phone_lengths: ``(batch,)``.
-        texts: references, for validation.
+        texts: references.
+        entities: the rare names spoken in each utterance, as its manifest says.
     """
 
     features: Tensor
@@ -63,6 +64,7 @@ class Batch:
     phones: Tensor
     phone_lengths: Tensor
     texts: tuple[str, ...]
+    entities: tuple[tuple[str, ...], ...] = ()
 
 
 def load_cuts(paths: Sequence[Path], *, max_seconds: float) -> CutSet:
@@ -197,6 +199,7 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         spans = [cut.supervisions[0] for cut, _ in usable]
         texts = tuple(span.text for span in spans)
         spoken = [(span.custom or {}).get("phones") for span in spans]
+        entities = tuple(tuple((span.custom or {}).get("entities", ())) for span in spans)
         features, lengths = self.extract([samples for _, samples in usable])
         if self.spectra is not None:
             features = self._mask(features, lengths)
@@ -210,6 +213,7 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             phones=_flat(phones),
             phone_lengths=_counts(phones),
             texts=texts,
+            entities=entities,
         )
 
     def _samples(self, cut: Cut) -> Tensor | None:

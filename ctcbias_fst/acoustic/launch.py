@@ -1,4 +1,4 @@
-"""Starting a training run on one or several processes, and exporting what it made."""
+"""Starting a training run on one or several processes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,42 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints
-from ctcbias_fst.acoustic.config import ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.adapt import adapt
+from ctcbias_fst.acoustic.checkpoint import checkpoints
+from ctcbias_fst.acoustic.config import AdaptConfig, RunConfig, TrainConfig
 from ctcbias_fst.acoustic.loop import Place
-from ctcbias_fst.acoustic.package import save_package
 from ctcbias_fst.acoustic.train import train
 from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
-from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["export_run", "launch_training"]
+__all__ = ["config_file", "launch", "read_run_config"]
 
-_CONFIG = "config.json"
+Config = TypeVar("Config", bound=RunConfig)
+
+_PATHS = ("train", "validation", "tokenizer", "initial", "model")
+_AUGMENT_PATHS = ("noise", "rirs")
 
 
-def launch_training(
+def config_file(run: Path, kind: type[RunConfig]) -> Path:
+    """Where a run of this kind keeps its configuration."""
+    return run / {TrainConfig: "train.json", AdaptConfig: "adapt.json"}[kind]
+
+
+def read_run_config(run: Path, kind: type[Config]) -> Config:
+    """The configuration that a run was begun with."""
+    path = config_file(run, kind)
+    return load_config(kind, json.loads(path.read_text(encoding="utf-8")))
+
+
+def launch(
+    kind: type[RunConfig],
     config: Path,
     run: Path,
     *,
@@ -41,6 +54,9 @@ def launch_training(
     data: Path | None = None,
 ) -> Path:
     """Train as ``config`` says, with ``settings`` (``key=value``) laid over it.
+
+    ``kind`` is the class of the configuration, and says what is trained: a model
+    (:class:`TrainConfig`) or an adapter (:class:`AdaptConfig`).
 
     Relative paths in the configuration start at ``data``, by default the file's folder.
     Under ``torchrun`` this process joins its group; with ``processes > 1`` that many are
@@ -55,7 +71,7 @@ def launch_training(
     """
     mapping = merge(read_toml(config), parse_overrides(settings))
     mapping = _absolute(mapping, (data or config.parent).resolve())
-    checked = load_config(TrainConfig, mapping)
+    checked = load_config(kind, mapping)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: torch sees no CUDA device; use --device cpu")
     _keep_config(run, checked)
@@ -68,31 +84,8 @@ def launch_training(
     return checkpoints(run)[-1]
 
 
-def export_run(run: Path, target: Path, average: int | None = None) -> int:
-    """Average the newest checkpoints of a run into a model directory.
-
-    Returns:
-        how many checkpoints went into the mean.
-
-    Raises:
-        ModelError: the run has no checkpoint or no configuration.
-    """
-    found = checkpoints(run)
-    if not found or not (run / _CONFIG).is_file():
-        raise ModelError(f"{run}: no finished checkpoint; is this the --run of ctcbias train?")
-    config = load_config(TrainConfig, json.loads((run / _CONFIG).read_text(encoding="utf-8")))
-    chosen = found[-(average or config.average) :]
-    model_config = ModelConfig(
-        encoder=config.encoder,
-        tokens=SentencePieceTokenizer(config.tokenizer).vocabulary.size,
-        phones=PHONES,
-    )
-    save_package(target, average_weights(chosen), model_config, config.tokenizer)
-    return len(chosen)
-
-
 def _worker(
-    rank: int, group: tuple[int, str] | None, config: TrainConfig, run: Path, device: str
+    rank: int, group: tuple[int, str] | None, config: RunConfig, run: Path, device: str
 ) -> Path:
     place = torch.device(device)
     if place.type == "cuda":
@@ -110,9 +103,13 @@ def _worker(
         dist.destroy_process_group()
 
 
-def _train_here(config: TrainConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
+def _train_here(config: RunConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
+    place = Place(device, rank, size)
     with _log_to(run / "train.log") if rank == 0 else nullcontext():
-        return train(config, run, Place(device, rank, size))
+        if isinstance(config, AdaptConfig):
+            return adapt(config, run, place)
+        assert isinstance(config, TrainConfig)
+        return train(config, run, place)
 
 
 @contextmanager
@@ -137,16 +134,19 @@ def _log_to(path: Path) -> Iterator[None]:
             handler.close()
 
 
-def _keep_config(run: Path, config: TrainConfig) -> None:
+def _keep_config(run: Path, config: RunConfig) -> None:
     """Store the configuration beside the checkpoints; refuse another architecture."""
-    path = run / _CONFIG
+    path = config_file(run, type(config))
     if path.is_file():
-        before = load_config(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
-        if before.encoder != config.encoder:
-            raise ConfigError(
-                f"{run}: was begun with another [encoder] table; resume it with the same, or "
-                "give a new --run"
-            )
+        before = read_run_config(run, type(config))
+        for table in ("encoder", "adapter"):
+            if getattr(before, table, None) != getattr(config, table, None):
+                raise ConfigError(
+                    f"{run}: was begun with another [{table}] table; resume it with the same, "
+                    "or give a new --run"
+                )
+    elif checkpoints(run):
+        raise ConfigError(f"{run}: holds a run of another kind; give a new --run")
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(to_mapping(config), indent=1) + "\n", encoding="utf-8")
 
@@ -157,16 +157,12 @@ def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:
             return [anchored(item) for item in value]
         return str(base / Path(value).expanduser()) if isinstance(value, str) else value
 
-    absolute = dict(mapping)
-    for key in ("train", "validation", "tokenizer", "initial"):
-        if key in absolute:
-            absolute[key] = anchored(absolute[key])
-    augment = dict(absolute.get("augment", {}))
-    for key in ("noise", "rirs"):
-        if key in augment:
-            augment[key] = anchored(augment[key])
-    if augment:
-        absolute["augment"] = augment
+    absolute = {key: anchored(value) if key in _PATHS else value for key, value in mapping.items()}
+    if isinstance(absolute.get("augment"), dict):
+        absolute["augment"] = {
+            key: anchored(value) if key in _AUGMENT_PATHS else value
+            for key, value in absolute["augment"].items()
+        }
     return absolute
 
 

@@ -68,6 +68,10 @@ class CtcModel(nn.Module):
         if not encoder.self_condition:
             del self.subword_feedback, self.phone_feedback
 
+    def token_log_probs(self, states: Tensor) -> Tensor:
+        """The subword head: ``(batch, frame, width)`` to log-probs ``(batch, frame, token)``."""
+        return _log_softmax(self.subword_head(self.tap_norm(states)))
+
     def normalise(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Scale log-mel features by the training data's mean and deviation; padding is 0."""
         scaled = (features - self.feature_mean) * self.feature_scale
@@ -92,7 +96,7 @@ class CtcModel(nn.Module):
             feedback = None
             if layer in encoder.subword_taps:
                 tap_states.append(states)
-                log_probs = _log_softmax(self.subword_head(self.tap_norm(states)))
+                log_probs = self.token_log_probs(states)
                 tap_log_probs.append(log_probs)
                 if encoder.self_condition:
                     feedback = self.subword_feedback(log_probs.exp())
@@ -105,7 +109,7 @@ class CtcModel(nn.Module):
                 states = states + feedback
         assert phone_log_probs is not None
         return ModelOutput(
-            log_probs=_log_softmax(self.subword_head(self.tap_norm(states))),
+            log_probs=self.token_log_probs(states),
             tap_log_probs=tuple(tap_log_probs),
             phone_log_probs=phone_log_probs,
             lengths=lengths.cpu(),

@@ -1,7 +1,8 @@
 """A model on disk: weights, configuration and tokenizer in one directory.
 
 ``model.safetensors`` (float16), ``tokenizer.model`` (SentencePiece), ``model.json`` (format,
-configuration, digests that tie the three together) and ``model_card.md``. Nothing is
+configuration, digests that tie the three together), ``model_card.md``, and for the contextual
+adapter ``adapter.safetensors`` and ``adapter.json``, tied to the model by its digest. Nothing is
 unpickled; every size is checked before a weight is used.
 """
 
@@ -12,27 +13,31 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.checkpoint import load_weights, read_tensors
-from ctcbias_fst.acoustic.config import ModelConfig
+from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.errors import ConfigError, ModelError
-from ctcbias_fst.files import atomic_directory
+from ctcbias_fst.files import atomic_directory, atomic_path
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["DEFAULT", "Package", "load_package", "save_package"]
+__all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_package"]
+
+Config = TypeVar("Config")
 
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "default"
 """The model that comes with the package."""
 
 _FORMAT = 1
 _WEIGHTS, _TOKENIZER, _MODEL = "model.safetensors", "tokenizer.model", "model.json"
+_ADAPTER_WEIGHTS, _ADAPTER = "adapter.safetensors", "adapter.json"
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,13 @@ class Package:
         model: in evaluation mode, float32.
         tokenizer: the one that it was trained with.
         path: where it came from.
+        adapter: the contextual adapter, where the directory has one; likewise.
     """
 
     model: CtcModel
     tokenizer: SentencePieceTokenizer
     path: Path
+    adapter: ContextualAdapter | None = None
 
 
 def save_package(
@@ -62,6 +69,7 @@ def save_package(
             for name, tensor in tensors.items()
         }
         save_file(halves, directory / _WEIGHTS)
+        (directory / _WEIGHTS).chmod(0o644)
         shutil.copyfile(tokenizer, directory / _TOKENIZER)
         header = {
             "format": _FORMAT,
@@ -74,6 +82,34 @@ def save_package(
             (directory / card.name).write_text(text, encoding="utf-8")
 
 
+def save_adapter(
+    target: Path, tensors: dict[str, Tensor], config: AdapterConfig, base: Path
+) -> None:
+    """Add an adapter to the model directory ``target``.
+
+    Raises:
+        ModelError: ``target`` holds another model than ``base``, which it was trained on.
+    """
+    trained_on = _read_header(base)["weights_sha256"]
+    if _read_header(target)["weights_sha256"] != trained_on:
+        raise ModelError(
+            f"{target}: is not the model that the adapter was trained on ({base}): export that "
+            "model there first"
+        )
+    halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(target / _ADAPTER_WEIGHTS) as temporary:
+        save_file(halves, temporary)
+        temporary.chmod(0o644)
+    header = {
+        "format": _FORMAT,
+        "config": to_mapping(config),
+        "model_sha256": trained_on,
+        "weights_sha256": _sha256(target / _ADAPTER_WEIGHTS),
+    }
+    with atomic_path(target / _ADAPTER) as temporary:
+        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+
+
 def load_package(path: Path | None = None, device: torch.device | str = "cpu") -> Package:
     """Load a model directory, by default the one inside the package.
 
@@ -82,10 +118,7 @@ def load_package(path: Path | None = None, device: torch.device | str = "cpu") -
     """
     path = DEFAULT if path is None else Path(path)
     header = _read_header(path)
-    try:
-        config = load_config(ModelConfig, header["config"])
-    except ConfigError as error:
-        raise ModelError(f"{path / _MODEL}: {error}; it needs another version") from error
+    config = _read_config(ModelConfig, header, path / _MODEL)
     if not (path / _TOKENIZER).is_file():
         raise ModelError(f"{path / _TOKENIZER}: no such file; copy the whole model directory")
     tokenizer = SentencePieceTokenizer(path / _TOKENIZER)
@@ -96,22 +129,47 @@ def load_package(path: Path | None = None, device: torch.device | str = "cpu") -
             f"{vocabulary.digest[:12]}, but the weights were trained with {config.tokens} and "
             f"digest {str(header.get('vocabulary'))[:12]}: this is another model's tokenizer"
         )
-    weights = path / _WEIGHTS
-    tensors = read_tensors(weights)
-    digest = _sha256(weights)
-    if digest != header.get("weights_sha256"):
-        raise ModelError(
-            f"{weights}: its SHA-256 starts with {digest[:12]}, {_MODEL} expects "
-            f"{str(header.get('weights_sha256'))[:12]}: the files are of different models or "
-            "damaged"
-        )
     model = CtcModel(config)
-    load_weights(model, tensors, str(weights))
-    return Package(model.eval().to(device), tokenizer, path)
+    _load_checked(model, path / _WEIGHTS, header, _MODEL)
+    adapter = None
+    if (path / _ADAPTER).is_file():
+        adapter = _load_adapter(path, config, str(header["weights_sha256"])).eval().to(device)
+    return Package(model.eval().to(device), tokenizer, path, adapter)
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    file = path / _MODEL
+def _load_adapter(path: Path, model: ModelConfig, model_digest: str) -> ContextualAdapter:
+    header = _read_header(path, _ADAPTER)
+    if header.get("model_sha256") != model_digest:
+        raise ModelError(
+            f"{path / _ADAPTER}: the adapter was trained on another model; train it again with "
+            f"ctcbias adapt, or remove {_ADAPTER} to go without"
+        )
+    config = _read_config(AdapterConfig, header, path / _ADAPTER)
+    adapter = ContextualAdapter(config, model.encoder, model.tokens)
+    _load_checked(adapter, path / _ADAPTER_WEIGHTS, header, _ADAPTER)
+    return adapter
+
+
+def _load_checked(module: nn.Module, weights: Path, header: dict[str, Any], name: str) -> None:
+    tensors = read_tensors(weights)
+    digest, expected = _sha256(weights), str(header.get("weights_sha256"))
+    if digest != expected:
+        raise ModelError(
+            f"{weights}: its SHA-256 starts with {digest[:12]}, {name} expects "
+            f"{expected[:12]}: the files are of different models or damaged"
+        )
+    load_weights(module, tensors, str(weights))
+
+
+def _read_config(kind: type[Config], header: dict[str, Any], file: Path) -> Config:
+    try:
+        return load_config(kind, header["config"])
+    except ConfigError as error:
+        raise ModelError(f"{file}: {error}; it needs another version") from error
+
+
+def _read_header(path: Path, name: str = "model.json") -> dict[str, Any]:
+    file = path / name
     if not file.is_file():
         raise ModelError(f"{file}: no such file; {path} is not a model directory")
     try:

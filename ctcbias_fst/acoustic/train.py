@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from kaldialign import edit_distance
 from lhotse import CutSet
 from torch import Tensor, nn
 
 from ctcbias_fst.acoustic.checkpoint import load_weights, read_tensors
-from ctcbias_fst.acoustic.config import LossConfig, ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.config import LossConfig, ModelConfig, RunConfig, TrainConfig
 from ctcbias_fst.acoustic.data import (
     Batch,
     SpeechDataset,
@@ -27,10 +26,11 @@ from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.acoustic.model import CtcModel, ModelOutput
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.scoring import ErrorCounts, score_utterance
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["Losses", "ctc_losses", "train", "validate"]
+__all__ = ["Losses", "ctc_loss", "ctc_losses", "train", "validate", "validation_batches"]
 
 
 @dataclass(frozen=True)
@@ -176,36 +176,43 @@ def validate(
 ) -> dict[str, float]:
     """Greedy word error rate and phone error rate, and the final head's loss per token."""
     tokenizer = SentencePieceTokenizer(config.tokenizer)
-    cuts = load_cuts([path], max_seconds=1000.0)
-    dataset = SpeechDataset(
-        tokenizer,
-        model.config.phones,
-        mels=model.config.encoder.mels,
-        sampling_rate=model.config.sampling_rate,
-    )
-    batches = batches_of_epoch(
-        cuts, batch_seconds=config.batch_seconds, epoch=0, seed=0, shuffle=False
-    )
     model.eval()
-    word_errors = words = phone_errors = phones = 0
+    words = phones = ErrorCounts.zero()
     loss = 0.0
-    for batch in loader(dataset, batches, config.workers):
+    utterances = 0
+    for batch in validation_batches(path, tokenizer, model.config, config):
         with autocast(device, config.precision):
             features = model.normalise(batch.features.to(device), batch.lengths)
             output = model(features, batch.lengths)
         loss += float(ctc_losses(output, batch).final) * len(batch.texts)
+        utterances += len(batch.texts)
         for ids, text in zip(greedy_tokens(output.log_probs, output.lengths), batch.texts):
-            reference = text.split()
-            spoken = tokenizer.vocabulary.ids_to_words(ids)
-            word_errors += edit_distance(reference, spoken)["total"]
-            words += len(reference)
-        heard = greedy_tokens(output.phone_log_probs, output.lengths)
-        for ids, targets in zip(heard, batch.phones.split(batch.phone_lengths.tolist())):
+            heard = tokenizer.vocabulary.ids_to_words(ids)
+            words += score_utterance(text.split(), heard).words
+        heard_phones = greedy_tokens(output.phone_log_probs, output.lengths)
+        for ids, targets in zip(heard_phones, batch.phones.split(batch.phone_lengths.tolist())):
             if len(targets):
-                phone_errors += edit_distance(targets.tolist(), ids)["total"]
-                phones += len(targets)
+                spoken = list(map(str, targets.tolist()))
+                phones += score_utterance(spoken, list(map(str, ids))).words
     return {
-        "loss": loss / len(cuts),
-        "word_error_rate": word_errors / max(1, words),
-        "phone_error_rate": phone_errors / max(1, phones),
+        "loss": loss / utterances,
+        "word_error_rate": words.rate,
+        "phone_error_rate": phones.rate,
     }
+
+
+def validation_batches(
+    path: Path, tokenizer: SentencePieceTokenizer, model: ModelConfig, config: RunConfig
+) -> Iterable[Batch]:
+    """All utterances of a CutSet, as they are, in order of duration."""
+    dataset = SpeechDataset(
+        tokenizer, model.phones, mels=model.encoder.mels, sampling_rate=model.sampling_rate
+    )
+    batches = batches_of_epoch(
+        load_cuts([path], max_seconds=1000.0),
+        batch_seconds=config.batch_seconds,
+        epoch=0,
+        seed=0,
+        shuffle=False,
+    )
+    return loader(dataset, batches, config.workers)

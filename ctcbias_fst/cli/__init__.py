@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "transcribe": "transcribe",
     "train": "train",
+    "adapt": "adapt",
     "export": "export",
     "tokenizer": "tokenizer",
     "score": "score",

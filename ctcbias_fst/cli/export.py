@@ -14,8 +14,11 @@ import click
     "--average", type=click.IntRange(1), help="Newest checkpoints to average [run's own number]."
 )
 def export(run: Path, out: Path, average: int | None) -> None:
-    """Average the newest checkpoints of RUN into a model directory (float16)."""
-    from ctcbias_fst.acoustic.launch import export_run  # noqa: PLC0415
+    """Average the newest checkpoints of RUN into a model directory (float16).
+
+    A run of train makes the directory, a run of adapt adds its adapter to it.
+    """
+    from ctcbias_fst.acoustic.export import export_run  # noqa: PLC0415
 
     count = export_run(run, out, average)
     click.echo(f"{out}: mean of {count} checkpoints")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from lhotse import CutSet, RecordingSet
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.acoustic.config import AugmentConfig, LossConfig, ModelConfig, TrainConfig
 from ctcbias_fst.acoustic.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
+from ctcbias_fst.acoustic.export import export_run
 from ctcbias_fst.acoustic.greedy import greedy_tokens
-from ctcbias_fst.acoustic.launch import export_run, launch_training
+from ctcbias_fst.acoustic.launch import launch, read_run_config
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import load_package
 from ctcbias_fst.acoustic.train import ctc_losses
@@ -33,11 +33,11 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: Path) -> None:
     # branches are dropped at random: without that, both runs must agree to the bit
     settings = ["encoder.branch_drop=0.0"]
-    launch_training(train_config, tmp_path / "whole", settings=settings)
+    launch(TrainConfig, train_config, tmp_path / "whole", settings=settings)
     begun = [*settings, "steps=2", "optimiser.decay_fraction=0"]
-    launch_training(train_config, tmp_path / "parts", settings=begun)
+    launch(TrainConfig, train_config, tmp_path / "parts", settings=begun)
     assert [path.name for path in checkpoints(tmp_path / "parts")] == ["step-00000002"]
-    launch_training(train_config, tmp_path / "parts", settings=settings)
+    launch(TrainConfig, train_config, tmp_path / "parts", settings=settings)
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
@@ -46,7 +46,7 @@ def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: P
 def test_overfits_a_few_clips(train_config: Path, tmp_path: Path) -> None:
     settings = ["steps=60", "save_every=60", "optimiser.peak=0.01", "optimiser.matrix_peak=0.02"]
     settings += ["encoder.branch_drop=0.0", "log_every=60", "encoder.width=32"]
-    launch_training(train_config, tmp_path / "run", settings=settings)
+    launch(TrainConfig, train_config, tmp_path / "run", settings=settings)
     events = (tmp_path / "run" / "train.log").read_text()
     losses = [float(x.split()[0]) for x in events.split("  final ")[1:]]
     assert len(losses) == 1
@@ -60,8 +60,7 @@ def test_overfits_a_few_clips(train_config: Path, tmp_path: Path) -> None:
 
 
 def load_run_config(run: Path) -> ModelConfig:
-    config = load_config(TrainConfig, json.loads((run / "config.json").read_text()))
-    return ModelConfig(encoder=config.encoder, tokens=80, phones=PHONES)
+    return ModelConfig(encoder=read_run_config(run, TrainConfig).encoder, tokens=80, phones=PHONES)
 
 
 def batch_of(train_config: Path) -> Batch:
@@ -100,7 +99,7 @@ def test_losses_equal_torchs_one_by_one(train_config: Path, tiny_config: ModelCo
 
 def test_export_averages_and_rounds_to_float16(train_config: Path, tmp_path: Path) -> None:
     run, target = tmp_path / "run", tmp_path / "model"
-    launch_training(train_config, run)
+    launch(TrainConfig, train_config, run)
     assert export_run(run, target) == 2
     package = load_package(target)
     mean = average_weights(checkpoints(run))
@@ -109,7 +108,7 @@ def test_export_averages_and_rounds_to_float16(train_config: Path, tmp_path: Pat
 
 
 def test_old_checkpoints_go(train_config: Path, tmp_path: Path) -> None:
-    launch_training(train_config, tmp_path / "run", settings=["save_every=1"])
+    launch(TrainConfig, train_config, tmp_path / "run", settings=["save_every=1"])
     names = [path.name for path in checkpoints(tmp_path / "run")]
     assert names == ["step-00000003", "step-00000004"]
 
@@ -187,21 +186,21 @@ def test_what_is_wrong_is_said_before_training(
     train_config: Path, tmp_path: Path, settings: list[str], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        launch_training(train_config, tmp_path / "run", settings=settings)
+        launch(TrainConfig, train_config, tmp_path / "run", settings=settings)
     assert checkpoints(tmp_path / "run") == []
 
 
 def test_another_architecture_cannot_resume(train_config: Path, tmp_path: Path) -> None:
-    launch_training(train_config, tmp_path / "run", settings=["steps=2"])
+    launch(TrainConfig, train_config, tmp_path / "run", settings=["steps=2"])
     with pytest.raises(ConfigError, match=r"another \[encoder\] table"):
-        launch_training(train_config, tmp_path / "run", settings=["encoder.width=8"])
+        launch(TrainConfig, train_config, tmp_path / "run", settings=["encoder.width=8"])
 
 
 def test_no_cuda_is_said(train_config: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(ConfigError, match="torch sees no CUDA device"):
-        launch_training(train_config, tmp_path / "run", device="cuda")
+        launch(TrainConfig, train_config, tmp_path / "run", device="cuda")
 
 
 def test_export_of_nothing(tmp_path: Path) -> None:
