@@ -23,6 +23,7 @@ from ctcbias_fst.files import atomic_directory
 __all__ = [
     "Progress",
     "average_weights",
+    "checkpoint_path",
     "checkpoints",
     "load_optimiser",
     "load_progress",
@@ -46,6 +47,11 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*"))
 
 
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint after ``step`` steps is, or will be."""
+    return run / "checkpoints" / f"step-{step:08d}"
+
+
 def save_checkpoint(
     run: Path,
     model: torch.nn.Module,
@@ -55,7 +61,7 @@ def save_checkpoint(
     keep: int,
 ) -> Path:
     """Write a checkpoint and remove all but the newest ``keep``."""
-    target = run / "checkpoints" / f"step-{progress.step:08d}"
+    target = checkpoint_path(run, progress.step)
     with atomic_directory(target) as directory:
         save_file(_plain(model.state_dict()), directory / "model.safetensors")
         save_file(_flatten_optimiser(optimiser), directory / "optimiser.safetensors")

@@ -107,7 +107,8 @@ class AugmentConfig:
         noise: CutSet of noises; ``None``: no noise.
         noise_snr: range of the signal-to-noise ratio in dB.
         rirs: RecordingSet of room impulse responses; ``None``: no reverberation.
-        lowpass_hz: range of the cut-off frequency of the band limit.
+        lowpass_hz: cut-off frequencies, one of which is drawn for a band limit. Round ones
+            are cheap, as the signal is resampled to twice that and back.
         volume: range of the linear gain.
     """
 
@@ -118,7 +119,7 @@ class AugmentConfig:
     rirs: Optional[Path] = None
     rir_probability: float = 0.25
     lowpass_probability: float = 0.15
-    lowpass_hz: tuple[float, float] = (3400.0, 7000.0)
+    lowpass_hz: tuple[int, ...] = (4000, 5000, 6000)
     volume: tuple[float, float] = (0.2, 2.0)
     volume_probability: float = 0.5
     specaugment_probability: float = 0.9

@@ -16,7 +16,6 @@ from lhotse.cut import Cut
 from lhotse.dataset import SpecAugment
 from lhotse.dataset.cut_transforms import (
     CutMix,
-    LowpassUsingResampling,
     PerturbVolume,
     ReverbWithImpulseResponse,
 )
@@ -120,15 +119,7 @@ class Augmentation:
                     seed=self.random,
                 )
             )
-        self.transforms.append(
-            LowpassUsingResampling(
-                p=config.lowpass_probability,
-                frequencies_interval=config.lowpass_hz,
-                seed=None,
-                rng=self.random,
-                preserve_id=True,
-            )
-        )
+        self.transforms.append(self._limit_bands)
         self.transforms.append(
             PerturbVolume(
                 p=config.volume_probability,
@@ -141,14 +132,23 @@ class Augmentation:
 
     def __call__(self, cuts: CutSet) -> CutSet:
         """Transform each cut with the configured probabilities."""
-        changed = []
-        for cut in cuts:
-            factor = self.random.choice(self.config.speed)
-            changed.append(cut if factor == 1.0 else cut.perturb_speed(factor, affix_id=False))
-        cuts = CutSet.from_cuts(changed)
+        cuts = CutSet.from_cuts(self._at_new_speed(cut) for cut in cuts)
         for transform in self.transforms:
             cuts = transform(cuts)
         return cuts
+
+    def _at_new_speed(self, cut: Cut) -> Cut:
+        factor = self.random.choice(self.config.speed)
+        return cut if factor == 1.0 else cut.perturb_speed(factor, affix_id=False)
+
+    def _limit_bands(self, cuts: CutSet) -> CutSet:
+        return CutSet.from_cuts(self._band_limited(cut) for cut in cuts)
+
+    def _band_limited(self, cut: Cut) -> Cut:
+        if self.random.random() >= self.config.lowpass_probability:
+            return cut
+        rate = 2 * self.random.choice(self.config.lowpass_hz)
+        return cut.resample(rate).resample(cut.sampling_rate)
 
 
 class SpeechDataset(Dataset):  # type: ignore[type-arg]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ctcbias_fst.acoustic.checkpoint import (
     Progress,
     average_weights,
+    checkpoint_path,
     checkpoints,
     load_optimiser,
     load_progress,
@@ -109,8 +110,7 @@ def fit(
                 save_checkpoint(run, task.weights, optimiser, progress, keep=config.keep)
                 if config.validation and _due(progress.step, config.validate_every, config):
                     _validate(task, config, run, progress, writer)
-    last: Path = checkpoints(run)[-1]
-    return last
+    return checkpoint_path(run, progress.step)
 
 
 def _due(step: int, every: int, config: RunConfig) -> bool:
