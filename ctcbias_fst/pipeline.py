@@ -2,28 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 import torch
 
+from ctcbias_fst.acoustic.adapter import EntityKeys
 from ctcbias_fst.acoustic.audio import Recording, check_samples, read_audio
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
-from ctcbias_fst.errors import AudioError
+from ctcbias_fst.errors import AudioError, ConfigError
+from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.text.entities import (
+    EntityList,
+    check_entities,
+    encode_entities,
+    entities_from_names,
+)
 
-__all__ = ["Failure", "Recognizer"]
+__all__ = ["PARTS", "Failure", "Names", "PipelineConfig", "Recognizer", "parse_parts"]
 
 Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
+
+
+PARTS = ("adapter", "boost")
+"""What biases towards the names of a list; each can be left out."""
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """How the parts work together.
+
+    Attributes:
+        decode: the search and the boost.
+        parts: which of :data:`PARTS` act.
+        adapter_scale: factor on what the adapter adds to the encoder's output.
+        segmentations: how many segmentations of a name the boosting graph knows.
+    """
+
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    parts: tuple[str, ...] = PARTS
+    adapter_scale: float = 1.0
+    segmentations: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.parts) - set(PARTS))
+        if unknown:
+            raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+
+
+def parse_parts(text: str) -> tuple[str, ...]:
+    """Read ``all``, ``none`` or a comma-separated set of :data:`PARTS`.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    if text == "none":
+        return ()
+    chosen = PARTS if text == "all" else tuple(part.strip() for part in text.split(","))
+    unknown = [part for part in chosen if part not in PARTS]
+    if unknown:
+        raise ConfigError(
+            f"unknown part {unknown[0]!r}: choose among {', '.join(PARTS)}, or all, or none"
+        )
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Names:
+    """A list of names, compiled for one model.
+
+    Attributes:
+        entities: the list; ``entities.rejected`` tells what has no effect, and why.
+        graph: for the decoder, if it boosts.
+        keys: for the adapter, if there is one.
+    """
+
+    entities: EntityList
+    graph: BoostGraph | None
+    keys: EntityKeys | None
 
 
 @dataclass(frozen=True)
@@ -37,13 +103,19 @@ class Failure:
 class Recognizer:
     """Speech in, transcripts out.
 
-    >>> recognizer = Recognizer.from_pretrained()                    # doctest: +SKIP
-    >>> print(recognizer.transcribe("talk.wav").best.text)           # doctest: +SKIP
+    >>> recognizer = Recognizer.from_pretrained()                             # doctest: +SKIP
+    >>> names = recognizer.compile(["metformin", "Keisha Smith"])             # doctest: +SKIP
+    >>> print(recognizer.transcribe("talk.wav", names).best.text)             # doctest: +SKIP
     """
 
-    def __init__(self, model: AcousticModel, config: DecodeConfig = DecodeConfig()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        model: AcousticModel,
+        config: PipelineConfig = PipelineConfig(),
+    ) -> None:
         self.model = model
-        self.decoder = Decoder(model.tokenizer.vocabulary, config, model.device)
+        self.config = config
+        self.decoder = Decoder(model.tokenizer.vocabulary, config.decode, model.device)
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
 
@@ -53,7 +125,7 @@ class Recognizer:
         path: Path | None = None,
         *,
         device: torch.device | str = "cpu",
-        config: DecodeConfig = DecodeConfig(),  # noqa: B008
+        config: PipelineConfig = PipelineConfig(),
     ) -> Recognizer:
         """Load a model directory, by default the model inside the package.
 
@@ -62,29 +134,67 @@ class Recognizer:
         """
         return cls(AcousticModel.load(path, device), config)
 
-    def transcribe(self, audio: Audio, sampling_rate: int | None = None) -> Transcript:
+    def compile(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
+        """Prepare a list of names; do it once and use it for any number of recordings.
+
+        Args:
+            entities: a list as read from a file, or names or mappings in memory; see
+                :mod:`ctcbias_fst.text.entities`.
+
+        Raises:
+            EntityListError: a mapping is malformed, or no entry can have an effect.
+        """
+        if not isinstance(entities, EntityList):
+            entities = entities_from_names(entities)
+        checked = check_entities(entities, self.model.tokenizer).require_any()
+        parts = self.config.parts
+        encoded = encode_entities(checked, self.model.tokenizer, nbest=self.config.segmentations)
+        graph = None
+        if "boost" in parts:
+            graph = build_tree(encoded, tuple(checked), self.model.tokenizer.vocabulary)
+        keys = None
+        if "adapter" in parts:
+            keys = self.model.embed(encode_entities(checked, self.model.tokenizer))
+        return Names(checked, graph, keys)
+
+    def transcribe(
+        self, audio: Audio, names: Names | None = None, *, sampling_rate: int | None = None
+    ) -> Transcript:
         """Transcribe one recording.
 
         Args:
             audio: a path, or mono samples in [-1, 1] of shape ``(samples,)``.
+            names: from :meth:`compile`.
             sampling_rate: of the samples; by default the model's. Not for paths.
 
         Raises:
             AudioError: the recording cannot be used.
         """
-        return self.transcribe_batch([self._recording(audio, sampling_rate)])[0]
+        return self.transcribe_batch([self._recording(audio, sampling_rate)], [names])[0]
 
-    def transcribe_batch(self, recordings: Sequence[Recording]) -> list[Transcript]:
-        """Transcribe recordings at the model's rate, all at once."""
+    def transcribe_batch(
+        self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
+    ) -> list[Transcript]:
+        """Transcribe recordings at the model's rate, all at once.
+
+        Args:
+            names: one list per recording, or none at all.
+        """
         self.audio_seconds += sum(recording.seconds for recording in recordings)
-        return self.decode(self.model.log_probs(recordings))
+        keys = [None if one is None else one.keys for one in names]
+        log_probs = self.model.log_probs(recordings, keys, self.config.adapter_scale)
+        return self.decode(log_probs, names)
 
-    def decode(self, log_probs: LogProbs) -> list[Transcript]:
+    def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
         batch, segments = cut_at_pauses(log_probs)
-        return join_segments(self.decoder.decode(batch), segments, log_probs.frame_seconds)
+        graphs = [None if one is None else one.graph for one in names] or [None] * log_probs.size
+        transcripts = self.decoder.decode(batch, [graphs[s.utterance] for s in segments])
+        return join_segments(transcripts, segments, log_probs.frame_seconds)
 
-    def transcribe_files(self, paths: Iterable[Path | str]) -> Iterator[Transcript | Failure]:
+    def transcribe_files(
+        self, paths: Iterable[Path | str], names: Names | None = None
+    ) -> Iterator[Transcript | Failure]:
         """Transcribe files in batches, in their order; one that cannot be used is no error."""
         batch: list[Recording | Failure] = []
         seconds = 0.0
@@ -97,15 +207,16 @@ class Recognizer:
                 item = Failure(str(path), error)
             batch.append(item)
             if seconds >= _BATCH_SECONDS:
-                yield from self._transcribe_good(batch)
+                yield from self._transcribe_good(batch, names)
                 batch, seconds = [], 0.0
-        yield from self._transcribe_good(batch)
+        yield from self._transcribe_good(batch, names)
 
     def _transcribe_good(
-        self, batch: Sequence[Recording | Failure]
+        self, batch: Sequence[Recording | Failure], names: Names | None
     ) -> Iterator[Transcript | Failure]:
         recordings = [item for item in batch if isinstance(item, Recording)]
-        done = iter(self.transcribe_batch(recordings) if recordings else [])
+        lists = [names] * len(recordings)
+        done = iter(self.transcribe_batch(recordings, lists) if recordings else [])
         for item in batch:
             yield item if isinstance(item, Failure) else next(done)
 

@@ -15,6 +15,7 @@ attended to).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +57,21 @@ class EntityKeys:
     values: Tensor
     entity: Tensor
     position: Tensor
+
+    @classmethod
+    def join(cls, lists: Sequence[EntityKeys]) -> EntityKeys:
+        """The rows of several lists, one after another; names are counted on."""
+        entity = []
+        count = 0
+        for one in lists:
+            entity.append(one.entity + count)
+            count += int(one.entity[-1]) + 1 if len(one.entity) else 0
+        return cls(
+            keys=torch.cat([one.keys for one in lists], dim=1),
+            values=torch.cat([one.values for one in lists]),
+            entity=torch.cat(entity),
+            position=torch.cat([one.position for one in lists]),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +137,7 @@ class ContextualAdapter(nn.Module):
         tap_states: tuple[Tensor, ...],
         names: EntityKeys,
         allowed: Tensor | None = None,
+        scale: float = 1.0,
     ) -> AdapterOutput:
         """Add what the names suggest to the encoder's output.
 
@@ -130,6 +147,7 @@ class ContextualAdapter(nn.Module):
             names: from :meth:`embed`.
             allowed: ``(batch, row)``, True where an utterance's own list has the name of a
                 row; ``None``: every utterance has all names.
+            scale: factor on what is added.
         """
         batch, frames, _ = states.shape
         heads, size = self.config.heads, self.config.head_size
@@ -151,5 +169,5 @@ class ContextualAdapter(nn.Module):
         context = attention[:, :, 1:].to(names.values.dtype) @ names.values
         normed = self.state_norm(states)
         fused = self.project(F.silu(self.mix(torch.cat((normed, context.float()), dim=-1))))
-        gate = 1.0 - attention[:, :, :1]
+        gate = scale * (1.0 - attention[:, :, :1])
         return AdapterOutput(states + gate * fused.float(), attention)

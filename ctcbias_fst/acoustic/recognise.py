@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ctcbias_fst.acoustic.adapter import EntityBatch, EntityKeys
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.entities import EncodedEntities
 
 __all__ = ["AcousticModel"]
 
@@ -23,12 +26,41 @@ _CONTEXT = 400
 give context to the rest."""
 
 
+@dataclass(frozen=True)
+class _Bias:
+    """The lists of a batch: rows of all, and which of them each utterance may see."""
+
+    keys: EntityKeys
+    allowed: Tensor | None
+    scale: float
+
+    @classmethod
+    def of(cls, names: Sequence[EntityKeys | None], scale: float) -> _Bias | None:
+        lists = list({id(one): one for one in names if one is not None}.values())
+        if not lists or scale == 0.0:
+            return None
+        keys = EntityKeys.join(lists)
+        if len(lists) == 1 and None not in names:
+            return cls(keys, None, scale)
+        allowed = torch.stack(
+            [torch.cat([torch.full_like(one.entity, one is own) for one in lists]) for own in names]
+        )
+        return cls(keys, allowed.bool(), scale)
+
+    def select(self, utterance: int) -> _Bias:
+        """What one utterance may see."""
+        if self.allowed is None:
+            return self
+        return replace(self, allowed=self.allowed[utterance : utterance + 1])
+
+
 class AcousticModel:
     """A model package on a device, ready to score speech."""
 
     def __init__(self, package: Package, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.model = package.model.to(self.device)
+        self.adapter = package.adapter
         self.tokenizer = package.tokenizer
         self.config = package.model.config
         self.sampling_rate = self.config.sampling_rate
@@ -45,22 +77,46 @@ class AcousticModel:
         return cls(load_package(path, device), device)
 
     @torch.inference_mode()
-    def log_probs(self, recordings: Sequence[Recording]) -> LogProbs:
+    def embed(self, entities: EncodedEntities) -> EntityKeys | None:
+        """Read a list of names once for the adapter; ``None`` without an adapter or names."""
+        if self.adapter is None or not len(entities):
+            return None
+        rows = [
+            torch.from_numpy(entities.values[begin:end].astype(np.int64))
+            for begin, end in zip(entities.row_splits, entities.row_splits[1:])
+        ]
+        lengths = torch.from_numpy(np.diff(entities.row_splits))
+        return self.adapter.embed(EntityBatch(pad_sequence(rows, batch_first=True), lengths))
+
+    @torch.inference_mode()
+    def log_probs(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[EntityKeys | None] = (),
+        adapter_scale: float = 1.0,
+    ) -> LogProbs:
         """Score a batch of recordings.
 
         Args:
             recordings: at the model's rate (as :func:`read_audio` gives them); similar
                 durations waste the least padding.
+            names: for the adapter, as :meth:`embed` gives them: one list per recording, or
+                none at all. The same object for several recordings is attended to once.
+            adapter_scale: factor on what the adapter adds.
 
         Returns:
             subword and phone log-probs on the model's device.
         """
         waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
         features, lengths = self._extract(waves)
+        bias = _Bias.of(names, adapter_scale)
         if features.shape[1] <= _WINDOW:
-            subwords, phones, lengths = self._run(features, lengths)
+            subwords, phones, lengths = self._run(features, lengths, bias)
         else:
-            parts = [self._run_long(row[:n]) for row, n in zip(features, lengths.tolist())]
+            parts = [
+                self._run_long(row[:n], None if bias is None else bias.select(i))
+                for i, (row, n) in enumerate(zip(features, lengths.tolist()))
+            ]
             subwords = pad_sequence([part[0] for part in parts], batch_first=True)
             phones = pad_sequence([part[1] for part in parts], batch_first=True)
             lengths = torch.tensor([len(part[0]) for part in parts], dtype=torch.int64)
@@ -73,18 +129,26 @@ class AcousticModel:
             phone_log_probs=phones,
         )
 
-    def _run(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _run(
+        self, features: Tensor, lengths: Tensor, bias: _Bias | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
-        return output.log_probs, output.phone_log_probs, output.lengths
+        subwords = output.log_probs
+        if bias is not None and self.adapter is not None:
+            adapted = self.adapter(
+                output.states, output.tap_states, bias.keys, bias.allowed, bias.scale
+            )
+            subwords = self.model.token_log_probs(adapted.states)
+        return subwords, output.phone_log_probs, output.lengths
 
-    def _run_long(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_long(self, features: Tensor, bias: _Bias | None) -> tuple[Tensor, Tensor]:
         """Score one long utterance ``(frame, mel)`` window by window."""
         rate = self.config.encoder.subsampling
         step = _WINDOW - 2 * _CONTEXT
         pieces = []
         for begin in range(0, max(1, len(features) - 2 * _CONTEXT), step):
             window = features[begin : begin + _WINDOW]
-            subwords, phones, _ = self._run(window[None], torch.tensor([len(window)]))
+            subwords, phones, _ = self._run(window[None], torch.tensor([len(window)]), bias)
             first = 0 if begin == 0 else _CONTEXT // rate
             last = subwords.shape[1]
             if begin + _WINDOW < len(features):

@@ -17,6 +17,17 @@ FORMATS = ("text", "json", "ctm", "srt")
     type=click.Path(path_type=Path),
     help="Model directory [the model inside the package].",
 )
+@click.option(
+    "--entities",
+    type=click.Path(path_type=Path),
+    help="List of names to listen for, one per line (docs/entity-lists.md).",
+)
+@click.option(
+    "--parts",
+    default="all",
+    show_default=True,
+    help="What biases towards the names: adapter, boost (comma-separated), all or none.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--format",
@@ -33,6 +44,8 @@ FORMATS = ("text", "json", "ctm", "srt")
 def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
+    entities: Path | None,
+    parts: str,
     device: str,
     style: str,
     out: Path | None,
@@ -46,13 +59,25 @@ def transcribe(
     begin = time.perf_counter()
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
-    from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
+    from ctcbias_fst.pipeline import (  # noqa: PLC0415
+        Failure,
+        PipelineConfig,
+        Recognizer,
+        parse_parts,
+    )
+    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
-    recognizer = Recognizer.from_pretrained(model, device=device)
+    config = PipelineConfig(parts=parse_parts(parts))
+    listed = None if entities is None else read_entities(entities)
+    recognizer = Recognizer.from_pretrained(model, device=device, config=config)
+    names = None if listed is None else recognizer.compile(listed)
+    for reject in () if names is None else names.entities.rejected:
+        where = f"{entities}, line {reject.line}" if reject.line else str(entities)
+        click.echo(f"Warning: {where}: {reject.text!r}: {reject.reason}", err=True)
     ready = time.perf_counter()
     done = []
     failures = 0
-    for item in recognizer.transcribe_files(audio):
+    for item in recognizer.transcribe_files(audio, names):
         if isinstance(item, Failure):
             failures += 1
             click.echo(f"Error: {item.error}", err=True)

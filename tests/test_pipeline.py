@@ -1,0 +1,172 @@
+"""The wired system, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner
+
+from ctcbias_fst.acoustic.adapter import ContextualAdapter
+from ctcbias_fst.acoustic.audio import read_audio
+from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
+from ctcbias_fst.acoustic.model import CtcModel
+from ctcbias_fst.acoustic.package import save_adapter, save_package
+from ctcbias_fst.cli import main
+from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
+from ctcbias_fst.pipeline import Failure, PipelineConfig, Recognizer, parse_parts
+from ctcbias_fst.text.phones import PHONES
+from tests.acoustic.conftest import TINY, speechlike
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -> Path:
+    """Model and adapter that say arbitrary things, loudly."""
+    torch.manual_seed(0)
+    target = tmp_path_factory.mktemp("model") / "model"
+    config = ModelConfig(encoder=TINY, tokens=80, phones=PHONES)
+    network = CtcModel(config)
+    torch.nn.init.normal_(network.subword_head.weight, std=2.0)
+    save_package(target, network.state_dict(), config, tokenizer_path)
+    adapter_config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
+    adapter = ContextualAdapter(adapter_config, TINY, 80)
+    torch.nn.init.normal_(adapter.project.weight, std=2.0)
+    torch.nn.init.zeros_(adapter.no_bias_score)
+    save_adapter(target, adapter.state_dict(), adapter_config, target)
+    return target
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Path]:
+    paths = []
+    for index, seconds in enumerate((1.0, 2.0, 1.5)):
+        paths.append(tmp_path / f"clip{index}.wav")
+        soundfile.write(paths[-1], speechlike(seconds, index), 16000)
+    return paths
+
+
+def test_files_arrays_and_batches_agree(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    alone = [recognizer.transcribe(path).best.text for path in clips]
+    assert any(alone)
+    together = [item.best.text for item in recognizer.transcribe_files(clips)]
+    assert together == alone
+    samples, rate = soundfile.read(clips[0], dtype="float32")
+    assert recognizer.transcribe(samples, sampling_rate=rate).best.text == alone[0]
+    assert recognizer.audio_seconds == pytest.approx(4.5 + 4.5 + 1.0)
+
+
+def test_other_rates_of_samples(model: Path) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    transcript = recognizer.transcribe(speechlike(1.0, 0, 48000), sampling_rate=48000)
+    assert transcript.id == "samples"
+    with pytest.raises(AudioError, match="must be mono"):
+        recognizer.transcribe(np.zeros((100, 2), dtype=np.float32))
+
+
+def test_bad_file_among_good_ones(model: Path, clips: list[Path], tmp_path: Path) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    items = list(recognizer.transcribe_files([clips[0], tmp_path / "none.wav", clips[1]]))
+    assert [isinstance(item, Failure) for item in items] == [False, True, False]
+    assert items[2].id == str(clips[1])
+
+
+def test_long_audio_is_cut_and_joined(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.concatenate([speechlike(8.0, i) for i in range(5)]), 16000)
+    transcript = Recognizer.from_pretrained(model).transcribe(path)
+    times = [(word.start, word.end) for word in transcript.best.words]
+    assert times == sorted(times)
+    assert times[-1][1] > 31.0
+    assert times[-1][1] <= 40.0 + 0.04
+
+
+def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path]) -> None:
+    listed = ["metformin", "New York", "keisha"]
+    plain = Recognizer.from_pretrained(model)
+    silent = Recognizer.from_pretrained(model, config=PipelineConfig(parts=()))
+    expected = [plain.transcribe(path).best for path in clips]
+    nothing = [silent.transcribe(path, silent.compile(listed)).best for path in clips]
+    assert nothing == expected
+    adapted = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",)))
+    changed = [adapted.transcribe(path, adapted.compile(listed)).best for path in clips]
+    assert changed != expected
+    off = PipelineConfig(parts=("adapter",), adapter_scale=0.0)
+    scaled = Recognizer.from_pretrained(model, config=off)
+    assert [scaled.transcribe(path, scaled.compile(listed)).best for path in clips] == expected
+
+
+def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    lists = [recognizer.compile(["metformin"]), None, recognizer.compile(["keisha", "peace"])]
+    recordings = [read_audio(path) for path in clips]
+    together = recognizer.transcribe_batch(recordings, lists)
+    for path, names, transcript in zip(clips, lists, together):
+        alone = recognizer.transcribe(path, names)
+        assert transcript.best.text == alone.best.text
+        assert transcript.best.score == pytest.approx(alone.best.score, abs=1e-3)
+
+
+def test_entries_without_effect_are_told(model: Path) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    names = recognizer.compile(["metformin", "東京", "Metformin"])
+    assert [entity.name for entity in names.entities.entities] == ["metformin"]
+    assert {reject.text for reject in names.entities.rejected} == {"東京", "Metformin"}
+    with pytest.raises(EntityListError):
+        recognizer.compile(["東京"])
+
+
+def test_parts() -> None:
+    assert parse_parts("none") == ()
+    assert parse_parts("boost, adapter") == ("boost", "adapter")
+    assert set(parse_parts("all")) == {"boost", "adapter"}
+    with pytest.raises(ConfigError, match="unknown part 'bost'"):
+        parse_parts("bost")
+    with pytest.raises(ValueError, match="unknown part"):
+        PipelineConfig(parts=("x",))
+
+
+def test_command(model: Path, clips: list[Path], tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("metformin\n東京\n", encoding="utf-8")
+    files = [str(clips[0]), str(tmp_path / "none.wav"), str(clips[1])]
+    options = ["transcribe", *files, "--model", str(model), "--format", "json", "--timing"]
+    result = CliRunner().invoke(main, [*options, "--entities", str(names)])
+    assert result.exit_code == 1
+    assert "none.wav: no such file" in result.stderr
+    assert "line 2: '東京'" in result.stderr
+    assert "x real time" in result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["path"] for row in rows] == [str(clips[0]), str(clips[1])]
+    out = tmp_path / "out.srt"
+    result = CliRunner().invoke(
+        main,
+        ["transcribe", str(clips[0]), "--model", str(model), "--format", "srt", "--out", str(out)],
+    )
+    assert result.exit_code == 0, result.output
+    assert out.read_text().startswith("1\n00:00:0")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "nowhere"], "is not a model directory"),
+        (["--entities", "nowhere.txt"], "nowhere.txt"),
+        (["--parts", "magic"], "unknown part 'magic'"),
+    ],
+)
+def test_command_says_what_is_wrong(
+    model: Path, clips: list[Path], options: list[str], words: str
+) -> None:
+    if "--model" not in options:
+        options = [*options, "--model", str(model)]
+    result = CliRunner().invoke(main, ["transcribe", str(clips[0]), *options])
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.output
