@@ -31,6 +31,8 @@ class EncoderConfig:
         width: size of the residual stream.
         heads: attention heads; ``width / heads`` must be even (rotary embedding).
         feedforward: inner size of each of a block's two feed-forward modules.
+        half_rate: first and last of the layers (1-based) that run at half the frame rate,
+            for two thirds of the time; ``(0, 0)``: none. Heads always see the full rate.
         kernel: width of the depthwise convolution in output frames, odd.
         branch_drop: probability with which the last block drops a residual branch for an
             utterance in training; earlier blocks less, in proportion to their depth.
@@ -48,6 +50,7 @@ class EncoderConfig:
     width: int = 192
     heads: int = 4
     feedforward: int = 448
+    half_rate: tuple[int, int] = (0, 0)
     kernel: int = 15
     branch_drop: float = 0.1
     subword_taps: tuple[int, ...] = (6, 12)
@@ -62,6 +65,11 @@ class EncoderConfig:
         taps = (*self.subword_taps, self.phone_tap)
         if any(not 1 <= tap <= self.layers for tap in taps):
             raise ValueError(f"taps {taps} must lie within 1..{self.layers}")
+        first, last = self.half_rate
+        if self.half_rate != (0, 0) and not 1 < first <= last < self.layers:
+            raise ValueError(
+                f"half_rate must be a range within 2..{self.layers - 1}, found {self.half_rate}"
+            )
         if tuple(sorted(set(self.subword_taps))) != self.subword_taps:
             raise ValueError(f"subword_taps must increase, found {self.subword_taps}")
         if self.subword_taps and self.subword_taps[-1] >= self.layers:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ctcbias_fst.acoustic.config import EncoderConfig
 
-__all__ = ["ConformerBlock", "Subsampling", "padding_mask", "rotary_tables"]
+__all__ = ["ConformerBlock", "HalfRate", "Subsampling", "padding_mask", "rotary_tables"]
 
 
 def padding_mask(lengths: Tensor, frames: int, device: torch.device) -> Tensor:
@@ -77,6 +77,33 @@ class Subsampling(nn.Module):
         batch, channels, frames, bins = states.shape
         states = states.transpose(1, 2).reshape(batch, frames, channels * bins)
         return self.project(states).float(), lengths
+
+
+class HalfRate(nn.Module):
+    """Half the frame rate for the layers in the middle (Zipformer: Yao et al., ICLR 2024).
+
+    Going down, pairs of frames are averaged with learned weights; going up, every frame is
+    repeated and joined, channel by channel, with the full-rate states that went down.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pair = nn.Parameter(torch.zeros(2))
+        self.share = nn.Parameter(torch.full((width,), 0.5))
+
+    def down(self, states: Tensor, mask: Tensor) -> Tensor:
+        """``(batch, frame, width)`` to ``(batch, frame / 2 rounded up, width)``."""
+        batch, frames, width = states.shape
+        states = F.pad(states * mask[:, :, None], (0, 0, 0, frames % 2))
+        pairs = states.view(batch, (frames + 1) // 2, 2, width)
+        weights = self.pair.softmax(dim=0)
+        halved: Tensor = pairs[:, :, 0] * weights[0] + pairs[:, :, 1] * weights[1]
+        return halved
+
+    def up(self, states: Tensor, full: Tensor) -> Tensor:
+        """Half-rate ``states`` at the rate of ``full``, joined with it."""
+        repeated = states.repeat_interleave(2, dim=1)[:, : full.shape[1]]
+        return full + self.share * (repeated - full)
 
 
 class BranchDrop(nn.Module):

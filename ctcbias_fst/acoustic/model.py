@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ctcbias_fst.acoustic.config import ModelConfig
 from ctcbias_fst.acoustic.encoder import (
     ConformerBlock,
+    HalfRate,
     Norm,
     Subsampling,
     padding_mask,
@@ -67,6 +68,7 @@ class CtcModel(nn.Module):
         self.phone_feedback = nn.Linear(1 + len(config.phones), encoder.width, bias=False)
         if not encoder.self_condition:
             del self.subword_feedback, self.phone_feedback
+        self.rate = HalfRate(encoder.width) if encoder.half_rate[0] else None
 
     def token_log_probs(self, states: Tensor) -> Tensor:
         """The subword head: ``(batch, frame, width)`` to log-probs ``(batch, frame, token)``."""
@@ -87,26 +89,31 @@ class CtcModel(nn.Module):
         """
         encoder = self.config.encoder
         states, lengths = self.subsampling(features, lengths)
-        mask = padding_mask(lengths, states.shape[1], states.device)
-        tables = rotary_tables(states.shape[1], encoder.width // encoder.heads, states.device)
+        walk = _Walk(states, lengths, encoder.width // encoder.heads, self.rate)
         tap_log_probs, tap_states = [], []
         phone_log_probs = None
         for layer, block in enumerate(self.blocks, start=1):
-            states = block(states, mask, tables)
+            if layer == encoder.half_rate[0]:
+                walk.go_down()
+            walk.states = block(walk.states, walk.mask, walk.tables)
             feedback = None
             if layer in encoder.subword_taps:
-                tap_states.append(states)
-                log_probs = self.token_log_probs(states)
+                tap_states.append(walk.at_full_rate())
+                log_probs = self.token_log_probs(tap_states[-1])
                 tap_log_probs.append(log_probs)
                 if encoder.self_condition:
                     feedback = self.subword_feedback(log_probs.exp())
             if layer == encoder.phone_tap:
-                phone_log_probs = _log_softmax(self.phone_head(self.tap_norm(states)))
+                heard = walk.at_full_rate()
+                phone_log_probs = _log_softmax(self.phone_head(self.tap_norm(heard)))
                 if encoder.self_condition and layer < encoder.layers:
                     phones = self.phone_feedback(phone_log_probs.exp())
                     feedback = phones if feedback is None else feedback + phones
             if feedback is not None:
-                states = states + feedback
+                walk.add(feedback)
+            if layer == encoder.half_rate[1]:
+                walk.go_up()
+        states = walk.states
         assert phone_log_probs is not None
         return ModelOutput(
             log_probs=self.token_log_probs(states),
@@ -116,6 +123,50 @@ class CtcModel(nn.Module):
             states=states,
             tap_states=tuple(tap_states),
         )
+
+
+class _Walk:
+    """Where a forward pass is: its states, and their mask and positions at the present rate."""
+
+    def __init__(
+        self, states: Tensor, lengths: Tensor, head_size: int, rate: HalfRate | None
+    ) -> None:
+        self.states = states
+        self.lengths = lengths
+        self.head_size = head_size
+        self.rate = rate
+        self.full: tuple[Tensor, Tensor] | None = None
+        self._measure(lengths)
+
+    def _measure(self, lengths: Tensor) -> None:
+        frames, device = self.states.shape[1], self.states.device
+        self.mask = padding_mask(lengths, frames, device)
+        self.tables = rotary_tables(frames, self.head_size, device)
+
+    def go_down(self) -> None:
+        """Continue at half the rate."""
+        assert self.rate is not None
+        self.full = (self.states, self.mask)
+        self.states = self.rate.down(self.states, self.mask)
+        self._measure(torch.div(self.lengths + 1, 2, rounding_mode="floor"))
+
+    def at_full_rate(self) -> Tensor:
+        """The states as a head sees them."""
+        if self.full is None or self.rate is None:
+            return self.states
+        return self.rate.up(self.states, self.full[0])
+
+    def add(self, feedback: Tensor) -> None:
+        """Add what is given at the full rate to the states."""
+        if self.full is not None and self.rate is not None:
+            feedback = self.rate.down(feedback, self.full[1])
+        self.states = self.states + feedback
+
+    def go_up(self) -> None:
+        """Continue at the full rate."""
+        self.states = self.at_full_rate()
+        self.full = None
+        self._measure(self.lengths)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,10 +12,19 @@ from ctcbias_fst.acoustic.encoder import Subsampling
 from ctcbias_fst.acoustic.model import CtcModel
 
 
+@pytest.fixture(params=[(0, 0), (2, 3), (2, 2)], ids=["full", "half", "one"])
+def config(request: pytest.FixtureRequest, tiny_config: ModelConfig) -> ModelConfig:
+    """With and without layers at half the frame rate, taps inside and outside of them."""
+    return replace(tiny_config, encoder=replace(tiny_config.encoder, half_rate=request.param))
+
+
 @pytest.fixture
-def model(tiny_config: ModelConfig) -> CtcModel:
+def model(config: ModelConfig) -> CtcModel:
     torch.manual_seed(0)
-    return CtcModel(tiny_config).eval()
+    made = CtcModel(config).eval()
+    if made.rate is not None:
+        torch.nn.init.normal_(made.rate.pair)
+    return made
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -75,9 +86,7 @@ def test_stochastic_depth_acts_in_training_only(model: CtcModel) -> None:
     assert not torch.allclose(first, second)
 
 
-def test_every_weight_is_trained(tiny_config: ModelConfig) -> None:
-    torch.manual_seed(0)
-    model = CtcModel(tiny_config).eval()
+def test_every_weight_is_trained(model: CtcModel) -> None:
     output = model(torch.randn(2, 40, 80), torch.tensor([40, 40]))
     (output.log_probs.square().sum() + output.phone_log_probs.square().sum()).backward()
     still = [name for name, weight in model.named_parameters() if weight.grad is None]
@@ -91,6 +100,8 @@ def test_every_weight_is_trained(tiny_config: ModelConfig) -> None:
         ({"kernel": 4}, "must be odd"),
         ({"layers": 5}, "must lie within 1..5"),
         ({"subword_taps": (12, 6)}, "must increase"),
+        ({"half_rate": (1, 5)}, "within 2..13"),
+        ({"half_rate": (6, 4)}, "within 2..13"),
         ({"subword_taps": (6, 14)}, "leave it out"),
     ],
 )
