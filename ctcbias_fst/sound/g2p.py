@@ -1,0 +1,134 @@
+"""Phones of any word of letters: a joint n-gram of letter-phone units, n best.
+
+The model (Bisani & Ney 2008, their equation 3) gives probabilities to sequences of units such
+as ``ph:F`` or ``x:K S``. As a transducer it maps letters to phones; a word's readings are the
+cheapest paths of word ∘ model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pynini
+
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.sound import ngram
+from ctcbias_fst.sound.openfst import Arcs, to_fst
+from ctcbias_fst.sound.paths import best_strings
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["G2P", "format_unit", "parse_unit"]
+
+_PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
+
+Reading = tuple[tuple[str, ...], float]
+
+
+def format_unit(letters: str, phones: Sequence[str]) -> str:
+    """Return ``x:K S``, the form in which units are stored."""
+    return f"{letters}:{' '.join(phones)}"
+
+
+def parse_unit(unit: str) -> tuple[str, tuple[str, ...]]:
+    """Undo `format_unit`.
+
+    Raises:
+        ValueError: no letters, more than two phones, or an unknown phone.
+    """
+    letters, _, phones = unit.partition(":")
+    parsed = tuple(phones.split())
+    if not letters or len(parsed) > 2 or any(phone not in _PHONE_ID for phone in parsed):
+        raise ValueError(f"not a unit of letters and at most two phones: {unit!r}")
+    return letters, parsed
+
+
+class G2P:
+    """Grapheme-to-phoneme conversion of words in the letters a to z."""
+
+    def __init__(self, model: ngram.Ngram) -> None:
+        """Compile the model.
+
+        Raises:
+            ModelError: a symbol of it is no unit.
+        """
+        try:
+            units = [parse_unit(symbol) for symbol in model.symbols]
+        except ValueError as error:
+            raise ModelError(f"G2P model: {error}") from error
+        groups = sorted({letters for letters, _ in units})
+        self._group_id = {letters: index for index, letters in enumerate(groups, start=1)}
+        self._longest = max(map(len, groups))
+        self._fst = self._compile(model, units)
+
+    @classmethod
+    def load(cls, path: Path) -> G2P:
+        """Read a model file.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return cls(ngram.load(path))
+
+    @property
+    def letters(self) -> frozenset[str]:
+        """The letters that a word may have."""
+        return frozenset(group for group in self._group_id if len(group) == 1)
+
+    def readings(self, word: str, n: int = 5, max_cost: float = 6.0) -> list[Reading]:
+        """Return at most `n` readings, best first.
+
+        Args:
+            word: of `letters` only.
+            n: most readings.
+            max_cost: how much worse than the best one a reading may be.
+
+        Returns:
+            Phones and cost: natural log, how much less likely than the best reading, whose
+            cost is 0. Empty if the word is, or has another letter.
+        """
+        if not word or not set(word) <= self.letters:
+            return []
+        lattice = pynini.compose(self._word(word), self._fst)
+        found = best_strings(lattice.project("output"), n + 1, max_cost)
+        spoken = [(labels, cost) for labels, cost in found if labels][:n]
+        return [
+            (tuple(PHONES[label - 1] for label in labels), cost - spoken[0][1])
+            for labels, cost in spoken
+        ]
+
+    def _word(self, word: str) -> pynini.Fst:
+        """All ways to cut the word into groups of letters that the model has."""
+        fst = pynini.Fst()
+        fst.add_states(len(word) + 1)
+        fst.set_start(0)
+        fst.set_final(len(word))
+        one = pynini.Weight.one("tropical")
+        for start in range(len(word)):
+            for end in range(start + 1, min(start + self._longest, len(word)) + 1):
+                label = self._group_id.get(word[start:end])
+                if label is not None:
+                    fst.add_arc(start, pynini.Arc(label, label, one, end))
+        return fst
+
+    def _compile(
+        self, model: ngram.Ngram, units: Sequence[tuple[str, tuple[str, ...]]]
+    ) -> pynini.Fst:
+        """Groups of letters to phones; a unit's second phone follows on an arc of its own."""
+        arcs, final, start = ngram.backoff_arcs(model)
+        padding = [0] * ngram.FIRST_SYMBOL
+        group = np.array(padding + [self._group_id[letters] for letters, _ in units])
+        first = np.array(padding + [_PHONE_ID[p[0]] if p else 0 for _, p in units])
+        second = np.array(padding + [_PHONE_ID[p[1]] if len(p) == 2 else 0 for _, p in units])
+        symbol = arcs.input
+        two = np.flatnonzero(second[symbol])
+        middle = len(final) + np.arange(len(two))
+        target = arcs.target.copy()
+        target[two] = middle
+        none = np.zeros(len(two), dtype=np.int64)
+        whole = Arcs.concatenate(
+            Arcs(arcs.source, target, group[symbol], first[symbol], arcs.cost),
+            Arcs(middle, arcs.target[two], none, second[symbol[two]], none.astype(float)),
+        )
+        return to_fst(whole, np.concatenate([final, np.full(len(two), np.inf)]), start)

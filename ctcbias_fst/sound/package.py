@@ -1,0 +1,125 @@
+"""What is known about the sounds of English, as files that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.sound import ngram
+from ctcbias_fst.sound.g2p import G2P
+from ctcbias_fst.sound.lexicon import read_lexicon
+from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.table import read_table
+from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
+
+__all__ = [
+    "DEFAULT",
+    "G2P_FILE",
+    "LEXICON",
+    "SPELLING",
+    "TABLE",
+    "WORDS",
+    "check",
+    "load_pronouncer",
+    "load_variants",
+    "seal",
+]
+
+DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "sounds"
+"""The files that come with the package."""
+
+LEXICON = "lexicon.tsv.gz"
+G2P_FILE = "g2p.safetensors"
+TABLE = "graphemes.tsv"
+SPELLING = "spelling.safetensors"
+WORDS = "words.tsv.gz"
+
+_FILES = (LEXICON, G2P_FILE, SPELLING, WORDS)
+_INDEX = "sounds.json"
+_FORMAT = 1
+
+
+def seal(path: Path) -> None:
+    """Write the digests of all files but the table, which may be edited."""
+    header = {"format": _FORMAT, "sha256": {name: _sha256(path / name) for name in _FILES}}
+    with atomic_path(path / _INDEX) as temporary:
+        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+
+
+def check(path: Path, *names: str) -> None:
+    """Check that the files are those that were sealed.
+
+    Raises:
+        ModelError: one is missing, damaged or of another set.
+    """
+    index = path / _INDEX
+    if not index.is_file():
+        raise ModelError(f"{index}: no such file; {path} does not hold the sounds of a language")
+    try:
+        header = json.loads(index.read_text(encoding="utf-8"))
+        digests = header["sha256"] if header["format"] == _FORMAT else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{index}: not a list of digests: {error!r}; rebuild it") from error
+    if not isinstance(digests, dict):
+        raise ModelError(f"{index}: not of format {_FORMAT}; it needs another version")
+    for name in names:
+        file = path / name
+        if not file.is_file():
+            raise ModelError(f"{file}: no such file; copy the whole folder")
+        if _sha256(file) != digests.get(name):
+            raise ModelError(
+                f"{file}: its SHA-256 starts with {_sha256(file)[:12]}, {_INDEX} expects "
+                f"{str(digests.get(name))[:12]}: the files are of different sets or damaged"
+            )
+
+
+@lru_cache(maxsize=2)
+def load_pronouncer(path: Path | None = None, n: int = 5, max_cost: float = 4.0) -> Pronouncer:
+    """Load lexicon and G2P, by default those inside the package.
+
+    Args:
+        path: folder of the files.
+        n: most pronunciations of a name.
+        max_cost: natural log; pronunciations so much less likely than the best are left out.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    path = DEFAULT if path is None else Path(path)
+    check(path, LEXICON, G2P_FILE)
+    return Pronouncer(read_lexicon(path / LEXICON), G2P.load(path / G2P_FILE), n, max_cost)
+
+
+def load_variants(
+    path: Path | None = None,
+    config: VariantsConfig | None = None,
+    pronouncer: Pronouncer | None = None,
+) -> SpellingVariants:
+    """Load what spells names otherwise, by default from the files inside the package.
+
+    Args:
+        path: folder of the files.
+        config: the weights.
+        pronouncer: by default the one of the same folder.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+        InputError: the table has a row that cannot be read.
+    """
+    path = DEFAULT if path is None else Path(path)
+    check(path, SPELLING, WORDS)
+    return SpellingVariants(
+        pronouncer or load_pronouncer(path),
+        read_table(path / TABLE),
+        ngram.load(path / SPELLING),
+        read_word_costs(path / WORDS),
+        config,
+    )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

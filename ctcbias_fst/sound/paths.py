@@ -1,0 +1,41 @@
+"""The best strings of a lattice."""
+
+from __future__ import annotations
+
+import pynini
+
+__all__ = ["best_strings"]
+
+
+def best_strings(
+    lattice: pynini.Fst, n: int, max_cost: float
+) -> list[tuple[tuple[int, ...], float]]:
+    """Return the `n` best label sequences of an acyclic acceptor, each once.
+
+    Semiring: tropical; a sequence costs what its cheapest path does. Epsilons are no part
+    of a sequence.
+
+    Args:
+        lattice: acyclic acceptor; it is changed.
+        n: at most so many.
+        max_cost: how much worse than the best one a sequence may be.
+
+    Returns:
+        Labels and cost, by cost and then labels. Empty if the lattice is.
+    """
+    if lattice.start() == -1:
+        return []
+    # Cut first: removing epsilons and telling paths apart costs most on what is cut away.
+    lattice.prune(weight=f"{max_cost:.6f}")
+    if lattice.start() == -1:
+        return []
+    lattice.rmepsilon()
+    best = pynini.shortestpath(lattice, nshortest=n, unique=True)
+    found = []
+    paths = best.paths()
+    while not paths.done():
+        labels = tuple(label for label in paths.ilabels() if label)
+        found.append((labels, float(paths.weight())))
+        paths.next()
+    # Ties in an order of their own; floats are rounded, as sums differ in their last bits.
+    return sorted(found, key=lambda item: (round(item[1], 4), item[0]))

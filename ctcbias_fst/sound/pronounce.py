@@ -1,0 +1,177 @@
+"""Pronunciations of names: what the user says, a lexicon, letters and numbers, a G2P."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ctcbias_fst.errors import InputError
+from ctcbias_fst.sound.g2p import G2P
+from ctcbias_fst.sound.lexicon import Lexicon, possessive
+from ctcbias_fst.sound.readings import LETTER_NAMES, Atom, readings
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.normalise import fold_diacritics, normalise
+
+__all__ = ["Pronouncer", "Pronunciation"]
+
+_SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
+
+# The second pronunciation of a lexicon entry counts half the first, the third a quarter, …
+_NEXT = math.log(2.0)
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """One way a name may sound.
+
+    Attributes:
+        phones: of `ctcbias_fst.text.phones.PHONES`; all words in a row.
+        cost: at least 0, natural log: how much less likely than the best one of the name.
+        source: ``user``, ``sounds_like``, ``lexicon``, ``letters``, ``g2p``; several with a
+            ``+`` between them if the name's words come from different ones.
+    """
+
+    phones: tuple[str, ...]
+    cost: float
+    source: str
+
+
+class Pronouncer:
+    """Pronounces names.
+
+    Args:
+        lexicon: asked first, word by word.
+        g2p: for every other word.
+        n: most pronunciations of a name.
+        max_cost: pronunciations that cost more are left out.
+    """
+
+    def __init__(self, lexicon: Lexicon, g2p: G2P, n: int = 5, max_cost: float = 4.0) -> None:
+        """Take the parts; `ctcbias_fst.sound.package.load_pronouncer` has those that are shipped."""
+        if n < 1 or not max_cost >= 0:
+            raise ValueError(f"n must be positive and max_cost not negative: {n}, {max_cost}")
+        self._lexicon = lexicon
+        self._g2p = g2p
+        self._n = n
+        self._max_cost = max_cost
+        self._known: dict[Atom, list[Pronunciation]] = {}
+
+    def pronounce(self, name: str, display: str | None = None) -> list[Pronunciation]:
+        """Return how a name may sound, best first, no two with the same phones.
+
+        Args:
+            name: in any form; it is normalised, and accents are dropped where no word of the
+                lexicon has them.
+            display: as the user wrote it, if `name` is normalised already: words in capitals
+                are read as letters.
+
+        Raises:
+            InputError: it is empty, or has a character that is no letter of English.
+        """
+        found = self.pronounce_all([name], None if display is None else [display])[0]
+        if not found:
+            raise InputError(f"{name!r} cannot be pronounced: {self.why_not(name)}")
+        return found
+
+    def pronounce_all(
+        self, names: Sequence[str], displays: Sequence[str] | None = None
+    ) -> list[list[Pronunciation]]:
+        """Return `pronounce` of each name, but an empty list where it would raise."""
+        shown = names if displays is None else displays
+        return [self._name(name, display) for name, display in zip(names, shown)]
+
+    def pronounce_entities(self, entities: Iterable[Entity]) -> list[list[Pronunciation]]:
+        """Return how each entity may sound.
+
+        An entity's own `pronunciations` are all that count, each at no cost. Those of its
+        `sounds_like` spellings come before the name's own, which then cost log 2 more.
+        """
+        return [self._entity(entity) for entity in entities]
+
+    def why_not(self, name: str) -> str:
+        """Say why a name has no pronunciation; empty if it has one."""
+        plain = fold_diacritics(normalise(name))
+        if not plain:
+            return "it has no letter and no digit"
+        foreign = sorted(
+            {c for c in plain if not c.isdigit() and c not in " '"} - self._g2p.letters
+        )
+        if foreign:
+            letters = " ".join(foreign)
+            return (
+                f"it has {letters!r}, which English does not write; give it a spelling in the "
+                "letters a to z (sounds_like) or its phones (pronunciations)"
+            )
+        return "" if self._name(name, name) else "no letter of it is said"
+
+    def _entity(self, entity: Entity) -> list[Pronunciation]:
+        if entity.pronunciations:
+            return [Pronunciation(phones, 0.0, "user") for phones in entity.pronunciations]
+        own = self._name(entity.name, entity.display)
+        if not entity.sounds_like:
+            return own
+        alike = [
+            replace(found, source="sounds_like")
+            for spelling in entity.sounds_like
+            for found in self._name(spelling, spelling)
+        ]
+        later = [replace(found, cost=found.cost + _NEXT) for found in own]
+        return self._best([*alike, *later])
+
+    def _name(self, name: str, display: str) -> list[Pronunciation]:
+        """All readings of a name, each the combinations of its words' pronunciations."""
+        found: list[Pronunciation] = []
+        for reading in readings(normalise(name), display):
+            partial = [Pronunciation((), reading.cost, "")]
+            for atom in reading.atoms:
+                partial = self._best(
+                    Pronunciation(a.phones + b.phones, a.cost + b.cost, _join(a.source, b.source))
+                    for a in partial
+                    for b in self._atom(atom)
+                )
+            found += partial
+        return self._best(p for p in found if p.phones)
+
+    def _atom(self, atom: Atom) -> list[Pronunciation]:
+        known = self._known.get(atom)
+        if known is None:
+            known = self._known[atom] = self._look_up(atom)
+        return known
+
+    def _look_up(self, atom: Atom) -> list[Pronunciation]:
+        """Pronounce a single word; nothing if it has a letter that is unknown."""
+        if atom.letter:
+            return [Pronunciation(tuple(LETTER_NAMES[atom.text].split()), 0.0, "letters")]
+        word = atom.text
+        for form in dict.fromkeys((word, fold_diacritics(word), word.replace("'", ""))):
+            listed = self._lexicon.pronunciations(form)
+            if listed:
+                return [
+                    Pronunciation(phones, rank * _NEXT, "lexicon")
+                    for rank, phones in enumerate(listed[: self._n])
+                ]
+        word = fold_diacritics(word)
+        if word.endswith("'s"):
+            stem = self._look_up(Atom(word[:-2]))
+            return [replace(found, phones=possessive(found.phones)) for found in stem]
+        return [
+            Pronunciation(phones, cost, "g2p")
+            for phones, cost in self._g2p.readings(word.replace("'", ""), self._n, self._max_cost)
+        ]
+
+    def _best(self, found: Iterable[Pronunciation]) -> list[Pronunciation]:
+        """Keep each sequence of phones once, the best `n` of them, the best at cost 0."""
+        ranked = sorted(found, key=lambda p: (round(p.cost, 4), p.phones))
+        kept: dict[tuple[str, ...], Pronunciation] = {}
+        for pronunciation in ranked:
+            if pronunciation.cost - ranked[0].cost > self._max_cost or len(kept) == self._n:
+                break
+            kept.setdefault(pronunciation.phones, pronunciation)
+        return list(kept.values())
+
+
+def _join(first: str, second: str) -> str:
+    """Combine sources, in the order in which they are asked."""
+    parts = {*first.split("+"), *second.split("+")}
+    return "+".join(source for source in _SOURCES if source in parts)

@@ -1,0 +1,69 @@
+"""What the system thinks of names, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.variants import SpellingVariants
+
+__all__ = ["pronunciations_report", "variants_report"]
+
+
+def pronunciations_report(
+    pronouncer: Pronouncer, names: Sequence[str], as_json: bool = False
+) -> list[str]:
+    """Return lines on how names sound: a table, or one JSON object per name.
+
+    Raises:
+        InputError: one of them cannot be pronounced.
+    """
+    rows = [(name, pronouncer.pronounce(name)) for name in names]
+    if as_json:
+        return [
+            json.dumps(
+                {
+                    "name": name,
+                    "pronunciations": [
+                        {"phones": " ".join(p.phones), "cost": round(p.cost, 3), "source": p.source}
+                        for p in found
+                    ],
+                },
+                ensure_ascii=False,
+            )
+            for name, found in rows
+        ]
+    lines = []
+    for name, found in rows:
+        width = max(len(" ".join(p.phones)) for p in found)
+        lines.append(name)
+        lines += [f"  {p.cost:5.2f}  {' '.join(p.phones):<{width}}  {p.source}" for p in found]
+    return lines
+
+
+def variants_report(
+    variants: SpellingVariants, names: Sequence[str], n: int, as_json: bool = False
+) -> list[str]:
+    """Return lines on how else names may be written: a table, or one JSON object per name.
+
+    Raises:
+        InputError: one of them is empty.
+    """
+    rows = list(zip(names, variants.spelling_variants(names, n)))
+    if as_json:
+        return [
+            json.dumps(
+                {
+                    "name": name,
+                    "variants": [{"spelling": v.spelling, "cost": round(v.cost, 3)} for v in found],
+                },
+                ensure_ascii=False,
+            )
+            for name, found in rows
+        ]
+    lines = []
+    for name, found in rows:
+        lines.append(name if found else f"{name}  (none)")
+        lines += [f"  {v.cost:5.2f}  {v.spelling}" for v in found]
+    return lines
