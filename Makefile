@@ -2,14 +2,15 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK := requirements/py311.txt
 STAMP := $(VENV)/.installed
 CLIPS := ctcbias_fst/pretrained/clips
 
-# The first Python 3.11 there is (`make PYTHON=…` names another).
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+# The first Python that there are pinned packages for (`make PYTHON=...` names another).
+PYTHON ?= $(shell for p in python3.11 python3 python python3.10 python3.9; do \
+	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
+LOCK := requirements/py$(if $(PYTHON),$(shell \
+	$(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)).txt
 
 .PHONY: help setup demo test lint pytest slow lock clean
 .DEFAULT_GOAL := help
@@ -19,8 +20,10 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make .venv with every package, pinned by hash
 
+requirements/py.txt:
+	@echo "Python 3.11 (or 3.10, 3.9) is needed: install it, or say make PYTHON=/path/to/it" >&2; exit 1
+
 $(STAMP): $(LOCK) pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed: install it, or say make PYTHON=/path/to/it" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing pinned packages in $(VENV): some minutes, 4.5 GB"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
