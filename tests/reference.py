@@ -169,11 +169,9 @@ class FrameScores:
             or self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
         )
 
-    def score(self, t: int, v: int, kind: str, weight: float) -> float:
-        """The log-prob with its boost; -inf where the token may not be taken."""
-        plain, boost = float(self.l[t, v]), self.config.boost
-        if v == 0:
-            return plain
+    def begin(self, t: int, v: int, kind: str, weight: float) -> float:
+        """What a token scores at its first frame; -inf where it may not be taken."""
+        boost = self.config.boost
         allowed, added = self.plausible(t, v), 0.0
         if kind == FIRST:
             allowed &= self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
@@ -181,7 +179,17 @@ class FrameScores:
         elif kind == LATER:
             allowed &= self.candidate(t, v, boost.top_k, boost.max_gap)
             added = min(1.0, weight * boost.alpha) * self.gap(t, v) + weight * boost.beta
-        return plain + added if allowed else -math.inf
+        return float(self.l[t, v]) + added if allowed else -math.inf
+
+    def stay(self, t: int, v: int, inside: bool) -> float:
+        """What a further frame of a token scores, or a blank (v = 0), inside an entity or not."""
+        plain, boost = float(self.l[t, v]), self.config.boost
+        if v == 0:
+            return plain + inside * boost.blank_alpha * (max(self.l[t]) - plain)
+        if not self.plausible(t, v):
+            return -math.inf
+        given = inside and self.candidate(t, v, boost.top_k, boost.max_gap)
+        return plain + given * boost.repeat_alpha * self.gap(t, v)
 
 
 def readings(
@@ -196,11 +204,17 @@ def readings(
             frame_of = [frame for frame, _ in starts]
             tokens = [token for _, token in starts]
             for parse in parses(tokens, paths, vocabulary):
-                kind_at = dict(zip(frame_of, parse))
                 score = 0.0
+                at = -1
                 for t, v in enumerate(labels):
-                    kind, path = kind_at.get(t, (PLAIN, None))
-                    score += scores.score(t, v, kind, path.weight if path else 1.0)
+                    if t in frame_of:
+                        at += 1
+                        kind, path = parse[at]
+                        score += scores.begin(t, v, kind, path.weight if path else 1.0)
+                    else:
+                        goes_on = at + 1 < len(parse) and parse[at + 1][0] == LATER
+                        entity = at >= 0 and parse[at][0] != PLAIN
+                        score += scores.stay(t, v, entity and (goes_on or v != 0))
                 output: list[object] = []
                 position = 0
                 while position < len(parse):

@@ -75,6 +75,8 @@ boost_configs = st.builds(
     first_beta=st.sampled_from([0.0, 0.2]),
     first_top_k=st.sampled_from([2, 4]),
     first_max_gap=st.sampled_from([2.0, 100.0]),
+    repeat_alpha=st.sampled_from([0.0, 0.7]),
+    blank_alpha=st.sampled_from([0.0, 0.3]),
     bonus=st.sampled_from([0.0, 0.5]),
     cost_scale=st.sampled_from([0.0, 1.0]),
 )

@@ -17,10 +17,14 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
   gap. As :math:`\alpha \le 1`, no token scores more for fitting less;
 - v is an *entry candidate* likewise, by the ``first_*`` settings, and scores
   :math:`l(t, v) + \alpha_1 g(t, v) + \beta_1` as the first subword of an entity;
+- inside an entity, a further frame of a token scores
+  :math:`l(t, v) + \alpha_r g(t, v)` where v is a boosted candidate (``repeat_alpha``), and a
+  blank before the last token :math:`l(t, 0) + \alpha_b (m'(t) - l(t, 0))`, m' being the best
+  of all columns (``blank_alpha``);
 - v is *plausible* at t if it is among the ``token_top_k`` best tokens besides blank and at
   most ``token_beam`` below the best column, or an entry or boosted candidate. It scores
-  :math:`l(t, v)` as a plain token, and as a further frame of the token before, in an
-  entity too. What is not plausible cannot be taken.
+  :math:`l(t, v)` as a plain token, and at further frames of a token. What is not plausible
+  cannot be taken.
 
 To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.decoding.Columns`);
 its search stays as it is.
@@ -34,7 +38,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.fst.decoding import BOOSTED, ENTRY, PLAIN, Candidates
+from ctcbias_fst.fst.decoding import BOOSTED, ENTRY, PLAIN, STAY, Candidates
 
 if TYPE_CHECKING:
     from ctcbias_fst.decode.config import DecodeConfig
@@ -136,7 +140,8 @@ def score_columns(
     scores = blank.new_full((size, frames, len(columns)), -torch.inf)
     scores[:, :, 0] = blank
     for kind, weight, _, _ in columns.blocks:
-        column = columns.lookup(kind, weight, vocabulary)[candidates.token]
+        of_token = columns.lookup(kind, weight, vocabulary)
+        column = of_token[candidates.token]
         taken = column >= 0
         value = candidates.score
         if kind == ENTRY:
@@ -145,8 +150,25 @@ def score_columns(
         elif kind == BOOSTED:
             taken &= candidates.boosted
             value = value + min(1.0, weight * boost.alpha) * candidates.gap + weight * boost.beta
+        elif kind == STAY:
+            value = value + candidates.boosted * boost.repeat_alpha * candidates.gap
+            better = (_best(blank, candidates) - blank).clamp(min=0)
+            scores[:, :, int(of_token[0])] = blank + boost.blank_alpha * better
         else:
             assert kind == PLAIN
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
         scores[at] = value[taken]
     return scores
+
+
+def _best(blank: torch.Tensor, candidates: Candidates) -> torch.Tensor:
+    """The best score of a plausible token at each frame, (N, T); -inf where there is none.
+
+    Candidates of a frame are together, the best one first.
+    """
+    best = torch.full_like(blank, -torch.inf)
+    place = candidates.utterance * blank.shape[1] + candidates.frame
+    first = torch.ones_like(candidates.entry)
+    first[1:] = place[1:] != place[:-1]
+    best.view(-1)[place[first]] = candidates.score[first]
+    return best

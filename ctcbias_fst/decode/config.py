@@ -22,6 +22,9 @@ class BoostConfig:
         a frame that is probably blank stays so.
       first_alpha, first_beta, first_top_k, first_max_gap: the same for an entity's first
         subword, whose place in the frame's ranking decides whether the entity is tried.
+      repeat_alpha: share of the gap given back at further frames of an entity's token.
+      blank_alpha: share given back where an entity's path takes blank before its last token
+        although another column is better.
       bonus: nats for a finished entity, whatever its length.
       cost_scale: factor on the costs of alternative segmentations and spellings.
     """
@@ -36,11 +39,13 @@ class BoostConfig:
     first_beta: float = 0.0
     first_top_k: int = 10
     first_max_gap: float = 8.0
+    repeat_alpha: float = 0.9
+    blank_alpha: float = 0.0
     bonus: float = 0.0
     cost_scale: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "first_alpha"):
+        for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(
                     f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "

@@ -109,8 +109,8 @@ class Lattice:
 
     @cached_property
     def in_tree(self) -> torch.Tensor:
-        """bool (A,): whether the arc takes a further token of an entity."""
-        return self.label >= self.graph.columns.num_plain
+        """bool (A,): whether a token of an entity begins at the arc."""
+        return self.graph.columns.begins_in_tree[self.label.clamp(min=0)]
 
     @cached_property
     def emits(self) -> torch.Tensor:
@@ -121,10 +121,11 @@ class Lattice:
     def boost(self) -> torch.Tensor:
         """float64 (A,): how much better the arc scores than its token's log-prob."""
         plain = self.graph.columns.lookup(PLAIN, 1.0, self.graph.vocabulary_size)
-        column = plain[self.token].clamp(min=0)
+        column = plain[self.token]
         frame = self.frame.clamp(max=self.scores.shape[1] - 1)
         acoustic = self.scores[self.utterance, frame, column].double()
-        return torch.where(self.in_tree, self.score - acoustic, torch.zeros_like(acoustic))
+        plain = (self.label < 0) | torch.eq(self.label, column)
+        return torch.where(plain, torch.zeros_like(acoustic), self.score - acoustic)
 
     @cached_property
     def posterior(self) -> torch.Tensor:

@@ -58,6 +58,7 @@ __all__ = [
     "ENTRY",
     "PLAIN",
     "STARTS_WORD",
+    "STAY",
     "Candidates",
     "Columns",
     "DecodingGraph",
@@ -65,7 +66,7 @@ __all__ = [
     "decoding_graph",
 ]
 
-PLAIN, ENTRY, BOOSTED = 0, 1, 2
+PLAIN, ENTRY, BOOSTED, STAY = 0, 1, 2, 3
 STARTS_WORD = "starts_word"
 _APOSTROPHE_S = "'s"
 
@@ -105,8 +106,12 @@ class Block(NamedTuple):
 class Columns:
     """What the labels of a decoding graph stand for; label 0 is the blank.
 
-    Only tokens that some utterance of the batch can take have columns. Attributes:
+    There are four kinds: ``PLAIN`` tokens (first frame and further ones), the ``ENTRY`` to an
+    entity, that is its first token's first frame, its ``BOOSTED`` later tokens' first frames,
+    and what it takes to ``STAY`` inside it: further frames of its tokens, and blanks (token 0)
+    before its last token. Only what some utterance of the batch can take has a column.
 
+    Attributes:
       blocks: the columns after 0, by kind and weight, tokens ascending in each.
     """
 
@@ -123,14 +128,17 @@ class Columns:
             [self.blocks[0].tokens.new_zeros(1), *(block.tokens for block in self.blocks)]
         )
 
-    @property
-    def num_plain(self) -> int:
-        """Labels below this one are blank and plain tokens, the others an entity's."""
-        return 1 + len(self.blocks[0].tokens)
+    @cached_property
+    def begins_in_tree(self) -> torch.Tensor:
+        """bool: whether a token of an entity begins at an arc with this label."""
+        kinds = [0] + [b.kind in (ENTRY, BOOSTED) for b in self.blocks for _ in b.tokens]
+        return torch.tensor(kinds, dtype=torch.bool, device=self.token.device)
 
     def lookup(self, kind: int, weight: float, num_tokens: int) -> torch.Tensor:
-        """int64 (num_tokens,): the column of each token in one block, or -1."""
+        """int64 (num_tokens,): the column of each token in one block, or -1; plain blank has 0."""
         of_token = self.token.new_full((num_tokens,), -1)
+        if kind == PLAIN:
+            of_token[0] = 0
         for block in self.blocks:
             if (block.kind, block.weight) == (kind, weight):
                 of_token[block.tokens] = torch.arange(
@@ -305,6 +313,8 @@ def _reachable(candidates: Candidates, forest: _Forest, modified: bool) -> _Node
     while len(node):
         row, child = _expand(trees.first_child[node], trees.num_children[node])
         child_token = forest.token_order[trees.token[child].long()]
+        ever = taken.ever[utterance[row], child_token].nonzero().flatten()
+        row, child, child_token = row[ever], child[ever], child_token[ever]
         earliest = frame[row] + 1
         if not modified:  # a blank must come between equal tokens
             earliest = earliest + (child_token == token[row])
@@ -343,10 +353,16 @@ def _reachable(candidates: Candidates, forest: _Forest, modified: bool) -> _Node
 
 
 class _FirstTaken:
-    """When a token can first be taken, from a given frame on."""
+    """When a token can first be taken, from a given frame on.
+
+    Attributes:
+      ever: bool (N, V), whether an utterance can take a token at all.
+    """
 
     def __init__(self, candidates: Candidates, which: torch.Tensor) -> None:
-        _, frames, self._vocabulary = candidates.shape
+        size, frames, self._vocabulary = candidates.shape
+        self.ever = torch.zeros(size, self._vocabulary, dtype=torch.bool, device=which.device)
+        self.ever[candidates.utterance[which], candidates.token[which]] = True
         self._stride = frames + 3
         keys = self._key(
             candidates.utterance[which], candidates.token[which], candidates.frame[which]
@@ -380,6 +396,8 @@ def _columns(candidates: Candidates, nodes: _Nodes) -> Columns:
     """Give a column to every (kind, weight, token) that occurs."""
     first, later = nodes.parent < 0, nodes.parent >= 0
     wanted = [(PLAIN, 1.0, candidates.token), (ENTRY, 1.0, nodes.token[first])]
+    if len(nodes.token):
+        wanted.append((STAY, 1.0, torch.cat([nodes.token, nodes.token.new_zeros(1)])))
     for weight in torch.unique(nodes.weight[later]).tolist():
         wanted.append((BOOSTED, weight, nodes.token[later & (nodes.weight == weight)]))
     blocks: list[Block] = []
@@ -572,6 +590,7 @@ class _Assembly:
         self.size, _, self.vocabulary = candidates.shape
         self.nodes, self.columns, self.rules, self.modified = nodes, columns, rules, modified
         self.plain = columns.lookup(PLAIN, 1.0, self.vocabulary)
+        self.stay = columns.lookup(STAY, 1.0, self.vocabulary)
         self.hubs = _Hubs.of(candidates, columns, modified)
         self.graph = _Graph(candidates.token.device)
         self.utterances = torch.arange(self.size, device=candidates.token.device)
@@ -634,13 +653,17 @@ class _Assembly:
         return word_start, torch.cat([*blanks, self.hub_state]), torch.cat(owners)
 
     def _token_and_blank(
-        self, utterance: torch.Tensor, token: torch.Tensor
+        self, utterance: torch.Tensor, token: torch.Tensor, column: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A state in which a token goes on, and one for the blank after it."""
+        """A state in which a token goes on, and one for the blank after it.
+
+        ``column`` says which label a token has that goes on, and which one blank has.
+        """
         state, blank = self.graph.states(utterance), self.graph.states(utterance)
-        self.graph.arcs(state, state, self.plain[token])
-        self.graph.arcs(state, blank, 0)
-        self.graph.arcs(blank, blank, 0)
+        silence = column[0].expand(len(state))
+        self.graph.arcs(state, state, column[token])
+        self.graph.arcs(state, blank, silence)
+        self.graph.arcs(blank, blank, silence)
         return state, blank
 
     def _ends(self) -> _Open:
@@ -656,7 +679,7 @@ class _Assembly:
         self.end_of_hub[hub] = state
         blank_of_utterance = torch.full_like(self.utterances, -1)
         blank_of_utterance[utterance] = blank
-        self.graph.arcs(state, state, self.plain[hubs.token[hub]])
+        self.graph.arcs(state, state, self.stay[hubs.token[hub]])
         self.graph.arcs(state, blank_of_utterance[hubs.utterance[hub]], 0)
         self.graph.arcs(blank, blank, 0)
         return _Open(state, hub, blank, utterance)
@@ -673,7 +696,7 @@ class _Assembly:
                 has = hubs.of_token[before.utterance, token] >= 0
                 utterance = before.utterance[has]
                 tokens = torch.full_like(utterance, token)
-                state, blank = self._token_and_blank(utterance, tokens)
+                state, blank = self._token_and_blank(utterance, tokens, self.plain)
                 of_utterance = torch.full_like(self.utterances, -1)
                 of_utterance[utterance] = state
                 self.graph.arcs(before.blank_state[has], state, self.plain[tokens], aux=token)
@@ -712,7 +735,7 @@ class _Assembly:
         state = torch.full_like(nodes.token, -1)
         blank = torch.full_like(nodes.token, -1)
         state[inner], blank[inner] = self._token_and_blank(
-            nodes.utterance[inner], nodes.token[inner]
+            nodes.utterance[inner], nodes.token[inner], self.stay
         )
         # An arc into a node leads on, or ends an entity, or there is one of each.
         node = torch.cat([inner, complete])
