@@ -26,6 +26,8 @@ COMMANDS = {
     "export": "export",
     "tokenizer": "tokenizer",
     "score": "score",
+    "pronounce": "pronounce",
+    "variants": "variants",
 }
 
 

@@ -35,7 +35,7 @@ def best_strings(
     paths = best.paths()
     while not paths.done():
         labels = tuple(label for label in paths.ilabels() if label)
-        found.append((labels, float(paths.weight())))
+        # Sums of the same costs differ in their last bits: ties must stay ties.
+        found.append((labels, round(float(paths.weight()), 4)))
         paths.next()
-    # Ties in an order of their own; floats are rounded, as sums differ in their last bits.
-    return sorted(found, key=lambda item: (round(item[1], 4), item[0]))
+    return sorted(found, key=lambda item: (item[1], item[0]))

@@ -48,7 +48,7 @@ class Pronouncer:
     """
 
     def __init__(self, lexicon: Lexicon, g2p: G2P, n: int = 5, max_cost: float = 4.0) -> None:
-        """Take the parts; `ctcbias_fst.sound.package.load_pronouncer` has those that are shipped."""
+        """Take the parts; `package.load_pronouncer` has those that are shipped."""
         if n < 1 or not max_cost >= 0:
             raise ValueError(f"n must be positive and max_cost not negative: {n}, {max_cost}")
         self._lexicon = lexicon
@@ -94,14 +94,12 @@ class Pronouncer:
         plain = fold_diacritics(normalise(name))
         if not plain:
             return "it has no letter and no digit"
-        foreign = sorted(
-            {c for c in plain if not c.isdigit() and c not in " '"} - self._g2p.letters
-        )
+        letters = {c for c in plain if not c.isdecimal() and c not in " '"}
+        foreign = sorted(letters - self._g2p.letters)
         if foreign:
-            letters = " ".join(foreign)
             return (
-                f"it has {letters!r}, which English does not write; give it a spelling in the "
-                "letters a to z (sounds_like) or its phones (pronunciations)"
+                f"it has {' '.join(foreign)!r}, which English does not write; "
+                "give it a spelling in a to z (sounds_like) or its phones (pronunciations)"
             )
         return "" if self._name(name, name) else "no letter of it is said"
 
@@ -131,7 +129,9 @@ class Pronouncer:
                     for b in self._atom(atom)
                 )
             found += partial
-        return self._best(p for p in found if p.phones)
+        best = self._best(p for p in found if p.phones)
+        # The first reading of a name may be one that the G2P cannot say.
+        return [replace(p, cost=round(p.cost - best[0].cost, 4)) for p in best]
 
     def _atom(self, atom: Atom) -> list[Pronunciation]:
         known = self._known.get(atom)
@@ -162,7 +162,7 @@ class Pronouncer:
 
     def _best(self, found: Iterable[Pronunciation]) -> list[Pronunciation]:
         """Keep each sequence of phones once, the best `n` of them, the best at cost 0."""
-        ranked = sorted(found, key=lambda p: (round(p.cost, 4), p.phones))
+        ranked = sorted(found, key=lambda p: (round(p.cost, 3), p.phones))
         kept: dict[tuple[str, ...], Pronunciation] = {}
         for pronunciation in ranked:
             if pronunciation.cost - ranked[0].cost > self._max_cost or len(kept) == self._n:

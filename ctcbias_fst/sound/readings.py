@@ -135,7 +135,7 @@ def _part_readings(
     part: str, position: int, words: int, capital: bool, alone: bool
 ) -> list[Reading]:
     """Return how one word, or one run of digits or letters in it, may be said."""
-    if part[0].isdigit():
+    if part[0].isdecimal():
         return _number_readings(part)
     if len(part) == 1:
         return [Reading((Atom(part, letter=True),))] if part in LETTER_NAMES else [_word(part)]

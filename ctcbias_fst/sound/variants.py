@@ -77,7 +77,7 @@ class VariantsConfig:
     spelling_weight: float = 0.5
     table_cost: float = 3.0
     gap_cost: float = 3.0
-    common_cost: float = 14.0
+    common_cost: float = 12.0
     unknown_word_cost: float = 12.0
 
     def __post_init__(self) -> None:
@@ -152,7 +152,9 @@ class SpellingVariants:
                 ),
                 key=_rank,
             )
-        found = {v.spelling: v for v in reversed(sorted(map(self._weighed, partial), key=_rank))}
+        # Of equal spellings the cheapest stays: it comes last.
+        ranked = sorted(map(self._weighed, partial), key=_rank, reverse=True)
+        found = {variant.spelling: variant for variant in ranked}
         for same in (normalised, fold_diacritics(normalised)):
             found.pop(same, None)
         kept = [v for v in found.values() if v.cost <= self._config.max_cost]

@@ -107,10 +107,10 @@ def _discounts(count: _Floats) -> _Floats:
 def prune(orders: Sequence[Order], threshold: float) -> list[Order]:
     """Drop every n-gram whose loss changes the model's entropy by less than `threshold` nats.
 
-    Longest first; an n-gram that is the context or the suffix of one that is kept stays. Probabilities of
-    histories are relative frequencies in the training data, so that Kneser-Ney's lower orders,
-    which are no marginals, do not mislead (Chelba et al. 2010). Back-off weights are computed
-    anew.
+    Longest first; an n-gram that is the context or the suffix of one that is kept stays.
+    Probabilities of histories are relative frequencies in the training data, so that
+    Kneser-Ney's lower orders, which are no marginals, do not mislead (Chelba et al. 2010).
+    Back-off weights are computed anew.
     """
     orders = list(orders)
     total = orders[0].count[orders[0].symbol != BEGIN].sum()

@@ -14,9 +14,12 @@ from .align import TABLE_SIZES, Unit, align
 
 __all__ = ["write_table"]
 
+_LONGEST = max(letters for letters, _ in TABLE_SIZES)
+
 _HEADER = """\
 # Letters and the phones that they stand for in English, learnt from CMUdict.
-# letters, phones (- for silence), cost = -log p(phones | letters), times seen, an example.
+# letters, phones (- for silence), cost, times seen, an example.
+# cost = -log p(phones | letters) = log(times the letters stand in a word / times seen)
 # Made by: python recipes/pronunciation/prepare.py --stage table
 """
 
@@ -35,30 +38,32 @@ def write_table(
         target: the TSV file.
         discount: of long units, see `align`.
         least: times that a unit must be seen.
-        least_probability: of the phones, given the letters; what is left is scaled to 1.
+        least_probability: of the phones, given the letters.
     """
     cuts, _ = align(words, TABLE_SIZES, discount=discount)
     seen: Counter[Unit] = Counter()
     examples: dict[Unit, str] = {}
+    occurrences: Counter[str] = Counter()
     for cut in cuts:
         seen.update(cut)
         word = "".join(letters for letters, _ in cut)
+        occurrences.update(
+            word[start:end]
+            for start in range(len(word))
+            for end in range(start + 1, min(start + _LONGEST, len(word)) + 1)
+        )
         for unit in cut:
             known = examples.get(unit)
             if known is None or (len(word), word) < (len(known), known):
                 examples[unit] = word
     of_letters: dict[str, list[Unit]] = defaultdict(list)
-    totals: Counter[str] = Counter()
     for (letters, phones), times in seen.items():
-        totals[letters] += times
-        if times >= least:
+        if times >= least and times >= least_probability * occurrences[letters]:
             of_letters[letters].append((letters, phones))
     rows = []
     for letters, units in sorted(of_letters.items()):
-        kept = [u for u in units if seen[u] >= least_probability * totals[letters]]
-        total = sum(seen[unit] for unit in kept)
-        for unit in sorted(kept, key=lambda u: (-seen[u], u[1])):
-            cost = f"{-math.log(seen[unit] / total) + 0.0:.3f}"
+        for unit in sorted(units, key=lambda u: (-seen[u], u[1])):
+            cost = f"{math.log(occurrences[letters] / seen[unit]):.3f}"
             phones = " ".join(unit[1]) or SILENT
             rows.append(f"{letters}\t{phones}\t{cost}\t{seen[unit]}\t{examples[unit]}\n")
     with atomic_path(target) as temporary:

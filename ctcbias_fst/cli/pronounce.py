@@ -1,0 +1,36 @@
+"""``ctcbias pronounce``: how names sound."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-n", "count", default=5, show_default=True, type=click.IntRange(1), help="Most.")
+@click.option(
+    "--max-cost",
+    default=4.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Leave out what is less likely than the best by more than this (natural log).",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A table, or one JSON object per name.",
+)
+def pronounce(names: tuple[str, ...], count: int, max_cost: float, output_format: str) -> None:
+    """Show how each NAME may sound, with costs and where they come from.
+
+    Phones are ARPAbet without stress. Write initials in capitals.
+    """
+    from ctcbias_fst.sound.package import load_pronouncer  # noqa: PLC0415
+    from ctcbias_fst.sound.report import pronunciations_report  # noqa: PLC0415
+
+    pronouncer = load_pronouncer(n=count, max_cost=max_cost)
+    for line in pronunciations_report(pronouncer, names, output_format == "json"):
+        click.echo(line)
