@@ -184,6 +184,7 @@ def _unboosted() -> BoostConfig:
     return BoostConfig(
         alpha=0.0,
         beta=0.0,
+        repeat_alpha=0.0,
         top_k=1000,
         max_gap=1e8,
         min_log_prob=-1e8,
@@ -219,8 +220,14 @@ def test_states_and_labels_are_as_documented() -> None:
         torch.device("cpu"),
     )
     columns = [(b.kind, b.weight, b.first, b.tokens.tolist()) for b in graph.columns.blocks]
-    assert columns == [(0, 1.0, 1, [1, 2]), (1, 1.0, 3, [1]), (2, 1.0, 4, [2])]
-    assert len(graph.columns) == 5
+    plain, entry, boosted, stay = (
+        (0, 1.0, 1, [1, 2]),
+        (1, 1.0, 3, [1]),
+        (2, 1.0, 7, [2]),
+        (3, 1.0, 4),
+    )
+    assert columns == [plain, entry, (*stay, [0, 1, 2]), boosted]
+    assert len(graph.columns) == 8
     # 0 blank, 1 hub(1), 2 hub(2), 3 end(2), 4 its blank, 5 node(1), 6 its blank, 7 final
     assert k2.to_str_simple(graph.fsa[0]).split("\n")[:-1] == [
         "0 0 0 0 0",
@@ -236,16 +243,16 @@ def test_states_and_labels_are_as_documented() -> None:
         "2 2 2 0 0",
         "2 7 -1 -1 0",
         "3 4 0 0 0",
-        "3 3 2 0 0",
+        "3 3 6 0 0",
         "3 7 -1 -1 0",
         "4 4 0 0 0",
         "4 1 1 1 0",
         "4 5 3 0 0",
         "4 7 -1 -1 0",
-        "5 6 0 0 0",
-        "5 5 1 0 0",
-        "5 3 4 5 0.25",
-        "6 6 0 0 0",
-        "6 3 4 5 0.25",
+        "5 6 4 0 0",
+        "5 5 5 0 0",
+        "5 3 7 5 0.25",
+        "6 6 4 0 0",
+        "6 3 7 5 0.25",
         "7",
     ]
