@@ -75,8 +75,10 @@ def test_readings_are_ranked(tiny_g2p: G2P, word: str, n: int) -> None:
     assert costs == sorted(costs) or np.allclose(costs, sorted(costs), atol=1e-3)
     assert all(0 <= cost <= 8.0 + 1e-3 for cost in costs)
     assert not readings or costs[0] == 0.0
-    # Asking for fewer gives the first of them.
-    assert tiny_g2p.readings(word, n=1, max_cost=8.0) == readings[:1]
+    # Asking for fewer gives the cheapest of them (of equal ones, any).
+    fewer = tiny_g2p.readings(word, n=1, max_cost=8.0)
+    assert len(fewer) == len(readings[:1])
+    np.testing.assert_allclose([cost for _, cost in fewer], costs[:1], atol=1e-3)
 
 
 def test_other_letters_have_no_reading(tiny_g2p: G2P) -> None:
