@@ -21,7 +21,18 @@ from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.sound.openfst import Arcs
 
-__all__ = ["BEGIN", "END", "FIRST_SYMBOL", "Ngram", "Order", "backoff_arcs", "load", "save"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "FIRST_SYMBOL",
+    "Ngram",
+    "Order",
+    "backoff_arcs",
+    "full_arcs",
+    "load",
+    "log_probability",
+    "save",
+]
 
 BEGIN, END, FIRST_SYMBOL = 0, 1, 2
 
@@ -152,6 +163,75 @@ def backoff_arcs(ngram: Ngram) -> tuple[Arcs, _Floats, int]:
         cost[source.astype(np.int64)] = ending
     begin = int(target_of[0][ngram.orders[0].symbol == BEGIN][0])
     return Arcs.concatenate(*parts), cost, begin
+
+
+def full_arcs(ngram: Ngram) -> tuple[Arcs, _Floats, int]:
+    """Return the model as an acceptor without backing off: every context, every symbol.
+
+    Relation and semiring as `backoff_arcs`, but deterministic, without epsilons, and exact. It
+    has as many states as there are contexts that could be, so it suits few symbols and short
+    contexts.
+
+    Returns:
+        The arcs, (S,) the costs of ending, and the state after BEGIN.
+    """
+    length = len(ngram.orders) - 1
+    base = FIRST_SYMBOL + len(ngram.symbols)
+    labels = np.arange(FIRST_SYMBOL, base)
+    # A context is its symbols to the base of their number, padded in front with BEGIN.
+    context = np.arange(base**length)
+    digits = np.stack([context // base**k % base for k in range(length - 1, -1, -1)], axis=1)
+    letter = digits >= FIRST_SYMBOL
+    valid = ~(digits == END).any(axis=1) & (letter[:, 1:] >= letter[:, :-1]).all(axis=1)
+    context, digits = context[valid], digits[valid]
+    number = np.full(base**length, -1)
+    number[context] = np.arange(len(context))
+    # Only one BEGIN is part of the history; what stands before it is unknown to the model.
+    history = np.where(digits == BEGIN, -1, digits)
+    first = (digits == BEGIN).sum(axis=1) - 1
+    history[np.flatnonzero(first >= 0), first[first >= 0]] = BEGIN
+    outcomes = np.concatenate([labels, [END]])
+    grams = np.concatenate(
+        [
+            np.repeat(history, len(outcomes), axis=0),
+            np.tile(outcomes, len(context))[:, None],
+        ],
+        axis=1,
+    )
+    cost = -log_probability(ngram.orders, grams).reshape(len(context), len(outcomes))
+    source = np.repeat(np.arange(len(context)), len(labels))
+    label = np.tile(labels, len(context))
+    target = number[(np.repeat(context, len(labels)) * base + label) % base**length]
+    arcs = Arcs(source, target, label, label, cost[:, :-1].ravel())
+    return arcs, cost[:, -1], int(number[0])
+
+
+def log_probability(orders: Sequence[Order], grams: _Ints) -> _Floats:
+    """(R,) natural log-probs of the last symbols of (R, n) symbols after those before them."""
+    n_symbols = int(orders[0].symbol.max()) + 1
+    keys = [order.context * n_symbols + order.symbol for order in orders]
+    result = np.full(len(grams), np.nan)
+    backoff = np.zeros(len(grams))
+    for length in range(min(grams.shape[1], len(orders)), 0, -1):
+        part = grams[:, grams.shape[1] - length :]
+        row, context = _find(keys, part, n_symbols)
+        found = (row >= 0) & np.isnan(result)
+        result[found] = backoff[found] + orders[length - 1].log_probability[row[found]]
+        if length > 1:
+            known = np.isnan(result) & (context >= 0)
+            backoff[known] += orders[length - 2].log_backoff[context[known]]
+    return result
+
+
+def _find(keys: Sequence[_Ints], grams: _Ints, n_symbols: int) -> tuple[_Ints, _Ints]:
+    """Rows of the n-grams and of their contexts, -1 where there is none."""
+    row = context = np.zeros(len(grams), dtype=np.int64)
+    for key, column in zip(keys, grams.T):
+        context = row
+        wanted = row * n_symbols + column
+        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        row = np.where((row >= 0) & (key[at] == wanted), at, -1)
+    return row, context
 
 
 def _code_book(values: _Floats) -> npt.NDArray[np.float32]:

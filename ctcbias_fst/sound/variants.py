@@ -13,11 +13,10 @@ word, or common words, costs more, so that a name does not take the place of a w
 
 from __future__ import annotations
 
-import heapq
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pynini
@@ -40,6 +39,15 @@ _LETTER_ID = {letter: index for index, letter in enumerate(_LETTERS, start=1)}
 _GAP = len(_LETTERS) + 1
 """Label of a space inside what was one word."""
 
+_MARGIN = 1.0
+"""What the beam is wider by as long as not all costs are known."""
+
+_SPARE = 10
+"""More variants of a word than are asked for, in place of those that are common words."""
+
+_LONGEST = 3
+"""Letters of context that the spelling model may have."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -61,10 +69,13 @@ class VariantsConfig:
 
     Attributes:
         max_cost: spellings that cost more are left out.
+        beam: the same before common words are made dearer; larger is slower. It is doubled
+            for names that have too few spellings within it.
+        readings: of the table, so many at most are added to the pronunciations.
         sound_weight: on the costs of the name's sounds.
         table_weight: on -log p(phones | letters) of a spelling.
         spelling_weight: on the spelling model's costs.
-        table_cost: of taking the name's sounds from the table, not from its pronunciations.
+        table_cost: of the table's best reading of the name, beside its pronunciations.
         gap_cost: of a space inside a word.
         common_cost: a spelling whose words all together have a cost (-log of their share
             in running text) below this one costs the difference more; 0 turns it off.
@@ -72,6 +83,8 @@ class VariantsConfig:
     """
 
     max_cost: float = 10.0
+    beam: float = 4.0
+    readings: int = 5
     sound_weight: float = 1.0
     table_weight: float = 1.0
     spelling_weight: float = 0.5
@@ -112,7 +125,7 @@ class SpellingVariants:
         self._word_costs = word_costs
         self._sounds_of = _letters_to_phones(table, self._config)
         self._spellings_of = _phones_to_letters(table, self._config)
-        self._spelling = _spelling_graph(spelling, self._config)
+        self._coarse, self._fine = _spelling_graphs(spelling, self._config)
         self._known: dict[tuple[str, int], list[Variant]] = {}
 
     def spelling_variants(self, names: Sequence[str], n: int = 20) -> list[list[Variant]]:
@@ -139,19 +152,9 @@ class SpellingVariants:
         if not n:
             return []
         words = normalised.split(" ")
-        partial = [Variant("", 0.0)]
-        for word in words:
-            # Enough of each word that what common words take away is made up for.
-            choices = self._word(word, 2 * n)
-            partial = heapq.nsmallest(
-                3 * n,
-                (
-                    Variant(f"{a.spelling} {b.spelling}".lstrip(), a.cost + b.cost)
-                    for a in partial
-                    for b in choices
-                ),
-                key=_rank,
-            )
+        partial = self._word(words[0], n + _SPARE)
+        for word in words[1:]:
+            partial = _combined(partial, self._word(word, n + _SPARE), 2 * n + _SPARE)
         # Of equal spellings the cheapest stays: it comes last.
         ranked = sorted(map(self._weighed, partial), key=_rank, reverse=True)
         found = {variant.spelling: variant for variant in ranked}
@@ -165,7 +168,8 @@ class SpellingVariants:
         unknown = self._config.unknown_word_cost
         words = variant.spelling.split(" ")
         share = sum(self._word_costs.get(word, unknown) for word in words)
-        return Variant(variant.spelling, variant.cost + max(0.0, self._config.common_cost - share))
+        extra = max(0.0, self._config.common_cost - share)
+        return Variant(variant.spelling, round(variant.cost + extra, 4))
 
     def _word(self, word: str, n: int) -> list[Variant]:
         """Return the spellings of one word, itself (at no cost) first."""
@@ -180,40 +184,45 @@ class SpellingVariants:
         if not re.fullmatch("[a-z]{2,}", plain) or not set(plain) & set("aeiouy"):
             return [itself]
         sounds = self._sounds(plain, self._pronouncer.pronounce_all([word])[0])
-        spellings = pynini.compose(sounds, self._spellings_of).project("output")
-        if spellings.start() == -1:
-            return [itself]
-        spellings.prune(weight=f"{self._config.max_cost:.6f}").rmepsilon()
-        weighed = pynini.compose(spellings, self._spelling).project("output")
-        found = [
-            Variant(_text(labels), cost)
-            for labels, cost in best_strings(weighed, n + 1, self._config.max_cost)
-        ]
+        lattice = pynini.compose(sounds, self._spellings_of).project("output")
+        found: list[Variant] = []
+        # Long words have enough spellings close by; short ones are looked at more widely.
+        for beam in (self._config.beam, 2 * self._config.beam):
+            found = self._likely(lattice, n + 1, beam)
+            if len(found) > n:
+                break
         least = found[0].cost if found else 0.0
-        others = [Variant(v.spelling, v.cost - least) for v in found if v.spelling != plain]
+        others = [
+            Variant(v.spelling, round(v.cost - least, 4)) for v in found if v.spelling != plain
+        ]
         return [itself, *others][: n + 1]
 
+    def _likely(self, lattice: pynini.Fst, n: int, beam: float) -> list[Variant]:
+        """Weigh the spellings of a lattice by the spelling model; return the best `n`."""
+        spellings = lattice.copy()
+        if spellings.start() == -1:
+            return []
+        # What is too unlike is cut before the spelling model's contexts multiply it.
+        wide = f"{beam + _MARGIN:.6f}"
+        spellings.prune(weight=wide).rmepsilon()
+        coarse = pynini.compose(spellings, self._coarse).project("output").prune(weight=wide)
+        weighed = pynini.compose(coarse.rmepsilon(), self._fine)
+        return [Variant(_text(labels), cost) for labels, cost in best_strings(weighed, n, beam)]
+
     def _sounds(self, word: str, pronunciations: Sequence[Pronunciation]) -> pynini.Fst:
-        """Acceptor of the phones that a word may have."""
+        """Acceptor of the phones that a word may have, each string at its least cost."""
         config = self._config
-        by_table = pynini.compose(_chain([_LETTER_ID[c] for c in word]), self._sounds_of)
-        by_table.project("output").prune(weight=f"{config.max_cost:.6f}")
-        by_table.rmepsilon()
-        fst = pynini.Fst()
-        start = fst.add_state()
-        fst.set_start(start)
+        lattice = pynini.compose(_chain([_LETTER_ID[c] for c in word]), self._sounds_of)
+        strings = dict(best_strings(lattice.project("output"), config.readings, config.beam))
+        least = min(strings.values(), default=0.0)
+        costs = {
+            labels: cost - least + config.table_cost for labels, cost in strings.items() if labels
+        }
         for found in pronunciations:
-            state = start
-            cost = pynini.Weight("tropical", config.sound_weight * found.cost)
-            for phone in found.phones:
-                label, after = _PHONE_ID[phone], fst.add_state()
-                fst.add_arc(state, pynini.Arc(label, label, cost, after))
-                cost, state = pynini.Weight.one("tropical"), after
-            fst.set_final(state)
-        if by_table.start() != -1:
-            fst.union(by_table)
-        fst.rmepsilon()
-        return fst.arcsort("olabel")
+            labels = tuple(_PHONE_ID[phone] for phone in found.phones)
+            cost = config.sound_weight * found.cost
+            costs[labels] = min(cost, costs.get(labels, cost))
+        return _acceptor(costs)
 
 
 def read_word_costs(path: PathLike) -> dict[str, float]:
@@ -233,7 +242,21 @@ def read_word_costs(path: PathLike) -> dict[str, float]:
 
 
 def _rank(variant: Variant) -> tuple[float, str]:
-    return round(variant.cost, 4), variant.spelling
+    return variant.cost, variant.spelling
+
+
+def _combined(first: Sequence[Variant], second: Sequence[Variant], n: int) -> list[Variant]:
+    """Return the best `n` spellings of two words in a row, of each word's own, sorted by cost.
+
+    Before the pair (i, j) there are (i + 1) (j + 1) - 1 that cost no more, so most pairs need not
+    be tried.
+    """
+    pairs = [
+        Variant(f"{a.spelling} {b.spelling}", round(a.cost + b.cost, 4))
+        for i, a in enumerate(first[:n])
+        for b in second[: n // (i + 1)]
+    ]
+    return sorted(pairs, key=_rank)[:n]
 
 
 def _text(labels: Sequence[int]) -> str:
@@ -252,6 +275,22 @@ def _chain(labels: Sequence[int]) -> pynini.Fst:
     return fst
 
 
+def _acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
+    """Minimal acceptor of weighted strings."""
+    fst = pynini.Fst()
+    states = {(): fst.add_state()}
+    fst.set_start(0)
+    one = pynini.Weight.one("tropical")
+    for labels, cost in sorted(costs.items()):
+        for end, label in enumerate(labels, start=1):
+            if labels[:end] not in states:
+                states[labels[:end]] = fst.add_state()
+                arc = pynini.Arc(label, label, one, states[labels[:end]])
+                fst.add_arc(states[labels[: end - 1]], arc)
+        fst.set_final(states[labels], cost)
+    return fst.minimize()
+
+
 def _letters_to_phones(table: Sequence[Row], config: VariantsConfig) -> pynini.Fst:
     """Relation: letters to phones, each row any number of times. Tropical, epsilons, cyclic."""
     return _rows_graph(
@@ -265,7 +304,7 @@ def _letters_to_phones(table: Sequence[Row], config: VariantsConfig) -> pynini.F
             )
             for row in table
         ],
-        [config.table_cost],
+        [0.0],
     )
 
 
@@ -318,34 +357,49 @@ def _rows_graph(
     return to_fst(_arcs(arcs), final)
 
 
-def _spelling_graph(model: ngram.Ngram, config: VariantsConfig) -> pynini.Fst:
-    """Relation: letters to themselves, with `_GAP` between the words that they may fall into.
+def _spelling_graphs(model: ngram.Ngram, config: VariantsConfig) -> tuple[pynini.Fst, pynini.Fst]:
+    """Graphs of letters, and of `_GAP` between the words that a word may fall into.
 
-    Tropical, scaled by `spelling_weight`. Epsilons (backing off) form no cycle.
+    The first knows one letter of context, and puts gaps in (epsilon to `_GAP`); the second
+    accepts letters and gaps, and its weights, negative ones among them, make up the
+    difference to the whole model. Tropical, scaled by `spelling_weight`; deterministic.
 
     Raises:
-        ModelError: the model knows a symbol that is no letter.
+        ModelError: the model knows a symbol that is no letter, or is too large for this.
     """
-    arcs, final, start = ngram.backoff_arcs(model)
-    try:
-        letters = [_LETTER_ID.get(symbol, 0) for symbol in model.symbols]
-        known = np.array([0] * ngram.FIRST_SYMBOL + letters)
-        label = known[arcs.input]
-    except IndexError as error:
-        raise ModelError("spelling model: a symbol is no letter") from error
+    if not 2 <= len(model.orders) <= _LONGEST + 1 or not set(model.symbols) <= {*_LETTERS, "'"}:
+        raise ModelError(
+            f"spelling model: it must be of letters, with 1 to {_LONGEST} as context; rebuild it"
+        )
     weight = config.spelling_weight
-    usable = (label > 0) | (arcs.input == 0)
-    kept = Arcs(
-        arcs.source[usable],
-        arcs.target[usable],
-        label[usable],
-        label[usable],
-        weight * arcs.cost[usable],
-    )
-    ends = np.flatnonzero(np.isfinite(final))
-    none, gap = np.zeros(len(ends), dtype=np.int64), np.full(len(ends), _GAP)
-    gaps = Arcs(ends, none + start, none, gap, weight * final[ends] + config.gap_cost)
-    return to_fst(Arcs.concatenate(kept, gaps), weight * final, start)
+    known = np.array([0] * ngram.FIRST_SYMBOL + [_LETTER_ID.get(s, 0) for s in model.symbols])
+    coarse, coarse_end, first = ngram.full_arcs(ngram.Ngram(model.orders[:2], model.symbols))
+    fine, fine_end, start = ngram.full_arcs(model)
+    # The last letter of a context says all that the coarse model knows of it.
+    last = np.full(len(fine_end), first)
+    coarse_after = np.full(len(known), first)
+    coarse_after[coarse.input] = coarse.target
+    last[fine.target] = coarse_after[fine.input]
+    coarse_cost = np.zeros((len(coarse_end), len(known)))
+    coarse_cost[coarse.source, coarse.input] = coarse.cost
+    rest = replace(fine, cost=fine.cost - coarse_cost[last[fine.source], fine.input])
+    rest_end = fine_end - coarse_end[last]
+    graphs = []
+    for arcs, end, begin, gap_in, gap_cost in (
+        (coarse, coarse_end, first, 0, config.gap_cost),
+        (rest, rest_end, start, _GAP, 0.0),
+    ):
+        label = known[arcs.input]
+        letters = Arcs(arcs.source, arcs.target, label, label, weight * arcs.cost)
+        usable = Arcs(*(column[label > 0] for column in vars(letters).values()))
+        # No word is empty, so none ends where it begins.
+        final = weight * end
+        final[begin] = np.inf
+        ends = np.flatnonzero(np.isfinite(final))
+        same = np.zeros(len(ends), dtype=np.int64)
+        gaps = Arcs(ends, same + begin, same + gap_in, same + _GAP, final[ends] + gap_cost)
+        graphs.append(to_fst(Arcs.concatenate(usable, gaps), final, begin))
+    return graphs[0], graphs[1]
 
 
 def _arcs(rows: Sequence[tuple[int, int, int, int, float]]) -> Arcs:

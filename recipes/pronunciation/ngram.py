@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.sound.ngram import BEGIN, END, Order
+from ctcbias_fst.sound.ngram import BEGIN, END, Order, log_probability
 
-__all__ = ["estimate", "log_probability", "perplexity", "prune"]
+__all__ = ["estimate", "perplexity", "prune"]
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -160,34 +160,6 @@ def _renormalised(orders: list[Order]) -> list[Order]:
         done[-1] = replace(below, log_backoff=np.where(has_any, weight, 0.0))
         done.append(replace(current, log_backoff=np.zeros(len(current.symbol))))
     return done
-
-
-def log_probability(orders: Sequence[Order], grams: _Ints) -> _Floats:
-    """(R,) natural log-probs of the last symbols of (R, n) symbols after those before them."""
-    n_symbols = int(orders[0].symbol.max()) + 1
-    keys = [order.context * n_symbols + order.symbol for order in orders]
-    result = np.full(len(grams), np.nan)
-    backoff = np.zeros(len(grams))
-    for length in range(min(grams.shape[1], len(orders)), 0, -1):
-        part = grams[:, grams.shape[1] - length :]
-        row, context = _find(keys, part, n_symbols)
-        found = (row >= 0) & np.isnan(result)
-        result[found] = backoff[found] + orders[length - 1].log_probability[row[found]]
-        if length > 1:
-            known = np.isnan(result) & (context >= 0)
-            backoff[known] += orders[length - 2].log_backoff[context[known]]
-    return result
-
-
-def _find(keys: Sequence[_Ints], grams: _Ints, n_symbols: int) -> tuple[_Ints, _Ints]:
-    """Rows of the n-grams and of their contexts, -1 where there is none."""
-    row = context = np.zeros(len(grams), dtype=np.int64)
-    for key, column in zip(keys, grams.T):
-        context = row
-        wanted = row * n_symbols + column
-        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        row = np.where((row >= 0) & (key[at] == wanted), at, -1)
-    return row, context
 
 
 def perplexity(orders: Sequence[Order], sequences: Iterable[Sequence[int]]) -> float:

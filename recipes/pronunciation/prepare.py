@@ -40,7 +40,7 @@ class TableSettings:
 class SpellingSettings:
     """See config.toml."""
 
-    order: int = 5
+    order: int = 3
     threshold: float = 1e-7
 
 
@@ -72,7 +72,7 @@ def run(
     """
     from ctcbias_fst.sound.g2p import G2P  # noqa: PLC0415
     from ctcbias_fst.sound.package import G2P_FILE, LEXICON, SPELLING, WORDS, seal  # noqa: PLC0415
-    from recipes.pronunciation import lexicon, table, texts, train_g2p  # noqa: PLC0415
+    from recipes.pronunciation import lexicon, speed, table, texts, train_g2p  # noqa: PLC0415
     from recipes.pronunciation.dictionary import (  # noqa: PLC0415
         read_dictionary,
         test_words,
@@ -116,6 +116,7 @@ def run(
         else:
             errors = train_g2p.phone_errors(G2P.load(out / G2P_FILE), test_words(words), words)
             click.echo(f"evaluate: {errors.describe(5)}")
+            click.echo(f"speed: {speed.measure(out, test_words(words)[:1000])}")
 
 
 def _dictionary() -> Path:
@@ -163,7 +164,7 @@ def main(out: Path, graphs: Path, text: Path | None, stages: tuple[str, ...], co
 
     lexicon: CMUdict without stress. g2p: units and their n-gram, from the words that are not
     held out. table: letters and phones with costs. texts: spelling model and common words.
-    seal: digests of all files. evaluate: phone error rate on 2,000 held-out words.
+    seal: digests of all files. evaluate: phone error rate on 2,000 held-out words, and speed.
     """
     from ctcbias_fst.config import load_config  # noqa: PLC0415
 

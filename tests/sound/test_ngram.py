@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.ngram import BEGIN, END, Ngram, Order
+from ctcbias_fst.sound.ngram import BEGIN, END, Ngram, Order, log_probability
 from ctcbias_fst.sound.openfst import to_fst
-from recipes.pronunciation.ngram import estimate, log_probability, perplexity, prune
+from recipes.pronunciation.ngram import estimate, perplexity, prune
 
 from .graphs import cheapest
 
@@ -112,6 +112,16 @@ def test_the_graph_scores_like_the_model(sequences: list[list[int]], labels: lis
     exact = -sum(score(orders, padded[max(i - 2, 0) : i], padded[i]) for i in range(1, len(padded)))
     # A path may also back off although it need not, so the graph is never dearer.
     assert cheapest(fst, labels) <= exact + 1e-4
+
+
+@given(texts, st.lists(st.sampled_from(SYMBOLS), max_size=4))
+def test_the_full_graph_is_exact(sequences: list[list[int]], labels: list[int]) -> None:
+    sequences = [*sequences, list(SYMBOLS)]
+    orders = tuple(estimate(sequences, 3))
+    fst = to_fst(*ngram.full_arcs(Ngram(orders, ("x", "y", "z"))))
+    padded = [BEGIN, *labels, END]
+    exact = -sum(score(orders, padded[max(i - 2, 0) : i], padded[i]) for i in range(1, len(padded)))
+    assert cheapest(fst, labels) == pytest.approx(exact, abs=1e-4)
 
 
 def test_a_file_keeps_the_model(tmp_path: Path) -> None:
