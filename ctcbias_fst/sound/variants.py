@@ -39,7 +39,7 @@ _LETTER_ID = {letter: index for index, letter in enumerate(_LETTERS, start=1)}
 _GAP = len(_LETTERS) + 1
 """Label of a space inside what was one word."""
 
-_MARGIN = 1.0
+_MARGIN = 0.5
 """What the beam is wider by as long as not all costs are known."""
 
 _SPARE = 10
@@ -83,7 +83,7 @@ class VariantsConfig:
     """
 
     max_cost: float = 10.0
-    beam: float = 4.0
+    beam: float = 3.5
     readings: int = 5
     sound_weight: float = 1.0
     table_weight: float = 1.0

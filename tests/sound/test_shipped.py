@@ -1,0 +1,100 @@
+"""The files that come with the package: a dozen names, their digests, the commands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ctcbias_fst.cli import main
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.sound.package import (
+    DEFAULT,
+    G2P_FILE,
+    LEXICON,
+    SPELLING,
+    check,
+    load_pronouncer,
+    load_variants,
+    seal,
+)
+
+GOLDEN = {
+    "Begeman": "B IY G M AH N",
+    "Norville": "N AO R V IH L",
+    "O'Hara's": "OW HH EH R AH Z",
+    "J R Smith": "JH EY AA R S M IH TH",
+    "MMPI": "EH M EH M P IY AY",
+    "BBC": "B IY B IY S IY",
+    "Henry VIII": "HH EH N R IY EY T",
+    "St Louis": "S EY N T L UW IH S",
+    "Boeing 747": "B OW IH NG S EH V AH N HH AH N D R AH D F AO R T IY S EH V AH N",
+    "vitamin B12": "V AY T AH M AH N B IY T W EH L V",
+    "Carthen": "K AA R TH AH N",
+    "spesolimab": "S P EH S OW L IY M AA B",
+}
+
+
+@pytest.mark.parametrize(("name", "phones"), GOLDEN.items())
+def test_golden_names(name: str, phones: str) -> None:
+    assert " ".join(load_pronouncer().pronounce(name, name)[0].phones) == phones
+
+
+def test_the_g2p_is_small() -> None:
+    assert (DEFAULT / G2P_FILE).stat().st_size <= 5_000_000
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"sounds\.json: no such file"):
+        load_pronouncer(tmp_path / "nowhere")
+    folder = tmp_path / "sounds"
+    shutil.copytree(DEFAULT, folder)
+    check(folder, LEXICON, G2P_FILE, SPELLING)
+    with (folder / G2P_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match=r"g2p\.safetensors: its SHA-256 starts with"):
+        load_pronouncer(folder)
+    seal(folder)
+    with pytest.raises(ModelError, match=r"g2p\.safetensors: damaged"):
+        load_pronouncer(folder, 6)
+    (folder / SPELLING).unlink()
+    with pytest.raises(ModelError, match=r"spelling\.safetensors: no such file"):
+        load_variants(folder)
+    for text, message in (("{", "not a list of digests"), ('{"format": 9}', "it needs another")):
+        (folder / "sounds.json").write_text(text)
+        with pytest.raises(ModelError, match=message):
+            check(folder, LEXICON)
+
+
+def test_commands() -> None:
+    run = CliRunner().invoke
+    text = run(main, ["pronounce", "Begeman"])
+    assert text.output == "Begeman\n   0.00  B IY G M AH N  lexicon\n"
+    result = run(main, ["pronounce", "--format", "json", "-n", "2", "Carthen", "one"])
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert [row["name"] for row in rows] == ["Carthen", "one"]
+    assert rows[0]["pronunciations"][0]["source"] == "g2p"
+    assert len(rows[0]["pronunciations"]) == 2
+    result = run(main, ["variants", "--format", "json", "-n", "3", "Carthen", "BBC"])
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert len(rows[0]["variants"]) == 3
+    assert rows[1]["variants"] == []
+    assert run(main, ["variants", "BBC"]).output == "BBC  (none)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pronounce", ""], "Error: '' cannot be pronounced: it has no letter and no digit"),
+        (["pronounce", "Москва"], "which English does not write"),
+        (["variants", "--", "-"], "the name is empty"),
+    ],
+)
+def test_commands_report_bad_names(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
