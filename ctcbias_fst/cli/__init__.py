@@ -21,6 +21,8 @@ __all__ = ["COMMANDS", "main"]
 # Command to the module in ctcbias_fst.cli that holds a click command of the same name.
 COMMANDS = {
     "transcribe": "transcribe",
+    "compile": "compile",
+    "decode": "decode",
     "train": "train",
     "adapt": "adapt",
     "export": "export",

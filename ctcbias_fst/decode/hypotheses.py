@@ -71,7 +71,7 @@ def hypotheses(
     arcs, path = paths.arcs, paths.of_arc
     boost = lattice.owed.new_zeros(len(paths.utterance)).index_add(0, path, lattice.boost[arcs])
 
-    sounding = (lattice.label[arcs] > 0) & (lattice.token[arcs] > 0)  # an entity's blanks too
+    sounding = lattice.token[arcs] > 0
     arcs, path = arcs[sounding], path[sounding]
     frame = lattice.original[lattice.utterance[arcs], lattice.frame[arcs]]
     first = lattice.emits[arcs].nonzero().flatten()

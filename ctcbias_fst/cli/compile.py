@@ -1,0 +1,78 @@
+"""``ctcbias compile``: a list of names to a boosting FST."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE, tokens_options
+
+
+@click.command()
+@click.argument("names", type=FILE)
+@click.option(
+    "-o",
+    "--out",
+    type=FILE,
+    required=True,
+    help="The graph: OpenFst's text format if it ends in .txt, else binary. What it means is "
+    "kept beside it, in OUT.json.",
+)
+@tokens_options
+@click.option(
+    "--segmentations",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many ways to cut a name into the model's tokens.",
+)
+@click.option("--draw", type=FILE, help="Draw the graph here, as SVG.")
+@click.option(
+    "--max-paths",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    help="Draw at most so many names.",
+)
+def compile(
+    names: Path,
+    out: Path,
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+    segmentations: int,
+    draw: Path | None,
+    max_paths: int,
+) -> None:
+    """Compile NAMES, a list of names (docs/entity-lists.md), into a boosting FST.
+
+    The graph is for one model: that of --model, or the one whose columns --tokens lists.
+    Entries that can have no effect are reported with their line.
+    """
+    from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.fst.boost import boost_graph  # noqa: PLC0415
+    from ctcbias_fst.fst.draw import draw_boost_graph  # noqa: PLC0415
+    from ctcbias_fst.fst.openfst import write_boost_graph  # noqa: PLC0415
+    from ctcbias_fst.text.entities import check_entities, read_entities  # noqa: PLC0415
+
+    known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    entities = check_entities(read_entities(names), known).require_any()
+    for line in entities.report():
+        click.echo(f"Warning: {line}", err=True)
+    graph = boost_graph(entities, known, segmentations)
+    for entity in graph.shadowed:
+        click.echo(
+            f"Warning: {entity.display!r} has no effect: another name has the same tokens", err=True
+        )
+    write_boost_graph(graph, out, known.vocabulary)
+    if draw is not None:
+        with atomic_path(draw) as temporary:
+            svg = draw_boost_graph(graph, known.vocabulary, max_paths)
+            temporary.write_text(svg, encoding="utf-8")
+    click.echo(
+        f"{out}: {len(entities)} names, {graph.num_paths} paths, {graph.num_nodes} nodes", err=True
+    )

@@ -1,0 +1,139 @@
+"""``ctcbias decode``: whole manifests, or saved log-probs, to transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+
+
+@click.command()
+@click.option("--cuts", type=FILE, help="Manifest of lhotse cuts with audio.")
+@click.option(
+    "--log-probs",
+    type=FILE,
+    help="Saved log-probs instead of audio: .npz, .safetensors, or cuts with an array "
+    "'log_probs' (docs/own-model.md).",
+)
+@click.option("--out", type=FILE, required=True, help="Transcripts; OUT.part until all is done.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["jsonl", "lhotse"]),
+    default="jsonl",
+    show_default=True,
+    help="A JSON object per utterance, or (of --cuts) a lhotse SupervisionSet.",
+)
+@click.option(
+    "--entities",
+    type=FILE,
+    help="Names to listen for: one list for all utterances, or one for each "
+    "(docs/entity-lists.md).",
+)
+@click.option("--graph", type=FILE, help="The same, as a graph of ctcbias compile.")
+@tokens_options
+@click.option(
+    "--frame-seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="With --log-probs: how long a frame is [as the file says, or 0.04].",
+)
+@click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
+@click.option(
+    "--parts",
+    default="all",
+    show_default=True,
+    help="What biases towards the names: comma-separated parts, all or none.",
+)
+@click.option("--config", type=FILE, help="TOML file of settings (tables as in docs/decoding.md).")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting, such as decode.boost.beta=1.0 (repeatable).",
+)
+@click.option(
+    "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option(
+    "--batch-seconds",
+    type=click.FloatRange(1),
+    default=120.0,
+    show_default=True,
+    help="Audio per batch.",
+)
+def decode(
+    cuts: Path | None,
+    log_probs: Path | None,
+    out: Path,
+    style: str,
+    entities: Path | None,
+    graph: Path | None,
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+    frame_seconds: float | None,
+    softmax: bool,
+    parts: str,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    nbest: int | None,
+    device: str,
+    batch_seconds: float,
+) -> None:
+    """Decode a manifest of cuts, or log-probs that any CTC model made.
+
+    Utterances that cannot be used are reported and left out. A job that was stopped is
+    resumed when the same command is given again.
+    """
+    from ctcbias_fst import corpus  # noqa: PLC0415
+    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
+
+    if (cuts is None) == (log_probs is None):
+        raise ConfigError("say either --cuts or --log-probs")
+    if entities is not None and graph is not None:
+        raise ConfigError("say either --entities or --graph")
+    if style == "lhotse" and cuts is None:
+        raise ConfigError("--format lhotse needs --cuts")
+    if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
+        raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    changes = parse_overrides([*overrides, *([] if nbest is None else [f"decode.nbest={nbest}"])])
+    table = merge({} if config is None else read_toml(config), changes)
+    settings = load_config(PipelineConfig, {**table, "parts": list(parse_parts(parts))})
+
+    backend: corpus.Backend
+    if log_probs is not None:
+        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+        backend = corpus.LogProbsBackend(
+            log_probs, known, settings, device, frame_seconds=frame_seconds, softmax=softmax
+        )
+        utterances = backend.utterances()
+    else:
+        assert cuts is not None
+        backend = corpus.SpeechBackend(model, settings, device)
+        manifest = corpus.read_cuts(cuts)
+        utterances = [corpus.Utterance(cut.id, cut.duration, cut) for cut in manifest]
+    summary = corpus.decode_corpus(
+        utterances,
+        backend,
+        out,
+        lists=corpus.read_lists(entities, graph, backend.vocabulary),
+        settings={**backend.settings, "lists": corpus.fingerprint(entities, graph)},
+        batch_seconds=batch_seconds,
+        report=lambda message: click.echo(f"Warning: {message}", err=True),
+    )
+    if cuts is not None and style == "lhotse":
+        corpus.write_supervisions(manifest, summary.records, out)
+    left = f", {len(summary.skipped)} left out" if summary.skipped else ""
+    before = f" ({summary.resumed} of them before)" if summary.resumed else ""
+    click.echo(
+        f"{out}: {len(summary.records)} utterances{before}{left}, {summary.seconds:.0f} s of audio",
+        err=True,
+    )

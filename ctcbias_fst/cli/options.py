@@ -1,0 +1,82 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = ["FILE", "load_tokens", "tokens_options"]
+
+FILE = click.Path(path_type=Path)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_TOKENS = (
+    click.option("--model", type=FILE, help="Model directory [the model inside the package]."),
+    click.option(
+        "--tokens",
+        type=FILE,
+        help="What the columns of another model's output are: tokens.txt, vocab.json, or a "
+        "SentencePiece .model.",
+    ),
+    click.option(
+        "--tokenizer",
+        type=FILE,
+        help="The SentencePiece .model of those tokens [names are cut into few, long tokens].",
+    ),
+    click.option(
+        "--blank",
+        help="With --tokens: the blank's token or column [found by its usual names]; the number "
+        "of tokens for a blank column after the last.",
+    ),
+    click.option(
+        "--boundary",
+        type=click.Choice(["prefix", "continuation", "separator"]),
+        help="With --tokens: how words are told apart [by the tokens].",
+    ),
+)
+
+
+def tokens_options(command: Command) -> Command:
+    """The options that say of which model the tokens are."""
+    for option in reversed(_TOKENS):
+        command = option(command)
+    return command
+
+
+def load_tokens(
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+) -> Tokenizer:
+    """The tokenizer, and with it the vocabulary, that the options name."""
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.text.tokens import (  # noqa: PLC0415
+        SentencePieceTokenizer,
+        Vocabulary,
+        WordBoundary,
+        load_tokenizer,
+    )
+
+    if tokens is None:
+        if tokenizer is not None or blank is not None or boundary is not None:
+            raise ConfigError("--tokenizer, --blank and --boundary belong to --tokens")
+        from ctcbias_fst.acoustic.package import DEFAULT  # noqa: PLC0415
+
+        return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
+    if model is not None:
+        raise ConfigError("say either --model or --tokens")
+    vocabulary = Vocabulary.from_file(
+        tokens,
+        blank=int(blank) if blank is not None and blank.isdecimal() else blank,
+        boundary=None if boundary is None else WordBoundary(boundary),
+    )
+    return load_tokenizer(tokenizer or tokens, vocabulary)

@@ -1,0 +1,200 @@
+"""Log-probs that another program saved: ``.npz``, ``.safetensors``, or arrays of lhotse cuts.
+
+Arrays have shape (frames, tokens): natural log, each frame a distribution. Their names are the
+utterances' ids. ``docs/own-model.md`` shows how to save them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lhotse import CutSet
+from safetensors import SafetensorError, safe_open
+
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["SavedLogProbs", "stack"]
+
+_FRAME_SECONDS = "frame_seconds"
+"""Name of the scalar (npz) or metadata field (safetensors) that says how long a frame is."""
+
+_FIELD = "log_probs"
+"""The custom field of cuts."""
+
+_TOLERANCE = 0.05
+
+
+class _File(Protocol):
+    """Arrays by the ids of their utterances, read one at a time."""
+
+    frames: dict[str, int]
+    frame_seconds: float | None
+
+    def array(self, utterance: str) -> Any: ...
+
+
+class SavedLogProbs:
+    """A file of log-probs.
+
+    Args:
+      path: ``.npz``, ``.safetensors``, or a manifest of cuts whose custom field ``log_probs``
+        is an array.
+
+    Raises:
+      LogProbsError: the file is missing, in no known format, has no array, or a cut without.
+    """
+
+    def __init__(self, path: Path) -> None:
+        kinds: Mapping[str, type[_Npz] | type[_Safetensors]]
+        kinds = {".npz": _Npz, ".safetensors": _Safetensors}
+        self.path = path
+        if not path.is_file():
+            raise LogProbsError(f"{path}: no such file")
+        with _reading(path):
+            self._file: _File = kinds.get(path.suffix, _Cuts)(path)
+        if not self._file.frames:
+            raise LogProbsError(f"{path}: has no log-probs")
+
+    @property
+    def frames(self) -> Mapping[str, int]:
+        """The id of every utterance and its number of frames, in the order of the file."""
+        return self._file.frames
+
+    @property
+    def frame_seconds(self) -> float | None:
+        """How long a frame is, if the file says so."""
+        return self._file.frame_seconds
+
+    def read(self, utterance: str, vocabulary: Vocabulary, softmax: bool = False) -> torch.Tensor:
+        """The log-probs of one utterance: float32 (T, V).
+
+        Args:
+          utterance: one of ``frames``.
+          vocabulary: what the columns should be.
+          softmax: the file has logits: normalise every frame.
+
+        Raises:
+          LogProbsError: another number of columns, or frames that are no distributions.
+        """
+        with _reading(self.path):
+            array = self._file.array(utterance)
+        where = f"{self.path}, {utterance}"
+        if array.ndim != 2 or array.shape[1] != vocabulary.size:
+            raise LogProbsError(
+                f"{where}: expected shape (frames, {vocabulary.size} tokens), found {array.shape}: "
+                "use the tokens of the model that made the log-probs, blank included"
+            )
+        if not np.issubdtype(array.dtype, np.floating):
+            raise LogProbsError(f"{where}: expected floating-point numbers, found {array.dtype}")
+        values = torch.from_numpy(np.asarray(array, dtype=np.float32))
+        if softmax:
+            return values.log_softmax(dim=-1)
+        # NaN is left to the decoder, which names it.
+        off = (values.exp().sum(dim=-1) - 1).abs() > _TOLERANCE
+        if bool(off.any()):
+            frame = int(off.nonzero()[0, 0])
+            raise LogProbsError(
+                f"{where}, frame {frame}: these are no natural log-probs, their exponentials sum "
+                f"to {float(values[frame].exp().sum()):.3g} instead of 1: say --softmax for "
+                "logits; of probabilities save the logarithms"
+            )
+        return values
+
+
+def stack(
+    arrays: Sequence[torch.Tensor],
+    ids: Sequence[str],
+    vocabulary: Vocabulary,
+    frame_seconds: float,
+) -> LogProbs:
+    """Utterances of different lengths, (T, V) each, as one padded batch."""
+    return LogProbs(
+        log_probs=torch.nn.utils.rnn.pad_sequence(list(arrays), batch_first=True),
+        lengths=torch.tensor([len(array) for array in arrays], dtype=torch.int64),
+        frame_seconds=frame_seconds,
+        ids=tuple(ids),
+        vocabulary=vocabulary,
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
+        raise LogProbsError(f"{path}: cannot be read: {error}") from error
+
+
+class _Npz:
+    """NumPy's archive; only headers are read at first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.frames: dict[str, int] = {}
+        self.frame_seconds: float | None = None
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                name = member[: -len(".npy")] if member.endswith(".npy") else member
+                if name == _FRAME_SECONDS:
+                    self.frame_seconds = float(self.array(name))
+                    continue
+                with archive.open(member) as stream:
+                    self.frames[name] = (_npy_shape(stream) or (1,))[0]
+
+    def array(self, utterance: str) -> Any:
+        with np.load(self._path, allow_pickle=False) as content:
+            return content[utterance]
+
+
+def _npy_shape(stream: Any) -> tuple[int, ...]:
+    npy: Any = np.lib.format
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape: tuple[int, ...] = read(stream)[0]
+    return shape
+
+
+class _Safetensors:
+    def __init__(self, path: Path) -> None:
+        content: Any = safe_open(str(path), framework="numpy")
+        self._content = content
+        self.frames = {n: (content.get_slice(n).get_shape() or [1])[0] for n in content.keys()}  # noqa: SIM118
+        seconds = (content.metadata() or {}).get(_FRAME_SECONDS)
+        self.frame_seconds = None if seconds is None else float(seconds)
+
+    def array(self, utterance: str) -> Any:
+        return self._content.get_tensor(utterance)
+
+
+class _Cuts:
+    """Cuts with an array each."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._cuts = {cut.id: cut for cut in CutSet.from_file(path)}
+        except Exception as error:  # lhotse raises many types on a malformed manifest
+            raise LogProbsError(
+                f"{path}: neither .npz nor .safetensors, nor a readable manifest of cuts: {error}"
+            ) from error
+        self.frames: dict[str, int] = {}
+        self.frame_seconds: float | None = None
+        for cut in self._cuts.values():
+            array = (getattr(cut, "custom", None) or {}).get(_FIELD)
+            if array is None:
+                raise LogProbsError(
+                    f"{path}: cut {cut.id} has no array {_FIELD!r}; attach one with "
+                    f"cut.attach_tensor({_FIELD!r}, …)"
+                )
+            self.frames[cut.id] = int(array.shape[0])
+            self.frame_seconds = getattr(array, "frame_shift", self.frame_seconds)
+
+    def array(self, utterance: str) -> Any:
+        return self._cuts[utterance].load_custom(_FIELD)

@@ -1,0 +1,134 @@
+"""Log-probs from files of three kinds, and what is wrong with others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lhotse import CutSet, MonoCut
+from lhotse.array import Array, TemporalArray
+from safetensors.numpy import save_file
+from strategies import VOCABULARIES
+
+from ctcbias_fst.decode.saved import SavedLogProbs, stack
+from ctcbias_fst.errors import LogProbsError
+
+VOCABULARY = VOCABULARIES[0]
+
+
+def _arrays() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {
+        name: np.log(random.dirichlet(np.ones(5), size=frames)).astype(np.float32)
+        for name, frames in (("one", 3), ("two", 7))
+    }
+
+
+def _npz(folder: Path, **arrays: np.ndarray) -> Path:
+    np.savez(folder / "saved.npz", **arrays)
+    return folder / "saved.npz"
+
+
+def _safetensors(folder: Path, **arrays: np.ndarray) -> Path:
+    path = folder / "saved.safetensors"
+    seconds = arrays.pop("frame_seconds", None)
+    save_file(arrays, path, None if seconds is None else {"frame_seconds": str(seconds)})
+    return path
+
+
+def _cuts(folder: Path, **arrays: np.ndarray) -> Path:
+    seconds = float(arrays.pop("frame_seconds", np.array(0.1)))
+    cuts = []
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+        array = Array("numpy_files", str(folder), f"{name}.npy", list(values.shape))
+        cut = MonoCut(name, start=0, duration=len(values) * seconds, channel=0)
+        cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=seconds, start=0)
+        cuts.append(cut)
+    CutSet.from_cuts(cuts).to_file(folder / "cuts.jsonl.gz")
+    return folder / "cuts.jsonl.gz"
+
+
+@pytest.mark.parametrize("save", [_npz, _safetensors, _cuts])
+def test_arrays_come_back(tmp_path: Path, save: object) -> None:
+    arrays = _arrays()
+    saved = SavedLogProbs(save(tmp_path, frame_seconds=np.array(0.02), **arrays))  # type: ignore[operator]
+    assert dict(saved.frames) == {"one": 3, "two": 7}
+    assert saved.frame_seconds == pytest.approx(0.02)
+    for name, values in arrays.items():
+        read = saved.read(name, VOCABULARY)
+        assert read.dtype == torch.float32
+        assert np.array_equal(read.numpy(), values)
+
+
+@pytest.mark.parametrize("save", [_npz, _safetensors])
+def test_frame_seconds_may_be_missing(tmp_path: Path, save: object) -> None:
+    assert SavedLogProbs(save(tmp_path, **_arrays())).frame_seconds is None  # type: ignore[operator]
+
+
+def test_half_precision_and_impossible_tokens(tmp_path: Path) -> None:
+    values = _arrays()["one"].astype(np.float16)
+    values[0] = [0.0, -np.inf, -np.inf, -np.inf, -np.inf]
+    read = SavedLogProbs(_npz(tmp_path, one=values)).read("one", VOCABULARY)
+    assert read[0, 1] == -torch.inf
+
+
+def test_logits_are_refused_or_normalised(tmp_path: Path) -> None:
+    logits = _arrays()["two"] + np.arange(7, dtype=np.float32)[:, None]
+    saved = SavedLogProbs(_npz(tmp_path, two=logits))
+    with pytest.raises(LogProbsError, match=r"two, frame 1: .* sum to 2\.72 .* --softmax"):
+        saved.read("two", VOCABULARY)
+    read = saved.read("two", VOCABULARY, softmax=True)
+    assert torch.allclose(read, torch.from_numpy(_arrays()["two"]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 4), dtype=np.float32), r"\(frames, 5 tokens\), found \(3, 4\)"),
+        (np.zeros(5, dtype=np.float32), r"found \(5,\)"),
+        (np.zeros((3, 5), dtype=np.int64), "found int64"),
+    ],
+)
+def test_wrong_arrays(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    with pytest.raises(LogProbsError, match=message):
+        SavedLogProbs(_npz(tmp_path, one=array)).read("one", VOCABULARY)
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.safetensors", "x.jsonl", "x.jsonl.gz", "x"])
+def test_damaged_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with pytest.raises(LogProbsError, match="no such file"):
+        SavedLogProbs(path)
+    path.write_bytes(b"no log-probs")
+    with pytest.raises(LogProbsError, match=str(path)):
+        SavedLogProbs(path)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    array = np.array([{"a": 1}], dtype=object)
+    saved = SavedLogProbs(_npz(tmp_path, one=array))
+    with pytest.raises(LogProbsError, match="cannot be read"):
+        saved.read("one", VOCABULARY)
+
+
+def test_nothing_in_it(tmp_path: Path) -> None:
+    with pytest.raises(LogProbsError, match="has no log-probs"):
+        SavedLogProbs(_npz(tmp_path, frame_seconds=np.array(0.1)))
+
+
+def test_a_cut_without_log_probs(tmp_path: Path) -> None:
+    path = tmp_path / "cuts.jsonl"
+    CutSet.from_cuts([MonoCut("a", start=0, duration=1, channel=0)]).to_file(path)
+    with pytest.raises(LogProbsError, match="cut a has no array 'log_probs'"):
+        SavedLogProbs(path)
+
+
+def test_stack_pads() -> None:
+    arrays = [torch.zeros(2, 5), torch.zeros(4, 5)]
+    batch = stack(arrays, ["a", "b"], VOCABULARY, 0.04)
+    assert batch.log_probs.shape == (2, 4, 5)
+    assert batch.lengths.tolist() == [2, 4]
+    assert batch.ids == ("a", "b")
