@@ -236,7 +236,10 @@ def _find(keys: Sequence[_Ints], grams: _Ints, n_symbols: int) -> tuple[_Ints, _
 
 def _code_book(values: _Floats) -> npt.NDArray[np.float32]:
     """255 values in equal steps: what counts for a path's cost is the largest error."""
-    return np.linspace(values.min(), values.max(), _INFINITE).astype(np.float32)
+    table: npt.NDArray[np.float32] = np.linspace(
+        values.min(), values.max(), _INFINITE, dtype=np.float32
+    )
+    return table
 
 
 def _encode(costs: _Floats, table: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -257,7 +260,7 @@ def _orders(tensors: dict[str, npt.NDArray[np.generic]]) -> tuple[Order, ...]:
         context = suffix = np.zeros(rows, dtype=np.int64)
         if n > 1:
             below = orders[-1]
-            context = np.repeat(np.arange(len(below.symbol)), tensors[f"children.{n - 1}"])
+            context = np.repeat(np.arange(len(below.symbol)), _counts(tensors[f"children.{n - 1}"]))
             suffix = _rows_of(below, below.suffix[context] if n > 2 else context * 0, symbol)
         probabilities = -cost[tensors[f"log_probability.{n}"]]
         backoffs = -backoff[tensors[f"log_backoff.{n}"]] if n < count else np.zeros(rows)
@@ -275,6 +278,10 @@ def _rows_of(order: Order, context: _Ints, symbol: _Ints) -> _Ints:
     if not np.array_equal(key[row], wanted):
         raise ValueError("an n-gram's suffix is not listed")
     return row
+
+
+def _counts(table: npt.NDArray[np.generic]) -> _Ints:
+    return table.astype(np.int64)
 
 
 def _decoder(table: npt.NDArray[np.generic]) -> _Floats:

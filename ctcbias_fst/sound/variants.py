@@ -278,7 +278,7 @@ def _chain(labels: Sequence[int]) -> pynini.Fst:
 def _acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
     """Minimal acceptor of weighted strings."""
     fst = pynini.Fst()
-    states = {(): fst.add_state()}
+    states: dict[tuple[int, ...], int] = {(): fst.add_state()}
     fst.set_start(0)
     one = pynini.Weight.one("tropical")
     for labels, cost in sorted(costs.items()):
@@ -404,4 +404,10 @@ def _spelling_graphs(model: ngram.Ngram, config: VariantsConfig) -> tuple[pynini
 
 def _arcs(rows: Sequence[tuple[int, int, int, int, float]]) -> Arcs:
     source, target, inputs, outputs, cost = zip(*rows)
-    return Arcs(*map(np.array, (source, target, inputs, outputs)), np.array(cost, dtype=float))
+    return Arcs(
+        np.array(source),
+        np.array(target),
+        np.array(inputs),
+        np.array(outputs),
+        np.array(cost, dtype=np.float64),
+    )
