@@ -6,8 +6,8 @@ STAMP := $(VENV)/.installed
 CLIPS := ctcbias_fst/pretrained/clips
 
 # The first Python that there are pinned packages for (`make PYTHON=...` names another).
-PYTHON ?= $(shell for p in python3.11 python3 python python3.10 python3.9; do \
-	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
+PYTHON ?= $(shell for p in python3.11 python3 python python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 LOCK := requirements/py$(if $(PYTHON),$(shell \
 	$(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)).txt
@@ -21,7 +21,7 @@ help: ## Show this list
 setup: $(STAMP) ## Make .venv with every package, pinned by hash
 
 requirements/py.txt:
-	@echo "Python 3.11 (or 3.10, 3.9) is needed: install it, or say make PYTHON=/path/to/it" >&2; exit 1
+	@echo "Python 3.11 (or 3.10) is needed: install it, or say make PYTHON=/path/to/it" >&2; exit 1
 
 $(STAMP): $(LOCK) pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
