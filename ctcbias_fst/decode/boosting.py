@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from ctcbias_fst.fst.decoding import Columns
     from ctcbias_fst.records import LogProbs
 
+_TIES = 4
+"""Half-precision log-probs often have equal tokens where a frame's best k end: so many more
+are looked at."""
+
 __all__ = ["blank_frames", "check_log_probs", "find_candidates", "score_columns"]
 
 
@@ -101,16 +105,20 @@ def find_candidates(
     boost = config.boost
     utterance, frame = open_frames.nonzero(as_tuple=True)
     rows = log_probs[utterance, frame]
-    most = max(config.token_top_k, boost.top_k, boost.first_top_k)
+    most = max(config.token_top_k, boost.top_k, boost.first_top_k) + _TIES
     score, token = rows[:, 1:].topk(min(most, rows.shape[1] - 1), dim=-1)
+
+    def among(k: int) -> torch.Tensor:
+        """Whether fewer than k tokens are better: equal ones are in or out together."""
+        return score >= score[:, min(k, score.shape[1]) - 1].unsqueeze(-1)
+
     top = score[:, :1]
     best = torch.maximum(top, rows[:, :1])
     gap = (best if boost.include_blank else top) - score
-    rank = torch.arange(score.shape[1], device=score.device)
     audible = score >= boost.min_log_prob
-    boosted = audible & (rank < boost.top_k) & (gap <= boost.max_gap)
-    entry = audible & (rank < boost.first_top_k) & (gap <= boost.first_max_gap)
-    plausible = (rank < config.token_top_k) & (score >= best - config.token_beam)
+    boosted = audible & among(boost.top_k) & (gap <= boost.max_gap)
+    entry = audible & among(boost.first_top_k) & (gap <= boost.first_max_gap)
+    plausible = among(config.token_top_k) & (score >= best - config.token_beam)
     row, place = ((plausible | boosted | entry) & (score > -torch.inf)).nonzero(as_tuple=True)
     return Candidates(
         utterance=utterance[row],
