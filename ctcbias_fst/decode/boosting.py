@@ -110,7 +110,8 @@ def find_candidates(
 
     def among(k: int) -> torch.Tensor:
         """Whether fewer than k tokens are better: equal ones are in or out together."""
-        return score >= score[:, min(k, score.shape[1]) - 1].unsqueeze(-1)
+        kept: torch.Tensor = score >= score[:, min(k, score.shape[1]) - 1].unsqueeze(-1)
+        return kept
 
     top = score[:, :1]
     best = torch.maximum(top, rows[:, :1])
