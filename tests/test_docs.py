@@ -14,10 +14,12 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
+
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -122,6 +124,18 @@ def test_links_and_fences(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
     assert {found["kind"] for found in FENCE.finditer(text)} <= KINDS
     assert text.count("```") == 2 * len(FENCE.findall(text))
+
+
+def test_settings_of_the_decoder_are_explained() -> None:
+    decoding, boosting = (
+        (ROOT / "docs" / page).read_text() for page in ("decoding.md", "how-it-works.md")
+    )
+    for config, text, prefix in (
+        (DecodeConfig, decoding, "decode."),
+        (BoostConfig, boosting, ""),
+    ):
+        for name in (field.name for field in fields(config)):
+            assert f"`{prefix}{name}" in text, name
 
 
 def test_commands_and_output_are_told_apart() -> None:
