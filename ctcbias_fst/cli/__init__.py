@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "export",
     "tokenizer": "tokenizer",
     "score": "score",
+    "lm": "lm",
     "pronounce": "pronounce",
     "variants": "variants",
 }

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ctcbias_fst.lm.estimate import estimate
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import Lexicon
 from ctcbias_fst.sound.ngram import Order
 from ctcbias_fst.sound.pronounce import Pronouncer
-from recipes.pronunciation.ngram import estimate
 
 UNITS = ("a:AE", "a:EY", "c:K", "c:S", "ck:K", "k:K", "k:", "x:K S", "e:", "e:IY", "t:T")
 CUTS = (

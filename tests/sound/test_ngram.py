@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.lm.estimate import estimate, perplexity, prune
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.ngram import BEGIN, END, Ngram, Order, log_probability
 from ctcbias_fst.sound.openfst import to_fst
-from recipes.pronunciation.ngram import estimate, perplexity, prune
 
 from .graphs import cheapest
 

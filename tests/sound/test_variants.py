@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import InputError, ModelError
+from ctcbias_fst.lm.estimate import estimate
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import Lexicon
@@ -20,7 +21,6 @@ from ctcbias_fst.sound.package import load_variants
 from ctcbias_fst.sound.pronounce import Pronouncer
 from ctcbias_fst.sound.table import Row, read_table
 from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
-from recipes.pronunciation.ngram import estimate
 
 from .graphs import cheapest
 

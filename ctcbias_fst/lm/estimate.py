@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.sound.ngram import BEGIN, END, Order, log_probability
+from ctcbias_fst.lm.ngram import BEGIN, END, Order, log_probability
 
 __all__ = ["estimate", "perplexity", "prune"]
 
@@ -54,7 +54,7 @@ def estimate(
             context * symbols + stream[at], return_index=True, return_inverse=True
         )
         empty = np.zeros(len(key))
-        count = np.bincount(inverse, weight[at])
+        count = np.bincount(inverse, weight[at]).astype(np.float64)
         found = Order(key // symbols, key % symbols, suffix[first], empty, empty, count)
         orders.append(found)
         rows = np.full(len(stream), -1)
@@ -109,11 +109,12 @@ def prune(orders: Sequence[Order], threshold: float) -> list[Order]:
 
     Longest first; an n-gram that is the context or the suffix of one that is kept stays.
     Probabilities of histories are relative frequencies in the training data, so that
-    Kneser-Ney's lower orders, which are no marginals, do not mislead (Chelba et al. 2010).
+    Kneser-Ney's lower orders, which are no marginals, do not mislead (Chelba et al. 2010);
+    of a model that was read from a file, without counts, they are the model's own.
     Back-off weights are computed anew.
     """
     orders = list(orders)
-    total = orders[0].count[orders[0].symbol != BEGIN].sum()
+    shares = _history_shares(orders)
     for n in range(len(orders), 1, -1):
         current, below = orders[n - 1], orders[n - 2]
         backed_off = below.log_probability[current.suffix]
@@ -124,7 +125,7 @@ def prune(orders: Sequence[Order], threshold: float) -> list[Order]:
         rest_p = np.maximum(1.0 - explicit_p, 1e-12)[current.context]
         rest_q = np.maximum(1.0 - explicit_q, 1e-12)[current.context]
         old, new = np.log(rest_p / rest_q), np.log((rest_p + p) / (rest_q + q))
-        history = below.count[current.context] / total
+        history = shares[n - 2][current.context]
         change = -history * (
             p * (backed_off + new - current.log_probability) + rest_p * (new - old)
         )
@@ -140,6 +141,20 @@ def prune(orders: Sequence[Order], threshold: float) -> list[Order]:
                 above, context=renumbered[above.context], suffix=renumbered[above.suffix]
             )
     return _renormalised(orders)
+
+
+def _history_shares(orders: Sequence[Order]) -> list[_Floats]:
+    """Per row of each order, how often it occurs per symbol of the text (ends are symbols)."""
+    counts = [order.count for order in orders]
+    if counts[0].any():
+        total = counts[0][orders[0].symbol != BEGIN].sum()
+        return [count / total for count in counts]
+    first = np.exp(orders[0].log_probability)
+    first[orders[0].symbol == BEGIN] = first[orders[0].symbol == END].sum()
+    shares = [first]
+    for order in orders[1:]:
+        shares.append(shares[-1][order.context] * np.exp(order.log_probability))
+    return shares
 
 
 def _rows(order: Order, keep: npt.NDArray[np.bool_]) -> Order:

@@ -1,0 +1,171 @@
+"""``ctcbias lm``: train, prune, convert and judge n-gram language models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+
+if TYPE_CHECKING:
+    from ctcbias_fst.lm.model import LanguageModel
+
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "byte"]),
+    default="float16",
+    show_default=True,
+    help="Of the numbers in a .safetensors.",
+)
+OUT = click.option(
+    "--out", type=FILE, required=True, help="The model: NAME.safetensors, .arpa or .arpa.gz."
+)
+
+
+@click.group()
+def lm() -> None:
+    """Train, prune, convert and judge n-gram language models."""
+
+
+@lm.command()
+@click.argument("texts", nargs=-1, required=True, type=FILE)
+@OUT
+@click.option("--order", type=click.IntRange(1, 9), default=3, show_default=True, help="Longest n.")
+@click.option(
+    "--min-count",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Words seen less often are unknown words.",
+)
+@click.option(
+    "--max-words",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Only so many words, the most frequent; 0 for all.",
+)
+@click.option(
+    "--prune",
+    "threshold",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["word", "token"]),
+    default="word",
+    show_default=True,
+    help="N-grams of words, or of the tokens of an acoustic model.",
+)
+@click.option("--raw", is_flag=True, help="Take the text as it is: no lower case, no cleaning.")
+@PRECISION
+@tokens_options
+def train(
+    texts: tuple[Path, ...],
+    out: Path,
+    order: int,
+    min_count: int,
+    max_words: int,
+    threshold: float,
+    unit: str,
+    raw: bool,
+    precision: str,
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+) -> None:
+    """Train a model on TEXTS, one sentence per line (.gz allowed)."""
+    from ctcbias_fst.lm.model import save_lm  # noqa: PLC0415
+    from ctcbias_fst.lm.train import (  # noqa: PLC0415
+        TrainLmConfig,
+        read_sentences,
+        train_lm,
+    )
+
+    known = None
+    if unit == "token":
+        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    config = TrainLmConfig(order, min_count, max_words, threshold)
+    found = train_lm(read_sentences(texts, known, clean=not raw), config, unit)  # type: ignore[arg-type]
+    save_lm(out, found, precision)  # type: ignore[arg-type]
+    click.echo(f"{out}: {_summary(found)}")
+
+
+@lm.command()
+@click.argument("model", type=FILE)
+@OUT
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0),
+    required=True,
+    help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
+)
+@PRECISION
+def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
+    """Make a MODEL smaller by what hardly matters."""
+    from ctcbias_fst.lm.model import load_lm, save_lm  # noqa: PLC0415
+    from ctcbias_fst.lm.train import prune_lm  # noqa: PLC0415
+
+    before = load_lm(model)
+    after = prune_lm(before, threshold)
+    save_lm(out, after, precision)  # type: ignore[arg-type]
+    click.echo(f"{model}: {_summary(before)}")
+    click.echo(f"{out}: {_summary(after)}")
+
+
+@lm.command()
+@click.argument("model", type=FILE)
+@OUT
+@PRECISION
+def convert(model: Path, out: Path, precision: str) -> None:
+    """Write a MODEL in another form (ARPA is slow to read)."""
+    from ctcbias_fst.lm.model import load_lm, save_lm  # noqa: PLC0415
+
+    found = load_lm(model)
+    save_lm(out, found, precision)  # type: ignore[arg-type]
+    click.echo(f"{out}: {_summary(found)}")
+
+
+@lm.command()
+@click.argument("lm_file", metavar="MODEL", type=FILE)
+@click.argument("texts", nargs=-1, type=FILE)
+@click.option("--raw", is_flag=True, help="Take the text as it is: no lower case, no cleaning.")
+@tokens_options
+def info(
+    lm_file: Path,
+    texts: tuple[Path, ...],
+    raw: bool,
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+) -> None:
+    """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
+    from ctcbias_fst.lm.model import load_lm, perplexity  # noqa: PLC0415
+    from ctcbias_fst.lm.train import read_sentences  # noqa: PLC0415
+
+    found = load_lm(lm_file)
+    click.echo(f"{lm_file}: {_summary(found)}")
+    known = None
+    if found.unit == "token" and texts:
+        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    for text in texts:
+        of = perplexity(found, read_sentences([text], known, clean=not raw))
+        click.echo(
+            f"{text}: perplexity {of.with_unknown:.1f} ({of.without_unknown:.1f} without unknown "
+            f"{found.unit}s), {of.words:,} {found.unit}s, {of.unknown_rate:.2%} unknown"
+        )
+
+
+def _summary(model: LanguageModel) -> str:
+    counts = [len(order.symbol) for order in model.ngram.orders]
+    listed = ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(counts, start=1))
+    return f"{listed} of {model.unit}s"
