@@ -134,12 +134,15 @@ class Hypothesis:
       token_ids: the columns that the path took, without blanks and repeats.
       boost: the share of ``score`` that was added for names; ``score - boost`` is the
         acoustic model's own score of the same path.
+      phone: what the phone head says of it (:mod:`ctcbias_fst.decode.phonetic`), at most 0;
+        its share of ``score`` is this times ``phone_scale``. None if nobody asked.
     """
 
     words: tuple[Word, ...]
     score: float
     token_ids: tuple[int, ...]
     boost: float = 0.0
+    phone: float | None = None
 
     @property
     def text(self) -> str:

@@ -85,11 +85,13 @@ def _join(pieces: Sequence[tuple[Segment, Transcript]], frame_seconds: float) ->
         for segment, transcript in pieces
         for word in transcript.best.words
     )
+    phones = [transcript.best.phone for _, transcript in pieces]
     best = Hypothesis(
         words=words,
         score=sum(transcript.best.score for _, transcript in pieces),
         token_ids=tuple(i for _, transcript in pieces for i in transcript.best.token_ids),
         boost=sum(transcript.best.boost for _, transcript in pieces),
+        phone=None if None in phones else sum(phone or 0.0 for phone in phones),
     )
     warnings = [transcript.warning for _, transcript in pieces if transcript.warning]
     return Transcript(first.id, best, (best,), "; ".join(dict.fromkeys(warnings)) or None)

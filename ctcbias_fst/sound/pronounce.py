@@ -89,6 +89,10 @@ class Pronouncer:
         """
         return [self._entity(entity) for entity in entities]
 
+    def is_listed(self, word: str) -> bool:
+        """Tell whether the lexicon has a word, which is in normal form."""
+        return bool(self._lexicon.pronunciations(word))
+
     def why_not(self, name: str) -> str:
         """Say why a name has no pronunciation; empty if it has one."""
         plain = fold_diacritics(normalise(name))

@@ -1,0 +1,110 @@
+"""Spelling variants as further paths of the entity tree.
+
+A recogniser writes a name that it does not know as it sounds. So each variant of a name is
+encoded in the model's tokens, like the name itself, and its path emits the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctcbias_fst.sound.package import load_variants
+from ctcbias_fst.sound.variants import SpellingVariants
+from ctcbias_fst.text.entities import EncodedEntities, Entity, EntityList, encode_entities
+from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = ["SpellingsConfig", "encode_spellings", "encode_variants"]
+
+
+@dataclass(frozen=True)
+class SpellingsConfig:
+    """Which variants a list of names gets, and what they cost; costs are nats.
+
+    Attributes:
+        number: variants of each name, at most; 0 for none.
+        cost: of any variant, whichever it is.
+        scale: factor on the cost that the variant has by its sounds, its letters and its
+            being a common word.
+    """
+
+    number: int = 20
+    cost: float = 0.5
+    scale: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse negative values."""
+        for name, value in vars(self).items():
+            if not value >= 0:
+                raise ValueError(f"{name} must be 0 or more, found {value}")
+
+
+def encode_spellings(
+    entities: EntityList,
+    tokenizer: Tokenizer,
+    *,
+    segmentations: int = 1,
+    config: SpellingsConfig | None = None,
+    variants: SpellingVariants | None = None,
+) -> EncodedEntities:
+    """Encode names, their ``sounds_like`` spellings and, if there is a `config`, their variants.
+
+    Args:
+        entities: entries that passed `check_entities`.
+        tokenizer: of the model.
+        segmentations: how many ways to cut a spelling into tokens, at most.
+        config: of the variants; without it there are none.
+        variants: what makes them, by default the ones that are shipped.
+
+    Returns:
+        Rows by spelling: first those of `encode_entities`, then those of the variants. Their
+        costs are those of their segmentation and of the variant together.
+    """
+    own = encode_entities(entities, tokenizer, nbest=segmentations)
+    if config is None or config.number == 0 or not len(entities):
+        return own
+    return _joined(own, encode_variants(entities, tokenizer, config, variants))
+
+
+def encode_variants(
+    entities: EntityList,
+    tokenizer: Tokenizer,
+    config: SpellingsConfig,
+    variants: SpellingVariants | None = None,
+) -> EncodedEntities:
+    """Encode the variants alone, each in its best segmentation.
+
+    A variant that is a name of the list itself, or that the list spells out under
+    ``sounds_like``, is left out.
+    """
+    known = {text for entity in entities for text in (entity.name, *entity.sounds_like)}
+    source = variants or load_variants()
+    found = source.spelling_variants([entity.name for entity in entities], config.number)
+    spellings, owners, costs = [], [], []
+    for owner, several in enumerate(found):
+        for variant in several:
+            if variant.spelling not in known:
+                spellings.append(Entity(variant.spelling, variant.spelling))
+                owners.append(owner)
+                costs.append(config.cost + config.scale * variant.cost)
+    encoded = encode_entities(spellings, tokenizer)
+    cost = np.asarray(costs, dtype=np.float32)[encoded.entity_index]
+    return EncodedEntities(
+        values=encoded.values,
+        row_splits=encoded.row_splits,
+        entity_index=np.asarray(owners, dtype=np.int32)[encoded.entity_index],
+        cost=cost + encoded.cost,
+    )
+
+
+def _joined(*parts: EncodedEntities) -> EncodedEntities:
+    sizes: Sequence[int] = np.cumsum([0, *(len(part.values) for part in parts)]).tolist()
+    splits = [part.row_splits[1:] + begin for part, begin in zip(parts, sizes)]
+    return EncodedEntities(
+        values=np.concatenate([part.values for part in parts]),
+        row_splits=np.concatenate([np.zeros(1, dtype=np.int64), *splits]),
+        entity_index=np.concatenate([part.entity_index for part in parts]),
+        cost=np.concatenate([part.cost for part in parts]),
+    )

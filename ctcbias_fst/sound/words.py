@@ -1,0 +1,131 @@
+"""How the words of transcripts sound: looked up once, and kept while the process lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ctcbias_fst.sound.lexicon import possessive
+from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
+from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds"]
+
+PHONE_ID = {phone: column for column, phone in enumerate(PHONES, start=1)}
+"""Phones to columns of the phone head; column 0 is its blank."""
+
+_LARGEST = 200_000
+
+
+class Sound(NamedTuple):
+    """One way a word, or a name of several, may sound.
+
+    Attributes:
+        phones: columns of the phone head.
+        cost: nats, at least 0: how much less likely than the word's best one.
+    """
+
+    phones: tuple[int, ...]
+    cost: float
+
+
+class WordSounds:
+    """The sounds of words.
+
+    Args:
+        pronouncer: what knows them.
+        most: pronunciations of a word, at most.
+        max_cost: pronunciations that cost more are left out.
+    """
+
+    def __init__(self, pronouncer: Pronouncer, most: int = 3, max_cost: float = 3.0) -> None:
+        """Begin with nothing known."""
+        self._pronouncer = pronouncer
+        self._most, self._max_cost = most, max_cost
+        self._words: dict[str, tuple[Sound, ...]] = {}
+
+    def word(self, word: str) -> tuple[Sound, ...]:
+        """Return the sounds of a word in normal form; none if it cannot be pronounced."""
+        known = self._words.get(word)
+        if known is None:
+            if len(self._words) >= _LARGEST:
+                self._words.clear()
+            known = self._words[word] = self._kept(self._pronouncer.pronounce_all([word])[0])
+        return known
+
+    def is_listed(self, word: str) -> bool:
+        """Tell whether the lexicon has the word, so that it is more than a guess at a sound."""
+        return self._pronouncer.is_listed(word)
+
+    def entity(self, entity: Entity) -> tuple[Sound, ...]:
+        """Return the sounds of a name: its own, if the list gives them."""
+        return self._kept(self._pronouncer.pronounce_entities([entity])[0])
+
+    def _kept(self, found: Sequence[Pronunciation]) -> tuple[Sound, ...]:
+        return tuple(
+            Sound(tuple(PHONE_ID[phone] for phone in p.phones), p.cost)
+            for p in found[: self._most]
+            if p.cost <= self._max_cost
+        )
+
+
+class NameSounds:
+    """The sounds of a list of names, found when they are asked for.
+
+    Args:
+        entities: the list.
+        words: what knows sounds.
+    """
+
+    def __init__(self, entities: EntityList, words: WordSounds) -> None:
+        """Index the list by what transcripts show."""
+        self.entities = entities
+        self.words = words
+        self._by_display = {" ".join(e.display.split()).lower(): e for e in entities}
+        self._longest = max((len(text.split()) for text in self._by_display), default=0)
+        self._sounds: dict[str, tuple[Sound, ...]] = {}
+
+    def sounds(self, entity: Entity) -> tuple[Sound, ...]:
+        """Return the sounds of an entity of the list."""
+        known = self._sounds.get(entity.name)
+        if known is None:
+            known = self._sounds[entity.name] = self.words.entity(entity)
+        return known
+
+    def read(self, words: Sequence[str]) -> list[tuple[int, tuple[Sound, ...]]]:
+        """Part a run of words that came out of the list into its names.
+
+        Returns:
+            For each name, or word that is part of none, how many words it has and its sounds.
+            A possessive ``'s`` may follow a name.
+        """
+        parts: list[tuple[int, tuple[Sound, ...]]] = []
+        at = 0
+        lower = [word.lower() for word in words]
+        while at < len(words):
+            for length in range(min(self._longest, len(words) - at), 0, -1):
+                found = self._named(" ".join(lower[at : at + length]))
+                if found is not None:
+                    break
+            else:
+                length, found = 1, self.words.word(lower[at])
+            parts.append((length, found))
+            at += length
+        return parts
+
+    def _named(self, text: str) -> tuple[Sound, ...] | None:
+        entity = self._by_display.get(text)
+        if entity is not None:
+            return self.sounds(entity)
+        if not text.endswith("'s") or text[:-2] not in self._by_display:
+            return None
+        return tuple(
+            Sound(_possessive(sound.phones), sound.cost)
+            for sound in self.sounds(self._by_display[text[:-2]])
+        )
+
+
+def _possessive(phones: tuple[int, ...]) -> tuple[int, ...]:
+    with_s = possessive(tuple(PHONES[phone - 1] for phone in phones))
+    return tuple(PHONE_ID[phone] for phone in with_s)
