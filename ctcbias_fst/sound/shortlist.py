@@ -1,0 +1,368 @@
+"""Which names of a large list can occur in an utterance, by how they sound.
+
+A list of 200,000 names is too long to attend to at every frame, and all but a few of its
+names sound like nothing that was said. So the phone head's output is searched for them in
+two steps, both tensor operations on its device:
+
+1. *Retrieval.* The utterance becomes a row of *slots*, one per phone heard, each with the
+   probabilities of the phones. Every sequence of a few probable phones (with one slot left
+   out, too) is looked up in an inverted index over the pronunciations of all names: pairs of
+   phones, triples of phone classes, triples of consonant classes with the vowels left out. A
+   pronunciation's score is the share of its own sequences that were found, each weighted by
+   its rarity (inverse document frequency).
+2. *Alignment.* The best few thousand pronunciations are aligned to the slots, beginning and
+   ending anywhere: dynamic programming with costs for a phone heard as another
+   (:mod:`ctcbias_fst.sound.likeness`), for one not heard, and for one too many.
+
+The names with the least cost per phone are the shortlist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["PhoneIndex", "ShortlistConfig"]
+
+_PHONES = 1 + len(PHONES)
+_ALTERNATIVES = 3
+_LEAST_PROBABILITY = 0.01
+_SKIPS = {2: ((0, 1), (0, 2)), 3: ((0, 1, 2), (0, 2, 3), (0, 1, 3))}
+
+
+@dataclass(frozen=True)
+class ShortlistConfig:
+    """How long a shortlist is and what it may cost.
+
+    Attributes:
+        size: names of a shortlist.
+        above: only lists with more names than this are shortened.
+        retrieved: pronunciations that are aligned.
+        pronunciations: of a name that are indexed, the likeliest ones.
+        slot_probability: a frame is part of a slot if anything but blank has this much.
+        missing: nats for a phone of the name that is not heard.
+        extra: most nats for a phone heard inside a name that does not have it.
+        prior_cost, prior_phones: added to a name's cost and to its number of phones before
+            one is divided by the other: short names fit by chance.
+        rare: added to the sum of weights that a pronunciation's share is taken of, likewise.
+    """
+
+    size: int = 300
+    above: int = 500
+    retrieved: int = 8000
+    pronunciations: int = 3
+    slot_probability: float = 0.1
+    missing: float = 3.0
+    extra: float = 3.0
+    prior_cost: float = 3.0
+    prior_phones: float = 1.0
+    rare: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("size", "retrieved", "pronunciations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 0.0 < self.slot_probability < 1.0:
+            raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
+        for name in ("missing", "extra", "prior_cost", "prior_phones", "rare"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class _Postings:
+    """Inverted index of the sequences of ``order`` symbols below ``base``.
+
+    Attributes:
+        start: ``(base ** order + 1,)``: where the rows of a sequence begin in ``rows``.
+        rows: pronunciations, ascending within a sequence.
+        rarity: ``(base ** order,)`` inverse document frequency in nats.
+        total: ``(pronunciations,)`` sum of the rarities of a row's own sequences.
+    """
+
+    base: int
+    order: int
+    start: Tensor
+    rows: Tensor
+    rarity: Tensor
+    total: Tensor
+
+    @classmethod
+    def build(
+        cls,
+        symbols: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.int64],
+        count: int,
+        *,
+        base: int,
+        order: int,
+        device: torch.device,
+    ) -> _Postings:
+        """Index ``symbols``, all pronunciations in a row, ``owner`` telling them apart."""
+        begin = np.arange(max(0, len(symbols) - order + 1))
+        begin = begin[owner[begin] == owner[begin + order - 1]]
+        key = np.zeros(len(begin), dtype=np.int64)
+        for step in range(order):
+            key = key * base + symbols[begin + step]
+        key, rows = np.divmod(np.unique(key * count + owner[begin]), count)
+        start = np.searchsorted(key, np.arange(base**order + 1))
+        rarity = np.log(count / np.maximum(1, np.diff(start))).astype(np.float32)
+        total = np.bincount(rows, weights=rarity[key], minlength=count).astype(np.float32)
+        return cls(
+            base,
+            order,
+            torch.from_numpy(start).to(device),
+            torch.from_numpy(rows.astype(np.int32)).to(device),
+            torch.from_numpy(rarity).to(device),
+            torch.from_numpy(total).to(device),
+        )
+
+    def found(self, slots: Tensor) -> Tensor:
+        """Weighted count of a row's sequences that ``slots`` has, ``(pronunciations,)``.
+
+        Args:
+            slots: ``(slot, base)`` probabilities; column 0 is not looked up.
+        """
+        keys, probabilities = self._sequences(slots)
+        if not len(keys):
+            return torch.zeros_like(self.total)
+        distinct, place = torch.unique(keys, return_inverse=True)
+        # The best of several ways to hear a sequence, without scatter-max (torch 1.13).
+        by_probability = torch.argsort(probabilities)
+        best = torch.zeros(len(distinct), device=keys.device)
+        best[place[by_probability]] = probabilities[by_probability]
+        begin = self.start[distinct]
+        length = self.start[distinct + 1] - begin
+        weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], length)
+        before = torch.repeat_interleave(begin - length.cumsum(0) + length, length)
+        picked = self.rows[before + torch.arange(len(before), device=keys.device)]
+        return torch.bincount(picked, weights=weights, minlength=len(self.total)).float()
+
+    def _sequences(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        audible = slots.clone()
+        audible[:, 0] = 0.0
+        probable, symbol = audible.topk(min(_ALTERNATIVES, self.base), dim=1)
+        keys, probabilities = [], []
+        for places in _SKIPS[self.order]:
+            count = len(slots) - places[-1]
+            if count <= 0:
+                continue
+            key = symbol.new_zeros((count, 1))
+            probability = probable.new_ones((count, 1))
+            for place in places:
+                one, its = symbol[place : place + count], probable[place : place + count]
+                key = (key[:, :, None] * self.base + one[:, None, :]).flatten(1)
+                probability = (probability[:, :, None] * its[:, None, :]).flatten(1)
+            keys.append(key.flatten())
+            probabilities.append(probability.flatten())
+        if not keys:
+            return symbol.new_zeros(0), probable.new_zeros(0)
+        key, probability = torch.cat(keys), torch.cat(probabilities)
+        likely = probability > _LEAST_PROBABILITY
+        return key[likely], probability[likely]
+
+
+@dataclass(frozen=True, eq=False)
+class PhoneIndex:
+    """The pronunciations of a list of names, ready to be looked for.
+
+    Attributes:
+        config: see :class:`ShortlistConfig`.
+        names: how many names the list has.
+        owner: ``(pronunciations,)`` the name of each.
+        phones: ``(pronunciations, longest)`` 1-based phones, 0 behind the end.
+        lengths: ``(pronunciations,)``.
+        unpronounceable: names without any; they are on every shortlist.
+    """
+
+    config: ShortlistConfig
+    names: int
+    owner: Tensor
+    phones: Tensor
+    lengths: Tensor
+    unpronounceable: Tensor
+    _postings: tuple[_Postings, _Postings, _Postings] = field(repr=False)
+    _distances: Tensor = field(repr=False)
+    _to_class: Tensor = field(repr=False)
+    _to_consonant: Tensor = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        pronunciations: Sequence[Sequence[Sequence[str]]],
+        config: ShortlistConfig = ShortlistConfig(),
+        device: torch.device | str = "cpu",
+    ) -> PhoneIndex:
+        """Index names.
+
+        Args:
+            pronunciations: of every name, the likeliest first, each a sequence of
+                :data:`ctcbias_fst.text.phones.PHONES`.
+            device: where it is searched.
+        """
+        device = torch.device(device)
+        number = {phone: i for i, phone in enumerate(PHONES, start=1)}
+        rows: list[list[int]] = []
+        owner: list[int] = []
+        silent: list[int] = []
+        for name, several in enumerate(pronunciations):
+            usable = [p for p in several if p][: config.pronunciations]
+            rows += [[number[phone] for phone in one] for one in usable]
+            owner += [name] * len(usable)
+            if not usable:
+                silent.append(name)
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        flat = np.array([phone for row in rows for phone in row], dtype=np.int64)
+        row_of = np.repeat(np.arange(len(rows)), lengths)
+        padded = np.zeros((len(rows), int(lengths.max(initial=1))), dtype=np.uint8)
+        padded[row_of, np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = (
+            flat
+        )
+        classes = phone_classes()
+        # The vowels' class is 1: what is left when it is dropped counts from 1 again.
+        consonants = np.maximum(classes - 1, 0)
+        consonants[number["ER"]] = consonants[number["R"]]
+        kept = consonants[flat] > 0
+        count = max(1, len(rows))
+        postings = (
+            _Postings.build(flat, row_of, count, base=_PHONES, order=2, device=device),
+            _Postings.build(
+                classes[flat], row_of, count, base=1 + len(CLASSES), order=3, device=device
+            ),
+            _Postings.build(
+                consonants[flat][kept],
+                row_of[kept],
+                count,
+                base=len(CLASSES),
+                order=3,
+                device=device,
+            ),
+        )
+        return cls(
+            config=config,
+            names=len(pronunciations),
+            owner=torch.tensor(owner, dtype=torch.int64, device=device),
+            phones=torch.from_numpy(padded).to(device),
+            lengths=torch.from_numpy(lengths).to(device),
+            unpronounceable=torch.tensor(silent, dtype=torch.int64, device=device),
+            _postings=postings,
+            _distances=torch.from_numpy(phone_distances()).to(device),
+            _to_class=_indicator(classes, 1 + len(CLASSES), device),
+            _to_consonant=_indicator(consonants, len(CLASSES), device),
+        )
+
+    def shortlist(self, phone_log_probs: Tensor) -> Tensor:
+        """The names that may be in an utterance, likeliest first.
+
+        Args:
+            phone_log_probs: ``(frame, 1 + phones)``, column 0 blank, without padding.
+
+        Returns:
+            int64 positions in the list, at most ``config.size`` of them, none twice. Names
+            without a pronunciation come first.
+        """
+        silent = self.unpronounceable[: self.config.size]
+        slots = self.slots(phone_log_probs)
+        if not len(slots) or not len(self.owner):
+            return silent
+        retrieved = self._retrieve(slots)
+        cost = self._align(slots, retrieved)
+        length = self.lengths[retrieved]
+        rank = (cost + self.config.prior_cost) / (length + self.config.prior_phones)
+        ordered = self.owner[retrieved[torch.argsort(rank, stable=True)]]
+        return torch.cat([silent, _distinct(ordered, self.names)])[: self.config.size]
+
+    def slots(self, phone_log_probs: Tensor) -> Tensor:
+        """The phones heard: ``(slot, 1 + phones)`` probabilities.
+
+        Neighbouring frames whose best phone is the same make one slot, with the highest
+        probability of each phone among them; frames that are surely blank make none.
+        """
+        probabilities = phone_log_probs.exp()
+        audible = 1.0 - probabilities[:, 0] > self.config.slot_probability
+        frames = audible.nonzero()[:, 0]
+        if not len(frames):
+            return probabilities[:0]
+        best = probabilities[frames, 1:].argmax(dim=1)
+        begins = torch.ones_like(frames, dtype=torch.bool)
+        begins[1:] = (frames[1:] != frames[:-1] + 1) | (best[1:] != best[:-1])
+        slot = begins.long().cumsum(0) - 1
+        # Slots are short: the highest over frames is taken one frame of each slot at a time.
+        place = torch.arange(len(frames), device=frames.device)
+        offset = place - place[begins][slot]
+        slots = probabilities[frames[begins]]
+        for step in range(1, int(offset.max()) + 1):
+            here = offset == step
+            rows = slot[here]
+            slots[rows] = torch.maximum(slots[rows], probabilities[frames[here]])
+        return slots
+
+    def _retrieve(self, slots: Tensor) -> Tensor:
+        pairs, triples, skeletons = self._postings
+        classes = slots @ self._to_class
+        consonants = slots @ self._to_consonant
+        consonants = consonants[consonants[:, 1:].amax(dim=1) > self.config.slot_probability]
+        found = pairs.found(slots) + triples.found(classes) + skeletons.found(consonants)
+        share = found / (pairs.total + triples.total + skeletons.total + self.config.rare)
+        return share.topk(min(self.config.retrieved, len(share)), sorted=False).indices
+
+    def _align(self, slots: Tensor, rows: Tensor) -> Tensor:
+        """Least cost in nats of each pronunciation anywhere in the slots, ``(rows,)``.
+
+        One step per phone, over all pronunciations and slots at once; those that have ended
+        are at the back and drop out.
+        """
+        config = self.config
+        heard = slots[:, 1:].clamp_min(1e-6).log()
+        worst = float(self._distances.max())
+        gap = (heard.amax(dim=1, keepdim=True) - heard).clamp(max=worst)
+        # The cheapest way to hear a phone: as itself, or as one that is like it.
+        heard_as = (gap[:, :, None] + self._distances[1:]).amin(dim=1).clamp(max=worst)
+        heard_as = heard_as.t().contiguous()
+        skip = (-slots[:, 0].clamp_min(1e-6).log()).clamp(0.1, config.extra)
+        order = torch.argsort(self.lengths[rows], descending=True)
+        phones = self.phones[rows[order]].long()
+        remaining = torch.bincount(self.lengths[rows], minlength=phones.shape[1] + 1)
+        active = remaining.flip(0).cumsum(0).flip(0).tolist()
+        costs = slots.new_zeros((len(rows), len(slots) + 1))
+        best = slots.new_zeros(len(rows))
+        for position in range(phones.shape[1]):
+            going, after = active[position + 1], active[min(position + 2, len(active) - 1)]
+            if position + 2 >= len(active):
+                after = 0
+            if not going:
+                break
+            costs = costs[:going]
+            step = costs + config.missing
+            matched = costs[:, :-1] + heard_as[phones[:going, position]]
+            step[:, 1:] = torch.minimum(step[:, 1:], matched)
+            extra = step[:, :-1] + skip
+            step[:, 1:] = torch.minimum(step[:, 1:], extra)
+            costs = step
+            best[after:going] = costs[after:going].amin(dim=1)
+        result = torch.empty_like(best)
+        result[order] = best
+        return result
+
+
+def _indicator(group: npt.NDArray[np.int64], groups: int, device: torch.device) -> Tensor:
+    table = np.zeros((len(group), groups), dtype=np.float32)
+    table[np.arange(len(group)), group] = 1.0
+    table[:, 0] = 0.0
+    return torch.from_numpy(table).to(device)
+
+
+def _distinct(ordered: Tensor, count: int) -> Tensor:
+    """Keep the first of equal numbers below ``count``, in order."""
+    place = torch.arange(len(ordered), device=ordered.device)
+    first = torch.full((count,), len(ordered), dtype=torch.int64, device=ordered.device)
+    first[ordered.flip(0)] = place.flip(0)
+    return ordered[first[ordered] == place]
