@@ -49,7 +49,7 @@ _TIES = 4
 """Half-precision log-probs often have equal tokens where a frame's best k end: so many more
 are looked at."""
 
-__all__ = ["blank_frames", "check_log_probs", "find_candidates", "score_columns"]
+__all__ = ["blank_frames", "check_log_probs", "find_candidates", "reach", "score_columns"]
 
 
 def check_log_probs(log_probs: LogProbs) -> None:
@@ -168,6 +168,26 @@ def score_columns(
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
         scores[at] = value[taken]
     return scores
+
+
+def reach(blank: torch.Tensor, candidates: Candidates, config: DecodeConfig) -> torch.Tensor:
+    """How long an entity can wait for its next token: int64 (N, T).
+
+    While it waits it takes blank at every frame, and falls behind the best column of each. The
+    search gives it up when it is ``search_beam`` behind the best path, whatever it scored
+    before; so the entity cannot go on at a frame later than the result.
+
+    Args:
+      blank: float32 (N, T), the log-probs of blank.
+      candidates: at the same frames.
+      config: the search's settings.
+    """
+    behind = (_best(blank, candidates) - blank).clamp(min=0).double()
+    waited = ((1 - config.boost.blank_alpha) * behind).cumsum(1)
+    most = waited + config.search_beam
+    # Blank may be taken at frames t + 1 to r - 1 if waited[r - 1] <= most[t].
+    last = torch.searchsorted(waited, most, right=True)
+    return last.clamp(max=blank.shape[1] - 1)
 
 
 def _best(blank: torch.Tensor, candidates: Candidates) -> torch.Tensor:

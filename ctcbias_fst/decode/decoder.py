@@ -12,6 +12,7 @@ from ctcbias_fst.decode.boosting import (
     blank_frames,
     check_log_probs,
     find_candidates,
+    reach,
     score_columns,
 )
 from ctcbias_fst.decode.config import DecodeConfig
@@ -116,6 +117,7 @@ class Decoder:
             bonus=config.boost.bonus,
             cost_scale=config.boost.cost_scale,
         )
+            reach=reach(frames.blank, frames.candidates, config),
         scores = score_columns(frames.blank, frames.candidates, graph.columns, config)
         fsa = search(
             scores,

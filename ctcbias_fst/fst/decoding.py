@@ -16,8 +16,8 @@ the composition of topology and tree restricted in two ways, which lose nothing 
 log-probs are read through :func:`ctcbias_fst.decode.boosting.score_columns` (where what is
 left out here has no score anyway): an arc from token to token without a blank between is
 there only if the two are plausible at adjacent frames somewhere, and a node of the tree
-only if its tokens are candidates at frames in that order. So the graph's size depends
-on the audio, hardly on the list.
+only if its tokens are candidates at frames in that order, each within ``reach`` of the one
+before. So the graph's size depends on the audio, hardly on the list.
 
 States of an utterance, with what was last taken as their meaning:
 
@@ -228,6 +228,7 @@ def decoding_graph(
     token_order: torch.Tensor,
     rules: WordRules,
     *,
+    reach: torch.Tensor | None = None,
     modified: bool = False,
     bonus: float = 0.0,
     cost_scale: float = 1.0,
@@ -239,12 +240,14 @@ def decoding_graph(
       graphs: the entity tree of each utterance; several may share one.
       token_order: int64 (V,): blank-first column of each token id of the trees.
       rules: of the vocabulary.
+      reach: int64 (N, T): the last frame to which an entity may go on after one of its
+        tokens was taken at a frame, with nothing but blank between; by default any.
       modified: allow equal tokens to follow each other without a blank.
       bonus: nats for a finished entity.
       cost_scale: factor on the costs of the trees' paths.
     """
     forest = _Forest.of(graphs, token_order)
-    nodes = _reachable(candidates, forest, modified)
+    nodes = _reachable(candidates, forest, modified, reach)
     columns = _columns(candidates, nodes)
     return DecodingGraph(
         fsa=_Assembly(candidates, nodes, columns, rules, modified).fsa(bonus, cost_scale),
@@ -294,12 +297,15 @@ class _Forest:
         )
 
 
-def _reachable(candidates: Candidates, forest: _Forest, modified: bool) -> _Nodes:
-    """The nodes whose tokens are candidates at frames in that order, with a complete entity
-    at or below them.
+def _reachable(
+    candidates: Candidates, forest: _Forest, modified: bool, reach: torch.Tensor | None
+) -> _Nodes:
+    """The nodes whose tokens are candidates at frames in that order, each near enough to its
+    parent's, with a complete entity at or below them.
 
-    Level by level, all utterances together. For each node only the earliest frame matters
-    at which its token can have been taken: a later one opens nothing more.
+    Level by level, all utterances together. For each node only the earliest frame is looked
+    at, at which its token can have been taken; whether two tokens are near each other is
+    asked of the whole utterance. So a few more nodes are kept than must be.
     """
     trees = forest.trees
     utterance = torch.nonzero(forest.root >= 0).flatten()
@@ -308,13 +314,18 @@ def _reachable(candidates: Candidates, forest: _Forest, modified: bool) -> _Node
     frame = torch.full_like(node, -1)
     place = torch.full_like(node, -1)
     taken = _FirstTaken(candidates, candidates.entry)
+    near = _Near.of(candidates, reach) if len(node) else None
     levels: list[tuple[torch.Tensor, ...]] = []
     count = 0
     while len(node):
         row, child = _expand(trees.first_child[node], trees.num_children[node])
         child_token = forest.token_order[trees.token[child].long()]
-        ever = taken.ever[utterance[row], child_token].nonzero().flatten()
-        row, child, child_token = row[ever], child[ever], child_token[ever]
+        if levels and near is not None:
+            possible = near.follows(utterance, token, row, child_token)
+        else:
+            possible = taken.ever[utterance[row], child_token]
+        some = possible.nonzero().flatten()
+        row, child, child_token = row[some], child[some], child_token[some]
         earliest = frame[row] + 1
         if not modified:  # a blank must come between equal tokens
             earliest = earliest + (child_token == token[row])
@@ -382,6 +393,75 @@ class _FirstTaken:
         at = self._keys[torch.searchsorted(self._keys, self._key(utterance, token, frame))]
         first = at - self._key(utterance, token, torch.zeros_like(frame))
         return first < self._stride, first
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Which boosted tokens can come soon enough after which tokens, somewhere in an utterance.
+
+    Attributes:
+      local: int64 (N, V): the position of a token among those that the utterance can take
+        as left ones; -1 for none.
+      local_boosted: int64 (N, V): likewise, boosted ones; those that are none have the last.
+      near: bool (N, L, B + 1), by these.
+    """
+
+    local: torch.Tensor
+    local_boosted: torch.Tensor
+    near: torch.Tensor
+
+    @classmethod
+    def of(cls, candidates: Candidates, reach: torch.Tensor | None) -> _Near:
+        size, frames, _ = candidates.shape
+        device = candidates.token.device
+        if reach is None:
+            reach = torch.full((size, frames), frames - 1, device=device)
+        local, left = _local(candidates, torch.ones_like(candidates.boosted))
+        local_boosted, right = _local(candidates, candidates.boosted)
+        taken = torch.zeros(size, frames, left, device=device)
+        taken[
+            candidates.utterance,
+            candidates.frame,
+            local[candidates.utterance, candidates.token],
+        ] = 1
+        # before[u, t, b]: at how many frames before t boosted token b can be taken.
+        before = torch.zeros(size, frames + 1, right + 1, device=device)
+        boosted = candidates.boosted.nonzero().flatten()
+        utterance = candidates.utterance[boosted]
+        before[
+            utterance,
+            candidates.frame[boosted] + 1,
+            local_boosted[utterance, candidates.token[boosted]],
+        ] = 1
+        before = before.cumsum(1)
+        until = (reach + 1).unsqueeze(-1).expand(-1, -1, right + 1)
+        soon = before.gather(1, until) - before[:, 1:]
+        return cls(local, local_boosted, torch.bmm(taken.transpose(1, 2), soon) > 0)
+
+    def follows(
+        self,
+        utterance: torch.Tensor,
+        token: torch.Tensor,
+        row: torch.Tensor,
+        following: torch.Tensor,
+    ) -> torch.Tensor:
+        """bool: whether ``following[i]`` can come after ``token[row[i]]`` in its utterance."""
+        _, left, right = self.near.shape
+        first = (utterance * left + self.local[utterance, token]) * right
+        return self.near.view(-1)[first[row] + self.local_boosted[utterance[row], following]]
+
+
+def _local(candidates: Candidates, which: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Number the tokens of each utterance; those that it lacks get the last number.
+
+    Returns int64 (N, V), and the most tokens of an utterance, which is that number.
+    """
+    size, _, vocabulary = candidates.shape
+    present = torch.zeros(size, vocabulary, dtype=torch.bool, device=which.device)
+    present[candidates.utterance[which], candidates.token[which]] = True
+    number = present.long().cumsum(1)
+    most = int(number.max()) if number.numel() else 0
+    return torch.where(present, number - 1, torch.full_like(number, most)), most
 
 
 def _expand(begin: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

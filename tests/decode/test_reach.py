@@ -1,0 +1,113 @@
+"""How long an entity may wait for its next token, and that nothing is lost by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import VOCABULARIES, decode_configs, log_prob_arrays, path_lists, tree, vocabularies
+
+from ctcbias_fst.decode.boosting import find_candidates, reach, score_columns
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.search import search
+from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.decoding import Candidates, DecodingGraph, WordRules, decoding_graph
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+
+def _candidates(log_probs: np.ndarray, config: DecodeConfig, device: torch.device) -> Candidates:
+    values = torch.from_numpy(log_probs).to(device)[None]
+    return find_candidates(values, torch.ones_like(values[:, :, 0], dtype=torch.bool), config)
+
+
+def _graph(
+    candidates: Candidates,
+    names: BoostGraph,
+    vocabulary: Vocabulary,
+    config: DecodeConfig,
+    limit: torch.Tensor | None,
+) -> DecodingGraph:
+    device = candidates.token.device
+    return decoding_graph(
+        candidates,
+        [names],
+        torch.arange(vocabulary.size, device=device),
+        WordRules.of(vocabulary, device),
+        reach=limit,
+        modified=config.modified_topology,
+    )
+
+
+@given(data=st.data())
+def test_reach_is_where_waiting_costs_more_than_the_beam(
+    data: st.DataObject, device: torch.device
+) -> None:
+    vocabulary = data.draw(vocabularies)
+    beam = data.draw(st.sampled_from([0.5, 3.0, 20.0]))
+    config = dataclasses.replace(data.draw(decode_configs), search_beam=beam)
+    log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=8))
+    candidates = _candidates(log_probs, config, device)
+    blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
+    found = reach(blank, candidates, config)[0].tolist()
+    costs = (1 - config.boost.blank_alpha) * (log_probs.max(axis=1) - log_probs[:, 0])
+    for frame, last in enumerate(found):
+        reachable = [
+            later
+            for later in range(frame + 1, len(log_probs))
+            if costs[frame + 1 : later].sum() <= beam + 1e-4
+        ]
+        surely = [r for r in reachable if costs[frame + 1 : r].sum() <= beam - 1e-4]
+        assert max(surely, default=last) <= last <= max(reachable, default=last)
+        assert last < len(log_probs)
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None:
+    """Without anything given on top, a name falls behind only by what it does not fit."""
+    vocabulary = data.draw(vocabularies)
+    config = data.draw(decode_configs)
+    boost = dataclasses.replace(config.boost, beta=0.0, first_beta=0.0, bonus=0.0)
+    beam = data.draw(st.sampled_from([1.0, 4.0]))
+    config = dataclasses.replace(config, boost=boost, search_beam=beam)
+    log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=7, min_frames=3))
+    names = tree(data.draw(path_lists(vocabulary, max_paths=4)), vocabulary)
+    candidates = _candidates(log_probs, config, device)
+    blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
+    best = []
+    for limit in (None, reach(blank, candidates, config)):
+        graph = _graph(candidates, names, vocabulary, config, limit)
+        lattice = search(
+            score_columns(blank, candidates, graph.columns, config),
+            torch.tensor([len(log_probs)]),
+            graph.fsa,
+            search_beam=beam,
+            output_beam=beam,
+            max_active=10**6,
+            ids=["u"],
+        )
+        best.append(lattice.get_tot_scores(use_double_scores=True, log_semiring=False).item())
+    assert best[0] == pytest.approx(best[1], abs=1e-4)
+
+
+@pytest.mark.parametrize(("gap", "kept"), [(1, True), (2, True), (3, False)])
+def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> None:
+    """Token 1, frames of token 4, token 2: the name (1, 2) waits while 4 is heard."""
+    vocabulary = VOCABULARIES[0]
+    heard: Sequence[int] = [1, *[4] * gap, 2]
+    log_probs = np.full((len(heard), vocabulary.size), -20.0, dtype=np.float32)
+    log_probs[:, 0] = -4.0
+    log_probs[range(len(heard)), heard] = -0.02
+    config = DecodeConfig(search_beam=9.0)
+    candidates = _candidates(log_probs, config, torch.device("cpu"))
+    blank = torch.from_numpy(log_probs[None, :, 0])
+    names = tree([reference.Path((1, 2), 0)], vocabulary)
+    limit = reach(blank, candidates, config)
+    graph = _graph(candidates, names, vocabulary, config, limit)
+    assert bool((graph.fsa.aux_labels >= vocabulary.size).any()) == kept
