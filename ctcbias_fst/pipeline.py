@@ -12,8 +12,8 @@ import numpy.typing as npt
 import soxr
 import torch
 
-from ctcbias_fst.acoustic.adapter import EntityKeys
 from ctcbias_fst.acoustic.audio import Recording, check_samples, read_audio
+from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
@@ -21,6 +21,8 @@ from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.errors import AudioError, ConfigError
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.sound.package import load_pronouncer
+from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
 from ctcbias_fst.text.entities import (
     EntityList,
     check_entities,
@@ -47,12 +49,14 @@ class PipelineConfig:
         parts: which of :data:`PARTS` act.
         adapter_scale: factor on what the adapter adds to the encoder's output.
         segmentations: how many segmentations of a name the boosting graph knows.
+        shortlist: which names of a long list the adapter attends to.
     """
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter_scale: float = 1.0
     segmentations: int = 1
+    shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.parts) - set(PARTS))
@@ -84,12 +88,12 @@ class Names:
     Attributes:
         entities: the list; ``entities.rejected`` tells what has no effect, and why.
         graph: for the decoder, if it boosts.
-        keys: for the adapter, if there is one.
+        listed: for the adapter, if there is one.
     """
 
     entities: EntityList
     graph: BoostGraph | None
-    keys: EntityKeys | None
+    listed: ListedNames | None
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,11 @@ class Recognizer:
         graph = None
         if "boost" in parts:
             graph = build_tree(encoded, tuple(checked), self.model.tokenizer.vocabulary)
-        keys = None
-        if "adapter" in parts:
-            keys = self.model.embed(encode_entities(checked, self.model.tokenizer))
-        return Names(checked, graph, keys)
+        listed = None
+        if "adapter" in parts and self.model.adapter is not None:
+            plain = encode_entities(checked, self.model.tokenizer)
+            listed = self.model.listed(plain, self._index(checked))
+        return Names(checked, graph, listed)
 
     def transcribe(
         self, audio: Audio, names: Names | None = None, *, sampling_rate: int | None = None
@@ -181,8 +186,8 @@ class Recognizer:
             names: one list per recording, or none at all.
         """
         self.audio_seconds += sum(recording.seconds for recording in recordings)
-        keys = [None if one is None else one.keys for one in names]
-        log_probs = self.model.log_probs(recordings, keys, self.config.adapter_scale)
+        listed = [None if one is None else one.listed for one in names]
+        log_probs = self.model.log_probs(recordings, listed, self.config.adapter_scale)
         return self.decode(log_probs, names)
 
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
@@ -219,6 +224,14 @@ class Recognizer:
         done = iter(self.transcribe_batch(recordings, lists) if recordings else [])
         for item in batch:
             yield item if isinstance(item, Failure) else next(done)
+
+    def _index(self, entities: EntityList) -> PhoneIndex | None:
+        """What finds the names of a long list by their sound."""
+        if len(entities) <= self.config.shortlist.above:
+            return None
+        spoken = load_pronouncer().pronounce_entities(entities)
+        phones = [[pronunciation.phones for pronunciation in several] for several in spoken]
+        return PhoneIndex.build(phones, self.config.shortlist, self.model.device)
 
     def _recording(self, audio: Audio, sampling_rate: int | None) -> Recording:
         target = self.model.sampling_rate

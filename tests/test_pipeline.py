@@ -18,7 +18,9 @@ from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import save_adapter, save_package
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
-from ctcbias_fst.pipeline import Failure, PipelineConfig, Recognizer, parse_parts
+from ctcbias_fst.pipeline import Failure, Names, PipelineConfig, Recognizer, parse_parts
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.text.phones import PHONES
 from tests.acoustic.conftest import TINY, speechlike
 
@@ -111,6 +113,34 @@ def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
         alone = recognizer.transcribe(path, names)
         assert transcript.best.text == alone.best.text
         assert transcript.best.score == pytest.approx(alone.best.score, abs=1e-3)
+
+
+def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Path]) -> None:
+    listed = ["metformin", "New York", "keisha", "john smith", "peace"]
+
+    def log_probs(names: list[str], shortlist: ShortlistConfig) -> tuple[LogProbs, Names]:
+        config = PipelineConfig(parts=("adapter",), shortlist=shortlist)
+        recognizer = Recognizer.from_pretrained(model, config=config)
+        compiled = recognizer.compile(names)
+        recordings = [read_audio(path) for path in clips]
+        return recognizer.model.log_probs(recordings, [compiled.listed] * len(clips)), compiled
+
+    whole, _ = log_probs(listed, ShortlistConfig(above=5))
+    same, compiled = log_probs(listed, ShortlistConfig(above=4, size=5))
+    assert compiled.listed is not None
+    assert compiled.listed.whole is None
+    torch.testing.assert_close(same.log_probs, whole.log_probs, atol=1e-4, rtol=0)
+
+    short, compiled = log_probs(listed, ShortlistConfig(above=4, size=1))
+    assert compiled.listed is not None
+    assert compiled.listed.index is not None
+    assert short.phone_log_probs is not None
+    for row, length in enumerate(short.lengths.tolist()):
+        (picked,) = compiled.listed.index.shortlist(short.phone_log_probs[row, :length]).tolist()
+        alone, _ = log_probs([listed[picked]], ShortlistConfig())
+        torch.testing.assert_close(
+            short.log_probs[row, :length], alone.log_probs[row, :length], atol=1e-4, rtol=0
+        )
 
 
 def test_entries_without_effect_are_told(model: Path) -> None:

@@ -46,6 +46,8 @@ class EntityBatch:
 class EntityKeys:
     """What frames attend to: one row per subword of any name, in order of the names.
 
+    The same for all utterances of a batch, or, with a leading dimension, one for each.
+
     Attributes:
         keys: ``(heads, row, size)``.
         values: ``(row, width)``.
@@ -59,19 +61,31 @@ class EntityKeys:
     position: Tensor
 
     @classmethod
-    def join(cls, lists: Sequence[EntityKeys]) -> EntityKeys:
-        """The rows of several lists, one after another; names are counted on."""
-        entity = []
-        count = 0
-        for one in lists:
-            entity.append(one.entity + count)
-            count += int(one.entity[-1]) + 1 if len(one.entity) else 0
-        return cls(
-            keys=torch.cat([one.keys for one in lists], dim=1),
-            values=torch.cat([one.values for one in lists]),
-            entity=torch.cat(entity),
-            position=torch.cat([one.position for one in lists]),
+    def stack(cls, lists: Sequence[EntityKeys]) -> tuple[EntityKeys, Tensor]:
+        """One list per utterance of a batch: all arrays with a leading dimension, padded.
+
+        Returns:
+            the lists, and a mask ``(batch, row)`` that is True inside them.
+        """
+        longest = max(len(one.entity) for one in lists)
+
+        def padded(parts: Sequence[Tensor], dim: int) -> Tensor:
+            whole = parts[0].new_zeros(
+                (len(parts), *(longest if i == dim else n for i, n in enumerate(parts[0].shape)))
+            )
+            for row, part in zip(whole, parts):
+                row.narrow(dim, 0, part.shape[dim]).copy_(part)
+            return whole
+
+        stacked = cls(
+            keys=padded([one.keys for one in lists], 1),
+            values=padded([one.values for one in lists], 0),
+            entity=padded([one.entity for one in lists], 0),
+            position=padded([one.position for one in lists], 0),
         )
+        counts = torch.tensor([len(one.entity) for one in lists], device=stacked.entity.device)
+        rows = torch.arange(longest, device=stacked.entity.device)
+        return stacked, rows < counts[:, None]
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,17 @@ class ContextualAdapter(nn.Module):
             position=position,
         )
 
+    def no_keys(self) -> EntityKeys:
+        """An empty list."""
+        weights = self.no_bias
+        nothing = torch.zeros(0, dtype=torch.int64, device=weights.device)
+        return EntityKeys(
+            keys=weights.new_zeros((self.config.heads, 0, self.config.head_size)),
+            values=weights.new_zeros((0, self.config.width)),
+            entity=nothing,
+            position=nothing,
+        )
+
     def forward(
         self,
         states: Tensor,
@@ -160,7 +185,7 @@ class ContextualAdapter(nn.Module):
         ).sum(dim=0)
         queries = self.queries(mixed).view(batch, frames, heads, size).transpose(1, 2)
         queries = queries * size**-0.5
-        scores = (queries @ names.keys.transpose(1, 2).to(queries.dtype)).float()
+        scores = (queries @ names.keys.transpose(-1, -2).to(queries.dtype)).float()
         if allowed is not None:
             scores = scores.masked_fill(~allowed[:, None, None, :], -torch.inf)
         none = (queries @ self.no_bias[:, :, None].to(queries.dtype)).float()

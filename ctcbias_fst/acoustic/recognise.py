@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ctcbias_fst.acoustic.adapter import EntityBatch, EntityKeys
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
+from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.sound.shortlist import PhoneIndex
 from ctcbias_fst.text.entities import EncodedEntities
 
 __all__ = ["AcousticModel"]
@@ -24,34 +24,6 @@ _WINDOW = 3200
 _CONTEXT = 400
 """Input frames: longer audio is run in windows of 32 s, of which 4 s at inner ends only
 give context to the rest."""
-
-
-@dataclass(frozen=True)
-class _Bias:
-    """The lists of a batch: rows of all, and which of them each utterance may see."""
-
-    keys: EntityKeys
-    allowed: Tensor | None
-    scale: float
-
-    @classmethod
-    def of(cls, names: Sequence[EntityKeys | None], scale: float) -> _Bias | None:
-        lists = list({id(one): one for one in names if one is not None}.values())
-        if not lists or scale == 0.0:
-            return None
-        keys = EntityKeys.join(lists)
-        if len(lists) == 1 and None not in names:
-            return cls(keys, None, scale)
-        allowed = torch.stack(
-            [torch.cat([torch.full_like(one.entity, one is own) for one in lists]) for own in names]
-        )
-        return cls(keys, allowed.bool(), scale)
-
-    def select(self, utterance: int) -> _Bias:
-        """What one utterance may see."""
-        if self.allowed is None:
-            return self
-        return replace(self, allowed=self.allowed[utterance : utterance + 1])
 
 
 class AcousticModel:
@@ -77,22 +49,24 @@ class AcousticModel:
         return cls(load_package(path, device), device)
 
     @torch.inference_mode()
-    def embed(self, entities: EncodedEntities) -> EntityKeys | None:
-        """Read a list of names once for the adapter; ``None`` without an adapter or names."""
+    def listed(
+        self, entities: EncodedEntities, index: PhoneIndex | None = None
+    ) -> ListedNames | None:
+        """Read a list of names once for the adapter; ``None`` without an adapter or names.
+
+        Args:
+            entities: their subwords.
+            index: if given, each utterance attends to its shortlist only.
+        """
         if self.adapter is None or not len(entities):
             return None
-        rows = [
-            torch.from_numpy(entities.values[begin:end].astype(np.int64))
-            for begin, end in zip(entities.row_splits, entities.row_splits[1:])
-        ]
-        lengths = torch.from_numpy(np.diff(entities.row_splits))
-        return self.adapter.embed(EntityBatch(pad_sequence(rows, batch_first=True), lengths))
+        return ListedNames.of(self.adapter, entities, index)
 
     @torch.inference_mode()
     def log_probs(
         self,
         recordings: Sequence[Recording],
-        names: Sequence[EntityKeys | None] = (),
+        names: Sequence[ListedNames | None] = (),
         adapter_scale: float = 1.0,
     ) -> LogProbs:
         """Score a batch of recordings.
@@ -100,8 +74,8 @@ class AcousticModel:
         Args:
             recordings: at the model's rate (as :func:`read_audio` gives them); similar
                 durations waste the least padding.
-            names: for the adapter, as :meth:`embed` gives them: one list per recording, or
-                none at all. The same object for several recordings is attended to once.
+            names: for the adapter, as :meth:`listed` gives them: one list per recording, or
+                none at all. Long audio is given its shortlist window by window.
             adapter_scale: factor on what the adapter adds.
 
         Returns:
@@ -109,13 +83,15 @@ class AcousticModel:
         """
         waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
         features, lengths = self._extract(waves)
-        bias = _Bias.of(names, adapter_scale)
+        lists = list(names) or [None] * len(recordings)
+        if adapter_scale == 0.0:
+            lists = [None] * len(recordings)
         if features.shape[1] <= _WINDOW:
-            subwords, phones, lengths = self._run(features, lengths, bias)
+            subwords, phones, lengths = self._run(features, lengths, lists, adapter_scale)
         else:
             parts = [
-                self._run_long(row[:n], None if bias is None else bias.select(i))
-                for i, (row, n) in enumerate(zip(features, lengths.tolist()))
+                self._run_long(row[:n], own, adapter_scale)
+                for row, n, own in zip(features, lengths.tolist(), lists)
             ]
             subwords = pad_sequence([part[0] for part in parts], batch_first=True)
             phones = pad_sequence([part[1] for part in parts], batch_first=True)
@@ -130,25 +106,31 @@ class AcousticModel:
         )
 
     def _run(
-        self, features: Tensor, lengths: Tensor, bias: _Bias | None
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        names: Sequence[ListedNames | None],
+        scale: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
         subwords = output.log_probs
-        if bias is not None and self.adapter is not None:
-            adapted = self.adapter(
-                output.states, output.tap_states, bias.keys, bias.allowed, bias.scale
-            )
+        attended = keys_of_batch(names, output.phone_log_probs, output.lengths)
+        if attended is not None and self.adapter is not None:
+            adapted = self.adapter(output.states, output.tap_states, *attended, scale)
             subwords = self.model.token_log_probs(adapted.states)
         return subwords, output.phone_log_probs, output.lengths
 
-    def _run_long(self, features: Tensor, bias: _Bias | None) -> tuple[Tensor, Tensor]:
+    def _run_long(
+        self, features: Tensor, names: ListedNames | None, scale: float
+    ) -> tuple[Tensor, Tensor]:
         """Score one long utterance ``(frame, mel)`` window by window."""
         rate = self.config.encoder.subsampling
         step = _WINDOW - 2 * _CONTEXT
         pieces = []
         for begin in range(0, max(1, len(features) - 2 * _CONTEXT), step):
             window = features[begin : begin + _WINDOW]
-            subwords, phones, _ = self._run(window[None], torch.tensor([len(window)]), bias)
+            length = torch.tensor([len(window)])
+            subwords, phones, _ = self._run(window[None], length, [names], scale)
             first = 0 if begin == 0 else _CONTEXT // rate
             last = subwords.shape[1]
             if begin + _WINDOW < len(features):

@@ -312,7 +312,8 @@ class PhoneIndex:
         consonants = consonants[consonants[:, 1:].amax(dim=1) > self.config.slot_probability]
         found = pairs.found(slots) + triples.found(classes) + skeletons.found(consonants)
         share = found / (pairs.total + triples.total + skeletons.total + self.config.rare)
-        return share.topk(min(self.config.retrieved, len(share)), sorted=False).indices
+        best: Tensor = share.topk(min(self.config.retrieved, len(share)), sorted=False).indices
+        return best
 
     def _align(self, slots: Tensor, rows: Tensor) -> Tensor:
         """Least cost in nats of each pronunciation anywhere in the slots, ``(rows,)``.

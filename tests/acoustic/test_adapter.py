@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch
+from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys
 from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 
 CONFIG = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
@@ -61,6 +61,19 @@ def test_no_allowed_name_changes_nothing(adapter: ContextualAdapter) -> None:
     assert torch.equal(output.states[0], states[0])
     alone = adapter(states[1:], tuple(t[1:] for t in taps), adapter.embed(names([5, 6])))
     torch.testing.assert_close(output.states[1:], alone.states, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_lists_of_their_own_equal_each_list_alone(adapter: ContextualAdapter) -> None:
+    states, taps = speech(batch=3)
+    lists = [adapter.embed(names([5, 6], [7])), adapter.no_keys(), adapter.embed(names([8]))]
+    keys, allowed = EntityKeys.stack(lists)
+    assert allowed.tolist() == [[True] * 3, [False] * 3, [True, False, False]]
+    output = adapter(states, taps, keys, allowed)
+    assert torch.equal(output.states[1], states[1])
+    for i in (0, 2):
+        alone = adapter(states[i : i + 1], tuple(t[i : i + 1] for t in taps), lists[i])
+        torch.testing.assert_close(output.states[i : i + 1], alone.states, atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
