@@ -3,10 +3,15 @@ r"""Phonetic rescoring: how well does each hypothesis fit what the phone head he
 Each hypothesis is force-aligned to the phone head's log-probs: with :math:`q(t, p)` for phone
 p at frame t, and the alignments :math:`\pi` of any of its pronunciations, of cost :math:`c`,
 
-.. math:: phone = \max_{c, \pi} \Big( \sum_t q(t, \pi_t) - \kappa c \Big) - \sum_t \max_p q(t, p)
+.. math::
 
-so 0 says that the hypothesis sounds exactly like what was heard; else it is negative. The n
-best are ranked by :math:`score + \lambda\, phone` (Dingliwal et al. 2022, section 3.4).
+    phone = \max_{c, \pi} \Big( \sum_t q(t, \pi_t) - \kappa c \Big) - u m
+        - \sum_t \max_p q(t, p)
+
+where m words are neither in the lexicon nor in the list of names: how they sound is only
+guessed from how they are written, which is what was heard, so each costs u. 0 says that the
+hypothesis sounds exactly like what was heard; else the score is negative. The n best are
+ranked by :math:`score + \lambda\, phone` (Dingliwal et al. 2022, section 3.4).
 
 The hypotheses of an utterance are one graph, a tree (:mod:`ctcbias_fst.fst.phones`), and all
 utterances of a batch are searched at once by k2. Of frames that are surely blank only one is
@@ -43,6 +48,7 @@ class RescoreConfig:
     Attributes:
       phone_scale: lambda, the weight of the phone score beside the decoder's.
       cost_scale: kappa, the factor on the costs of less likely pronunciations.
+      unlisted_cost: u, nats for a word that neither lexicon nor list knows.
       nbest: so many hypotheses per utterance are rescored.
       blank_threshold: phone frames whose blank is more probable are left out; 1 for none.
       search_beam: nats below the best at which an alignment is given up.
@@ -51,16 +57,17 @@ class RescoreConfig:
       max_active: states per frame and utterance that the alignment aims to keep.
     """
 
-    phone_scale: float = 0.5
+    phone_scale: float = 0.1
     cost_scale: float = 0.3
-    nbest: int = 20
+    unlisted_cost: float = 10.0
+    nbest: int = 30
     blank_threshold: float = 0.99
     search_beam: float = 20.0
     output_beam: float = 30.0
     max_active: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("phone_scale", "cost_scale"):
+        for name in ("phone_scale", "cost_scale", "unlisted_cost"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         for name in ("search_beam", "output_beam"):
@@ -82,12 +89,14 @@ class Unit(NamedTuple):
       begin, end: which of its words.
       sounds: how they may sound; none if nobody knows.
       name: whether they are a name of the list.
+      listed: whether lexicon or list knows them.
     """
 
     begin: int
     end: int
     sounds: tuple[Sound, ...]
     name: bool
+    listed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +195,9 @@ class PhoneAligner:
         while at < len(words):
             end = at + 1
             if not words[at].entity or names is None:
-                units.append(Unit(at, end, self.words.word(words[at].word.lower()), False))
+                word = words[at].word.lower()
+                listed = self.words.is_listed(word)
+                units.append(Unit(at, end, self.words.word(word), False, listed))
             else:
                 while end < len(words) and words[end].entity:
                     end += 1
@@ -196,6 +207,15 @@ class PhoneAligner:
                     begin += length
             at = end
         return units
+
+    def best_possible(self, hypothesis: Hypothesis, names: NameSounds | None) -> float:
+        """What the hypothesis would score if it sounded exactly like what was heard."""
+        unlisted = sum(
+            not (word.entity and names is not None) and not self.words.is_listed(word.word.lower())
+            for word in hypothesis.words
+        )
+        config = self.config
+        return hypothesis.score - config.phone_scale * config.unlisted_cost * unlisted
 
     def scores(
         self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]
@@ -220,7 +240,9 @@ class PhoneAligner:
         total = forward[states[ends]] + lattice.scores.detach().double()[ends]
         found = _largest(hypothesis, total, len(sequences))
         owner = torch.tensor(utterances, dtype=torch.int64, device=device)
-        score = found[same] - frames.best[owner]
+        unlisted = [sum(not unit.listed for unit in sequence) for sequence in sequences]
+        costs = self.config.unlisted_cost * torch.tensor(unlisted, device=device).double()
+        score = found[same] - frames.best[owner] - costs
         # Where nothing was found all are equally bad.
         best = _largest(owner, score, len(frames.ids)).clamp(min=-1e3)
         return score.maximum((best - self.config.output_beam)[owner]).clamp(max=0.0)
@@ -300,35 +322,73 @@ def rescore(
     frames: PhoneFrames,
     aligner: PhoneAligner,
     names: Sequence[NameSounds | None],
+    keep: int = 1,
 ) -> list[Transcript]:
     """Rank the n best of each utterance anew, their phone scores added.
+
+    If only the best is asked for, one hypothesis is aligned first, and then only those that may
+    still be better: no phone score is above 0, and what is unlisted is known beforehand.
 
     Args:
       transcripts: of the decoder, one per utterance.
       frames: of the same utterances.
       aligner: with the settings.
       names: the list of each utterance.
+      keep: so many hypotheses of each utterance are returned.
 
     Returns:
       Transcripts whose hypotheses have their ``phone`` score, and ``score`` with it.
     """
-    config = aligner.config
-    sequences: list[list[Unit]] = []
-    owners: list[int] = []
-    for row, transcript in enumerate(transcripts):
-        for hypothesis in transcript.nbest:
-            sequences.append(aligner.units(hypothesis, names[row]))
-            owners.append(row)
-    if not sequences:
-        return list(transcripts)
-    scores = iter(aligner.scores(frames, sequences, owners).tolist())
-    found = []
-    for transcript in transcripts:
-        nbest = [
-            replace(hypothesis, phone=phone, score=hypothesis.score + config.phone_scale * phone)
-            for hypothesis, phone in zip(transcript.nbest, scores)
-        ]
-        nbest.sort(key=lambda hypothesis: -hypothesis.score)
-        best = nbest[0] if nbest else transcript.best
-        found.append(replace(transcript, best=best, nbest=tuple(nbest)))
-    return found
+    jobs = [
+        _Job(row, hypothesis, aligner.best_possible(hypothesis, names[row]))
+        for row, transcript in enumerate(transcripts)
+        for hypothesis in transcript.nbest
+    ]
+    if keep == 1:
+        first = {}
+        for job in jobs:
+            if job.row not in first or job.bound > first[job.row].bound:
+                first[job.row] = job
+        done = _rescored(list(first.values()), frames, aligner, names)
+        best = {row: hypothesis.score for row, hypothesis in done}
+        jobs = [job for job in jobs if job.bound > best[job.row] and job is not first[job.row]]
+        done += _rescored(jobs, frames, aligner, names)
+    else:
+        done = _rescored(jobs, frames, aligner, names)
+    results = list(transcripts)
+    for row, several in _by_row(done).items():
+        several.sort(key=lambda hypothesis: -hypothesis.score)
+        results[row] = replace(results[row], best=several[0], nbest=tuple(several[:keep]))
+    return results
+
+
+class _Job(NamedTuple):
+    """A hypothesis of utterance ``row``, and a score that it cannot surpass."""
+
+    row: int
+    hypothesis: Hypothesis
+    bound: float
+
+
+def _rescored(
+    jobs: Sequence[_Job],
+    frames: PhoneFrames,
+    aligner: PhoneAligner,
+    names: Sequence[NameSounds | None],
+) -> list[tuple[int, Hypothesis]]:
+    if not jobs:
+        return []
+    sequences = [aligner.units(job.hypothesis, names[job.row]) for job in jobs]
+    phones = aligner.scores(frames, sequences, [job.row for job in jobs]).tolist()
+    scale = aligner.config.phone_scale
+    return [
+        (job.row, replace(job.hypothesis, phone=phone, score=job.hypothesis.score + scale * phone))
+        for job, phone in zip(jobs, phones)
+    ]
+
+
+def _by_row(done: Sequence[tuple[int, Hypothesis]]) -> dict[int, list[Hypothesis]]:
+    rows: dict[int, list[Hypothesis]] = {}
+    for row, hypothesis in done:
+        rows.setdefault(row, []).append(hypothesis)
+    return rows

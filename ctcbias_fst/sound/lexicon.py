@@ -41,6 +41,12 @@ class Lexicon:
         """Iterate over the words."""
         return iter(self._entries)
 
+    def __contains__(self, word: object) -> bool:
+        """Tell whether `pronunciations` knows a word."""
+        if word in self._entries:
+            return True
+        return isinstance(word, str) and word.endswith("'s") and word[:-2] in self
+
     def pronunciations(self, word: str) -> tuple[Phones, ...]:
         """Return all pronunciations; none if neither the word nor its stem is listed."""
         entry = self._entries.get(word)

@@ -91,7 +91,7 @@ class Pronouncer:
 
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
-        return bool(self._lexicon.pronunciations(word))
+        return word in self._lexicon
 
     def why_not(self, name: str) -> str:
         """Say why a name has no pronunciation; empty if it has one."""
