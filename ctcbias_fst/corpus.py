@@ -31,9 +31,9 @@ from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.errors import AudioError, InputError, ManifestError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph
+from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, check_entities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -49,6 +49,7 @@ __all__ = [
     "Utterance",
     "decode_corpus",
     "fingerprint",
+    "load_recording",
     "read_cuts",
     "read_lists",
     "record_of",
@@ -137,26 +138,34 @@ class SpeechBackend:
         return names if graph is None or names.graph is None else replace(names, graph=graph)
 
     def load(self, utterance: Utterance) -> Recording:
-        rate = self._recognizer.model.sampling_rate
-        cut: Cut = utterance.source
-        try:
-            samples = cut.load_audio()
-        except Exception as error:  # whatever lhotse's audio backends raise
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise AudioError(f"its audio cannot be read: {reason[0]}") from error
-        if samples is None:
-            raise AudioError("it has no audio")
-        mono = check_samples(samples.mean(axis=0), cut.sampling_rate, "its audio")
-        if cut.sampling_rate != rate:
-            mono = soxr.resample(mono, cut.sampling_rate, rate)
-        return Recording(cut.id, mono, rate)
+        return load_recording(utterance.source, self._recognizer.model.sampling_rate)
 
     def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
         return self._recognizer.transcribe_batch(loaded, names)
 
 
+def load_recording(cut: Cut, rate: int) -> Recording:
+    """The audio of a cut, its channels averaged, at another sampling rate.
+
+    Raises:
+      AudioError: it is missing, cannot be read, or has no usable samples.
+    """
+    try:
+        samples = cut.load_audio()
+    except Exception as error:  # whatever lhotse's audio backends raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise AudioError(f"its audio cannot be read: {reason[0]}") from error
+    if samples is None:
+        raise AudioError("it has no audio")
+    mono = check_samples(samples.mean(axis=0), cut.sampling_rate, "its audio")
+    if cut.sampling_rate != rate:
+        mono = soxr.resample(mono, cut.sampling_rate, rate)
+    return Recording(cut.id, mono, rate)
+
+
 class LogProbsBackend:
-    """Decodes log-probs that any CTC model made; of the parts only the boosting FST acts.
+    """Decodes log-probs that any CTC model made; of the parts only the boosting FST acts,
+    with its spelling variants.
 
     Args:
       path: the file, see :mod:`ctcbias_fst.decode.saved`.
@@ -200,10 +209,8 @@ class LogProbsBackend:
 
     def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
         checked = check_entities(entities, self._tokenizer).require_any()
-        if "boost" not in self._config.parts:
-            return Names(checked, None, None)
-        if graph is None:
-            graph = boost_graph(checked, self._tokenizer, self._config.segmentations)
+        if graph is None or "boost" not in self._config.parts:
+            graph = compile_graph(checked, self._tokenizer, self._config)
         return Names(checked, graph, None)
 
     def load(self, utterance: Utterance) -> tuple[str, torch.Tensor]:

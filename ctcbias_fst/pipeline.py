@@ -17,27 +17,46 @@ from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.lookup import LookupConfig
+from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.decode.sounds import SoundStages
 from ctcbias_fst.errors import AudioError, ConfigError
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
+from ctcbias_fst.sound.spellings import SpellingsConfig, encode_spellings
+from ctcbias_fst.sound.words import NameSounds, load_word_sounds
 from ctcbias_fst.text.entities import (
     EntityList,
     check_entities,
     encode_entities,
     entities_from_names,
 )
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["PARTS", "Failure", "Names", "PipelineConfig", "Recognizer", "parse_parts"]
+__all__ = [
+    "PARTS",
+    "Failure",
+    "Names",
+    "PipelineConfig",
+    "Recognizer",
+    "compile_graph",
+    "parse_parts",
+]
 
 Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
 
 
-PARTS = ("adapter", "boost")
-"""What biases towards the names of a list; each can be left out."""
+PARTS = ("adapter", "boost", "g2g", "rescore", "lookup")
+"""What biases towards the names of a list; each can be left out.
+
+``g2g`` is part of the boosting graph: it does nothing without ``boost``. ``rescore`` helps other
+words as well, with a list or without.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,9 @@ class PipelineConfig:
         adapter_scale: factor on what the adapter adds to the encoder's output.
         segmentations: how many segmentations of a name the boosting graph knows.
         shortlist: which names of a long list the adapter attends to.
+        spellings: the spelling variants that the boosting graph knows (part ``g2g``).
+        rescore: phone scores of hypotheses.
+        lookup: words that sound like a name.
     """
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
@@ -57,6 +79,9 @@ class PipelineConfig:
     adapter_scale: float = 1.0
     segmentations: int = 1
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
+    spellings: SpellingsConfig = field(default_factory=SpellingsConfig)
+    rescore: RescoreConfig = field(default_factory=RescoreConfig)
+    lookup: LookupConfig = field(default_factory=LookupConfig)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.parts) - set(PARTS))
@@ -89,11 +114,34 @@ class Names:
         entities: the list; ``entities.rejected`` tells what has no effect, and why.
         graph: for the decoder, if it boosts.
         listed: for the adapter, if there is one.
+        sounds: for rescoring and lookup, if there is one of them.
     """
 
     entities: EntityList
     graph: BoostGraph | None
     listed: ListedNames | None
+    sounds: NameSounds | None = None
+
+
+def compile_graph(
+    entities: EntityList, tokenizer: Tokenizer, config: PipelineConfig
+) -> BoostGraph | None:
+    """Build the boosting graph of a list, with the spelling variants if ``g2g`` is a part.
+
+    Args:
+        entities: names that passed :func:`ctcbias_fst.text.entities.check_entities`.
+        tokenizer: the model's.
+        config: without the part ``boost`` there is no graph.
+    """
+    if "boost" not in config.parts:
+        return None
+    encoded = encode_spellings(
+        entities,
+        tokenizer,
+        segmentations=config.segmentations,
+        config=config.spellings if "g2g" in config.parts else None,
+    )
+    return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -119,7 +167,9 @@ class Recognizer:
     ) -> None:
         self.model = model
         self.config = config
-        self.decoder = Decoder(model.tokenizer.vocabulary, config.decode, model.device)
+        self.sounds = _sound_stages(config, model)
+        search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
+        self.decoder = Decoder(model.tokenizer.vocabulary, search, model.device)
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
 
@@ -152,15 +202,13 @@ class Recognizer:
             entities = entities_from_names(entities)
         checked = check_entities(entities, self.model.tokenizer).require_any()
         parts = self.config.parts
-        encoded = encode_entities(checked, self.model.tokenizer, nbest=self.config.segmentations)
-        graph = None
-        if "boost" in parts:
-            graph = build_tree(encoded, tuple(checked), self.model.tokenizer.vocabulary)
+        graph = compile_graph(checked, self.model.tokenizer, self.config)
         listed = None
         if "adapter" in parts and self.model.adapter is not None:
             plain = encode_entities(checked, self.model.tokenizer)
             listed = self.model.listed(plain, self._index(checked))
-        return Names(checked, graph, listed)
+        sounds = None if self.sounds is None else self.sounds.names(checked)
+        return Names(checked, graph, listed, sounds)
 
     def transcribe(
         self, audio: Audio, names: Names | None = None, *, sampling_rate: int | None = None
@@ -186,15 +234,29 @@ class Recognizer:
             names: one list per recording, or none at all.
         """
         self.audio_seconds += sum(recording.seconds for recording in recordings)
+        return self.decode(self.log_probs(recordings, names), names)
+
+    def log_probs(
+        self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
+    ) -> LogProbs:
+        """What the encoder makes of recordings, each with its list if the adapter acts."""
         listed = [None if one is None else one.listed for one in names]
-        log_probs = self.model.log_probs(recordings, listed, self.config.adapter_scale)
-        return self.decode(log_probs, names)
+        return self.model.log_probs(recordings, listed, self.config.adapter_scale)
 
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
         batch, segments = cut_at_pauses(log_probs)
         graphs = [None if one is None else one.graph for one in names] or [None] * log_probs.size
         transcripts = self.decoder.decode(batch, [graphs[s.utterance] for s in segments])
+        if self.sounds is not None:
+            lists = [None if one is None else one.sounds for one in names]
+            lists = lists or [None] * log_probs.size
+            transcripts = self.sounds.apply(
+                transcripts,
+                batch.to(self.decoder.device),
+                [lists[s.utterance] for s in segments],
+                self.config.decode.nbest,
+            )
         return join_segments(transcripts, segments, log_probs.frame_seconds)
 
     def transcribe_files(
@@ -243,3 +305,15 @@ class Recognizer:
         if rate != target:
             samples = soxr.resample(samples, rate, target)
         return Recording("samples", samples, target)
+
+
+def _sound_stages(config: PipelineConfig, model: AcousticModel) -> SoundStages | None:
+    """Rescoring and lookup, if they are parts and the model's phone head has our phones."""
+    if not {"rescore", "lookup"} & set(config.parts) or model.config.phones != PHONES:
+        return None
+    return SoundStages(
+        load_word_sounds(),
+        config.rescore,
+        config.lookup if "lookup" in config.parts else None,
+        rescored="rescore" in config.parts,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import save_adapter, save_package
 from ctcbias_fst.cli import main
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
 from ctcbias_fst.pipeline import Failure, Names, PipelineConfig, Recognizer, parse_parts
 from ctcbias_fst.records import LogProbs
@@ -91,7 +93,7 @@ def test_long_audio_is_cut_and_joined(
 
 def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path]) -> None:
     listed = ["metformin", "New York", "keisha"]
-    plain = Recognizer.from_pretrained(model)
+    plain = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter", "boost")))
     silent = Recognizer.from_pretrained(model, config=PipelineConfig(parts=()))
     expected = [plain.transcribe(path).best for path in clips]
     nothing = [silent.transcribe(path, silent.compile(listed)).best for path in clips]
@@ -102,6 +104,64 @@ def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path
     off = PipelineConfig(parts=("adapter",), adapter_scale=0.0)
     scaled = Recognizer.from_pretrained(model, config=off)
     assert [scaled.transcribe(path, scaled.compile(listed)).best for path in clips] == expected
+
+
+def spoken(model: Path, text: str, phones: str) -> LogProbs:
+    """Log-probs of a model that wrote the text while its phone head heard the phones."""
+    tokenizer = Recognizer.from_pretrained(model).model.tokenizer
+    tokens = [column for token in tokenizer.encode(text) for column in (token, 0)]
+    heard = [column for phone in phones.split() for column in (PHONES.index(phone) + 1, 0)]
+    frames = max(len(tokens), len(heard))
+
+    def sharp(columns: list[int], size: int) -> torch.Tensor:
+        table = torch.full((1, frames, size), 0.1 / (size - 1))
+        best = torch.tensor(columns + [0] * (frames - len(columns)))
+        return table.scatter_(2, best[None, :, None], 0.9).log()
+
+    return LogProbs(
+        log_probs=sharp(tokens, tokenizer.vocabulary.size),
+        lengths=torch.tensor([frames]),
+        frame_seconds=0.04,
+        ids=("a",),
+        vocabulary=tokenizer.vocabulary,
+        phone_log_probs=sharp(heard, 1 + len(PHONES)),
+    )
+
+
+def test_parts_of_the_sounds(model: Path) -> None:
+    """Each of them alone writes the name for what sounds like it."""
+    said = spoken(
+        model, "she takes carthon every day", "SH IY T EY K S K AA R TH AH N EH V R IY D EY"
+    )
+    for part, text in (
+        ("boost", "she takes carthon every day"),
+        ("boost,g2g", "she takes Carthen every day"),
+        ("lookup", "she takes Carthen every day"),
+    ):
+        config = PipelineConfig(parts=parse_parts(part))
+        recognizer = Recognizer.from_pretrained(model, config=config)
+        names = recognizer.compile(["Carthen"])
+        assert recognizer.decode(said, [names])[0].best.text == text
+        assert recognizer.decode(said)[0].best.text == "she takes carthon every day"
+
+
+def test_rescoring_ranks_what_the_decoder_found(model: Path) -> None:
+    """With or without a list, and as many hypotheses as are asked for."""
+    said = spoken(model, "the fix", "DH AH F AA K S")
+    fox = said.vocabulary.tokens.index("o")
+    log_probs = said.log_probs.clone()
+    place = int((log_probs[0, :, said.vocabulary.tokens.index("i")] > -1).nonzero()[-1])
+    log_probs[0, place, fox] = log_probs[0, place].max() - 0.5
+    said = replace(said, log_probs=log_probs.log_softmax(dim=-1))
+    for parts, nbest, texts in (
+        ((), 2, ["the fix", "the fox"]),
+        (("rescore",), 2, ["the fox", "the fix"]),
+        (("rescore",), 1, ["the fox"]),
+    ):
+        config = PipelineConfig(parts=parts, decode=DecodeConfig(nbest=nbest))
+        found = Recognizer.from_pretrained(model, config=config).decode(said)[0]
+        assert [hypothesis.text for hypothesis in found.nbest] == texts
+        assert found.best == found.nbest[0]
 
 
 def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
@@ -155,7 +215,7 @@ def test_entries_without_effect_are_told(model: Path) -> None:
 def test_parts() -> None:
     assert parse_parts("none") == ()
     assert parse_parts("boost, adapter") == ("boost", "adapter")
-    assert set(parse_parts("all")) == {"boost", "adapter"}
+    assert set(parse_parts("all")) == {"adapter", "boost", "g2g", "rescore", "lookup"}
     with pytest.raises(ConfigError, match="unknown part 'bost'"):
         parse_parts("bost")
     with pytest.raises(ValueError, match="unknown part"):

@@ -193,8 +193,8 @@ def _candidates(
         table = _sound_rows(own, config.min_phones, phones.device)
         at = torch.tensor(windows, device=phones.device)
         low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
-        for window, sound, edits in _near(phones, low, high, table, config.max_distance):
-            utterance, first, last = windows[window]
+        for which, sound, edits in _near(phones, low, high, table, config.max_distance):
+            utterance, first, last = windows[which]
             entity = table.entities[sound]
             found.setdefault(utterance, []).append(
                 _Candidate(utterance, first, last, entity, edits)

@@ -345,7 +345,7 @@ def rescore(
         for hypothesis in transcript.nbest
     ]
     if keep == 1:
-        first = {}
+        first: dict[int, _Job] = {}
         for job in jobs:
             if job.row not in first or job.bound > first[job.row].bound:
                 first[job.row] = job

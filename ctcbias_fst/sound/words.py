@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ctcbias_fst.sound.lexicon import possessive
+from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.text.entities import Entity, EntityList
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds"]
+__all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds", "load_word_sounds"]
 
 PHONE_ID = {phone: column for column, phone in enumerate(PHONES, start=1)}
 """Phones to columns of the phone head; column 0 is its blank."""
@@ -124,6 +126,16 @@ class NameSounds:
             Sound(_possessive(sound.phones), sound.cost)
             for sound in self.sounds(self._by_display[text[:-2]])
         )
+
+
+@lru_cache(maxsize=1)
+def load_word_sounds() -> WordSounds:
+    """Return the sounds by the lexicon and G2P that are shipped, shared by the whole process.
+
+    Raises:
+        ModelError: a file of theirs is missing or damaged.
+    """
+    return WordSounds(load_pronouncer())
 
 
 def _possessive(phones: tuple[int, ...]) -> tuple[int, ...]:
