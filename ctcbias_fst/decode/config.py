@@ -25,7 +25,8 @@ class BoostConfig:
       repeat_alpha: share of the gap given back at further frames of an entity's token.
       blank_alpha: share given back where an entity's path takes blank before its last token
         although another column is better.
-      bonus: nats for a finished entity, whatever its length.
+      bonus: nats for a finished entity, whatever its length; below 0 it is a price, which a
+        short name that fits badly cannot pay.
       cost_scale: factor on the costs of alternative segmentations and spellings.
     """
 
@@ -51,7 +52,7 @@ class BoostConfig:
                     f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "
                     "subword would score the better the less it fits"
                 )
-        for name in ("beta", "first_beta", "max_gap", "first_max_gap", "bonus", "cost_scale"):
+        for name in ("beta", "first_beta", "max_gap", "first_max_gap", "cost_scale"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         for name in ("top_k", "first_top_k"):
