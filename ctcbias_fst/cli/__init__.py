@@ -27,6 +27,7 @@ COMMANDS = {
     "adapt": "adapt",
     "export": "export",
     "tokenizer": "tokenizer",
+    "tune": "tune",
     "score": "score",
     "lm": "lm",
     "pronounce": "pronounce",

@@ -1,0 +1,86 @@
+"""``ctcbias tune``: the numbers of a configuration, on development data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+
+
+@click.command()
+@click.argument("study", type=FILE)
+@click.option("--out", type=FILE, required=True, help="The best configuration, as TOML.")
+@click.option("--journal", type=FILE, help="Where trials are kept [OUT.journal].")
+@click.option("--config", type=FILE, help="TOML file of the settings to start from.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to start from, such as decode.max_active=500 (repeatable).",
+)
+@click.option(
+    "--search",
+    multiple=True,
+    metavar="KEY=LOW:HIGH",
+    help="A range, beside those of the study (repeatable).",
+)
+@click.option("--trials", type=click.IntRange(1), help="How many in all [as the study says].")
+@tokens_options
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def tune(
+    study: Path,
+    out: Path,
+    journal: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    search: tuple[str, ...],
+    trials: int | None,
+    model: Path | None,
+    tokens: Path | None,
+    tokenizer: Path | None,
+    blank: str | None,
+    boundary: str | None,
+    device: str,
+) -> None:
+    """Tune settings on development data as the TOML file STUDY says (docs/tuning.md).
+
+    A study that was stopped goes on when the same command is given again.
+    """
+    from ctcbias_fst import tune as library  # noqa: PLC0415
+    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.config import (  # noqa: PLC0415
+        load_config,
+        merge,
+        parse_overrides,
+        read_toml,
+    )
+    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
+
+    table = read_toml(study)
+    table["search"] = [*table.get("search", []), *search]
+    if trials is not None:
+        table["trials"] = trials
+    wanted = load_config(library.TuneConfig, table)
+    start = merge({} if config is None else read_toml(config), parse_overrides(overrides))
+    base = load_config(PipelineConfig, start)
+    known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    speech = any(one.cuts is not None for one in wanted.sets)
+    loaded = AcousticModel.load(model, device) if speech else None
+    tuned = library.tune(
+        wanted,
+        base,
+        library.open_sources(wanted, study.parent, loaded, known, device),
+        journal or out.with_name(out.name + ".journal"),
+        report=lambda message: click.echo(message, err=True),
+    )
+    library.write_config(tuned.config, out)
+    for one, found, plain in zip(wanted.sets, tuned.measures, tuned.plain):
+        click.echo(
+            f"{one.cuts or one.log_probs}: F1 {plain.f1:.1%} -> {found.f1:.1%}, "
+            f"WER {plain.wer:.2%} -> {found.wer:.2%}; where no name is spoken WER "
+            f"{plain.free_wer:.2%} -> {found.free_wer:.2%}, {found.changed:.2%} of words changed"
+        )
+    click.echo(f"{out}: {tuned.base_value:.4f} -> {tuned.value:.4f} in {tuned.trials} trials")

@@ -1,0 +1,554 @@
+"""Tuning the numbers of a configuration on development data.
+
+A trial is a configuration of :class:`ctcbias_fst.pipeline.PipelineConfig` whose searched keys have
+other values; every key that the pipeline knows can be searched, whatever stage it belongs to.
+Its value is
+
+.. math:: \\frac1S \\sum_s F_1(s) - p\\,(\\max(0, \\Delta W - w) + \\max(0, C - c))
+
+over the sets s: entity F1; the rise of the word error rate against no biasing, and the share of
+words that biasing changed, both on utterances in which no name of the list is spoken; p is
+``penalty``, w and c are ``wer_tolerance`` and ``changed_tolerance``.
+
+What the encoder makes of the audio is computed once and kept in memory, unless a key is searched
+that the encoder depends on. Trials are kept in a journal, so that a stopped study goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import kaldialign
+import numpy as np
+
+from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.corpus import LogProbsBackend, load_recording, read_cuts
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.scoring import rates, score_transcripts, total
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.transcripts import read_transcripts
+from ctcbias_fst.text.utterances import load_entities
+
+if TYPE_CHECKING:
+    from ctcbias_fst.acoustic.audio import Recording
+    from ctcbias_fst.acoustic.recognise import AcousticModel
+    from ctcbias_fst.records import LogProbs
+    from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = [
+    "DevSet",
+    "Measures",
+    "Objective",
+    "Range",
+    "SavedSource",
+    "Source",
+    "SpeechSource",
+    "TuneConfig",
+    "Tuned",
+    "measure",
+    "open_sources",
+    "parse_range",
+    "tune",
+    "write_config",
+]
+
+_BATCH_SECONDS = 120.0
+_BATCH = 32
+_ACOUSTIC = ("adapter_scale", "shortlist")
+"""The settings that the encoder's output depends on."""
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """Development data: either cuts or saved log-probs, and a list of names to decode it with.
+
+    Attributes:
+      entities: one list for all utterances, or one for each.
+      cuts: a manifest of cuts with audio.
+      log_probs: saved log-probs (docs/own-model.md).
+      references: what is said, as ``ctcbias score`` reads it; by default the cuts' texts.
+    """
+
+    entities: Path
+    cuts: Path | None = None
+    log_probs: Path | None = None
+    references: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cuts is None) == (self.log_probs is None):
+            raise ValueError("a set has either cuts or log_probs")
+        if self.references is None and self.cuts is None:
+            raise ValueError("a set of log_probs needs references")
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """What is tuned, and on what.
+
+    Attributes:
+      sets: the development data.
+      search: ``key=low:high``, ``key=low:high:log`` or ``key=this,that`` each; see :class:`Range`.
+      trials: how many configurations are tried in all.
+      seed: of the sampler.
+      penalty: what a share of one costs above the tolerances.
+      wer_tolerance: how much the word error rate may rise where no name is spoken.
+      changed_tolerance: how many of the words there may change.
+    """
+
+    sets: tuple[DevSet, ...]
+    search: tuple[str, ...]
+    trials: int = 100
+    seed: int = 0
+    penalty: float = 10.0
+    wer_tolerance: float = 0.001
+    changed_tolerance: float = 0.002
+
+    def __post_init__(self) -> None:
+        if not self.sets:
+            raise ValueError("there must be a set")
+        if not self.search:
+            raise ValueError("there must be a key to search")
+        if self.trials < 1:
+            raise ValueError(f"trials must be at least 1, found {self.trials}")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of one key.
+
+    Attributes:
+      key: dotted, such as ``decode.boost.alpha``.
+      choices: the values, if they are listed; else
+      low, high: the bounds, both included; whole numbers for a key that is one.
+      log: whether to search evenly in the logarithm.
+    """
+
+    key: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+    def suggest(self, trial: Any) -> Any:
+        """Draw a value for a trial of optuna."""
+        if self.choices:
+            return trial.suggest_categorical(self.key, list(self.choices))
+        draw = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
+        return draw(self.key, self.low, self.high, log=self.log)
+
+
+def parse_range(text: str, base: PipelineConfig) -> Range:
+    """Read ``key=low:high``, ``key=low:high:log`` or ``key=this,that``.
+
+    Args:
+      text: the range.
+      base: tells which keys there are, and their types.
+
+    Raises:
+      ConfigError: there is no such key, a value is not of its type, or low is above high.
+    """
+    key, equals, values = text.partition("=")
+    if not (key and equals and values):
+        raise ConfigError(
+            f"{text!r}: expected key=low:high, for example decode.boost.alpha=0.5:1.0"
+        )
+    listed = "," in values
+    parts = values.split("," if listed else ":")
+    if not listed and (len(parts) not in (2, 3) or parts[2:] not in ([], ["log"])):
+        raise ConfigError(f"{text!r}: expected low:high, low:high:log, or values with commas")
+    found = []
+    for part in parts if listed else parts[:2]:
+        table = merge(to_mapping(base), parse_overrides([f"{key}={part}"]))
+        value: Any = to_mapping(load_config(PipelineConfig, table))
+        for name in key.split("."):
+            value = value[name]
+        found.append(value)
+    if listed:
+        return Range(key, choices=tuple(found))
+    low, high = found
+    if isinstance(low, bool) or not isinstance(low, (int, float)) or not low < high:
+        raise ConfigError(f"{text!r}: expected two numbers, the lower one first")
+    return Range(key, low=low, high=high, log=len(parts) == 3)
+
+
+class Source(Protocol):
+    """Development data that can be transcribed again and again."""
+
+    @property
+    def references(self) -> Mapping[str, str]: ...
+
+    @property
+    def entities(self) -> EntityList | Mapping[str, EntityList]: ...
+
+    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        """The text of every utterance."""
+        ...
+
+
+class SpeechSource:
+    """Cuts, with a model of ours.
+
+    Args:
+      model: the model.
+      cuts: the manifest.
+      entities: one list, or one for each utterance.
+      references: texts by the ids of the cuts.
+    """
+
+    def __init__(
+        self,
+        model: AcousticModel,
+        cuts: Path,
+        entities: EntityList | Mapping[str, EntityList],
+        references: Mapping[str, str],
+    ) -> None:
+        self.references, self.entities = references, entities
+        self._model = model
+        self._batches: list[list[Recording]] = []
+        for cut in sorted(read_cuts(cuts), key=lambda cut: -cut.duration):
+            batch = self._batches[-1] if self._batches else []
+            if not batch or (len(batch) + 1) * batch[0].seconds > _BATCH_SECONDS:
+                self._batches.append([])
+            self._batches[-1].append(load_recording(cut, model.sampling_rate))
+        self._names: tuple[Any, dict[str, Names]] = (None, {})
+        self._log_probs: tuple[Any, list[LogProbs]] = (None, [])
+
+    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        """See :class:`Source`."""
+        recognizer = Recognizer(self._model, config)
+        names = self._compiled(recognizer)
+        per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
+        table = to_mapping(config)
+        key = {name: table.get(name) for name in _ACOUSTIC}, "adapter" in config.parts
+        if self._log_probs[0] != key:
+            computed = map(recognizer.log_probs, self._batches, per_batch)
+            self._log_probs = (key, list(computed))
+        return {
+            transcript.id: transcript.best.text
+            for log_probs, of_batch in zip(self._log_probs[1], per_batch)
+            for transcript in recognizer.decode(log_probs, of_batch)
+        }
+
+    def _compiled(self, recognizer: Recognizer) -> dict[str, Names]:
+        key = replace(recognizer.config, decode=DecodeConfig())
+        if self._names[0] != key:
+            self._names = (key, _compile(recognizer.compile, self.entities, self._ids()))
+        return self._names[1]
+
+    def _ids(self) -> list[str]:
+        return [recording.id for batch in self._batches for recording in batch]
+
+
+class SavedSource:
+    """Saved log-probs of any model.
+
+    Args:
+      path: the file.
+      tokenizer: of the model.
+      entities: one list, or one for each utterance.
+      references: texts by the ids of the utterances.
+      device: where to search.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tokenizer: Tokenizer,
+        entities: EntityList | Mapping[str, EntityList],
+        references: Mapping[str, str],
+        device: str = "cpu",
+    ) -> None:
+        self.references, self.entities = references, entities
+        self._path, self._tokenizer, self._device = path, tokenizer, device
+        backend = self._backend(PipelineConfig())
+        by_length = sorted(backend.utterances(), key=lambda utterance: -utterance.seconds)
+        self._loaded = [backend.load(utterance) for utterance in by_length]
+        self._names: tuple[Any, dict[str, Names]] = (None, {})
+
+    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        """See :class:`Source`."""
+        backend = self._backend(config)
+        key = replace(config, decode=DecodeConfig())
+        if self._names[0] != key:
+            ids = [name for name, _ in self._loaded]
+            self._names = (key, _compile(backend.compile, self.entities, ids))
+        names = self._names[1]
+        texts = {}
+        for begin in range(0, len(self._loaded), _BATCH):
+            batch = self._loaded[begin : begin + _BATCH]
+            for transcript in backend.decode(batch, [names.get(name) for name, _ in batch]):
+                texts[transcript.id] = transcript.best.text
+        return texts
+
+    def _backend(self, config: PipelineConfig) -> LogProbsBackend:
+        return LogProbsBackend(self._path, self._tokenizer, config, self._device)
+
+
+def _compile(
+    compile_list: Callable[[EntityList], Names],
+    entities: EntityList | Mapping[str, EntityList],
+    ids: Sequence[str],
+) -> dict[str, Names]:
+    """The compiled list of every utterance that has names."""
+    if isinstance(entities, EntityList):
+        return dict.fromkeys(ids, compile_list(entities))
+    missing = next((name for name in ids if name not in entities), None)
+    if missing is not None:
+        raise ManifestError(f"utterance {missing!r} has no list of names")
+    return {name: compile_list(entities[name]) for name in ids if len(entities[name])}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a configuration does to one set; shares, NaN where there is nothing to divide by.
+
+    Attributes:
+      f1, wer: of the whole set.
+      free_words: how many words the utterances have in which no name is spoken.
+      free_wer: the word error rate of these.
+      changed: the share of these that are others than without biasing.
+    """
+
+    f1: float
+    wer: float
+    free_words: int
+    free_wer: float
+    changed: float
+
+
+def measure(source: Source, texts: Mapping[str, str], plain: Mapping[str, str]) -> Measures:
+    """Compare transcripts of a set with the references, and with those without biasing."""
+    results = score_transcripts(source.references, texts, source.entities)
+    whole = rates(total(results))
+    # Hits and misses are the names in the reference.
+    free = [r for r in results if not r.score.entities.hits + r.score.entities.misses]
+    score = total(free)
+    changed = words = 0
+    for result in free:
+        before = plain[result.id].lower().split()
+        after = texts[result.id].lower().split()
+        changed += kaldialign.edit_distance(before, after)["total"]
+        words += len(before)
+    return Measures(
+        f1=whole["F1"],
+        wer=whole["WER"],
+        free_words=score.words.reference,
+        free_wer=rates(score)["WER"],
+        changed=changed / words if words else 0.0,
+    )
+
+
+class Objective:
+    """The value of a configuration on some sets; see the module.
+
+    Args:
+      sources: the sets.
+      config: tolerances and penalty.
+      base: the configuration that is changed.
+    """
+
+    def __init__(self, sources: Sequence[Source], config: TuneConfig, base: PipelineConfig) -> None:
+        self._sources, self._config = sources, config
+        silent = replace(base, parts=())
+        self._plain = [source.transcribe(silent) for source in sources]
+        self.plain = [measure(source, texts, texts) for source, texts in zip(sources, self._plain)]
+        """Without biasing."""
+
+    def measures(self, config: PipelineConfig) -> list[Measures]:
+        """What a configuration does to each set."""
+        return [
+            measure(source, source.transcribe(config), plain)
+            for source, plain in zip(self._sources, self._plain)
+        ]
+
+    def value(self, measures: Sequence[Measures]) -> float:
+        """The value of a configuration that did this."""
+        f1 = [one.f1 for one in measures if not np.isnan(one.f1)]
+        if not f1:
+            raise ManifestError("no set has a name of its list in a reference: nothing to tune on")
+        words = [one.free_words for one in measures]
+        rise = changed = 0.0
+        if sum(words):
+            rises = [
+                a.free_wer - b.free_wer if a.free_words else 0.0
+                for a, b in zip(measures, self.plain)
+            ]
+            rise = float(np.average(rises, weights=words))
+            changed = float(np.average([one.changed for one in measures], weights=words))
+        over = max(0.0, rise - self._config.wer_tolerance)
+        over += max(0.0, changed - self._config.changed_tolerance)
+        return float(np.mean(f1)) - self._config.penalty * over
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome.
+
+    Attributes:
+      config: the best configuration.
+      value: its value.
+      base_value: that of the configuration that the study began with.
+      measures: what the best one does to each set; ``plain`` without biasing.
+      trials: how many were tried, those before a resumption included.
+    """
+
+    config: PipelineConfig
+    value: float
+    base_value: float
+    measures: list[Measures]
+    plain: list[Measures]
+    trials: int
+
+
+def tune(
+    config: TuneConfig,
+    base: PipelineConfig,
+    sources: Sequence[Source],
+    journal: Path,
+    report: Callable[[str], None] = lambda message: None,
+) -> Tuned:
+    """Search for the best values; a study that was stopped goes on.
+
+    The base configuration is the first trial, so that the result is never worse.
+
+    Args:
+      config: what to search.
+      base: all other settings.
+      sources: the sets, in the order of ``config.sets``.
+      journal: the file that keeps the trials.
+      report: told about every trial.
+
+    Raises:
+      ConfigError: a range is malformed, or the journal is of another study.
+      MissingDependencyError: optuna is not installed.
+    """
+    try:
+        import optuna  # noqa: PLC0415  (only this needs it)
+        from optuna.storages.journal import JournalFileBackend  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            "tuning needs optuna: pip install 'ctcbias_fst[tune]'"
+        ) from error
+    ranges = [parse_range(text, base) for text in config.search]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name="ctcbias",
+        direction="maximize",
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+        load_if_exists=True,
+    )
+    job = json.dumps(
+        [to_mapping(replace(config, trials=1)), to_mapping(base)], sort_keys=True, default=str
+    )
+    if study.user_attrs.setdefault("job", job) != job:
+        raise ConfigError(
+            f"{journal}: belongs to a study with other sets, ranges or settings; name another file"
+        )
+    study.set_user_attr("job", job)
+    objective = Objective(sources, config, base)
+    if not study.trials:
+        start: dict[str, Any] = {r.key: _at(to_mapping(base), r.key) for r in ranges}
+        study.enqueue_trial(start, skip_if_exists=True)
+
+    def run(trial: Any) -> float:
+        table = to_mapping(base)
+        for one in ranges:
+            table = merge(table, parse_overrides([f"{one.key}={json.dumps(one.suggest(trial))}"]))
+        measures = objective.measures(load_config(PipelineConfig, table))
+        value = objective.value(measures)
+        trial.set_user_attr("config", json.dumps(table))
+        f1 = " ".join(f"{one.f1:.3f}" for one in measures)
+        report(f"trial {trial.number + 1}: {value:.4f} (F1 {f1})")
+        return value
+
+    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    with warnings.catch_warnings():
+        # "multivariate" is called experimental by some versions.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # What was drawn so far is part of the seed: a resumed study does not draw it again.
+        study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(done), multivariate=True)
+    if len(done) < config.trials:
+        study.optimize(run, n_trials=config.trials - len(done))
+    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    best = load_config(PipelineConfig, json.loads(study.best_trial.user_attrs["config"]))
+    return Tuned(
+        config=best,
+        value=study.best_value,
+        base_value=float(done[0].value or 0.0),
+        measures=objective.measures(best),
+        plain=objective.plain,
+        trials=len(done),
+    )
+
+
+def _at(table: Mapping[str, Any], key: str) -> Any:
+    value: Any = table
+    for name in key.split("."):
+        value = value[name]
+    return value
+
+
+def write_config(config: PipelineConfig, path: Path) -> None:
+    """Write a configuration as TOML, which ``ctcbias decode --config`` reads."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(_toml(to_mapping(config)), encoding="utf-8")
+
+
+def _toml(table: Mapping[str, Any], prefix: str = "") -> str:
+    """Plain values, lists of them, and tables; a JSON string or number is one of TOML too."""
+    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lines = [f"[{prefix}]"] if prefix and values else []
+    for key, value in values.items():
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    text = "\n".join(lines) + "\n" if lines else ""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            below = _toml(value, f"{prefix}.{key}" if prefix else key)
+            text += f"\n{below}" if text and below else below
+    return text
+
+
+def open_sources(
+    config: TuneConfig,
+    folder: Path,
+    model: AcousticModel | None,
+    tokenizer: Tokenizer,
+    device: str = "cpu",
+) -> list[Source]:
+    """Read the sets of a study.
+
+    Args:
+      config: names the files.
+      folder: where relative paths start.
+      model: for sets of cuts.
+      tokenizer: for sets of log-probs.
+      device: where these are searched.
+
+    Raises:
+      InputError: a file is missing or malformed, or a set cannot be used.
+    """
+    sources: list[Source] = []
+    for one in config.sets:
+        entities = load_entities(folder / one.entities)
+        cuts = None if one.cuts is None else folder / one.cuts
+        spoken = cuts if one.references is None else folder / one.references
+        assert spoken is not None
+        references = read_transcripts(spoken)
+        if cuts is not None:
+            assert model is not None
+            sources.append(SpeechSource(model, cuts, entities, references))
+        else:
+            assert one.log_probs is not None
+            sources.append(
+                SavedSource(folder / one.log_probs, tokenizer, entities, references, device)
+            )
+    return sources

@@ -1,0 +1,227 @@
+"""Tuning: the value of a trial, ranges of any key, resumed studies, the file that comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctcbias_fst.config import load_config, to_mapping
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.errors import ConfigError, ManifestError
+from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.tune import (
+    DevSet,
+    Measures,
+    Objective,
+    Range,
+    SavedSource,
+    TuneConfig,
+    parse_range,
+    tune,
+    write_config,
+)
+
+NAMES = entities_from_names(["metformin", "kesha"])
+REFERENCES = {"a": "she takes metformin", "b": "in the morning", "c": "every day"}
+
+
+class Scripted:
+    """A set on which a boost from 1 on finds the name, and one from 2 on does harm."""
+
+    references: Mapping[str, str] = REFERENCES
+    entities: EntityList = NAMES
+
+    def __init__(self) -> None:
+        self.seen: list[PipelineConfig] = []
+
+    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        self.seen.append(config)
+        beta = config.decode.boost.beta if "boost" in config.parts else 0.0
+        return {
+            "a": "she takes metformin" if beta >= 1 else "she takes met for men",
+            "b": "kesha the morning" if beta >= 2 else "in the morning",
+            "c": "every day",
+        }
+
+
+def _with_beta(beta: float) -> PipelineConfig:
+    return PipelineConfig(decode=DecodeConfig(boost=BoostConfig(beta=beta)))
+
+
+def _study(**changes: object) -> TuneConfig:
+    sets = (DevSet(entities=Path("names.txt"), cuts=Path("cuts.jsonl")),)
+    study = TuneConfig(sets=sets, search=("decode.boost.beta=0.0:3.0",), trials=6)
+    return dataclasses.replace(study, **changes)  # type: ignore[arg-type]
+
+
+def test_measures_and_value() -> None:
+    source = Scripted()
+    objective = Objective([source], _study(penalty=2.0), _with_beta(1.5))
+    assert source.seen[0].parts == ()
+    plain, good, harm = (objective.measures(_with_beta(beta))[0] for beta in (0.0, 1.5, 2.5))
+    assert (plain.f1, good.f1, harm.f1) == (0.0, 1.0, 2 / 3)
+    assert plain == objective.plain[0]
+    # b and c have no name: five words, one of them a false alarm at last.
+    assert (good.free_words, good.free_wer, good.changed) == (5, 0.0, 0.0)
+    assert (harm.free_wer, harm.changed) == (0.2, 0.2)
+    assert objective.value([good]) == 1.0
+    over = (0.2 - 0.001) + (0.2 - 0.002)
+    assert objective.value([harm]) == pytest.approx(2 / 3 - 2.0 * over)
+
+
+def test_sets_without_names_count_by_their_words() -> None:
+    silent = Scripted()
+    silent.references = {"b": REFERENCES["b"]}
+    objective = Objective([Scripted(), silent], _study(penalty=1.0), _with_beta(0.0))
+    measures = objective.measures(_with_beta(2.5))
+    assert np.isnan(measures[1].f1) or measures[1].f1 == 0.0
+    assert [one.free_words for one in measures] == [5, 3]
+
+
+def test_nothing_to_tune_on() -> None:
+    silent = Scripted()
+    silent.references = {"b": REFERENCES["b"]}
+    objective = Objective([silent], _study(), _with_beta(0.0))
+    with pytest.raises(ManifestError, match="nothing to tune on"):
+        objective.value([Measures(float("nan"), 0.1, 3, 0.1, 0.0)])
+
+
+def test_the_best_is_found_written_and_read(tmp_path: Path) -> None:
+    told: list[str] = []
+    tuned = tune(_study(trials=12), _with_beta(0.0), [Scripted()], tmp_path / "j", told.append)
+    assert 1 <= tuned.config.decode.boost.beta < 2
+    assert (tuned.value, tuned.base_value, tuned.trials) == (1.0, 0.0, 12)
+    assert len(told) == 12
+    write_config(tuned.config, tmp_path / "best.toml")
+    assert load_config(PipelineConfig, tmp_path / "best.toml") == tuned.config
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    first, second = Scripted(), Scripted()
+    tune(_study(trials=3), _with_beta(0.5), [first], tmp_path / "j")
+    tuned = tune(_study(trials=5), _with_beta(0.5), [second], tmp_path / "j")
+    assert tuned.trials == 5
+    # Once without biasing, two trials, and the best one again.
+    assert len(second.seen) == 4
+    assert first.seen[1].decode.boost.beta == 0.5
+    drawn = {config.decode.boost.beta for config in first.seen[1:4] + second.seen[1:3]}
+    assert len(drawn) == 5
+    with pytest.raises(ConfigError, match="belongs to a study with other sets"):
+        tune(_study(seed=1), _with_beta(0.5), [Scripted()], tmp_path / "j")
+
+
+def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:
+    study = _study(search=("segmentations=1:9",), trials=3)
+    tuned = tune(study, _with_beta(1.2), [Scripted()], tmp_path / "j")
+    assert tuned.value == tuned.base_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("decode.boost.alpha=0.5:1.0", Range("decode.boost.alpha", low=0.5, high=1.0)),
+        ("decode.boost.top_k=5:20", Range("decode.boost.top_k", low=5, high=20)),
+        ("decode.search_beam=5:20:log", Range("decode.search_beam", low=5.0, high=20.0, log=True)),
+        (
+            "decode.boost.include_blank=true,false",
+            Range("decode.boost.include_blank", choices=(True, False)),
+        ),
+        ("adapter_scale=0:2", Range("adapter_scale", low=0.0, high=2.0)),
+    ],
+)
+def test_ranges(text: str, expected: Range) -> None:
+    found = parse_range(text, PipelineConfig())
+    assert found == expected
+    assert type(found.low) is type(expected.low)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("decode.boost.alpha", "expected key=low:high"),
+        ("decode.boost.alhpa=0:1", "unknown key decode.boost.alhpa"),
+        ("decode.boost.alpha=1", "expected low:high"),
+        ("decode.boost.alpha=1:0.5", "the lower one first"),
+        ("decode.boost.alpha=0.5:1.5", "alpha must lie between 0 and 1"),
+        ("decode.boost.alpha=0.5:1.0:lin", "expected low:high"),
+        ("decode.boost.top_k=0.5:3", "must be int"),
+        ("decode.boost.include_blank=false:true", "expected two numbers"),
+    ],
+)
+def test_ranges_that_are_none(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_range(text, PipelineConfig())
+
+
+@given(beta=st.floats(0, 1e6, allow_nan=False), parts=st.sampled_from([(), ("boost",)]))
+def test_configurations_survive_toml(
+    beta: float, parts: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = dataclasses.replace(_with_beta(beta), parts=parts)
+    path = tmp_path_factory.mktemp("toml") / "c.toml"
+    write_config(config, path)
+    assert to_mapping(load_config(PipelineConfig, path)) == to_mapping(config)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Log-probs in which the second token of a name is beaten by another."""
+    frames = np.full((4, 5), -9.0)
+    frames[range(4), [1, 0, 4, 0]] = -0.01
+    frames[2, 2] = -2.0
+    plain = np.full((3, 5), -9.0)
+    plain[range(3), [3, 0, 3]] = -0.01
+    arrays = {"name": frames, "free": plain}
+    path = tmp_path / "saved.npz"
+    normal = {k: v - np.log(np.exp(v).sum(1, keepdims=True)) for k, v in arrays.items()}
+    np.savez(path, **{k: v.astype(np.float32) for k, v in normal.items()})
+    return path
+
+
+@pytest.mark.parametrize("per_utterance", [False, True])
+def test_saved_log_probs(saved: Path, tmp_path: Path, per_utterance: bool) -> None:
+    vocabulary = Vocabulary.from_tokens(["<blk>", "\u2581ke", "sha", "\u2581and", "sa"])
+    names = entities_from_names(["Kesha"])
+    lists: EntityList | dict[str, EntityList] = names
+    if per_utterance:
+        lists = {"name": names, "free": entities_from_names([])}
+    source = SavedSource(
+        saved, FewestPiecesTokenizer(vocabulary), lists, {"name": "kesha", "free": "and and"}
+    )
+    assert source.transcribe(PipelineConfig(parts=())) == {"name": "kesa", "free": "and and"}
+    tuned = tune(_study(trials=8), _with_beta(0.0), [source], tmp_path / "j")
+    assert tuned.measures[0].f1 == 1.0
+    assert tuned.measures[0].changed == 0.0
+    assert source.transcribe(tuned.config)["name"] == "Kesha"
+
+
+def test_an_utterance_without_a_list(saved: Path) -> None:
+    vocabulary = Vocabulary.from_tokens(["<blk>", "\u2581ke", "sha", "\u2581and", "sa"])
+    lists = {"name": entities_from_names(["Kesha"])}
+    source = SavedSource(saved, FewestPiecesTokenizer(vocabulary), lists, {})
+    with pytest.raises(ManifestError, match="'free' has no list of names"):
+        source.transcribe(PipelineConfig())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DevSet(entities=Path("x")), "either cuts or log_probs"),
+        (lambda: DevSet(entities=Path("x"), log_probs=Path("y")), "needs references"),
+        (lambda: _study(sets=()), "must be a set"),
+        (lambda: _study(search=()), "must be a key"),
+        (lambda: _study(trials=0), "at least 1"),
+    ],
+)
+def test_studies_that_cannot_be(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
