@@ -133,7 +133,10 @@ class Hypothesis:
       score: natural log of the best path, all its parts together.
       token_ids: the columns that the path took, without blanks and repeats.
       boost: the share of ``score`` that was added for names; ``score - boost`` is the
-        acoustic model's own score of the same path.
+        acoustic model's own score of the same path (with a language model, ``score - boost -
+        lm``).
+      lm: the share of ``score`` that a language model gave, bonuses and costs of words
+        included.
       phone: what the phone head says of it (:mod:`ctcbias_fst.decode.phonetic`), at most 0;
         its share of ``score`` is this times ``phone_scale``. None if nobody asked.
     """
@@ -142,6 +145,7 @@ class Hypothesis:
     score: float
     token_ids: tuple[int, ...]
     boost: float = 0.0
+    lm: float = 0.0
     phone: float | None = None
 
     @property

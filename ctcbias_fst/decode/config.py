@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctcbias_fst.lm.config import LmConfig
+
 __all__ = ["BoostConfig", "DecodeConfig"]
 
 
@@ -43,7 +45,7 @@ class BoostConfig:
     repeat_alpha: float = 0.9
     blank_alpha: float = 0.0
     bonus: float = 0.0
-    cost_scale: float = 0.0
+    cost_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
@@ -66,6 +68,7 @@ class DecodeConfig:
 
     Attributes:
       boost: see :class:`BoostConfig`.
+      lm: how a language model acts, if the decoder has one.
       search_beam: nats below the best at which a path is given up while searching.
       output_beam: nats below the best path that the lattice keeps.
       max_active: states per frame and utterance that the search aims to keep.
@@ -78,6 +81,7 @@ class DecodeConfig:
     """
 
     boost: BoostConfig = field(default_factory=BoostConfig)
+    lm: LmConfig = field(default_factory=LmConfig)
     search_beam: float = 15.0
     output_beam: float = 8.0
     max_active: int = 1000

@@ -69,7 +69,11 @@ def hypotheses(
     """
     blank_first = vocabulary.blank_first()
     arcs, path = paths.arcs, paths.of_arc
-    boost = lattice.owed.new_zeros(len(paths.utterance)).index_add(0, path, lattice.boost[arcs])
+    nothing = lattice.owed.new_zeros(len(paths.utterance))
+    boost = nothing.index_add(0, path, lattice.boost[arcs])
+    lm = nothing
+    if lattice.lm is not None:
+        lm = nothing.index_add(0, path, lattice.lm.share[arcs].double())
 
     sounding = lattice.token[arcs] > 0
     arcs, path = arcs[sounding], path[sounding]
@@ -103,8 +107,11 @@ def hypotheses(
             score=score,
             token_ids=tuple(order[token.token] for token in of_path),
             boost=given,
+            lm=said,
         )
-        for of_path, score, given in zip(tokens, paths.score.tolist(), boost.tolist())
+        for of_path, score, given, said in zip(
+            tokens, paths.score.tolist(), boost.tolist(), lm.tolist()
+        )
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import k2
@@ -11,9 +11,35 @@ import torch
 from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.fst.decoding import PLAIN, STARTS_WORD, DecodingGraph
 
-__all__ = ["Lattice", "Paths", "best_paths"]
+__all__ = ["Lattice", "LmScores", "Paths", "best_paths", "with_weights"]
 
 _ARC = "lattice_arc"
+
+
+@dataclass(frozen=True, eq=False)
+class LmScores:
+    """What a language model says of a lattice's arcs; see :mod:`ctcbias_fst.lm.compose`.
+
+    Attributes:
+      base: float32 (A,), the scores without it.
+      counts: float32 (A, 5): the model's log-prob (natural), words, unknown words, letters of
+        those, names.
+      weights: the factors on the counts; both together are the model's share of the score.
+    """
+
+    base: torch.Tensor
+    counts: torch.Tensor
+    weights: tuple[float, ...]
+
+    @cached_property
+    def share(self) -> torch.Tensor:
+        """float32 (A,)."""
+        return self.counts @ torch.tensor(self.weights, device=self.counts.device)
+
+    @cached_property
+    def total(self) -> torch.Tensor:
+        """float32 (A,): the scores with it."""
+        return self.base + self.share
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +56,7 @@ class Lattice:
       original: int64 (N, T), the model's frame behind each frame of the search.
       owed: float64 (N,), what to add to the score of a path for frames left out.
       scores: float32 (N, T, C), the columns that were searched.
+      lm: the share of a language model in the scores of the arcs, if it was composed with one.
     """
 
     fsa: k2.Fsa
@@ -37,6 +64,7 @@ class Lattice:
     original: torch.Tensor
     owed: torch.Tensor
     scores: torch.Tensor
+    lm: LmScores | None = None
 
     @property
     def size(self) -> int:
@@ -125,7 +153,8 @@ class Lattice:
         frame = self.frame.clamp(max=self.scores.shape[1] - 1)
         acoustic = self.scores[self.utterance, frame, column].double()
         plain = (self.label < 0) | torch.eq(self.label, column)
-        return torch.where(plain, torch.zeros_like(acoustic), self.score - acoustic)
+        score = self.score if self.lm is None else self.lm.base.double()
+        return torch.where(plain, torch.zeros_like(acoustic), score - acoustic)
 
     @cached_property
     def posterior(self) -> torch.Tensor:
@@ -161,6 +190,15 @@ class Paths:
     def of_arc(self) -> torch.Tensor:
         """int64: the path of each element of ``arcs``."""
         return torch.repeat_interleave(self.first_arc[1:] - self.first_arc[:-1])
+
+
+def with_weights(lattice: Lattice, weights: tuple[float, ...]) -> Lattice:
+    """The same lattice with other factors on what a language model says of it."""
+    assert lattice.lm is not None, "the lattice was not composed with a language model"
+    lm = replace(lattice.lm, weights=weights)
+    fsa = lattice.fsa.clone()
+    fsa.scores = lm.total
+    return replace(lattice, fsa=fsa, lm=lm)
 
 
 def best_paths(lattice: Lattice) -> Paths:

@@ -91,6 +91,7 @@ def _join(pieces: Sequence[tuple[Segment, Transcript]], frame_seconds: float) ->
         score=sum(transcript.best.score for _, transcript in pieces),
         token_ids=tuple(i for _, transcript in pieces for i in transcript.best.token_ids),
         boost=sum(transcript.best.boost for _, transcript in pieces),
+        lm=sum(transcript.best.lm for _, transcript in pieces),
         phone=None if None in phones else sum(phone or 0.0 for phone in phones),
     )
     warnings = [transcript.warning for _, transcript in pieces if transcript.warning]

@@ -181,6 +181,7 @@ def _entity(fields: dict[str, Any]) -> Entity:
         raise TypeError(f"an entity's name and display must be strings: {fields}")
     return entity._replace(
         weight=float(entity.weight),
+        prior=float(entity.prior),
         sounds_like=tuple(entity.sounds_like),
         pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
     )

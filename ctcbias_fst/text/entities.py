@@ -43,7 +43,7 @@ __all__ = [
     "read_entities",
 ]
 
-COLUMNS = ("name", "weight", "category", "display", "sounds_like", "pronunciations")
+COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
 
 EMPTY = "empty after normalisation (no letter, no digit)"
 
@@ -68,6 +68,8 @@ class Entity(NamedTuple):
         sounds_like: further spellings (normalised) whose tokens also emit `display`.
         pronunciations: each a tuple of phones, upper case without stress digits.
         line: line of the file (or position in the list, from 1) it came from.
+        prior: how much more frequent it is than others of the list, positive: a language
+            model's score of the name is multiplied by it.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Entity(NamedTuple):
     sounds_like: tuple[str, ...] = ()
     pronunciations: tuple[tuple[str, ...], ...] = ()
     line: int | None = None
+    prior: float = 1.0
 
 
 class Rejected(NamedTuple):
@@ -337,14 +340,15 @@ def _assemble(
     for position, (number, name, display) in enumerate(zip(numbers, names, displays)):
         fields = dict(extras[position]) if extras is not None else {}
         spellings = fields.pop("sounds_like", ())
-        weight = fields.pop("weight", 1.0)
-        reason = _fault(name, weight)
+        weight, prior = fields.pop("weight", 1.0), fields.pop("prior", 1.0)
+        reason = _fault(name, weight, prior)
         if not reason and name in entities:
             reason = f"same as line {entities[name].line} ({entities[name].display!r})"
         if reason:
             rejected.append(Rejected(number, display, reason))
             continue
-        entity = Entity(name, display, float(weight), line=number)._replace(**fields)
+        entity = Entity(name, display, float(weight), line=number, prior=float(prior))
+        entity = entity._replace(**fields)
         entities[name], repeated = _with_spellings(entity, spellings)
         rejected += repeated
     return EntityList(tuple(entities.values()), tuple(rejected), source)
@@ -358,16 +362,17 @@ def _displays(texts: Sequence[str]) -> list[str]:
     return [" ".join(unicodedata.normalize("NFC", text).split()) for text in texts]
 
 
-def _fault(name: str, weight: Any) -> str:
+def _fault(name: str, weight: Any, prior: Any) -> str:
     """Say why an entry can have no effect; empty if it can."""
     if not name:
         return EMPTY
-    try:
-        number = math.nan if isinstance(weight, bool) else float(weight)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number > 0 and math.isfinite(number)):
-        return f"its weight must be a positive number, not {weight!r}"
+    for what, value in (("weight", weight), ("prior", prior)):
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (number > 0 and math.isfinite(number)):
+            return f"its {what} must be a positive number, not {value!r}"
     return ""
 
 

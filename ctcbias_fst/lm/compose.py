@@ -1,0 +1,495 @@
+r"""A lattice composed with words and an n-gram, on the fly, exactly.
+
+Relation: the paths of the lattice, each with the words that it writes and what the model says of
+them. With :math:`a` the path's score so far, :math:`w_1 \dots w_n` its words and ends,
+
+.. math::
+
+    score = a + \lambda \sum_i \log p(w_i \mid w_1 \dots w_{i-1})
+            + \beta\,n_{words} - c_u\,n_{unknown} - c_l\,n_{letters} - c_c\,n_{names}
+
+Words are what tokens write between word boundaries, however they are cut. One that the model
+does not know is scored as its unknown word: :math:`p(unk \mid history)`, from which the model
+goes on as it does after one. So does a name of the list, which is a word of the class BOOST,
+whether the model knows its words or not: it costs :math:`c_c` and what its prior says, and never
+:math:`c_u` or :math:`c_l`. (A model without a symbol for unknown words has both at its empty
+context, by way of its back-off weights.) The model itself stays as it is.
+
+States of the result are (state of the lattice, context of the model, beginning of the word),
+found frame by frame for the whole batch: no static graph is compiled, so a list of names costs
+nothing here, and back-off is that of failure arcs (:mod:`ctcbias_fst.lm.tables`). What a state
+can still score in the lattice is known exactly, so little needs to be kept: readings within
+``beam`` of the best, and at most ``max_active``. Without these limits nothing is lost.
+
+The scores are kept apart on every arc, so other scales need no other search
+(:func:`ctcbias_fst.decode.lattice.with_weights`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import k2
+import torch
+
+from ctcbias_fst.decode.lattice import Lattice, LmScores
+from ctcbias_fst.decode.search import FRAME
+from ctcbias_fst.errors import LanguageModelError
+from ctcbias_fst.fst.decoding import STARTS_WORD, WordRules
+from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.lm.lexicon import Lexicon
+from ctcbias_fst.lm.model import LanguageModel
+from ctcbias_fst.lm.tables import NgramTables
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["LmComposer"]
+
+with warnings.catch_warnings():
+    # torch 1.13 says once that this function is in beta; its maximum has stayed as it is since.
+    warnings.simplefilter("ignore")
+    torch.zeros(1).scatter_reduce(0, torch.zeros(1, dtype=torch.int64), torch.zeros(1), "amax")
+
+_LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
+
+
+class LmComposer:
+    """Composes lattices of one vocabulary with one language model.
+
+    Args:
+      model: of words, or of the vocabulary's tokens.
+      vocabulary: of the acoustic model.
+      device: of the lattices.
+      boost_class: a name is one word of the class BOOST. If not, it is the words (or tokens)
+        that it writes, as if it had been read without a list.
+
+    Raises:
+      LanguageModelError: a model of tokens that knows hardly any of the vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        vocabulary: Vocabulary,
+        device: torch.device | str = "cpu",
+        *,
+        boost_class: bool = True,
+    ) -> None:
+        blank_first = vocabulary.blank_first()
+        self._model, self._vocabulary = model, blank_first
+        self._device = torch.device(device)
+        self._boost_class = boost_class
+        self._tables = NgramTables.of(model, device)
+        self._rules = WordRules.of(blank_first, device)
+        self._words: _Words | _Tokens
+        if model.unit == "word":
+            self._words = _Words(Lexicon.of(model, blank_first, device))
+        else:
+            self._words = _Tokens.of(model, blank_first, device)
+
+    def compose(self, lattice: Lattice, config: LmConfig, output_beam: float) -> Lattice:
+        """Compose a batch.
+
+        Args:
+          lattice: without a language model's scores.
+          config: scales and limits.
+          output_beam: nats below the best path that the result keeps.
+        """
+        assert lattice.lm is None, "the lattice has been composed already"
+        steps = _Expansion(self, lattice, config)
+        levels = list(steps.run())
+        return _assemble(lattice, levels, config, output_beam)
+
+
+@dataclass(frozen=True)
+class _Readings:
+    """Where readings of the lattice stand: (K,) each.
+
+    ``state`` is the lattice's, ``context`` the model's, ``node`` the beginning of the word.
+    """
+
+    state: torch.Tensor
+    context: torch.Tensor
+    node: torch.Tensor
+    score: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The arcs of one frame, and the states that they enter.
+
+    ``source`` and ``target`` count all states, the first ones of the utterances first.
+    """
+
+    source: torch.Tensor
+    target: torch.Tensor
+    arc: torch.Tensor
+    counts: torch.Tensor
+    utterance: torch.Tensor
+    score: torch.Tensor
+
+
+class _Moves:
+    """Readings on the way along arcs: their contexts and nodes, and what is counted."""
+
+    def __init__(self, context: torch.Tensor, node: torch.Tensor) -> None:
+        self.context, self.node = context, node
+        self.counts = torch.zeros(len(node), 5, device=node.device)
+
+    def word(self, tables: NgramTables, at: torch.Tensor, symbol: torch.Tensor) -> None:
+        """Word ``symbol[i]`` ends at reading ``at[i]``; -1 for one that is not known."""
+        self.context[at], score = tables.advance(self.context[at], symbol)
+        self.counts[at, _LM] += score
+        self.counts[at, _WORDS] += 1
+        self.counts[at, _UNKNOWN] += (symbol < 0).float()
+
+
+class _Words:
+    """A model of words: what a token does to the word being read."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.root, self.after_name = lexicon.root, lexicon.after_name
+        self.num_nodes = lexicon.num_nodes
+
+    def best_ahead(self, unknown: float) -> torch.Tensor:
+        """float32 (nodes,): about what the model will say of the word being read."""
+        best = self.lexicon.best.clone()
+        best[self.root] = 0.0
+        best[self.lexicon.outside] = unknown
+        return best
+
+    def close(self, moves: _Moves, tables: NgramTables, at: torch.Tensor) -> None:
+        """The word being read ends at readings ``at``, if there is one."""
+        node = moves.node[at]
+        moves.node[at] = self.root
+        pending = (node != self.root) & (node != self.after_name)
+        at, node = at[pending], node[pending]
+        symbol = self.lexicon.symbol[node]
+        letters = self.lexicon.letters[node]
+        moves.counts[at, _LETTERS] += torch.where(symbol < 0, letters, torch.zeros_like(letters))
+        moves.word(tables, at, symbol)
+
+    def extend(
+        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+    ) -> None:
+        """A token continues the word being read, or begins one."""
+        before = moves.node[at]
+        node = self.lexicon.extend(before, token)
+        # Letters are paid when it is sure that the word is unknown: all so far, then each.
+        outside = node == self.lexicon.outside
+        letters = self.lexicon.letters[before] + self.lexicon.length[token]
+        moves.counts[at, _LETTERS] += torch.where(outside, letters, torch.zeros_like(letters))
+        moves.node[at] = node
+
+
+class _Tokens:
+    """A model of tokens: each is a word by itself."""
+
+    root, after_name, num_nodes = 0, 1, 2
+
+    def __init__(self, symbol: torch.Tensor) -> None:
+        self._symbol = symbol
+
+    @classmethod
+    def of(
+        cls, model: LanguageModel, vocabulary: Vocabulary, device: torch.device | str
+    ) -> _Tokens:
+        symbols = model.encode(vocabulary.tokens)
+        known = sum(symbol >= 0 for symbol in symbols)
+        if known * 2 < vocabulary.size:
+            raise LanguageModelError(
+                f"{model.source}: of the acoustic model's {vocabulary.size} tokens it knows only "
+                f"{known}: train it with that model's tokenizer (ctcbias lm train --unit token)"
+            )
+        return cls(torch.tensor(symbols, device=device))
+
+    def best_ahead(self, unknown: float) -> torch.Tensor:
+        """No token is being read: zeros."""
+        return torch.zeros(2, device=self._symbol.device)
+
+    def close(self, moves: _Moves, tables: NgramTables, at: torch.Tensor) -> None:
+        """A name ends; nothing else is pending."""
+        moves.node[at] = self.root
+
+    def extend(
+        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+    ) -> None:
+        """A token is read, unless it continues a name."""
+        plain = moves.node[at] != self.after_name
+        moves.word(tables, at[plain], self._symbol[token[plain]])
+
+
+class _Expansion:
+    """The composition of one batch, frame by frame."""
+
+    def __init__(self, composer: LmComposer, lattice: Lattice, config: LmConfig) -> None:
+        self.lattice, self.config = lattice, config
+        self.tables, self.words = composer._tables, composer._words
+        self.weights = torch.tensor(config.weights, device=lattice.score.device)
+        ahead = self.words.best_ahead(self.tables.unknown_score())
+        self.ahead = (config.scale * ahead).double()
+        self.rest: torch.Tensor = lattice.fsa.get_backward_scores(
+            use_double_scores=True, log_semiring=False
+        )
+        self.arcs_of = lattice.fsa.arcs.row_splits(2).long()
+        self.plain = ~lattice.in_tree & (lattice.aux > 0) & (lattice.aux < self._size)
+        ends_word = composer._rules.ends_word[lattice.token]
+        self.final = lattice.label < 0
+        self.closes = (self.plain & ends_word) | lattice.in_tree | self.final
+        self.names = _Names.of(lattice, composer)
+        self.reads_names = not composer._boost_class and isinstance(self.words, _Tokens)
+
+    @property
+    def _size(self) -> int:
+        return self.lattice.graph.vocabulary_size
+
+    def run(self) -> Iterator[_Level]:
+        """Yield the arcs of each frame."""
+        lattice = self.lattice
+        utterance = lattice.found.nonzero().flatten()
+        here = _Readings(
+            state=lattice.first_state[utterance],
+            context=torch.full_like(utterance, self.tables.begin),
+            node=torch.full_like(utterance, self.words.root),
+            score=torch.zeros(len(utterance), dtype=torch.float64, device=utterance.device),
+        )
+        first = 0
+        while len(here.state):
+            after = first + len(here.state)
+            row, arc = self._leaving(here)
+            if not len(arc):  # only final states are left
+                return
+            moves = self._move(here, row, arc)
+            score = here.score[row] + lattice.score[arc] + (moves.counts @ self.weights).double()
+            kept = self._best(arc, score + self._ahead(lattice.target[arc], moves.node))
+            row, arc, score = row[kept], arc[kept], score[kept]
+            there, number = _merged(
+                lattice.target[arc], moves.context[kept], moves.node[kept], score
+            )
+            utterance = torch.empty_like(there.state)
+            utterance[number] = lattice.utterance[arc]
+            yield _Level(
+                first + row, after + number, arc, moves.counts[kept], utterance, there.score
+            )
+            here, first = there, after
+
+    def _ahead(self, state: torch.Tensor, node: torch.Tensor) -> torch.Tensor:
+        """What a reading may still score: exactly in the lattice, about in the model."""
+        return self.rest[state] + self.ahead[node]
+
+    def _leaving(self, here: _Readings) -> tuple[torch.Tensor, torch.Tensor]:
+        """The arcs that leave each reading's state: readings and arcs, the hopeless left out."""
+        begin = self.arcs_of[here.state]
+        count = self.arcs_of[here.state + 1] - begin
+        row = torch.repeat_interleave(count)
+        shift = begin - (torch.cumsum(count, 0) - count)
+        arc = torch.arange(len(row), device=row.device) + shift[row]
+        hope = (here.score + self.ahead[here.node])[row] + self.lattice.score[arc]
+        hope += self.rest[self.lattice.target[arc]]
+        kept = self._within_beam(arc, hope)
+        return row[kept], arc[kept]
+
+    def _within_beam(self, arc: torch.Tensor, hope: torch.Tensor) -> torch.Tensor:
+        utterance = self.lattice.utterance[arc]
+        best = hope.new_full((self.lattice.size,), -torch.inf)
+        best = best.scatter_reduce(0, utterance, hope, "amax")
+        return (hope >= best[utterance] - self.config.beam).nonzero().flatten()
+
+    def _best(self, arc: torch.Tensor, hope: torch.Tensor) -> torch.Tensor:
+        """Which readings are kept."""
+        kept = self._within_beam(arc, hope)
+        utterance = self.lattice.utterance[arc[kept]]
+        if int(torch.bincount(utterance).max()) <= self.config.max_active:
+            return kept
+        order = hope[kept].sort(descending=True, stable=True).indices
+        utterance, by_utterance = utterance[order].sort(stable=True)
+        rank = torch.arange(len(utterance), device=arc.device)
+        rank -= torch.searchsorted(utterance, utterance)
+        return kept[order[by_utterance[rank < self.config.max_active]]]
+
+    def _move(self, here: _Readings, row: torch.Tensor, arc: torch.Tensor) -> _Moves:
+        """Take ``arc[i]`` from reading ``row[i]``."""
+        moves = _Moves(here.context[row], here.node[row])
+        words, tables, lattice = self.words, self.tables, self.lattice
+        words.close(moves, tables, self.closes[arc].nonzero().flatten())
+        reads = self.plain[arc]
+        if self.reads_names:
+            reads = reads | lattice.in_tree[arc]
+        at = reads.nonzero().flatten()
+        words.extend(moves, tables, at, lattice.token[arc[at]])
+        at = (lattice.aux[arc] >= self._size).nonzero().flatten()
+        if len(at):
+            self.names.complete(moves, tables, at, lattice.aux[arc[at]] - self._size)
+            moves.node[at] = words.after_name
+        at = self.final[arc].nonzero().flatten()
+        if len(at):
+            moves.counts[at, _LM] += tables.end(moves.context[at])
+            moves.context[at] = 0
+            moves.node[at] = words.root
+        return moves
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the names that occur in a lattice are to the model.
+
+    Attributes:
+      entity: int64 (E,), ascending.
+      words: float32 (E,), how many words each has.
+      log_prior: float32 (E,), or None without the class BOOST.
+      symbols: int64 (E, W): the words of each, without the class; -2 after the last.
+      letters: int64 (E, W): the letters of the unknown ones.
+    """
+
+    entity: torch.Tensor
+    words: torch.Tensor
+    log_prior: torch.Tensor | None
+    symbols: torch.Tensor
+    letters: torch.Tensor
+
+    @classmethod
+    def of(cls, lattice: Lattice, composer: LmComposer) -> _Names:
+        aux, size = lattice.aux, lattice.graph.vocabulary_size
+        entity = torch.unique(aux[aux >= size]) - size
+        entities = [lattice.graph.entities[i] for i in entity.tolist()]
+        device = entity.device
+        words = [name.name.split() for name in entities]
+        log_prior = None
+        symbols = torch.full((len(entities), 0), -2, device=device)
+        letters = torch.zeros_like(symbols)
+        if composer._boost_class:
+            log_prior = torch.tensor([math.log(name.prior) for name in entities], device=device)
+        elif isinstance(composer._words, _Words):
+            longest = max(map(len, words), default=0)
+            lexicon, upper = composer._words.lexicon, composer._vocabulary.upper_case
+            rows = [[w.upper() if upper else w for w in of] for of in words]
+            found = [lexicon.find(of) + [-2] * (longest - len(of)) for of in rows]
+            symbols = torch.tensor(found, device=device).view(len(rows), longest)
+            unknown = [[len(word) for word in of] + [0] * (longest - len(of)) for of in rows]
+            letters = torch.tensor(unknown, device=device).view(len(rows), longest)
+        return cls(
+            entity,
+            torch.tensor([len(of) for of in words], device=device).float(),
+            log_prior,
+            symbols,
+            torch.where(symbols == -1, letters, torch.zeros_like(letters)),
+        )
+
+    def complete(
+        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, entity: torch.Tensor
+    ) -> None:
+        """Name ``entity[i]`` ends at reading ``at[i]``."""
+        row = torch.searchsorted(self.entity, entity)
+        if self.log_prior is not None:
+            moves.context[at], score = tables.advance(moves.context[at], torch.full_like(at, -1))
+            moves.counts[at, _LM] += score + self.log_prior[row]
+            moves.counts[at, _WORDS] += self.words[row]
+            moves.counts[at, _NAMES] += 1
+            return
+        for symbols, letters in zip(self.symbols.t(), self.letters.t()):
+            some = symbols[row] > -2
+            moves.word(tables, at[some], symbols[row[some]])
+            moves.counts[at, _LETTERS] += letters[row]
+
+
+def _merged(
+    state: torch.Tensor, context: torch.Tensor, node: torch.Tensor, score: torch.Tensor
+) -> tuple[_Readings, torch.Tensor]:
+    """Join readings that stand at the same place; returns them, and where each one went."""
+    key = node + context * (int(node.max()) + 1)
+    if int(state.max()) >= (1 << 62) // (int(key.max()) + 1):
+        key = torch.unique(key, return_inverse=True)[1]
+    key += state * (int(key.max()) + 1)
+    place, number = torch.unique(key, return_inverse=True)
+    best = score.new_full((len(place),), -torch.inf)
+    best = best.scatter_reduce(0, number, score, "amax")
+    one = torch.empty_like(place)
+    one[number] = torch.arange(len(number), device=number.device)
+    return _Readings(state[one], context[one], node[one], best), number
+
+
+def _assemble(
+    lattice: Lattice, levels: Sequence[_Level], config: LmConfig, output_beam: float
+) -> Lattice:
+    """Make a lattice of the arcs, without those that are no part of a good path."""
+    start = lattice.found.nonzero().flatten()
+    if not len(start):
+        empty = lattice.score.new_zeros(0, 5).float()
+        return replace(lattice, lm=LmScores(empty[:, 0], empty, config.weights))
+    utterance = torch.cat([start, *(level.utterance for level in levels)])
+    zeros = torch.zeros_like(start, dtype=torch.float64)
+    forward = torch.cat([zeros, *(level.score for level in levels)])
+    source = torch.cat([level.source for level in levels])
+    target = torch.cat([level.target for level in levels])
+    arc = torch.cat([level.arc for level in levels])
+    counts = torch.cat([level.counts for level in levels])
+    scores = LmScores(lattice.fsa.scores.detach()[arc], counts, config.weights)
+
+    # What can still be scored after each state, in k2's order of them.
+    draft = _Draft(lattice.size, utterance, torch.ones_like(utterance, dtype=torch.bool))
+    fsa, _ = draft.fsa(source, target, lattice.label[arc], scores.total)
+    backward = fsa.get_backward_scores(use_double_scores=True, log_semiring=False)
+    through = forward[source] + scores.total.double() + backward[draft.number[target]]
+    owner = utterance[source]
+    best = forward.new_full((lattice.size,), -torch.inf)
+    best = best.scatter_reduce(0, owner, through, "amax")
+    kept = (through >= best[owner] - output_beam).nonzero().flatten()
+
+    used = torch.zeros_like(draft.used)
+    used[: len(start)] = True
+    used[target[kept]] = True
+    draft = _Draft(lattice.size, utterance, used)
+    fsa, order = draft.fsa(source[kept], target[kept], lattice.label[arc[kept]], scores.total[kept])
+    kept = kept[order]
+    for name in ("aux_labels", FRAME, STARTS_WORD):
+        if hasattr(lattice.fsa, name):
+            setattr(fsa, name, getattr(lattice.fsa, name)[arc[kept]])
+    return replace(lattice, fsa=fsa, lm=LmScores(scores.base[kept], counts[kept], config.weights))
+
+
+class _Draft:
+    """The states of a batch, those of an utterance together, in the order they were found.
+
+    Attributes:
+      used: bool (S,), which of the states that were found are part of it.
+      number: int64 (S,), their numbers in the batch.
+    """
+
+    def __init__(self, size: int, utterance: torch.Tensor, used: torch.Tensor) -> None:
+        self._size, self._utterance, self.used = size, utterance, used
+        states = used.nonzero().flatten()
+        owner = utterance[states]
+        self._num_states = torch.bincount(owner, minlength=size)
+        self.number = torch.full_like(utterance, -1)
+        self.number[states[owner.sort(stable=True).indices]] = torch.arange(
+            len(states), device=used.device
+        )
+
+    def fsa(
+        self, source: torch.Tensor, target: torch.Tensor, label: torch.Tensor, score: torch.Tensor
+    ) -> tuple[k2.Fsa, torch.Tensor]:
+        """Make an FsaVec; returns it, and which of the given arcs each of its arcs is."""
+        order = self.number[source].sort(stable=True).indices
+        owner = self._utterance[source[order]]
+        source, target = self.number[source[order]], self.number[target[order]]
+        last = torch.cumsum(self._num_states, 0)
+        first = (last - self._num_states)[owner]
+        arcs = torch.stack(
+            [
+                (source - first).int(),
+                (target - first).int(),
+                label[order].int(),
+                score[order].view(torch.int32),
+            ],
+            dim=1,
+        )
+        # The layout of an FsaVec as a tensor: see ctcbias_fst.fst.decoding.
+        num_arcs = torch.bincount(owner, minlength=self._size)
+        head = arcs.new_zeros(2 + 2 * (self._size + 1))
+        head[0] = self._size
+        head[3 : 3 + self._size] = last
+        head[4 + self._size :] = torch.cumsum(num_arcs, 0)
+        return k2.Fsa(torch.cat([head, arcs.flatten()])), order

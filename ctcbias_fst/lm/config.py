@@ -1,0 +1,54 @@
+"""What the language model may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LmConfig"]
+
+
+@dataclass(frozen=True)
+class LmConfig:
+    """How a language model acts on a lattice; see :mod:`ctcbias_fst.lm.compose`.
+
+    Attributes:
+      scale: factor on the model's log-probs.
+      word_bonus: nats for each word (of a name, too); the model favours few words.
+      unknown_cost: nats for each word that is neither in the model nor in a list of names, on
+        top of what the model says of unknown words.
+      letter_cost: nats for each letter of such a word.
+      class_cost: nats for each name, likewise.
+      lattice_beam: nats below the best path that the lattice keeps before the model acts on it;
+        takes the place of ``output_beam``, which is that of the result.
+      beam: nats below the best at which a reading is given up.
+      max_active: readings per frame and utterance that are kept, if there are so many.
+    """
+
+    scale: float = 0.5
+    word_bonus: float = 0.0
+    unknown_cost: float = 0.0
+    letter_cost: float = 0.0
+    class_cost: float = 0.0
+    lattice_beam: float = 12.0
+    beam: float = 12.0
+    max_active: int = 500
+
+    def __post_init__(self) -> None:
+        if not self.scale >= 0:
+            raise ValueError(f"scale must be 0 or more, found {self.scale}")
+        for name in ("lattice_beam", "beam"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        if self.max_active < 1:
+            raise ValueError(f"max_active must be at least 1, found {self.max_active}")
+
+    @property
+    def weights(self) -> tuple[float, float, float, float, float]:
+        """The factors on what is counted (``ctcbias_fst.decode.lattice.LmScores``)."""
+        return (
+            self.scale,
+            self.word_bonus,
+            -self.unknown_cost,
+            -self.letter_cost,
+            -self.class_cost,
+        )
