@@ -24,6 +24,7 @@ from ctcbias_fst.decode.search import search
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.decoding import WordRules, decoding_graph
+from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -42,6 +43,7 @@ class Decoder:
       vocabulary: of the model; its blank may be any column.
       config: see :class:`DecodeConfig`.
       device: where to search; log-probs are moved there.
+      lm: a language model that is composed with every lattice.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Decoder:
         vocabulary: Vocabulary,
         config: DecodeConfig = DecodeConfig(),  # noqa: B008  (frozen)
         device: torch.device | str = "cpu",
+        lm: LmComposer | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.config = config
         self.device = torch.device(device)
+        self.lm = lm
         blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
@@ -124,11 +128,14 @@ class Decoder:
             frames.lengths.cpu(),
             graph.fsa,
             search_beam=config.search_beam,
-            output_beam=config.output_beam,
+            output_beam=config.output_beam if self.lm is None else config.lm.lattice_beam,
             max_active=config.max_active,
             ids=log_probs.ids,
         )
-        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+        lattice = Lattice(fsa, graph, frames.original, frames.owed, scores)
+        return (
+            lattice if self.lm is None else self.lm.compose(lattice, config.lm, config.output_beam)
+        )
 
     def _per_utterance(
         self, log_probs: LogProbs, graphs: BoostGraphs
@@ -174,7 +181,7 @@ class Decoder:
             (graph, "the search was lost and repeated with wider beams"),
             (None, "the search was lost and repeated without names"),
         ):
-            decoder = Decoder(self.vocabulary, wide, self.device)
+            decoder = Decoder(self.vocabulary, wide, self.device, self.lm)
             for _, transcript in decoder._transcripts(one, decoder.lattice(one, tree), warning):
                 return transcript
         best = greedy_hypothesis(one)
