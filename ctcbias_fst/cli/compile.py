@@ -27,6 +27,12 @@ from ctcbias_fst.cli.options import FILE, tokens_options
     show_default=True,
     help="How many ways to cut a name into the model's tokens.",
 )
+@click.option(
+    "--variants",
+    type=click.IntRange(0),
+    help="How many other spellings that sound alike stand for a name [the number that decoding "
+    "uses]; ctcbias variants shows them.",
+)
 @click.option("--draw", type=FILE, help="Draw the graph here, as SVG.")
 @click.option(
     "--max-paths",
@@ -44,6 +50,7 @@ def compile(
     blank: str | None,
     boundary: str | None,
     segmentations: int,
+    variants: int | None,
     draw: Path | None,
     max_paths: int,
 ) -> None:
@@ -54,16 +61,20 @@ def compile(
     """
     from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
-    from ctcbias_fst.fst.boost import boost_graph  # noqa: PLC0415
     from ctcbias_fst.fst.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.fst.openfst import write_boost_graph  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig, compile_graph  # noqa: PLC0415
+    from ctcbias_fst.sound.spellings import SpellingsConfig  # noqa: PLC0415
     from ctcbias_fst.text.entities import check_entities, read_entities  # noqa: PLC0415
 
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     entities = check_entities(read_entities(names), known).require_any()
     for line in entities.report():
         click.echo(f"Warning: {line}", err=True)
-    graph = boost_graph(entities, known, segmentations)
+    spellings = SpellingsConfig() if variants is None else SpellingsConfig(number=variants)
+    config = PipelineConfig(segmentations=segmentations, spellings=spellings)
+    graph = compile_graph(entities, known, config)
+    assert graph is not None
     for entity in graph.shadowed:
         click.echo(
             f"Warning: {entity.display!r} has no effect: another name has the same tokens", err=True
