@@ -64,14 +64,24 @@ def possessive(phones: Phones) -> Phones:
     return (*phones, "S" if phones[-1] in _VOICELESS else "Z")
 
 
-def read_lexicon(path: str | Path) -> Lexicon:
+def read_lexicon(*paths: str | Path) -> Lexicon:
     """Read lines ``word<TAB>PHONES``; a word with several pronunciations has a line for each.
 
     UTF-8, gzip allowed; lines that begin with ``#`` are skipped. Stress is no part of it.
 
+    Args:
+        paths: files; a word is taken from the first that has it.
+
     Raises:
-        InputError: the file is missing, or a line of it is no entry.
+        InputError: a file is missing, or a line of it is no entry.
     """
+    entries: dict[str, str] = {}
+    for path in reversed(paths):
+        entries.update(_read_entries(path))
+    return Lexicon(entries)
+
+
+def _read_entries(path: str | Path) -> dict[str, str]:
     entries: dict[str, str] = {}
     known: set[str] = set()
     for number, line in enumerate(read_lines(path), start=1):
@@ -90,4 +100,4 @@ def read_lexicon(path: str | Path) -> Lexicon:
         if not word:
             raise InputError(f"{path}, line {number}: no word before the tab: {line[:40]!r}")
         entries[word] = f"{entries[word]};{phones}" if word in entries else phones
-    return Lexicon(entries)
+    return entries

@@ -17,6 +17,7 @@ from ctcbias_fst.sound.table import read_table
 from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
 
 __all__ = [
+    "ADDITIONS",
     "DEFAULT",
     "G2P_FILE",
     "LEXICON",
@@ -33,6 +34,7 @@ DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "sounds"
 """The files that come with the package."""
 
 LEXICON = "lexicon.tsv.gz"
+ADDITIONS = "additions.tsv"
 G2P_FILE = "g2p.safetensors"
 TABLE = "graphemes.tsv"
 SPELLING = "spelling.safetensors"
@@ -44,7 +46,7 @@ _FORMAT = 1
 
 
 def seal(path: Path) -> None:
-    """Write the digests of all files but the table, which may be edited."""
+    """Write the digests of all files but the table and additions, which may be edited."""
     header = {"format": _FORMAT, "sha256": {name: _sha256(path / name) for name in _FILES}}
     with atomic_path(path / _INDEX) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -91,7 +93,9 @@ def load_pronouncer(path: Path | None = None, n: int = 5, max_cost: float = 4.0)
     """
     path = DEFAULT if path is None else Path(path)
     check(path, LEXICON, G2P_FILE)
-    return Pronouncer(read_lexicon(path / LEXICON), G2P.load(path / G2P_FILE), n, max_cost)
+    added = [path / ADDITIONS] if (path / ADDITIONS).exists() else []
+    lexicon = read_lexicon(*added, path / LEXICON)
+    return Pronouncer(lexicon, G2P.load(path / G2P_FILE), n, max_cost)
 
 
 def load_variants(

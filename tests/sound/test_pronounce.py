@@ -118,6 +118,14 @@ def test_lexicon_files(tmp_path: Path) -> None:
     assert lexicon.pronunciations("a") == (("AH",), ("EY",))
     assert list(lexicon) == ["a", "b'c"]
     assert lexicon.pronunciations("zzz") == ()
+    assert "b'c" in lexicon
+    assert "a's" in lexicon
+    assert "zzz" not in lexicon
+    added = tmp_path / "added.tsv"
+    added.write_text("a\tAA\nzzz\tZ Z\n")
+    both = read_lexicon(added, path)
+    assert both.pronunciations("a") == (("AA",),)
+    assert set(both) == {"a", "b'c", "zzz"}
     path.write_text("a\tAH\nb\tB QQ\n")
     with pytest.raises(InputError, match=r"lexicon\.tsv, line 2: 'QQ' is none of the phones"):
         read_lexicon(path)

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.package import (
+    ADDITIONS,
     DEFAULT,
     G2P_FILE,
     LEXICON,
@@ -41,6 +43,16 @@ GOLDEN = {
 @pytest.mark.parametrize(("name", "phones"), GOLDEN.items())
 def test_golden_names(name: str, phones: str) -> None:
     assert " ".join(load_pronouncer().pronounce(name, name)[0].phones) == phones
+
+
+def test_words_that_were_added() -> None:
+    """They are words that the dictionary lacks, and they count as listed."""
+    added = read_lexicon(DEFAULT / ADDITIONS)
+    assert len(added) > 50
+    assert not set(added) & set(read_lexicon(DEFAULT / LEXICON))
+    found = load_pronouncer().pronounce("Covid")[0]
+    assert (" ".join(found.phones), found.source) == ("K OW V IH D", "lexicon")
+    assert load_pronouncer().is_listed("covid's")
 
 
 def test_the_g2p_is_small() -> None:
