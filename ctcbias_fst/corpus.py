@@ -33,7 +33,7 @@ from ctcbias_fst.errors import AudioError, InputError, ManifestError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph
+from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, check_entities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -127,6 +127,7 @@ class SpeechBackend:
         self.settings: Mapping[str, Any] = {
             "model": hashlib.sha256(header.read_bytes()).hexdigest(),
             "config": to_mapping(config),
+            "lm": fingerprint(config.lm or self._recognizer.model.lm),
         }
 
     @property
@@ -164,8 +165,8 @@ def load_recording(cut: Cut, rate: int) -> Recording:
 
 
 class LogProbsBackend:
-    """Decodes log-probs that any CTC model made; of the parts only the boosting FST acts,
-    with its spelling variants.
+    """Decodes log-probs that any CTC model made; of the parts only the boosting FST acts, with
+    its spelling variants, and a language model if ``config`` names one.
 
     Args:
       path: the file, see :mod:`ctcbias_fst.decode.saved`.
@@ -188,12 +189,14 @@ class LogProbsBackend:
     ) -> None:
         self._saved = SavedLogProbs(path)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
-        self._decoder = Decoder(tokenizer.vocabulary, config.decode, device)
+        lm = language_model(config, tokenizer.vocabulary, device)
+        self._decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
         self._frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {
             "log_probs": [str(path), path.stat().st_size, softmax, self._frame_seconds],
             "vocabulary": tokenizer.vocabulary.digest,
             "config": to_mapping(config),
+            "lm": fingerprint(config.lm),
         }
 
     @property

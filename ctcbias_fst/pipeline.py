@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,10 @@ from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.sounds import SoundStages
-from ctcbias_fst.errors import AudioError, ConfigError
+from ctcbias_fst.errors import AudioError, ConfigError, LanguageModelError
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.lm.compose import LmComposer
+from ctcbias_fst.lm.model import load_lm
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
@@ -36,6 +39,7 @@ from ctcbias_fst.text.entities import (
 )
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "PARTS",
@@ -44,6 +48,7 @@ __all__ = [
     "PipelineConfig",
     "Recognizer",
     "compile_graph",
+    "language_model",
     "parse_parts",
 ]
 
@@ -51,11 +56,12 @@ Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
 
 
-PARTS = ("adapter", "boost", "g2g", "rescore", "lookup")
+PARTS = ("adapter", "boost", "g2g", "lm", "boost-class", "rescore", "lookup")
 """What biases towards the names of a list; each can be left out.
 
-``g2g`` is part of the boosting graph: it does nothing without ``boost``. ``rescore`` helps other
-words as well, with a list or without.
+``g2g`` is part of the boosting graph: it does nothing without ``boost``. ``lm`` and ``rescore``
+help other words as well, with a list or without; ``boost-class`` is how the names of the boosting
+graph enter the language model.
 """
 
 
@@ -67,6 +73,7 @@ class PipelineConfig:
         decode: the search and the boost.
         parts: which of :data:`PARTS` act.
         adapter_scale: factor on what the adapter adds to the encoder's output.
+        lm: the language model's file; by default the one in the model directory, if there is one.
         segmentations: how many segmentations of a name the boosting graph knows.
         shortlist: which names of a long list the adapter attends to.
         spellings: the spelling variants that the boosting graph knows (part ``g2g``).
@@ -77,6 +84,7 @@ class PipelineConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter_scale: float = 1.0
+    lm: Optional[Path] = None
     segmentations: int = 1
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
     spellings: SpellingsConfig = field(default_factory=SpellingsConfig)
@@ -144,6 +152,40 @@ def compile_graph(
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
 
 
+def language_model(
+    config: PipelineConfig,
+    vocabulary: Vocabulary,
+    device: torch.device | str,
+    default: Path | None = None,
+) -> LmComposer | None:
+    """Load the language model that acts, if there is one; a second time it is at hand.
+
+    Args:
+        config: names the file and the parts.
+        vocabulary: of the acoustic model.
+        device: where to decode.
+        default: the file if ``config`` names none.
+
+    Raises:
+        LanguageModelError: it is missing, damaged or does not fit the vocabulary.
+    """
+    path = default if config.lm is None else config.lm
+    if path is None or "lm" not in config.parts:
+        return None
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise LanguageModelError(f"{path}: {error.strerror}") from error
+    return _composer(path, changed, vocabulary, torch.device(device), "boost-class" in config.parts)
+
+
+@lru_cache(maxsize=2)
+def _composer(
+    path: Path, changed: int, vocabulary: Vocabulary, device: torch.device, boost_class: bool
+) -> LmComposer:
+    return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
+
+
 @dataclass(frozen=True)
 class Failure:
     """A recording that could not be used, and why."""
@@ -169,7 +211,9 @@ class Recognizer:
         self.config = config
         self.sounds = _sound_stages(config, model)
         search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
-        self.decoder = Decoder(model.tokenizer.vocabulary, search, model.device)
+        vocabulary = model.tokenizer.vocabulary
+        lm = language_model(config, vocabulary, model.device, model.lm)
+        self.decoder = Decoder(vocabulary, search, model.device, lm)
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,36 +14,30 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import save_adapter, save_package
+from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
-from ctcbias_fst.pipeline import Failure, Names, PipelineConfig, Recognizer, parse_parts
+from ctcbias_fst.errors import (
+    AudioError,
+    ConfigError,
+    EntityListError,
+    LanguageModelError,
+    ModelError,
+)
+from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.lm.model import save_lm
+from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.pipeline import PARTS, Failure, Names, PipelineConfig, Recognizer, parse_parts
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.text.phones import PHONES
-from tests.acoustic.conftest import TINY, speechlike
+from tests.acoustic.conftest import speechlike
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -> Path:
-    """Model and adapter that say arbitrary things, loudly."""
-    torch.manual_seed(0)
-    target = tmp_path_factory.mktemp("model") / "model"
-    config = ModelConfig(encoder=TINY, tokens=80, phones=PHONES)
-    network = CtcModel(config)
-    torch.nn.init.normal_(network.subword_head.weight, std=2.0)
-    save_package(target, network.state_dict(), config, tokenizer_path)
-    adapter_config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
-    adapter = ContextualAdapter(adapter_config, TINY, 80)
-    torch.nn.init.normal_(adapter.project.weight, std=2.0)
-    torch.nn.init.zeros_(adapter.no_bias_score)
-    save_adapter(target, adapter.state_dict(), adapter_config, target)
-    return target
+@pytest.fixture
+def model(random_model: Path) -> Path:
+    return random_model
 
 
 @pytest.fixture
@@ -212,10 +208,52 @@ def test_entries_without_effect_are_told(model: Path) -> None:
         recognizer.compile(["東京"])
 
 
+def test_a_language_model_in_the_model_directory(
+    model: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    """It acts unless the part is left out; a file that is named takes its place."""
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    text = [["she", "takes", "metformin"], ["she", "takes", "it"]]
+    save_lm(tmp_path / "lm.safetensors", train_lm(text))
+    save_lm(tmp_path / "other.arpa", train_lm(text[:1] * 2))
+    result = CliRunner().invoke(
+        main, ["lm", "attach", str(tmp_path / "lm.safetensors"), "--model", str(folder)]
+    )
+    assert result.exit_code == 0, result.output
+    scale = DecodeConfig(lm=LmConfig(scale=1.0))
+
+    def share(**settings: Any) -> float:
+        config = PipelineConfig(decode=scale, **settings)
+        recognizer = Recognizer.from_pretrained(folder, config=config)
+        return recognizer.transcribe(clips[0]).best.lm
+
+    assert share() < 0
+    assert share(parts=("boost",)) == 0
+    assert share(parts=("lm",)) == share()
+    assert share(lm=tmp_path / "other.arpa") not in (0, share())
+    with pytest.raises(LanguageModelError, match=r"none\.arpa"):
+        share(lm=tmp_path / "none.arpa")
+    (folder / "lm.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="ctcbias lm attach"):
+        share()
+    (folder / "lm.safetensors").unlink()
+    assert share() == 0
+
+
+def test_only_our_files_become_the_language_model(model: Path, tmp_path: Path) -> None:
+    save_lm(tmp_path / "lm.arpa", train_lm([["a"], ["a"]]))
+    for name, message in (("lm.arpa", "convert it"), ("none.safetensors", "no such file")):
+        with pytest.raises(LanguageModelError, match=message):
+            attach_lm(model, tmp_path / name)
+    with pytest.raises(ModelError):
+        attach_lm(tmp_path, tmp_path / "lm.arpa")
+
+
 def test_parts() -> None:
     assert parse_parts("none") == ()
     assert parse_parts("boost, adapter") == ("boost", "adapter")
-    assert set(parse_parts("all")) == {"adapter", "boost", "g2g", "rescore", "lookup"}
+    assert set(parse_parts("all")) == set(PARTS)
     with pytest.raises(ConfigError, match="unknown part 'bost'"):
         parse_parts("bost")
     with pytest.raises(ValueError, match="unknown part"):

@@ -2,8 +2,9 @@
 
 ``model.safetensors`` (float16), ``tokenizer.model`` (SentencePiece), ``model.json`` (format,
 configuration, digests that tie the three together), ``model_card.md``, and for the contextual
-adapter ``adapter.safetensors`` and ``adapter.json``, tied to the model by its digest. Nothing is
-unpickled; every size is checked before a weight is used.
+adapter ``adapter.safetensors`` and ``adapter.json``, tied to the model by its digest. A language
+model may lie beside them: ``lm.safetensors``, with its digest in ``lm.json``. Nothing is unpickled;
+every size is checked before a weight is used.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from ctcbias_fst.acoustic.checkpoint import load_weights, read_tensors
 from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.config import load_config, to_mapping
-from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.errors import ConfigError, LanguageModelError, ModelError
 from ctcbias_fst.files import atomic_directory, atomic_path
+from ctcbias_fst.lm.model import load_lm
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_package"]
+__all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_lm", "save_package"]
 
 Config = TypeVar("Config")
 
@@ -38,6 +40,10 @@ DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "default"
 _FORMAT = 1
 _WEIGHTS, _TOKENIZER, _MODEL = "model.safetensors", "tokenizer.model", "model.json"
 _ADAPTER_WEIGHTS, _ADAPTER = "adapter.safetensors", "adapter.json"
+_LM_TABLES, _LM = "lm.safetensors", "lm.json"
+_CARD = "model_card.md"
+_KEPT = (_CARD, _LM_TABLES, _LM)
+"""Files of a directory that stay when another model is written into it."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,22 @@ class Package:
         model: in evaluation mode, float32.
         tokenizer: the one that it was trained with.
         path: where it came from.
-        adapter: the contextual adapter, where the directory has one; likewise.
+          adapter: the contextual adapter, where the directory has one; likewise.
+        lm: the file of the language model, where the directory has one.
     """
 
     model: CtcModel
     tokenizer: SentencePieceTokenizer
     path: Path
     adapter: ContextualAdapter | None = None
+    lm: Path | None = None
 
 
 def save_package(
     target: Path, tensors: dict[str, Tensor], config: ModelConfig, tokenizer: Path
 ) -> None:
-    """Write a package; an existing model card is kept."""
-    card = target / "model_card.md"
-    text = card.read_text(encoding="utf-8") if card.exists() else None
+    """Write a package; an existing model card and language model are kept."""
+    kept = {name: (target / name).read_bytes() for name in _KEPT if (target / name).is_file()}
     with atomic_directory(target) as directory:
         halves = {
             name: (tensor if name.startswith("feature_") else tensor.half()).contiguous()
@@ -78,8 +85,8 @@ def save_package(
             "weights_sha256": _sha256(directory / _WEIGHTS),
         }
         (directory / _MODEL).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
-        if text is not None:
-            (directory / card.name).write_text(text, encoding="utf-8")
+        for name, content in kept.items():
+            (directory / name).write_bytes(content)
 
 
 def save_adapter(
@@ -110,6 +117,31 @@ def save_adapter(
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
 
 
+def save_lm(target: Path, source: Path) -> None:
+    """Copy a language model (``.safetensors``) into the model directory ``target``.
+
+    Raises:
+        ModelError: ``target`` is no model directory.
+        LanguageModelError: ``source`` is no language model of ours.
+    """
+    _read_header(target)
+    if source.suffix != ".safetensors":
+        raise LanguageModelError(
+            f"{source}: convert it to .safetensors first: ctcbias lm convert {source} --out …"
+        )
+    unit = load_lm(source).unit
+    with atomic_path(target / _LM_TABLES) as temporary:
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o644)
+    header = {
+        "format": _FORMAT,
+        "config": {"unit": unit},
+        "sha256": _sha256(target / _LM_TABLES),
+    }
+    with atomic_path(target / _LM) as temporary:
+        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+
+
 def load_package(path: Path | None = None, device: torch.device | str = "cpu") -> Package:
     """Load a model directory, by default the one inside the package.
 
@@ -134,7 +166,21 @@ def load_package(path: Path | None = None, device: torch.device | str = "cpu") -
     adapter = None
     if (path / _ADAPTER).is_file():
         adapter = _load_adapter(path, config, str(header["weights_sha256"])).eval().to(device)
-    return Package(model.eval().to(device), tokenizer, path, adapter)
+    return Package(model.eval().to(device), tokenizer, path, adapter, _find_lm(path))
+
+
+def _find_lm(path: Path) -> Path | None:
+    """The language model of a model directory, if it has one and it is whole."""
+    tables = path / _LM_TABLES
+    if not tables.is_file():
+        return None
+    digest, expected = _sha256(tables), str(_read_header(path, _LM).get("sha256"))
+    if digest != expected:
+        raise ModelError(
+            f"{tables}: its SHA-256 starts with {digest[:12]}, {_LM} expects {expected[:12]}: "
+            f"put it there with ctcbias lm attach, or remove {_LM_TABLES} to go without"
+        )
+    return tables
 
 
 def _load_adapter(path: Path, model: ModelConfig, model_digest: str) -> ContextualAdapter:

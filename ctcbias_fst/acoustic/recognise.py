@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,39 @@ from torch.nn.utils.rnn import pad_sequence
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
+from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.package import Package, load_package
+from ctcbias_fst.errors import AudioError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.shortlist import PhoneIndex
 from ctcbias_fst.text.entities import EncodedEntities
 
-__all__ = ["AcousticModel"]
+__all__ = ["AcousticModel", "Attended"]
 
 _WINDOW = 3200
 _CONTEXT = 400
 """Input frames: longer audio is run in windows of 32 s, of which 4 s at inner ends only
 give context to the rest."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Where the adapter looked.
+
+    Attributes:
+        log_mel: ``(frame of 10 ms, mel)``.
+        plain, biased: the log-probs of one recording without and with the adapter.
+        names: ``(name,)`` int64: positions in the list of those that were attended to.
+        weights: ``(frame, name)``: the attention on each name, all its subwords together.
+        none: ``(frame,)``: the attention on no-bias; with ``weights`` it sums to one.
+    """
+
+    log_mel: Tensor
+    plain: LogProbs
+    biased: LogProbs
+    names: Tensor
+    weights: Tensor
+    none: Tensor
 
 
 class AcousticModel:
@@ -34,6 +57,8 @@ class AcousticModel:
         self.model = package.model.to(self.device)
         self.adapter = package.adapter
         self.tokenizer = package.tokenizer
+        self.lm = package.lm
+        """The language model's file, if it has one."""
         self.config = package.model.config
         self.sampling_rate = self.config.sampling_rate
         self.frame_seconds = FRAME_SECONDS * self.config.encoder.subsampling
@@ -103,6 +128,41 @@ class AcousticModel:
             ids=tuple(recording.id for recording in recordings),
             vocabulary=self.tokenizer.vocabulary,
             phone_log_probs=phones,
+        )
+
+    @torch.inference_mode()
+    def attend(self, recording: Recording, names: ListedNames, scale: float = 1.0) -> Attended:
+        """Score one recording and tell which names the adapter heard in it, and when.
+
+        Raises:
+            AudioError: it is longer than one window of the model.
+        """
+        seconds = _WINDOW * FRAME_SECONDS
+        features, lengths = self._extract([torch.from_numpy(recording.samples).to(self.device)])
+        if features.shape[1] > _WINDOW:
+            raise AudioError(
+                f"{recording.id}: {recording.seconds:.1f} s are too long for a picture: choose "
+                f"at most {seconds:.0f} s"
+            )
+        output = self.model(self.model.normalise(features, lengths), lengths)
+        keys = names.keys(output.phone_log_probs[0])
+        adapted = names.adapter(output.states, output.tap_states, keys, None, scale)
+        listed, row_of = torch.unique(keys.entity, return_inverse=True)
+        attention = adapted.attention[0]
+        weights = attention.new_zeros((len(attention), len(listed)))
+        weights.index_add_(1, row_of, attention[:, 1:])
+        plain = self._records(output.log_probs, output, (recording.id,))
+        biased = self._records(self.model.token_log_probs(adapted.states), output, (recording.id,))
+        return Attended(features[0], plain, biased, listed, weights, attention[:, 0])
+
+    def _records(self, subwords: Tensor, output: ModelOutput, ids: tuple[str, ...]) -> LogProbs:
+        return LogProbs(
+            log_probs=subwords,
+            lengths=output.lengths,
+            frame_seconds=self.frame_seconds,
+            ids=ids,
+            vocabulary=self.tokenizer.vocabulary,
+            phone_log_probs=output.phone_log_probs,
         )
 
     def _run(

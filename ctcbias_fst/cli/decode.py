@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+from ctcbias_fst.cli.options import FILE, LM_OPTION, load_tokens, tokens_options
 
 
 @click.command()
@@ -46,6 +46,7 @@ from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
     show_default=True,
     help="What biases towards the names: comma-separated parts, all or none.",
 )
+@LM_OPTION
 @click.option("--config", type=FILE, help="TOML file of settings (tables as in docs/decoding.md).")
 @click.option(
     "--set",
@@ -80,6 +81,7 @@ def decode(
     frame_seconds: float | None,
     softmax: bool,
     parts: str,
+    lm: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
     nbest: int | None,
@@ -105,6 +107,8 @@ def decode(
     if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     changes = parse_overrides([*overrides, *([] if nbest is None else [f"decode.nbest={nbest}"])])
+    if lm is not None:
+        changes["lm"] = str(lm)
     table = merge({} if config is None else read_toml(config), changes)
     settings = load_config(PipelineConfig, {**table, "parts": list(parse_parts(parts))})
 

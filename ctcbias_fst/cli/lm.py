@@ -165,6 +165,17 @@ def info(
         )
 
 
+@lm.command()
+@click.argument("lm_file", metavar="LM", type=FILE)
+@click.option("--model", type=FILE, required=True, help="Model directory.")
+def attach(lm_file: Path, model: Path) -> None:
+    """Make LM (.safetensors) the language model of a model directory."""
+    from ctcbias_fst.acoustic.package import save_lm  # noqa: PLC0415
+
+    save_lm(model, lm_file)
+    click.echo(f"{model}: has the language model {lm_file.name} now")
+
+
 def _summary(model: LanguageModel) -> str:
     counts = [len(order.symbol) for order in model.ngram.orders]
     listed = ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(counts, start=1))

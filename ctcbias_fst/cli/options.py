@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["FILE", "load_tokens", "tokens_options"]
+__all__ = ["FILE", "LM_OPTION", "load_tokens", "tokens_options"]
 
 FILE = click.Path(path_type=Path)
 
@@ -40,6 +40,13 @@ _TOKENS = (
         type=click.Choice(["prefix", "continuation", "separator"]),
         help="With --tokens: how words are told apart [by the tokens].",
     ),
+)
+
+
+LM_OPTION = click.option(
+    "--lm",
+    type=FILE,
+    help="Language model: .safetensors of ctcbias lm, or an ARPA file [the model directory's].",
 )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ctcbias_fst.cli.options import LM_OPTION
+
 FORMATS = ("text", "json", "ctm", "srt")
 
 
@@ -26,8 +28,9 @@ FORMATS = ("text", "json", "ctm", "srt")
     "--parts",
     default="all",
     show_default=True,
-    help="What biases towards the names: adapter, boost (comma-separated), all or none.",
+    help="What acts: comma-separated parts (docs/transcribing.md), all or none.",
 )
+@LM_OPTION
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--format",
@@ -46,6 +49,7 @@ def transcribe(
     model: Path | None,
     entities: Path | None,
     parts: str,
+    lm: Path | None,
     device: str,
     style: str,
     out: Path | None,
@@ -67,7 +71,7 @@ def transcribe(
     )
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
-    config = PipelineConfig(parts=parse_parts(parts))
+    config = PipelineConfig(parts=parse_parts(parts), lm=lm)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=config)
     names = None if listed is None else recognizer.compile(listed)

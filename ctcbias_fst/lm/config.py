@@ -24,14 +24,14 @@ class LmConfig:
       max_active: readings per frame and utterance that are kept, if there are so many.
     """
 
-    scale: float = 0.5
-    word_bonus: float = 0.0
-    unknown_cost: float = 0.0
-    letter_cost: float = 0.0
-    class_cost: float = 0.0
+    scale: float = 0.6
+    word_bonus: float = 2.0
+    unknown_cost: float = 7.5
+    letter_cost: float = 0.7
+    class_cost: float = 0.6
     lattice_beam: float = 12.0
-    beam: float = 12.0
-    max_active: int = 500
+    beam: float = 10.0
+    max_active: int = 200
 
     def __post_init__(self) -> None:
         if not self.scale >= 0:

@@ -41,7 +41,16 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")
 WORDS = ["a", "ab", "a's", "c", "cb", "s", "'s", "as", "e0", "e1", "abba"]
-ALL = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)
+ALL = LmConfig(
+    word_bonus=0.0,
+    unknown_cost=0.0,
+    letter_cost=0.0,
+    class_cost=0.0,
+    lattice_beam=1e8,
+    beam=1e8,
+    max_active=10**6,
+)
+"""No pruning, and nothing but the model's own say."""
 
 lm_configs = st.builds(
     LmConfig,
@@ -184,7 +193,9 @@ def test_scores_are_kenlms() -> None:
             total += float(score)
         total += float(tables.end(state))
         assert total / math.log(10) == pytest.approx(expected, abs=1e-4)
-    config = DecodeConfig(token_beam=5.0, lm=LmConfig(scale=1.0))
+    config = DecodeConfig(
+        token_beam=5.0, lm=dataclasses.replace(ALL, scale=1.0, beam=12.0, lattice_beam=12.0)
+    )
     decoder = Decoder(vocabulary, config, CPU, LmComposer(model, vocabulary))
     arrays = [spelled(sentence, vocabulary) for sentence in golden]
     for sentence, transcript in zip(golden, decoder.decode(batch(arrays, vocabulary))):
