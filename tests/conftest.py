@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from ctcbias_fst.acoustic.adapter import ContextualAdapter
+from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
+from ctcbias_fst.acoustic.model import CtcModel
+from ctcbias_fst.acoustic.package import save_adapter, save_package
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
+from tests.acoustic.conftest import TINY
 
 # Time limits per example say more about the machine's load than about the code.
 settings.register_profile("ctcbias", deadline=None, print_blob=True)
@@ -56,3 +63,29 @@ def tokenizer(tokenizer_path: Path) -> SentencePieceTokenizer:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Where to search: the CPU, and CUDA where there is one."""
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def model_without_adapter(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -> Path:
+    """A tiny model that says arbitrary things, loudly."""
+    torch.manual_seed(0)
+    target = tmp_path_factory.mktemp("model") / "plain"
+    config = ModelConfig(encoder=TINY, tokens=80, phones=PHONES)
+    network = CtcModel(config)
+    torch.nn.init.normal_(network.subword_head.weight, std=2.0)
+    save_package(target, network.state_dict(), config, tokenizer_path)
+    return target
+
+
+@pytest.fixture(scope="session")
+def random_model(model_without_adapter: Path) -> Path:
+    """The same with an adapter that says arbitrary things, too."""
+    target = model_without_adapter.with_name("adapted")
+    shutil.copytree(model_without_adapter, target)
+    torch.manual_seed(1)
+    config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
+    adapter = ContextualAdapter(config, TINY, 80)
+    torch.nn.init.normal_(adapter.project.weight, std=2.0)
+    torch.nn.init.zeros_(adapter.no_bias_score)
+    save_adapter(target, adapter.state_dict(), config, model_without_adapter)
+    return target

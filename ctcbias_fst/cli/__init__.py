@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train",
     "adapt": "adapt",
     "export": "export",
+    "explain": "explain",
     "tokenizer": "tokenizer",
     "tune": "tune",
     "score": "score",

@@ -1,0 +1,63 @@
+"""``ctcbias explain``: which names were heard where, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE
+
+
+@click.command()
+@click.argument("audio", type=FILE)
+@click.option("--entities", required=True, type=FILE, help="List of names (docs/entity-lists.md).")
+@click.option("-o", "--out", required=True, type=FILE, help="Picture: .png, .svg or .html.")
+@click.option("--model", type=FILE, help="Model directory [the model inside the package].")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=15,
+    show_default=True,
+    help="Names with a row of their own.",
+)
+@click.option(
+    "--start", type=click.FloatRange(0), default=0.0, show_default=True, help="First second."
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(0.1, 32.0),
+    default=30.0,
+    show_default=True,
+    help="Seconds to show.",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def explain(
+    audio: Path,
+    entities: Path,
+    out: Path,
+    model: Path | None,
+    top: int,
+    start: float,
+    duration: float,
+    device: str,
+) -> None:
+    """Show which names the adapter heard in AUDIO, when, and what they changed."""
+    from ctcbias_fst.acoustic.audio import read_audio  # noqa: PLC0415
+    from ctcbias_fst.explain import cut  # noqa: PLC0415
+    from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
+    from ctcbias_fst.explain_picture import draw_explanation  # noqa: PLC0415
+    from ctcbias_fst.pipeline import Recognizer  # noqa: PLC0415
+    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
+
+    listed = read_entities(entities)
+    recognizer = Recognizer.from_pretrained(model, device=device)
+    recording = cut(read_audio(audio, recognizer.model.sampling_rate), start, duration)
+    explanation = explained(recognizer, recording, recognizer.compile(listed))
+    draw_explanation(explanation, out, top)
+    click.echo(f"without list: {' '.join(word.word for word in explanation.plain)}")
+    click.echo(f"with list:    {' '.join(word.word for word in explanation.biased)}")
+    for name in explanation.names[:top]:
+        if name.peak >= 0.05:
+            at = int(name.weights.argmax()) * explanation.frame_seconds + start
+            click.echo(f"{name.peak:5.2f} at {at:6.2f} s  {name.name}")

@@ -1,0 +1,132 @@
+"""Which names the model heard in a recording, when, and what that changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.pipeline import Names, Recognizer
+from ctcbias_fst.records import Word
+
+__all__ = ["Explanation", "NameAttention", "cut", "explain"]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class NameAttention:
+    """How much attention a name got.
+
+    Attributes:
+        name: as it is displayed.
+        weights: ``(frame,)``, 0 to 1.
+        written: whether the transcript has it.
+    """
+
+    name: str
+    weights: Floats
+    written: bool
+
+    @property
+    def peak(self) -> float:
+        """The most attention at any frame."""
+        return float(self.weights.max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What was heard in one recording.
+
+    Attributes:
+        id: of the recording.
+        log_mel: ``(frame of 10 ms, mel)``.
+        frame_seconds: of a frame of the attention.
+        plain, biased: the words without and with the list.
+        names: every name that could be attended to, most attention first.
+        none: ``(frame,)``: the attention on no name at all.
+        listed: how many names the list has.
+    """
+
+    id: str
+    log_mel: Floats
+    frame_seconds: float
+    plain: tuple[Word, ...]
+    biased: tuple[Word, ...]
+    names: tuple[NameAttention, ...]
+    none: Floats
+    listed: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration of what was heard."""
+        return len(self.none) * self.frame_seconds
+
+
+def cut(recording: Recording, start: float, seconds: float | None) -> Recording:
+    """A part of a recording.
+
+    Args:
+        start: its first second.
+        seconds: its length; ``None``: to the end.
+
+    Raises:
+        AudioError: it starts behind the recording's end.
+    """
+    first = round(start * recording.sampling_rate)
+    if first >= len(recording.samples):
+        raise AudioError(
+            f"{recording.id}: nothing starts at {start} s: the recording has "
+            f"{recording.seconds:.1f} s"
+        )
+    last = None if seconds is None else first + round(seconds * recording.sampling_rate)
+    return replace(recording, samples=recording.samples[first:last])
+
+
+def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Explanation:
+    """Transcribe a recording with and without a list, and keep where the adapter looked.
+
+    Args:
+        recognizer: with an adapter, and the part ``adapter`` switched on.
+        recording: at most 32 s.
+        names: from :meth:`Recognizer.compile`.
+
+    Raises:
+        AudioError: the recording is too long.
+        ModelError: the model has no adapter.
+        ConfigError: the part ``adapter`` is switched off.
+    """
+    if "adapter" not in recognizer.config.parts:
+        raise ConfigError("the part adapter is switched off, so there is no attention to show")
+    if names.listed is None:
+        raise ModelError(
+            "the model has no adapter, so there is no attention to show: train one with "
+            "ctcbias adapt"
+        )
+    heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter_scale)
+    plain = recognizer.decode(heard.plain)[0].best.words
+    biased = recognizer.decode(heard.biased, [names])[0].best.words
+    written = f" {' '.join(word.word for word in biased)} ".lower()
+    weights = heard.weights.cpu().numpy()
+    entities = names.entities.entities
+    attended = [
+        NameAttention(
+            entities[position].display,
+            weights[:, column],
+            f" {entities[position].display.lower()} " in written,
+        )
+        for column, position in enumerate(heard.names.tolist())
+    ]
+    return Explanation(
+        id=recording.id,
+        log_mel=heard.log_mel.cpu().numpy(),
+        frame_seconds=heard.biased.frame_seconds,
+        plain=plain,
+        biased=biased,
+        names=tuple(sorted(attended, key=lambda one: (-one.peak, one.name))),
+        none=heard.none.cpu().numpy(),
+        listed=len(entities),
+    )

@@ -1,0 +1,128 @@
+"""Pictures of what the adapter heard, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.cli import main
+from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.explain import cut, explain
+from ctcbias_fst.explain_picture import draw_explanation
+from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.sound.shortlist import ShortlistConfig
+from tests.acoustic.conftest import speechlike
+
+NAMES = ["metformin", "New York", "keisha", "john smith", "peace"]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, speechlike(2.0, 3), 16000)
+    return path
+
+
+def recognizer_with(model: Path, **config: object) -> Recognizer:
+    return Recognizer.from_pretrained(model, config=PipelineConfig(**config))  # type: ignore[arg-type]
+
+
+def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
+    recognizer = recognizer_with(random_model)
+    names = recognizer.compile(NAMES)
+    recording = read_audio(clip)
+    found = explain(recognizer, recording, names)
+    assert sorted(name.name for name in found.names) == sorted(NAMES)
+    total = found.none + sum(name.weights for name in found.names)
+    np.testing.assert_allclose(total, 1.0, atol=1e-5)
+    assert found.seconds == pytest.approx(2.0)
+    assert found.log_mel.shape == (200, 80)
+    assert [name.peak for name in found.names] == sorted(
+        (name.peak for name in found.names), reverse=True
+    )
+    assert found.plain == recognizer.transcribe(clip).best.words
+    assert found.biased == recognizer.transcribe(clip, names).best.words
+
+
+def test_only_the_shortlist_of_a_long_list_is_attended_to(random_model: Path, clip: Path) -> None:
+    recognizer = recognizer_with(random_model, shortlist=ShortlistConfig(above=4, size=2))
+    found = explain(recognizer, read_audio(clip), recognizer.compile(NAMES))
+    assert len(found.names) == 2
+    assert found.listed == len(NAMES)
+
+
+def test_without_attention_there_is_no_picture(
+    random_model: Path, model_without_adapter: Path, clip: Path
+) -> None:
+    recording = read_audio(clip)
+    boosted = recognizer_with(random_model, parts=("boost",))
+    with pytest.raises(ConfigError, match="adapter is switched off"):
+        explain(boosted, recording, boosted.compile(NAMES))
+    bare = recognizer_with(model_without_adapter)
+    with pytest.raises(ModelError, match="ctcbias adapt"):
+        explain(bare, recording, bare.compile(NAMES))
+    recognizer = recognizer_with(random_model)
+    long = Recording("long.wav", np.tile(recording.samples, 17), 16000)
+    with pytest.raises(AudioError, match=r"long.wav: 34.0 s .* at most 32 s"):
+        explain(recognizer, long, recognizer.compile(NAMES))
+
+
+def test_a_part_of_a_recording() -> None:
+    recording = Recording("r", np.arange(16000, dtype=np.float32), 16000)
+    part = cut(recording, 0.25, 0.5)
+    assert part.samples.tolist() == list(range(4000, 12000))
+    assert len(cut(recording, 0.25, None).samples) == 12000
+    with pytest.raises(AudioError, match="r: nothing starts at 1"):
+        cut(recording, 1.0, None)
+
+
+def test_command_writes_each_kind_of_picture(
+    random_model: Path, clip: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    listed = tmp_path / "names.txt"
+    listed.write_text("\n".join([*NAMES, "O'Brien & <Sons>"]), encoding="utf-8")
+    common = ["explain", str(clip), "--entities", str(listed), "--model", str(random_model)]
+    written = {}
+    for kind in ("png", "svg", "html"):
+        out = tmp_path / f"picture.{kind}"
+        result = CliRunner().invoke(main, [*common, "-o", str(out), "--top", "3"])
+        assert result.exit_code == 0, result.output
+        written[kind] = out.read_bytes()
+        assert "with list:" in result.output
+    assert written["png"].startswith(b"\x89PNG")
+    # three names, the other three together, none
+    for kind in ("svg", "html"):
+        text = written[kind].decode()
+        assert "3 other names (most)" in text
+        assert "no name" in text
+    page = written["html"].decode()
+    assert "<script" not in page
+    assert "http://www.w3.org/2000/svg" in page
+    assert "&lt;Sons&gt;" in page
+    assert "<Sons>" not in page
+    again = tmp_path / "again.svg"
+    CliRunner().invoke(main, [*common, "-o", str(again), "--top", "3"])
+    assert again.read_bytes() == written["svg"]
+    refused = CliRunner().invoke(main, [*common, "-o", str(tmp_path / "picture.gif")])
+    assert refused.exit_code == 1
+    assert "pictures are written as" in refused.output
+    assert not (tmp_path / "picture.gif").exists()
+
+
+def test_a_picture_of_many_names_has_few_rows(
+    random_model: Path, clip: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    recognizer = recognizer_with(random_model)
+    listed = [f"name {word}" for word in "a b c d e f g h i j k l m n o p q r s t u".split()]
+    found = explain(recognizer, read_audio(clip), recognizer.compile(listed))
+    draw_explanation(found, tmp_path / "few.svg", top=4)
+    text = (tmp_path / "few.svg").read_text(encoding="utf-8")
+    assert f"{len(listed) - 4} other names (most)" in text
+    assert sum(name in text for name in listed) == 4
