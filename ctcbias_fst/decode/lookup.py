@@ -44,7 +44,7 @@ class LookupConfig:
       candidates: so many names, the nearest ones, are tried per utterance.
     """
 
-    max_distance: float = 0.34
+    max_distance: float = 0.25
     margin: float = 5.0
     unlisted_margin: float = 0.0
     min_phones: int = 4
