@@ -58,7 +58,9 @@ def compile_lock(target: Path) -> None:
         "--no-emit-find-links",
         "--no-annotate",
         "--extra=dev",
+        "--extra=plots",
         "--extra=train",
+        "--extra=tune",
         f"--output-file={target}",
     ]
     sources = [str(HERE.parent / "pyproject.toml"), str(HERE / "pins.in")]
