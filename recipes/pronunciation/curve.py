@@ -59,6 +59,7 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
         MissingDependencyError: matplotlib is not installed.
     """
     try:
+        import matplotlib  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
@@ -76,7 +77,9 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
     right.legend()
-    figure.savefig(path, metadata={"Date": None})
+    # The same numbers give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,18 +7,22 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.table import read_table
 from ctcbias_fst.sound.variants import read_word_costs
+from ctcbias_fst.text.entities import entities_from_names
 from recipes.pronunciation.align import G2P_SIZES, TABLE_SIZES, align
 from recipes.pronunciation.coverage import Coverage, coverage, heard_spellings, read_pairs
+from recipes.pronunciation.curve import Point, curve, draw
 from recipes.pronunciation.dictionary import held_out, read_dictionary, trainable
 from recipes.pronunciation.dictionary import test_words as words_to_test
 from recipes.pronunciation.lexicon import write_lexicon
@@ -176,3 +180,27 @@ def test_scripts_show_help(script: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+class Spoken:
+    """A set of which more is understood the more variants there are."""
+
+    references: ClassVar = {"a": "keisha sleeps", "b": "nobody sleeps"}
+    entities = entities_from_names(["keisha"])
+
+    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        name = "keisha" if config.spellings.number >= 2 else "kesha"
+        return {"a": f"{name} sleeps", "b": "nobody sleeps"}
+
+
+def test_curves_over_the_number_of_variants(tmp_path: Path) -> None:
+    points = curve(Spoken(), PipelineConfig(), (0, 2, 50))
+    assert [(point.variants, point.f1, point.wer) for point in points] == [
+        (0, 0.0, 0.25),
+        (2, 1.0, 0.0),
+        (50, 1.0, 0.0),
+    ]
+    nameless = [Point(0, math.nan, 0.5), Point(2, math.nan, 0.5), Point(50, math.nan, 0.5)]
+    pytest.importorskip("matplotlib")
+    draw([("named", points), ("nameless", nameless)], tmp_path / "curve.svg")
+    assert "entity F1" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
