@@ -24,11 +24,11 @@ class LmConfig:
       max_active: readings per frame and utterance that are kept, if there are so many.
     """
 
-    scale: float = 0.6
-    word_bonus: float = 2.0
-    unknown_cost: float = 7.5
+    scale: float = 0.5
+    word_bonus: float = 1.2
+    unknown_cost: float = 6.0
     letter_cost: float = 0.7
-    class_cost: float = 0.6
+    class_cost: float = 1.5
     lattice_beam: float = 12.0
     beam: float = 10.0
     max_active: int = 200

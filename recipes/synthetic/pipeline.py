@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from lhotse import CutSet
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError
+from ctcbias_fst.lm.model import load_lm, perplexity, save_lm
+from ctcbias_fst.lm.train import TrainLmConfig, read_sentences, train_lm
 
 from . import manifests, noise
 from .engines import fetch_kokoro_voices
 from .names import NamePools
 from .planning import plan_all, plan_extra
-from .settings import Settings
+from .settings import DOMAINS, Settings
 from .synthesis import read_clips, read_plan, synthesise, write_plan
 from .texts import Corpus, Templates
 
@@ -53,6 +56,8 @@ def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config:
             manifests.write_cuts(out, settings)
         elif stage == "lists":
             manifests.write_lists(out, NamePools.load(settings.text.rare_zipf), settings)
+        elif stage == "lm":
+            _language_model(out, settings)
         else:
             raise ConfigError(f"unknown stage {stage!r}")
 
@@ -69,6 +74,27 @@ def _texts(out: Path, extra: Path | None, settings: Settings) -> None:
         out, corpus=corpus, templates=templates, names=names, settings=settings, plans=plans
     )
     click.echo(json.dumps({key: len(plan) for key, plan in plans.items()}))
+
+
+def _language_model(out: Path, settings: Settings) -> None:
+    """Train the word n-gram on ``text/``, and judge it on what dev says."""
+    of = settings.lm
+    texts = [out / "text" / f"{domain}.txt" for domain in DOMAINS]
+    config = TrainLmConfig(order=of.order, min_count=of.min_count, prune=of.prune)
+    model = train_lm(read_sentences(texts), config)
+    save_lm(out / "lm.safetensors", model, "byte")
+    model = load_lm(out / "lm.safetensors")
+    counts = [len(order.symbol) for order in model.ngram.orders]
+    click.echo(f"lm: {counts} n-grams, {(out / 'lm.safetensors').stat().st_size} bytes")
+    for domain in DOMAINS:
+        cuts = out / f"cuts_dev_{domain}.jsonl.gz"
+        if cuts.is_file():
+            said = [cut.supervisions[0].text.split() for cut in CutSet.from_file(cuts)]
+            found = perplexity(model, said)
+            click.echo(
+                f"dev {domain}: perplexity {found.with_unknown:.1f} ({found.without_unknown:.1f} "
+                f"without unknown words), {found.unknown_rate:.2%} unknown"
+            )
 
 
 def _noise(out: Path, settings: Settings) -> None:

@@ -8,6 +8,7 @@ __all__ = [
     "DOMAINS",
     "Audio",
     "Dev",
+    "LanguageModel",
     "Lists",
     "Mix",
     "Noise",
@@ -133,6 +134,15 @@ class Voices:
 
 
 @dataclass(frozen=True)
+class LanguageModel:
+    """The n-gram of the LM text; see :class:`ctcbias_fst.lm.train.TrainLmConfig`."""
+
+    order: int
+    min_count: int
+    prune: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything; ``seed`` decides all random choices."""
 
@@ -146,3 +156,4 @@ class Settings:
     audio: Audio
     noise: Noise
     voices: Voices
+    lm: LanguageModel

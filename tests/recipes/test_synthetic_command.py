@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_stage(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for stage in ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists"):
+    for stage in ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm"):
         assert f"{stage}:" in " ".join(done.stdout.split())
 
 
@@ -34,6 +34,7 @@ def test_help_names_every_stage(tmp_path: Path) -> None:
     [
         (("--stage", "held"), "run the stage `texts` first"),
         (("--stage", "noise"), "run the stage `fast` first"),
+        (("--stage", "lm"), "general.txt"),
         (("--config", "missing.toml"), "missing.toml"),
         (("--extra", "nowhere", "--stage", "texts"), "wants a folder with a manifest.jsonl"),
     ],
