@@ -8,6 +8,7 @@ cheapest paths of word ∘ model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ class G2P:
         """
         return cls(ngram.load(path))
 
-    @property
+    @cached_property
     def letters(self) -> frozenset[str]:
         """The letters that a word may have."""
         return frozenset(group for group in self._group_id if len(group) == 1)
@@ -97,6 +98,23 @@ class G2P:
             (tuple(PHONES[label - 1] for label in labels), cost - spoken[0][1])
             for labels, cost in spoken
         ]
+
+    def best(self, word: str) -> tuple[str, ...]:
+        """Return the phones of the best reading alone, sooner than `readings` does.
+
+        Args:
+            word: of `letters` only.
+
+        Returns:
+            No phones if the word has no reading, or another letter.
+        """
+        if not word or not set(word) <= self.letters:
+            return ()
+        path = pynini.shortestpath(pynini.compose(self._word(word), self._fst))
+        paths = path.paths()
+        if paths.done():
+            return ()
+        return tuple(PHONES[label - 1] for label in paths.olabels() if label)
 
     def _word(self, word: str) -> pynini.Fst:
         """All ways to cut the word into groups of letters that the model has."""

@@ -17,6 +17,8 @@ __all__ = ["Pronouncer", "Pronunciation"]
 
 _SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
 
+_VOWELS = frozenset("aeiouy")
+
 # The second pronunciation of a lexicon entry counts half the first, the third a quarter, …
 _NEXT = math.log(2.0)
 
@@ -92,6 +94,14 @@ class Pronouncer:
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
         return word in self._lexicon
+
+    def guess(self, word: str) -> tuple[str, ...]:
+        """Return the phones of a word that the lexicon lacks: the G2P's best reading, alone.
+
+        It is for words that nobody wrote on a list, such as those a recogniser makes up; none
+        if the word is not of letters of English with a vowel among them.
+        """
+        return self._g2p.best(word) if _VOWELS & set(word) else ()
 
     def why_not(self, name: str) -> str:
         """Say why a name has no pronunciation; empty if it has one."""

@@ -31,7 +31,7 @@ class SpellingsConfig:
     """
 
     number: int = 20
-    cost: float = 1.5
+    cost: float = 2.5
     scale: float = 0.25
 
     def __post_init__(self) -> None:

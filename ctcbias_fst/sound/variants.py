@@ -42,7 +42,7 @@ _GAP = len(_LETTERS) + 1
 _MARGIN = 0.5
 """What the beam is wider by as long as not all costs are known."""
 
-_SPARE = 10
+_SPARE = 4
 """More variants of a word than are asked for, in place of those that are common words."""
 
 _LONGEST = 3

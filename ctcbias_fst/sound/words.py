@@ -53,7 +53,7 @@ class WordSounds:
         if known is None:
             if len(self._words) >= _LARGEST:
                 self._words.clear()
-            known = self._words[word] = self._kept(self._pronouncer.pronounce_all([word])[0])
+            known = self._words[word] = self._look_up(word)
         return known
 
     def is_listed(self, word: str) -> bool:
@@ -63,6 +63,13 @@ class WordSounds:
     def entity(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of a name: its own, if the list gives them."""
         return self._kept(self._pronouncer.pronounce_entities([entity])[0])
+
+    def _look_up(self, word: str) -> tuple[Sound, ...]:
+        # Most words that a recogniser makes up are never seen again: one guess must do.
+        phones = () if self.is_listed(word) else self._pronouncer.guess(word)
+        if phones:
+            return (Sound(tuple(PHONE_ID[phone] for phone in phones), 0.0),)
+        return self._kept(self._pronouncer.pronounce_all([word])[0])
 
     def _kept(self, found: Sequence[Pronunciation]) -> tuple[Sound, ...]:
         return tuple(

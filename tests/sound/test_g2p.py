@@ -104,3 +104,12 @@ def test_a_model_of_something_else_is_refused(tmp_path: Path) -> None:
     ngram.save(path, estimate([[2, 3]], 2), ("x", "y:QQ"))
     with pytest.raises(ModelError, match="G2P model: not a unit"):
         G2P.load(path)
+
+
+@given(word=words)
+def test_the_best_reading_alone(tiny_g2p: G2P, word: str) -> None:
+    best = tiny_g2p.best(word)
+    costs = dict(tiny_g2p.readings(word, n=200, max_cost=0.01))
+    # Saying nothing may be cheapest; it is no reading.
+    assert not best or costs[best] == pytest.approx(0.0, abs=1e-3)
+    assert tiny_g2p.best("") == tiny_g2p.best("ä") == ()
