@@ -53,6 +53,7 @@ __all__ = [
     "read_cuts",
     "read_lists",
     "record_of",
+    "recording_batches",
     "write_supervisions",
 ]
 
@@ -162,6 +163,24 @@ def load_recording(cut: Cut, rate: int) -> Recording:
     if cut.sampling_rate != rate:
         mono = soxr.resample(mono, cut.sampling_rate, rate)
     return Recording(cut.id, mono, rate)
+
+
+def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[list[Recording]]:
+    """The audio of cuts in memory, similar durations together, the longest first.
+
+    Args:
+      cuts: all of them must be usable.
+      rate: sampling rate of the recordings.
+      seconds: audio per batch, padding included.
+
+    Raises:
+      AudioError: see :func:`load_recording`.
+    """
+    utterances = [Utterance(cut.id, cut.duration, cut) for cut in cuts]
+    return [
+        [load_recording(utterance.source, rate) for utterance in batch]
+        for batch in _batches(utterances, seconds)
+    ]
 
 
 class LogProbsBackend:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctcbias_fst.errors import ConfigError, MissingDependencyError
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.pictures import new_figure, svg_of
 from ctcbias_fst.records import Word
 
 if TYPE_CHECKING:
@@ -52,27 +52,18 @@ def draw_explanation(explanation: Explanation, path: Path, top: int = 15) -> Non
     figure = _figure(explanation, top)
     with atomic_path(path) as temporary:
         if kind == ".html":
-            temporary.write_text(_page(explanation, _svg(figure)), encoding="utf-8")
+            temporary.write_text(_page(explanation, svg_of(figure)), encoding="utf-8")
         elif kind == ".svg":
-            temporary.write_text(_svg(figure), encoding="utf-8")
+            temporary.write_text(svg_of(figure), encoding="utf-8")
         else:
             figure.savefig(temporary, format="png", dpi=110)
 
 
 def _figure(explanation: Explanation, top: int) -> Figure:
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "pictures need matplotlib: pip install 'ctcbias_fst[plots]'"
-        ) from error
     rows = _rows(explanation, top)
     seconds = max(explanation.seconds, 0.1)
     heights = [1.9, _ROW_INCHES * len(rows)]
-    figure = Figure(
-        figsize=(min(24.0, max(9.0, 2.0 + 1.3 * seconds)), sum(heights) + 1.7),
-        layout="constrained",
-    )
+    figure = new_figure(min(24.0, max(9.0, 2.0 + 1.3 * seconds)), sum(heights) + 1.7)
     spectrum, attention = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": heights})
     figure.suptitle(explanation.id, x=0.01, ha="left", fontsize=10, color=_PLAIN)
     spectrum.imshow(
@@ -141,16 +132,6 @@ def _margin(axes: Any, height: float, text: str, colour: str) -> None:
     axes.text(-0.01, height, text, transform=axes.transAxes, ha="right", fontsize=8, color=colour)
 
 
-def _svg(figure: Figure) -> str:
-    import matplotlib  # noqa: PLC0415
-
-    buffer = io.StringIO()
-    # The same explanation gives the same file; text stays text, so that it can be searched.
-    with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
 def _page(explanation: Explanation, svg: str) -> str:
     rows = "".join(
         f"<tr><td>{_marked(one.name, one.written)}</td><td class=n>{one.peak:.2f}</td>"
@@ -163,7 +144,7 @@ def _page(explanation: Explanation, svg: str) -> str:
         f"<h1>{escape(Path(explanation.id).name)}</h1>"
         f"<p>Without the list: {_text(explanation.plain)}</p>"
         f"<p>With the list ({explanation.listed} names): {_text(explanation.biased)}</p>"
-        f"{svg[svg.index('<svg') :]}"
+        f"{svg}"
         "<h2>Attention</h2><table><tr><th>name</th><th>most</th><th>at second</th></tr>"
         f"{rows}</table></html>\n"
     )

@@ -27,7 +27,7 @@ import kaldialign
 import numpy as np
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
-from ctcbias_fst.corpus import LogProbsBackend, load_recording, read_cuts
+from ctcbias_fst.corpus import LogProbsBackend, read_cuts, recording_batches
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.files import atomic_path
@@ -38,7 +38,6 @@ from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
 if TYPE_CHECKING:
-    from ctcbias_fst.acoustic.audio import Recording
     from ctcbias_fst.acoustic.recognise import AcousticModel
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.text.tokens import Tokenizer
@@ -60,7 +59,6 @@ __all__ = [
     "write_config",
 ]
 
-_BATCH_SECONDS = 120.0
 _BATCH = 32
 _ACOUSTIC = ("adapter_scale", "shortlist")
 """The settings that the encoder's output depends on."""
@@ -212,12 +210,7 @@ class SpeechSource:
     ) -> None:
         self.references, self.entities = references, entities
         self._model = model
-        self._batches: list[list[Recording]] = []
-        for cut in sorted(read_cuts(cuts), key=lambda cut: -cut.duration):
-            batch = self._batches[-1] if self._batches else []
-            if not batch or (len(batch) + 1) * batch[0].seconds > _BATCH_SECONDS:
-                self._batches.append([])
-            self._batches[-1].append(load_recording(cut, model.sampling_rate))
+        self._batches = recording_batches(read_cuts(cuts), model.sampling_rate)
         self._names: tuple[Any, dict[str, Names]] = (None, {})
         self._log_probs: tuple[Any, list[LogProbs]] = (None, [])
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "explain",
     "tokenizer": "tokenizer",
     "tune": "tune",
+    "ablate": "ablate",
     "score": "score",
     "lm": "lm",
     "pronounce": "pronounce",

@@ -1,0 +1,335 @@
+"""Which part helps how much: the same speech decoded with one part more, and one less.
+
+A *row* is a configuration, a *set* is speech with lists of names. Every row decodes every set
+with every list; what it writes is kept as a file of its own (a *cell*), so that a run that was
+stopped goes on where it was, and scores can be taken anew without decoding again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet
+
+from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.corpus import fingerprint, read_cuts, recording_batches
+from ctcbias_fst.decode.hypotheses import greedy_hypothesis
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.entities import EntityList, read_entities
+from ctcbias_fst.text.transcripts import read_transcripts
+
+__all__ = ["AblateConfig", "Cell", "NamedList", "Row", "SpeechSet", "ablate"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration to compare.
+
+    Attributes:
+        name: of the row.
+        parts: which act.
+        greedy: take the best token of every frame, without any search.
+        over: the row whose figures the difference is taken to.
+        set: further changes, ``key=value``, as ``ctcbias decode --set`` takes them.
+    """
+
+    name: str
+    parts: tuple[str, ...] = ()
+    greedy: bool = False
+    over: str = ""
+    set: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.greedy and set(self.parts) - {"adapter"}:
+            raise ValueError(f"row {self.name!r}: greedy decoding has no parts but the adapter")
+
+
+@dataclass(frozen=True)
+class NamedList:
+    """A list of names and what the report calls it.
+
+    Attributes:
+        name: for example how many distractors it has.
+        entities: the file.
+    """
+
+    name: str
+    entities: Path
+
+
+@dataclass(frozen=True)
+class SpeechSet:
+    """Speech and the lists it is decoded with.
+
+    Attributes:
+        name: of the set.
+        cuts: manifests of cuts that have texts.
+        free: manifests in which no name is spoken, decoded with the same lists: what a list
+            does where it must do nothing.
+        lists: the lists.
+    """
+
+    name: str
+    cuts: tuple[Path, ...]
+    lists: tuple[NamedList, ...]
+    free: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """What is compared on what.
+
+    Attributes:
+        sets: the speech.
+        rows: the configurations.
+        replications: of the bootstrap that gives the confidence intervals.
+    """
+
+    sets: tuple[SpeechSet, ...]
+    rows: tuple[Row, ...]
+    replications: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.sets or not self.rows:
+            raise ValueError("there must be a set and a row")
+        for kind, names in (
+            ("row", [row.name for row in self.rows]),
+            ("set", [one.name for one in self.sets]),
+        ):
+            if len({*names}) < len(names):
+                raise ValueError(f"every {kind} must have a name of its own, found {names}")
+        known = {row.name for row in self.rows}
+        strange = next((row for row in self.rows if row.over and row.over not in known), None)
+        if strange is not None:
+            raise ValueError(f"row {strange.name!r} is over {strange.over!r}, which is no row")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What a row made of a set with a list.
+
+    Attributes:
+        row, set, list: their names.
+        texts: the transcript of every utterance of the set.
+        free: likewise of those in which no name is spoken.
+        references, free_references: what was said.
+        entities: the list.
+        audio_seconds: duration of all of it.
+        encoder_seconds: time that features, encoder and adapter took.
+        decoder_seconds: time that everything after them took.
+    """
+
+    row: str
+    set: str
+    list: str
+    texts: Mapping[str, str]
+    free: Mapping[str, str]
+    references: Mapping[str, str]
+    free_references: Mapping[str, str]
+    entities: EntityList
+    audio_seconds: float
+    encoder_seconds: float
+    decoder_seconds: float
+
+
+@dataclass
+class _Speech:
+    """Recordings of a set in batches, and what the encoder makes of them without a list."""
+
+    batches: list[list[Recording]]
+    plain: list[LogProbs] = field(default_factory=list)
+    plain_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return sum(recording.seconds for batch in self.batches for recording in batch)
+
+
+def ablate(
+    config: AblateConfig,
+    base: PipelineConfig,
+    model: Path | None,
+    folder: Path,
+    out: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[str], None] = lambda message: None,
+) -> list[Cell]:
+    """Decode every set with every list and row that is not done yet.
+
+    Args:
+        config: what to compare.
+        base: the configuration that rows change.
+        model: model directory, by default the one inside the package.
+        folder: where relative paths of ``config`` start.
+        out: directory of the cells.
+        device: where to decode.
+        report: told about progress.
+
+    Returns:
+        all cells: sets, lists, rows, in this order.
+
+    Raises:
+        ManifestError, EntityListError: a file of ``config`` is missing or malformed.
+        ConfigError: a row changes what there is not, or needs an adapter that there is not.
+    """
+    acoustic = AcousticModel.load(model, device)
+    settings = {row.name: _settings(row, base) for row in config.rows}
+    _check_parts(config, acoustic)
+    weights = fingerprint((model or DEFAULT) / "model.json", acoustic.lm)
+    cells = []
+    for one in config.sets:
+        cuts, free = ([folder / path for path in paths] for paths in (one.cuts, one.free))
+        references, free_references = _texts(cuts), _texts(free)
+        loaded: list[_Speech] = []
+        for named in one.lists:
+            entities = read_entities(folder / named.entities)
+            for row in config.rows:
+                identity = [
+                    weights,
+                    to_mapping(settings[row.name]),
+                    row.greedy,
+                    fingerprint(*cuts, *free, folder / named.entities, settings[row.name].lm),
+                ]
+                path = out / "cells" / f"{_slug(one.name, named.name, row.name)}.json"
+                content = _read_cell(path, identity)
+                if content is None:
+                    if not loaded:
+                        loaded = [_load(acoustic, paths) for paths in (cuts, free)]
+                    report(f"{one.name}, list {named.name}: {row.name}")
+                    content = _decode(acoustic, row, settings[row.name], entities, loaded)
+                    _write_cell(path, identity, content)
+                cells.append(
+                    Cell(
+                        row=row.name,
+                        set=one.name,
+                        list=named.name,
+                        references=references,
+                        free_references=free_references,
+                        entities=entities,
+                        **content,
+                    )
+                )
+    return cells
+
+
+def _settings(row: Row, base: PipelineConfig) -> PipelineConfig:
+    table = merge(to_mapping(base), parse_overrides(row.set))
+    return replace(load_config(PipelineConfig, table), parts=row.parts)
+
+
+def _check_parts(config: AblateConfig, model: AcousticModel) -> None:
+    for part, there in (("adapter", model.adapter), ("lm", model.lm)):
+        needing = [row.name for row in config.rows if part in row.parts]
+        if needing and there is None:
+            raise ConfigError(f"row {needing[0]!r} needs the part {part}, which the model lacks")
+
+
+def _texts(paths: Sequence[Path]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for path in paths:
+        texts.update(read_transcripts(path))
+    return texts
+
+
+def _load(model: AcousticModel, paths: Sequence[Path]) -> _Speech:
+    cuts = [cut for path in paths for cut in read_cuts(path)]
+    if not cuts:
+        return _Speech([])
+    return _Speech(recording_batches(CutSet.from_cuts(cuts), model.sampling_rate))
+
+
+def _decode(
+    model: AcousticModel,
+    row: Row,
+    config: PipelineConfig,
+    entities: EntityList,
+    speech: Sequence[_Speech],
+) -> dict[str, Any]:
+    recognizer = Recognizer(model, config)
+    names = recognizer.compile(entities) if config.parts else None
+    texts: list[dict[str, str]] = []
+    encoder = decoder = 0.0
+    for one in speech:
+        log_probs, seconds = _encode(recognizer, names, one)
+        encoder += seconds
+        begin = time.perf_counter()
+        texts.append(dict(_transcribe(recognizer, row.greedy, names, log_probs)))
+        decoder += time.perf_counter() - begin
+    return {
+        "texts": texts[0],
+        "free": texts[1],
+        "audio_seconds": sum(one.seconds for one in speech),
+        "encoder_seconds": encoder,
+        "decoder_seconds": decoder,
+    }
+
+
+def _encode(
+    recognizer: Recognizer, names: Names | None, speech: _Speech
+) -> tuple[list[LogProbs], float]:
+    """Log-probs of every batch, and the time that they took; those without a list are kept."""
+    biased = names is not None and names.listed is not None
+    if speech.plain and not biased:
+        return speech.plain, speech.plain_seconds
+    begin = time.perf_counter()
+    lists = [[names] * len(batch) if biased else [] for batch in speech.batches]
+    found = list(map(recognizer.log_probs, speech.batches, lists))
+    seconds = time.perf_counter() - begin
+    if not biased:
+        speech.plain, speech.plain_seconds = found, seconds
+    return found, seconds
+
+
+def _transcribe(
+    recognizer: Recognizer, greedy: bool, names: Names | None, batches: Sequence[LogProbs]
+) -> Iterator[tuple[str, str]]:
+    for log_probs in batches:
+        if greedy:
+            for i, utterance in enumerate(log_probs.ids):
+                yield utterance, greedy_hypothesis(log_probs.select([i])).text
+            continue
+        for transcript in recognizer.decode(log_probs, [names] * log_probs.size):
+            yield transcript.id, transcript.best.text
+
+
+def _slug(*names: str) -> str:
+    """A file name: what people may read, and what tells any two names apart."""
+    readable = "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)
+    return f"{readable[:80]}-{_digest(names)[:8]}"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
+    """A cell that was made of the same things; ``None`` if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        same = content.pop("identity") == _digest(identity)
+    except (ValueError, KeyError, AttributeError):
+        return None
+    return dict(content) if same else None
+
+
+def _write_cell(path: Path, identity: Any, content: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            json.dumps({"identity": _digest(identity), **content}, ensure_ascii=False, indent=0),
+            encoding="utf-8",
+        )

@@ -1,0 +1,65 @@
+"""``ctcbias ablate``: which part helps how much."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE
+
+
+@click.command()
+@click.argument("study", type=FILE)
+@click.option("--out", type=FILE, required=True, help="Folder of the results.")
+@click.option(
+    "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
+)
+@click.option("--model", type=FILE, help="Model directory [the model inside the package].")
+@click.option("--config", type=FILE, help="TOML file of settings, as of ctcbias tune.")
+@click.option("--title", default="Ablation", show_default=True, help="Heading of the page.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def ablate(
+    study: Path,
+    out: Path,
+    data: Path | None,
+    model: Path | None,
+    config: Path | None,
+    title: str,
+    device: str,
+) -> None:
+    """Decode the speech that the TOML file STUDY names with each of its rows, and compare.
+
+    Prints a table, and writes it as OUT/ablation.csv and OUT/ablation.html. What was decoded
+    is kept in OUT/cells: a run that was stopped goes on, and one that is done is scored anew
+    at once.
+    """
+    from ctcbias_fst import ablation_report  # noqa: PLC0415
+    from ctcbias_fst.ablate import AblateConfig  # noqa: PLC0415
+    from ctcbias_fst.ablate import ablate as run  # noqa: PLC0415
+    from ctcbias_fst.config import load_config  # noqa: PLC0415
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
+
+    wanted = load_config(AblateConfig, study)
+    base = PipelineConfig() if config is None else load_config(PipelineConfig, config)
+    cells = run(
+        wanted,
+        base,
+        model,
+        data or study.parent,
+        out,
+        device=device,
+        report=lambda message: click.echo(message, err=True),
+    )
+    figures = ablation_report.score_cells(wanted, cells)
+    click.echo(ablation_report.to_table(figures))
+    command = shlex.join(["ctcbias", *sys.argv[1:]])
+    for name, text in (
+        ("ablation.csv", ablation_report.to_csv(figures)),
+        ("ablation.html", ablation_report.to_page(figures, title, command)),
+    ):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,42 @@
+"""What all pictures share: matplotlib, which is optional, and files that come out the same."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ctcbias_fst.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["new_figure", "svg_of"]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure that needs no display.
+
+    Args:
+        width, height: inches.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            "pictures need matplotlib: pip install 'ctcbias_fst[plots]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as an SVG element; the same figure gives the same text, which stays text."""
+    import matplotlib  # noqa: PLC0415
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]

@@ -1,0 +1,203 @@
+"""The ablation: cells that are kept, figures that equal those of the scorer, a page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+
+from ctcbias_fst.ablate import AblateConfig, Cell, NamedList, Row, SpeechSet, ablate
+from ctcbias_fst.ablation_report import score_cells, to_csv, to_table
+from ctcbias_fst.acoustic.audio import read_audio
+from ctcbias_fst.cli import main
+from ctcbias_fst.config import load_config
+from ctcbias_fst.decode.hypotheses import greedy_hypothesis
+from ctcbias_fst.errors import ConfigError, EntityListError
+from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.text.entities import entities_from_names
+from tests.acoustic.conftest import speechlike
+
+TEXTS = ["she takes metformin", "new york", "peace and peace"]
+ROWS = (
+    Row("greedy", greedy=True),
+    Row("boost", parts=("boost",), over="greedy", set=("decode.boost.beta=3.0",)),
+    Row("adapter", parts=("adapter",), over="greedy"),
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two manifests, the second without names, and two lists."""
+    cuts = []
+    for index, text in enumerate(TEXTS):
+        path = tmp_path / f"clip{index}.wav"
+        soundfile.write(path, speechlike(1.0 + 0.4 * index, index), 16000)
+        recording = Recording.from_file(path, recording_id=f"clip{index}")
+        spoken = SupervisionSegment(recording.id, recording.id, 0.0, recording.duration, text=text)
+        cuts.append(
+            MonoCut(recording.id, 0.0, recording.duration, 0, [spoken], recording=recording)
+        )
+    CutSet.from_cuts(cuts[:2]).to_file(tmp_path / "cuts.jsonl")
+    CutSet.from_cuts(cuts[2:]).to_file(tmp_path / "free.jsonl")
+    (tmp_path / "few.txt").write_text("metformin\nNew York\n")
+    (tmp_path / "more.txt").write_text("metformin\nNew York\nkeisha\njohn smith\n")
+    return tmp_path
+
+
+def study(rows: tuple[Row, ...] = ROWS) -> AblateConfig:
+    lists = (NamedList("2", Path("few.txt")), NamedList("4", Path("more.txt")))
+    one = SpeechSet("tiny", (Path("cuts.jsonl"),), lists, free=(Path("free.jsonl"),))
+    return AblateConfig((one,), rows, replications=20)
+
+
+def run(data: Path, model: Path, config: AblateConfig) -> tuple[list[Cell], list[str]]:
+    told: list[str] = []
+    cells = ablate(config, PipelineConfig(), model, data, data / "out", report=told.append)
+    return cells, told
+
+
+def test_cells_hold_what_each_row_writes(data: Path, random_model: Path) -> None:
+    cells, told = run(data, random_model, study())
+    assert len(told) == 6
+    assert [(cell.list, cell.row) for cell in cells] == [
+        (listed, row.name) for listed in ("2", "4") for row in ROWS
+    ]
+    recognizer = Recognizer.from_pretrained(random_model)
+    greedy = cells[0]
+    assert set(greedy.texts) == {"clip0", "clip1"}
+    assert set(greedy.free) == {"clip2"}
+    assert greedy.references == {"clip0": TEXTS[0], "clip1": TEXTS[1]}
+    for name in ("clip0", "clip1"):
+        log_probs = recognizer.log_probs([read_audio(data / f"{name}.wav")])
+        assert greedy.texts[name] == greedy_hypothesis(log_probs).text
+    adapted = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("adapter",)))
+    names = adapted.compile(["metformin", "New York"])
+    assert cells[2].texts["clip0"] == adapted.transcribe(data / "clip0.wav", names).best.text
+    assert cells[2].texts != greedy.texts
+    assert all(cell.audio_seconds == pytest.approx(1.0 + 1.4 + 1.8) for cell in cells)
+    assert all(cell.decoder_seconds > 0 and cell.encoder_seconds > 0 for cell in cells)
+
+
+def test_only_what_changed_is_decoded_again(data: Path, random_model: Path) -> None:
+    first, _ = run(data, random_model, study())
+    again, told = run(data, random_model, study())
+    assert told == []
+    assert [cell.texts for cell in again] == [cell.texts for cell in first]
+    (data / "more.txt").write_text("metformin\nNew York\nkeisha\n")
+    _, told = run(data, random_model, study())
+    assert told == [f"tiny, list 4: {row.name}" for row in ROWS]
+    stronger = (*ROWS[:1], Row("boost", parts=("boost",), set=("decode.boost.beta=4.0",)))
+    _, told = run(data, random_model, study(stronger))
+    assert told == ["tiny, list 2: boost", "tiny, list 4: boost"]
+    for path in (data / "out" / "cells").glob("*2-greedy*"):
+        path.write_text("{", encoding="utf-8")
+    _, told = run(data, random_model, study(stronger))
+    assert told == ["tiny, list 2: greedy"]
+
+
+def test_impossible_studies_are_refused(data: Path, random_model: Path) -> None:
+    with pytest.raises(ConfigError, match="needs the part lm, which the model lacks"):
+        run(data, random_model, study((Row("lm", parts=("lm",)),)))
+    with pytest.raises(ConfigError, match="unknown key decode.boost.gamma"):
+        run(data, random_model, study((Row("x", set=("decode.boost.gamma=1",)),)))
+    with pytest.raises(EntityListError):
+        (data / "few.txt").unlink()
+        run(data, random_model, study())
+    for rows, message in (
+        ((Row("a"), Row("a")), "name of its own"),
+        ((Row("a", over="b"),), "which is no row"),
+        ((), "a set and a row"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            study(rows)
+    with pytest.raises(ValueError, match="no parts but the adapter"):
+        Row("a", parts=("boost",), greedy=True)
+
+
+def scripted(row: str, texts: dict[str, str], free: str) -> Cell:
+    return Cell(
+        row=row, set="tiny", list="2", texts=texts, free={"c": free},
+        references={"a": "she takes metformin", "b": "in new york now"},
+        free_references={"c": "peace and peace"},
+        entities=entities_from_names(["metformin", "new york"]),
+        audio_seconds=100.0, encoder_seconds=1.5, decoder_seconds=0.5,
+    )  # fmt: skip
+
+
+def test_figures() -> None:
+    config = study((Row("plain"), Row("better", over="plain")))
+    cells = [
+        scripted("plain", {"a": "she takes met for men", "b": "in new york now"}, "peace and peas"),
+        scripted("better", {"a": "she takes metformin", "b": "in new york now"}, "metformin peace"),
+    ]
+    plain, better = score_cells(config, cells)
+    assert plain.rates["F1"] == pytest.approx(2 / 3)
+    assert plain.rates["WER"] == pytest.approx(3 / 7)
+    assert plain.free_wer == pytest.approx(1 / 3)
+    assert math.isnan(plain.gain)
+    assert better.rates["F1"] == 1.0
+    assert better.gain == pytest.approx(1 / 3)
+    assert better.free_wer == pytest.approx(2 / 3)
+    assert (better.decoding, better.speed) == (200.0, 50.0)
+    assert plain.intervals["F1"].low <= plain.rates["F1"] <= plain.intervals["F1"].high
+    rows = list(csv.DictReader(to_csv([plain, better]).splitlines()))
+    assert [row["row"] for row in rows] == ["plain", "better"]
+    assert float(rows[1]["F1"]) == 1.0
+    assert rows[0]["gain"] == ""
+    table = to_table([plain, better]).splitlines()
+    assert table[0] == "tiny, list 2"
+    assert "+33.3" in table[3]
+    assert "66.7" in table[2]
+
+
+def test_command(data: Path, random_model: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (data / "study.toml").write_text(
+        """
+        replications = 20
+        [[sets]]
+        name = "tiny"
+        cuts = ["cuts.jsonl"]
+        free = ["free.jsonl"]
+        lists = [{ name = "2", entities = "few.txt" }]
+        [[rows]]
+        name = "CTC <greedy>"
+        greedy = true
+        [[rows]]
+        name = "boosting"
+        parts = ["boost"]
+        over = "CTC <greedy>"
+        """,
+        encoding="utf-8",
+    )
+    assert load_config(AblateConfig, data / "study.toml").rows[1].parts == ("boost",)
+    arguments = [str(data / "study.toml"), "--out", str(data / "o"), "--model", str(random_model)]
+    result = CliRunner().invoke(main, ["ablate", *arguments])
+    assert result.exit_code == 0, result.output
+    assert "tiny, list 2" in result.output
+    page = (data / "o" / "ablation.html").read_text(encoding="utf-8")
+    assert "CTC &lt;greedy&gt;" in page
+    assert "<greedy>" not in page
+    assert page.count("<table>") == 1
+    assert "<svg" in page
+    (cell,) = (data / "o" / "cells").glob("*boosting*")
+    texts = json.loads(cell.read_text(encoding="utf-8"))["texts"]
+    hypotheses = data / "hyp.jsonl"
+    hypotheses.write_text(
+        "".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in texts.items())
+    )
+    scored = CliRunner().invoke(
+        main,
+        ["score", "--format", "json", "--entities", str(data / "few.txt"),
+         str(data / "cuts.jsonl"), str(hypotheses)],
+    )  # fmt: skip
+    expected = json.loads(scored.output)["rates"]
+    row = list(csv.DictReader((data / "o" / "ablation.csv").read_text().splitlines()))[1]
+    assert float(row["WER"]) == pytest.approx(expected["WER"]["rate"], abs=1e-5)
+    assert float(row["recall"]) == pytest.approx(expected["recall"]["rate"], abs=1e-5)
