@@ -9,9 +9,10 @@ must rise by a margin. After Dingliwal et al. 2022, section 3.5.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
@@ -28,6 +29,9 @@ _PAIRS = 4_000_000
 
 _TABLES: WeakKeyDictionary[NameSounds, dict[tuple[int, torch.device], _SoundRows]]
 _TABLES = WeakKeyDictionary()
+_TOLD: WeakSet[NameSounds] = WeakSet()
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class LookupConfig:
       min_phones: names that sound shorter are not looked up.
       max_words: words that a name may take the place of.
       candidates: so many names, the nearest ones, are tried per utterance.
+      most_names: names of longer lists are not looked up: each word is compared with all.
     """
 
     max_distance: float = 0.25
@@ -50,6 +55,7 @@ class LookupConfig:
     min_phones: int = 4
     max_words: int = 3
     candidates: int = 20
+    most_names: int = 10_000
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_distance < 1:
@@ -117,6 +123,9 @@ def look_up(
       Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
       ``score`` has risen by what its phone score did, if that is part of it.
     """
+    names = [_if_short(own, config.most_names) for own in names]
+    if all(own is None for own in names):
+        return list(transcripts)
     units = [aligner.units(t.best, own) for t, own in zip(transcripts, names)]
     found = list(_candidates(units, frames, aligner, names, config))
     if not found:
@@ -274,6 +283,21 @@ def _near(
         )
         good = edits <= allowed[sound]
         yield from zip(window[good].tolist(), sound[good].tolist(), edits[good].tolist())
+
+
+def _if_short(names: NameSounds | None, most: int) -> NameSounds | None:
+    """The list, unless it is too long to be looked up; that is said once."""
+    if names is None or len(names.entities) <= most:
+        return names
+    if names not in _TOLD:
+        _TOLD.add(names)
+        _log.warning(
+            "%s: %d names are not looked up by their sound (lookup.most_names is %d)",
+            names.entities.source,
+            len(names.entities),
+            most,
+        )
+    return None
 
 
 def _sound_rows(names: NameSounds, min_phones: int, device: torch.device) -> _SoundRows:

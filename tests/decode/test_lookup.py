@@ -126,6 +126,14 @@ def test_several_names_in_one_utterance(words: WordSounds) -> None:
     assert found.best.score == pytest.approx(-3.0 + 0.5 * (found.best.phone + 20.0))
 
 
+def test_long_lists_are_not_looked_up(words: WordSounds, caplog: pytest.LogCaptureFixture) -> None:
+    said = transcript("see tak kat at")
+    assert looked_up(words, said, [TAKEIT, "cake"], most_names=2) is not said
+    assert not caplog.records
+    assert looked_up(words, said, [TAKEIT, "cake"], most_names=1) is said
+    assert "2 names are not looked up" in caplog.text
+
+
 def test_nothing_to_do(words: WordSounds) -> None:
     for said in (transcript(""), transcript("see at")):
         assert looked_up(words, said, [TAKEIT], heard="- -") is said

@@ -78,6 +78,16 @@ def test_what_the_vocabulary_cannot_write_is_left_out(tokenizer: SentencePieceTo
     assert list(found) == ["york", "yorc"]
 
 
+def test_long_lists_get_none(
+    tokenizer: SentencePieceTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = ["keisha", "john smith"]
+    assert len(rows(listed, tokenizer, most_names=2)) > 2
+    assert not caplog.records
+    assert list(rows(listed, tokenizer, most_names=1)) == listed
+    assert "2 names get no spelling variants" in caplog.text
+
+
 def test_no_variants(tokenizer: SentencePieceTokenizer) -> None:
     assert rows(["keisha"], tokenizer) == rows(["keisha"], tokenizer, number=0)
     assert rows([], tokenizer, number=5) == {}
