@@ -23,14 +23,16 @@ from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus import fingerprint, read_cuts, recording_batches
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
-from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.text.entities import EntityList, read_entities
+from ctcbias_fst.speech_sets import SpeechSet
+from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.transcripts import read_transcripts
+from ctcbias_fst.text.utterances import load_entities
 
-__all__ = ["AblateConfig", "Cell", "NamedList", "Row", "SpeechSet", "ablate"]
+__all__ = ["AblateConfig", "Cell", "Row", "ablate"]
 
 
 @dataclass(frozen=True)
@@ -54,37 +56,6 @@ class Row:
     def __post_init__(self) -> None:
         if self.greedy and set(self.parts) - {"adapter"}:
             raise ValueError(f"row {self.name!r}: greedy decoding has no parts but the adapter")
-
-
-@dataclass(frozen=True)
-class NamedList:
-    """A list of names and what the report calls it.
-
-    Attributes:
-        name: for example how many distractors it has.
-        entities: the file.
-    """
-
-    name: str
-    entities: Path
-
-
-@dataclass(frozen=True)
-class SpeechSet:
-    """Speech and the lists it is decoded with.
-
-    Attributes:
-        name: of the set.
-        cuts: manifests of cuts that have texts.
-        free: manifests in which no name is spoken, decoded with the same lists: what a list
-            does where it must do nothing.
-        lists: the lists.
-    """
-
-    name: str
-    cuts: tuple[Path, ...]
-    lists: tuple[NamedList, ...]
-    free: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +96,7 @@ class Cell:
         texts: the transcript of every utterance of the set.
         free: likewise of those in which no name is spoken.
         references, free_references: what was said.
-        entities: the list.
+        entities: the list, or the one of each utterance.
         audio_seconds: duration of all of it.
         encoder_seconds: time that features, encoder and adapter took.
         decoder_seconds: time that everything after them took.
@@ -138,7 +109,7 @@ class Cell:
     free: Mapping[str, str]
     references: Mapping[str, str]
     free_references: Mapping[str, str]
-    entities: EntityList
+    entities: EntityList | Mapping[str, EntityList]
     audio_seconds: float
     encoder_seconds: float
     decoder_seconds: float
@@ -195,7 +166,7 @@ def ablate(
         references, free_references = _texts(cuts), _texts(free)
         loaded: list[_Speech] = []
         for named in one.lists:
-            entities = read_entities(folder / named.entities)
+            entities = load_entities(folder / named.entities)
             for row in config.rows:
                 identity = [
                     weights,
@@ -255,14 +226,15 @@ def _decode(
     model: AcousticModel,
     row: Row,
     config: PipelineConfig,
-    entities: EntityList,
+    entities: EntityList | Mapping[str, EntityList],
     speech: Sequence[_Speech],
 ) -> dict[str, Any]:
     recognizer = Recognizer(model, config)
-    names = recognizer.compile(entities) if config.parts else None
+    compiled = _compile(recognizer, entities)
     texts: list[dict[str, str]] = []
     encoder = decoder = 0.0
     for one in speech:
+        names = [[compiled(recording.id) for recording in batch] for batch in one.batches]
         log_probs, seconds = _encode(recognizer, names, one)
         encoder += seconds
         begin = time.perf_counter()
@@ -277,16 +249,34 @@ def _decode(
     }
 
 
+def _compile(
+    recognizer: Recognizer, entities: EntityList | Mapping[str, EntityList]
+) -> Callable[[str], Names | None]:
+    """What gives the list of an utterance; a list for all is compiled once."""
+    if not recognizer.config.parts:
+        return lambda utterance: None
+    if isinstance(entities, EntityList):
+        names = recognizer.compile(entities)
+        return lambda utterance: names
+
+    def of(utterance: str) -> Names | None:
+        own = entities.get(utterance)
+        if own is None:
+            raise ManifestError(f"utterance {utterance!r} has no list of names")
+        return recognizer.compile(own) if len(own) else None
+
+    return of
+
+
 def _encode(
-    recognizer: Recognizer, names: Names | None, speech: _Speech
+    recognizer: Recognizer, names: Sequence[Sequence[Names | None]], speech: _Speech
 ) -> tuple[list[LogProbs], float]:
     """Log-probs of every batch, and the time that they took; those without a list are kept."""
-    biased = names is not None and names.listed is not None
+    biased = any(one is not None and one.listed is not None for batch in names for one in batch)
     if speech.plain and not biased:
         return speech.plain, speech.plain_seconds
     begin = time.perf_counter()
-    lists = [[names] * len(batch) if biased else [] for batch in speech.batches]
-    found = list(map(recognizer.log_probs, speech.batches, lists))
+    found = list(map(recognizer.log_probs, speech.batches, names))
     seconds = time.perf_counter() - begin
     if not biased:
         speech.plain, speech.plain_seconds = found, seconds
@@ -294,14 +284,17 @@ def _encode(
 
 
 def _transcribe(
-    recognizer: Recognizer, greedy: bool, names: Names | None, batches: Sequence[LogProbs]
+    recognizer: Recognizer,
+    greedy: bool,
+    names: Sequence[Sequence[Names | None]],
+    batches: Sequence[LogProbs],
 ) -> Iterator[tuple[str, str]]:
-    for log_probs in batches:
+    for log_probs, lists in zip(batches, names):
         if greedy:
             for i, utterance in enumerate(log_probs.ids):
                 yield utterance, greedy_hypothesis(log_probs.select([i])).text
             continue
-        for transcript in recognizer.decode(log_probs, [names] * log_probs.size):
+        for transcript in recognizer.decode(log_probs, lists):
             yield transcript.id, transcript.best.text
 
 

@@ -12,14 +12,15 @@ import soundfile
 from click.testing import CliRunner
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from ctcbias_fst.ablate import AblateConfig, Cell, NamedList, Row, SpeechSet, ablate
+from ctcbias_fst.ablate import AblateConfig, Cell, Row, ablate
 from ctcbias_fst.ablation_report import score_cells, to_csv, to_table
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
-from ctcbias_fst.errors import ConfigError, EntityListError
+from ctcbias_fst.errors import ConfigError, EntityListError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import entities_from_names
 from tests.acoustic.conftest import speechlike
 
@@ -99,6 +100,27 @@ def test_only_what_changed_is_decoded_again(data: Path, random_model: Path) -> N
         path.write_text("{", encoding="utf-8")
     _, told = run(data, random_model, study(stronger))
     assert told == ["tiny, list 2: greedy"]
+
+
+def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
+    lists = {"clip0": ["metformin"], "clip1": ["New York"], "clip2": []}
+    (data / "few.txt").write_text(
+        "".join(json.dumps({"id": k, "entities": v}) + "\n" for k, v in lists.items())
+    )
+    (data / "more.txt").write_text("metformin\n")
+    cells, _ = run(data, random_model, study((Row("boost", parts=("boost",)),)))
+    own, shared = cells
+    recognizer = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("boost",)))
+    expected = recognizer.transcribe(data / "clip1.wav", recognizer.compile(["New York"]))
+    assert own.texts["clip1"] == expected.best.text
+    assert own.texts["clip0"] == shared.texts["clip0"]
+    assert score_cells(study((Row("boost"),)), [own])[0].rates["recall"] >= 0.0
+    del lists["clip1"]
+    (data / "few.txt").write_text(
+        "".join(json.dumps({"id": k, "entities": v}) + "\n" for k, v in lists.items())
+    )
+    with pytest.raises(ManifestError, match="'clip1' has no list"):
+        run(data, random_model, study((Row("boost", parts=("boost",)),)))
 
 
 def test_impossible_studies_are_refused(data: Path, random_model: Path) -> None:
