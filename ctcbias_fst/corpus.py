@@ -28,6 +28,12 @@ from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
+from ctcbias_fst.decode.saved_lattices import (
+    LatticeWriter,
+    read_lattices,
+    rescore_lattices,
+    write_lattice_texts,
+)
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.errors import AudioError, InputError, ManifestError
 from ctcbias_fst.files import atomic_path
@@ -54,6 +60,7 @@ __all__ = [
     "read_lists",
     "record_of",
     "recording_batches",
+    "rescore_corpus",
     "write_supervisions",
 ]
 
@@ -79,6 +86,7 @@ class Backend(Protocol):
     Attributes:
       settings: all that its results depend on, in plain values.
       vocabulary: of the model.
+      decoder: what searches the log-probs.
     """
 
     @property
@@ -86,6 +94,9 @@ class Backend(Protocol):
 
     @property
     def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def decoder(self) -> Decoder: ...
 
     def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
         """Prepare a list; ``names.entities.rejected`` tells what can have no effect.
@@ -134,6 +145,10 @@ class SpeechBackend:
     @property
     def vocabulary(self) -> Vocabulary:
         return self._recognizer.model.tokenizer.vocabulary
+
+    @property
+    def decoder(self) -> Decoder:
+        return self._recognizer.decoder
 
     def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
         names = self._recognizer.compile(entities)
@@ -209,7 +224,7 @@ class LogProbsBackend:
         self._saved = SavedLogProbs(path)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
         lm = language_model(config, tokenizer.vocabulary, device)
-        self._decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
+        self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
         self._frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {
             "log_probs": [str(path), path.stat().st_size, softmax, self._frame_seconds],
@@ -243,7 +258,7 @@ class LogProbsBackend:
         batch = stack(arrays, ids, self.vocabulary, self._frame_seconds)
         pieces, segments = cut_at_pauses(batch)
         graphs = [None if one is None else one.graph for one in names]
-        found = self._decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
+        found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
         return join_segments(found, segments, self._frame_seconds)
 
 
@@ -310,6 +325,7 @@ def decode_corpus(
     settings: Mapping[str, Any],
     batch_seconds: float = 120.0,
     report: Callable[[str], None] = lambda message: None,
+    lattice_dir: Path | None = None,
 ) -> Summary:
     """Decode utterances and write a JSON object for each to ``out``.
 
@@ -321,11 +337,14 @@ def decode_corpus(
       settings: all that the results depend on; a part file of other settings is refused.
       batch_seconds: audio per batch, padding included.
       report: told about names without effect and utterances that are left out.
+      lattice_dir: where lattices are saved (:mod:`ctcbias_fst.decode.saved_lattices`), if at all.
 
     Raises:
       ManifestError: every utterance was left out, the part file is of another job, or an
         utterance has no list although others do.
     """
+    if lattice_dir is not None:
+        backend.decoder.listener = LatticeWriter(lattice_dir)
     names = _Lists(lists, backend, utterances, report)
     part = out.with_name(out.name + ".part")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -531,3 +550,49 @@ def _read_part(part: Path, digest: str) -> dict[str, dict[str, Any]]:
     if len(whole) < len(content):
         part.write_bytes(whole)
     return records
+
+
+def rescore_corpus(
+    folder: Path,
+    config: PipelineConfig,
+    out: Path | None,
+    *,
+    use_lm: bool = True,
+    text_dir: Path | None = None,
+    kaldi: bool = True,
+    device: str = "cpu",
+) -> int:
+    """Read saved lattices with other settings; returns how many utterances there are.
+
+    Args:
+      folder: of the lattices.
+      config: names the language model (by default the one inside the package) and its settings.
+      out: where transcripts are written, if at all.
+      use_lm: whether a language model acts at all.
+      text_dir: where lattices are written as text, if at all.
+      kaldi: as Kaldi's lattices, or as OpenFst's.
+      device: where to compute.
+
+    Raises:
+      InputError: there are no lattices, or one is damaged.
+    """
+    default = DEFAULT / "lm.safetensors"
+
+    def decoder_of(vocabulary: Vocabulary) -> Decoder:
+        lm = None
+        if use_lm:
+            fallback = default if default.is_file() else None
+            lm = language_model(config, vocabulary, device, fallback)
+        return Decoder(vocabulary, config.decode, device, lm)
+
+    if text_dir is not None:
+        write_lattice_texts(folder, decoder_of, text_dir, kaldi, device)
+    if out is None:
+        return sum(1 for _ in read_lattices(folder, device))
+    lines = [
+        json.dumps(record_of(transcript), ensure_ascii=False) + "\n"
+        for transcript in rescore_lattices(folder, decoder_of, device)
+    ]
+    with atomic_path(out) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return len(lines)

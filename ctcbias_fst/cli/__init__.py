@@ -32,6 +32,7 @@ COMMANDS = {
     "ablate": "ablate",
     "score": "score",
     "lm": "lm",
+    "rescore": "rescore",
     "pronounce": "pronounce",
     "variants": "variants",
 }

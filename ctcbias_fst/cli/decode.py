@@ -58,6 +58,7 @@ from ctcbias_fst.cli.options import FILE, LM_OPTION, load_tokens, tokens_options
 @click.option(
     "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
 )
+@click.option("--lattice-dir", type=FILE, help="Save the lattices here too, for ctcbias rescore.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--batch-seconds",
@@ -85,6 +86,7 @@ def decode(
     config: Path | None,
     overrides: tuple[str, ...],
     nbest: int | None,
+    lattice_dir: Path | None,
     device: str,
     batch_seconds: float,
 ) -> None:
@@ -131,6 +133,7 @@ def decode(
         lists=corpus.read_lists(entities, graph, backend.vocabulary),
         settings={**backend.settings, "lists": corpus.fingerprint(entities, graph)},
         batch_seconds=batch_seconds,
+        lattice_dir=lattice_dir,
         report=lambda message: click.echo(f"Warning: {message}", err=True),
     )
     if cuts is not None and style == "lhotse":

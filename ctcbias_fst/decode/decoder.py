@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Union
 
@@ -44,6 +44,7 @@ class Decoder:
       config: see :class:`DecodeConfig`.
       device: where to search; log-probs are moved there.
       lm: a language model that is composed with every lattice.
+      listener: is given every batch and its lattice before that.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Decoder:
         config: DecodeConfig = DecodeConfig(),  # noqa: B008  (frozen)
         device: torch.device | str = "cpu",
         lm: LmComposer | None = None,
+        listener: Callable[[LogProbs, Lattice], None] | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.config = config
         self.device = torch.device(device)
         self.lm = lm
+        self.listener = listener
         blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
@@ -83,7 +86,7 @@ class Decoder:
         if not log_probs.size:
             return []
         lattice = self.lattice(log_probs, graphs)
-        transcripts = dict(self._transcripts(log_probs, lattice))
+        transcripts = dict(self.read(lattice, log_probs.ids, log_probs.frame_seconds))
         lost = [i for i in range(log_probs.size) if i not in transcripts]
         if lost:
             per_utterance = self._per_utterance(log_probs, graphs)
@@ -133,9 +136,15 @@ class Decoder:
             ids=log_probs.ids,
         )
         lattice = Lattice(fsa, graph, frames.original, frames.owed, scores)
-        return (
-            lattice if self.lm is None else self.lm.compose(lattice, config.lm, config.output_beam)
-        )
+        if self.listener is not None:
+            self.listener(log_probs, lattice)
+        return self.with_language_model(lattice)
+
+    def with_language_model(self, lattice: Lattice) -> Lattice:
+        """Compose a lattice of the first pass with the language model, if there is one."""
+        if self.lm is None:
+            return lattice
+        return self.lm.compose(lattice, self.config.lm, self.config.output_beam)
 
     def _per_utterance(
         self, log_probs: LogProbs, graphs: BoostGraphs
@@ -152,14 +161,25 @@ class Decoder:
                 graph.require_vocabulary(self.vocabulary)
         return graphs
 
-    def _transcripts(
-        self, log_probs: LogProbs, lattice: Lattice, warning: str | None = None
+    def read(
+        self,
+        lattice: Lattice,
+        ids: Sequence[str],
+        frame_seconds: float,
+        warning: str | None = None,
     ) -> Iterator[tuple[int, Transcript]]:
-        """The utterances that were found."""
+        """Yield the number and the transcript of every utterance that was found.
+
+        Args:
+          lattice: of this decoder's vocabulary.
+          ids: of its utterances.
+          frame_seconds: of the model.
+          warning: for the transcripts.
+        """
         n = self.config.nbest
         paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)
         found: dict[int, list[Hypothesis]] = {}
-        read = hypotheses(lattice, paths, self.vocabulary, log_probs.frame_seconds)
+        read = hypotheses(lattice, paths, self.vocabulary, frame_seconds)
         for utterance, hypothesis in zip(paths.utterance.tolist(), read):
             found.setdefault(utterance, []).append(hypothesis)
         for utterance, several in found.items():
@@ -168,7 +188,7 @@ class Decoder:
             for hypothesis in several:
                 distinct.setdefault(hypothesis.text.lower(), hypothesis)
             nbest = tuple(distinct.values())
-            yield utterance, Transcript(log_probs.ids[utterance], nbest[0], nbest, warning)
+            yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
     def _rescue(self, one: LogProbs, graph: BoostGraph | None) -> Transcript:
         """Transcribe an utterance that the search lost."""
@@ -182,7 +202,9 @@ class Decoder:
             (None, "the search was lost and repeated without names"),
         ):
             decoder = Decoder(self.vocabulary, wide, self.device, self.lm)
-            for _, transcript in decoder._transcripts(one, decoder.lattice(one, tree), warning):
+            for _, transcript in decoder.read(
+                decoder.lattice(one, tree), one.ids, one.frame_seconds, warning
+            ):
                 return transcript
         best = greedy_hypothesis(one)
         return Transcript(

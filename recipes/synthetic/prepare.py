@@ -40,8 +40,8 @@ def main(out: Path, extra: Path | None, jobs: int, stages: tuple[str, ...], conf
 
     texts: plan every utterance. fast: speak with hibari, flite and festival, take --extra
     over. noise: noises and rooms for augmentation. held: dev and test sets. kokoro: the
-    slow training speech. manifests: lhotse CutSets. lists: entity lists with distractors. lm: the word
-    trigram of the embedded model.
+    slow training speech. manifests: lhotse CutSets. lists: entity lists with distractors. lm: the
+    word trigram of the embedded model.
     Whatever is done already is kept.
     """
     from recipes.synthetic.pipeline import run  # noqa: PLC0415  (--help stays fast)

@@ -1,0 +1,82 @@
+"""``ctcbias rescore``: saved lattices with other scales, or for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctcbias_fst.cli.options import FILE
+
+
+@click.command()
+@click.argument("folder", type=FILE)
+@click.option("--out", type=FILE, help="Transcripts, a JSON object per utterance.")
+@click.option("--lm", type=FILE, help="Language model [the one inside the package].")
+@click.option("--no-lm", is_flag=True, help="None at all.")
+@click.option("--config", type=FILE, help="TOML file of settings, as for ctcbias decode.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting, such as decode.lm.scale=0.8 (repeatable).",
+)
+@click.option(
+    "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
+)
+@click.option(
+    "--text-dir",
+    type=FILE,
+    help="Write each lattice here as text, with its symbol table.",
+)
+@click.option(
+    "--text-format",
+    type=click.Choice(["kaldi", "openfst"]),
+    default="kaldi",
+    show_default=True,
+    help="Kaldi's has two costs per arc, OpenFst's their sum.",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def rescore(
+    folder: Path,
+    out: Path | None,
+    lm: Path | None,
+    no_lm: bool,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    nbest: int | None,
+    text_dir: Path | None,
+    text_format: str,
+    device: str,
+) -> None:
+    """Read the lattices in FOLDER (of ctcbias decode --lattice-dir) anew.
+
+    The settings of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class;
+    what the search has boosted stays as it is.
+    """
+    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+    from ctcbias_fst.corpus import rescore_corpus  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
+
+    if out is None and text_dir is None:
+        raise ConfigError("say --out, --text-dir or both")
+    if lm is not None and no_lm:
+        raise ConfigError("say either --lm or --no-lm")
+    changes = parse_overrides([*overrides, *([] if nbest is None else [f"decode.nbest={nbest}"])])
+    if lm is not None:
+        changes["lm"] = str(lm)
+    settings = load_config(
+        PipelineConfig, merge({} if config is None else read_toml(config), changes)
+    )
+    count = rescore_corpus(
+        folder,
+        settings,
+        out,
+        use_lm=not no_lm,
+        text_dir=text_dir,
+        kaldi=text_format == "kaldi",
+        device=device,
+    )
+    click.echo(f"{folder}: {count} utterances", err=True)

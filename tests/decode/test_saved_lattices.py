@@ -1,0 +1,179 @@
+"""Lattices on disk: what is read is what was searched, with whichever scales."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import k2
+import kaldifst
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from strategies import EVERYTHING, VOCABULARIES, batch, log_prob_arrays, path_lists, tree
+
+from ctcbias_fst.cli import main
+from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.lattice import best_paths
+from ctcbias_fst.decode.saved_lattices import (
+    LatticeWriter,
+    read_lattices,
+    rescore_lattices,
+    symbol_table,
+    to_text,
+)
+from ctcbias_fst.errors import InputError
+from ctcbias_fst.lm.compose import LmComposer
+from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.lm.model import save_lm
+from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.records import LogProbs
+
+CPU = torch.device("cpu")
+LM = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)
+MODEL = train_lm([["a", "ab", "c"], ["a", "c"], ["ab"], ["c", "as"]])
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_read_is_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    vocabulary = data.draw(st.sampled_from(VOCABULARIES))
+    folder = tmp_path_factory.mktemp("lattices")
+    arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=3)) for _ in range(2)]
+    log_probs = batch(arrays, vocabulary)
+    graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
+    config = dataclasses.replace(EVERYTHING, lm=LM, nbest=4)
+    composer = LmComposer(MODEL, vocabulary)
+    decoder = Decoder(vocabulary, config, CPU, composer, listener=LatticeWriter(folder))
+    transcripts = decoder.decode(log_probs, graph)
+    with_lm = list(rescore_lattices(folder, lambda v: Decoder(v, config, CPU, composer)))
+    without = list(rescore_lattices(folder, lambda v: Decoder(v, config, CPU)))
+    expected = Decoder(vocabulary, config, CPU).decode(log_probs, graph)
+    for again, first in ((with_lm, transcripts), (without, expected)):
+        assert [t.id for t in again] == ["utt0", "utt1"]
+        for one, other in zip(again, first):
+            assert [h.text for h in one.nbest] == [h.text for h in other.nbest]
+            for left, right in zip(one.nbest, other.nbest):
+                assert left.score == pytest.approx(right.score, abs=1e-4)
+                assert (left.lm, left.boost) == pytest.approx((right.lm, right.boost), abs=1e-4)
+                assert [(w.word, w.start, w.end, w.entity) for w in left.words] == [
+                    (w.word, w.start, w.end, w.entity) for w in right.words
+                ]
+                assert [w.confidence for w in left.words] == pytest.approx(
+                    [w.confidence for w in right.words], abs=1e-6
+                )
+                assert left.token_ids == right.token_ids
+
+
+def one_lattice(folder: Path) -> LogProbs:
+    vocabulary = VOCABULARIES[0]
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(1, 6, vocabulary.size, generator=generator).log_softmax(-1)
+    log_probs = LogProbs(values, torch.tensor([6]), 0.04, ("a/b c",), vocabulary)
+    Decoder(vocabulary, EVERYTHING, CPU, listener=LatticeWriter(folder)).decode(log_probs)
+    return log_probs
+
+
+def test_pieces_of_a_long_utterance_are_joined(tmp_path: Path) -> None:
+    vocabulary = VOCABULARIES[0]
+    values = torch.full((2, 3, vocabulary.size), -9.0)
+    values[:, :, 0] = 0
+    values[:, 1, 0], values[:, 1, 1] = -9.0, 0.0
+    log_probs = LogProbs(
+        values.log_softmax(-1), torch.tensor([3, 3]), 0.5, ("long", "long"), vocabulary
+    )
+    decoder = Decoder(vocabulary, EVERYTHING, CPU, listener=LatticeWriter(tmp_path))
+    decoder.decode(log_probs)
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, EVERYTHING, CPU))
+    assert [(word.word, word.start) for word in transcript.best.words] == [("a", 0.5), ("a", 2.0)]
+
+
+@pytest.mark.parametrize("with_lm", [False, True])
+def test_text_is_read_by_openfst(tmp_path: Path, with_lm: bool) -> None:
+    one_lattice(tmp_path)
+    ((saved,),) = read_lattices(tmp_path)
+    lattice = saved.lattice
+    if with_lm:
+        lattice = LmComposer(MODEL, saved.vocabulary).compose(lattice, LM, 1e8)
+    text = to_text(lattice, kaldi=False)
+    assert kaldifst.compile(text).start == 0
+    fsa = k2.create_fsa_vec([k2.Fsa.from_openfst(text, acceptor=False)])
+    total = float(fsa.get_tot_scores(use_double_scores=True, log_semiring=False))
+    (score,) = best_paths(lattice).score.tolist()
+    assert total == pytest.approx(score - float(lattice.owed[0]), abs=1e-3)
+    table = symbol_table(lattice, saved.vocabulary).split("\n")
+    assert table[:3] == ["<eps> 0", "<blk> 1", "▁a 2"]
+    # Kaldi's two costs add up to the same.
+    kaldi, plain = to_text(lattice, True).splitlines(), to_text(lattice, False).splitlines()
+    for two, both in zip(kaldi, plain):
+        graph, acoustic = two.split()[-1].split(",")
+        assert float(graph) + float(acoustic) == pytest.approx(float(both.split()[-1]), abs=2e-5)
+        assert two.split()[:-1] == both.split()[:-1]
+
+
+def test_faults(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no lattices"):
+        list(read_lattices(tmp_path))
+    bad = tmp_path / "x.0.lattice.safetensors"
+    bad.write_bytes(b"x")
+    with pytest.raises(InputError, match=r"x\.0\.lattice\.safetensors: damaged"):
+        list(read_lattices(tmp_path))
+    save_file({"a": torch.zeros(1)}, bad, {"format": "other"})
+    with pytest.raises(InputError, match="format 'other'"):
+        list(read_lattices(tmp_path))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_commands(tmp_path: Path) -> None:
+    """Decode with one scale and rescore with another: as decoded with that one."""
+    vocabulary = VOCABULARIES[0]
+    generator = torch.Generator().manual_seed(3)
+    arrays = {
+        name: torch.randn(9, vocabulary.size, generator=generator).log_softmax(-1)
+        for name in ("u1", "u/2")
+    }
+    save_file(arrays, tmp_path / "log_probs.safetensors")
+    rows = (f"{token} {i}\n" for i, token in enumerate(vocabulary.tokens))
+    (tmp_path / "tokens.txt").write_text("".join(rows))
+    save_lm(tmp_path / "lm.safetensors", MODEL)
+    saved = ["--log-probs", tmp_path / "log_probs.safetensors", "--tokens", tmp_path / "tokens.txt"]
+    lm = ["--lm", tmp_path / "lm.safetensors"]
+    lattices = tmp_path / "lattices"
+    found = []
+    for name, scale in (("first", 0.1), ("second", 2.0)):
+        out = tmp_path / f"{name}.jsonl"
+        options = ["--set", f"decode.lm.scale={scale}", "--nbest", 3]
+        more = ["--lattice-dir", lattices] if name == "first" else []
+        result = run("decode", *saved, *lm, *options, *more, "--out", out)
+        assert result.exit_code == 0, result.output
+        found.append({r["id"]: r for r in map(json.loads, out.read_text().splitlines())})
+    out, texts = tmp_path / "rescored.jsonl", tmp_path / "texts"
+    options = ["--set", "decode.lm.scale=2.0", "--nbest", 3]
+    result = run("rescore", lattices, *lm, *options, "--out", out, "--text-dir", texts)
+    assert result.exit_code == 0, result.output
+    again = {r["id"]: r for r in map(json.loads, out.read_text().splitlines())}
+    assert again == found[1] != found[0]
+    assert (texts / "lattices.txt").read_text().startswith("u/2\n0 ")
+    assert (texts / "u%2F2.symbols.txt").is_file()
+    result = run("rescore", lattices, "--no-lm", "--text-dir", texts, "--text-format", "openfst")
+    assert result.exit_code == 0, result.output
+    assert (texts / "u1.fst.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([], "say --out"), (["--out", "x", "--lm", "y", "--no-lm"], "either --lm or --no-lm")],
+)
+def test_usage(options: list[str], message: str, tmp_path: Path) -> None:
+    result = run("rescore", tmp_path, *options)
+    assert result.exit_code == 1
+    assert message in result.output
