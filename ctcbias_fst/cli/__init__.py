@@ -30,6 +30,7 @@ COMMANDS = {
     "tokenizer": "tokenizer",
     "tune": "tune",
     "ablate": "ablate",
+    "recipe": "recipe",
     "score": "score",
     "lm": "lm",
     "rescore": "rescore",
