@@ -31,7 +31,7 @@ class Point:
 
     Attributes:
         variants: of each name.
-        f1, wer: shares; F1 is NaN for a set without names.
+        f1, wer: shares; F1 is 0 or NaN for a set in which no name is spoken.
     """
 
     variants: int
@@ -69,7 +69,7 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     sizes = [str(point.variants) for point in curves[0][1]]
     for name, points in curves:
-        if any(point.f1 == point.f1 for point in points):
+        if any(point.f1 > 0 for point in points):
             left.plot(sizes, [100 * point.f1 for point in points], marker="o", label=name)
         right.plot(sizes, [100 * point.wer for point in points], marker="o", label=name)
     for axes, what in ((left, "entity F1, %"), (right, "word error rate, %")):
