@@ -76,7 +76,7 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
         axes.set_xlabel("spelling variants of each name")
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
-    right.legend()
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     # The same numbers give the same file.
     with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
