@@ -29,9 +29,9 @@ class LmConfig:
     unknown_cost: float = 6.0
     letter_cost: float = 0.7
     class_cost: float = 1.5
-    lattice_beam: float = 12.0
-    beam: float = 10.0
-    max_active: int = 200
+    lattice_beam: float = 10.0
+    beam: float = 8.0
+    max_active: int = 100
 
     def __post_init__(self) -> None:
         if not self.scale >= 0:
