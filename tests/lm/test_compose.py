@@ -24,7 +24,7 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.lattice import best_paths, with_weights
 from ctcbias_fst.errors import LanguageModelError
@@ -279,9 +279,8 @@ def test_a_prior_makes_a_name_likelier() -> None:
     tokenizer = FewestPiecesTokenizer(vocabulary)
     log_probs = batch([np.log(np.array([[1e-4, 0.51, 0.4899]], dtype=np.float32))], vocabulary)
     lm = dataclasses.replace(ALL, scale=1.0, unknown_cost=5.0)
-    decoder = Decoder(
-        vocabulary, dataclasses.replace(EVERYTHING, lm=lm), CPU, LmComposer(model, vocabulary)
-    )
+    config = dataclasses.replace(EVERYTHING, lm=lm, boost=BoostConfig(bonus=0.0))
+    decoder = Decoder(vocabulary, config, CPU, LmComposer(model, vocabulary))
     (transcript,) = decoder.decode(log_probs, boost_graph(entities, tokenizer))
     assert [(word.word, word.entity) for word in transcript.best.words] == [("b", True)]
 
