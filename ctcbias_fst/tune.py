@@ -135,6 +135,10 @@ class Range:
     high: float = 0.0
     log: bool = False
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is among those that are searched."""
+        return value in self.choices if self.choices else self.low <= value <= self.high
+
     def suggest(self, trial: Any) -> Any:
         """Draw a value for a trial of optuna."""
         if self.choices:
@@ -431,6 +435,13 @@ def tune(
             "tuning needs optuna: pip install 'ctcbias_fst[tune]'"
         ) from error
     ranges = [parse_range(text, base) for text in config.search]
+    start = {one.key: _at(to_mapping(base), one.key) for one in ranges}
+    for one in ranges:
+        if not one.holds(start[one.key]):
+            raise ConfigError(
+                f"{one.key} is {start[one.key]} to start with, outside the range that is searched: "
+                "widen the range, or set another value"
+            )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
@@ -449,7 +460,6 @@ def tune(
     study.set_user_attr("job", job)
     objective = Objective(sources, config, base)
     if not study.trials:
-        start: dict[str, Any] = {r.key: _at(to_mapping(base), r.key) for r in ranges}
         study.enqueue_trial(start, skip_if_exists=True)
 
     def run(trial: Any) -> float:

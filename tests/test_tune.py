@@ -54,7 +54,7 @@ class Scripted:
 
 
 def _with_beta(beta: float) -> PipelineConfig:
-    return PipelineConfig(decode=DecodeConfig(boost=BoostConfig(beta=beta)))
+    return PipelineConfig(decode=DecodeConfig(boost=BoostConfig(beta=beta, bonus=0.0)))
 
 
 def _study(**changes: object) -> TuneConfig:
@@ -117,6 +117,11 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     assert len(drawn) == 5
     with pytest.raises(ConfigError, match="belongs to a study with other sets"):
         tune(_study(seed=1), _with_beta(0.5), [Scripted()], tmp_path / "j")
+
+
+def test_the_start_must_be_within_the_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="decode.boost.beta is 4.0 to start with"):
+        tune(_study(), _with_beta(4.0), [Scripted()], tmp_path / "j")
 
 
 def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ __all__ = ["BoostConfig", "DecodeConfig"]
 class BoostConfig:
     """How the subwords of names are boosted; see :mod:`ctcbias_fst.decode.boosting`.
 
+    The defaults are the best of a study on development data (docs/how-it-works.md).
+
     Attributes:
       alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
       beta: nats given on top, per subword after the first.
@@ -32,19 +34,19 @@ class BoostConfig:
       cost_scale: factor on the costs of alternative segmentations and spellings.
     """
 
-    alpha: float = 0.9
-    beta: float = 0.5
-    top_k: int = 10
-    max_gap: float = 8.0
-    min_log_prob: float = -10.0
-    include_blank: bool = False
-    first_alpha: float = 0.0
+    alpha: float = 0.45
+    beta: float = 3.0
+    top_k: int = 18
+    max_gap: float = 9.5
+    min_log_prob: float = -12.0
+    include_blank: bool = True
+    first_alpha: float = 0.2
     first_beta: float = 0.0
     first_top_k: int = 10
-    first_max_gap: float = 8.0
-    repeat_alpha: float = 0.9
-    blank_alpha: float = 0.0
-    bonus: float = 0.0
+    first_max_gap: float = 7.0
+    repeat_alpha: float = 0.8
+    blank_alpha: float = 0.3
+    bonus: float = -5.0
     cost_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -82,10 +84,10 @@ class DecodeConfig:
 
     boost: BoostConfig = field(default_factory=BoostConfig)
     lm: LmConfig = field(default_factory=LmConfig)
-    search_beam: float = 15.0
+    search_beam: float = 12.0
     output_beam: float = 8.0
     max_active: int = 1000
-    token_beam: float = 10.0
+    token_beam: float = 8.0
     token_top_k: int = 20
     blank_threshold: float = 0.995
     modified_topology: bool = False

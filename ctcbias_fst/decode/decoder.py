@@ -21,6 +21,7 @@ from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.lattice import Lattice, best_paths
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.search import search
+from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.decoding import WordRules, decoding_graph
@@ -87,12 +88,11 @@ class Decoder:
             return []
         lattice = self.lattice(log_probs, graphs)
         transcripts = dict(self.read(lattice, log_probs.ids, log_probs.frame_seconds))
-        lost = [i for i in range(log_probs.size) if i not in transcripts]
-        if lost:
-            per_utterance = self._per_utterance(log_probs, graphs)
-            for i in lost:
+        per_utterance = self._per_utterance(log_probs, graphs)
+        for i in range(log_probs.size):
+            if i not in transcripts:
                 transcripts[i] = self._rescue(log_probs.select([i]), per_utterance[i])
-        return [transcripts[i] for i in range(log_probs.size)]
+        return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
 
     def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:
         """Search a batch of one utterance or more; one that is lost has no arcs

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +116,12 @@ class BoostGraph:
         counts = np.diff(self.first_child)
         parents = np.repeat(np.arange(self.num_nodes, dtype=np.int32), counts)
         return np.concatenate([np.full(1, -1, dtype=np.int32), parents])
+
+    @cached_property
+    def by_words(self) -> tuple[dict[tuple[str, ...], Entity], int]:
+        """The entities by the words of their names, and the words of the longest name."""
+        names = {tuple(entity.name.split()): entity for entity in reversed(self.entities)}
+        return names, max(map(len, names), default=0)
 
     def paths(self) -> list[tuple[tuple[int, ...], int, float]]:
         """Each segmentation, its entity and its cost, in the order of the nodes."""

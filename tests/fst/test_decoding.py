@@ -188,8 +188,11 @@ def _unboosted() -> BoostConfig:
         top_k=1000,
         max_gap=1e8,
         min_log_prob=-1e8,
+        first_alpha=0.0,
         first_top_k=1000,
         first_max_gap=1e8,
+        blank_alpha=0.0,
+        bonus=0.0,
     )
 
 
