@@ -1,0 +1,74 @@
+"""Decoders that take a list of names, each behind the same small protocol.
+
+To add one: a module with a class like the others', and a line in ``DECODERS``. Modules are imported
+when they are wanted, so that not every package need be installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+
+__all__ = ["DECODERS", "Biaser", "Setting", "load"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a decoder may use.
+
+    Attributes:
+      tokenizer: of the model; its vocabulary is the columns of the log-probs, blank first.
+      words: the words of the training text, the commonest first (for decoders with a lexicon).
+      config: settings of ours, a TOML file.
+    """
+
+    tokenizer: SentencePieceTokenizer
+    words: tuple[str, ...] = ()
+    config: Path | None = None
+
+
+class Biaser(Protocol):
+    """A decoder.
+
+    Attributes:
+      weights: the values of its one knob to choose among; the first is its own default.
+      version: of the package.
+    """
+
+    weights: Sequence[float]
+    version: str
+
+    def __init__(self, setting: Setting) -> None: ...
+
+    def use(self, names: Sequence[str], weight: float) -> None:
+        """Take a list of normalised names, empty for none; its time is not decoding's."""
+        ...
+
+    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
+        """The texts of utterances of shape (frames, tokens) each."""
+        ...
+
+
+# Name: module and class.
+DECODERS = {
+    "ctcbias_fst": ("ours", "Ours"),
+    "ctc-beam-decoder": ("ctc_beam", "CtcBeam"),
+    "pyctcdecode": ("pyctc", "PyCtc"),
+    "asr-decoder": ("asr", "AsrDecoder"),
+    "flashlight-text": ("flashlight_text", "FlashlightText"),
+}
+
+
+def load(name: str, setting: Setting) -> Biaser:
+    """Make a decoder; ImportError if its package is not installed."""
+    module, cls = DECODERS[name]
+    made: Biaser = getattr(importlib.import_module(f"{__name__}.{module}"), cls)(setting)
+    return made

@@ -1,0 +1,310 @@
+"""Decoders with a list of names, on the same log-probs: F1, word error rate, and time.
+
+    python benchmarks/peers.py STUDY.toml --out FOLDER
+
+Each decoder's weight is the best on the first list of the sets that ``--choose`` has, or comes
+from the file that an earlier run wrote (``--weights``), so that test data chooses nothing. Times
+are CPU seconds of this one process, one thread, the decoders in turns, the least of ``--repeat``.
+A decoder that spends ``--limit`` seconds on a list is timed on what it did until then, and has
+no other figures there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import decoders
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ctcbias_fst.config import load_config
+from ctcbias_fst.decode.saved import SavedLogProbs
+from ctcbias_fst.scoring import rates, score_transcripts, total
+from ctcbias_fst.text.entities import EntityList, read_entities
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.transcripts import read_transcripts
+
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class NameList:
+    """A list; ``size`` is what it is called in the tables."""
+
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class BenchSet:
+    """Saved log-probs, what was said, and lists to decode them with.
+
+    Attributes:
+      chooses: whether weights are chosen on it, with the list of ``choose_size``.
+    """
+
+    name: str
+    log_probs: Path
+    references: Path
+    lists: tuple[NameList, ...]
+    chooses: bool = True
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is compared.
+
+    Attributes:
+      tokenizer: SentencePiece model; its pieces are the columns, blank first.
+      words: file of the training text's words, one per line (for lexicons).
+      config: settings of ours, TOML.
+      choose_size: the list with which weights are chosen.
+    """
+
+    tokenizer: Path
+    sets: tuple[BenchSet, ...]
+    words: Path | None = None
+    config: Path | None = None
+    choose_size: int = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A decoder on a set with a list.
+
+    Attributes:
+      seconds: CPU time of decoding, for the whole set if need be extrapolated.
+      speed: times real time.
+      ratio: to the time of ours without a list, on the same set.
+    """
+
+    decoder: str
+    version: str
+    weight: float
+    set: str
+    size: int
+    f1: float
+    precision: float
+    recall: float
+    wer: float
+    seconds: float
+    speed: float
+    ratio: float
+    whole: bool
+
+
+@dataclass
+class _Loaded:
+    name: str
+    ids: list[str]
+    arrays: list[npt.NDArray[np.float32]]
+    seconds: float
+    references: dict[str, str]
+    lists: dict[int, EntityList]
+    chooses: bool
+
+
+def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Loaded:
+    saved = SavedLogProbs(folder / one.log_probs)
+    ids = list(saved.frames)
+    arrays = [saved.read(i, tokenizer.vocabulary).numpy() for i in ids]
+    references = read_transcripts(folder / one.references)
+    return _Loaded(
+        one.name,
+        ids,
+        arrays,
+        sum(saved.frames.values()) * (saved.frame_seconds or 0.04),
+        {i: references[i] for i in ids},
+        {names.size: read_entities(folder / names.path) for names in one.lists},
+        one.chooses,
+    )
+
+
+def _run(
+    decoder: decoders.Biaser, loaded: _Loaded, size: int, weight: float, limit: float
+) -> tuple[dict[str, str], float]:
+    """Texts so far, and CPU seconds for the whole set."""
+    names = [entity.name for entity in loaded.lists[size]] if size else []
+    decoder.use(names, weight)
+    texts: dict[str, str] = {}
+    spent = frames = 0.0
+    # Decoders that do one utterance after the other are not handed all of them at once.
+    chunk = len(loaded.ids) if isinstance(decoder, _batching()) else _CHUNK
+    for begin in range(0, len(loaded.ids), chunk):
+        arrays = loaded.arrays[begin : begin + chunk]
+        start = time.process_time()
+        found = decoder.decode(arrays)
+        spent += time.process_time() - start
+        frames += sum(map(len, arrays))
+        texts.update(zip(loaded.ids[begin : begin + chunk], found))
+        if spent > limit:
+            break
+    return texts, spent * sum(map(len, loaded.arrays)) / frames
+
+
+def _batching() -> type:
+    from decoders.ours import Ours  # noqa: PLC0415
+
+    return Ours
+
+
+def _figures(loaded: _Loaded, size: int, texts: dict[str, str]) -> dict[str, float]:
+    entities = loaded.lists[size or min(loaded.lists)]
+    return rates(total(score_transcripts(loaded.references, texts, entities)))
+
+
+def choose(
+    name: str, decoder: decoders.Biaser, sets: Sequence[_Loaded], size: int, limit: float
+) -> float:
+    """The weight of the best mean F1, on sets that choose."""
+    best = (-1.0, decoder.weights[0])
+    for weight in decoder.weights:
+        found = []
+        for loaded in sets:
+            texts, _ = _run(decoder, loaded, size, weight, limit)
+            part = {i: loaded.references[i] for i in texts}
+            entities = loaded.lists[size]
+            found.append(rates(total(score_transcripts(part, texts, entities)))["F1"])
+        mean = float(np.nanmean(found))
+        click.echo(f"{name}, weight {weight:g}: mean F1 {mean:.3f}", err=True)
+        best = max(best, (mean, weight))
+    return best[1]
+
+
+def compare(
+    wanted: dict[str, decoders.Biaser],
+    weights: dict[str, float],
+    sets: Sequence[_Loaded],
+    limit: float,
+    repeat: int,
+) -> list[Row]:
+    """Every decoder on every set with every list, and without one."""
+    rows = []
+    for loaded in sets:
+        plain = float("nan")
+        for size in (0, *sorted(loaded.lists)):
+            texts: dict[str, dict[str, str]] = {}
+            spent: dict[str, float] = {}
+            for _ in range(repeat):
+                for name, decoder in wanted.items():
+                    if name in texts and len(texts[name]) < len(loaded.ids):
+                        continue  # over the limit before
+                    texts[name], seconds = _run(decoder, loaded, size, weights[name], limit)
+                    spent[name] = min(seconds, spent.get(name, seconds))
+            if not size:
+                plain = spent.get("ctcbias_fst", plain)
+            for name, decoder in wanted.items():
+                whole = len(texts[name]) == len(loaded.ids)
+                nan = dict.fromkeys(("F1", "precision", "recall", "WER"), float("nan"))
+                figures = _figures(loaded, size, texts[name]) if whole else nan
+                rows.append(
+                    Row(
+                        name,
+                        decoder.version,
+                        weights[name],
+                        loaded.name,
+                        size,
+                        figures["F1"],
+                        figures["precision"],
+                        figures["recall"],
+                        figures["WER"],
+                        spent[name],
+                        loaded.seconds / spent[name],
+                        spent[name] / plain,
+                        whole,
+                    )
+                )
+                click.echo(str(rows[-1]), err=True)
+    return rows
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table per set: F1 / word error rate / time, of each decoder with each list."""
+    parts = []
+    for name in dict.fromkeys(row.set for row in rows):
+        here = [row for row in rows if row.set == name]
+        sizes = list(dict.fromkeys(row.size for row in here))
+        parts.append(f"### {name}\n")
+        parts.append(
+            "F1 of the names (%) / WER (%) / times real time, by distractors in the list\n"
+        )
+        parts.append(
+            "| decoder | weight | " + " | ".join(f"{s:,}" if s else "no list" for s in sizes)
+        )
+        parts[-1] += " |"
+        parts.append("| --- " * (2 + len(sizes)) + "|")
+        for decoder in dict.fromkeys(row.decoder for row in here):
+            mine = {row.size: row for row in here if row.decoder == decoder}
+            first = next(iter(mine.values()))
+            cells = [_cell(mine[size]) for size in sizes]
+            parts.append(
+                f"| {decoder} {first.version} | {first.weight:g} | " + " | ".join(cells) + " |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _cell(row: Row) -> str:
+    speed = f"{row.speed:.0f}" if row.speed >= 10 else f"{row.speed:.2g}"
+    if not row.whole:
+        return f"too slow: {speed}"
+    f1 = "-" if np.isnan(row.f1) else f"{100 * row.f1:.1f}"
+    return f"{f1} / {100 * row.wer:.1f} / {speed}"
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Weights of an earlier run.")
+@click.option("--decoder", "only", multiple=True, help="Only these [all that are installed].")
+@click.option("--limit", default=120.0, show_default=True, help="CPU seconds for a list.")
+@click.option("--repeat", default=2, show_default=True, help="Timed runs.")
+def main(  # noqa: PLR0917  (options)
+    study: Path,
+    out: Path,
+    weights: Path | None,
+    only: tuple[str, ...],
+    limit: float,
+    repeat: int,
+) -> None:
+    """Compare decoders as STUDY says; writes results.csv, results.md and weights.json."""
+    torch.set_num_threads(1)
+    bench = load_config(Bench, study)
+    folder = study.parent
+    tokenizer = SentencePieceTokenizer(folder / bench.tokenizer)
+    words = () if bench.words is None else (folder / bench.words).read_text("utf-8").split()
+    setting = decoders.Setting(
+        tokenizer, tuple(words), None if bench.config is None else folder / bench.config
+    )
+    wanted: dict[str, decoders.Biaser] = {}
+    for name in only or decoders.DECODERS:
+        try:
+            wanted[name] = decoders.load(name, setting)
+        except ImportError as error:
+            click.echo(f"{name} is left out: {error}", err=True)
+    sets = [_load(one, folder, tokenizer) for one in bench.sets]
+    choosing = [one for one in sets if one.chooses]
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = {} if weights is None else json.loads(weights.read_text("utf-8"))
+    for name, decoder in wanted.items():
+        if name not in chosen:
+            chosen[name] = choose(name, decoder, choosing, bench.choose_size, limit)
+    (out / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+    rows = compare(wanted, chosen, sets, limit, repeat)
+    with (out / "results.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(asdict(rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    (out / "results.md").write_text(markdown(rows), encoding="utf-8")
+    click.echo(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
