@@ -281,9 +281,32 @@ def test_command(model: Path, clips: list[Path], tmp_path: Path) -> None:
     assert out.read_text().startswith("1\n00:00:0")
 
 
+def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("metformin\nNew York\nkeisha\n", encoding="utf-8")
+    settings = tmp_path / "settings.toml"
+    settings.write_text('parts = ["adapter"]\nadapter_scale = 0.0\n', encoding="utf-8")
+    files = [str(clip) for clip in clips]
+
+    def text(*options: str) -> str:
+        command = ["transcribe", *files, "--model", str(model), "--entities", str(names)]
+        result = CliRunner().invoke(main, [*command, *options])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    plain = text("--parts", "none")
+    adapted = text("--parts", "adapter")
+    assert adapted != plain
+    assert text("--config", str(settings)) == plain
+    assert text("--config", str(settings), "--set", "adapter_scale=1.0") == adapted
+    boosted = text("--parts", "boost")
+    assert text("--config", str(settings), "--parts", "boost") == boosted
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--set", "decode.boots.beta=1"], "unknown key decode.boots"),
         (["--model", "nowhere"], "is not a model directory"),
         (["--entities", "nowhere.txt"], "nowhere.txt"),
         (["--parts", "magic"], "unknown part 'magic'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, load_settings, settings_options
 
 
 @click.command()
@@ -18,7 +18,7 @@ from ctcbias_fst.cli.options import FILE
     "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
 @click.option("--model", type=FILE, help="Model directory [the model inside the package].")
-@click.option("--config", type=FILE, help="TOML file of settings, as of ctcbias tune.")
+@settings_options
 @click.option("--title", default="Ablation", show_default=True, help="Heading of the page.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 def ablate(
@@ -27,6 +27,7 @@ def ablate(
     data: Path | None,
     model: Path | None,
     config: Path | None,
+    overrides: tuple[str, ...],
     title: str,
     device: str,
 ) -> None:
@@ -41,10 +42,9 @@ def ablate(
     from ctcbias_fst.ablate import ablate as run  # noqa: PLC0415
     from ctcbias_fst.config import load_config  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
 
     wanted = load_config(AblateConfig, study)
-    base = PipelineConfig() if config is None else load_config(PipelineConfig, config)
+    base = load_settings(config, overrides)
     cells = run(
         wanted,
         base,

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, LM_OPTION, load_tokens, tokens_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    LM_OPTION,
+    PARTS_OPTION,
+    load_settings,
+    load_tokens,
+    settings_options,
+    tokens_options,
+)
 
 
 @click.command()
@@ -40,21 +48,9 @@ from ctcbias_fst.cli.options import FILE, LM_OPTION, load_tokens, tokens_options
     help="With --log-probs: how long a frame is [as the file says, or 0.04].",
 )
 @click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
-@click.option(
-    "--parts",
-    default="all",
-    show_default=True,
-    help="What biases towards the names: comma-separated parts, all or none.",
-)
+@PARTS_OPTION
 @LM_OPTION
-@click.option("--config", type=FILE, help="TOML file of settings (tables as in docs/decoding.md).")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting, such as decode.boost.beta=1.0 (repeatable).",
-)
+@settings_options
 @click.option(
     "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
 )
@@ -81,7 +77,7 @@ def decode(
     boundary: str | None,
     frame_seconds: float | None,
     softmax: bool,
-    parts: str,
+    parts: str | None,
     lm: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -96,9 +92,7 @@ def decode(
     resumed when the same command is given again.
     """
     from ctcbias_fst import corpus  # noqa: PLC0415
-    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -108,11 +102,9 @@ def decode(
         raise ConfigError("--format lhotse needs --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
-    changes = parse_overrides([*overrides, *([] if nbest is None else [f"decode.nbest={nbest}"])])
-    if lm is not None:
-        changes["lm"] = str(lm)
-    table = merge({} if config is None else read_toml(config), changes)
-    settings = load_config(PipelineConfig, {**table, "parts": list(parse_parts(parts))})
+    if nbest is not None:
+        overrides = (*overrides, f"decode.nbest={nbest}")
+    settings = load_settings(config, overrides, parts=parts, lm=lm)
 
     backend: corpus.Backend
     if log_probs is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, load_settings, settings_options
 
 
 @click.command()
@@ -31,6 +31,7 @@ from ctcbias_fst.cli.options import FILE
     show_default=True,
     help="Seconds to show.",
 )
+@settings_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 def explain(
     audio: Path,
@@ -40,6 +41,8 @@ def explain(
     top: int,
     start: float,
     duration: float,
+    config: Path | None,
+    overrides: tuple[str, ...],
     device: str,
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
@@ -51,7 +54,8 @@ def explain(
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     listed = read_entities(entities)
-    recognizer = Recognizer.from_pretrained(model, device=device)
+    settings = load_settings(config, overrides)
+    recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     recording = cut(read_audio(audio, recognizer.model.sampling_rate), start, duration)
     explanation = explained(recognizer, recording, recognizer.compile(listed))
     draw_explanation(explanation, out, top)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from ctcbias_fst.pipeline import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["FILE", "LM_OPTION", "load_tokens", "tokens_options"]
+__all__ = [
+    "FILE",
+    "LM_OPTION",
+    "PARTS_OPTION",
+    "load_settings",
+    "load_tokens",
+    "settings_options",
+    "tokens_options",
+]
 
 FILE = click.Path(path_type=Path)
 
@@ -48,6 +57,58 @@ LM_OPTION = click.option(
     type=FILE,
     help="Language model: .safetensors of ctcbias lm, or an ARPA file [the model directory's].",
 )
+
+
+PARTS_OPTION = click.option(
+    "--parts",
+    help="What acts: comma-separated parts (docs/transcribing.md), all or none [as --config "
+    "says, or all].",
+)
+
+_SETTINGS = (
+    click.option(
+        "--config",
+        type=FILE,
+        help="TOML file of settings (docs/decoding.md), such as ctcbias tune writes.",
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting, such as decode.boost.beta=1.0 (repeatable).",
+    ),
+)
+
+
+def settings_options(command: Command) -> Command:
+    """The options that say how the parts work together."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
+def load_settings(
+    config: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    parts: str | None = None,
+    lm: Path | None = None,
+) -> PipelineConfig:
+    """The settings of a TOML file, with those of other options on top.
+
+    Raises:
+        ConfigError: a file or a key is wrong, or there is no such part.
+    """
+    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
+
+    changes = parse_overrides(overrides)
+    if lm is not None:
+        changes["lm"] = str(lm)
+    if parts is not None:
+        changes["parts"] = list(parse_parts(parts))
+    return load_config(PipelineConfig, merge({} if config is None else read_toml(config), changes))
 
 
 def tokens_options(command: Command) -> Command:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, load_settings, settings_options
 
 
 @click.command()
@@ -14,14 +14,7 @@ from ctcbias_fst.cli.options import FILE
 @click.option("--out", type=FILE, help="Transcripts, a JSON object per utterance.")
 @click.option("--lm", type=FILE, help="Language model [the one inside the package].")
 @click.option("--no-lm", is_flag=True, help="None at all.")
-@click.option("--config", type=FILE, help="TOML file of settings, as for ctcbias decode.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting, such as decode.lm.scale=0.8 (repeatable).",
-)
+@settings_options
 @click.option(
     "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
 )
@@ -55,21 +48,16 @@ def rescore(
     The settings of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class;
     what the search has boosted stays as it is.
     """
-    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
     from ctcbias_fst.corpus import rescore_corpus  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
 
     if out is None and text_dir is None:
         raise ConfigError("say --out, --text-dir or both")
     if lm is not None and no_lm:
         raise ConfigError("say either --lm or --no-lm")
-    changes = parse_overrides([*overrides, *([] if nbest is None else [f"decode.nbest={nbest}"])])
-    if lm is not None:
-        changes["lm"] = str(lm)
-    settings = load_config(
-        PipelineConfig, merge({} if config is None else read_toml(config), changes)
-    )
+    if nbest is not None:
+        overrides = (*overrides, f"decode.nbest={nbest}")
+    settings = load_settings(config, overrides, lm=lm)
     count = rescore_corpus(
         folder,
         settings,

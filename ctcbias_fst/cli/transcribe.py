@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import LM_OPTION
+from ctcbias_fst.cli.options import LM_OPTION, PARTS_OPTION, load_settings, settings_options
 
 FORMATS = ("text", "json", "ctm", "srt")
 
@@ -24,13 +24,9 @@ FORMATS = ("text", "json", "ctm", "srt")
     type=click.Path(path_type=Path),
     help="List of names to listen for, one per line (docs/entity-lists.md).",
 )
-@click.option(
-    "--parts",
-    default="all",
-    show_default=True,
-    help="What acts: comma-separated parts (docs/transcribing.md), all or none.",
-)
+@PARTS_OPTION
 @LM_OPTION
+@settings_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--format",
@@ -48,8 +44,10 @@ def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
     entities: Path | None,
-    parts: str,
+    parts: str | None,
     lm: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
     device: str,
     style: str,
     out: Path | None,
@@ -63,17 +61,12 @@ def transcribe(
     begin = time.perf_counter()
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
-    from ctcbias_fst.pipeline import (  # noqa: PLC0415
-        Failure,
-        PipelineConfig,
-        Recognizer,
-        parse_parts,
-    )
+    from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
-    config = PipelineConfig(parts=parse_parts(parts), lm=lm)
+    settings = load_settings(config, overrides, parts=parts, lm=lm)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer.from_pretrained(model, device=device, config=config)
+    recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     names = None if listed is None else recognizer.compile(listed)
     for reject in () if names is None else names.entities.rejected:
         where = f"{entities}, line {reject.line}" if reject.line else str(entities)

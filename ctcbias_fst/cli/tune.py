@@ -6,21 +6,20 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    load_settings,
+    load_tokens,
+    settings_options,
+    tokens_options,
+)
 
 
 @click.command()
 @click.argument("study", type=FILE)
 @click.option("--out", type=FILE, required=True, help="The best configuration, as TOML.")
 @click.option("--journal", type=FILE, help="Where trials are kept [OUT.journal].")
-@click.option("--config", type=FILE, help="TOML file of the settings to start from.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to start from, such as decode.max_active=500 (repeatable).",
-)
+@settings_options
 @click.option(
     "--search",
     multiple=True,
@@ -53,19 +52,15 @@ def tune(
     from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.config import (  # noqa: PLC0415
         load_config,
-        merge,
-        parse_overrides,
         read_toml,
     )
-    from ctcbias_fst.pipeline import PipelineConfig  # noqa: PLC0415
 
     table = read_toml(study)
     table["search"] = [*table.get("search", []), *search]
     if trials is not None:
         table["trials"] = trials
     wanted = load_config(library.TuneConfig, table)
-    start = merge({} if config is None else read_toml(config), parse_overrides(overrides))
-    base = load_config(PipelineConfig, start)
+    base = load_settings(config, overrides)
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     speech = any(one.cuts is not None for one in wanted.sets)
     loaded = AcousticModel.load(model, device) if speech else None
