@@ -4,11 +4,12 @@ A trial is a configuration of :class:`ctcbias_fst.pipeline.PipelineConfig` whose
 other values; every key that the pipeline knows can be searched, whatever stage it belongs to.
 Its value is
 
-.. math:: \\frac1S \\sum_s F_1(s) - p\\,(\\max(0, \\Delta W - w) + \\max(0, C - c))
+.. math:: \\frac1S \\sum_s (F_1(s) - v\\,W(s)) - p\\,(\\max(0, \\Delta W - w) + \\max(0, C - c))
 
-over the sets s: entity F1; the rise of the word error rate against no biasing, and the share of
-words that biasing changed, both on utterances in which no name of the list is spoken; p is
-``penalty``, w and c are ``wer_tolerance`` and ``changed_tolerance``.
+over the sets s: entity F1 and the word error rate W; how far the same configuration without a
+list is surpassed by its word error rate, and the share of words that the list changed, both on
+utterances in which no name of it is spoken; v is ``wer_weight``, p is ``penalty``, w and c are
+``wer_tolerance`` and ``changed_tolerance``.
 
 What the encoder makes of the audio is computed once and kept in memory, unless a key is searched
 that the encoder depends on. Trials are kept in a journal, so that a stopped study goes on.
@@ -28,7 +29,7 @@ import numpy as np
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus import LogProbsBackend, read_cuts, recording_batches
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
@@ -63,6 +64,9 @@ _BATCH = 32
 _ACOUSTIC = ("adapter_scale", "shortlist")
 """The settings that the encoder's output depends on."""
 
+_WITHOUT_LIST = ("lm", "rescore")
+"""The parts that act where there is no list, too."""
+
 
 @dataclass(frozen=True)
 class DevSet:
@@ -96,6 +100,7 @@ class TuneConfig:
       search: ``key=low:high``, ``key=low:high:log`` or ``key=this,that`` each; see :class:`Range`.
       trials: how many configurations are tried in all.
       seed: of the sampler.
+      wer_weight: what a word error rate of one costs.
       penalty: what a share of one costs above the tolerances.
       wer_tolerance: how much the word error rate may rise where no name is spoken.
       changed_tolerance: how many of the words there may change.
@@ -105,6 +110,7 @@ class TuneConfig:
     search: tuple[str, ...]
     trials: int = 100
     seed: int = 0
+    wer_weight: float = 0.5
     penalty: float = 10.0
     wer_tolerance: float = 0.001
     changed_tolerance: float = 0.002
@@ -311,7 +317,8 @@ class Measures:
       f1, wer: of the whole set.
       free_words: how many words the utterances have in which no name is spoken.
       free_wer: the word error rate of these.
-      changed: the share of these that are others than without biasing.
+      changed: the share of these that are others than without the list.
+      free_plain_wer: the word error rate of these without the list.
     """
 
     f1: float
@@ -319,10 +326,11 @@ class Measures:
     free_words: int
     free_wer: float
     changed: float
+    free_plain_wer: float = 0.0
 
 
 def measure(source: Source, texts: Mapping[str, str], plain: Mapping[str, str]) -> Measures:
-    """Compare transcripts of a set with the references, and with those without biasing."""
+    """Compare transcripts of a set with the references, and with those without its list."""
     results = score_transcripts(source.references, texts, source.entities)
     whole = rates(total(results))
     # Hits and misses are the names in the reference.
@@ -334,12 +342,15 @@ def measure(source: Source, texts: Mapping[str, str], plain: Mapping[str, str]) 
         after = texts[result.id].lower().split()
         changed += kaldialign.edit_distance(before, after)["total"]
         words += len(before)
+    apart = {result.id: source.references[result.id] for result in free}
+    without = score_transcripts(apart, {name: plain[name] for name in apart})
     return Measures(
         f1=whole["F1"],
         wer=whole["WER"],
         free_words=score.words.reference,
         free_wer=rates(score)["WER"],
         changed=changed / words if words else 0.0,
+        free_plain_wer=rates(total(without))["WER"] if apart else float("nan"),
     )
 
 
@@ -354,17 +365,29 @@ class Objective:
 
     def __init__(self, sources: Sequence[Source], config: TuneConfig, base: PipelineConfig) -> None:
         self._sources, self._config = sources, config
-        silent = replace(base, parts=())
-        self._plain = [source.transcribe(silent) for source in sources]
-        self.plain = [measure(source, texts, texts) for source, texts in zip(sources, self._plain)]
-        """Without biasing."""
+        self._plain: tuple[PipelineConfig | None, list[dict[str, str]]] = (None, [])
+        unlisted = self._without_lists(base)
+        self.plain = [measure(*both, both[1]) for both in zip(sources, unlisted)]
+        """The base configuration without any list."""
 
     def measures(self, config: PipelineConfig) -> list[Measures]:
         """What a configuration does to each set."""
         return [
             measure(source, source.transcribe(config), plain)
-            for source, plain in zip(self._sources, self._plain)
+            for source, plain in zip(self._sources, self._without_lists(config))
         ]
+
+    def _without_lists(self, config: PipelineConfig) -> list[dict[str, str]]:
+        """The transcripts of a configuration without any list; the latest are kept."""
+        unlisted = PipelineConfig(
+            decode=replace(config.decode, boost=BoostConfig()),
+            parts=tuple(part for part in config.parts if part in _WITHOUT_LIST),
+            lm=config.lm,
+            rescore=config.rescore,
+        )
+        if self._plain[0] != unlisted:
+            self._plain = (unlisted, [one.transcribe(unlisted) for one in self._sources])
+        return self._plain[1]
 
     def value(self, measures: Sequence[Measures]) -> float:
         """The value of a configuration that did this."""
@@ -375,14 +398,14 @@ class Objective:
         rise = changed = 0.0
         if sum(words):
             rises = [
-                a.free_wer - b.free_wer if a.free_words else 0.0
-                for a, b in zip(measures, self.plain)
+                one.free_wer - one.free_plain_wer if one.free_words else 0.0 for one in measures
             ]
             rise = float(np.average(rises, weights=words))
             changed = float(np.average([one.changed for one in measures], weights=words))
         over = max(0.0, rise - self._config.wer_tolerance)
         over += max(0.0, changed - self._config.changed_tolerance)
-        return float(np.mean(f1)) - self._config.penalty * over
+        wer = float(np.mean([one.wer for one in measures]))
+        return float(np.mean(f1)) - self._config.wer_weight * wer - self._config.penalty * over
 
 
 @dataclass(frozen=True)
@@ -393,7 +416,8 @@ class Tuned:
       config: the best configuration.
       value: its value.
       base_value: that of the configuration that the study began with.
-      measures: what the best one does to each set; ``plain`` without biasing.
+      measures: what the best one does to each set; ``plain`` what the base does
+        without any list.
       trials: how many were tried, those before a resumption included.
     """
 

@@ -59,14 +59,14 @@ def _with_beta(beta: float) -> PipelineConfig:
 
 def _study(**changes: object) -> TuneConfig:
     sets = (DevSet(entities=Path("names.txt"), cuts=Path("cuts.jsonl")),)
-    study = TuneConfig(sets=sets, search=("decode.boost.beta=0.0:3.0",), trials=6)
+    study = TuneConfig(sets=sets, search=("decode.boost.beta=0.0:3.0",), trials=6, wer_weight=0.0)
     return dataclasses.replace(study, **changes)  # type: ignore[arg-type]
 
 
 def test_measures_and_value() -> None:
     source = Scripted()
     objective = Objective([source], _study(penalty=2.0), _with_beta(1.5))
-    assert source.seen[0].parts == ()
+    assert source.seen[0].parts == ("lm", "rescore")
     plain, good, harm = (objective.measures(_with_beta(beta))[0] for beta in (0.0, 1.5, 2.5))
     assert (plain.f1, good.f1, harm.f1) == (0.0, 1.0, 2 / 3)
     assert plain == objective.plain[0]
@@ -76,6 +76,35 @@ def test_measures_and_value() -> None:
     assert objective.value([good]) == 1.0
     over = (0.2 - 0.001) + (0.2 - 0.002)
     assert objective.value([harm]) == pytest.approx(2 / 3 - 2.0 * over)
+
+
+def test_a_list_is_compared_with_the_same_parts_without_it() -> None:
+    """What a language model mends is neither a change nor a gain of the list."""
+
+    class Mended(Scripted):
+        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+            texts = super().transcribe(config)
+            return texts if "lm" in config.parts else {**texts, "c": "ever a day"}
+
+    source = Mended()
+    base = dataclasses.replace(_with_beta(1.5), parts=("lm", "boost"))
+    objective = Objective([source], _study(), base)
+    assert source.seen[0].parts == ("lm",)
+    (found,) = objective.measures(base)
+    assert (found.free_wer, found.free_plain_wer, found.changed) == (0.0, 0.0, 0.0)
+    # only the configuration of this trial is decoded anew, unless what needs no list changed
+    assert len(source.seen) == 2
+    (found,) = objective.measures(dataclasses.replace(base, parts=("boost",)))
+    assert (found.free_wer, found.free_plain_wer, found.changed) == (0.4, 0.4, 0.0)
+    assert [config.parts for config in source.seen[2:]] == [(), ("boost",)]
+
+
+def test_word_errors_count() -> None:
+    objective = Objective([Scripted()], _study(wer_weight=0.5), _with_beta(0.0))
+    plain, good = (objective.measures(_with_beta(beta)) for beta in (0.0, 1.5))
+    assert plain[0].wer == pytest.approx(3 / 8)
+    assert objective.value(plain) == pytest.approx(-0.5 * 3 / 8)
+    assert objective.value(good) == 1.0
 
 
 def test_sets_without_names_count_by_their_words() -> None:
