@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import VOCABULARIES, decode_configs, log_prob_arrays, path_lists, tree, vocabularies
 
 from ctcbias_fst.decode.boosting import find_candidates, reach, score_columns
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.decode.search import search
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.decoding import Candidates, DecodingGraph, WordRules, decoding_graph
@@ -104,7 +104,7 @@ def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> 
     log_probs = np.full((len(heard), vocabulary.size), -20.0, dtype=np.float32)
     log_probs[:, 0] = -4.0
     log_probs[range(len(heard)), heard] = -0.02
-    config = DecodeConfig(search_beam=9.0)
+    config = DecodeConfig(search_beam=9.0, boost=BoostConfig(blank_alpha=0.0))
     candidates = _candidates(log_probs, config, torch.device("cpu"))
     blank = torch.from_numpy(log_probs[None, :, 0])
     names = tree([reference.Path((1, 2), 0)], vocabulary)
