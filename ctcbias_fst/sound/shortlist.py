@@ -58,7 +58,7 @@ class ShortlistConfig:
     size: int = 300
     above: int = 500
     retrieved: int = 8000
-    pronunciations: int = 3
+    pronunciations: int = 5
     slot_probability: float = 0.1
     missing: float = 3.0
     extra: float = 3.0
