@@ -7,7 +7,6 @@ stopped goes on where it was, and scores can be taken anew without decoding agai
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus import fingerprint, read_cuts, recording_batches
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, digest_of
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.speech_sets import SpeechSet
@@ -301,11 +300,7 @@ def _transcribe(
 def _slug(*names: str) -> str:
     """A file name: what people may read, and what tells any two names apart."""
     readable = "-".join("".join(c if c.isalnum() else "_" for c in name) for name in names)
-    return f"{readable[:80]}-{_digest(names)[:8]}"
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+    return f"{readable[:80]}-{digest_of(names)[:8]}"
 
 
 def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
@@ -314,7 +309,7 @@ def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        same = content.pop("identity") == _digest(identity)
+        same = content.pop("identity") == digest_of(identity)
     except (ValueError, KeyError, AttributeError):
         return None
     return dict(content) if same else None
@@ -323,6 +318,6 @@ def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
 def _write_cell(path: Path, identity: Any, content: Mapping[str, Any]) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
-            json.dumps({"identity": _digest(identity), **content}, ensure_ascii=False, indent=0),
+            json.dumps({"identity": digest_of(identity), **content}, ensure_ascii=False, indent=0),
             encoding="utf-8",
         )

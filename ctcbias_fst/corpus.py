@@ -36,7 +36,7 @@ from ctcbias_fst.decode.saved_lattices import (
 )
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.errors import AudioError, InputError, ManifestError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, digest_of
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
@@ -348,7 +348,7 @@ def decode_corpus(
     names = _Lists(lists, backend, utterances, report)
     part = out.with_name(out.name + ".part")
     out.parent.mkdir(parents=True, exist_ok=True)
-    records = _read_part(part, _digest(settings, utterances))
+    records = _read_part(part, digest_of([settings, [(u.id, u.seconds) for u in utterances]]))
     resumed = len(records)
     skipped: dict[str, str] = {}
 
@@ -520,11 +520,6 @@ class _Lists:
         for line in names.entities.report():
             self._report(line)
         return names
-
-
-def _digest(settings: Mapping[str, Any], utterances: Sequence[Utterance]) -> str:
-    content = [settings, [(utterance.id, utterance.seconds) for utterance in utterances]]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _read_part(part: Path, digest: str) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.pictures import new_figure, svg_of
+from ctcbias_fst.pictures import new_figure, save_figure, svg_of
 from ctcbias_fst.records import Word
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ def draw_explanation(explanation: Explanation, path: Path, top: int = 15) -> Non
     if kind not in FORMATS:
         raise ConfigError(f"{path}: pictures are written as {', '.join(FORMATS)}")
     figure = _figure(explanation, top)
+    if kind != ".html":
+        save_figure(figure, path)
+        return
     with atomic_path(path) as temporary:
-        if kind == ".html":
-            temporary.write_text(_page(explanation, svg_of(figure)), encoding="utf-8")
-        elif kind == ".svg":
-            temporary.write_text(svg_of(figure), encoding="utf-8")
-        else:
-            figure.savefig(temporary, format="png", dpi=110)
+        temporary.write_text(_page(explanation, svg_of(figure)), encoding="utf-8")
 
 
 def _figure(explanation: Explanation, top: int) -> Figure:

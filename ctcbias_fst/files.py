@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic_directory", "atomic_path"]
+__all__ = ["atomic_directory", "atomic_path", "digest_of"]
 
 
 @contextmanager
@@ -41,3 +44,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of plain values: the same for the same content, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()

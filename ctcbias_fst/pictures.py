@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctcbias_fst.errors import MissingDependencyError
+from ctcbias_fst.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "svg_of"]
+__all__ = ["new_figure", "save_figure", "svg_of"]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -40,3 +42,12 @@ def svg_of(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, as SVG if the name ends so, else as matplotlib takes the ending."""
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".svg":
+            temporary.write_text(svg_of(figure), encoding="utf-8")
+        else:
+            figure.savefig(temporary, dpi=110)

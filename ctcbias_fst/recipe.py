@@ -18,7 +18,6 @@ owners distribute it; everything after it is the same for all data sets, and don
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -34,7 +33,7 @@ from ctcbias_fst.acoustic.package import DEFAULT, load_package
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.corpus import SpeechBackend, Utterance, decode_corpus, fingerprint, read_cuts
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, digest_of
 from ctcbias_fst.fst.openfst import write_boost_graph
 from ctcbias_fst.pipeline import PipelineConfig, compile_graph
 from ctcbias_fst.score_report import score_files, to_json, to_table
@@ -281,14 +280,14 @@ class Recipe:
             content: Mapping[str, Any] = json.loads(stamp.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        done = bool(content.get("made_of") == _digest(made_of))
+        done = bool(content.get("made_of") == digest_of(made_of))
         if done:
             self._report(f"{what}: done before")
         return done
 
     def _is_made(self, what: str, made_of: Any) -> None:
         with atomic_path(self.out / "stages" / f"{what}.json") as temporary:
-            temporary.write_text(json.dumps({"made_of": _digest(made_of)}) + "\n")
+            temporary.write_text(json.dumps({"made_of": digest_of(made_of)}) + "\n")
 
 
 def _own_list(lists: Mapping[str, EntityList], utterance: str, path: Path) -> EntityList:
@@ -303,7 +302,3 @@ def _write_references(manifests: Sequence[Path], target: Path) -> None:
             for cut in read_cuts(path):
                 text = " ".join(segment.text or "" for segment in cut.supervisions)
                 stream.write(json.dumps({"id": cut.id, "text": text}, ensure_ascii=False) + "\n")
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()

@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from click.testing import CliRunner, Result
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
 from strategies import VOCABULARIES
 
-from ctcbias_fst.acoustic.config import ModelConfig
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import save_package
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus import (
     Summary,
@@ -32,9 +28,8 @@ from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names, Recognizer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 from ctcbias_fst.text.entities import EntityList, entities_from_names
-from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
-from tests.acoustic.conftest import TINY, speechlike
+from tests.acoustic.conftest import speechlike
 
 VOCABULARY = VOCABULARIES[0]
 
@@ -362,15 +357,9 @@ def test_bad_log_probs_from_the_command_line(tmp_path: Path) -> None:
 # With audio, on a tiny model with random weights.
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -> Path:
-    torch.manual_seed(0)
-    target = tmp_path_factory.mktemp("model") / "model"
-    config = ModelConfig(encoder=TINY, tokens=80, phones=PHONES)
-    network = CtcModel(config)
-    torch.nn.init.normal_(network.subword_head.weight, std=2.0)
-    save_package(target, network.state_dict(), config, tokenizer_path)
-    return target
+@pytest.fixture
+def model(model_without_adapter: Path) -> Path:
+    return model_without_adapter
 
 
 def _spoken(folder: Path) -> tuple[Path, list[Path]]:

@@ -19,12 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
 from ctcbias_fst.text.normalise import fold_diacritics, normalise_lines
 from ctcbias_fst.text.tokens import Tokenizer
@@ -41,6 +43,7 @@ __all__ = [
     "entities_from_names",
     "plain_entities",
     "read_entities",
+    "write_names",
 ]
 
 COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
@@ -520,3 +523,9 @@ def _spellings(
 
 def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+
+
+def write_names(path: PathLike, names: Iterable[str]) -> None:
+    """Write a plain list, one name per line, sorted."""
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")

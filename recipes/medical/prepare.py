@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # Run as a script, Python would look for modules of the package in this folder.
@@ -18,7 +18,7 @@ from ctcbias_fst.corpus import read_cuts  # noqa: E402
 from ctcbias_fst.errors import CtcbiasError, ManifestError  # noqa: E402
 from ctcbias_fst.files import atomic_path  # noqa: E402
 from ctcbias_fst.scoring import PhraseMatcher  # noqa: E402
-from ctcbias_fst.text.entities import read_entities  # noqa: E402
+from ctcbias_fst.text.entities import read_entities, write_names  # noqa: E402
 from ctcbias_fst.text.files import read_lines  # noqa: E402
 from ctcbias_fst.text.normalise import normalise  # noqa: E402
 
@@ -60,7 +60,7 @@ def prepare(source: Path, names: Sequence[Path], out: Path, distractors: int, se
         (str(distractors), spoken.union(drawn)),
         ("everything", listed),
     ):
-        _write_list(out / "lists" / f"{name}.txt", (listed[one] for one in chosen))
+        write_names(out / "lists" / f"{name}.txt", (listed[one] for one in chosen))
     click.echo(f"{len(cuts)} utterances, {len(spoken)} of {len(listed)} names are spoken")
 
 
@@ -94,11 +94,6 @@ def read_table(path: Path) -> CutSet:
     if not cuts:
         raise ManifestError(f"{path}: has no utterances")
     return CutSet.from_cuts(cuts)
-
-
-def _write_list(path: Path, names: Iterable[str]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
 
 @click.command()

@@ -14,7 +14,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import click  # noqa: E402
 
-from ctcbias_fst.errors import CtcbiasError, MissingDependencyError  # noqa: E402
+from ctcbias_fst.errors import CtcbiasError  # noqa: E402
+from ctcbias_fst.pictures import new_figure, save_figure  # noqa: E402
 
 if TYPE_CHECKING:
     from ctcbias_fst.pipeline import PipelineConfig
@@ -58,14 +59,7 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        import matplotlib  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the picture needs matplotlib: pip install 'ctcbias_fst[plots]'"
-        ) from error
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = new_figure(8, 3.2)
     left, right = figure.subplots(1, 2)
     sizes = [str(point.variants) for point in curves[0][1]]
     for name, points in curves:
@@ -77,9 +71,7 @@ def draw(curves: Sequence[tuple[str, Sequence[Point]]], path: Path) -> None:
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    # The same numbers give the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save_figure(figure, path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

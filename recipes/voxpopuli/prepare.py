@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 # Run as a script, Python would look for modules of the package in this folder.
@@ -17,6 +17,7 @@ from lhotse.recipes import prepare_voxpopuli  # noqa: E402
 
 from ctcbias_fst.errors import CtcbiasError, ManifestError  # noqa: E402
 from ctcbias_fst.files import atomic_path  # noqa: E402
+from ctcbias_fst.text.entities import write_names  # noqa: E402
 from ctcbias_fst.text.normalise import normalise  # noqa: E402
 from recipes.voxpopuli.entities import CommonWords, named_entities  # noqa: E402
 
@@ -64,8 +65,8 @@ def prepare(source: Path, out: Path, language: str, distractors: int, seed: int)
         spoken = set(names[split])
         others = [name for name in names["train"] if name not in spoken]
         drawn = random.Random(seed).sample(others, min(distractors, len(others)))
-        _write_list(out / "lists" / f"{split}.txt", spoken)
-        _write_list(out / "lists" / f"{split}.{distractors}.txt", {*spoken, *drawn})
+        write_names(out / "lists" / f"{split}.txt", spoken)
+        write_names(out / "lists" / f"{split}.{distractors}.txt", {*spoken, *drawn})
 
 
 def _cuts(manifests: dict[str, object], common: CommonWords) -> CutSet:
@@ -82,11 +83,6 @@ def _cuts(manifests: dict[str, object], common: CommonWords) -> CutSet:
 
 def _entities(cut: object) -> Iterator[str]:
     yield from cut.supervisions[0].custom["entities"]  # type: ignore[attr-defined]
-
-
-def _write_list(path: Path, names: Iterable[str]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
 
 @click.command()
