@@ -1,0 +1,35 @@
+"""What pyctcdecode and its C++ twin have in common: hot words with one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["HotwordDecoder"]
+
+
+class HotwordDecoder:
+    """Decodes arrays one by one; the knob is ``hotword_weight``.
+
+    Args:
+        decoder: has ``decode(array, hotwords=, hotword_weight=)``.
+    """
+
+    weights = (10.0, 2.0, 5.0, 15.0)
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+        self._names: list[str] | None = None
+        self._weight = 10.0
+
+    def use(self, names: Sequence[str], weight: float) -> None:
+        self._names, self._weight = list(names) or None, weight
+
+    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
+        return [
+            self._decoder.decode(array, hotwords=self._names, hotword_weight=self._weight)
+            for array in log_probs
+        ]
