@@ -6,6 +6,7 @@ is then read as ordinary words. What is written should not depend on that.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -25,7 +26,9 @@ def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
     """
     if graph is None:
         return transcript
-    nbest = tuple(_spell(hypothesis, graph) for hypothesis in transcript.nbest)
+    nbest = tuple([_spell(hypothesis, graph) for hypothesis in transcript.nbest])
+    if nbest and all(map(operator.is_, nbest, transcript.nbest)):
+        return transcript
     best = nbest[0] if nbest else _spell(transcript.best, graph)
     return replace(transcript, best=best, nbest=nbest)
 
@@ -33,17 +36,23 @@ def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
 def _spell(hypothesis: Hypothesis, graph: BoostGraph) -> Hypothesis:
     names, longest = graph.by_words
     words: list[Word] = []
+    changed = False
     at = 0
     while at < len(hypothesis.words):
-        for count in range(min(longest, len(hypothesis.words) - at), 0, -1):
+        first = hypothesis.words[at].word.lower()
+        most = longest.get(first, 0)
+        if first.endswith(_POSSESSIVE):
+            most = max(most, longest.get(first[: -len(_POSSESSIVE)], 0))
+        for count in range(min(most, len(hypothesis.words) - at), 0, -1):
             found = _named(hypothesis.words[at : at + count], names)
             if found:
+                changed = True
                 break
         else:
             count, found = 1, hypothesis.words[at : at + 1]
         words.extend(found)
         at += count
-    return replace(hypothesis, words=tuple(words))
+    return replace(hypothesis, words=tuple(words)) if changed else hypothesis
 
 
 def _named(

@@ -118,10 +118,14 @@ class BoostGraph:
         return np.concatenate([np.full(1, -1, dtype=np.int32), parents])
 
     @cached_property
-    def by_words(self) -> tuple[dict[tuple[str, ...], Entity], int]:
-        """The entities by the words of their names, and the words of the longest name."""
+    def by_words(self) -> tuple[dict[tuple[str, ...], Entity], dict[str, int]]:
+        """The entities by the words of their names, and by its first word the number of words
+        of the longest name."""
         names = {tuple(entity.name.split()): entity for entity in reversed(self.entities)}
-        return names, max(map(len, names), default=0)
+        longest: dict[str, int] = {}
+        for words in names:
+            longest[words[0]] = max(longest.get(words[0], 0), len(words))
+        return names, longest
 
     def paths(self) -> list[tuple[tuple[int, ...], int, float]]:
         """Each segmentation, its entity and its cost, in the order of the nodes."""

@@ -240,8 +240,8 @@ def decoding_graph(
       graphs: the entity tree of each utterance; several may share one.
       token_order: int64 (V,): blank-first column of each token id of the trees.
       rules: of the vocabulary.
-      reach: int64 (N, T): the last frame to which an entity may go on after one of its
-        tokens was taken at a frame, with nothing but blank between; by default any.
+      reach: int64 (N, T), not falling with T: the last frame to which an entity may go on after
+        one of its tokens was taken at a frame, with nothing but blank between; by default any.
       modified: allow equal tokens to follow each other without a blank.
       bonus: nats for a finished entity.
       cost_scale: factor on the costs of the trees' paths.
@@ -395,13 +395,19 @@ class _FirstTaken:
         return first < self._stride, first
 
 
+_SPAN = 4
+
+
 @dataclass(frozen=True)
 class _Near:
     """Which boosted tokens can come soon enough after which tokens, somewhere in an utterance.
 
+    Frames are looked at in spans: from the first frame of one to the reach of its last one. So a
+    few more pairs are near than must be, for a quarter of the time.
+
     Attributes:
       local: int64 (N, V): the position of a token among those that the utterance can take
-        as left ones; -1 for none.
+        inside an entity.
       local_boosted: int64 (N, V): likewise, boosted ones; those that are none have the last.
       near: bool (N, L, B + 1), by these.
     """
@@ -416,13 +422,16 @@ class _Near:
         device = candidates.token.device
         if reach is None:
             reach = torch.full((size, frames), frames - 1, device=device)
-        local, left = _local(candidates, torch.ones_like(candidates.boosted))
+        in_tree = candidates.entry | candidates.boosted
+        local, left = _local(candidates, in_tree)
         local_boosted, right = _local(candidates, candidates.boosted)
-        taken = torch.zeros(size, frames, left, device=device)
+        spans = -(-frames // _SPAN)
+        taken = torch.zeros(size, spans, left, device=device)
+        utterance = candidates.utterance[in_tree]
         taken[
-            candidates.utterance,
-            candidates.frame,
-            local[candidates.utterance, candidates.token],
+            utterance,
+            torch.div(candidates.frame[in_tree], _SPAN, rounding_mode="floor"),
+            local[utterance, candidates.token[in_tree]],
         ] = 1
         # before[u, t, b]: at how many frames before t boosted token b can be taken.
         before = torch.zeros(size, frames + 1, right + 1, device=device)
@@ -434,8 +443,9 @@ class _Near:
             local_boosted[utterance, candidates.token[boosted]],
         ] = 1
         before = before.cumsum(1)
-        until = (reach + 1).unsqueeze(-1).expand(-1, -1, right + 1)
-        soon = before.gather(1, until) - before[:, 1:]
+        last = reach[:, [min(s + _SPAN, frames) - 1 for s in range(0, frames, _SPAN)]]
+        until = (last + 1).unsqueeze(-1).expand(-1, -1, right + 1)
+        soon = before.gather(1, until) - before[:, 1::_SPAN]
         return cls(local, local_boosted, torch.bmm(taken.transpose(1, 2), soon) > 0)
 
     def follows(
@@ -598,28 +608,19 @@ class _Graph:
         source, target, label, aux, score, starts = map(torch.cat, zip(*self._arcs))
         num_states = torch.bincount(owner, minlength=num_utterances)
         first_state = torch.cumsum(num_states, 0) - num_states
+        by_owner = torch.sort(owner, stable=True).indices
         number = torch.empty_like(owner)
-        number[torch.sort(owner, stable=True).indices] = torch.arange(
-            len(owner), device=self._device
-        )
-        source, target = number[source], number[target]
+        number[by_owner] = torch.arange(len(owner), device=self._device)
+        local = (number - first_state[owner]).int()
         # k2 sorts labels as if they were unsigned: the arcs to the final state come last.
         num_labels = int(label.max()) + 2
         rank = torch.where(label < 0, num_labels - 1, label)
-        order = ((source * num_labels + rank) * len(owner) + target).sort().indices
-        source, target, label = source[order], target[order], label[order]
-        utterance = torch.repeat_interleave(num_states)[source]
-        first = first_state[utterance]
-        arcs = torch.stack(
-            [
-                (source - first).int(),
-                (target - first).int(),
-                label.int(),
-                score[order].view(torch.int32),
-            ],
-            dim=1,
-        )
-        num_arcs = torch.bincount(utterance, minlength=num_utterances)
+        key = (number[source] * num_labels + rank) * len(owner) + number[target]
+        # They come in sorted runs, of which a stable sort makes use.
+        order = torch.sort(key, stable=True).indices
+        fields = [local[source], local[target], label.int(), score.view(torch.int32)]
+        arcs = torch.stack(fields, dim=1)[order]
+        num_arcs = torch.bincount(owner[source], minlength=num_utterances)
         # The layout of an FsaVec as a tensor: the number of graphs, unused, the first state
         # and the first arc of each, the arcs (k2/csrc/fsa.h, FsaVecToTensor).
         head = torch.zeros(2 + 2 * (num_utterances + 1), dtype=torch.int32, device=self._device)
