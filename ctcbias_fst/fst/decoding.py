@@ -240,8 +240,8 @@ def decoding_graph(
       graphs: the entity tree of each utterance; several may share one.
       token_order: int64 (V,): blank-first column of each token id of the trees.
       rules: of the vocabulary.
-      reach: int64 (N, T), not falling with T: the last frame to which an entity may go on after
-        one of its tokens was taken at a frame, with nothing but blank between; by default any.
+      reach: int64 (N, T): the last frame to which an entity may go on after one of its
+        tokens was taken at a frame, with nothing but blank between; by default any.
       modified: allow equal tokens to follow each other without a blank.
       bonus: nats for a finished entity.
       cost_scale: factor on the costs of the trees' paths.
@@ -395,15 +395,9 @@ class _FirstTaken:
         return first < self._stride, first
 
 
-_SPAN = 4
-
-
 @dataclass(frozen=True)
 class _Near:
     """Which boosted tokens can come soon enough after which tokens, somewhere in an utterance.
-
-    Frames are looked at in spans: from the first frame of one to the reach of its last one. So a
-    few more pairs are near than must be, for a quarter of the time.
 
     Attributes:
       local: int64 (N, V): the position of a token among those that the utterance can take
@@ -425,13 +419,10 @@ class _Near:
         in_tree = candidates.entry | candidates.boosted
         local, left = _local(candidates, in_tree)
         local_boosted, right = _local(candidates, candidates.boosted)
-        spans = -(-frames // _SPAN)
-        taken = torch.zeros(size, spans, left, device=device)
+        taken = torch.zeros(size, frames, left, device=device)
         utterance = candidates.utterance[in_tree]
         taken[
-            utterance,
-            torch.div(candidates.frame[in_tree], _SPAN, rounding_mode="floor"),
-            local[utterance, candidates.token[in_tree]],
+            utterance, candidates.frame[in_tree], local[utterance, candidates.token[in_tree]]
         ] = 1
         # before[u, t, b]: at how many frames before t boosted token b can be taken.
         before = torch.zeros(size, frames + 1, right + 1, device=device)
@@ -443,9 +434,8 @@ class _Near:
             local_boosted[utterance, candidates.token[boosted]],
         ] = 1
         before = before.cumsum(1)
-        last = reach[:, [min(s + _SPAN, frames) - 1 for s in range(0, frames, _SPAN)]]
-        until = (last + 1).unsqueeze(-1).expand(-1, -1, right + 1)
-        soon = before.gather(1, until) - before[:, 1::_SPAN]
+        until = (reach + 1).unsqueeze(-1).expand(-1, -1, right + 1)
+        soon = before.gather(1, until) - before[:, 1:]
         return cls(local, local_boosted, torch.bmm(taken.transpose(1, 2), soon) > 0)
 
     def follows(
