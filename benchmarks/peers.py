@@ -136,7 +136,7 @@ def _run(
     texts: dict[str, str] = {}
     spent = frames = 0.0
     # Decoders that do one utterance after the other are not handed all of them at once.
-    chunk = len(loaded.ids) if isinstance(decoder, _batching()) else _CHUNK
+    chunk = len(loaded.ids) if decoder.batches else _CHUNK
     for begin in range(0, len(loaded.ids), chunk):
         arrays = loaded.arrays[begin : begin + chunk]
         start = time.process_time()
@@ -147,12 +147,6 @@ def _run(
         if spent > limit:
             break
     return texts, spent * sum(map(len, loaded.arrays)) / frames
-
-
-def _batching() -> type:
-    from decoders.ours import Ours  # noqa: PLC0415
-
-    return Ours
 
 
 def _figures(loaded: _Loaded, size: int, texts: dict[str, str]) -> dict[str, float]:

@@ -41,10 +41,13 @@ class Biaser(Protocol):
     Attributes:
       weights: the values of its one knob to choose among; the first is its own default.
       version: of the package.
+      batches: whether it wants all utterances at once; others get a few at a time, and are
+        stopped at the time limit.
     """
 
     weights: Sequence[float]
     version: str
+    batches: bool
 
     def __init__(self, setting: Setting) -> None: ...
 
@@ -60,6 +63,7 @@ class Biaser(Protocol):
 # Name: module and class.
 DECODERS = {
     "ctcbias_fst": ("ours", "Ours"),
+    "k2 topology": ("topology", "K2Topology"),
     "ctc-beam-decoder": ("ctc_beam", "CtcBeam"),
     "pyctcdecode": ("pyctc", "PyCtc"),
     "asr-decoder": ("asr", "AsrDecoder"),

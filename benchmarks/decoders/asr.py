@@ -21,6 +21,7 @@ class AsrDecoder:
     """The knob is ``context_score``, per token."""
 
     weights = (6.0, 1.0, 2.0, 3.0)
+    batches = False
     version = version("asr-decoder")
     _beam = 10
 

@@ -23,6 +23,7 @@ class FlashlightText:
     """The knob is ``word_score``. Only the words of the lexicon can be written."""
 
     weights = (0.0, 1.0, 2.0, -1.0)
+    batches = False
     version = version("flashlight-text")
 
     def __init__(self, setting: Setting) -> None:

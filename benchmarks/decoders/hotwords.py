@@ -18,6 +18,7 @@ class HotwordDecoder:
         decoder: has ``decode(array, hotwords=, hotword_weight=)``.
     """
 
+    batches = False
     weights = (10.0, 2.0, 5.0, 15.0)
 
     def __init__(self, decoder: Any) -> None:

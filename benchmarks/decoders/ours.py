@@ -20,10 +20,17 @@ from decoders import Setting
 _BATCH = 32
 
 
+def by_length(log_probs: Sequence[npt.NDArray[np.float32]]) -> list[list[int]]:
+    """Batches of utterances, the longest first."""
+    order = sorted(range(len(log_probs)), key=lambda i: -len(log_probs[i]))
+    return [order[begin : begin + _BATCH] for begin in range(0, len(order), _BATCH)]
+
+
 class Ours:
     """The knob multiplies the boost of every name."""
 
     weights = (1.0, 0.8, 1.2)
+    batches = True
     version = ctcbias_fst.__version__
 
     def __init__(self, setting: Setting) -> None:
@@ -40,10 +47,8 @@ class Ours:
         self._graph = boost_graph(entities, self._tokenizer) if names else None
 
     def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
-        order = sorted(range(len(log_probs)), key=lambda i: -len(log_probs[i]))
         texts = [""] * len(log_probs)
-        for begin in range(0, len(order), _BATCH):
-            rows = order[begin : begin + _BATCH]
+        for rows in by_length(log_probs):
             batch = stack(
                 [torch.from_numpy(log_probs[i]) for i in rows],
                 list(map(str, rows)),
