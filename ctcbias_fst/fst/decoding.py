@@ -421,9 +421,7 @@ class _Near:
         local_boosted, right = _local(candidates, candidates.boosted)
         taken = torch.zeros(size, frames, left, device=device)
         utterance = candidates.utterance[in_tree]
-        taken[
-            utterance, candidates.frame[in_tree], local[utterance, candidates.token[in_tree]]
-        ] = 1
+        taken[utterance, candidates.frame[in_tree], local[utterance, candidates.token[in_tree]]] = 1
         # before[u, t, b]: at how many frames before t boosted token b can be taken.
         before = torch.zeros(size, frames + 1, right + 1, device=device)
         boosted = candidates.boosted.nonzero().flatten()
