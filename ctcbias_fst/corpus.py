@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +42,7 @@ from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
 from ctcbias_fst.records import Transcript
-from ctcbias_fst.text.entities import EntityList, check_entities
+from ctcbias_fst.text.entities import EntityList, check_entities, report_too_long
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -98,12 +99,15 @@ class Backend(Protocol):
     @property
     def decoder(self) -> Decoder: ...
 
-    def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
+    def compile(
+        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
+    ) -> Names:
         """Prepare a list; ``names.entities.rejected`` tells what can have no effect.
 
         Args:
           entities: the list.
           graph: its boosting graph, if it was compiled before.
+          seconds: of the longest utterance that it is for.
         """
         ...
 
@@ -150,8 +154,10 @@ class SpeechBackend:
     def decoder(self) -> Decoder:
         return self._recognizer.decoder
 
-    def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
-        names = self._recognizer.compile(entities)
+    def compile(
+        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
+    ) -> Names:
+        names = self._recognizer.compile(entities, seconds)
         return names if graph is None or names.graph is None else replace(names, graph=graph)
 
     def load(self, utterance: Utterance) -> Recording:
@@ -223,7 +229,7 @@ class LogProbsBackend:
     ) -> None:
         self._saved = SavedLogProbs(path)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
-        lm = language_model(config, tokenizer.vocabulary, device)
+        lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)
         self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
         self._frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {
@@ -244,8 +250,13 @@ class LogProbsBackend:
             for name, frames in self._saved.frames.items()
         ]
 
-    def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
+    def compile(
+        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
+    ) -> Names:
         checked = check_entities(entities, self._tokenizer).require_any()
+        if seconds is not None:
+            frames = math.ceil(seconds / self._frame_seconds)
+            checked = report_too_long(checked, self._tokenizer, frames)
         if graph is None or "boost" not in self._config.parts:
             graph = compile_graph(checked, self._tokenizer, self._config)
         return Names(checked, graph, None)
@@ -497,10 +508,11 @@ class _Lists:
         self._backend, self._report = backend, report
         self._lists = lists if isinstance(lists, Mapping) else None
         self._shared: Names | None = None
+        longest = max((utterance.seconds for utterance in utterances), default=None)
         if isinstance(lists, EntityList):
-            self._shared = self._compile(lists)
+            self._shared = self._compile(lists, longest)
         elif isinstance(lists, BoostGraph):
-            self._shared = self._compile(EntityList(lists.entities), lists)
+            self._shared = self._compile(EntityList(lists.entities), longest, lists)
         if self._lists is not None:
             missing = next((u.id for u in utterances if u.id not in self._lists), None)
             if missing is not None:
@@ -513,10 +525,12 @@ class _Lists:
         if self._lists is None:
             return self._shared
         entities = self._lists[utterance.id]
-        return self._compile(entities) if len(entities) else None
+        return self._compile(entities, utterance.seconds) if len(entities) else None
 
-    def _compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
-        names = self._backend.compile(entities, graph)
+    def _compile(
+        self, entities: EntityList, seconds: float | None, graph: BoostGraph | None = None
+    ) -> Names:
+        names = self._backend.compile(entities, graph, seconds)
         for line in names.entities.report():
             self._report(line)
         return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,6 +37,7 @@ from ctcbias_fst.text.entities import (
     check_entities,
     encode_entities,
     entities_from_names,
+    report_too_long,
 )
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
@@ -157,6 +159,7 @@ def language_model(
     vocabulary: Vocabulary,
     device: torch.device | str,
     default: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> LmComposer | None:
     """Load the language model that acts, if there is one; a second time it is at hand.
 
@@ -165,6 +168,7 @@ def language_model(
         vocabulary: of the acoustic model.
         device: where to decode.
         default: the file if ``config`` names none.
+        tokenizer: of the acoustic model, which ``decode.lm.first_pass`` needs.
 
     Raises:
         LanguageModelError: it is missing, damaged or does not fit the vocabulary.
@@ -176,7 +180,9 @@ def language_model(
         changed = path.stat().st_mtime_ns
     except OSError as error:
         raise LanguageModelError(f"{path}: {error.strerror}") from error
-    return _composer(path, changed, vocabulary, torch.device(device), "boost-class" in config.parts)
+    boost_class = "boost-class" in config.parts
+    composer = _composer(path, changed, vocabulary, torch.device(device), boost_class)
+    return composer if tokenizer is None else composer.with_tokenizer(tokenizer)
 
 
 @lru_cache(maxsize=2)
@@ -212,7 +218,7 @@ class Recognizer:
         self.sounds = _sound_stages(config, model)
         search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
         vocabulary = model.tokenizer.vocabulary
-        lm = language_model(config, vocabulary, model.device, model.lm)
+        lm = language_model(config, vocabulary, model.device, model.lm, model.tokenizer)
         self.decoder = Decoder(vocabulary, search, model.device, lm)
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
@@ -232,12 +238,18 @@ class Recognizer:
         """
         return cls(AcousticModel.load(path, device), config)
 
-    def compile(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
+    def compile(
+        self,
+        entities: EntityList | Iterable[str | Mapping[str, Any]],
+        seconds: float | None = None,
+    ) -> Names:
         """Prepare a list of names; do it once and use it for any number of recordings.
 
         Args:
             entities: a list as read from a file, or names or mappings in memory; see
                 :mod:`ctcbias_fst.text.entities`.
+            seconds: of the longest recording, if it is known: names that need more are among
+                ``names.entities.rejected``.
 
         Raises:
             EntityListError: a mapping is malformed, or no entry can have an effect.
@@ -245,6 +257,9 @@ class Recognizer:
         if not isinstance(entities, EntityList):
             entities = entities_from_names(entities)
         checked = check_entities(entities, self.model.tokenizer).require_any()
+        if seconds is not None:
+            frames = math.ceil(seconds / self.model.frame_seconds)
+            checked = report_too_long(checked, self.model.tokenizer, frames)
         parts = self.config.parts
         graph = compile_graph(checked, self.model.tokenizer, self.config)
         listed = None

@@ -43,9 +43,13 @@ class Echo:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.compiled: list[tuple[str, ...]] = []
+        self.seconds: list[float | None] = []
 
-    def compile(self, entities: EntityList, graph: BoostGraph | None = None) -> Names:
+    def compile(
+        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
+    ) -> Names:
         self.compiled.append(tuple(entity.name for entity in entities))
+        self.seconds.append(seconds)
         return Names(entities, graph, None)
 
     def load(self, utterance: Utterance) -> Utterance:
@@ -176,9 +180,11 @@ def test_one_list_or_one_for_each(tmp_path: Path) -> None:
     _decode(_utterances("a", "b"), tmp_path / "shared", backend, lists=shared)
     assert _texts(tmp_path / "shared") == {"u0": "a Ada Bob", "u1": "b Ada Bob"}
     assert backend.compiled == [("ada", "bob")]
+    assert backend.seconds == [11.0]
     lists = {"u1": entities_from_names(["Eve"]), "u0": entities_from_names([])}
     _decode(_utterances("a", "b"), tmp_path / "each", backend, lists=lists)
     assert _texts(tmp_path / "each") == {"u0": "a", "u1": "b Eve"}
+    assert backend.seconds == [11.0, 11.0]
     with pytest.raises(ManifestError, match="'u2' has no list of names"):
         _decode(_utterances("a", "b", "c"), tmp_path / "few", backend, lists=lists)
 

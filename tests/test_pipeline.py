@@ -303,6 +303,19 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
     assert text("--config", str(settings), "--parts", "boost") == boosted
 
 
+def test_names_longer_than_the_audio_are_told(
+    model: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("metformin\n" + "taumatawhakatangi" * 30 + "\n", encoding="utf-8")
+    files = [str(tmp_path / "missing.wav"), *map(str, clips)]
+    command = ["transcribe", *files, "--model", str(model), "--entities", str(names)]
+    result = CliRunner().invoke(main, [*command, "--parts", "boost"])
+    assert "names.txt, line 2: 'taumata" in result.stderr
+    assert "frames of audio, there are" in result.stderr
+    assert "line 1" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

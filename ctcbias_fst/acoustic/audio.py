@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import soxr
 
 from ctcbias_fst.errors import AudioError
 
-__all__ = ["SHORTEST_SECONDS", "Recording", "check_samples", "read_audio"]
+__all__ = ["SHORTEST_SECONDS", "Recording", "check_samples", "longest_seconds", "read_audio"]
 
 SHORTEST_SECONDS = 0.025
 """One analysis window: less audio has no frame."""
@@ -72,6 +73,17 @@ def read_audio(path: Path | str, sampling_rate: int = 16000) -> Recording:
     if rate != sampling_rate:
         samples = soxr.resample(samples, rate, sampling_rate)
     return Recording(str(path), np.ascontiguousarray(samples, dtype=np.float32), sampling_rate)
+
+
+def longest_seconds(paths: Iterable[Path | str]) -> float | None:
+    """The duration of the longest of these files, from their headers; None if none has one."""
+    seconds = []
+    for path in paths:
+        try:
+            seconds.append(float(soundfile.info(path).duration))
+        except (soundfile.LibsndfileError, OSError):
+            continue  # whoever reads it says why it cannot be used
+    return max(seconds, default=None)
 
 
 def check_samples(samples: Samples, sampling_rate: int, name: str) -> Samples:

@@ -59,6 +59,7 @@ def transcribe(
     is 1.
     """
     begin = time.perf_counter()
+    from ctcbias_fst.acoustic.audio import longest_seconds  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
@@ -67,7 +68,7 @@ def transcribe(
     settings = load_settings(config, overrides, parts=parts, lm=lm)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
-    names = None if listed is None else recognizer.compile(listed)
+    names = None if listed is None else recognizer.compile(listed, longest_seconds(audio))
     for reject in () if names is None else names.entities.rejected:
         where = f"{entities}, line {reject.line}" if reject.line else str(entities)
         click.echo(f"Warning: {where}: {reject.text!r}: {reject.reason}", err=True)

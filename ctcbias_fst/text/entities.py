@@ -16,7 +16,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -43,6 +43,7 @@ __all__ = [
     "entities_from_names",
     "plain_entities",
     "read_entities",
+    "report_too_long",
     "write_names",
 ]
 
@@ -244,9 +245,7 @@ def plain_entities(texts: Sequence[str]) -> dict[str, Entity]:
     return {t: Entity(n, d) for t, n, d in zip(texts, names, _displays(texts))}
 
 
-def check_entities(
-    entities: EntityList, tokenizer: Tokenizer, max_frames: int | None = None
-) -> EntityList:
+def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
     """Return the list without the entries that can have no effect on this model.
 
     A name with letters the model lacks is tried once more with accents and ligatures in
@@ -255,24 +254,43 @@ def check_entities(
     Args:
         entities: as read.
         tokenizer: of the model.
-        max_frames: frames of the audio, if it is known: longer entries are rejected.
 
     Returns:
         The list with further rejects: entries, or single spellings of an entry, that the
-        vocabulary cannot write; entries too long for the audio; entries that became equal.
+        vocabulary cannot write; entries that became equal.
     """
     kept, rejected = _writable(entities, tokenizer)
-    if max_frames is not None and kept:
-        encoded = encode_entities(EntityList(tuple(kept)), tokenizer)
-        needed = np.full(len(kept), np.iinfo(np.int64).max)
+    return EntityList(tuple(kept), _by_line(entities.rejected, rejected), entities.source)
+
+
+def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int) -> EntityList:
+    """Return the list with entries among the rejects that audio of this length cannot hold.
+
+    They stay in the list as well: they do no harm, and other audio may be longer.
+
+    Args:
+        entities: entries that passed `check_entities`.
+        tokenizer: of the model.
+        max_frames: the model's frames of the longest recording.
+    """
+    encoded = encode_entities(entities, tokenizer)
+    needed = np.zeros(len(entities), dtype=np.int64)
+    if len(entities):
+        needed += np.iinfo(np.int64).max
         np.minimum.at(needed, encoded.entity_index, encoded.min_frames)
-        for entity, frames in zip(kept, needed.tolist()):
-            if frames > max_frames:
-                reason = f"needs at least {frames} frames of audio, there are {max_frames}"
-                rejected.append(Rejected(entity.line, entity.display, reason))
-        kept = [e for e, frames in zip(kept, needed.tolist()) if frames <= max_frames]
-    rejected = sorted([*entities.rejected, *rejected], key=lambda reject: reject.line or 0)
-    return EntityList(tuple(kept), tuple(rejected), entities.source)
+    rejected = [
+        Rejected(
+            entities.entities[i].line,
+            entities.entities[i].display,
+            f"needs at least {needed[i]} frames of audio, there are {max_frames}",
+        )
+        for i in np.flatnonzero(needed > max_frames).tolist()
+    ]
+    return replace(entities, rejected=_by_line(entities.rejected, rejected))
+
+
+def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
+    return tuple(sorted(chain.from_iterable(rejected), key=lambda reject: reject.line or 0))
 
 
 def encode_entities(

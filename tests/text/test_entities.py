@@ -19,6 +19,7 @@ from ctcbias_fst.text.entities import (
     encode_entities,
     entities_from_names,
     read_entities,
+    report_too_long,
 )
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
@@ -230,17 +231,13 @@ def test_check_against_the_length_of_the_audio() -> None:
     tokenizer = FewestPiecesTokenizer(Vocabulary.from_tokens(["<blk>", "|", "a", "b"]))
     names = entities_from_names(["aab", "ab", {"name": "abab", "sounds_like": ["ba"]}])
     # aab needs a, blank, a, b; abab is kept for its short spelling.
-    assert [e.name for e in check_entities(names, tokenizer, max_frames=3)] == ["ab", "abab"]
-    assert [e.name for e in check_entities(names, tokenizer, max_frames=4)] == [
-        "aab",
-        "ab",
-        "abab",
-    ]
-    rejected = check_entities(names, tokenizer, max_frames=1).rejected
-    assert rejected[0] == Rejected(1, "aab", "needs at least 4 frames of audio, there are 1")
-    assert [r.line for r in rejected] == [1, 2, 3]
-    empty = check_entities(EntityList(), tokenizer, max_frames=1)
-    assert len(empty) == 0
+    assert [r.text for r in report_too_long(names, tokenizer, 3).rejected] == ["aab"]
+    assert report_too_long(names, tokenizer, 4) == names
+    told = report_too_long(names, tokenizer, 1)
+    assert told.rejected[0] == Rejected(1, "aab", "needs at least 4 frames of audio, there are 1")
+    assert [r.line for r in told.rejected] == [1, 2, 3]
+    assert told.entities == names.entities
+    assert report_too_long(EntityList(), tokenizer, 1) == EntityList()
 
 
 def test_all_rejected_is_an_error_only_where_it_is_asked(tokenizer: SentencePieceTokenizer) -> None:
