@@ -16,7 +16,7 @@ from ctcbias_fst.decode.boosting import (
     score_columns,
 )
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.frames import without_idle_frames
+from ctcbias_fst.decode.frames import Frames, without_idle_frames
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.lattice import Lattice, best_paths
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
@@ -115,9 +115,24 @@ class Decoder:
         inside = torch.arange(values.shape[1], device=self.device) < lengths[:, None]
         candidates = find_candidates(values, inside & ~idle, config)
         frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
+        trees = self._per_utterance(log_probs, graphs)
+        if self.lm is not None and config.lm.first_pass.on:
+            first_pass = self.lm.first_pass(config.lm.first_pass)
+            lattice = first_pass.lattice(frames, trees, self._token_order, config, log_probs.ids)
+        else:
+            lattice = self._without_language_model(frames, trees, log_probs.ids)
+        if self.listener is not None:
+            self.listener(log_probs, lattice)
+        return self.with_language_model(lattice)
+
+    def _without_language_model(
+        self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
+    ) -> Lattice:
+        """Search the graphs of topology and names."""
+        config = self.config
         graph = decoding_graph(
             frames.candidates,
-            self._per_utterance(log_probs, graphs),
+            trees,
             self._token_order,
             self._rules,
             reach=reach(frames.blank, frames.candidates, config),
@@ -133,12 +148,9 @@ class Decoder:
             search_beam=config.search_beam,
             output_beam=config.output_beam if self.lm is None else config.lm.lattice_beam,
             max_active=config.max_active,
-            ids=log_probs.ids,
+            ids=ids,
         )
-        lattice = Lattice(fsa, graph, frames.original, frames.owed, scores)
-        if self.listener is not None:
-            self.listener(log_probs, lattice)
-        return self.with_language_model(lattice)
+        return Lattice(fsa, graph, frames.original, frames.owed, scores)
 
     def with_language_model(self, lattice: Lattice) -> Lattice:
         """Compose a lattice of the first pass with the language model, if there is one."""
@@ -191,9 +203,11 @@ class Decoder:
             yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
     def _rescue(self, one: LogProbs, graph: BoostGraph | None) -> Transcript:
-        """Transcribe an utterance that the search lost."""
+        """Transcribe an utterance that the search lost; its first pass knows no language model."""
+        first_pass = replace(self.config.lm.first_pass, on=False)
         wide = replace(
             self.config,
+            lm=replace(self.config.lm, first_pass=first_pass),
             search_beam=_WIDER * self.config.search_beam,
             max_active=int(_WIDER * self.config.max_active),
         )

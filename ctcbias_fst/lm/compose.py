@@ -27,6 +27,7 @@ The scores are kept apart on every arc, so other scales need no other search
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -37,12 +38,15 @@ import torch
 
 from ctcbias_fst.decode.lattice import Lattice, LmScores
 from ctcbias_fst.decode.search import FRAME
-from ctcbias_fst.errors import LanguageModelError
+from ctcbias_fst.errors import ConfigError, LanguageModelError
 from ctcbias_fst.fst.decoding import STARTS_WORD, WordRules
-from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
+from ctcbias_fst.lm.first_pass import FirstPass
 from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.model import LanguageModel
+from ctcbias_fst.lm.static_graph import static_graph
 from ctcbias_fst.lm.tables import NgramTables
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["LmComposer"]
@@ -69,6 +73,9 @@ class LmComposer:
       LanguageModelError: a model of tokens that knows hardly any of the vocabulary.
     """
 
+    tokenizer: Tokenizer | None = None
+    """How words are written, which the first pass has to know."""
+
     def __init__(
         self,
         model: LanguageModel,
@@ -81,6 +88,7 @@ class LmComposer:
         self._model, self._vocabulary = model, blank_first
         self._device = torch.device(device)
         self._boost_class = boost_class
+        self._first_passes: dict[object, FirstPass] = {}
         self._tables = NgramTables.of(model, device)
         self._rules = WordRules.of(blank_first, device)
         self._words: _Words | _Tokens
@@ -88,6 +96,40 @@ class LmComposer:
             self._words = _Words(Lexicon.of(model, blank_first, device))
         else:
             self._words = _Tokens.of(model, blank_first, device)
+
+    def with_tokenizer(self, tokenizer: Tokenizer) -> LmComposer:
+        """The same for a decoder whose first pass is to know the model too."""
+        other = copy.copy(self)
+        other.tokenizer = tokenizer
+        return other
+
+    def first_pass(self, config: FirstPassConfig) -> FirstPass:
+        """The first pass with this model, compiled if it is not at hand.
+
+        Raises:
+          ConfigError: it is not known how words are written, or it cannot be compiled.
+        """
+        if self.tokenizer is None:
+            raise ConfigError(
+                "decode.lm.first_pass needs the tokenizer of the acoustic model: make the "
+                "composer with with_tokenizer(), or set decode.lm.first_pass.on = false"
+            )
+        structure = (config.order, config.max_histories, config.cache, self.tokenizer)
+        if structure not in self._first_passes:
+            self._first_passes.clear()
+            lexicon = self._words.lexicon if isinstance(self._words, _Words) else None
+            order = self._model.ngram.orders[0]
+            single = torch.full((self._model.num_symbols,), -torch.inf)
+            single[torch.from_numpy(order.symbol)] = torch.from_numpy(order.log_probability).float()
+            self._first_passes[structure] = FirstPass(
+                static_graph(self._model, self.tokenizer, config),
+                self._vocabulary,
+                self._device,
+                boost_class=self._boost_class,
+                lexicon=lexicon,
+                single=single.to(self._device),
+            )
+        return self._first_passes[structure]
 
     def compose(self, lattice: Lattice, config: LmConfig, output_beam: float) -> Lattice:
         """Compose a batch.

@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
 
-__all__ = ["LmConfig"]
+__all__ = ["FirstPassConfig", "LmConfig"]
+
+
+@dataclass(frozen=True)
+class FirstPassConfig:
+    """How a language model acts in the first pass, if it does; see
+    :mod:`ctcbias_fst.lm.first_pass`.
+
+    Attributes:
+      on: whether it does.
+      scale: factor on everything it says there, besides ``LmConfig.scale``; the result's scores
+        do not depend on it.
+      order: longest n-gram that the first pass knows.
+      max_histories: only so many histories, the most probable ones, are compiled; 0 for all.
+      search_beam, max_active: take the place of the decoder's.
+      lattice_beam: nats below the best path that the lattice keeps.
+      cache: folder for compiled graphs; by default in the user's cache folder.
+    """
+
+    on: bool = False
+    scale: float = 1.0
+    order: int = 2
+    max_histories: int = 0
+    search_beam: float = 14.0
+    max_active: int = 2000
+    lattice_beam: float = 8.0
+    cache: Optional[Path] = None
+
+    def __post_init__(self) -> None:
+        if not self.scale >= 0:
+            raise ValueError(f"scale must be 0 or more, found {self.scale}")
+        for name in ("search_beam", "lattice_beam"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        for name in ("order", "max_active"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.max_histories < 0:
+            raise ValueError(f"max_histories must be 0 or more, found {self.max_histories}")
 
 
 @dataclass(frozen=True)
@@ -22,6 +62,7 @@ class LmConfig:
         takes the place of ``output_beam``, which is that of the result.
       beam: nats below the best at which a reading is given up.
       max_active: readings per frame and utterance that are kept, if there are so many.
+      first_pass: see :class:`FirstPassConfig`.
     """
 
     scale: float = 0.5
@@ -32,6 +73,7 @@ class LmConfig:
     lattice_beam: float = 10.0
     beam: float = 8.0
     max_active: int = 100
+    first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
 
     def __post_init__(self) -> None:
         if not self.scale >= 0:

@@ -1,0 +1,262 @@
+"""The part of the first pass that no list of names changes: compiled once, kept on disk.
+
+It is the token graph of a language model (:mod:`ctcbias_fst.lm.token_graph`) with the CTC topology
+before it, so that it reads frames. Labels are columns of the log-probs, 0 is the blank; there are
+no epsilons. A state of the token graph is where a token may begin, or blank be taken, at the next
+frame. A token of several frames goes through one more state, which its last frame leaves; these
+states are shared by all arcs with the same token and target. (So equal tokens may follow each
+other without a blank between, as in k2's modified topology. What must not be read so is taken out
+of the lattice, :mod:`ctcbias_fst.lm.first_pass`.)
+
+The start state's arcs read blank, at a frame of their own before the audio. The empty history is
+the last state, and arcs are sorted by state and label: so arcs and states for a list of names can
+be written behind them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.lm.config import FirstPassConfig
+from ctcbias_fst.lm.model import LanguageModel
+from ctcbias_fst.lm.token_graph import Segmented, TokenGraph, token_graph
+from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.text.vocabulary import WordBoundary
+
+__all__ = [
+    "BEGINS",
+    "WORD_START",
+    "StaticGraph",
+    "cache_folder",
+    "compile_static",
+    "static_graph",
+    "static_key",
+]
+
+BEGINS, WORD_START = 8, 16
+"""More kinds of arcs: a token begins there; a blank where, with separators, a word has yet to."""
+
+_FORMAT = "ctcbias static graph 1"
+_SAMPLE = 512
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class StaticGraph:
+    """The graph; the last state is the empty history.
+
+    Attributes:
+      arcs: int32 (A, 4): source, target, label, and the bits of a float32: natural log-prob. The
+        arcs to the final state, label -1, have target -1.
+      kind: uint8 (A,): sums of ``WORD``, ``UNKNOWN``, ``LETTERS``, ``BEGINS``, ``WORD_START``.
+      num_states: without the final state.
+      end: log-prob of a sentence's end in the empty history, whose final arc is not among ``arcs``.
+      after_name, unknown: see :class:`ctcbias_fst.lm.token_graph.TokenGraph`.
+      key: of what it was compiled from.
+    """
+
+    arcs: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.uint8]
+    num_states: int
+    end: float
+    after_name: tuple[tuple[int, float], ...]
+    unknown: float
+    key: str
+
+    def save(self, path: Path) -> None:
+        """Write it as one file, which appears as a whole."""
+        header = {
+            "num_states": self.num_states,
+            "end": self.end,
+            "after_name": self.after_name,
+            "unknown": self.unknown,
+            "key": self.key,
+        }
+        with atomic_path(path) as temporary:
+            save_file(
+                {"arcs": self.arcs, "kind": self.kind},
+                temporary,
+                {"format": _FORMAT, "graph": json.dumps(header)},
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> StaticGraph:
+        """Read it.
+
+        Raises:
+          ConfigError: the file is missing, damaged or of another kind.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                arcs, kind = file.get_tensor("arcs"), file.get_tensor("kind")
+        except (SafetensorError, OSError) as error:
+            raise ConfigError(f"{path}: no compiled language model: {error}") from error
+        if metadata.get("format") != _FORMAT:
+            raise ConfigError(
+                f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: delete the file"
+            )
+        header = json.loads(metadata["graph"])
+        return cls(
+            arcs,
+            kind,
+            header["num_states"],
+            header["end"],
+            tuple((at, weight) for at, weight in header["after_name"]),
+            header["unknown"],
+            header["key"],
+        )
+
+
+def static_graph(
+    model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig
+) -> StaticGraph:
+    """Load the graph of a language model and a vocabulary, or compile and keep it.
+
+    A file that is damaged or was compiled from something else is compiled anew; so is one that
+    cannot be kept, each time.
+
+    Raises:
+      ConfigError: the model cannot be compiled for this vocabulary.
+    """
+    key = static_key(model, tokenizer, config)
+    path = (config.cache or cache_folder()) / f"{key[:32]}.safetensors"
+    if path.is_file():
+        try:
+            found = StaticGraph.load(path)
+        except ConfigError as error:
+            _LOG.warning("%s; compiling it anew", error)
+        else:
+            if found.key == key:
+                return found
+            _LOG.warning("%s: compiled from another model; compiling it anew", path)
+    begin = time.perf_counter()
+    graph = compile_static(model, tokenizer, config)
+    _LOG.info("%s: compiled in %.1f s", model.source, time.perf_counter() - begin)
+    try:
+        graph.save(path)
+    except OSError as error:
+        _LOG.warning("%s: the compiled language model cannot be kept: %s", path, error)
+    return graph
+
+
+def compile_static(
+    model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig
+) -> StaticGraph:
+    """Compile the graph of a language model and a vocabulary.
+
+    Raises:
+      ConfigError: the model is of tokens, and the vocabulary has separators.
+    """
+    vocabulary = tokenizer.vocabulary.blank_first()
+    if model.unit == "token" and vocabulary.boundary is WordBoundary.SEPARATOR:
+        raise ConfigError(
+            f"{model.source}: a model of tokens cannot act in the first pass if words are marked "
+            "by separators; use a model of words, or decode.lm.first_pass.on = false"
+        )
+    tokens = token_graph(
+        model,
+        Segmented.of(model, tokenizer),
+        vocabulary,
+        order=config.order,
+        max_histories=config.max_histories,
+    )
+    return _with_topology(tokens, static_key(model, tokenizer, config))
+
+
+def static_key(model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig) -> str:
+    """SHA-256 of what a graph is compiled from.
+
+    Of how the tokenizer writes words, a sample is looked at.
+    """
+    digest = hashlib.sha256()
+    symbols = model.ngram.symbols
+    sample = tokenizer.encode_batch(symbols[:: max(1, len(symbols) // _SAMPLE)])
+    content = [
+        _FORMAT,
+        tokenizer.vocabulary.digest,
+        model.unit,
+        model.unknown,
+        config.order,
+        config.max_histories,
+        list(sample),
+    ]
+    digest.update(json.dumps(content).encode("utf-8"))
+    digest.update("\n".join(symbols).encode("utf-8"))
+    for order in model.ngram.orders[: config.order]:
+        for table in (order.context, order.symbol, order.log_probability, order.log_backoff):
+            digest.update(np.ascontiguousarray(table).data)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where compiled graphs are kept by default: in the user's cache folder."""
+    folder = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(folder) if folder else Path.home() / ".cache") / "ctcbias_fst"
+
+
+def _with_topology(tokens: TokenGraph, key: str) -> StaticGraph:
+    """Put the CTC topology before a token graph."""
+    reading = tokens.token > 0
+    source, target, token = (a[reading] for a in (tokens.source, tokens.target, tokens.token))
+    score, kind = tokens.log_probability[reading], tokens.kind[reading] | np.uint8(BEGINS)
+    size = int(tokens.token.max(initial=0)) + 1
+    place, run = np.unique(target * size + token, return_inverse=True)
+    run = run + tokens.num_states - 1  # the empty history makes way for these
+    runs = np.arange(len(place)) + tokens.num_states - 1
+    num_states = tokens.num_states + len(place)
+    number = np.arange(tokens.num_states)
+    number[-1] = num_states - 1
+    run_target, run_token = number[place // size], place % size
+    blanks = np.arange(1, tokens.num_states)
+    at_start = np.where(tokens.starts_word[1:], WORD_START, 0)
+    starts = ~reading
+    final = tokens.final != tokens.num_states - 1
+    parts: list[tuple[npt.NDArray[np.generic] | int | float, ...]] = [
+        (number[source], number[target], token, score, kind),
+        (number[source], run, token, score, kind),
+        (runs, runs, run_token, 0.0, 0),
+        (runs, run_target, run_token, 0.0, 0),
+        (number[blanks], number[blanks], 0, 0.0, at_start),
+        (
+            number[tokens.source[starts]],
+            number[tokens.target[starts]],
+            0,
+            tokens.log_probability[starts],
+            tokens.kind[starts],
+        ),
+        (number[tokens.final[final]], -1, -1, tokens.final_log_probability[final], 0),
+    ]
+    types = (np.int32, np.int32, np.int32, np.float32, np.uint8)
+    columns = [
+        np.concatenate(
+            [np.broadcast_to(p[i], len(p[0])).astype(t) for p in parts]  # type: ignore[arg-type]
+        )
+        for i, t in enumerate(types)
+    ]
+    # k2 sorts labels as if they were unsigned: -1 comes last.
+    rank = np.where(columns[2] < 0, size, columns[2])
+    order = np.argsort(columns[0].astype(np.int64) * (size + 1) + rank, kind="stable")
+    arcs = np.stack([*columns[:3], columns[3].view(np.int32)], axis=1)[order]
+    return StaticGraph(
+        arcs=np.ascontiguousarray(arcs),
+        kind=columns[4][order],
+        num_states=num_states,
+        end=float(tokens.final_log_probability[~final][0]),
+        after_name=tuple((int(number[at]), weight) for at, weight in tokens.after_name),
+        unknown=tokens.unknown,
+        key=key,
+    )
