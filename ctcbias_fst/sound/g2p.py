@@ -12,19 +12,21 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pynini
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.sound import ngram
+from ctcbias_fst.sound.nbest import LetterGraph, n_best_strings
 from ctcbias_fst.sound.openfst import Arcs, to_fst
-from ctcbias_fst.sound.paths import best_strings
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["G2P", "format_unit", "parse_unit"]
+__all__ = ["G2P", "Reading", "format_unit", "parse_unit"]
 
 _PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
 
 Reading = tuple[tuple[str, ...], float]
+"""Phones and cost."""
 
 
 def format_unit(letters: str, phones: Sequence[str]) -> str:
@@ -61,7 +63,7 @@ class G2P:
         groups = sorted({letters for letters, _ in units})
         self._group_id = {letters: index for index, letters in enumerate(groups, start=1)}
         self._longest = max(map(len, groups))
-        self._fst = self._compile(model, units)
+        self._model, self._units = model, units
 
     @classmethod
     def load(cls, path: Path) -> G2P:
@@ -89,15 +91,24 @@ class G2P:
             Phones and cost: natural log, how much less likely than the best reading, whose
             cost is 0. Empty if the word is, or has another letter.
         """
-        if not word or not set(word) <= self.letters:
-            return []
-        lattice = pynini.compose(self._word(word), self._fst)
-        found = best_strings(lattice.project("output"), n + 1, max_cost)
-        spoken = [(labels, cost) for labels, cost in found if labels][:n]
-        return [
-            (tuple(PHONES[label - 1] for label in labels), cost - spoken[0][1])
-            for labels, cost in spoken
-        ]
+        return self.readings_of([word], n, max_cost)[0]
+
+    def readings_of(
+        self, words: Sequence[str], n: int = 5, max_cost: float = 6.0
+    ) -> list[list[Reading]]:
+        """Return `readings` of each word; many together take much less time."""
+        usable = [i for i, word in enumerate(words) if word and set(word) <= self.letters]
+        found = n_best_strings(
+            self._graph, [self._groups(words[i]) for i in usable], n + 1, max_cost
+        )
+        readings: list[list[Reading]] = [[] for _ in words]
+        for i, strings in zip(usable, found):
+            spoken = [(labels, cost) for labels, cost in strings if labels][:n]
+            readings[i] = [
+                (tuple([PHONES[label - 1] for label in labels]), cost - spoken[0][1])
+                for labels, cost in spoken
+            ]
+        return readings
 
     def best(self, word: str) -> tuple[str, ...]:
         """Return the phones of the best reading alone, sooner than `readings` does.
@@ -130,15 +141,32 @@ class G2P:
                     fst.add_arc(start, pynini.Arc(label, label, one, end))
         return fst
 
-    def _compile(
-        self, model: ngram.Ngram, units: Sequence[tuple[str, tuple[str, ...]]]
-    ) -> pynini.Fst:
-        """Groups of letters to phones; a unit's second phone follows on an arc of its own."""
-        arcs, final, start = ngram.backoff_arcs(model)
+    def _groups(self, word: str) -> list[npt.NDArray[np.int64]]:
+        """For each length of groups, those that begin at each letter; -1 for none."""
+        return [
+            np.array([self._group_id.get(word[i : i + size], 0) - 1 for i in range(len(word))])
+            for size in range(1, self._longest + 1)
+        ]
+
+    @cached_property
+    def _labels(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Of each symbol: its group of letters, its first phone and its second, 0 for none."""
         padding = [0] * ngram.FIRST_SYMBOL
-        group = np.array(padding + [self._group_id[letters] for letters, _ in units])
-        first = np.array(padding + [_PHONE_ID[p[0]] if p else 0 for _, p in units])
-        second = np.array(padding + [_PHONE_ID[p[1]] if len(p) == 2 else 0 for _, p in units])
+        group = padding + [self._group_id[letters] for letters, _ in self._units]
+        first = padding + [_PHONE_ID[p[0]] if p else 0 for _, p in self._units]
+        second = padding + [_PHONE_ID[p[1]] if len(p) == 2 else 0 for _, p in self._units]
+        return np.array(group), np.array(first), np.array(second)
+
+    @cached_property
+    def _graph(self) -> LetterGraph:
+        group, first, second = self._labels
+        return LetterGraph.of(self._model, group - 1, first, second)
+
+    @cached_property
+    def _fst(self) -> pynini.Fst:
+        """Groups of letters to phones; a unit's second phone follows on an arc of its own."""
+        arcs, final, start = ngram.backoff_arcs(self._model)
+        group, first, second = self._labels
         symbol = arcs.input
         two = np.flatnonzero(second[symbol])
         middle = len(final) + np.arange(len(two))

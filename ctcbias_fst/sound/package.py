@@ -79,9 +79,8 @@ def check(path: Path, *names: str) -> None:
             )
 
 
-@lru_cache(maxsize=2)
 def load_pronouncer(path: Path | None = None, n: int = 5, max_cost: float = 4.0) -> Pronouncer:
-    """Load lexicon and G2P, by default those inside the package.
+    """Load lexicon and G2P, by default those inside the package; a second time they are at hand.
 
     Args:
         path: folder of the files.
@@ -91,7 +90,11 @@ def load_pronouncer(path: Path | None = None, n: int = 5, max_cost: float = 4.0)
     Raises:
         ModelError: a file is missing or damaged.
     """
-    path = DEFAULT if path is None else Path(path)
+    return _pronouncer(DEFAULT if path is None else Path(path), n, max_cost)
+
+
+@lru_cache(maxsize=2)
+def _pronouncer(path: Path, n: int, max_cost: float) -> Pronouncer:
     check(path, LEXICON, G2P_FILE)
     added = [path / ADDITIONS] if (path / ADDITIONS).exists() else []
     lexicon = read_lexicon(*added, path / LEXICON)

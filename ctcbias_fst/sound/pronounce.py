@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.sound.g2p import G2P
+from ctcbias_fst.sound.g2p import G2P, Reading
 from ctcbias_fst.sound.lexicon import Lexicon, possessive
 from ctcbias_fst.sound.readings import LETTER_NAMES, Atom, readings
 from ctcbias_fst.text.entities import Entity
@@ -23,8 +24,7 @@ _VOWELS = frozenset("aeiouy")
 _NEXT = math.log(2.0)
 
 
-@dataclass(frozen=True)
-class Pronunciation:
+class Pronunciation(NamedTuple):
     """One way a name may sound.
 
     Attributes:
@@ -58,6 +58,7 @@ class Pronouncer:
         self._n = n
         self._max_cost = max_cost
         self._known: dict[Atom, list[Pronunciation]] = {}
+        self._read: dict[str, list[Reading]] = {}
 
     def pronounce(self, name: str, display: str | None = None) -> list[Pronunciation]:
         """Return how a name may sound, best first, no two with the same phones.
@@ -80,8 +81,9 @@ class Pronouncer:
         self, names: Sequence[str], displays: Sequence[str] | None = None
     ) -> list[list[Pronunciation]]:
         """Return `pronounce` of each name, but an empty list where it would raise."""
-        shown = names if displays is None else displays
-        return [self._name(name, display) for name, display in zip(names, shown)]
+        both = list(zip(names, names if displays is None else displays))
+        self._prepare(both)
+        return [self._name(name, display) for name, display in both]
 
     def pronounce_entities(self, entities: Iterable[Entity]) -> list[list[Pronunciation]]:
         """Return how each entity may sound.
@@ -89,7 +91,17 @@ class Pronouncer:
         An entity's own `pronunciations` are all that count, each at no cost. Those of its
         `sounds_like` spellings come before the name's own, which then cost log 2 more.
         """
-        return [self._entity(entity) for entity in entities]
+        several = list(entities)
+        self._prepare(
+            both
+            for entity in several
+            if not entity.pronunciations
+            for both in (
+                (entity.name, entity.display),
+                *zip(entity.sounds_like, entity.sounds_like),
+            )
+        )
+        return [self._entity(entity) for entity in several]
 
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
@@ -124,17 +136,21 @@ class Pronouncer:
         if not entity.sounds_like:
             return own
         alike = [
-            replace(found, source="sounds_like")
+            found._replace(source="sounds_like")
             for spelling in entity.sounds_like
             for found in self._name(spelling, spelling)
         ]
-        later = [replace(found, cost=found.cost + _NEXT) for found in own]
+        later = [found._replace(cost=found.cost + _NEXT) for found in own]
         return self._best([*alike, *later])
 
     def _name(self, name: str, display: str) -> list[Pronunciation]:
         """All readings of a name, each the combinations of its words' pronunciations."""
+        ways = readings(normalise(name), display)
         found: list[Pronunciation] = []
-        for reading in readings(normalise(name), display):
+        for reading in ways:
+            if len(reading.atoms) == 1 == len(ways) and reading.cost == 0:
+                found = self._atom(reading.atoms[0])
+                break
             partial = [Pronunciation((), reading.cost, "")]
             for atom in reading.atoms:
                 partial = self._best(
@@ -145,7 +161,31 @@ class Pronouncer:
             found += partial
         best = self._best(p for p in found if p.phones)
         # The first reading of a name may be one that the G2P cannot say.
-        return [replace(p, cost=round(p.cost - best[0].cost, 4)) for p in best]
+        return [Pronunciation(p.phones, round(p.cost - best[0].cost, 4), p.source) for p in best]
+
+    def _prepare(self, names: Iterable[tuple[str, str]]) -> None:
+        """Read the words of names that the lexicon lacks all at once."""
+        atoms = {
+            atom: None
+            for name, display in names
+            for reading in readings(normalise(name), display)
+            for atom in reading.atoms
+            if atom not in self._known
+        }
+        words = dict.fromkeys(
+            word for word in map(self._spelt, atoms) if word is not None and word not in self._read
+        )
+        found = self._g2p.readings_of(list(words), self._n, self._max_cost)
+        self._read.update(zip(words, found))
+
+    def _spelt(self, atom: Atom) -> str | None:
+        """What the G2P would have to read of an atom; None if it is not asked."""
+        if atom.letter or any(self._lexicon.pronunciations(form) for form in _forms(atom.text)):
+            return None
+        word = fold_diacritics(atom.text)
+        if word.endswith("'s"):
+            return self._spelt(Atom(word[:-2]))
+        return word.replace("'", "")
 
     def _atom(self, atom: Atom) -> list[Pronunciation]:
         known = self._known.get(atom)
@@ -158,7 +198,7 @@ class Pronouncer:
         if atom.letter:
             return [Pronunciation(tuple(LETTER_NAMES[atom.text].split()), 0.0, "letters")]
         word = atom.text
-        for form in dict.fromkeys((word, fold_diacritics(word), word.replace("'", ""))):
+        for form in _forms(word):
             listed = self._lexicon.pronunciations(form)
             if listed:
                 return [
@@ -168,11 +208,12 @@ class Pronouncer:
         word = fold_diacritics(word)
         if word.endswith("'s"):
             stem = self._look_up(Atom(word[:-2]))
-            return [replace(found, phones=possessive(found.phones)) for found in stem]
-        return [
-            Pronunciation(phones, cost, "g2p")
-            for phones, cost in self._g2p.readings(word.replace("'", ""), self._n, self._max_cost)
-        ]
+            return [found._replace(phones=possessive(found.phones)) for found in stem]
+        word = word.replace("'", "")
+        found = self._read.pop(word, None)
+        if found is None:
+            found = self._g2p.readings(word, self._n, self._max_cost)
+        return [Pronunciation(phones, cost, "g2p") for phones, cost in found]
 
     def _best(self, found: Iterable[Pronunciation]) -> list[Pronunciation]:
         """Keep each sequence of phones once, the best `n` of them, the best at cost 0."""
@@ -185,6 +226,14 @@ class Pronouncer:
         return list(kept.values())
 
 
+def _forms(word: str) -> tuple[str, ...]:
+    """The forms in which a lexicon may have a word, each once."""
+    if word.isascii() and "'" not in word:
+        return (word,)
+    return tuple(dict.fromkeys((word, fold_diacritics(word), word.replace("'", ""))))
+
+
+@lru_cache(maxsize=256)
 def _join(first: str, second: str) -> str:
     """Combine sources, in the order in which they are asked."""
     parts = {*first.split("+"), *second.split("+")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["LETTER_NAMES", "Atom", "Reading", "number_words", "readings"]
 
@@ -54,8 +54,7 @@ _VOWELS = frozenset("aeiouy")
 _LONGEST_INITIALISM = 6
 
 
-@dataclass(frozen=True)
-class Atom:
+class Atom(NamedTuple):
     """One word to be pronounced, or one letter to be named.
 
     Attributes:
@@ -67,8 +66,7 @@ class Atom:
     letter: bool = False
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One way to say a name.
 
     Attributes:
@@ -98,6 +96,10 @@ def readings(name: str, display: str | None = None, most: int = 8) -> list[Readi
             choices.append(
                 _part_readings(part, position, len(words), alone and capitals[position], alone)
             )
+    if all(len(choice) == 1 for choice in choices):
+        only = [choice[0] for choice in choices]
+        atoms = itertools.chain.from_iterable(reading.atoms for reading in only)
+        return [Reading(tuple(atoms), sum(reading.cost for reading in only))]
     combined = [
         Reading(tuple(itertools.chain.from_iterable(r.atoms for r in c)), sum(r.cost for r in c))
         for c in itertools.islice(itertools.product(*choices), 512)
@@ -139,7 +141,6 @@ def _part_readings(
         return _number_readings(part)
     if len(part) == 1:
         return [Reading((Atom(part, letter=True),))] if part in LETTER_NAMES else [_word(part)]
-    spelled = Reading(tuple(Atom(letter, letter=True) for letter in part))
     plain = part.isascii() and part.isalpha() and len(part) <= _LONGEST_INITIALISM
     if position and alone and part in _ROMAN:
         value = _ROMAN[part]
@@ -147,7 +148,7 @@ def _part_readings(
         return [
             _word(*number_words(value)),
             Reading(tuple(map(Atom, ordinal)), _SECOND),
-            Reading(spelled.atoms, 2 * _SECOND),
+            Reading(_letters(part), 2 * _SECOND),
         ]
     if alone and words > 1 and part in _ABBREVIATIONS:
         return [
@@ -155,8 +156,15 @@ def _part_readings(
         ]
     if plain and (capital or not _VOWELS & set(part)):
         # What has no vowel can hardly be said; capitals may be a word still (NATO).
-        return [spelled, Reading((Atom(part),), 2 * _SECOND if capital else 4 * _SECOND)]
+        return [
+            Reading(_letters(part)),
+            Reading((Atom(part),), 2 * _SECOND if capital else 4 * _SECOND),
+        ]
     return [_word(part)]
+
+
+def _letters(part: str) -> tuple[Atom, ...]:
+    return tuple(Atom(letter, letter=True) for letter in part)
 
 
 def _word(*words: str) -> Reading:

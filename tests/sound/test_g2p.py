@@ -113,3 +113,15 @@ def test_the_best_reading_alone(tiny_g2p: G2P, word: str) -> None:
     # Saying nothing may be cheapest; it is no reading.
     assert not best or costs[best] == pytest.approx(0.0, abs=1e-3)
     assert tiny_g2p.best("") == tiny_g2p.best("ä") == ()
+
+
+@given(several=st.lists(words, max_size=6))
+def test_words_are_read_together_as_alone(tiny_g2p: G2P, several: list[str]) -> None:
+    together = tiny_g2p.readings_of([*several, "", "d1"], n=3, max_cost=20.0)
+    assert together[:-2] == [tiny_g2p.readings(word, n=3, max_cost=20.0) for word in several]
+    assert together[-2:] == [[], []]
+
+
+def test_the_best_reading_is_the_first_one(tiny_g2p: G2P) -> None:
+    for word in ("ace", "text", "kecka", "x"):
+        assert tiny_g2p.best(word) == tiny_g2p.readings(word)[0][0]

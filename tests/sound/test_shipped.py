@@ -6,11 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pynini
 import pytest
 from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.package import (
     ADDITIONS,
@@ -23,6 +25,8 @@ from ctcbias_fst.sound.package import (
     load_variants,
     seal,
 )
+from ctcbias_fst.sound.paths import best_strings
+from ctcbias_fst.text.phones import PHONES
 
 GOLDEN = {
     "Begeman": "B IY G M AH N",
@@ -110,3 +114,24 @@ def test_commands_report_bad_names(arguments: list[str], message: str) -> None:
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_readings_are_those_of_openfst() -> None:
+    g2p = G2P.load(DEFAULT / G2P_FILE)
+    words = "begeman hemotoxylin bullosa dystonic xzq livi neuraxpharm aa schwartzenegger".split()
+    words += [word for word in list(read_lexicon(DEFAULT / LEXICON))[::9000] if word.isalpha()]
+    for word, readings in zip(words, g2p.readings_of(words, n=5, max_cost=4.0)):
+        lattice = pynini.compose(g2p._word(word), g2p._fst).project("output")
+        expected = [
+            (tuple(PHONES[label - 1] for label in labels), cost)
+            for labels, cost in best_strings(lattice, 6, 4.0)
+            if labels
+        ]
+        least = expected[0][1]
+        within = [(phones, cost - least) for phones, cost in expected if cost - least <= 4.0][:5]
+        assert [phones for phones, _ in readings] == [phones for phones, _ in within], word
+        assert [c for _, c in readings] == pytest.approx([c for _, c in within], abs=3e-4)
+
+
+def test_one_pronouncer_serves_all() -> None:
+    assert load_pronouncer() is load_pronouncer(DEFAULT)
