@@ -30,10 +30,13 @@ $(STAMP): $(LOCK) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## Transcribe the shipped clips and show each reference above the result
-	$(BIN)/ctcbias transcribe --format json $(wildcard $(CLIPS)/*.flac $(CLIPS)/*.wav) > $(VENV)/demo.jsonl
-	$(BIN)/ctcbias score --format pairs --entities $(CLIPS)/clips.jsonl $(CLIPS)/clips.jsonl $(VENV)/demo.jsonl
-	$(BIN)/ctcbias score --entities $(CLIPS)/clips.jsonl $(CLIPS)/clips.jsonl $(VENV)/demo.jsonl
+demo: $(STAMP) ## Transcribe the shipped clips without a list of names and with one, side by side
+	@mkdir -p $(VENV)/demo
+	$(BIN)/ctcbias transcribe --format json $(wildcard $(CLIPS)/*.flac) > $(VENV)/demo/before.jsonl
+	$(BIN)/ctcbias transcribe --format json --entities $(CLIPS)/names.txt $(wildcard $(CLIPS)/*.flac) \
+		> $(VENV)/demo/after.jsonl
+	$(BIN)/ctcbias compare $(CLIPS)/clips.jsonl $(VENV)/demo/before.jsonl $(VENV)/demo/after.jsonl \
+		--entities $(CLIPS)/names.txt -o $(VENV)/demo/before-after.svg
 
 test: lint pytest ## Check style and types, then run all tests but the slow ones
 

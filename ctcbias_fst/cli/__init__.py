@@ -32,6 +32,7 @@ COMMANDS = {
     "ablate": "ablate",
     "recipe": "recipe",
     "score": "score",
+    "compare": "compare",
     "lm": "lm",
     "rescore": "rescore",
     "pronounce": "pronounce",

@@ -1,0 +1,203 @@
+"""Two transcripts of the same speech beside what was said: what one has right and the other not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal, NamedTuple
+
+from ctcbias_fst.scoring import Score, UtteranceScore, rates, score_transcripts, total
+from ctcbias_fst.text.files import PathLike
+from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.transcripts import read_transcripts
+from ctcbias_fst.text.utterances import load_entities
+
+__all__ = ["Compared", "Comparison", "Word", "compare_files", "to_lines", "to_svg"]
+
+Kind = Literal["plain", "name", "wrong", "mended"]
+
+
+class Word(NamedTuple):
+    """A word of a row: one of a spoken name, one that is wrong, one that was wrong before."""
+
+    text: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An utterance: what was said, and what was written before and after."""
+
+    id: str
+    reference: tuple[Word, ...]
+    before: tuple[Word, ...]
+    after: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All utterances and their scores.
+
+    Attributes:
+        named: whether a list of names was given.
+    """
+
+    utterances: tuple[Compared, ...]
+    before: Score
+    after: Score
+    named: bool
+
+    def summary(self) -> list[str]:
+        """The rates of both, a line each; those of names only if there was a list."""
+        old, new = rates(self.before), rates(self.after)
+        shown = [name for name in ("F1", "WER") if self.named or name == "WER"]
+        return [
+            f"{name}: {_percent(old[name])} before, {_percent(new[name])} after" for name in shown
+        ]
+
+
+def compare_files(
+    reference: PathLike, before: PathLike, after: PathLike, entities: PathLike | None = None
+) -> Comparison:
+    """Score two files of transcripts and find the words that differ.
+
+    Args:
+        reference: of any form that `ctcbias_fst.text.transcripts.read_transcripts` takes.
+        before, after: likewise.
+        entities: a list of names for all utterances, or one for each.
+
+    Raises:
+        ManifestError: a file is malformed, or an utterance of the reference is not in the others.
+        EntityListError: the list is malformed.
+    """
+    said = read_transcripts(reference)
+    written = [read_transcripts(path) for path in (before, after)]
+    names = None if entities is None else load_entities(entities)
+    old, new = [score_transcripts(said, texts, names) for texts in written]
+    utterances = []
+    for first, second in zip(old, new):
+        was_right = _right(first)
+        utterances.append(
+            Compared(
+                first.id,
+                _reference(first, said[first.id]),
+                _written(first, written[0][first.id], was_right),
+                _written(second, written[1][second.id], was_right),
+            )
+        )
+    return Comparison(tuple(utterances), total(old), total(new), names is not None)
+
+
+def _right(result: UtteranceScore) -> list[bool]:
+    """Of each word that was said: whether it was written."""
+    return [said == written for said, written in result.pairs if said is not None]
+
+
+def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
+    words = [said for said, _ in result.pairs if said is not None]
+    named = [False] * len(words)
+    for name in sorted({*result.hits, *result.misses}, key=len, reverse=True):
+        parts = name.split()
+        for at in range(len(words) - len(parts) + 1):
+            spoken = words[at : at + len(parts)]
+            if spoken == parts or spoken == [*parts[:-1], parts[-1] + "'s"]:
+                named[at : at + len(parts)] = [True] * len(parts)
+    shown = _as_written(words, text)
+    return tuple(Word(word, "name" if mark else "plain") for word, mark in zip(shown, named))
+
+
+def _written(result: UtteranceScore, text: str, was_right: Sequence[bool]) -> tuple[Word, ...]:
+    words = [written for _, written in result.pairs if written is not None]
+    shown = iter(_as_written(words, text))
+    row = []
+    place = -1
+    for said, written in result.pairs:
+        place += said is not None
+        if written is None:
+            row.append(Word("*", "wrong"))
+            continue
+        kind: Kind = "wrong"
+        if said == written:
+            kind = "plain" if was_right[place] else "mended"
+        row.append(Word(next(shown), kind))
+    return tuple(row)
+
+
+def _as_written(words: Sequence[str], text: str) -> Sequence[str]:
+    """The words as the text spells them, if it has the same ones in the same places."""
+    spelt = text.split()
+    return spelt if normalise_lines(spelt) == list(words) else words
+
+
+def _percent(rate: float) -> str:
+    return "-" if math.isnan(rate) else f"{100 * rate:.1f} %"
+
+
+_MARKS = {"plain": "{}", "name": "{}", "wrong": "[{}]", "mended": "*{}*"}
+_COLOURS: dict[str, str] = {"name": "1", "wrong": "31", "mended": "1;32"}
+_LABELS = ("said", "before", "after")
+
+
+def to_lines(comparison: Comparison, colour: bool) -> Iterator[str]:
+    """The utterances for a terminal, a row for each text, and the summary.
+
+    Args:
+        colour: by ANSI codes; else wrong words stand in brackets, mended ones between stars.
+    """
+    for utterance in comparison.utterances:
+        yield utterance.id
+        for label, row in zip(_LABELS, _rows(utterance)):
+            words = [_marked(word, colour) for word in row]
+            yield f"  {label:<7} {' '.join(words)}".rstrip()
+    yield ""
+    yield from comparison.summary()
+
+
+def _rows(utterance: Compared) -> tuple[tuple[Word, ...], ...]:
+    return utterance.reference, utterance.before, utterance.after
+
+
+def _marked(word: Word, colour: bool) -> str:
+    if not colour:
+        return _MARKS[word.kind].format(word.text)
+    code = _COLOURS.get(word.kind)
+    return word.text if code is None else f"\x1b[{code}m{word.text}\x1b[0m"
+
+
+_LINE, _GAP, _MARGIN, _INDENT, _CHARACTER = 22, 14, 18, 80, 8.7
+_STYLE = (
+    "text{font:14px ui-monospace,Menlo,Consolas,monospace;fill:#24292f;white-space:pre}"
+    ".label{fill:#6e7781}.name{font-weight:bold}.wrong{fill:#cf222e;text-decoration:underline}"
+    ".mended{fill:#116329;font-weight:bold}.box{fill:#fff;stroke:#d0d7de}"
+)
+
+
+def to_svg(comparison: Comparison) -> str:
+    """The same as a picture."""
+    lines: list[str] = []
+    y = _MARGIN + 4.0
+    longest = 0
+    for utterance in comparison.utterances:
+        for label, row in zip(_LABELS, _rows(utterance)):
+            y += _LINE
+            longest = max(longest, sum(len(word.text) + 1 for word in row))
+            spans = " ".join(
+                escape(text) if kind == "plain" else f'<tspan class="{kind}">{escape(text)}</tspan>'
+                for text, kind in row
+            )
+            lines.append(f'<text class="label" x="{_MARGIN}" y="{y:g}">{label}</text>')
+            lines.append(f'<text x="{_INDENT}" y="{y:g}">{spans}</text>')
+        y += _GAP
+    for line in comparison.summary():
+        y += _LINE
+        longest = max(longest, len(line))
+        lines.append(f'<text class="name" x="{_MARGIN}" y="{y:g}">{escape(line)}</text>')
+    width, height = _INDENT + _CHARACTER * longest + _MARGIN, y + _MARGIN
+    size = f'width="{width:.0f}" height="{height:.0f}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
+        f'viewBox="0 0 {width:.0f} {height:.0f}">\n<style>{_STYLE}</style>\n'
+        f'<rect class="box" {size} rx="6"/>\n' + "\n".join(lines) + "\n</svg>\n"
+    )
