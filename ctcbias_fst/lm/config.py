@@ -29,7 +29,7 @@ class FirstPassConfig:
     scale: float = 1.0
     order: int = 2
     max_histories: int = 0
-    search_beam: float = 14.0
+    search_beam: float = 18.0
     max_active: int = 2000
     lattice_beam: float = 8.0
     cache: Optional[Path] = None

@@ -341,7 +341,7 @@ class _Workspace:
         spelt = ((kind[paid] & LETTERS) > 0) * letters[arcs[paid, 2].long().clamp(min=0)]
         score[paid] += weights[2] * unknown + weights[3] * spelt
         self._num_arcs = len(arcs)
-        self._make_room(arcs, score, kind, states=1 << 12, room=1 << 15)
+        self._make_room(arcs, score, kind, states=1 << 18, room=1 << 20)
         self._attached: tuple[object, ...] = ()
         self._tree: BoostGraph | None = None
 
