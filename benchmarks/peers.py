@@ -21,8 +21,8 @@ from pathlib import Path
 import click
 import decoders
 import numpy as np
-import numpy.typing as npt
 import torch
+from safetensors.torch import load_file
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.saved import SavedLogProbs
@@ -47,6 +47,7 @@ class BenchSet:
     """Saved log-probs, what was said, and lists to decode them with.
 
     Attributes:
+      phones: log-probs of the phone head, by the same ids (``save_log_probs.py``).
       chooses: whether weights are chosen on it, with the list of ``choose_size``.
     """
 
@@ -54,6 +55,7 @@ class BenchSet:
     log_probs: Path
     references: Path
     lists: tuple[NameList, ...]
+    phones: Path | None = None
     chooses: bool = True
 
 
@@ -65,6 +67,7 @@ class Bench:
       tokenizer: SentencePiece model; its pieces are the columns, blank first.
       words: file of the training text's words, one per line (for lexicons).
       config: settings of ours, TOML.
+      model: its directory, for ours with all parts.
       choose_size: the list with which weights are chosen.
     """
 
@@ -72,6 +75,7 @@ class Bench:
     sets: tuple[BenchSet, ...]
     words: Path | None = None
     config: Path | None = None
+    model: Path | None = None
     choose_size: int = 1000
 
 
@@ -104,7 +108,7 @@ class Row:
 class _Loaded:
     name: str
     ids: list[str]
-    arrays: list[npt.NDArray[np.float32]]
+    speech: list[decoders.Speech]
     seconds: float
     references: dict[str, str]
     lists: dict[int, EntityList]
@@ -114,12 +118,18 @@ class _Loaded:
 def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Loaded:
     saved = SavedLogProbs(folder / one.log_probs)
     ids = list(saved.frames)
-    arrays = [saved.read(i, tokenizer.vocabulary).numpy() for i in ids]
+    phones = {} if one.phones is None else load_file(folder / one.phones)
+    speech = [
+        decoders.Speech(
+            saved.read(i, tokenizer.vocabulary).numpy(), phones[i].numpy() if phones else None
+        )
+        for i in ids
+    ]
     references = read_transcripts(folder / one.references)
     return _Loaded(
         one.name,
         ids,
-        arrays,
+        speech,
         sum(saved.frames.values()) * (saved.frame_seconds or 0.04),
         {i: references[i] for i in ids},
         {names.size: read_entities(folder / names.path) for names in one.lists},
@@ -138,15 +148,15 @@ def _run(
     # Decoders that do one utterance after the other are not handed all of them at once.
     chunk = len(loaded.ids) if decoder.batches else _CHUNK
     for begin in range(0, len(loaded.ids), chunk):
-        arrays = loaded.arrays[begin : begin + chunk]
+        some = loaded.speech[begin : begin + chunk]
         start = time.process_time()
-        found = decoder.decode(arrays)
+        found = decoder.decode(some)
         spent += time.process_time() - start
-        frames += sum(map(len, arrays))
+        frames += sum(len(one.log_probs) for one in some)
         texts.update(zip(loaded.ids[begin : begin + chunk], found))
         if spent > limit:
             break
-    return texts, spent * sum(map(len, loaded.arrays)) / frames
+    return texts, spent * sum(len(one.log_probs) for one in loaded.speech) / frames
 
 
 def _figures(loaded: _Loaded, size: int, texts: dict[str, str]) -> dict[str, float]:
@@ -275,7 +285,10 @@ def main(  # noqa: PLR0917  (options)
     tokenizer = SentencePieceTokenizer(folder / bench.tokenizer)
     words = () if bench.words is None else (folder / bench.words).read_text("utf-8").split()
     setting = decoders.Setting(
-        tokenizer, tuple(words), None if bench.config is None else folder / bench.config
+        tokenizer,
+        tuple(words),
+        None if bench.config is None else folder / bench.config,
+        None if bench.model is None else folder / bench.model,
     )
     wanted: dict[str, decoders.Biaser] = {}
     for name in only or decoders.DECODERS:

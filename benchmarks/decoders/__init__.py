@@ -10,14 +10,14 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["DECODERS", "Biaser", "Setting", "load"]
+__all__ = ["DECODERS", "Biaser", "Setting", "Speech", "load"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,25 @@ class Setting:
       tokenizer: of the model; its vocabulary is the columns of the log-probs, blank first.
       words: the words of the training text, the commonest first (for decoders with a lexicon).
       config: settings of ours, a TOML file.
+      model: the directory of the model, for what of ours needs more than log-probs.
     """
 
     tokenizer: SentencePieceTokenizer
     words: tuple[str, ...] = ()
     config: Path | None = None
+    model: Path | None = None
+
+
+class Speech(NamedTuple):
+    """An utterance as the model heard it.
+
+    Attributes:
+      log_probs: (frames, tokens).
+      phones: (frames, 1 + phones) of the phone head, if it was saved.
+    """
+
+    log_probs: npt.NDArray[np.float32]
+    phones: npt.NDArray[np.float32] | None = None
 
 
 class Biaser(Protocol):
@@ -55,14 +69,15 @@ class Biaser(Protocol):
         """Take a list of normalised names, empty for none; its time is not decoding's."""
         ...
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
-        """The texts of utterances of shape (frames, tokens) each."""
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
+        """The texts of utterances."""
         ...
 
 
 # Name: module and class.
 DECODERS = {
     "ctcbias_fst": ("ours", "Ours"),
+    "ctcbias_fst, all parts": ("joint", "Joint"),
     "k2 topology": ("topology", "K2Topology"),
     "ctc-beam-decoder": ("ctc_beam", "CtcBeam"),
     "pyctcdecode": ("pyctc", "PyCtc"),

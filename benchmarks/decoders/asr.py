@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from asr_decoder import CTCDecoder
 
-from decoders import Setting
+from decoders import Setting, Speech
 
 _FIRST = 0xF0000
 """Names are given as characters of a private plane, one for each token: its own tokenization
@@ -38,9 +36,9 @@ class AsrDecoder:
         ]
         self._decoder = CTCDecoder(contexts or None, self._symbols, context_score=weight)
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
-        for array in log_probs:
+        for array, _ in speech:
             self._decoder.reset()
             found = self._decoder.ctc_prefix_beam_search(torch.from_numpy(array), self._beam)
             words = self._tokenizer.vocabulary.ids_to_words(found["tokens"][0])

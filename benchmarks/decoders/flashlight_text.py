@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
-import numpy.typing as npt
 from flashlight.lib.text.decoder import (
     CriterionType,
     LexiconDecoder,
@@ -16,7 +15,7 @@ from flashlight.lib.text.decoder import (
     ZeroLM,
 )
 
-from decoders import Setting
+from decoders import Setting, Speech
 
 
 class FlashlightText:
@@ -55,9 +54,9 @@ class FlashlightText:
         self._model = ZeroLM()
         self._decoder = LexiconDecoder(options, trie, self._model, -1, 0, -1, [], False)
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
-        for array in log_probs:
+        for array, _ in speech:
             frames = np.ascontiguousarray(array, dtype=np.float32)
             results = self._decoder.decode(frames.ctypes.data, *frames.shape)
             labels = [label for label in results[0].words if label >= 0] if results else []

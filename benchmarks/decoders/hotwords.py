@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from decoders import Speech
 
 __all__ = ["HotwordDecoder"]
 
@@ -29,8 +28,8 @@ class HotwordDecoder:
     def use(self, names: Sequence[str], weight: float) -> None:
         self._names, self._weight = list(names) or None, weight
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
         return [
             self._decoder.decode(array, hotwords=self._names, hotword_weight=self._weight)
-            for array in log_probs
+            for array, _ in speech
         ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 import ctcbias_fst
 from ctcbias_fst.config import load_config
@@ -14,16 +14,29 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import stack
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.entities import check_entities, entities_from_names
-from decoders import Setting
+from ctcbias_fst.text.vocabulary import Vocabulary
+from decoders import Setting, Speech
 
 _BATCH = 32
+_FRAME_SECONDS = 0.04  # nothing here depends on it but word times
 
 
-def by_length(log_probs: Sequence[npt.NDArray[np.float32]]) -> list[list[int]]:
-    """Batches of utterances, the longest first."""
-    order = sorted(range(len(log_probs)), key=lambda i: -len(log_probs[i]))
-    return [order[begin : begin + _BATCH] for begin in range(0, len(order), _BATCH)]
+def batches(
+    speech: Sequence[Speech], vocabulary: Vocabulary
+) -> Iterator[tuple[list[int], LogProbs]]:
+    """Utterances of similar length together, and which ones they are."""
+    order = sorted(range(len(speech)), key=lambda i: -len(speech[i].log_probs))
+    for begin in range(0, len(order), _BATCH):
+        rows = order[begin : begin + _BATCH]
+        arrays = [torch.from_numpy(speech[i].log_probs) for i in rows]
+        batch = stack(arrays, list(map(str, rows)), vocabulary, _FRAME_SECONDS)
+        phones = [part for part in (speech[i].phones for i in rows) if part is not None]
+        if len(phones) == len(rows):
+            heard = pad_sequence([torch.from_numpy(part) for part in phones], batch_first=True)
+            batch = replace(batch, phone_log_probs=heard)
+        yield rows, batch
 
 
 class Ours:
@@ -46,15 +59,9 @@ class Ours:
         entities = check_entities(entities_from_names(entries), self._tokenizer)
         self._graph = boost_graph(entities, self._tokenizer) if names else None
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
-        texts = [""] * len(log_probs)
-        for rows in by_length(log_probs):
-            batch = stack(
-                [torch.from_numpy(log_probs[i]) for i in rows],
-                list(map(str, rows)),
-                self._tokenizer.vocabulary,
-                0.04,
-            )
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
+        texts = [""] * len(speech)
+        for rows, batch in batches(speech, self._tokenizer.vocabulary):
             for row, transcript in zip(rows, self._decoder.decode(batch, self._graph)):
                 texts[row] = transcript.best.text
         return texts

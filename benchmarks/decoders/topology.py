@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import k2
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.saved import stack
-from decoders import Setting
-from decoders.ours import by_length
+from decoders import Setting, Speech
+from decoders.ours import batches
 
 
 class K2Topology:
@@ -32,15 +29,9 @@ class K2Topology:
     def use(self, names: Sequence[str], weight: float) -> None:
         """Names are of no use here."""
 
-    def decode(self, log_probs: Sequence[npt.NDArray[np.float32]]) -> list[str]:
-        texts = [""] * len(log_probs)
-        for rows in by_length(log_probs):
-            batch = stack(
-                [torch.from_numpy(log_probs[i]) for i in rows],
-                list(map(str, rows)),
-                self._vocabulary,
-                0.04,
-            )
+    def decode(self, speech: Sequence[Speech]) -> list[str]:
+        texts = [""] * len(speech)
+        for rows, batch in batches(speech, self._vocabulary):
             segments = torch.zeros(len(rows), 3, dtype=torch.int32)
             segments[:, 0], segments[:, 2] = torch.arange(len(rows)), batch.lengths
             lattice = k2.intersect_dense_pruned(

@@ -1,0 +1,47 @@
+"""What a model hears in a manifest: log-probs of its subwords and of its phones.
+
+    python benchmarks/save_log_probs.py CUTS OUT.safetensors --model DIR
+
+Writes OUT.safetensors and OUT.phones.safetensors, arrays by the ids of the cuts, for peers.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import torch
+from safetensors.torch import save_file
+
+from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.corpus import read_cuts, recording_batches
+from ctcbias_fst.files import atomic_path
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("cuts", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--model", "directory", type=FILE, help="Model directory [the embedded one].")
+def main(cuts: Path, out: Path, directory: Path | None) -> None:
+    """Save what the model hears in CUTS."""
+    model = AcousticModel.load(directory)
+    subwords: dict[str, torch.Tensor] = {}
+    phones: dict[str, torch.Tensor] = {}
+    for batch in recording_batches(read_cuts(cuts), model.sampling_rate):
+        heard = model.log_probs(batch)
+        for row, (name, length) in enumerate(zip(heard.ids, heard.lengths.tolist())):
+            subwords[name] = heard.log_probs[row, :length].contiguous()
+            if heard.phone_log_probs is not None:
+                phones[name] = heard.phone_log_probs[row, :length].contiguous()
+    metadata = {"frame_seconds": str(model.frame_seconds)}
+    for path, arrays in ((out, subwords), (out.with_suffix(".phones.safetensors"), phones)):
+        if arrays:
+            with atomic_path(path) as temporary:
+                save_file(arrays, temporary, metadata=metadata)
+    click.echo(f"{out}: {len(subwords)} utterances")
+
+
+if __name__ == "__main__":
+    main()
