@@ -6,14 +6,64 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from lhotse import CutSet, Recording, SupervisionSegment
 from safetensors.torch import save_file
 
+from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 ROOT = Path(__file__).parents[1]
+CLIPS = ROOT / "ctcbias_fst/pretrained/clips"
 NAMES = ("metformin", "keisha", "new orleans", "atorvastatin")
+
+
+def _compare(folder: Path, decoders: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Run peers.py on study.toml; its rows by decoder and size of the list."""
+    options = [part for name in decoders for part in ("--decoder", name)]
+    _run("peers.py", folder / "study.toml", "--out", folder / "out", "--repeat", 1, *options)
+    with (folder / "out/results.csv").open(encoding="utf-8") as stream:
+        return {(row["decoder"], row["size"]): row for row in csv.DictReader(stream)}
+
+
+def _run(script: str, *arguments: object) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
+    cuts, names = [], []
+    for line in (CLIPS / "clips.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if row["domain"] == "medical":
+            cut = Recording.from_file(CLIPS / row["path"]).to_cut()
+            cut.supervisions = [
+                SupervisionSegment(cut.id, cut.id, 0.0, cut.duration, text=row["text"])
+            ]
+            cuts.append(cut)
+            names += row["entities"]
+    CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl")
+    (tmp_path / "names.txt").write_text("\n".join([*names, "keisha"]), encoding="utf-8")
+    _run("save_log_probs.py", tmp_path / "cuts.jsonl", tmp_path / "heard.safetensors")
+    (tmp_path / "study.toml").write_text(
+        f"""
+        tokenizer = "{(DEFAULT / "tokenizer.model").as_posix()}"
+        model = "{DEFAULT.as_posix()}"
+        choose_size = 4
+        [[sets]]
+        name = "clips"
+        log_probs = "heard.safetensors"
+        phones = "heard.phones.safetensors"
+        references = "cuts.jsonl"
+        lists = [{{ size = 4, path = "names.txt" }}]
+        """,
+        encoding="utf-8",
+    )
+    name = "ctcbias_fst, all parts"
+    rows = _compare(tmp_path, [name])
+    assert float(rows[name, "4"]["recall"]) > float(rows[name, "0"]["recall"])
 
 
 def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path: Path) -> None:
@@ -52,15 +102,7 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
         encoding="utf-8",
     )
     decoders = ("ctcbias_fst", "k2 topology")
-    subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks/peers.py"), str(tmp_path / "study.toml")]
-        + ["--out", str(tmp_path / "out"), "--repeat", "1"]
-        + [part for name in decoders for part in ("--decoder", name)],
-        check=True,
-        cwd=ROOT,
-    )
-    with (tmp_path / "out/results.csv").open(encoding="utf-8") as stream:
-        rows = {(row["decoder"], row["size"]): row for row in csv.DictReader(stream)}
+    rows = _compare(tmp_path, decoders)
     assert set(rows) == {(name, size) for name in decoders for size in ("0", "4")}
     plain, ours = rows["k2 topology", "4"], rows["ctcbias_fst", "4"]
     assert float(ours["f1"]) == 1.0 > float(plain["f1"])
