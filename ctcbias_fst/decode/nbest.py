@@ -127,7 +127,8 @@ def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
 
 def _forward(lattice: Lattice, n: int, hashes: TextHashes) -> _Best:
     """Fill the states frame by frame, all utterances together."""
-    states, device = int(lattice.first_state[-1]), lattice.score.device
+    # A row at least: utterances that were lost may have no states, and are asked for their last.
+    states, device = max(1, int(lattice.first_state[-1])), lattice.score.device
     best = _Best(
         score=torch.full((states, n), -torch.inf, dtype=torch.float64, device=device),
         text=torch.zeros(states, n, dtype=torch.int64, device=device),

@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import k2
+import numpy as np
 import torch
 
 from ctcbias_fst.decode.boosting import score_columns
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 __all__ = ["FirstPass"]
 
 _MEANING, _EDGE = "meaning", "edge"
+_ROOM = (1 << 18, 1 << 20)
+"""States and arcs that a list may have before the graph is made anew, larger: some 1,000 names with
+all their variants."""
 _NAMED = 256
 """Meanings of arcs from here on are rows of :class:`_Meanings`; below, kinds of static arcs."""
 
@@ -279,7 +283,7 @@ class _Part:
         score: torch.Tensor | float = 0.0,
     ) -> None:
         """Arcs, one for every element of ``source``."""
-        types = (torch.int64, torch.int64, torch.int64, torch.int64, torch.float32)
+        types = (torch.int32, torch.int32, torch.int32, torch.int32, torch.float32)
         values = (source, target, meaning, label, score)
         self._arcs.append(
             tuple(
@@ -292,21 +296,23 @@ class _Part:
         """Arcs as k2 has them, sorted by state and label, their meanings, and the table."""
         source, target, meaning, label, score = map(torch.cat, zip(*self._arcs))
         labels = int(label.max()) + 2
-        rank = torch.where(label < 0, torch.full_like(label, labels - 1), label)
-        order = (source * labels + rank).sort(stable=True).indices
-        arcs = torch.stack(
-            [
-                source[order].int(),
-                target[order].int(),
-                label[order].int(),
-                score[order].view(torch.int32),
-            ],
-            dim=1,
-        )
+        key = source.long() * labels + torch.where(label < 0, labels - 1, label)
+        order = _sorted(key * (int(target.max()) + 1) + target)
+        arcs = torch.stack([source, target, label, score.view(torch.int32)], dim=1)[order]
         table = _Meanings(*(torch.cat(column) for column in zip(*self._meanings)))
         # The final arc is no row of the table.
         means = torch.where(label < 0, torch.zeros_like(meaning), meaning + _NAMED)
-        return arcs, means[order].int(), table
+        return arcs, means[order], table
+
+
+def _sorted(key: torch.Tensor) -> torch.Tensor:
+    """The order of keys. They are a few ascending runs, and numpy's sort knows to use that."""
+    order: torch.Tensor
+    if key.device.type == "cpu":
+        order = torch.from_numpy(np.argsort(key.numpy(), kind="stable"))
+    else:
+        order = key.sort(stable=True).indices
+    return order
 
 
 class _Workspace:
@@ -341,7 +347,7 @@ class _Workspace:
         spelt = ((kind[paid] & LETTERS) > 0) * letters[arcs[paid, 2].long().clamp(min=0)]
         score[paid] += weights[2] * unknown + weights[3] * spelt
         self._num_arcs = len(arcs)
-        self._make_room(arcs, score, kind, states=1 << 18, room=1 << 20)
+        self._make_room(arcs, score, kind, *_ROOM)
         self._attached: tuple[object, ...] = ()
         self._tree: BoostGraph | None = None
 
@@ -368,6 +374,7 @@ class _Workspace:
         table[final, 1] = self._final
         table[self._num_arcs :] = table.new_tensor([self._spare, self._spare, 0, 0])
         self.fsa = k2.Fsa(flat)
+        self._end = self._num_arcs
         meaning = torch.zeros(total, dtype=torch.int32, device=self._device)
         meaning[: self._num_arcs] = kind[: self._num_arcs]
         setattr(self.fsa, _MEANING, meaning)
@@ -401,7 +408,7 @@ class _Workspace:
             table = self.fsa.arcs.values()
             self._make_room(
                 table,
-                table[:, 3].view(torch.float32) if table.is_contiguous() else self.fsa.scores,
+                table[:, 3].view(torch.float32),
                 getattr(self.fsa, _MEANING),
                 max(states, 2 * num_states),
                 max(room, 2 * len(arcs)),
@@ -413,10 +420,11 @@ class _Workspace:
         values, row_ids = self.fsa.arcs.values(), self.fsa.arcs.row_ids(2)
         row_splits = self.fsa.arcs.row_splits(2)
         values[begin:end] = arcs
-        values[end:] = values.new_tensor([self._spare, self._spare, 0, 0])
+        values[end : self._end] = values.new_tensor([self._spare, self._spare, 0, 0])
         getattr(self.fsa, _MEANING)[begin:end] = meaning
         row_ids[begin:end] = arcs[:, 0]
-        row_ids[end:] = self._spare
+        row_ids[end : self._end] = self._spare
+        self._end = end
         # From the empty history on; its static arcs are among the first ones.
         count = torch.bincount(arcs[:, 0].long() - first, minlength=self._spare - first)
         row_splits[first + 1 : self._spare + 1] = (begin + count.cumsum(0)).int()

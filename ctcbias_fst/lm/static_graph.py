@@ -104,7 +104,7 @@ class StaticGraph:
                 metadata = file.metadata() or {}
                 arcs, kind = file.get_tensor("arcs"), file.get_tensor("kind")
         except (SafetensorError, OSError) as error:
-            raise ConfigError(f"{path}: no compiled language model: {error}") from error
+            raise ConfigError(f"{path}: missing or damaged: {error}") from error
         if metadata.get("format") != _FORMAT:
             raise ConfigError(
                 f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: delete the file"
@@ -249,7 +249,8 @@ def _with_topology(tokens: TokenGraph, key: str) -> StaticGraph:
     ]
     # k2 sorts labels as if they were unsigned: -1 comes last.
     rank = np.where(columns[2] < 0, size, columns[2])
-    order = np.argsort(columns[0].astype(np.int64) * (size + 1) + rank, kind="stable")
+    label_key = columns[0].astype(np.int64) * (size + 1) + rank
+    order = np.argsort(label_key * (num_states + 1) + columns[1], kind="stable")
     arcs = np.stack([*columns[:3], columns[3].view(np.int32)], axis=1)[order]
     return StaticGraph(
         arcs=np.ascontiguousarray(arcs),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import k2
+import numpy as np
 import pytest
 import reference
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from lm.test_compose import WORDS, lm_configs, models
+from lm.test_compose import ALL, WORDS, lm_configs, models
 from reference_lm import FirstPassBook, Names, Textbook
 from strategies import (
     EVERYTHING,
+    VOCABULARIES,
     batch,
     boost_configs,
     decode_configs,
@@ -25,16 +28,25 @@ from strategies import (
     vocabularies,
 )
 
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.search import search
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm import first_pass as first_pass_module
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig
+from ctcbias_fst.lm.static_graph import cache_folder, compile_static, static_key
+from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
+OFF = FirstPassConfig()
+LISTS = (("ab", "c"), ("cab", "a's"), ("c", "cab", "bab", "ab ab ab"))
 SCALES = ("scale", "word_bonus", "unknown_cost", "letter_cost", "class_cost")
 CPU = torch.device("cpu")
-with_cache = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+with_cache = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -125,3 +137,192 @@ def test_search_equals_brute_force(data: st.DataObject, wide: FirstPassConfig) -
     )
     best = found[0].get_tot_scores(use_double_scores=True, log_semiring=False)
     assert float(best) == pytest.approx(expected, abs=1e-3)
+
+
+def decoders(
+    vocabulary: Vocabulary, config: DecodeConfig, composer: LmComposer, first: FirstPassConfig
+) -> tuple[Decoder, Decoder]:
+    """With the model in the first pass, and without."""
+    here = dataclasses.replace(config.lm, first_pass=first)
+    return (
+        Decoder(vocabulary, dataclasses.replace(config, lm=here), CPU, composer),
+        Decoder(vocabulary, config, CPU, composer),
+    )
+
+
+@with_cache
+@given(data=st.data())
+def test_models_of_tokens(data: st.DataObject, wide: FirstPassConfig) -> None:
+    vocabulary = data.draw(st.sampled_from(VOCABULARIES[:2]))
+    tokens = [token for i, token in enumerate(vocabulary.tokens) if i]
+    text = [*tokens, "x"] if data.draw(st.booleans()) else tokens[1:] * 2
+    model = dataclasses.replace(data.draw(models(text)), unit="token")
+    known = sum(symbol >= 0 for symbol in model.encode(vocabulary.tokens))
+    assume(known * 2 >= vocabulary.size)
+    composer = LmComposer(model, vocabulary, boost_class=data.draw(st.booleans()))
+    composer = composer.with_tokenizer(FewestPiecesTokenizer(vocabulary))
+    config = dataclasses.replace(EVERYTHING, lm=data.draw(lm_configs), nbest=8)
+    log_probs = batch([data.draw(log_prob_arrays(vocabulary.size))], vocabulary)
+    graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
+    (ours,), (theirs,) = (
+        decoder.decode(log_probs, graph) for decoder in decoders(vocabulary, config, composer, wide)
+    )
+    assert [h.score for h in ours.nbest] == pytest.approx([h.score for h in theirs.nbest], abs=1e-3)
+
+
+@with_cache
+@given(data=st.data())
+def test_limits_only_lose(data: st.DataObject, tmp_path: Path) -> None:
+    """With beams there is still a reading, of its true score, never a better one."""
+    vocabulary = data.draw(vocabularies)
+    narrow = FirstPassConfig(
+        on=True,
+        scale=data.draw(st.sampled_from([0.0, 1.0, 3.0])),
+        search_beam=data.draw(st.sampled_from([1.0, 5.0])),
+        max_active=data.draw(st.sampled_from([5, 100])),
+        max_histories=data.draw(st.integers(0, 3)),
+        lattice_beam=data.draw(st.sampled_from([0.01, 2.0])),
+        cache=tmp_path,
+    )
+    composer = LmComposer(data.draw(models(WORDS)), vocabulary)
+    composer = composer.with_tokenizer(FewestPiecesTokenizer(vocabulary))
+    config = dataclasses.replace(EVERYTHING, lm=data.draw(lm_configs), nbest=200)
+    log_probs = batch([data.draw(log_prob_arrays(vocabulary.size, max_frames=4))], vocabulary)
+    graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
+    (cut,), (full,) = (
+        decoder.decode(log_probs, graph)
+        for decoder in decoders(vocabulary, config, composer, narrow)
+    )
+    expected = {h.text.lower(): h.score for h in full.nbest}
+    for hypothesis in cut.nbest:
+        assert hypothesis.score <= expected.get(hypothesis.text.lower(), math.inf) + 1e-3
+
+
+class Bench:
+    """A decoder with a small model, and what it is made of."""
+
+    def __init__(self, first: FirstPassConfig) -> None:
+        self.vocabulary = VOCABULARIES[0]
+        self.tokenizer = FewestPiecesTokenizer(self.vocabulary)
+        self.model = train_lm([["a", "c", "ab"], ["a's", "c"], ["c", "cb"]] * 2)
+        self.composer = LmComposer(self.model, self.vocabulary).with_tokenizer(self.tokenizer)
+        lm = dataclasses.replace(ALL, scale=1.0, first_pass=first)
+        boost = BoostConfig(bonus=4.0)
+        config = dataclasses.replace(EVERYTHING, boost=boost, lm=lm, nbest=3)
+        self.decoder = Decoder(self.vocabulary, config, CPU, self.composer)
+        random = np.random.default_rng(3)
+        arrays = [np.log(random.dirichlet(np.ones(5), size=n)) for n in (6, 3, 9)]
+        self.log_probs = batch([array.astype(np.float32) for array in arrays], self.vocabulary)
+
+    def graph(self, *names: str) -> BoostGraph:
+        return boost_graph(entities_from_names(names), self.tokenizer)
+
+    def scores(self, graph: BoostGraph | None) -> list[float]:
+        found = self.decoder.decode(self.log_probs, graph)
+        return [h.score for transcript in found for h in transcript.nbest]
+
+
+def test_lists_leave_the_static_part_alone(
+    wide: FirstPassConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was attached before; and if there is no room, more is made."""
+    fresh = {names: Bench(wide).scores(Bench(wide).graph(*names)) for names in LISTS}
+    plain = Bench(wide).scores(None)
+    monkeypatch.setattr(first_pass_module, "_ROOM", (1, 1))
+    bench = Bench(wide)
+    assert bench.scores(None) == pytest.approx(plain)
+    workspace = bench.composer.first_pass(wide)._workspace
+    assert workspace is not None
+    count = len(bench.composer.first_pass(wide).static.arcs)
+    before = workspace.fsa.arcs.values()[:count].clone()
+    ended = before[:, 2] < 0
+    for names in (*LISTS, *LISTS):
+        assert bench.scores(bench.graph(*names)) == pytest.approx(fresh[names])
+        after = workspace.fsa.arcs.values()[:count]
+        assert torch.equal(after[~ended], before[~ended])
+        assert torch.equal(after[ended][:, [0, 2, 3]], before[ended][:, [0, 2, 3]])
+        assert "ArcSorted" in k2.Fsa(workspace.fsa.arcs).properties_str
+    assert bench.scores(None) == pytest.approx(plain)
+    assert fresh[LISTS[0]] != pytest.approx(plain)
+
+
+def test_other_settings_take_effect(wide: FirstPassConfig) -> None:
+    bench = Bench(wide)
+    graph = bench.graph("cab")
+    for scale, bonus in ((1.0, 0.0), (0.3, 0.0), (0.3, 4.0)):
+        lm = dataclasses.replace(bench.decoder.config.lm, scale=scale)
+        boost = BoostConfig(bonus=bonus)
+        config = dataclasses.replace(bench.decoder.config, lm=lm, boost=boost)
+        bench.decoder = Decoder(bench.vocabulary, config, CPU, bench.composer)
+        without = dataclasses.replace(config, lm=dataclasses.replace(lm, first_pass=OFF))
+        other = Decoder(bench.vocabulary, without, CPU, bench.composer)
+        expected = other.decode(bench.log_probs, graph)
+        found = bench.decoder.decode(bench.log_probs, graph)
+        assert [t.best.score for t in found] == pytest.approx(
+            [t.best.score for t in expected], abs=1e-3
+        )
+
+
+def test_compiled_graphs_are_kept(
+    wide: FirstPassConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Bench(wide).scores(None)
+    (path,) = tmp_path.glob("*.safetensors")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert Bench(wide).scores(None) == expected
+    assert "compiling it anew" in caplog.text
+    assert len(path.read_bytes()) == len(content)
+
+    other = train_lm([["c", "c"], ["c", "a"]] * 2)
+    tokenizer = Bench(wide).tokenizer
+    caplog.clear()
+    compile_static(other, tokenizer, wide).save(path)
+    assert Bench(wide).scores(None) == expected
+    assert "compiled from another model" in caplog.text
+
+    assert static_key(other, tokenizer, wide) != static_key(Bench(wide).model, tokenizer, wide)
+    shorter = dataclasses.replace(wide, order=1)
+    assert static_key(other, tokenizer, shorter) != static_key(other, tokenizer, wide)
+
+
+def test_a_folder_that_cannot_be_written(
+    wide: FirstPassConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    blocked = dataclasses.replace(wide, cache=tmp_path / "file")
+    assert Bench(blocked).scores(None) == Bench(wide).scores(None)
+    assert "cannot be kept" in caplog.text
+
+
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "ctcbias_fst"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "ctcbias_fst"
+
+
+def test_what_cannot_be(wide: FirstPassConfig) -> None:
+    bench = Bench(wide)
+    composer = LmComposer(bench.model, bench.vocabulary)
+    with pytest.raises(ConfigError, match="needs the tokenizer"):
+        composer.first_pass(wide)
+    separated = FewestPiecesTokenizer(VOCABULARIES[2])
+    model = dataclasses.replace(train_lm([["|", "a", "'", "s"]] * 2), unit="token")
+    with pytest.raises(ConfigError, match="by separators"):
+        compile_static(model, separated, wide)
+    for wrong in ({"scale": -1.0}, {"order": 0}, {"search_beam": 0.0}, {"max_histories": -1}):
+        with pytest.raises(ValueError, match="found"):
+            FirstPassConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_utterance_that_is_lost_is_searched_the_other_way(wide: FirstPassConfig) -> None:
+    """All that the first pass keeps are equal tokens without a blank between."""
+    bench = Bench(dataclasses.replace(wide, lattice_beam=0.01))
+    lm = dataclasses.replace(bench.decoder.config.lm, scale=0.0, word_bonus=3.0)
+    config = dataclasses.replace(bench.decoder.config, lm=lm, nbest=2)
+    array = np.log(np.array([[0.01, 0.96, 0.01, 0.01, 0.01]] * 2, dtype=np.float32))
+    decoder = Decoder(bench.vocabulary, config, CPU, bench.composer)
+    (transcript,) = decoder.decode(batch([array], bench.vocabulary))
+    assert transcript.best.text == "a"
+    assert "repeated" in str(transcript.warning)
