@@ -158,7 +158,8 @@ class SpeechBackend:
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
     ) -> Names:
         names = self._recognizer.compile(entities, seconds)
-        return names if graph is None or names.graph is None else replace(names, graph=graph)
+        boosts = "boost" in self._recognizer.config.parts
+        return replace(names, graph=graph) if boosts and graph is not None else names
 
     def load(self, utterance: Utterance) -> Recording:
         return load_recording(utterance.source, self._recognizer.model.sampling_rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -22,15 +22,17 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.decode.shortlists import ShortLists
 from ctcbias_fst.decode.sounds import SoundStages
 from ctcbias_fst.errors import AudioError, ConfigError, LanguageModelError
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.model import load_lm
 from ctcbias_fst.records import LogProbs, Transcript
-from ctcbias_fst.sound.package import load_pronouncer
+from ctcbias_fst.sound.package import speak
 from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
-from ctcbias_fst.sound.spellings import SpellingsConfig, encode_spellings
+from ctcbias_fst.sound.spellings import SpellingsConfig, SpellingsOnDemand, encode_spellings
+from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.sound.words import NameSounds, load_word_sounds
 from ctcbias_fst.text.entities import (
     EntityList,
@@ -125,12 +127,15 @@ class Names:
         graph: for the decoder, if it boosts.
         listed: for the adapter, if there is one.
         sounds: for rescoring and lookup, if there is one of them.
+        shortlists: what takes the place of the graph and the sounds for each utterance, if the
+            list is long; a graph that is there is searched all the same.
     """
 
     entities: EntityList
     graph: BoostGraph | None
     listed: ListedNames | None
     sounds: NameSounds | None = None
+    shortlists: ShortLists | None = None
 
 
 def compile_graph(
@@ -260,14 +265,55 @@ class Recognizer:
         if seconds is not None:
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)
-        parts = self.config.parts
-        graph = compile_graph(checked, self.model.tokenizer, self.config)
+        parts, tokenizer, config = self.config.parts, self.model.tokenizer, self.config.shortlist
+        spoken, order = None, checked
+        if self._heard and len(checked) > min(config.above, config.decoded_above):
+            # What a shortlist has must not depend on the order that the user gave.
+            order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
+            spoken = speak(order)
         listed = None
         if "adapter" in parts and self.model.adapter is not None:
-            plain = encode_entities(checked, self.model.tokenizer)
-            listed = self.model.listed(plain, self._index(checked))
+            index = self._index(spoken) if len(checked) > config.above else None
+            listed = self.model.listed(encode_entities(order, tokenizer), index)
+        if spoken is not None and len(checked) > config.decoded_above:
+            shortlists = self._shortlists(order, spoken, listed)
+            return Names(checked, None, listed, None, shortlists)
+        graph = compile_graph(checked, tokenizer, self.config)
         sounds = None if self.sounds is None else self.sounds.names(checked)
         return Names(checked, graph, listed, sounds)
+
+    @property
+    def _heard(self) -> bool:
+        """Whether the model has a phone head that can be searched."""
+        return self.model.config.phones == PHONES
+
+    def _index(self, spoken: SpokenNames | None) -> PhoneIndex | None:
+        if spoken is None:
+            return None
+        return PhoneIndex.build(spoken, self.config.shortlist, self.model.device)
+
+    def _shortlists(
+        self, entities: EntityList, spoken: SpokenNames, listed: ListedNames | None
+    ) -> ShortLists:
+        """Prepare a long list, in the order of its index, for the decoder."""
+        config, tokenizer = self.config, self.model.tokenizer
+        index = None if listed is None else listed.index
+        spellings = None
+        if "boost" in config.parts:
+            spellings = SpellingsOnDemand(
+                entities,
+                tokenizer,
+                segmentations=config.segmentations,
+                config=config.spellings if "g2g" in config.parts else None,
+            )
+        return ShortLists(
+            entities,
+            index or PhoneIndex.build(spoken, config.shortlist, self.model.device),
+            spoken,
+            tokenizer.vocabulary,
+            spellings=spellings,
+            words=None if self.sounds is None else self.sounds.words,
+        )
 
     def transcribe(
         self, audio: Audio, names: Names | None = None, *, sampling_rate: int | None = None
@@ -305,16 +351,12 @@ class Recognizer:
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
         batch, segments = cut_at_pauses(log_probs)
-        graphs = [None if one is None else one.graph for one in names] or [None] * log_probs.size
-        transcripts = self.decoder.decode(batch, [graphs[s.utterance] for s in segments])
+        own = [names[s.utterance] if names else None for s in segments]
+        graphs, sounds = _for_utterances(batch.to(self.decoder.device), own)
+        transcripts = self.decoder.decode(batch, graphs)
         if self.sounds is not None:
-            lists = [None if one is None else one.sounds for one in names]
-            lists = lists or [None] * log_probs.size
             transcripts = self.sounds.apply(
-                transcripts,
-                batch.to(self.decoder.device),
-                [lists[s.utterance] for s in segments],
-                self.config.decode.nbest,
+                transcripts, batch.to(self.decoder.device), sounds, self.config.decode.nbest
             )
         return join_segments(transcripts, segments, log_probs.frame_seconds)
 
@@ -346,14 +388,6 @@ class Recognizer:
         for item in batch:
             yield item if isinstance(item, Failure) else next(done)
 
-    def _index(self, entities: EntityList) -> PhoneIndex | None:
-        """What finds the names of a long list by their sound."""
-        if len(entities) <= self.config.shortlist.above:
-            return None
-        spoken = load_pronouncer().pronounce_entities(entities)
-        phones = [[pronunciation.phones for pronunciation in several] for several in spoken]
-        return PhoneIndex.build(phones, self.config.shortlist, self.model.device)
-
     def _recording(self, audio: Audio, sampling_rate: int | None) -> Recording:
         target = self.model.sampling_rate
         if isinstance(audio, (str, Path)):
@@ -364,6 +398,21 @@ class Recognizer:
         if rate != target:
             samples = soxr.resample(samples, rate, target)
         return Recording("samples", samples, target)
+
+
+def _for_utterances(
+    batch: LogProbs, names: Sequence[Names | None]
+) -> tuple[list[BoostGraph | None], list[NameSounds | None]]:
+    """The graph and the sounds of each utterance, those of long lists shortened."""
+    graphs = [None if one is None else one.graph for one in names]
+    sounds = [None if one is None else one.sounds for one in names]
+    lists = {id(one.shortlists): one.shortlists for one in names if one and one.shortlists}
+    for key, shortlists in lists.items():
+        which = [i for i, one in enumerate(names) if one and id(one.shortlists) == key]
+        for i, short in zip(which, shortlists.of(batch, which)):
+            graphs[i] = graphs[i] or short.graph
+            sounds[i] = short.sounds
+    return graphs, sounds
 
 
 def _sound_stages(config: PipelineConfig, model: AcousticModel) -> SoundStages | None:

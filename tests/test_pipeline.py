@@ -17,7 +17,9 @@ from click.testing import CliRunner
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.lookup import LookupConfig
+from ctcbias_fst.decode.shortlists import ShortList
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
@@ -29,8 +31,9 @@ from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.pipeline import PARTS, Failure, Names, PipelineConfig, Recognizer, parse_parts
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.sound.shortlist import ShortlistConfig
+from ctcbias_fst.sound.spellings import SpellingsConfig
 from ctcbias_fst.text.phones import PHONES
 from tests.acoustic.conftest import speechlike
 
@@ -193,10 +196,88 @@ def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Pa
     assert short.phone_log_probs is not None
     for row, length in enumerate(short.lengths.tolist()):
         (picked,) = compiled.listed.index.shortlist(short.phone_log_probs[row, :length]).tolist()
-        alone, _ = log_probs([listed[picked]], ShortlistConfig())
+        name = sorted(entity.name for entity in compiled.entities)[picked]
+        alone, _ = log_probs([name], ShortlistConfig())
         torch.testing.assert_close(
             short.log_probs[row, :length], alone.log_probs[row, :length], atol=1e-4, rtol=0
         )
+
+
+LONG = ["metformin", "New York", "keisha", "john smith", "peace", "ibuprofen", "O'Hara", "B12"]
+SOUNDS = ("boost", "g2g", "rescore", "lookup")
+
+
+def decoded(
+    model: Path, clips: list[Path], names: list[str], *, batch: bool = True, **shortlist: Any
+) -> list[Hypothesis]:
+    """What is heard with the list, all at once or one after the other."""
+    eager = BoostConfig(
+        alpha=1.0, first_alpha=1.0, top_k=80, first_top_k=80, max_gap=50.0, first_max_gap=50.0,
+        min_log_prob=-50.0, bonus=20.0,
+    )  # fmt: skip
+    config = PipelineConfig(
+        decode=DecodeConfig(boost=eager, token_top_k=80, token_beam=50.0),
+        parts=SOUNDS,
+        shortlist=ShortlistConfig(**shortlist),
+        spellings=SpellingsConfig(number=4),
+        lookup=LookupConfig(max_distance=0.6, min_phones=1),
+    )
+    recognizer = Recognizer.from_pretrained(model, config=config)
+    compiled = recognizer.compile(names)
+    assert (compiled.shortlists is None) == (len(names) <= config.shortlist.decoded_above)
+    if not batch:
+        return [recognizer.transcribe(path, compiled).best for path in clips]
+    recordings = [read_audio(path) for path in clips]
+    found = recognizer.transcribe_batch(recordings, [compiled] * len(clips))
+    return [transcript.best for transcript in found]
+
+
+def test_a_shortlist_of_all_is_the_whole_list(model: Path, clips: list[Path]) -> None:
+    whole = decoded(model, clips, LONG)
+    assert any(word.entity for best in whole for word in best.words)
+    everything = {"decoded_above": 3, "decoded": 8, "spelled": 8, "looked_up": 8}
+    assert decoded(model, clips, LONG, **everything) == whole
+
+
+def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]) -> None:
+    few = {"decoded_above": 3, "decoded": 2, "spelled": 1, "looked_up": 1}
+    short = decoded(model, clips, LONG, **few)
+    assert short != decoded(model, clips, LONG)
+    assert decoded(model, clips, LONG[::-1], **few) == short
+    alone = decoded(model, clips, LONG, batch=False, **few)
+    assert [best.text for best in alone] == [best.text for best in short]
+
+
+def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
+    config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(decoded_above=1, decoded=1))
+    recognizer = Recognizer.from_pretrained(model, config=config)
+    names = recognizer.compile(["ibuprofen", "keisha", "metformin"])
+    assert names.shortlists is not None
+    heard = spoken(model, "met form in", "M EH T F AO R M IH N")
+    (short,) = names.shortlists.of(heard, [0])
+    assert short.graph is not None
+    assert [entity.name for entity in short.graph.entities] == ["metformin"]
+    assert short.sounds is not None
+    assert [entity.name for entity in short.sounds.entities] == ["metformin"]
+
+
+def test_parts_of_a_long_list(model: Path) -> None:
+    """What is left out is not prepared; a graph that was compiled before is searched whole."""
+
+    def short(*parts: str) -> ShortList:
+        shortlist = ShortlistConfig(above=1, decoded_above=1)
+        config = PipelineConfig(parts=parts, shortlist=shortlist)
+        names = Recognizer.from_pretrained(model, config=config).compile(["peace", "keisha"])
+        assert names.shortlists is not None
+        (found,) = names.shortlists.of(spoken(model, "peace", "P IY S"), [0])
+        return found
+
+    assert short("lookup").graph is None
+    assert short("boost").sounds is None
+    plain, spelt = short("boost").graph, short("boost", "g2g").graph
+    assert plain is not None
+    assert spelt is not None
+    assert spelt.num_paths > plain.num_paths
 
 
 def test_entries_without_effect_are_told(model: Path) -> None:

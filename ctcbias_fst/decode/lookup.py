@@ -308,8 +308,8 @@ def _sound_rows(names: NameSounds, min_phones: int, device: torch.device) -> _So
         return known
     rows = [
         (entity, sound.phones)
-        for entity in names.entities
-        for sound in names.sounds(entity)
+        for entity, sounds in names.looked_up()
+        for sound in sounds
         if len(sound.phones) >= min_phones
     ]
     longest = max((len(phones) for _, phones in rows), default=1)

@@ -37,6 +37,11 @@ class SoundStages:
         self._lookup = lookup
         self._rescored = rescored
 
+    @property
+    def words(self) -> WordSounds:
+        """How words sound."""
+        return self._aligner.words
+
     def search_config(self, config: DecodeConfig) -> DecodeConfig:
         """The settings of a decoder that gives as many hypotheses as are rescored."""
         if not self._rescored:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.openfst import Arcs
+from ctcbias_fst.text.entities import expand
 
 __all__ = ["LetterGraph", "n_best_strings"]
 
@@ -216,7 +217,7 @@ def _forward(
             usable = np.flatnonzero(group >= 0)
             key = place.held_state[usable] * graph.groups + group[usable]
             first = graph.begin[key].astype(np.int64)
-            source, arc = _expand(first, graph.begin[key + 1] - first)
+            source, arc = expand(first, graph.begin[key + 1] - first)
             source = usable[source]
             sources[position, size] = (source, arc)
             end = position + size + 1
@@ -309,7 +310,7 @@ def _leads(
     within = before + rest.held[place.held] <= limit[place.word[place.via]]
     via, held, extra = (column[within] for column in (place.via, place.held, place.extra))
     first = np.searchsorted(step.source, held)
-    at, one = _expand(first, np.searchsorted(step.source, held, side="right") - first)
+    at, one = expand(first, np.searchsorted(step.source, held, side="right") - first)
     via, arc, target = via[at], step.arc[one], step.target[one]
     cost = extra[at] + graph.cost[arc]
     good = place.cost[via] + cost + behind[target] <= limit[place.word[via]]
@@ -381,7 +382,7 @@ class _Strings:
     def prolong(self, live: _Live, leads: _Leads, position: int) -> None:
         """Add the phones of every arc that a beginning may take."""
         first = leads.begin[live.row]
-        at, one = _expand(first, leads.begin[live.row + 1] - first)
+        at, one = expand(first, leads.begin[live.row + 1] - first)
         arc = leads.arc[one]
         text = _added(live.text[at], self._graph.first[arc])
         text = _added(text, self._graph.second[arc])
@@ -456,10 +457,3 @@ def _rank_within(group: _Ints, cost: _Floats, text: npt.NDArray[np.uint64]) -> _
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = place - np.maximum.accumulate(np.where(new, place, 0))
     return rank
-
-
-def _expand(first: _Ints, count: _Ints) -> tuple[_Ints, _Ints]:
-    """The numbers ``first[i]`` to ``first[i] + count[i] - 1``, each with its i."""
-    row = np.repeat(np.arange(len(count)), count)
-    before = np.cumsum(count) - count
-    return row, np.arange(len(row)) - before[row] + first[row]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from ctcbias_fst.cache import kept
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.sound.table import read_table
 from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
+from ctcbias_fst.text.entities import Entity
 
 __all__ = [
     "ADDITIONS",
@@ -28,6 +32,7 @@ __all__ = [
     "load_pronouncer",
     "load_variants",
     "seal",
+    "speak",
 ]
 
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "sounds"
@@ -43,6 +48,12 @@ WORDS = "words.tsv.gz"
 _FILES = (LEXICON, G2P_FILE, SPELLING, WORDS)
 _INDEX = "sounds.json"
 _FORMAT = 1
+
+_KEPT_FROM = 300
+"""Lists of fewer names are pronounced in no time."""
+
+_SPOKEN_VERSION = 1
+"""To be raised when names are pronounced otherwise by the same files."""
 
 
 def seal(path: Path) -> None:
@@ -99,6 +110,33 @@ def _pronouncer(path: Path, n: int, max_cost: float) -> Pronouncer:
     added = [path / ADDITIONS] if (path / ADDITIONS).exists() else []
     lexicon = read_lexicon(*added, path / LEXICON)
     return Pronouncer(lexicon, G2P.load(path / G2P_FILE), n, max_cost)
+
+
+def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
+    """Pronounce a list of names, or take what was kept of an earlier run.
+
+    Args:
+        entities: the list.
+        path: folder of the files, by default the one inside the package.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    several = list(entities)
+    path = DEFAULT if path is None else Path(path)
+
+    def make() -> SpokenNames:
+        return SpokenNames.of(load_pronouncer(path).pronounce_entities(several))
+
+    if len(several) < _KEPT_FROM:
+        return make()
+    added = path / ADDITIONS
+    content = {
+        "files": [_sha256(path / _INDEX), _sha256(added) if added.exists() else ""],
+        "names": [[e.name, e.display, e.sounds_like, e.pronunciations] for e in several],
+        "version": _SPOKEN_VERSION,
+    }
+    return kept("names", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
 
 
 def load_variants(

@@ -19,7 +19,6 @@ The names with the least cost per phone are the shortlist.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
+from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["PhoneIndex", "ShortlistConfig"]
@@ -44,7 +44,11 @@ class ShortlistConfig:
 
     Attributes:
         size: names of a shortlist.
-        above: only lists with more names than this are shortened.
+        above: only lists with more names than this are shortened for the adapter.
+        decoded_above: likewise for the decoder, that is for boosting and lookup.
+        decoded: so many names at the top of a shortlist are the decoder's.
+        spelled: so many at its top get spelling variants.
+        looked_up: so many at its top are looked up.
         retrieved: pronunciations that are aligned.
         pronunciations: of a name that are indexed, the likeliest ones.
         slot_probability: a frame is part of a slot if anything but blank has this much.
@@ -57,6 +61,10 @@ class ShortlistConfig:
 
     size: int = 300
     above: int = 500
+    decoded_above: int = 500
+    decoded: int = 100
+    spelled: int = 15
+    looked_up: int = 10
     retrieved: int = 8000
     pronunciations: int = 5
     slot_probability: float = 0.1
@@ -67,12 +75,20 @@ class ShortlistConfig:
     rare: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("size", "retrieved", "pronunciations"):
+        for name in ("size", "decoded", "retrieved", "pronunciations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0.0 < self.slot_probability < 1.0:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
-        for name in ("missing", "extra", "prior_cost", "prior_phones", "rare"):
+        for name in (
+            "spelled",
+            "looked_up",
+            "missing",
+            "extra",
+            "prior_cost",
+            "prior_phones",
+            "rare",
+        ):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
 
@@ -197,41 +213,30 @@ class PhoneIndex:
     @classmethod
     def build(
         cls,
-        pronunciations: Sequence[Sequence[Sequence[str]]],
+        spoken: SpokenNames,
         config: ShortlistConfig = ShortlistConfig(),
         device: torch.device | str = "cpu",
     ) -> PhoneIndex:
         """Index names.
 
         Args:
-            pronunciations: of every name, the likeliest first, each a sequence of
-                :data:`ctcbias_fst.text.phones.PHONES`.
+            spoken: how they sound.
+            config: see :class:`ShortlistConfig`.
             device: where it is searched.
         """
         device = torch.device(device)
-        number = {phone: i for i, phone in enumerate(PHONES, start=1)}
-        rows: list[list[int]] = []
-        owner: list[int] = []
-        silent: list[int] = []
-        for name, several in enumerate(pronunciations):
-            usable = [p for p in several if p][: config.pronunciations]
-            rows += [[number[phone] for phone in one] for one in usable]
-            owner += [name] * len(usable)
-            if not usable:
-                silent.append(name)
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        flat = np.array([phone for row in rows for phone in row], dtype=np.int64)
-        row_of = np.repeat(np.arange(len(rows)), lengths)
-        padded = np.zeros((len(rows), int(lengths.max(initial=1))), dtype=np.uint8)
-        padded[row_of, np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = (
-            flat
-        )
+        owner, likeliest = spoken.likeliest(config.pronunciations)
+        lengths, flat = np.diff(likeliest.rows), likeliest.phones.astype(np.int64)
+        count = max(1, len(lengths))
+        row_of = np.repeat(np.arange(len(lengths)), lengths)
+        padded = np.zeros((len(lengths), int(lengths.max(initial=1))), dtype=np.uint8)
+        padded[row_of, np.arange(len(flat)) - likeliest.rows[row_of]] = flat
+        silent = np.flatnonzero(np.diff(likeliest.names) == 0)
         classes = phone_classes()
         # The vowels' class is 1: what is left when it is dropped counts from 1 again.
         consonants = np.maximum(classes - 1, 0)
-        consonants[number["ER"]] = consonants[number["R"]]
+        consonants[1 + PHONES.index("ER")] = consonants[1 + PHONES.index("R")]
         kept = consonants[flat] > 0
-        count = max(1, len(rows))
         postings = (
             _Postings.build(flat, row_of, count, base=_PHONES, order=2, device=device),
             _Postings.build(
@@ -248,28 +253,30 @@ class PhoneIndex:
         )
         return cls(
             config=config,
-            names=len(pronunciations),
-            owner=torch.tensor(owner, dtype=torch.int64, device=device),
+            names=len(spoken),
+            owner=torch.from_numpy(owner).to(device),
             phones=torch.from_numpy(padded).to(device),
             lengths=torch.from_numpy(lengths).to(device),
-            unpronounceable=torch.tensor(silent, dtype=torch.int64, device=device),
+            unpronounceable=torch.from_numpy(silent).to(device),
             _postings=postings,
             _distances=torch.from_numpy(phone_distances()).to(device),
             _to_class=_indicator(classes, 1 + len(CLASSES), device),
             _to_consonant=_indicator(consonants, len(CLASSES), device),
         )
 
-    def shortlist(self, phone_log_probs: Tensor) -> Tensor:
+    def shortlist(self, phone_log_probs: Tensor, most: int | None = None) -> Tensor:
         """The names that may be in an utterance, likeliest first.
 
         Args:
             phone_log_probs: ``(frame, 1 + phones)``, column 0 blank, without padding.
+            most: so many at most, by default ``config.size``.
 
         Returns:
-            int64 positions in the list, at most ``config.size`` of them, none twice. Names
+            int64 positions in the list, none twice. Names
             without a pronunciation come first.
         """
-        silent = self.unpronounceable[: self.config.size]
+        most = self.config.size if most is None else most
+        silent = self.unpronounceable[:most]
         slots = self.slots(phone_log_probs)
         if not len(slots) or not len(self.owner):
             return silent
@@ -278,7 +285,7 @@ class PhoneIndex:
         length = self.lengths[retrieved]
         rank = (cost + self.config.prior_cost) / (length + self.config.prior_phones)
         ordered = self.owner[retrieved[torch.argsort(rank, stable=True)]]
-        return torch.cat([silent, _distinct(ordered, self.names)])[: self.config.size]
+        return torch.cat([silent, _distinct(ordered, self.names)])[:most]
 
     def slots(self, phone_log_probs: Tensor) -> Tensor:
         """The phones heard: ``(slot, 1 + phones)`` probabilities.

@@ -7,8 +7,8 @@ encoded in the model's tokens, like the name itself, and its path emits the name
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,13 @@ from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.entities import EncodedEntities, Entity, EntityList, encode_entities
 from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["SpellingsConfig", "encode_spellings", "encode_variants"]
+__all__ = [
+    "SpellingsConfig",
+    "SpellingsOnDemand",
+    "encode_spellings",
+    "encode_variants",
+    "listed_spellings",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -79,21 +85,23 @@ def encode_spellings(
             config.most_names,
         )
         return own
-    return _joined(own, encode_variants(entities, tokenizer, config, variants))
+    return EncodedEntities.joined([own, encode_variants(entities, tokenizer, config, variants)])
 
 
 def encode_variants(
-    entities: EntityList,
+    entities: EntityList | Sequence[Entity],
     tokenizer: Tokenizer,
     config: SpellingsConfig,
     variants: SpellingVariants | None = None,
+    known: Set[str] | None = None,
 ) -> EncodedEntities:
     """Encode the variants alone, each in its best segmentation.
 
     A variant that is a name of the list itself, or that the list spells out under
-    ``sounds_like``, is left out.
+    ``sounds_like``, is left out. ``known`` are these if the entities are a part of the list.
     """
-    known = {text for entity in entities for text in (entity.name, *entity.sounds_like)}
+    if known is None:
+        known = listed_spellings(entities)
     source = variants or _shared_variants()
     found = source.spelling_variants([entity.name for entity in entities], config.number)
     spellings, owners, costs = [], [], []
@@ -113,17 +121,74 @@ def encode_variants(
     )
 
 
+def listed_spellings(entities: EntityList | Sequence[Entity]) -> frozenset[str]:
+    """Return what a list spells out itself."""
+    return frozenset(text for entity in entities for text in (entity.name, *entity.sounds_like))
+
+
+class SpellingsOnDemand:
+    """The rows of `encode_spellings` for parts of a long list; variants are made as they come up.
+
+    Args:
+        entities: the whole list.
+        tokenizer: of the model.
+        segmentations: how many ways to cut a spelling into tokens, at most.
+        config: of the variants; without it there are none.
+        variants: what makes them, by default the ones that are shipped.
+    """
+
+    def __init__(
+        self,
+        entities: EntityList,
+        tokenizer: Tokenizer,
+        *,
+        segmentations: int = 1,
+        config: SpellingsConfig | None = None,
+        variants: SpellingVariants | None = None,
+    ) -> None:
+        """Encode the names."""
+        self.own = encode_entities(entities, tokenizer, nbest=segmentations)
+        self._entities, self._tokenizer, self._variants = entities.entities, tokenizer, variants
+        self._config = None if config is None or config.number == 0 else config
+        self._listed = listed_spellings(entities)
+        self._known: dict[int, EncodedEntities] = {}
+
+    def prepare(self, names: Iterable[int]) -> None:
+        """Make the variants of names; many together take less time than one by one."""
+        missing = sorted(set(names) - self._known.keys())
+        if self._config is None or not missing:
+            return
+        found = encode_variants(
+            [self._entities[name] for name in missing],
+            self._tokenizer,
+            self._config,
+            self._variants,
+            self._listed,
+        )
+        for place, name in enumerate(missing):
+            self._known[name] = found.select(np.array([place]))
+
+    def rows(self, names: Sequence[int], spelled: Collection[int]) -> EncodedEntities:
+        """Return the rows of some names, those of ``spelled`` with their variants.
+
+        Args:
+            names: positions in the list, ascending; they become 0, 1, ….
+            spelled: some of them.
+        """
+        self.prepare(spelled)
+        own = self.own.select(np.asarray(names, dtype=np.int64))
+        if self._config is None:
+            return own
+        wanted = set(spelled)
+        parts = [
+            replace(rows, entity_index=rows.entity_index + np.int32(place))
+            for place, name in enumerate(names)
+            if name in wanted
+            for rows in (self._known[name],)
+        ]
+        return EncodedEntities.joined([own, *parts])
+
+
 @lru_cache(maxsize=1)
 def _shared_variants() -> SpellingVariants:
     return load_variants()
-
-
-def _joined(*parts: EncodedEntities) -> EncodedEntities:
-    sizes: Sequence[int] = np.cumsum([0, *(len(part.values) for part in parts)]).tolist()
-    splits = [part.row_splits[1:] + begin for part, begin in zip(parts, sizes)]
-    return EncodedEntities(
-        values=np.concatenate([part.values for part in parts]),
-        row_splits=np.concatenate([np.zeros(1, dtype=np.int64), *splits]),
-        entity_index=np.concatenate([part.entity_index for part in parts]),
-        cost=np.concatenate([part.cost for part in parts]),
-    )

@@ -127,6 +127,7 @@ class SpellingVariants:
         self._spellings_of = _phones_to_letters(table, self._config)
         self._coarse, self._fine = _spelling_graphs(spelling, self._config)
         self._known: dict[tuple[str, int], list[Variant]] = {}
+        self._sounding: dict[str, list[Pronunciation]] = {}
 
     def spelling_variants(self, names: Sequence[str], n: int = 20) -> list[list[Variant]]:
         """Return at most `n` other spellings of each name, cheapest first.
@@ -143,6 +144,9 @@ class SpellingVariants:
         """
         if n < 0:
             raise ValueError(f"n must not be negative: {n}")
+        words = {word: None for name in names for word in normalise(name).split(" ")}
+        new = [word for word in words if (word, n + _SPARE) not in self._known and _spellable(word)]
+        self._sounding.update(zip(new, self._pronouncer.pronounce_all(new)))
         return [self._name(name, n) for name in names]
 
     def _name(self, name: str, n: int) -> list[Variant]:
@@ -179,11 +183,11 @@ class SpellingVariants:
         return known
 
     def _spell(self, word: str, n: int) -> list[Variant]:
-        plain = fold_diacritics(word).replace("'", "")
         itself = Variant(word, 0.0)
-        if not re.fullmatch("[a-z]{2,}", plain) or not set(plain) & set("aeiouy"):
+        if not _spellable(word):
             return [itself]
-        sounds = self._sounds(plain, self._pronouncer.pronounce_all([word])[0])
+        plain = _plain(word)
+        sounds = self._sounds(plain, self._sounding.pop(word))
         lattice = pynini.compose(sounds, self._spellings_of).project("output")
         found: list[Variant] = []
         # Long words have enough spellings close by; short ones are looked at more widely.
@@ -239,6 +243,16 @@ def read_word_costs(path: PathLike) -> dict[str, float]:
         except ValueError:
             raise InputError(f"{path}, line {number}: not a word, a tab, a number") from None
     return costs
+
+
+def _plain(word: str) -> str:
+    return fold_diacritics(word).replace("'", "")
+
+
+def _spellable(word: str) -> bool:
+    """Tell whether a word is said as it is spelt: of letters, with a vowel among them."""
+    plain = _plain(word)
+    return bool(re.fullmatch("[a-z]{2,}", plain) and set(plain) & set("aeiouy"))
 
 
 def _rank(variant: Variant) -> tuple[float, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from ctcbias_fst.sound.lexicon import possessive
@@ -62,7 +63,15 @@ class WordSounds:
 
     def entity(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of a name: its own, if the list gives them."""
-        return self._kept(self._pronouncer.pronounce_entities([entity])[0])
+        return self.entities([entity])[0]
+
+    def entities(self, entities: Sequence[Entity]) -> list[tuple[Sound, ...]]:
+        """Return the sounds of each of several names; together they take less time."""
+        return [self._kept(found) for found in self._pronouncer.pronounce_entities(entities)]
+
+    def likely(self, sounds: Iterable[Sound]) -> tuple[Sound, ...]:
+        """Leave out those of a name that would not be asked for here."""
+        return tuple(s for s in islice(sounds, self._most) if s.cost <= self._max_cost)
 
     def _look_up(self, word: str) -> tuple[Sound, ...]:
         # Most words that a recogniser makes up are never seen again: one guess must do.
@@ -72,10 +81,8 @@ class WordSounds:
         return self._kept(self._pronouncer.pronounce_all([word])[0])
 
     def _kept(self, found: Sequence[Pronunciation]) -> tuple[Sound, ...]:
-        return tuple(
-            Sound(tuple(PHONE_ID[phone] for phone in p.phones), p.cost)
-            for p in found[: self._most]
-            if p.cost <= self._max_cost
+        return self.likely(
+            Sound(tuple([PHONE_ID[phone] for phone in p.phones]), p.cost) for p in found
         )
 
 
@@ -85,15 +92,25 @@ class NameSounds:
     Args:
         entities: the list.
         words: what knows sounds.
+        sounds: of some names, if they are at hand.
+        looked_up: the names that may take the place of words that sound like them; by default
+            all.
     """
 
-    def __init__(self, entities: EntityList, words: WordSounds) -> None:
+    def __init__(
+        self,
+        entities: EntityList,
+        words: WordSounds,
+        sounds: Mapping[str, tuple[Sound, ...]] | None = None,
+        looked_up: Set[str] | None = None,
+    ) -> None:
         """Index the list by what transcripts show."""
         self.entities = entities
         self.words = words
         self._by_display = {" ".join(e.display.split()).lower(): e for e in entities}
         self._longest = max((len(text.split()) for text in self._by_display), default=0)
-        self._sounds: dict[str, tuple[Sound, ...]] = {}
+        self._sounds = dict(sounds or {})
+        self._looked_up = looked_up
 
     def sounds(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of an entity of the list."""
@@ -101,6 +118,15 @@ class NameSounds:
         if known is None:
             known = self._sounds[entity.name] = self.words.entity(entity)
         return known
+
+    def looked_up(self) -> list[tuple[Entity, tuple[Sound, ...]]]:
+        """Return the names that may take the place of words, with their sounds."""
+        names = self._looked_up
+        entities = [e for e in self.entities if names is None or e.name in names]
+        missing = [entity for entity in entities if entity.name not in self._sounds]
+        found = self.words.entities(missing)
+        self._sounds.update(zip((entity.name for entity in missing), found))
+        return [(entity, self._sounds[entity.name]) for entity in entities]
 
     def read(self, words: Sequence[str]) -> list[tuple[int, tuple[Sound, ...]]]:
         """Part a run of words that came out of the list into its names.

@@ -41,6 +41,7 @@ __all__ = [
     "check_entities",
     "encode_entities",
     "entities_from_names",
+    "expand",
     "plain_entities",
     "read_entities",
     "report_too_long",
@@ -177,6 +178,36 @@ class EncodedEntities:
         ids: list[int] = self.values[self.row_splits[index] : self.row_splits[index + 1]].tolist()
         return ids
 
+    def select(self, entities: npt.NDArray[np.int64]) -> EncodedEntities:
+        """Return the rows of some entities, which become the entities 0, 1, … of the result.
+
+        The rows must be in the order of the entities, as `encode_entities` has them.
+        """
+        first = np.searchsorted(self.entity_index, entities)
+        owner, rows = expand(first, np.searchsorted(self.entity_index, entities, "right") - first)
+        begin = self.row_splits[rows]
+        lengths = self.row_splits[rows + 1] - begin
+        splits = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=splits[1:])
+        return EncodedEntities(
+            values=self.values[expand(begin, lengths)[1]],
+            row_splits=splits,
+            entity_index=owner.astype(np.int32),
+            cost=self.cost[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[EncodedEntities]) -> EncodedEntities:
+        """Return the rows of all parts, whose entities are the same ones."""
+        begin = np.cumsum([0, *(len(part.values) for part in parts)])
+        splits = [part.row_splits[1:] + start for part, start in zip(parts, begin.tolist())]
+        return cls(
+            values=_concatenate([part.values for part in parts], np.int32),
+            row_splits=np.concatenate([np.zeros(1, dtype=np.int64), *splits]),
+            entity_index=_concatenate([part.entity_index for part in parts], np.int32),
+            cost=_concatenate([part.cost for part in parts], np.float32),
+        )
+
     @cached_property
     def min_frames(self) -> npt.NDArray[np.int64]:
         """(S,) frames that CTC needs for each row: its tokens, and a blank between equal ones."""
@@ -287,6 +318,15 @@ def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int)
         for i in np.flatnonzero(needed > max_frames).tolist()
     ]
     return replace(entities, rejected=_by_line(entities.rejected, rejected))
+
+
+def expand(
+    first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the numbers ``first[i]`` to ``first[i] + count[i] - 1``, and before them the i."""
+    owner = np.repeat(np.arange(len(count)), count)
+    before = np.cumsum(count) - count
+    return owner, np.arange(len(owner)) - before[owner] + first[owner]
 
 
 def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:

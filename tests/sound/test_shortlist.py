@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
+from ctcbias_fst.sound.pronounce import Pronunciation
 from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
+from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(
@@ -38,9 +41,15 @@ def speech(phones: str, sure: float = 0.97, blanks: int = 2) -> torch.Tensor:
     return torch.tensor(np.array(rows), dtype=torch.float32).log()
 
 
+def pronounced(names: Sequence[Sequence[Sequence[str]]]) -> SpokenNames:
+    """Names by their pronunciations."""
+    several = [[Pronunciation(tuple(row), 0.0, "user") for row in rows] for rows in names]
+    return SpokenNames.of(several)
+
+
 def index(names: dict[str, str], device: str = "cpu", **config: float) -> PhoneIndex:
     spoken = [[p.split() for p in several.split(" | ") if p] for several in names.values()]
-    return PhoneIndex.build(spoken, ShortlistConfig(**config), device)  # type: ignore[arg-type]
+    return PhoneIndex.build(pronounced(spoken), ShortlistConfig(**config), device)  # type: ignore[arg-type]
 
 
 def shortlist(names: dict[str, str], said: str, **config: float) -> list[str]:
@@ -116,7 +125,7 @@ def test_alignment_is_the_least_of_all_alignments(
 ) -> None:
     """Against a plain recursion over phones and slots, one at a time."""
     config = ShortlistConfig()
-    built = PhoneIndex.build([[[PHONES[p - 1] for p in row]] for row in rows], config)
+    built = PhoneIndex.build(pronounced([[[PHONES[p - 1] for p in row]] for row in rows]), config)
     draws = np.random.default_rng(seed).dirichlet(np.full(40, 0.2), size=count)
     slots = torch.tensor(draws, dtype=torch.float32)
     distances = phone_distances()
@@ -151,7 +160,7 @@ def test_alignment_is_the_least_of_all_alignments(
 def test_retrieval_counts_the_sequences_that_rows_share_with_the_slots(
     rows: list[list[int]], said: list[int]
 ) -> None:
-    built = PhoneIndex.build([[[PHONES[p - 1] for p in row]] for row in rows])
+    built = PhoneIndex.build(pronounced([[[PHONES[p - 1] for p in row]] for row in rows]))
     slots = torch.nn.functional.one_hot(torch.tensor(said), 40).float()
     pairs = built._postings[0]
     own = [set(zip(row, row[1:])) for row in rows]

@@ -1,0 +1,109 @@
+"""Long lists: of each utterance only the names that sound like it are boosted and looked up.
+
+A tree of 200,000 names, each with its variants, would take minutes to build, and would offer
+every utterance thousands of names that sound like nothing in it; most of those that it took
+would be wrong. So the phone head's output picks a few (:mod:`ctcbias_fst.sound.shortlist`), and
+these get all that the names of a short list have: a tree of their own with spelling variants,
+phone scores, and the lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.sound.shortlist import PhoneIndex
+from ctcbias_fst.sound.spellings import SpellingsOnDemand
+from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.sound.words import NameSounds, Sound, WordSounds
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["ShortList", "ShortLists"]
+
+
+@dataclass(frozen=True)
+class ShortList:
+    """The names that an utterance may have.
+
+    Attributes:
+      graph: their tree, if the decoder boosts.
+      sounds: for rescoring and lookup, if there is one of them.
+    """
+
+    graph: BoostGraph | None
+    sounds: NameSounds | None
+
+
+class ShortLists:
+    """Compiles the names of a long list that come up.
+
+    Args:
+      entities: the list, in an order that does not depend on the user's.
+      index: of the same names.
+      spoken: how they sound.
+      vocabulary: of the model.
+      spellings: their rows for the tree, or None for no tree.
+      words: how words sound, or None for no sounds.
+    """
+
+    def __init__(
+        self,
+        entities: EntityList,
+        index: PhoneIndex,
+        spoken: SpokenNames,
+        vocabulary: Vocabulary,
+        *,
+        spellings: SpellingsOnDemand | None,
+        words: WordSounds | None,
+    ) -> None:
+        self._entities, self._index, self._spoken = entities, index, spoken
+        self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
+        self._sounds: dict[str, tuple[Sound, ...]] = {}
+
+    def of(self, log_probs: LogProbs, which: Sequence[int]) -> list[ShortList]:
+        """The names of some utterances of a batch, of each as if it were alone.
+
+        Args:
+          log_probs: with the phone head's.
+          which: numbers of the utterances.
+        """
+        heard = log_probs.phone_log_probs
+        assert heard is not None, "a list is shortened only for a model with a phone head"
+        lengths = log_probs.lengths.tolist()
+        config = self._index.config
+        picked = [
+            self._index.shortlist(heard[i, : lengths[i]], config.decoded).tolist() for i in which
+        ]
+        if self._spellings is not None:
+            self._spellings.prepare(name for names in picked for name in names[: config.spelled])
+        return [self._compile(names) for names in picked]
+
+    def _compile(self, names: Sequence[int]) -> ShortList:
+        if not names:
+            return ShortList(None, None)
+        config = self._index.config
+        places = sorted(names)
+        entities = tuple([self._entities.entities[place] for place in places])
+        graph = None
+        if self._spellings is not None:
+            rows = self._spellings.rows(places, names[: config.spelled])
+            graph = build_tree(rows, entities, self._vocabulary)
+        sounds = None
+        if self._words is not None:
+            known = {e.name: self._sounds_of(place) for e, place in zip(entities, places)}
+            listed = EntityList(entities, (), self._entities.source)
+            top = {self._entities.entities[place].name for place in names[: config.looked_up]}
+            sounds = NameSounds(listed, self._words, known, looked_up=top)
+        return ShortList(graph, sounds)
+
+    def _sounds_of(self, place: int) -> tuple[Sound, ...]:
+        name = self._entities.entities[place].name
+        known = self._sounds.get(name)
+        if known is None:
+            assert self._words is not None
+            found = (Sound(phones, cost) for phones, cost in self._spoken.sounds(place))
+            known = self._sounds[name] = self._words.likely(found)
+        return known
