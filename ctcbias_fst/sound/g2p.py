@@ -17,7 +17,7 @@ import pynini
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.nbest import LetterGraph, n_best_strings
+from ctcbias_fst.sound.nbest import LetterGraph, group_ids, n_best_strings
 from ctcbias_fst.sound.openfst import Arcs, to_fst
 from ctcbias_fst.text.phones import PHONES
 
@@ -62,6 +62,7 @@ class G2P:
             raise ModelError(f"G2P model: {error}") from error
         groups = sorted({letters for letters, _ in units})
         self._group_id = {letters: index for index, letters in enumerate(groups, start=1)}
+        self._numbers = {letters: index for index, letters in enumerate(groups)}
         self._longest = max(map(len, groups))
         self._model, self._units = model, units
 
@@ -98,9 +99,8 @@ class G2P:
     ) -> list[list[Reading]]:
         """Return `readings` of each word; many together take much less time."""
         usable = [i for i, word in enumerate(words) if word and set(word) <= self.letters]
-        found = n_best_strings(
-            self._graph, [self._groups(words[i]) for i in usable], n + 1, max_cost
-        )
+        groups = [group_ids(words[i], self._numbers, self._longest) for i in usable]
+        found = n_best_strings(self._graph, groups, n + 1, max_cost)
         readings: list[list[Reading]] = [[] for _ in words]
         for i, strings in zip(usable, found):
             spoken = [(labels, cost) for labels, cost in strings if labels][:n]
@@ -141,32 +141,27 @@ class G2P:
                     fst.add_arc(start, pynini.Arc(label, label, one, end))
         return fst
 
-    def _groups(self, word: str) -> list[npt.NDArray[np.int64]]:
-        """For each length of groups, those that begin at each letter; -1 for none."""
-        return [
-            np.array([self._group_id.get(word[i : i + size], 0) - 1 for i in range(len(word))])
-            for size in range(1, self._longest + 1)
-        ]
-
     @cached_property
-    def _labels(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Of each symbol: its group of letters, its first phone and its second, 0 for none."""
+    def _labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        """Of each symbol: its group of letters (0 for none), and its two phones (likewise)."""
         padding = [0] * ngram.FIRST_SYMBOL
         group = padding + [self._group_id[letters] for letters, _ in self._units]
-        first = padding + [_PHONE_ID[p[0]] if p else 0 for _, p in self._units]
-        second = padding + [_PHONE_ID[p[1]] if len(p) == 2 else 0 for _, p in self._units]
-        return np.array(group), np.array(first), np.array(second)
+        phones = np.zeros((len(group), 2), dtype=np.uint8)
+        for symbol, (_, spoken) in enumerate(self._units, start=ngram.FIRST_SYMBOL):
+            phones[symbol, : len(spoken)] = [_PHONE_ID[phone] for phone in spoken]
+        return np.array(group), phones
 
     @cached_property
     def _graph(self) -> LetterGraph:
-        group, first, second = self._labels
-        return LetterGraph.of(self._model, group - 1, first, second)
+        arcs, final, start = ngram.backoff_arcs(self._model)
+        group, phones = self._labels
+        return LetterGraph.of(arcs, final, start, group[arcs.input] - 1, phones[arcs.input])
 
     @cached_property
     def _fst(self) -> pynini.Fst:
         """Groups of letters to phones; a unit's second phone follows on an arc of its own."""
         arcs, final, start = ngram.backoff_arcs(self._model)
-        group, first, second = self._labels
+        group, (first, second) = self._labels[0], self._labels[1].astype(np.int64).T
         symbol = arcs.input
         two = np.flatnonzero(second[symbol])
         middle = len(final) + np.arange(len(two))

@@ -1,10 +1,10 @@
 """The n best readings of many words at once, by tensor operations.
 
-Relation: the strings of phones that a graph of letters and phones (an n-gram of letter-phone
-units with back-off arcs, :func:`ctcbias_fst.sound.ngram.backoff_arcs`) gives a word, each at the
-cost of its cheapest path; tropical semiring, costs are natural logs. It is what OpenFst gives
-for word ∘ graph, projected, pruned, its epsilons removed and its shortest paths taken, but
-letter by letter for thousands of words together, which is several times as fast.
+Relation: the strings of phones that a graph of letters and phones (such as an n-gram of
+letter-phone units with back-off arcs, :func:`ctcbias_fst.sound.ngram.backoff_arcs`) gives a word,
+each at the cost of its cheapest path; tropical semiring, costs are natural logs. It is what
+OpenFst gives for word ∘ graph, projected, pruned, its epsilons removed and its shortest paths
+taken, but letter by letter for hundreds of words together, which is several times as fast.
 
 Three passes: the states that can be reached, forwards, with their costs; what each of them still
 costs to the end, backwards; and again forwards the strings, of which only those are kept that are
@@ -13,18 +13,17 @@ within the limit, as is now known. Nothing within the limit is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.openfst import Arcs
 from ctcbias_fst.text.entities import expand
 
-__all__ = ["LetterGraph", "n_best_strings"]
+__all__ = ["LetterGraph", "group_ids", "n_best_strings"]
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -46,12 +45,12 @@ _MIX_2 = np.uint64(0xBF58476D1CE4E5B9)
 
 @dataclass(frozen=True)
 class LetterGraph:
-    """An n-gram of units, its arcs found by state and group of letters.
+    """A graph of groups of letters and phones, its arcs found by state and group.
 
     Attributes:
         begin: (states * groups + 1,) where the arcs of a state for a group begin.
         target: (arcs,) states.
-        first, second: (arcs,) phones, 0 for none.
+        phones: (arcs, most) the phones of each, filled up with 0.
         cost: (arcs,)
         back, back_cost: (states,) where backing off leads, -1 for nowhere, and what it costs.
         final: (states,) the cost of ending, infinite where none may.
@@ -61,8 +60,7 @@ class LetterGraph:
 
     begin: npt.NDArray[np.int32]
     target: npt.NDArray[np.int32]
-    first: npt.NDArray[np.uint8]
-    second: npt.NDArray[np.uint8]
+    phones: npt.NDArray[np.uint8]
     cost: _Floats
     back: _Ints
     back_cost: _Floats
@@ -71,39 +69,52 @@ class LetterGraph:
     groups: int
 
     @classmethod
-    def of(cls, model: ngram.Ngram, group: _Ints, first: _Ints, second: _Ints) -> LetterGraph:
-        """Index a model.
+    def of(
+        cls,
+        arcs: Arcs,
+        final: _Floats,
+        start: int,
+        group: _Ints,
+        phones: npt.NDArray[np.uint8],
+    ) -> LetterGraph:
+        """Index a graph.
 
         Args:
-            model: n-gram of units.
-            group: (symbols,) the group of letters of each symbol of the model, from 0.
-            first, second: (symbols,) its phones, 0 for none.
+            arcs: of the graph; their labels are not looked at.
+            final: (states,) the cost of ending, infinite where none may.
+            start: the initial state.
+            group: (arcs,) the group of letters that each takes; -1 for arcs that back off, of
+                which a state has at most one, and which form no cycle.
+            phones: (arcs, most) the phones of each, filled up with 0.
         """
-        arcs, final, start = ngram.backoff_arcs(model)
         states, groups = len(final), int(group.max(initial=-1)) + 1
-        spoken = arcs.input >= ngram.FIRST_SYMBOL
-        back = np.full(states, -1, dtype=np.int64)
-        back_cost = np.zeros(states)
-        back[arcs.source[~spoken]] = arcs.target[~spoken]
-        back_cost[arcs.source[~spoken]] = arcs.cost[~spoken]
-        plain = Arcs(*(column[spoken] for column in vars(arcs).values()))
-        key = plain.source * groups + group[plain.input]
-        order = np.argsort(key, kind="stable")
+        off, on = np.flatnonzero(group < 0), np.flatnonzero(group >= 0)
+        back, back_cost = np.full(states, -1, dtype=np.int64), np.zeros(states)
+        back[arcs.source[off]] = arcs.target[off]
+        back_cost[arcs.source[off]] = arcs.cost[off]
+        key = arcs.source[on] * groups + group[on]
+        on = on[np.argsort(key, kind="stable")]
         begin = np.zeros(states * groups + 1, dtype=np.int32)
         np.cumsum(np.bincount(key, minlength=states * groups), out=begin[1:])
-        symbol = plain.input[order]
         return cls(
             begin=begin,
-            target=plain.target[order].astype(np.int32),
-            first=first[symbol].astype(np.uint8),
-            second=second[symbol].astype(np.uint8),
-            cost=plain.cost[order],
+            target=arcs.target[on].astype(np.int32),
+            phones=phones[on],
+            cost=arcs.cost[on],
             back=back,
             back_cost=back_cost,
             final=final,
             start=start,
             groups=groups,
         )
+
+
+def group_ids(word: str, ids: Mapping[str, int], longest: int) -> list[_Ints]:
+    """The groups that begin at each letter of a word, for each length; -1 for none."""
+    return [
+        np.array([ids.get(word[i : i + size], -1) for i in range(len(word))])
+        for size in range(1, min(longest, len(word)) + 1)
+    ]
 
 
 class _Place(NamedTuple):
@@ -384,8 +395,9 @@ class _Strings:
         first = leads.begin[live.row]
         at, one = expand(first, leads.begin[live.row + 1] - first)
         arc = leads.arc[one]
-        text = _added(live.text[at], self._graph.first[arc])
-        text = _added(text, self._graph.second[arc])
+        text = live.text[at]
+        for phone in self._graph.phones[arc].T:
+            text = _added(text, phone)
         cost = live.cost[at] + leads.cost[one]
         self._arriving.setdefault(position, []).append(
             (leads.target[one], text, cost, live.number[at], arc)
@@ -406,20 +418,17 @@ class _Strings:
         return found
 
     def _phones(self, number: _Ints) -> npt.NDArray[np.uint8]:
-        """(strings, 2 * steps): the phones of strings, with zeros between."""
+        """(strings, phones of all steps): the phones of strings, with zeros between."""
         parent, arcs = np.concatenate(self._parent), np.concatenate(self._arc)
-        columns: list[npt.NDArray[np.uint8]] = []
+        steps: list[npt.NDArray[np.uint8]] = [np.zeros((len(number), 0), dtype=np.uint8)]
         while len(number):
             arc = arcs[number]
             more = arc >= 0
             if not more.any():
                 break
-            columns.append(np.where(more, self._graph.second[arc], 0).astype(np.uint8))
-            columns.append(np.where(more, self._graph.first[arc], 0).astype(np.uint8))
+            steps.append(self._graph.phones[arc] * more[:, None])
             number = np.where(more, parent[number], number)
-        if not columns:
-            return np.zeros((len(number), 0), dtype=np.uint8)
-        return np.stack(columns[::-1], axis=1)
+        return np.concatenate(steps[::-1], axis=1)
 
 
 def _added(text: npt.NDArray[np.uint64], phone: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

@@ -19,10 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pynini
 
 from ctcbias_fst.errors import InputError, ModelError
 from ctcbias_fst.sound import ngram
+from ctcbias_fst.sound.nbest import LetterGraph, group_ids, n_best_strings
 from ctcbias_fst.sound.openfst import Arcs, to_fst
 from ctcbias_fst.sound.paths import best_strings
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
@@ -123,11 +125,11 @@ class SpellingVariants:
         self._config = config or VariantsConfig()
         self._pronouncer = pronouncer
         self._word_costs = word_costs
-        self._sounds_of = _letters_to_phones(table, self._config)
+        self._letters = _TableLetters(table, self._config)
         self._spellings_of = _phones_to_letters(table, self._config)
         self._coarse, self._fine = _spelling_graphs(spelling, self._config)
         self._known: dict[tuple[str, int], list[Variant]] = {}
-        self._sounding: dict[str, list[Pronunciation]] = {}
+        self._sounding: dict[str, dict[tuple[int, ...], float]] = {}
 
     def spelling_variants(self, names: Sequence[str], n: int = 20) -> list[list[Variant]]:
         """Return at most `n` other spellings of each name, cheapest first.
@@ -144,10 +146,23 @@ class SpellingVariants:
         """
         if n < 0:
             raise ValueError(f"n must not be negative: {n}")
-        words = {word: None for name in names for word in normalise(name).split(" ")}
-        new = [word for word in words if (word, n + _SPARE) not in self._known and _spellable(word)]
-        self._sounding.update(zip(new, self._pronouncer.pronounce_all(new)))
+        if n:
+            self._prepare(names, n + _SPARE)
         return [self._name(name, n) for name in names]
+
+    def _prepare(self, names: Sequence[str], n: int) -> None:
+        """Find the sounds of the words that are new, all at once."""
+        words = {word: None for name in names for word in normalise(name).split(" ")}
+        new = [word for word in words if (word, n) not in self._known and _spellable(word)]
+        config = self._config
+        by_table = n_best_strings(
+            self._letters.graph,
+            [self._letters.groups(_plain(word)) for word in new],
+            config.readings,
+            config.beam,
+        )
+        for word, found, strings in zip(new, self._pronouncer.pronounce_all(new), by_table):
+            self._sounding[word] = _costs(found, strings, config)
 
     def _name(self, name: str, n: int) -> list[Variant]:
         normalised = normalise(name)
@@ -187,7 +202,7 @@ class SpellingVariants:
         if not _spellable(word):
             return [itself]
         plain = _plain(word)
-        sounds = self._sounds(plain, self._sounding.pop(word))
+        sounds = _acceptor(self._sounding.pop(word))
         lattice = pynini.compose(sounds, self._spellings_of).project("output")
         found: list[Variant] = []
         # Long words have enough spellings close by; short ones are looked at more widely.
@@ -213,20 +228,47 @@ class SpellingVariants:
         weighed = pynini.compose(coarse.rmepsilon(), self._fine)
         return [Variant(_text(labels), cost) for labels, cost in best_strings(weighed, n, beam)]
 
-    def _sounds(self, word: str, pronunciations: Sequence[Pronunciation]) -> pynini.Fst:
-        """Acceptor of the phones that a word may have, each string at its least cost."""
-        config = self._config
-        lattice = pynini.compose(_chain([_LETTER_ID[c] for c in word]), self._sounds_of)
-        strings = dict(best_strings(lattice.project("output"), config.readings, config.beam))
-        least = min(strings.values(), default=0.0)
-        costs = {
-            labels: cost - least + config.table_cost for labels, cost in strings.items() if labels
-        }
-        for found in pronunciations:
-            labels = tuple(_PHONE_ID[phone] for phone in found.phones)
-            cost = config.sound_weight * found.cost
-            costs[labels] = min(cost, costs.get(labels, cost))
-        return _acceptor(costs)
+
+def _costs(
+    pronunciations: Sequence[Pronunciation],
+    by_table: Sequence[tuple[tuple[int, ...], float]],
+    config: VariantsConfig,
+) -> dict[tuple[int, ...], float]:
+    """The strings of phones that a word may have, each at its least cost.
+
+    Args:
+        pronunciations: of the word.
+        by_table: what the table makes of its letters, the cheapest first.
+        config: the weights.
+    """
+    costs = {
+        labels: cost - by_table[0][1] + config.table_cost for labels, cost in by_table if labels
+    }
+    for found in pronunciations:
+        labels = tuple([_PHONE_ID[phone] for phone in found.phones])
+        cost = config.sound_weight * found.cost
+        costs[labels] = min(cost, costs.get(labels, cost))
+    return costs
+
+
+class _TableLetters:
+    """Relation: letters to phones, each row of the table any number of times, as a graph."""
+
+    def __init__(self, table: Sequence[Row], config: VariantsConfig) -> None:
+        self._ids = {letters: i for i, letters in enumerate(sorted({row.letters for row in table}))}
+        self._longest = max(map(len, self._ids))
+        phones = np.zeros((len(table), max(1, *(len(row.phones) for row in table))), dtype=np.uint8)
+        for number, row in enumerate(table):
+            phones[number, : len(row.phones)] = [_PHONE_ID[phone] for phone in row.phones]
+        none = np.zeros(len(table), dtype=np.int64)
+        cost = np.array([config.sound_weight * row.cost for row in table])
+        group = np.array([self._ids[row.letters] for row in table])
+        arcs = Arcs(none, none, group, none, cost)
+        self.graph = LetterGraph.of(arcs, np.zeros(1), 0, group, phones)
+
+    def groups(self, word: str) -> list[npt.NDArray[np.int64]]:
+        """For `n_best_strings`."""
+        return group_ids(word, self._ids, self._longest)
 
 
 def read_word_costs(path: PathLike) -> dict[str, float]:
@@ -278,17 +320,6 @@ def _text(labels: Sequence[int]) -> str:
     return " ".join(written.split())
 
 
-def _chain(labels: Sequence[int]) -> pynini.Fst:
-    fst = pynini.Fst()
-    fst.add_states(len(labels) + 1)
-    fst.set_start(0)
-    fst.set_final(len(labels))
-    one = pynini.Weight.one("tropical")
-    for state, label in enumerate(labels):
-        fst.add_arc(state, pynini.Arc(label, label, one, state + 1))
-    return fst
-
-
 def _acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
     """Minimal acceptor of weighted strings."""
     fst = pynini.Fst()
@@ -303,23 +334,6 @@ def _acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
                 fst.add_arc(states[labels[: end - 1]], arc)
         fst.set_final(states[labels], cost)
     return fst.minimize()
-
-
-def _letters_to_phones(table: Sequence[Row], config: VariantsConfig) -> pynini.Fst:
-    """Relation: letters to phones, each row any number of times. Tropical, epsilons, cyclic."""
-    return _rows_graph(
-        [
-            (
-                [_LETTER_ID[c] for c in row.letters],
-                [_PHONE_ID[p] for p in row.phones],
-                config.sound_weight * row.cost,
-                0,
-                0,
-            )
-            for row in table
-        ],
-        [0.0],
-    )
 
 
 def _phones_to_letters(table: Sequence[Row], config: VariantsConfig) -> pynini.Fst:
