@@ -17,6 +17,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +49,14 @@ _MARGIN = 0.5
 _SPARE = 4
 """More variants of a word than are asked for, in place of those that are common words."""
 
+_rank = itemgetter(1, 0)
+"""Of variants: by cost, then by spelling."""
+
 _LONGEST = 3
 """Letters of context that the spelling model may have."""
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """Another spelling of a name.
 
     Attributes:
@@ -218,9 +222,9 @@ class SpellingVariants:
 
     def _likely(self, lattice: pynini.Fst, n: int, beam: float) -> list[Variant]:
         """Weigh the spellings of a lattice by the spelling model; return the best `n`."""
-        spellings = lattice.copy()
-        if spellings.start() == -1:
+        if lattice.start() == -1:
             return []
+        spellings = lattice.copy()
         # What is too unlike is cut before the spelling model's contexts multiply it.
         wide = f"{beam + _MARGIN:.6f}"
         spellings.prune(weight=wide).rmepsilon()
@@ -295,10 +299,6 @@ def _spellable(word: str) -> bool:
     """Tell whether a word is said as it is spelt: of letters, with a vowel among them."""
     plain = _plain(word)
     return bool(re.fullmatch("[a-z]{2,}", plain) and set(plain) & set("aeiouy"))
-
-
-def _rank(variant: Variant) -> tuple[float, str]:
-    return variant.cost, variant.spelling
 
 
 def _combined(first: Sequence[Variant], second: Sequence[Variant], n: int) -> list[Variant]:
