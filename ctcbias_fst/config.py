@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["load_config", "parse_overrides", "read_toml", "to_mapping"]
+__all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping"]
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))

@@ -16,7 +16,9 @@ import torch
 
 from ctcbias_fst.acoustic.audio import Recording, check_samples, read_audio
 from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.config import load_config, read_toml
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.lookup import LookupConfig
@@ -54,10 +56,12 @@ __all__ = [
     "compile_graph",
     "language_model",
     "parse_parts",
+    "settings_of",
 ]
 
 Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
+_SETTINGS = "settings.toml"
 
 
 PARTS = ("adapter", "boost", "g2g", "lm", "boost-class", "rescore", "lookup")
@@ -99,6 +103,21 @@ class PipelineConfig:
         unknown = sorted(set(self.parts) - set(PARTS))
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+
+
+def settings_of(model: Path | None = None) -> dict[str, Any]:
+    """What a model directory says of how the parts work together with this model.
+
+    That is its file ``settings.toml``, as ``ctcbias tune`` writes it; nothing if there is none.
+
+    Raises:
+        ConfigError: the file has wrong keys or values.
+    """
+    path = (DEFAULT if model is None else Path(model)) / _SETTINGS
+    if not path.is_file():
+        return {}
+    load_config(PipelineConfig, path)
+    return read_toml(path)
 
 
 def parse_parts(text: str) -> tuple[str, ...]:
@@ -234,13 +253,21 @@ class Recognizer:
         path: Path | None = None,
         *,
         device: torch.device | str = "cpu",
-        config: PipelineConfig = PipelineConfig(),
+        config: PipelineConfig | None = None,
     ) -> Recognizer:
         """Load a model directory, by default the model inside the package.
 
+        Args:
+            path: the directory.
+            device: where to compute.
+            config: how the parts work together, by default as the model's own settings say.
+
         Raises:
             ModelError: a file of the model is missing, damaged or of another model.
+            ConfigError: the model's settings are wrong.
         """
+        if config is None:
+            config = load_config(PipelineConfig, settings_of(path))
         return cls(AcousticModel.load(path, device), config)
 
     def compile(

@@ -30,12 +30,12 @@ from typing import Any
 from lhotse import CutSet
 
 from ctcbias_fst.acoustic.package import DEFAULT, load_package
-from ctcbias_fst.config import load_config, to_mapping
+from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
 from ctcbias_fst.corpus import SpeechBackend, Utterance, decode_corpus, fingerprint, read_cuts
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of
 from ctcbias_fst.fst.openfst import write_boost_graph
-from ctcbias_fst.pipeline import PipelineConfig, compile_graph
+from ctcbias_fst.pipeline import PipelineConfig, compile_graph, settings_of
 from ctcbias_fst.score_report import score_files, to_json, to_table
 from ctcbias_fst.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import EntityList, check_entities
@@ -128,11 +128,12 @@ class Recipe:
         self.config = load_config(RecipeConfig, _config_of(folder))
         self._model, self._device, self._report = model, device, report
         self._arguments = arguments
-        settings = folder / self.config.settings if self.config.settings else None
-        table = {} if settings is None else to_mapping(load_config(PipelineConfig, settings))
+        self._changes: dict[str, Any] = {}
+        if self.config.settings:
+            load_config(PipelineConfig, folder / self.config.settings)
+            self._changes = read_toml(folder / self.config.settings)
         if parts is not None:
-            table["parts"] = list(parts)
-        self.settings = load_config(PipelineConfig, table)
+            self._changes["parts"] = list(parts)
 
     def run(self, stages: Sequence[str]) -> None:
         """Run stages in their order; what was made of the same things already is kept.
@@ -143,6 +144,11 @@ class Recipe:
         for stage in STAGES:
             if stage in stages:
                 getattr(self, stage)()
+
+    @property
+    def settings(self) -> PipelineConfig:
+        """The model's own settings, with those of the recipe on top."""
+        return load_config(PipelineConfig, merge(settings_of(self.model), self._changes))
 
     @property
     def model(self) -> Path | None:

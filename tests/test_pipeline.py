@@ -384,6 +384,35 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
     assert text("--config", str(settings), "--parts", "boost") == boosted
 
 
+def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(model, directory)
+    names = ["metformin", "New York", "keisha"]
+
+    def text(recognizer: Recognizer) -> str:
+        return recognizer.transcribe(clips[0], recognizer.compile(names)).best.text
+
+    plain = text(Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",))))
+    (directory / "settings.toml").write_text('parts = ["adapter"]\nadapter_scale = 4.0\n')
+    own = text(Recognizer.from_pretrained(directory))
+    assert own != plain
+    given = PipelineConfig(parts=("adapter",))
+    assert text(Recognizer.from_pretrained(directory, config=given)) == plain
+
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    command = ["transcribe", str(clips[0]), "--model", str(directory)]
+    command += ["--entities", str(tmp_path / "names.txt")]
+    assert CliRunner().invoke(main, command).stdout.strip() == own
+    scaled = [*command, "--set", "adapter_scale=1.0"]
+    assert CliRunner().invoke(main, scaled).stdout.strip() == plain
+
+    (directory / "settings.toml").write_text("adaptor_scale = 1.0\n")
+    result = CliRunner().invoke(main, command)
+    assert "settings.toml: unknown key adaptor_scale" in result.output
+    with pytest.raises(ConfigError, match="unknown key adaptor_scale"):
+        Recognizer.from_pretrained(directory)
+
+
 def test_names_longer_than_the_audio_are_told(
     model: Path, clips: list[Path], tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ctcbias_fst.config import load_config, merge, read_toml
+from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 __all__ = ["DECODERS", "Biaser", "Setting", "Speech", "load"]
@@ -35,6 +37,12 @@ class Setting:
     words: tuple[str, ...] = ()
     config: Path | None = None
     model: Path | None = None
+
+    def ours(self) -> PipelineConfig:
+        """The settings of ours: the model's own, with those of ``config`` on top."""
+        own = {} if self.model is None else settings_of(self.model)
+        changes = {} if self.config is None else read_toml(self.config)
+        return load_config(PipelineConfig, merge(own, changes))
 
 
 class Speech(NamedTuple):

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import ctcbias_fst
-from ctcbias_fst.config import load_config
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.pipeline import Names, Recognizer
 from decoders import Setting, Speech
 from decoders.ours import batches
 
@@ -23,9 +22,7 @@ class Joint:
     def __init__(self, setting: Setting) -> None:
         if setting.model is None:
             raise ImportError("the study names no model")
-        config = PipelineConfig()
-        if setting.config is not None:
-            config = load_config(PipelineConfig, setting.config)
+        config = setting.ours()
         parts = tuple(part for part in config.parts if part != "adapter")
         self._recognizer = Recognizer.from_pretrained(
             setting.model, config=replace(config, parts=parts)

@@ -9,11 +9,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 import ctcbias_fst
-from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import stack
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
-from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.entities import check_entities, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -47,11 +45,8 @@ class Ours:
     version = ctcbias_fst.__version__
 
     def __init__(self, setting: Setting) -> None:
-        config = PipelineConfig()
-        if setting.config is not None:
-            config = load_config(PipelineConfig, setting.config)
         self._tokenizer = setting.tokenizer
-        self._decoder = Decoder(setting.tokenizer.vocabulary, config.decode)
+        self._decoder = Decoder(setting.tokenizer.vocabulary, setting.ours().decode)
         self._graph: BoostGraph | None = None
 
     def use(self, names: Sequence[str], weight: float) -> None:

@@ -44,7 +44,7 @@ def ablate(
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
 
     wanted = load_config(AblateConfig, study)
-    base = load_settings(config, overrides)
+    base = load_settings(config, overrides, model=model)
     cells = run(
         wanted,
         base,

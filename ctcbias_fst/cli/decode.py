@@ -104,7 +104,9 @@ def decode(
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
-    settings = load_settings(config, overrides, parts=parts, lm=lm)
+    settings = load_settings(
+        config, overrides, parts=parts, lm=lm, model=model, of_model=tokens is None
+    )
 
     backend: corpus.Backend
     if log_probs is not None:

@@ -54,7 +54,7 @@ def explain(
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     listed = read_entities(entities)
-    settings = load_settings(config, overrides)
+    settings = load_settings(config, overrides, model=model)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     recording = cut(read_audio(audio, recognizer.model.sampling_rate), start, duration)
     explanation = explained(recognizer, recording, recognizer.compile(listed))

@@ -94,21 +94,34 @@ def load_settings(
     *,
     parts: str | None = None,
     lm: Path | None = None,
+    model: Path | None = None,
+    of_model: bool = True,
 ) -> PipelineConfig:
-    """The settings of a TOML file, with those of other options on top.
+    """The model's own settings, those of a TOML file over them, those of other options on top.
+
+    Args:
+        config: the file.
+        overrides: of ``--set``.
+        parts, lm: of these options.
+        model: the model directory, by default that of the model inside the package.
+        of_model: whether its settings count.
 
     Raises:
         ConfigError: a file or a key is wrong, or there is no such part.
     """
     from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
+    from ctcbias_fst.pipeline import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
 
     changes = parse_overrides(overrides)
     if lm is not None:
         changes["lm"] = str(lm)
     if parts is not None:
         changes["parts"] = list(parse_parts(parts))
-    return load_config(PipelineConfig, merge({} if config is None else read_toml(config), changes))
+    base = settings_of(model) if of_model else {}
+    if config is not None:
+        load_config(PipelineConfig, config)  # so that the message names the file
+        base = merge(base, read_toml(config))
+    return load_config(PipelineConfig, merge(base, changes))
 
 
 def tokens_options(command: Command) -> Command:

@@ -65,7 +65,7 @@ def transcribe(
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
-    settings = load_settings(config, overrides, parts=parts, lm=lm)
+    settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     names = None if listed is None else recognizer.compile(listed, longest_seconds(audio))

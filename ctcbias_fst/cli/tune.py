@@ -60,7 +60,7 @@ def tune(
     if trials is not None:
         table["trials"] = trials
     wanted = load_config(library.TuneConfig, table)
-    base = load_settings(config, overrides)
+    base = load_settings(config, overrides, model=model, of_model=tokens is None)
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     speech = any(one.cuts is not None for one in wanted.sets)
     loaded = AcousticModel.load(model, device) if speech else None
