@@ -114,7 +114,7 @@ class LmComposer:
                 "decode.lm.first_pass needs the tokenizer of the acoustic model: make the "
                 "composer with with_tokenizer(), or set decode.lm.first_pass.on = false"
             )
-        structure = (config.order, config.max_histories, config.cache, self.tokenizer)
+        structure = (config.order, config.max_histories, self.tokenizer)
         if structure not in self._first_passes:
             self._first_passes.clear()
             lexicon = self._words.lexicon if isinstance(self._words, _Words) else None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Optional
 
 __all__ = ["FirstPassConfig", "LmConfig"]
 
@@ -22,7 +20,6 @@ class FirstPassConfig:
       max_histories: only so many histories, the most probable ones, are compiled; 0 for all.
       search_beam, max_active: take the place of the decoder's.
       lattice_beam: nats below the best path that the lattice keeps.
-      cache: folder for compiled graphs; by default in the user's cache folder.
     """
 
     on: bool = False
@@ -32,7 +29,6 @@ class FirstPassConfig:
     search_beam: float = 18.0
     max_active: int = 2000
     lattice_beam: float = 8.0
-    cache: Optional[Path] = None
 
     def __post_init__(self) -> None:
         if not self.scale >= 0:

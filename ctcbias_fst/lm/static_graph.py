@@ -16,42 +16,27 @@ be written behind them.
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
-import os
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from ctcbias_fst.cache import Arrays, kept
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.files import atomic_path
 from ctcbias_fst.lm.config import FirstPassConfig
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.token_graph import Segmented, TokenGraph, token_graph
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import WordBoundary
 
-__all__ = [
-    "BEGINS",
-    "WORD_START",
-    "StaticGraph",
-    "cache_folder",
-    "compile_static",
-    "static_graph",
-    "static_key",
-]
+__all__ = ["BEGINS", "WORD_START", "StaticGraph", "compile_static", "made_of", "static_graph"]
 
 BEGINS, WORD_START = 8, 16
 """More kinds of arcs: a token begins there; a blank where, with separators, a word has yet to."""
 
-_FORMAT = "ctcbias static graph 1"
+_KIND = "first-pass"
+_VERSION = 1
 _SAMPLE = 512
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +50,6 @@ class StaticGraph:
       num_states: without the final state.
       end: log-prob of a sentence's end in the empty history, whose final arc is not among ``arcs``.
       after_name, unknown: see :class:`ctcbias_fst.lm.token_graph.TokenGraph`.
-      key: of what it was compiled from.
     """
 
     arcs: npt.NDArray[np.int32]
@@ -74,83 +58,54 @@ class StaticGraph:
     end: float
     after_name: tuple[tuple[int, float], ...]
     unknown: float
-    key: str
 
-    def save(self, path: Path) -> None:
-        """Write it as one file, which appears as a whole."""
-        header = {
-            "num_states": self.num_states,
-            "end": self.end,
-            "after_name": self.after_name,
-            "unknown": self.unknown,
-            "key": self.key,
+    def to_arrays(self) -> Arrays:
+        """All of it."""
+        states, weights = zip(*self.after_name)
+        return {
+            "arcs": self.arcs,
+            "kind": self.kind,
+            "states": np.array([self.num_states, *states], dtype=np.int64),
+            "scores": np.array([self.end, self.unknown, *weights], dtype=np.float64),
         }
-        with atomic_path(path) as temporary:
-            save_file(
-                {"arcs": self.arcs, "kind": self.kind},
-                temporary,
-                {"format": _FORMAT, "graph": json.dumps(header)},
-            )
 
     @classmethod
-    def load(cls, path: Path) -> StaticGraph:
-        """Read it.
+    def from_arrays(cls, arrays: Arrays) -> StaticGraph:
+        """The inverse.
 
         Raises:
-          ConfigError: the file is missing, damaged or of another kind.
+          KeyError, ValueError: they are of something else.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                arcs, kind = file.get_tensor("arcs"), file.get_tensor("kind")
-        except (SafetensorError, OSError) as error:
-            raise ConfigError(f"{path}: missing or damaged: {error}") from error
-        if metadata.get("format") != _FORMAT:
-            raise ConfigError(
-                f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: delete the file"
-            )
-        header = json.loads(metadata["graph"])
-        return cls(
-            arcs,
-            kind,
-            header["num_states"],
-            header["end"],
-            tuple((at, weight) for at, weight in header["after_name"]),
-            header["unknown"],
-            header["key"],
+        num_states, *states = arrays["states"].tolist()
+        end, unknown, *weights = arrays["scores"].tolist()
+        graph = cls(
+            np.asarray(arrays["arcs"], dtype=np.int32),
+            np.asarray(arrays["kind"], dtype=np.uint8),
+            num_states,
+            end,
+            tuple(zip(states, weights)),
+            unknown,
         )
+        if graph.arcs.shape != (len(graph.kind), 4) or len(states) != len(weights):
+            raise ValueError("its arrays do not fit together")
+        return graph
 
 
 def static_graph(
     model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig
 ) -> StaticGraph:
-    """Load the graph of a language model and a vocabulary, or compile and keep it.
-
-    A file that is damaged or was compiled from something else is compiled anew; so is one that
-    cannot be kept, each time.
+    """Compile the graph of a language model and a vocabulary, or take what was kept.
 
     Raises:
       ConfigError: the model cannot be compiled for this vocabulary.
     """
-    key = static_key(model, tokenizer, config)
-    path = (config.cache or cache_folder()) / f"{key[:32]}.safetensors"
-    if path.is_file():
-        try:
-            found = StaticGraph.load(path)
-        except ConfigError as error:
-            _LOG.warning("%s; compiling it anew", error)
-        else:
-            if found.key == key:
-                return found
-            _LOG.warning("%s: compiled from another model; compiling it anew", path)
-    begin = time.perf_counter()
-    graph = compile_static(model, tokenizer, config)
-    _LOG.info("%s: compiled in %.1f s", model.source, time.perf_counter() - begin)
-    try:
-        graph.save(path)
-    except OSError as error:
-        _LOG.warning("%s: the compiled language model cannot be kept: %s", path, error)
-    return graph
+    return kept(
+        _KIND,
+        made_of(model, tokenizer, config),
+        lambda: compile_static(model, tokenizer, config),
+        StaticGraph.to_arrays,
+        StaticGraph.from_arrays,
+    )
 
 
 def compile_static(
@@ -174,41 +129,32 @@ def compile_static(
         order=config.order,
         max_histories=config.max_histories,
     )
-    return _with_topology(tokens, static_key(model, tokenizer, config))
+    return _with_topology(tokens)
 
 
-def static_key(model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig) -> str:
-    """SHA-256 of what a graph is compiled from.
+def made_of(model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig) -> list[object]:
+    """All that a graph depends on, as plain values.
 
     Of how the tokenizer writes words, a sample is looked at.
     """
-    digest = hashlib.sha256()
     symbols = model.ngram.symbols
-    sample = tokenizer.encode_batch(symbols[:: max(1, len(symbols) // _SAMPLE)])
-    content = [
-        _FORMAT,
-        tokenizer.vocabulary.digest,
-        model.unit,
-        model.unknown,
-        config.order,
-        config.max_histories,
-        list(sample),
-    ]
-    digest.update(json.dumps(content).encode("utf-8"))
-    digest.update("\n".join(symbols).encode("utf-8"))
+    digest = hashlib.sha256("\n".join(symbols).encode("utf-8"))
     for order in model.ngram.orders[: config.order]:
         for table in (order.context, order.symbol, order.log_probability, order.log_backoff):
             digest.update(np.ascontiguousarray(table).data)
-    return digest.hexdigest()
+    return [
+        _VERSION,
+        digest.hexdigest(),
+        model.unit,
+        model.unknown,
+        tokenizer.vocabulary.digest,
+        tokenizer.encode_batch(symbols[:: max(1, len(symbols) // _SAMPLE)]),
+        config.order,
+        config.max_histories,
+    ]
 
 
-def cache_folder() -> Path:
-    """Where compiled graphs are kept by default: in the user's cache folder."""
-    folder = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(folder) if folder else Path.home() / ".cache") / "ctcbias_fst"
-
-
-def _with_topology(tokens: TokenGraph, key: str) -> StaticGraph:
+def _with_topology(tokens: TokenGraph) -> StaticGraph:
     """Put the CTC topology before a token graph."""
     reading = tokens.token > 0
     source, target, token = (a[reading] for a in (tokens.source, tokens.target, tokens.token))
@@ -259,5 +205,4 @@ def _with_topology(tokens: TokenGraph, key: str) -> StaticGraph:
         end=float(tokens.final_log_probability[~final][0]),
         after_name=tuple((int(number[at]), weight) for at, weight in tokens.after_name),
         unknown=tokens.unknown,
-        key=key,
     )

@@ -28,15 +28,17 @@ from strategies import (
     vocabularies,
 )
 
+from ctcbias_fst.cache import VARIABLE
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.search import search
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm import first_pass as first_pass_module
+from ctcbias_fst.lm import static_graph as static_graph_module
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig
-from ctcbias_fst.lm.static_graph import cache_folder, compile_static, static_key
+from ctcbias_fst.lm.static_graph import StaticGraph, compile_static, made_of
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
@@ -50,11 +52,9 @@ with_cache = settings(max_examples=15, suppress_health_check=[HealthCheck.functi
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> FirstPassConfig:
+def wide() -> FirstPassConfig:
     """No pruning."""
-    return FirstPassConfig(
-        on=True, order=3, search_beam=1e8, max_active=10**6, lattice_beam=1e8, cache=tmp_path
-    )
+    return FirstPassConfig(on=True, order=3, search_beam=1e8, max_active=10**6, lattice_beam=1e8)
 
 
 @with_cache
@@ -172,7 +172,7 @@ def test_models_of_tokens(data: st.DataObject, wide: FirstPassConfig) -> None:
 
 @with_cache
 @given(data=st.data())
-def test_limits_only_lose(data: st.DataObject, tmp_path: Path) -> None:
+def test_limits_only_lose(data: st.DataObject) -> None:
     """With beams there is still a reading, of its true score, never a better one."""
     vocabulary = data.draw(vocabularies)
     narrow = FirstPassConfig(
@@ -182,7 +182,6 @@ def test_limits_only_lose(data: st.DataObject, tmp_path: Path) -> None:
         max_active=data.draw(st.sampled_from([5, 100])),
         max_histories=data.draw(st.integers(0, 3)),
         lattice_beam=data.draw(st.sampled_from([0.01, 2.0])),
-        cache=tmp_path,
     )
     composer = LmComposer(data.draw(models(WORDS)), vocabulary)
     composer = composer.with_tokenizer(FewestPiecesTokenizer(vocabulary))
@@ -264,42 +263,44 @@ def test_other_settings_take_effect(wide: FirstPassConfig) -> None:
 
 
 def test_compiled_graphs_are_kept(
-    wide: FirstPassConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    wide: FirstPassConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     expected = Bench(wide).scores(None)
     (path,) = tmp_path.glob("*.safetensors")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(static_graph_module, "compile_static", None)  # it must not be needed
+        assert Bench(wide).scores(None) == expected
+    path.write_bytes(path.read_bytes()[: size // 2])
     assert Bench(wide).scores(None) == expected
-    assert "compiling it anew" in caplog.text
-    assert len(path.read_bytes()) == len(content)
+    assert "made anew" in caplog.text
+    assert path.stat().st_size == size
 
-    other = train_lm([["c", "c"], ["c", "a"]] * 2)
-    tokenizer = Bench(wide).tokenizer
-    caplog.clear()
-    compile_static(other, tokenizer, wide).save(path)
-    assert Bench(wide).scores(None) == expected
-    assert "compiled from another model" in caplog.text
-
-    assert static_key(other, tokenizer, wide) != static_key(Bench(wide).model, tokenizer, wide)
-    shorter = dataclasses.replace(wide, order=1)
-    assert static_key(other, tokenizer, shorter) != static_key(other, tokenizer, wide)
+    with pytest.raises(ValueError, match="do not fit together"):
+        StaticGraph.from_arrays(
+            {
+                **compile_static(Bench(wide).model, Bench(wide).tokenizer, wide).to_arrays(),
+                "kind": np.zeros(1, dtype=np.uint8),
+            }
+        )
 
 
-def test_a_folder_that_cannot_be_written(
-    wide: FirstPassConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    blocked = dataclasses.replace(wide, cache=tmp_path / "file")
-    assert Bench(blocked).scores(None) == Bench(wide).scores(None)
-    assert "cannot be kept" in caplog.text
-
-
-def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "ctcbias_fst"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "ctcbias_fst"
+def test_what_a_graph_is_made_of(wide: FirstPassConfig) -> None:
+    bench = Bench(wide)
+    one = made_of(bench.model, bench.tokenizer, wide)
+    other = train_lm([["a", "c", "ab"], ["a's", "c"], ["c", "cb"]] * 3)
+    assert made_of(bench.model, bench.tokenizer, dataclasses.replace(wide, scale=3.0)) == one
+    for different in (
+        made_of(other, bench.tokenizer, wide),
+        made_of(bench.model, FewestPiecesTokenizer(VOCABULARIES[1]), wide),
+        made_of(bench.model, bench.tokenizer, dataclasses.replace(wide, order=1)),
+        made_of(bench.model, bench.tokenizer, dataclasses.replace(wide, max_histories=1)),
+    ):
+        assert different != one
 
 
 def test_what_cannot_be(wide: FirstPassConfig) -> None:
