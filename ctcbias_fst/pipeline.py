@@ -228,8 +228,8 @@ class Recognizer:
     """Speech in, transcripts out.
 
     >>> recognizer = Recognizer.from_pretrained()                             # doctest: +SKIP
-    >>> names = recognizer.compile(["metformin", "Keisha Smith"])             # doctest: +SKIP
-    >>> print(recognizer.transcribe("talk.wav", names).best.text)             # doctest: +SKIP
+    >>> entities = ["metformin", "Keisha Smith"]                              # doctest: +SKIP
+    >>> print(recognizer.transcribe("talk.wav", entities=entities).best.text) # doctest: +SKIP
     """
 
     def __init__(
@@ -244,6 +244,7 @@ class Recognizer:
         vocabulary = model.tokenizer.vocabulary
         lm = language_model(config, vocabulary, model.device, model.lm, model.tokenizer)
         self.decoder = Decoder(vocabulary, search, model.device, lm)
+        self._latest: tuple[EntityList | list[str | Mapping[str, Any]], Names] | None = None
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
 
@@ -343,19 +344,36 @@ class Recognizer:
         )
 
     def transcribe(
-        self, audio: Audio, names: Names | None = None, *, sampling_rate: int | None = None
+        self,
+        audio: Audio,
+        names: Names | None = None,
+        *,
+        entities: EntityList | Iterable[str | Mapping[str, Any]] | None = None,
+        sampling_rate: int | None = None,
     ) -> Transcript:
         """Transcribe one recording.
 
         Args:
             audio: a path, or mono samples in [-1, 1] of shape ``(samples,)``.
-            names: from :meth:`compile`.
+            names: from :meth:`compile`, or
+            entities: what :meth:`compile` takes; the latest list is kept compiled.
             sampling_rate: of the samples; by default the model's. Not for paths.
 
         Raises:
             AudioError: the recording cannot be used.
+            EntityListError: no entry can have an effect.
         """
+        if entities is not None:
+            if names is not None:
+                raise ValueError("give names or entities, not both")
+            names = self._compiled(entities)
         return self.transcribe_batch([self._recording(audio, sampling_rate)], [names])[0]
+
+    def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
+        wanted = entities if isinstance(entities, EntityList) else list(entities)
+        if self._latest is None or self._latest[0] != wanted:
+            self._latest = wanted, self.compile(wanted)
+        return self._latest[1]
 
     def transcribe_batch(
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()

@@ -27,7 +27,7 @@ from ctcbias_fst.errors import (
     LanguageModelError,
     ModelError,
 )
-from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.pipeline import PARTS, Failure, Names, PipelineConfig, Recognizer, parse_parts
@@ -161,6 +161,19 @@ def test_rescoring_ranks_what_the_decoder_found(model: Path) -> None:
         found = Recognizer.from_pretrained(model, config=config).decode(said)[0]
         assert [hypothesis.text for hypothesis in found.nbest] == texts
         assert found.best == found.nbest[0]
+
+
+def test_names_without_compiling_them(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    for listed in (["metformin", "new york"], ["keisha"], ["keisha"]):
+        names = recognizer.compile(listed)
+        expected = recognizer.transcribe(clips[0], names)
+        assert recognizer.transcribe(clips[0], entities=iter(listed)) == expected
+    latest = recognizer._compiled(["keisha"])
+    assert recognizer._compiled(["keisha"]) is latest
+    assert recognizer._compiled(["new york"]) is not latest
+    with pytest.raises(ValueError, match="not both"):
+        recognizer.transcribe(clips[0], names, entities=["keisha"])
 
 
 def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
@@ -315,6 +328,9 @@ def test_a_language_model_in_the_model_directory(
     assert share(lm=tmp_path / "other.arpa") not in (0, share())
     with pytest.raises(LanguageModelError, match=r"none\.arpa"):
         share(lm=tmp_path / "none.arpa")
+    first = replace(scale.lm, first_pass=FirstPassConfig(on=True))
+    scale = replace(scale, lm=first)
+    assert share() < 0
     (folder / "lm.safetensors").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="ctcbias lm attach"):
         share()
