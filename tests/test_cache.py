@@ -13,8 +13,9 @@ import pytest
 from ctcbias_fst import cache
 from ctcbias_fst.cache import VARIABLE, cache_folder, kept
 from ctcbias_fst.sound import package
-from ctcbias_fst.sound.package import load_pronouncer, speak
+from ctcbias_fst.sound.package import load_pronouncer, load_variants, respell, speak
 from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.sound.variants import variants_from_arrays, variants_to_arrays
 from ctcbias_fst.text.entities import entities_from_names
 
 MADE: list[int] = []
@@ -157,6 +158,20 @@ def test_lists_are_pronounced_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert second.sounds(2) == []
     with pytest.raises(TypeError):  # another list is another item
         speak(entities_from_names(names))
+
+
+def test_lists_are_spelt_otherwise_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["metformin", "b12", "lydia culverhouse"]
+    expected = load_variants().spelling_variants(names, 3)
+    assert expected[1] == []
+    monkeypatch.setattr(package, "_KEPT_FROM", 1)
+    assert respell(names, 3) == expected
+    monkeypatch.setattr(package, "_variants", None)
+    assert respell(names, 3) == expected
+    monkeypatch.undo()
+    assert respell(["b12"], 3) == [[]]
+    with pytest.raises(ValueError, match="as many"):
+        variants_from_arrays({**variants_to_arrays(expected), "cost": np.zeros(1)})
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:

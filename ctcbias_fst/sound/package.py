@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +17,14 @@ from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.pronounce import Pronouncer
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.sound.table import read_table
-from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
+from ctcbias_fst.sound.variants import (
+    SpellingVariants,
+    Variant,
+    VariantsConfig,
+    read_word_costs,
+    variants_from_arrays,
+    variants_to_arrays,
+)
 from ctcbias_fst.text.entities import Entity
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "check",
     "load_pronouncer",
     "load_variants",
+    "respell",
     "seal",
     "speak",
 ]
@@ -50,10 +58,10 @@ _INDEX = "sounds.json"
 _FORMAT = 1
 
 _KEPT_FROM = 300
-"""Lists of fewer names are pronounced in no time."""
+"""Lists of fewer names take no time."""
 
-_SPOKEN_VERSION = 1
-"""To be raised when names are pronounced otherwise by the same files."""
+_VERSION = 1
+"""To be raised when the same files pronounce or spell names otherwise."""
 
 
 def seal(path: Path) -> None:
@@ -130,13 +138,40 @@ def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
 
     if len(several) < _KEPT_FROM:
         return make()
-    added = path / ADDITIONS
-    content = {
-        "files": [_sha256(path / _INDEX), _sha256(added) if added.exists() else ""],
-        "names": [[e.name, e.display, e.sounds_like, e.pronunciations] for e in several],
-        "version": _SPOKEN_VERSION,
-    }
+    names = [[e.name, e.display, e.sounds_like, e.pronunciations] for e in several]
+    content = {"files": _digests(path), "names": names, "version": _VERSION}
     return kept("names", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
+
+
+def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
+    """Spell a list of names otherwise, or take what was kept of an earlier run.
+
+    Args:
+        names: the list.
+        n: most variants of a name.
+
+    Raises:
+        ModelError: a file inside the package is missing or damaged.
+    """
+
+    def make() -> list[list[Variant]]:
+        return _variants().spelling_variants(names, n)
+
+    if len(names) < _KEPT_FROM:
+        return make()
+    content = {"files": _digests(DEFAULT, TABLE), "names": [*names], "n": n, "version": _VERSION}
+    return kept("spellings", content, make, variants_to_arrays, variants_from_arrays)
+
+
+@lru_cache(maxsize=1)
+def _variants() -> SpellingVariants:
+    return load_variants()
+
+
+def _digests(path: Path, *names: str) -> list[str]:
+    """Of the files that are sealed, and of those that may be edited."""
+    files = [path / name for name in (_INDEX, ADDITIONS, *names)]
+    return [_sha256(file) if file.exists() else "" for file in files]
 
 
 def load_variants(

@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
-from ctcbias_fst.sound.package import load_variants
+from ctcbias_fst.sound.package import respell
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.entities import EncodedEntities, Entity, EntityList, encode_entities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -102,8 +101,11 @@ def encode_variants(
     """
     if known is None:
         known = listed_spellings(entities)
-    source = variants or _shared_variants()
-    found = source.spelling_variants([entity.name for entity in entities], config.number)
+    names = [entity.name for entity in entities]
+    if variants is None:
+        found = respell(names, config.number)
+    else:
+        found = variants.spelling_variants(names, config.number)
     spellings, owners, costs = [], [], []
     for owner, several in enumerate(found):
         for variant in several:
@@ -187,8 +189,3 @@ class SpellingsOnDemand:
             for rows in (self._known[name],)
         ]
         return EncodedEntities.joined([own, *parts])
-
-
-@lru_cache(maxsize=1)
-def _shared_variants() -> SpellingVariants:
-    return load_variants()

@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -273,6 +274,35 @@ class _TableLetters:
     def groups(self, word: str) -> list[npt.NDArray[np.int64]]:
         """For `n_best_strings`."""
         return group_ids(word, self._ids, self._longest)
+
+
+def variants_to_arrays(
+    several: Sequence[Sequence[Variant]],
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The variants of a list of names as arrays, to be stored."""
+    text = "\n".join(variant.spelling for found in several for variant in found)
+    return {
+        "count": np.array([len(found) for found in several], dtype=np.int64),
+        "cost": np.array([v.cost for found in several for v in found], dtype=np.float64),
+        "text": np.frombuffer(text.encode(), dtype=np.uint8),
+    }
+
+
+def variants_from_arrays(
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+) -> list[list[Variant]]:
+    """Undo `variants_to_arrays`.
+
+    Raises:
+        ValueError, KeyError: they are not of this form.
+    """
+    count, costs = arrays["count"].tolist(), arrays["cost"].tolist()
+    text = arrays["text"].tobytes().decode()
+    spellings = text.split("\n") if text else []
+    if not len(spellings) == len(costs) == sum(count):
+        raise ValueError("there are not as many spellings as costs")
+    whole = map(Variant, spellings, costs)
+    return [list(islice(whole, number)) for number in count]
 
 
 def read_word_costs(path: PathLike) -> dict[str, float]:
