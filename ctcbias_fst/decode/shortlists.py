@@ -9,8 +9,12 @@ phone scores, and the lookup.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
@@ -62,6 +66,8 @@ class ShortLists:
         self._entities, self._index, self._spoken = entities, index, spoken
         self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
         self._sounds: dict[str, tuple[Sound, ...]] = {}
+        longer = len(entities) / max(1, index.config.decoded_above)
+        self._size_cost = index.config.size_cost * max(0.0, math.log(max(longer, 1.0)))
 
     def of(self, log_probs: LogProbs, which: Sequence[int]) -> list[ShortList]:
         """The names of some utterances of a batch, of each as if it were alone.
@@ -74,22 +80,26 @@ class ShortLists:
         assert heard is not None, "a list is shortened only for a model with a phone head"
         lengths = log_probs.lengths.tolist()
         config = self._index.config
-        picked = [
-            self._index.shortlist(heard[i, : lengths[i]], config.decoded).tolist() for i in which
-        ]
+        picked = []
+        for i in which:
+            found = self._index.candidates(heard[i, : lengths[i]], config.decoded)
+            picked.append((found[0].tolist(), found[1].cpu().numpy()))
         if self._spellings is not None:
-            self._spellings.prepare(name for names in picked for name in names[: config.spelled])
-        return [self._compile(names) for names in picked]
+            self._spellings.prepare(name for names, _ in picked for name in names[: config.spelled])
+        return [self._compile(*both) for both in picked]
 
-    def _compile(self, names: Sequence[int]) -> ShortList:
+    def _compile(self, names: Sequence[int], unlike: npt.NDArray[np.float32]) -> ShortList:
         if not names:
             return ShortList(None, None)
         config = self._index.config
-        places = sorted(names)
+        order = np.argsort(names)
+        places = [names[i] for i in order.tolist()]
         entities = tuple([self._entities.entities[place] for place in places])
         graph = None
         if self._spellings is not None:
             rows = self._spellings.rows(places, names[: config.spelled])
+            price = config.unlike_cost * unlike[order] + self._size_cost
+            rows = replace(rows, cost=rows.cost + price[rows.entity_index].astype(np.float32))
             graph = build_tree(rows, entities, self._vocabulary)
         sounds = None
         if self._words is not None:

@@ -49,6 +49,10 @@ class ShortlistConfig:
         decoded: so many names at the top of a shortlist are the decoder's.
         spelled: so many at its top get spelling variants.
         looked_up: so many at its top are looked up.
+        unlike_cost: factor on the nats by which a name is unlike what is heard, in the decoder
+            the price of the name.
+        size_cost: nats that every name costs the decoder more for each time that the list is e
+            times longer than ``decoded_above``: the more names, the likelier some fit by chance.
         retrieved: pronunciations that are aligned.
         pronunciations: of a name that are indexed, the likeliest ones.
         slot_probability: a frame is part of a slot if anything but blank has this much.
@@ -65,6 +69,8 @@ class ShortlistConfig:
     decoded: int = 100
     spelled: int = 15
     looked_up: int = 10
+    unlike_cost: float = 0.0
+    size_cost: float = 0.0
     retrieved: int = 8000
     pronunciations: int = 5
     slot_probability: float = 0.1
@@ -83,6 +89,8 @@ class ShortlistConfig:
         for name in (
             "spelled",
             "looked_up",
+            "unlike_cost",
+            "size_cost",
             "missing",
             "extra",
             "prior_cost",
@@ -275,17 +283,28 @@ class PhoneIndex:
             int64 positions in the list, none twice. Names
             without a pronunciation come first.
         """
+        return self.candidates(phone_log_probs, most)[0]
+
+    def candidates(self, phone_log_probs: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+        """The `shortlist`, and how unlike each of its names is to what is heard.
+
+        Returns:
+            positions, and float32 nats, 0 for what fits without a slip; nobody knows how names
+            without a pronunciation sound, so they are at 0.
+        """
         most = self.config.size if most is None else most
         silent = self.unpronounceable[:most]
         slots = self.slots(phone_log_probs)
         if not len(slots) or not len(self.owner):
-            return silent
+            return silent, slots.new_zeros(len(silent))
         retrieved = self._retrieve(slots)
         cost = self._align(slots, retrieved)
         length = self.lengths[retrieved]
         rank = (cost + self.config.prior_cost) / (length + self.config.prior_phones)
-        ordered = self.owner[retrieved[torch.argsort(rank, stable=True)]]
-        return torch.cat([silent, _distinct(ordered, self.names)])[:most]
+        order = torch.argsort(rank, stable=True)
+        order = order[_first_of_each(self.owner[retrieved[order]], self.names)]
+        names = torch.cat([silent, self.owner[retrieved[order]]])[:most]
+        return names, torch.cat([slots.new_zeros(len(silent)), cost[order]])[:most]
 
     def slots(self, phone_log_probs: Tensor) -> Tensor:
         """The phones heard: ``(slot, 1 + phones)`` probabilities.
@@ -368,9 +387,9 @@ def _indicator(group: npt.NDArray[np.int64], groups: int, device: torch.device) 
     return torch.from_numpy(table).to(device)
 
 
-def _distinct(ordered: Tensor, count: int) -> Tensor:
-    """Keep the first of equal numbers below ``count``, in order."""
-    place = torch.arange(len(ordered), device=ordered.device)
-    first = torch.full((count,), len(ordered), dtype=torch.int64, device=ordered.device)
-    first[ordered.flip(0)] = place.flip(0)
-    return ordered[first[ordered] == place]
+def _first_of_each(numbers: Tensor, count: int) -> Tensor:
+    """bool: which of the numbers, all below ``count``, did not occur before."""
+    place = torch.arange(len(numbers), device=numbers.device)
+    first = torch.full((count,), len(numbers), dtype=torch.int64, device=numbers.device)
+    first[numbers.flip(0)] = place.flip(0)
+    return first[numbers] == place
