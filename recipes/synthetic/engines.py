@@ -24,6 +24,7 @@ from ctcbias_fst.errors import MissingDependencyError
 
 from .names import require
 from .phones import from_festival, from_ipa, join_words, place_boundaries, split_ipa
+from .recordings import load
 
 __all__ = ["ENGINES", "Engine", "Request", "Speech", "fetch_kokoro_voices", "make_engine"]
 
@@ -356,6 +357,18 @@ class Ready:
         return Speech(samples.mean(axis=1), rate, join_words([word for word in words if word]))
 
 
+class Real:
+    """A real recording, in any format that comes in the packages; phones are hibari's reading."""
+
+    def __init__(self, work: Path) -> None:
+        self._phonemizer = Phonemizer()
+
+    def say(self, request: Request) -> Speech:
+        samples, rate = load(Path(request.source))
+        ipa = self._phonemizer.ipa(request.spoken)
+        return Speech(samples, rate, self._phonemizer.by_word(ipa, request.text))
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "hibari": Hibari,
     "flite": Flite,
@@ -363,6 +376,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "kokoro": Kokoro,
     "piper": Piper,
     "ready": Ready,
+    "real": Real,
 }
 
 

@@ -19,6 +19,7 @@ from ctcbias_fst.errors import MissingDependencyError
 __all__ = [
     "DEV_BUCKET",
     "TEST_BUCKET",
+    "Frequency",
     "NamePools",
     "allowed_in_training",
     "bucket",

@@ -15,7 +15,7 @@ from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.lm.model import load_lm, perplexity, save_lm
 from ctcbias_fst.lm.train import TrainLmConfig, read_sentences, train_lm
 
-from . import manifests, noise
+from . import manifests, noise, real
 from .engines import fetch_kokoro_voices
 from .names import NamePools
 from .planning import plan_all, plan_extra
@@ -58,6 +58,10 @@ def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config:
             manifests.write_lists(out, NamePools.load(settings.text.rare_zipf), settings)
         elif stage == "lm":
             _language_model(out, settings)
+        elif stage == "real":
+            real.plan_real(out, settings, jobs)
+            _speak(real.PLANS, out, settings, jobs)
+            manifests.write_cuts(out, settings, only=real.CUTS)
         else:
             raise ConfigError(f"unknown stage {stage!r}")
 

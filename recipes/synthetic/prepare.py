@@ -14,7 +14,7 @@ import click  # noqa: E402
 
 from ctcbias_fst.errors import CtcbiasError  # noqa: E402
 
-STAGES = ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm")
+STAGES = ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm", "real")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +41,7 @@ def main(out: Path, extra: Path | None, jobs: int, stages: tuple[str, ...], conf
     texts: plan every utterance. fast: speak with hibari, flite and festival, take --extra
     over. noise: noises and rooms for augmentation. held: dev and test sets. kokoro: the
     slow training speech. manifests: lhotse CutSets. lists: entity lists with distractors. lm: the
-    word trigram of the embedded model.
+    word trigram of the embedded model. real: real recordings that come in packages.
     Whatever is done already is kept.
     """
     from recipes.synthetic.pipeline import run  # noqa: PLC0415  (--help stays fast)

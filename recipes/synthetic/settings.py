@@ -12,6 +12,7 @@ __all__ = [
     "Lists",
     "Mix",
     "Noise",
+    "Real",
     "Settings",
     "Test",
     "Text",
@@ -143,6 +144,25 @@ class LanguageModel:
 
 
 @dataclass(frozen=True)
+class Real:
+    """Real recordings: which, how well two sources of a text must agree, and their split."""
+
+    sources: tuple[str, ...]
+    max_seconds: float
+    text_letters: float
+    recogniser_words: float
+    dev_percent: int
+    test_percent: int
+    dev_speakers: tuple[str, ...]
+    test_speakers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        both = set(self.dev_speakers) & set(self.test_speakers)
+        if both:
+            raise ValueError(f"speakers {sorted(both)} are in both dev_speakers and test_speakers")
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything; ``seed`` decides all random choices."""
 
@@ -157,3 +177,4 @@ class Settings:
     noise: Noise
     voices: Voices
     lm: LanguageModel
+    real: Real

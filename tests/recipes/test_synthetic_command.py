@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_stage(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for stage in ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm"):
+    for stage in ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm", "real"):
         assert f"{stage}:" in " ".join(done.stdout.split())
 
 
