@@ -165,8 +165,9 @@ class Lattice:
     @cached_property
     def found(self) -> torch.Tensor:
         """bool (N,): whether the search reached the end of each utterance at all."""
-        first_arc = self.fsa.arcs.row_splits(2).long()[self.first_state]
-        found: torch.Tensor = first_arc[1:] > first_arc[:-1]
+        # Of an utterance that was lost k2 may leave arcs that lead nowhere.
+        found = torch.zeros(self.size, dtype=torch.bool, device=self.label.device)
+        found[self.utterance[self.label < 0]] = True
         return found
 
 

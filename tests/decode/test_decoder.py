@@ -302,6 +302,18 @@ def test_what_the_search_loses_is_searched_again() -> None:
     assert rescued.best.words[0].entity
 
 
+def test_arcs_that_lead_nowhere_are_no_lattice() -> None:
+    """K2 may leave some of an utterance whose search was lost before its end."""
+    vocabulary = VOCABULARIES[0]
+    array = np.log(np.array([[0.2, 0.5, 0.1, 0.1, 0.1]] * 6)).astype(np.float32)
+    lattice = Decoder(vocabulary).lattice(batch([array, array], vocabulary))
+    assert lattice.found.tolist() == [True, True]
+    labels = lattice.fsa.labels.clone()
+    labels[(labels < 0) & (lattice.utterance == 0)] = 1
+    lattice.fsa.labels = labels
+    assert dataclasses.replace(lattice).found.tolist() == [False, True]
+
+
 def test_greedy_reading_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary = VOCABULARIES[0]
     array = np.log(np.array([[0.1, 0.6, 0.1, 0.1, 0.1]] * 2 + [[0.1, 0.1, 0.1, 0.1, 0.6]]))
