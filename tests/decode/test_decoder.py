@@ -308,10 +308,9 @@ def test_arcs_that_lead_nowhere_are_no_lattice() -> None:
     array = np.log(np.array([[0.2, 0.5, 0.1, 0.1, 0.1]] * 6)).astype(np.float32)
     lattice = Decoder(vocabulary).lattice(batch([array, array], vocabulary))
     assert lattice.found.tolist() == [True, True]
-    labels = lattice.fsa.labels.clone()
-    labels[(labels < 0) & (lattice.utterance == 0)] = 1
-    lattice.fsa.labels = labels
-    assert dataclasses.replace(lattice).found.tolist() == [False, True]
+    cut = dataclasses.replace(lattice)
+    vars(cut)["label"] = lattice.label.masked_fill(lattice.utterance == 0, 1)
+    assert cut.found.tolist() == [False, True]
 
 
 def test_greedy_reading_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
