@@ -84,7 +84,9 @@ def written(text: str) -> str | None:
     """
     if re.search(r"[a-z]", text) and re.search(r"\b(?!OK\b)[A-Z]{2,}", text):
         return None
-    plain = unicodedata.normalize("NFKD", text.lower()).translate(str.maketrans("‘’`", "'''"))
+    plain = unicodedata.normalize("NFKD", " ".join(text.lower().split())).translate(
+        str.maketrans("‘’`", "'''")
+    )
     plain = "".join(char for char in plain if not unicodedata.combining(char))
     plain = re.sub(r"\bo\.k\b", "okay", plain)
     if re.search(r"\d[.,:-]\d|[a-z]\.[a-z]{2}|[^a-z0-9' .,:;?!()\"“”…¡¿–—_-]", plain):

@@ -6,6 +6,7 @@ recording is ever part of this repository.
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -229,7 +230,8 @@ def _tuxpaint(work: Path) -> Iterator[Recording]:
     for path in sorted(folder.rglob("*_desc.ogg")):
         text = path.with_name(path.stem[: -len("_desc")] + ".txt")
         if text.is_file():
-            said = text.read_text(encoding="utf-8", errors="replace").splitlines()[0]
+            caption = text.read_text(encoding="utf-8", errors="replace").splitlines()[0]
+            said = re.sub(r"^An? ", "", caption)  # the article is written, not spoken
             inside = path.relative_to(folder).with_suffix("")
             yield Recording(f"tuxpaint/{inside}", source, "tuxpaint", path, said)
 

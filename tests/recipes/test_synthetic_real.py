@@ -123,7 +123,7 @@ def test_recordings_of_every_package(work: Path) -> None:
         "drascula/2": "IT IS LOCKED",
         "drascula/VB1": "ME, SCARED?",
         "drascula/I1": "YES, MASTER",
-        "tuxpaint/animals/wombat_desc": "A wombat.",
+        "tuxpaint/animals/wombat_desc": "wombat.",
         **{f"aligner/common_voice_en_2205826{n}": "Fire fox\n" for n in (4, 6, 7)},
     }
     untold = {"drascula/9", "drascula/S1", "asterisk/hello", "asterisk/digits/7"}
@@ -178,6 +178,7 @@ def test_missing_packages_are_named(
         ("“Don’t” said 'he'", "don't said he"),
         ("Café — naïve", "cafe naive"),
         ("300", "three hundred"),
+        ("Fire\tfox\n", "fire fox"),
         ("in 1995", None),
         ("at 3:30", None),
         ("1-800", None),
