@@ -518,8 +518,10 @@ class _Workspace:
         state = torch.full_like(parent, self._static.num_states - 1)  # of the root
         inner = (arrays.num_children > 0).nonzero().flatten()[1:]
         state[inner] = part.states(len(inner))
-        shares = self._name_scores(tree.entities, self.weights)
-        share = float(shares.max()) if len(shares) else 0.0
+        node = (arrays.end >= 0).nonzero().flatten()
+        base = config.boost.bonus - config.boost.cost_scale * arrays.cost[node]
+        paid = base + self._name_scores(tree.entities, self.weights)[arrays.end[node].long()]
+        share = float(paid.max())
 
         def entering(node: torch.Tensor) -> torch.Tensor:
             """What is paid on the way into a name: what all names have to pay."""
@@ -536,17 +538,15 @@ class _Workspace:
         part.arcs(state[inner], state[inner], blank, stay[:1].expand(len(inner)))
 
         # Complete names: those with the same last token share what comes after its first frame.
-        node = (arrays.end >= 0).nonzero().flatten()
         last, of_token = torch.unique(token[node], return_inverse=True)
         run = part.states(len(last))
         end = size + 2 + last
-        base = config.boost.bonus - config.boost.cost_scale * arrays.cost[node]
         entity = arrays.end[node].long()
         begins = part.meanings(
             end[of_token], label[node], aux=size + entity, base=base, begins=token[node]
         )
         stays = part.meanings(end, stay[last])
-        score = base + shares[entity] - share + entering(node)
+        score = paid - share + entering(node)
         source = state[parent[node]]
         part.arcs(source, run[of_token], begins, label[node], score)
         part.arcs(run, run, stays, stay[last])
