@@ -274,6 +274,39 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
     assert [entity.name for entity in short.sounds.entities] == ["metformin"]
 
 
+def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
+    """They pay for what is heard otherwise, for common words that sound alike, for long lists."""
+    heard = spoken(model, "red met form in", "R EH D M EH T F AO R M IH N")
+
+    def prices(**settings: float) -> dict[str, float]:
+        shortlist = ShortlistConfig(decoded_above=1, decoded=3, **settings)  # type: ignore[arg-type]
+        config = PipelineConfig(parts=("boost",), shortlist=shortlist)
+        names = Recognizer.from_pretrained(model, config=config).compile(
+            ["redd", "metformin", "ibuprofen"]
+        )
+        assert names.shortlists is not None
+        (short,) = names.shortlists.of(heard, [0])
+        assert short.graph is not None
+        ends = short.graph.end
+        return {
+            short.graph.entities[end].name: float(cost)
+            for end, cost in zip(ends[ends >= 0], short.graph.cost[ends >= 0])
+        }
+
+    free = {"unlike_cost": 0.0, "homophone_cost": 0.0, "size_cost": 0.0}
+    assert prices(**free) == {"redd": 0.0, "metformin": 0.0, "ibuprofen": 0.0}
+    unlike = prices(**{**free, "unlike_cost": 0.5})
+    assert unlike["redd"] < 0.5
+    assert unlike["metformin"] < 0.5
+    assert unlike["ibuprofen"] > 1.0
+    common = prices(**{**free, "homophone_cost": 1.0})
+    assert common["redd"] > 1.0
+    assert common["metformin"] == common["ibuprofen"] == 0.0
+    assert prices(**{**free, "size_cost": 2.0}) == pytest.approx(
+        dict.fromkeys(("redd", "metformin", "ibuprofen"), 2.0 * np.log(3.0))
+    )
+
+
 def test_parts_of_a_long_list(model: Path) -> None:
     """What is left out is not prepared; a graph that was compiled before is searched whole."""
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.sound.package import common_sounds
 from ctcbias_fst.sound.shortlist import PhoneIndex
 from ctcbias_fst.sound.spellings import SpellingsOnDemand
 from ctcbias_fst.sound.spoken import SpokenNames
@@ -99,6 +100,10 @@ class ShortLists:
         if self._spellings is not None:
             rows = self._spellings.rows(places, names[: config.spelled])
             price = config.unlike_cost * unlike[order] + self._size_cost
+            if config.homophone_cost:
+                price = price + config.homophone_cost * np.array(
+                    [self._homophone(place) for place in places], dtype=np.float32
+                )
             rows = replace(rows, cost=rows.cost + price[rows.entity_index].astype(np.float32))
             graph = build_tree(rows, entities, self._vocabulary)
         sounds = None
@@ -108,6 +113,14 @@ class ShortLists:
             top = {self._entities.entities[place].name for place in names[: config.looked_up]}
             sounds = NameSounds(listed, self._words, known, looked_up=top)
         return ShortList(graph, sounds)
+
+    def _homophone(self, place: int) -> float:
+        """By how many nats a word that sounds like a name is common."""
+        common = common_sounds()
+        return max(
+            0.0,
+            *(common.get(phones, 0.0) - cost for phones, cost in self._spoken.sounds(place)),
+        )
 
     def _sounds_of(self, place: int) -> tuple[Sound, ...]:
         name = self._entities.entities[place].name

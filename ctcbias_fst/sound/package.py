@@ -26,6 +26,7 @@ from ctcbias_fst.sound.variants import (
     variants_to_arrays,
 )
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.phones import PHONES
 
 __all__ = [
     "ADDITIONS",
@@ -36,6 +37,7 @@ __all__ = [
     "TABLE",
     "WORDS",
     "check",
+    "common_sounds",
     "load_pronouncer",
     "load_variants",
     "respell",
@@ -161,6 +163,27 @@ def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
         return make()
     content = {"files": _digests(DEFAULT, TABLE), "names": [*names], "n": n, "version": _VERSION}
     return kept("spellings", content, make, variants_to_arrays, variants_from_arrays)
+
+
+@lru_cache(maxsize=1)
+def common_sounds() -> dict[tuple[int, ...], float]:
+    """How common words sound: their phones, as columns of the phone head, to nats.
+
+    The nats are by how much a word is more frequent than one that is not common at all; of words
+    that sound the same those of the most frequent one.
+
+    Raises:
+        ModelError: a file inside the package is missing or damaged.
+    """
+    check(DEFAULT, WORDS)
+    rarest = VariantsConfig().common_cost
+    costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}
+    found: dict[tuple[int, ...], float] = {}
+    for cost, several in zip(costs.values(), load_pronouncer().pronounce_all(list(costs))):
+        for one in several[:1]:
+            phones = tuple([1 + PHONES.index(phone) for phone in one.phones])
+            found[phones] = max(rarest - cost, found.get(phones, 0.0))
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -51,6 +51,8 @@ class ShortlistConfig:
         looked_up: so many at its top are looked up.
         unlike_cost: factor on the nats by which a name is unlike what is heard, in the decoder
             the price of the name.
+        homophone_cost: likewise, factor on the nats by which a word that sounds like a name is
+            more frequent than a word that is not common at all.
         size_cost: nats that every name costs the decoder more for each time that the list is e
             times longer than ``decoded_above``: the more names, the likelier some fit by chance.
         retrieved: pronunciations that are aligned.
@@ -70,6 +72,7 @@ class ShortlistConfig:
     spelled: int = 15
     looked_up: int = 10
     unlike_cost: float = 0.0
+    homophone_cost: float = 0.0
     size_cost: float = 0.0
     retrieved: int = 8000
     pronunciations: int = 5
@@ -90,6 +93,7 @@ class ShortlistConfig:
             "spelled",
             "looked_up",
             "unlike_cost",
+            "homophone_cost",
             "size_cost",
             "missing",
             "extra",
