@@ -141,19 +141,33 @@ def agreed(said: str, heard: Mapping[str, str], limits: Real) -> Label | None:
     one, or where the actor said something else, the two recognisers must agree but for
     ``recogniser_words`` of the words; then the text is that of ``base``.
     """
-    hearings = {name: written(text) or "" for name, text in heard.items()}
+    hearings = {name: (written(text) or "").split() for name, text in heard.items()}
     text = written(said)
     if text is not None:
         letters = text.replace(" ", "")
-        apart = min(distance(letters, hearing.replace(" ", "")) for hearing in hearings.values())
+        apart = min(
+            distance(letters, "".join(reading))
+            for hearing in hearings.values()
+            for reading in _readings(hearing)
+        )
         if apart <= limits.text_letters:
             return Label(text, "text", apart)
-    if len(hearings) == len(RECOGNISERS):
-        text = hearings["base"]
-        apart = distance(text.split(), hearings["tiny"].split())
-        if text and apart <= limits.recogniser_words:
-            return Label(text, "recognisers", apart)
+    if len(hearings) == len(RECOGNISERS) and hearings["base"]:
+        best = hearings["base"]
+        apart = min(distance(best, reading) for reading in _readings(hearings["tiny"]))
+        if apart <= limits.recogniser_words:
+            return Label(" ".join(best), "recognisers", apart)
     return None
+
+
+def _readings(words: Sequence[str]) -> list[Sequence[str]]:
+    """The words, and the half or third of them that they repeat: Whisper does that."""
+    found = [words]
+    for times in (2, 3):
+        part = words[: len(words) // times]
+        if part and list(part) * times == list(words):
+            found.append(part)
+    return found
 
 
 _INSIDE = re.compile(r"(?<=[A-Za-z,'] )([A-Z][a-z]+)")

@@ -272,6 +272,20 @@ def test_two_sources_must_agree(settings: Settings) -> None:
     assert agreed(said, {"tiny": "No idea.", "base": close}, limits) is not None
 
 
+def test_whispers_repetitions_count_once_but_only_where_another_source_says_so(
+    settings: Settings,
+) -> None:
+    limits = settings.real
+    once, twice = "Say hello, Joey.", "Say hello Joey. Say hello, Joey."
+    label = Label("say hello joey", "recognisers", 0.0)
+    assert agreed("", {"tiny": twice, "base": once}, limits) == label
+    assert agreed("", {"tiny": f"{once} {twice}", "base": once}, limits) == label
+    assert agreed("", {"tiny": once, "base": twice}, limits) is None
+    both = agreed("", {"tiny": twice, "base": twice}, limits)
+    assert both is not None and both.text == "say hello joey say hello joey"
+    assert agreed("SAY HELLO JOEY", {"tiny": twice}, limits) == Label("say hello joey", "text", 0.0)
+
+
 def test_proper_names_are_rare_and_have_capitals() -> None:
     cased = ["So Zzigor's dog saw John and the zzebra.", "ZZEBRA"]
     text = "so zzigor's dog saw john and the zzebra"
