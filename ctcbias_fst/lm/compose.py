@@ -88,7 +88,7 @@ class LmComposer:
         self._model, self._vocabulary = model, blank_first
         self._device = torch.device(device)
         self._boost_class = boost_class
-        self._first_passes: dict[object, FirstPass] = {}
+        self._first_passes: dict[tuple[int, int], FirstPass] = {}
         self._tables = NgramTables.of(model, device)
         self._rules = WordRules.of(blank_first, device)
         self._words: _Words | _Tokens
@@ -100,7 +100,7 @@ class LmComposer:
     def with_tokenizer(self, tokenizer: Tokenizer) -> LmComposer:
         """The same for a decoder whose first pass is to know the model too."""
         other = copy.copy(self)
-        other.tokenizer = tokenizer
+        other.tokenizer, other._first_passes = tokenizer, {}
         return other
 
     def first_pass(self, config: FirstPassConfig) -> FirstPass:
@@ -114,7 +114,7 @@ class LmComposer:
                 "decode.lm.first_pass needs the tokenizer of the acoustic model: make the "
                 "composer with with_tokenizer(), or set decode.lm.first_pass.on = false"
             )
-        structure = (config.order, config.max_histories, self.tokenizer)
+        structure = (config.order, config.max_histories)
         if structure not in self._first_passes:
             self._first_passes.clear()
             lexicon = self._words.lexicon if isinstance(self._words, _Words) else None
