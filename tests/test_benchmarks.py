@@ -28,9 +28,10 @@ def _compare(folder: Path, decoders: Sequence[str]) -> dict[tuple[str, str], dic
         return {(row["decoder"], row["size"]): row for row in csv.DictReader(stream)}
 
 
-def _run(script: str, *arguments: object) -> None:
+def _run(script: str, *arguments: object) -> str:
+    """Run a benchmark; returns what it prints."""
     command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, arguments)]
-    subprocess.run(command, check=True, cwd=ROOT)
+    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
 
 
 def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
@@ -110,3 +111,11 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
     assert "| k2 topology " in (tmp_path / "out/results.md").read_text(encoding="utf-8")
     weights = json.loads((tmp_path / "out/weights.json").read_text(encoding="utf-8"))
     assert set(weights) == set(decoders)
+
+
+def test_a_new_list(tmp_path: Path, tokenizer_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    size = ("--words", 300, "--sentences", 30, "--repeat", 1, "--tokenizer", tokenizer_path)
+    said = _run("new_list.py", tmp_path / "names.txt", *size).splitlines()
+    assert said[0].startswith("language model: 300 words")
+    assert sum("into the graph" in line for line in said) == 2

@@ -58,6 +58,7 @@ _MEANING, _EDGE = "meaning", "edge"
 _ROOM = (1 << 18, 1 << 20)
 """States and arcs that a list may have before the graph is made anew, larger: some 1,000 names with
 all their variants."""
+_FLAGS = 4
 _NAMED = 256
 """Meanings of arcs from here on are rows of :class:`_Meanings`; below, kinds of static arcs."""
 
@@ -565,67 +566,89 @@ class _Workspace:
           modified: equal tokens may follow each other without a blank.
           first_entity: what to add to the numbers of entities.
         """
-        size, table, places = self._size, self._meanings, self._places
+        table, places = self._all_meanings(first_entity), self._places
         source = fsa.arcs.row_ids(2).long()
-        owner = fsa.arcs.row_ids(1).long()
-        target = fsa.arcs.values()[:, 1].long() + fsa.arcs.row_splits(1).long()[owner[source]]
+        owner = fsa.arcs.row_ids(1).long()[source]
+        target = fsa.arcs.values()[:, 1].long() + fsa.arcs.row_splits(1).long()[owner]
         label, frame = fsa.labels.long(), getattr(fsa, FRAME).long()
         means = getattr(fsa, _MEANING).long()
-
-        # What a static arc is follows from its label, which is a token, and its kind.
-        kinds = 4
-        kind = (means & BEGINS) // BEGINS * 2 + (means & WORD_START) // WORD_START
         named = means >= _NAMED
-        rows = kinds * (size + 1)
-        what = torch.where(named, rows + means - _NAMED, kinds * (label + 1) + kind)
-        number = torch.arange(rows, device=label.device)
-        token, kind = number // kinds - 1, number % kinds
-        place_of = torch.where((token == 0) & (kind == 1), torch.full_like(token, size), token)
-        begins = torch.where((kind >= 2) & (token > 0), token, torch.zeros_like(token))
-        place_of = torch.cat([place_of, table.place])
-        begins = torch.cat([begins, table.begins])
+        flags = (means & BEGINS) // BEGINS * 2 + (means & WORD_START) // WORD_START
+        static = _FLAGS * (label + 1) + flags
+        what = torch.where(named, _FLAGS * (self._size + 1) + means - _NAMED, static)
 
-        # Every way to pass a state: an arc into it, as a place, and one out of it.
-        start = size if self._rules.separator is not None else 0
-        real = frame > 0  # what is read before the audio is nothing
-        num_places = len(places.token) + 1
-        entering = torch.where(real, place_of[what], torch.full_like(what, start))
-        inside = (label >= 0).nonzero().flatten()
-        into = torch.unique(target[inside] * num_places + entering[inside])
-        state, place = into // num_places, into % num_places
-        first = torch.searchsorted(state, source)
-        count = torch.searchsorted(state, source, right=True) - first
-        count = torch.where(real, count, torch.zeros_like(count))
-        arc = torch.repeat_interleave(count)
-        row = torch.arange(len(arc), device=arc.device) + (first - count.cumsum(0) + count)[arc]
-        before = place[row]
+        # What is read at the frame before the audio leads to where the decoding graph starts.
+        real = frame > 0
+        start = self._size if self._rules.separator is not None else 0
+        place = torch.where(real, table.place[what], torch.full_like(what, start))
+        arc, before = _ways_on(source, target, place, real)
 
-        ends_word = self._rules.ends_word
-        took, new = places.token[before], begins[what[arc]]
+        took, new = places.token[before], table.begins[what[arc]]
         good = torch.ones_like(took, dtype=torch.bool)
         if not modified:
             good &= (new == 0) | (took != new)
         closed = places.closed[before] & ~named[arc] & (label[arc] >= 0)
-        good &= ~closed | ((new > 0) & ends_word[new])
+        good &= ~closed | ((new > 0) & self._rules.ends_word[new])
         arc, before = arc[good], before[good]
-        frames = int(frame.max()) + 1 if len(frame) else 1
-        row = owner[source[arc]] * frames + frame[arc]
-        key = torch.unique((row * num_places + before) * len(place_of) + what[arc])
-        key, this = key // len(place_of), key % len(place_of)
-        row, before = key // num_places, key % num_places
-        none = torch.zeros_like(token)
-        label_of = torch.cat([token, table.label])
-        aux_of = torch.cat([begins[: len(token)], table.aux + first_entity * (table.aux >= size)])
-        aux_of[:kinds] = -1
+
+        frames, num_places = int(frame.max()) + 1 if len(frame) else 1, len(places.token)
+        row = (owner[arc] * frames + frame[arc]) * num_places + before
+        row, what = _distinct(row, what[arc], len(table.place))
+        row, before = row // num_places, row % num_places
         return _Edges(
             utterance=utterance[row // frames],
             frame=row % frames - 1,
             before=before,
-            after=place_of[this],
-            label=label_of[this],
-            aux=aux_of[this],
-            base=torch.cat([none.float(), table.base])[this],
+            after=table.place[what],
+            label=table.label[what],
+            aux=table.aux[what],
+            base=table.base[what],
         )
+
+    def _all_meanings(self, first_entity: int) -> _Meanings:
+        """The table with static arcs at its head: ``_FLAGS`` for each label from -1 on, by whether
+        a token begins, and whether a word has yet to."""
+        size, table = self._size, self._meanings
+        number = torch.arange(_FLAGS * (size + 1), device=self._device)
+        token, flags = number // _FLAGS - 1, number % _FLAGS
+        nothing = torch.zeros_like(token)
+        place = torch.where((token == 0) & (flags == 1), torch.full_like(token, size), token)
+        begins = torch.where((flags >= 2) & (token > 0), token, nothing)
+        aux = torch.where(token < 0, token, begins)
+        entity = table.aux + first_entity * (table.aux >= size)
+        return _Meanings(
+            place=torch.cat([place, table.place]),
+            label=torch.cat([token, table.label]),
+            aux=torch.cat([aux, entity]),
+            base=torch.cat([nothing.float(), table.base]),
+            begins=torch.cat([begins, table.begins]),
+        )
+
+
+def _ways_on(
+    source: torch.Tensor, target: torch.Tensor, place: torch.Tensor, real: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every arc that is ``real`` with every place at which its source state is entered.
+
+    ``place`` is where each arc leads, below 0 if to a final state. Returns arcs and places.
+    """
+    number = int(place.max()) + 1 if len(place) else 1
+    inside = (place >= 0).nonzero().flatten()
+    into = torch.unique(target[inside] * number + place[inside])
+    state, entered = into // number, into % number
+    first = torch.searchsorted(state, source)
+    count = (torch.searchsorted(state, source, right=True) - first) * real
+    arc = torch.repeat_interleave(count)
+    row = torch.arange(len(arc), device=arc.device) + (first - count.cumsum(0) + count)[arc]
+    return arc, entered[row]
+
+
+def _distinct(
+    first: torch.Tensor, second: torch.Tensor, limit: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The distinct pairs, sorted; ``second`` is below ``limit``."""
+    key = torch.unique(first * limit + second)
+    return key // limit, key % limit
 
 
 @dataclass(frozen=True)
