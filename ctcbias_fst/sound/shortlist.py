@@ -167,11 +167,10 @@ class _Postings:
         by_probability = torch.argsort(probabilities)
         best = torch.zeros(len(distinct), device=keys.device)
         best[place[by_probability]] = probabilities[by_probability]
-        begin = self.start[distinct]
-        length = self.start[distinct + 1] - begin
-        weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], length)
-        before = torch.repeat_interleave(begin - length.cumsum(0) + length, length)
-        picked = self.rows[before + torch.arange(len(before), device=keys.device)]
+        begin, end = self.start[distinct], self.start[distinct + 1]
+        weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], end - begin)
+        # Slices, as an index of millions of rows would take longer than all else.
+        picked = torch.cat([self.rows[b:e] for b, e in zip(begin.tolist(), end.tolist())])
         return torch.bincount(picked, weights=weights, minlength=len(self.total)).float()
 
     def _sequences(self, slots: Tensor) -> tuple[Tensor, Tensor]:
