@@ -217,6 +217,7 @@ def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Pa
 
 
 LONG = ["metformin", "New York", "keisha", "john smith", "peace", "ibuprofen", "O'Hara", "B12"]
+FREE = {"unlike_cost": 0.0, "homophone_cost": 0.0, "size_cost": 0.0}
 SOUNDS = ("boost", "g2g", "rescore", "lookup")
 
 
@@ -248,7 +249,7 @@ def decoded(
 def test_a_shortlist_of_all_is_the_whole_list(model: Path, clips: list[Path]) -> None:
     whole = decoded(model, clips, LONG)
     assert any(word.entity for best in whole for word in best.words)
-    everything = {"decoded_above": 3, "decoded": 8, "spelled": 8, "looked_up": 8}
+    everything = {"decoded_above": 3, "decoded": 8, "spelled": 8, "looked_up": 8, **FREE}
     assert decoded(model, clips, LONG, **everything) == whole
 
 
@@ -293,16 +294,15 @@ def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
             for end, cost in zip(ends[ends >= 0], short.graph.cost[ends >= 0])
         }
 
-    free = {"unlike_cost": 0.0, "homophone_cost": 0.0, "size_cost": 0.0}
-    assert prices(**free) == {"redd": 0.0, "metformin": 0.0, "ibuprofen": 0.0}
-    unlike = prices(**{**free, "unlike_cost": 0.5})
+    assert prices(**FREE) == {"redd": 0.0, "metformin": 0.0, "ibuprofen": 0.0}
+    unlike = prices(**{**FREE, "unlike_cost": 0.5})
     assert unlike["redd"] < 0.5
     assert unlike["metformin"] < 0.5
     assert unlike["ibuprofen"] > 1.0
-    common = prices(**{**free, "homophone_cost": 1.0})
+    common = prices(**{**FREE, "homophone_cost": 1.0})
     assert common["redd"] > 1.0
     assert common["metformin"] == common["ibuprofen"] == 0.0
-    assert prices(**{**free, "size_cost": 2.0}) == pytest.approx(
+    assert prices(**{**FREE, "size_cost": 2.0}) == pytest.approx(
         dict.fromkeys(("redd", "metformin", "ibuprofen"), 2.0 * np.log(3.0))
     )
 

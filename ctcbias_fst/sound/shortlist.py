@@ -72,8 +72,8 @@ class ShortlistConfig:
     spelled: int = 15
     looked_up: int = 10
     unlike_cost: float = 0.0
-    homophone_cost: float = 0.0
-    size_cost: float = 0.0
+    homophone_cost: float = 1.0
+    size_cost: float = 0.3
     retrieved: int = 8000
     pronunciations: int = 5
     slot_probability: float = 0.1

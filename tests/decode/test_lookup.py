@@ -59,7 +59,13 @@ def looked_up(
     frames: PhoneFrames = phone_frames(phone_batch([sharp(heard)]))
     names = NameSounds(entities_from_names(listed), words)
     aligner = PhoneAligner(rescoring or RescoreConfig(unlisted_cost=0.0), words)
-    found = look_up([said], frames, aligner, [names], LookupConfig(**settings))
+    found = look_up(
+        [said],
+        frames,
+        aligner,
+        [names],
+        LookupConfig(**{"margin": 5.0, "unlisted_margin": 0.0, **settings}),
+    )
     assert len(found) == 1
     return found[0]
 
