@@ -73,7 +73,7 @@ class ShortlistConfig:
     looked_up: int = 10
     unlike_cost: float = 0.0
     homophone_cost: float = 1.0
-    size_cost: float = 0.3
+    size_cost: float = 0.6
     retrieved: int = 8000
     pronunciations: int = 5
     slot_probability: float = 0.1
