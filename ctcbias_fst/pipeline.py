@@ -341,6 +341,7 @@ class Recognizer:
             tokenizer.vocabulary,
             spellings=spellings,
             words=None if self.sounds is None else self.sounds.words,
+            modelled=self.decoder.lm is not None,
         )
 
     def transcribe(

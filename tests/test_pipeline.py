@@ -279,12 +279,12 @@ def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
     """They pay for what is heard otherwise, for common words that sound alike, for long lists."""
     heard = spoken(model, "red met form in", "R EH D M EH T F AO R M IH N")
 
-    def prices(**settings: float) -> dict[str, float]:
+    def prices(lm: object = None, **settings: float) -> dict[str, float]:
         shortlist = ShortlistConfig(decoded_above=1, decoded=3, **settings)  # type: ignore[arg-type]
         config = PipelineConfig(parts=("boost",), shortlist=shortlist)
-        names = Recognizer.from_pretrained(model, config=config).compile(
-            ["redd", "metformin", "ibuprofen"]
-        )
+        recognizer = Recognizer.from_pretrained(model, config=config)
+        recognizer.decoder.lm = lm  # type: ignore[assignment]
+        names = recognizer.compile(["redd", "metformin", "ibuprofen"])
         assert names.shortlists is not None
         (short,) = names.shortlists.of(heard, [0])
         assert short.graph is not None
@@ -302,7 +302,8 @@ def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
     common = prices(**{**FREE, "homophone_cost": 1.0})
     assert common["redd"] > 1.0
     assert common["metformin"] == common["ibuprofen"] == 0.0
-    assert prices(**{**FREE, "size_cost": 2.0}) == pytest.approx(
+    assert set(prices(**{**FREE, "size_cost": 2.0}).values()) == {0.0}
+    assert prices("some model", **{**FREE, "size_cost": 2.0}) == pytest.approx(
         dict.fromkeys(("redd", "metformin", "ibuprofen"), 2.0 * np.log(3.0))
     )
 

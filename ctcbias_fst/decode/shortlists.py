@@ -52,6 +52,7 @@ class ShortLists:
       vocabulary: of the model.
       spellings: their rows for the tree, or None for no tree.
       words: how words sound, or None for no sounds.
+      modelled: whether a language model acts, with which names have the price of a long list.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class ShortLists:
         *,
         spellings: SpellingsOnDemand | None,
         words: WordSounds | None,
+        modelled: bool = False,
     ) -> None:
         self._entities, self._index, self._spoken = entities, index, spoken
         self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
         self._sounds: dict[str, tuple[Sound, ...]] = {}
         longer = len(entities) / max(1, index.config.decoded_above)
-        self._size_cost = index.config.size_cost * max(0.0, math.log(max(longer, 1.0)))
+        self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
 
     def of(self, log_probs: LogProbs, which: Sequence[int]) -> list[ShortList]:
         """The names of some utterances of a batch, of each as if it were alone.

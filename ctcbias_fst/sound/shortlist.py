@@ -54,7 +54,8 @@ class ShortlistConfig:
         homophone_cost: likewise, factor on the nats by which a word that sounds like a name is
             more frequent than a word that is not common at all.
         size_cost: nats that every name costs the decoder more for each time that the list is e
-            times longer than ``decoded_above``: the more names, the likelier some fit by chance.
+            times longer than ``decoded_above``, if a language model acts: it prefers names to
+            words that it does not know, and the more names, the likelier one fits by chance.
         retrieved: pronunciations that are aligned.
         pronunciations: of a name that are indexed, the likeliest ones.
         slot_probability: a frame is part of a slot if anything but blank has this much.
