@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-_FILE = click.Path(path_type=Path)
+from ctcbias_fst.cli.options import FILE
 
 
 @click.command()
-@click.argument("reference", type=_FILE)
-@click.argument("before", type=_FILE)
-@click.argument("after", type=_FILE)
-@click.option("--entities", type=_FILE, help="Names: one list for all utterances, or one for each.")
-@click.option("-o", "--out", type=_FILE, help="Draw it here as well (SVG).")
+@click.argument("reference", type=FILE)
+@click.argument("before", type=FILE)
+@click.argument("after", type=FILE)
+@click.option("--entities", type=FILE, help="Names: one list for all utterances, or one for each.")
+@click.option("-o", "--out", type=FILE, help="Draw it here as well (SVG).")
 @click.option(
     "--color/--no-color",
     default=None,

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-_FILE = click.Path(path_type=Path)
+from ctcbias_fst.cli.options import FILE
 
 
 @click.command()
-@click.argument("reference", type=_FILE)
-@click.argument("hypothesis", type=_FILE)
-@click.option("--entities", type=_FILE, help="Names: one list for all utterances, or one for each.")
+@click.argument("reference", type=FILE)
+@click.argument("hypothesis", type=FILE)
+@click.option("--entities", type=FILE, help="Names: one list for all utterances, or one for each.")
 @click.option(
     "--bias-words",
-    type=_FILE,
+    type=FILE,
     help="List that decides which words are biased (B-WER), if not --entities.",
 )
 @click.option("--field", default="text", show_default=True, help="JSON field to score.")
@@ -42,7 +42,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap."
 )
-@click.option("--details", type=_FILE, help="Write one JSON object per utterance here.")
+@click.option("--details", type=FILE, help="Write one JSON object per utterance here.")
 @click.option(
     "--format",
     "output_format",

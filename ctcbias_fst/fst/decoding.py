@@ -50,6 +50,7 @@ import k2
 import torch
 
 from ctcbias_fst.fst.boost import BoostGraph, TreeTensors
+from ctcbias_fst.fst.vectors import assemble, expand
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -318,7 +319,7 @@ def _reachable(
     levels: list[tuple[torch.Tensor, ...]] = []
     count = 0
     while len(node):
-        row, child = _expand(trees.first_child[node], trees.num_children[node])
+        row, child = expand(trees.first_child[node], trees.num_children[node])
         child_token = forest.token_order[trees.token[child].long()]
         if levels and near is not None:
             possible = near.follows(utterance, token, row, child_token)
@@ -462,14 +463,6 @@ def _local(candidates: Candidates, which: torch.Tensor) -> tuple[torch.Tensor, i
     return torch.where(present, number - 1, torch.full_like(number, most)), most
 
 
-def _expand(begin: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For ragged ranges ``begin[i]`` to ``begin[i] + count[i] - 1``: every i and element."""
-    row = torch.repeat_interleave(count.long())
-    offset = torch.arange(len(row), device=row.device)
-    shift = begin.long() - (torch.cumsum(count, 0) - count)
-    return row, offset + shift[row]
-
-
 def _columns(candidates: Candidates, nodes: _Nodes) -> Columns:
     """Give a column to every (kind, weight, token) that occurs."""
     first, later = nodes.parent < 0, nodes.parent >= 0
@@ -518,7 +511,7 @@ class _Hubs:
         frame = candidates.utterance * (frames + 1) + candidates.frame
         in_frame = torch.bincount(frame, minlength=size * (frames + 1) + 1)
         first_in_frame = torch.cumsum(in_frame, 0) - in_frame
-        before, after = _expand(first_in_frame[frame + 1], in_frame[frame + 1])
+        before, after = expand(first_in_frame[frame + 1], in_frame[frame + 1])
         hub = of_token[candidates.utterance, candidates.token]
         plain = columns.lookup(PLAIN, 1.0, vocabulary) - 1
         adjacent = torch.zeros(
@@ -540,7 +533,7 @@ class _Hubs:
 
     def follow(self, hub: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Everything that can follow each of ``hub``: positions in ``hub``, and tokens."""
-        row, at = _expand(self.first_next[hub], self.num_next[hub])
+        row, at = expand(self.first_next[hub], self.num_next[hub])
         return row, self.next_token[at]
 
 
@@ -588,34 +581,11 @@ class _Graph:
         )
 
     def finish(self, num_utterances: int) -> k2.Fsa:
-        """One graph per utterance: states in the order they were made, arcs sorted.
-
-        The first state of an utterance is its start, the last one its final state.
-        """
+        """One graph per utterance, see :func:`ctcbias_fst.fst.vectors.assemble`."""
         owner = torch.cat(self._owners)
         source, target, label, aux, score, starts = map(torch.cat, zip(*self._arcs))
-        num_states = torch.bincount(owner, minlength=num_utterances)
-        first_state = torch.cumsum(num_states, 0) - num_states
-        by_owner = torch.sort(owner, stable=True).indices
-        number = torch.empty_like(owner)
-        number[by_owner] = torch.arange(len(owner), device=self._device)
-        local = (number - first_state[owner]).int()
-        # k2 sorts labels as if they were unsigned: the arcs to the final state come last.
-        num_labels = int(label.max()) + 2
-        rank = torch.where(label < 0, num_labels - 1, label)
-        key = (number[source] * num_labels + rank) * len(owner) + number[target]
-        # They come in sorted runs, of which a stable sort makes use.
-        order = torch.sort(key, stable=True).indices
-        fields = [local[source], local[target], label.int(), score.view(torch.int32)]
-        arcs = torch.stack(fields, dim=1)[order]
-        num_arcs = torch.bincount(owner[source], minlength=num_utterances)
-        # The layout of an FsaVec as a tensor: the number of graphs, unused, the first state
-        # and the first arc of each, the arcs (k2/csrc/fsa.h, FsaVecToTensor).
-        head = torch.zeros(2 + 2 * (num_utterances + 1), dtype=torch.int32, device=self._device)
-        head[0] = num_utterances
-        head[3 : 3 + num_utterances] = torch.cumsum(num_states, 0)
-        head[4 + num_utterances :] = torch.cumsum(num_arcs, 0)
-        fsa = k2.Fsa(torch.cat([head, arcs.flatten()]), aux_labels=aux[order])
+        fsa, order = assemble(owner, source, target, label, score, size=num_utterances)
+        fsa.aux_labels = aux[order]
         if bool(starts.any()):
             setattr(fsa, STARTS_WORD, starts[order].int())
         return fsa
@@ -792,7 +762,7 @@ class _Assembly:
         word = ends_word[hubs.token].nonzero().flatten()
         count = torch.bincount(hubs.utterance[word], minlength=self.size)
         first = torch.cumsum(count, 0) - count
-        row, at = _expand(first[closed.utterance], count[closed.utterance])
+        row, at = expand(first[closed.utterance], count[closed.utterance])
         token = hubs.token[word[at]]
         self.graph.arcs(closed.blank_state[row], self.hub_state[word[at]], plain[token], aux=token)
 
@@ -829,10 +799,10 @@ class _Assembly:
         row, following = hubs.follow(word_start.hub)
         wanted = hubs.utterance[word_start.hub[row]] * self.vocabulary + following
         first = torch.searchsorted(key, wanted)
-        one, at_token = _expand(first, torch.searchsorted(key, wanted, right=True) - first)
+        one, at_token = expand(first, torch.searchsorted(key, wanted, right=True) - first)
         count = torch.bincount(utterance[entry], minlength=self.size)
         first = (torch.cumsum(count, 0) - count)[word_start.utterance]
-        other, at_blank = _expand(first, count[word_start.utterance])
+        other, at_blank = expand(first, count[word_start.utterance])
         for at, source in (
             (entry[at_token], word_start.state[row[one]]),
             (entry[at_blank], word_start.blank_state[other]),

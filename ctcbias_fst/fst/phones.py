@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ctcbias_fst.fst.vectors import assemble, expand
+
 __all__ = ["HYPOTHESIS", "POSITION", "PhoneGraph", "SoundTable", "WordTree", "phone_graph"]
 
 HYPOTHESIS = "hypothesis"
@@ -205,12 +207,12 @@ class _Builder:
         self.depth = moved(tree.depth)
         first_sound, unit = moved(table.first_sound), moved(tree.unit)
         count = (first_sound[1:] - first_sound[:-1])[unit]
-        self.node, sound = _expand(first_sound[unit], count)
+        self.node, sound = expand(first_sound[unit], count)
         self.node_first = torch.cumsum(count, 0) - count
         self.node_count = count
         first_phone = moved(table.first_phone)
         self.length = (first_phone[1:] - first_phone[:-1])[sound]
-        self.instance, at = _expand(first_phone[sound], self.length)
+        self.instance, at = expand(first_phone[sound], self.length)
         self.phone = moved(table.phones)[at]
         self.first = torch.cumsum(self.length, 0) - self.length
         self.last = self.first + self.length - 1
@@ -250,7 +252,7 @@ class _Builder:
         )
         deeper = (above >= size).nonzero().flatten()
         of_above = above[deeper] - size
-        row, end = _expand(self.node_first[of_above], self.node_count[of_above])
+        row, end = expand(self.node_first[of_above], self.node_count[of_above])
         row, end = deeper[row], last[end]
         kept = phone[end] != phone[first[row]]
         row, end = row[kept], end[kept]
@@ -268,7 +270,7 @@ class _Builder:
         )
         self._add(boundary[ends], final[of_end], -1, hypothesis=lowest)
         spoken = (ends >= size).nonzero().flatten()
-        row, end = _expand(
+        row, end = expand(
             self.node_first[ends[spoken] - size], self.node_count[ends[spoken] - size]
         )
         row = spoken[row]
@@ -304,35 +306,7 @@ class _Builder:
 
     def _finish(self, owner: torch.Tensor) -> k2.Fsa:
         source, target, label, score, hypothesis, position = map(torch.cat, zip(*self._arcs))
-        num_states = torch.bincount(owner, minlength=self.size)
-        first_state = torch.cumsum(num_states, 0) - num_states
-        number = torch.empty_like(owner)
-        by_owner = torch.sort(owner, stable=True).indices
-        number[by_owner] = torch.arange(len(owner), device=self.device)
-        source, target = number[source], number[target]
-        # k2 sorts labels as if they were unsigned: the arcs to the final state come last.
-        num_labels = int(label.max()) + 2
-        rank = torch.where(label < 0, torch.full_like(label, num_labels - 1), label)
-        order = ((source * num_labels + rank) * len(owner) + target).sort().indices
-        source, target = source[order], target[order]
-        utterance = torch.repeat_interleave(num_states)[source]
-        first = first_state[utterance]
-        arcs = torch.stack(
-            [
-                (source - first).int(),
-                (target - first).int(),
-                label[order].int(),
-                score[order].view(torch.int32),
-            ],
-            dim=1,
-        )
-        num_arcs = torch.bincount(utterance, minlength=self.size)
-        # The layout is FsaVecToTensor's (k2/csrc/fsa.h).
-        head = torch.zeros(2 + 2 * (self.size + 1), dtype=torch.int32, device=self.device)
-        head[0] = self.size
-        head[3 : 3 + self.size] = torch.cumsum(num_states, 0)
-        head[4 + self.size :] = torch.cumsum(num_arcs, 0)
-        fsa = k2.Fsa(torch.cat([head, arcs.flatten()]))
+        fsa, order = assemble(owner, source, target, label, score, size=self.size)
         setattr(fsa, HYPOTHESIS, hypothesis[order].int())
         setattr(fsa, POSITION, position[order].int())
         return fsa
@@ -341,11 +315,3 @@ class _Builder:
 def _splits(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
     splits: npt.NDArray[np.int64] = np.cumsum([0, *lengths], dtype=np.int64)
     return splits
-
-
-def _expand(first: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each row the numbers ``first`` to ``first + count - 1``: rows and numbers."""
-    row = torch.repeat_interleave(count)
-    begin = torch.cumsum(count, 0) - count
-    at = torch.arange(len(row), device=row.device) - begin[row] + first[row]
-    return row, at

@@ -40,6 +40,7 @@ from ctcbias_fst.decode.lattice import Lattice, LmScores
 from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.errors import ConfigError, LanguageModelError
 from ctcbias_fst.fst.decoding import STARTS_WORD, WordRules
+from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.first_pass import FirstPass
 from ctcbias_fst.lm.lexicon import Lexicon
@@ -517,8 +518,7 @@ class _Draft:
         order = self.number[source].sort(stable=True).indices
         owner = self._utterance[source[order]]
         source, target = self.number[source[order]], self.number[target[order]]
-        last = torch.cumsum(self._num_states, 0)
-        first = (last - self._num_states)[owner]
+        first = (torch.cumsum(self._num_states, 0) - self._num_states)[owner]
         arcs = torch.stack(
             [
                 (source - first).int(),
@@ -528,10 +528,5 @@ class _Draft:
             ],
             dim=1,
         )
-        # The layout of an FsaVec as a tensor: see ctcbias_fst.fst.decoding.
         num_arcs = torch.bincount(owner, minlength=self._size)
-        head = arcs.new_zeros(2 + 2 * (self._size + 1))
-        head[0] = self._size
-        head[3 : 3 + self._size] = last
-        head[4 + self._size :] = torch.cumsum(num_arcs, 0)
-        return k2.Fsa(torch.cat([head, arcs.flatten()])), order
+        return fsa_vec(arcs, self._num_states, num_arcs), order

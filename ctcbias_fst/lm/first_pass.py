@@ -23,7 +23,6 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import k2
-import numpy as np
 import torch
 
 from ctcbias_fst.decode.boosting import score_columns
@@ -42,6 +41,7 @@ from ctcbias_fst.fst.decoding import (
     DecodingGraph,
     WordRules,
 )
+from ctcbias_fst.fst.vectors import fsa_vec, sorted_order
 from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.static_graph import BEGINS, WORD_START, StaticGraph
@@ -298,22 +298,12 @@ class _Part:
         source, target, meaning, label, score = map(torch.cat, zip(*self._arcs))
         labels = int(label.max()) + 2
         key = source.long() * labels + torch.where(label < 0, labels - 1, label)
-        order = _sorted(key * (int(target.max()) + 1) + target)
+        order = sorted_order(key * (int(target.max()) + 1) + target)
         arcs = torch.stack([source, target, label, score.view(torch.int32)], dim=1)[order]
         table = _Meanings(*(torch.cat(column) for column in zip(*self._meanings)))
         # The final arc is no row of the table.
         means = torch.where(label < 0, torch.zeros_like(meaning), meaning + _NAMED)
         return arcs, means[order], table
-
-
-def _sorted(key: torch.Tensor) -> torch.Tensor:
-    """The order of keys. They are a few ascending runs, and numpy's sort knows to use that."""
-    order: torch.Tensor
-    if key.device.type == "cpu":
-        order = torch.from_numpy(np.argsort(key.numpy(), kind="stable"))
-    else:
-        order = key.sort(stable=True).indices
-    return order
 
 
 class _Workspace:
@@ -743,12 +733,7 @@ class _Edges:
             ],
             dim=1,
         )
-        # The layout of an FsaVec as a tensor: see ctcbias_fst.fst.decoding.
-        head = arcs.new_zeros(2 + 2 * (size + 1))
-        head[0] = size
-        head[3 : 3 + size] = num_states.cumsum(0)
-        head[4 + size :] = torch.bincount(utterance, minlength=size).cumsum(0)
-        fsa = k2.Fsa(torch.cat([head, arcs.flatten()]))
+        fsa = fsa_vec(arcs, num_states, torch.bincount(utterance, minlength=size))
         setattr(fsa, _EDGE, order.int())
         fsa = k2.connect(fsa)
         edge = getattr(fsa, _EDGE).long()
