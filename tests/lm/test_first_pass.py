@@ -34,6 +34,7 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.search import search
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
+from ctcbias_fst.lm import attach as attach_module
 from ctcbias_fst.lm import first_pass as first_pass_module
 from ctcbias_fst.lm import static_graph as static_graph_module
 from ctcbias_fst.lm.compose import LmComposer
@@ -227,7 +228,7 @@ def test_lists_leave_the_static_part_alone(
     """Whatever was attached before; and if there is no room, more is made."""
     fresh = {names: Bench(wide).scores(Bench(wide).graph(*names)) for names in LISTS}
     plain = Bench(wide).scores(None)
-    monkeypatch.setattr(first_pass_module, "_ROOM", (1, 1))
+    monkeypatch.setattr(attach_module, "_ROOM", (1, 1))
     bench = Bench(wide)
     assert bench.scores(None) == pytest.approx(plain)
     workspace = bench.composer.first_pass(wide)._workspace
