@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.align import forced_alignment
-from ctcbias_fst.acoustic.biasing_lists import IGNORE, ListMaker, pad_names, wanted_rows
+from ctcbias_fst.acoustic.biasing_lists import (
+    IGNORE,
+    ListMaker,
+    ordinary_words,
+    pad_names,
+    wanted_rows,
+)
 from ctcbias_fst.acoustic.checkpoint import load_weights
 from ctcbias_fst.acoustic.config import AdaptConfig
 from ctcbias_fst.acoustic.data import Batch, SpeechDataset, load_cuts
@@ -24,6 +30,7 @@ from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.acoustic.train import ctc_loss, validation_batches
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.scoring import Score, score_utterance
+from ctcbias_fst.sound.package import respell
 
 __all__ = ["adapt"]
 
@@ -53,15 +60,16 @@ class _Criterion(nn.Module):
         with torch.no_grad():
             features = self.base.normalise(batch.features.to(device), batch.lengths)
             output = self.base(features, batch.lengths)
-            positions, _ = forced_alignment(
-                output.log_probs, output.lengths, batch.tokens, batch.token_lengths
-            )
         biasing = self.lists.draw(batch.texts, batch.entities)
+        rows = self.lists.tokenizer.encode_batch(biasing.texts)
+        counts = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        targets = torch.tensor([token for row in rows for token in row], dtype=torch.int64)
+        positions, _ = forced_alignment(output.log_probs, output.lengths, targets, counts)
         keys = self.adapter.embed(biasing.names)
         allowed = biasing.allowed.to(device)[:, keys.entity]
         adapted = self.adapter(output.states, output.tap_states, keys, allowed)
         log_probs = self.base.token_log_probs(adapted.states)
-        ctc = ctc_loss(log_probs, output.lengths, batch.tokens, batch.token_lengths)
+        ctc = ctc_loss(log_probs, output.lengths, targets, counts)
         wanted = wanted_rows(positions, output.lengths, biasing).to(device)
         attention = adapted.attention.clamp_min(1e-8).log().transpose(1, 2)
         guided = F.nll_loss(attention, wanted, ignore_index=IGNORE)
@@ -71,14 +79,19 @@ class _Criterion(nn.Module):
             "total": ctc + self.guide * guided,
             "ctc": ctc,
             "guided": guided,
-            "base": ctc_loss(output.log_probs, output.lengths, batch.tokens, batch.token_lengths),
+            "base": ctc_loss(output.log_probs, output.lengths, targets, counts),
             "attention_on_names": found.mean() if len(found) else found.sum(),
         }
 
 
 class _AdaptTask:
     def __init__(
-        self, config: AdaptConfig, package: Package, pool: Sequence[str], place: Place
+        self,
+        config: AdaptConfig,
+        package: Package,
+        pool: Sequence[str],
+        spellings: Mapping[str, Sequence[str]],
+        place: Place,
     ) -> None:
         base = package.model
         self.config = config
@@ -92,6 +105,8 @@ class _AdaptTask:
             count=config.names,
             empty=config.empty,
             ordinary=config.ordinary,
+            respell=config.respell,
+            spellings=spellings,
             seed=config.seed * 1000 + place.rank,
         )
         self.criterion = _Criterion(base, self.weights, lists, config.guide)
@@ -162,8 +177,20 @@ def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
         augment=config.augment,
         seed=config.seed * 1000 + place.rank,
     )
-    task = _AdaptTask(config, package, pool, place)
+    task = _AdaptTask(config, package, pool, _spellings(config, cuts, pool), place)
     return fit(task, config, cuts, dataset, run=run, place=place)
+
+
+def _spellings(config: AdaptConfig, cuts: CutSet, pool: Sequence[str]) -> dict[str, list[str]]:
+    """Other spellings of everything that may be on a list."""
+    if not config.respell:
+        return {}
+    words = set(pool)
+    if config.ordinary:
+        words.update(word for cut in cuts for word in ordinary_words(cut.supervisions[0].text))
+    ordered = sorted(words)
+    found = respell(ordered, config.spellings)
+    return {word: [v.spelling for v in several] for word, several in zip(ordered, found)}
 
 
 def _entities(cut: object) -> Sequence[str]:

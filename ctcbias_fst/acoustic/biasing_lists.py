@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from ctcbias_fst.acoustic.adapter import EntityBatch
 from ctcbias_fst.acoustic.align import BLANK_FRAME
 from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["BiasingList", "ListMaker", "pad_names", "wanted_rows"]
+__all__ = ["BiasingList", "ListMaker", "ordinary_words", "pad_names", "wanted_rows"]
 
 IGNORE = -100
 
@@ -27,15 +28,31 @@ class BiasingList:
         names: subwords of the names.
         allowed: ``(utterance, name)`` bool: whether an utterance may see a name.
         spoken: for every utterance, ``(first target, name)`` of each listed name in it.
+        texts: the references, with the names spelled as the list spells them.
     """
 
     names: EntityBatch
     allowed: Tensor
     spoken: tuple[tuple[tuple[int, int], ...], ...]
+    texts: tuple[str, ...]
+
+
+class _Utterance(NamedTuple):
+    """A reference, and its names, as the list spells them."""
+
+    text: str
+    names: tuple[str, ...]
+    respelled: frozenset[str]
+    denied: bool
 
 
 class ListMaker:
     """Draws lists from the names of the utterances of a batch, and distractors.
+
+    A model spells the names of its own training speech mostly right, and leaves an adapter
+    little to learn from them. So a name may be *respelled*: in the list and in the reference
+    it is written in another way that sounds alike, which only the list can tell. (Similar in
+    aim: Fox and Delworth, ICASSP 2022, who add such spellings when decoding.)
 
     Args:
         tokenizer: of the model.
@@ -43,6 +60,8 @@ class ListMaker:
         count: range of the number of names; drawn log-uniformly per batch.
         empty: probability that an utterance may not see its own names.
         ordinary: words of an utterance besides its entities that become names, on average.
+        respell: probability that a name which has `spellings` is respelled.
+        spellings: of names and words, others that sound alike.
         seed: of the draws.
     """
 
@@ -55,12 +74,16 @@ class ListMaker:
         empty: float,
         ordinary: float,
         seed: int,
+        respell: float = 0.0,
+        spellings: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.pool = sorted(set(pool))
         self.count = count
         self.empty = empty
         self.ordinary = ordinary
+        self.respell = respell
+        self.spellings = spellings or {}
         self.random = random.Random(seed)
 
     def draw(self, texts: Sequence[str], entities: Sequence[Sequence[str]]) -> BiasingList:
@@ -70,31 +93,54 @@ class ListMaker:
             texts: normalised references.
             entities: the names spoken in each.
         """
-        own = [self._names(text, names) for text, names in zip(texts, entities)]
-        listed = list(dict.fromkeys(name for names in own for name in names))
+        utterances = [self._utterance(text, names) for text, names in zip(texts, entities)]
+        listed = self._listed(utterances)
+        index = {name: i for i, name in enumerate(listed)}
+        by_first_word: dict[str, list[tuple[list[str], int]]] = {}
+        for name, i in index.items():
+            parts = name.split()
+            by_first_word.setdefault(parts[0], []).append((parts, i))
+        allowed = torch.ones(len(texts), len(listed), dtype=torch.bool)
+        spoken: list[tuple[tuple[int, int], ...]] = []
+        for row, utterance in zip(allowed, utterances):
+            places = self._places(utterance.text.split(), by_first_word)
+            # Another utterance may have listed a name as it is spelled there.
+            barred = {index[name] for name in utterance.respelled if name in index}
+            if utterance.denied:
+                barred.update(name for _, name in places)
+            row[list(barred)] = False
+            spoken.append(tuple(place for place in places if place[1] not in barred))
+        encoded = pad_names(self.tokenizer.encode_batch(listed))
+        return BiasingList(encoded, allowed, tuple(spoken), tuple(u.text for u in utterances))
+
+    def _utterance(self, text: str, entities: Sequence[str]) -> _Utterance:
+        denied = self.random.random() < self.empty
+        names = self._names(text, entities)
+        others = {} if denied else self._respelled(names)
+        written = [others.get(name, name) for name in names]
+        gone = frozenset(others).difference(written)
+        return _Utterance(_with_spellings(text, others), tuple(written), gone, denied)
+
+    def _listed(self, utterances: Sequence[_Utterance]) -> list[str]:
+        listed = list(dict.fromkeys(name for one in utterances for name in one.names))
         low, high = self.count
         size = round(math.exp(self.random.uniform(math.log(low), math.log(high))))
         drawn = self.random.sample(self.pool, min(size, len(self.pool)))
-        taken = set(listed)
-        listed += [name for name in drawn if name not in taken][: max(0, size - len(listed))]
-        by_first_word: dict[str, list[tuple[list[str], int]]] = {}
-        for index, name in enumerate(listed):
-            parts = name.split()
-            by_first_word.setdefault(parts[0], []).append((parts, index))
-        allowed = torch.ones(len(texts), len(listed), dtype=torch.bool)
-        spoken: list[tuple[tuple[int, int], ...]] = []
-        for utterance, text in enumerate(texts):
-            places = self._places(text.split(), by_first_word)
-            if self.random.random() < self.empty:
-                allowed[utterance, [name for _, name in places]] = False
-                places = ()
-            spoken.append(places)
-        return BiasingList(pad_names(self.tokenizer.encode_batch(listed)), allowed, tuple(spoken))
+        taken = set(listed).union(*(one.respelled for one in utterances))
+        others = [name for name in drawn if name not in taken]
+        return listed + others[: max(0, size - len(listed))]
+
+    def _respelled(self, names: Sequence[str]) -> dict[str, str]:
+        """Another spelling for some of the names."""
+        return {
+            name: self.random.choice(self.spellings[name])
+            for name in names
+            if self.spellings.get(name) and self.random.random() < self.respell
+        }
 
     def _names(self, text: str, entities: Sequence[str]) -> list[str]:
-        words = text.split()
         taken = {word for name in entities for word in name.split()}
-        others = [word for word in words if len(word) > 3 and word not in taken]
+        others = [word for word in ordinary_words(text) if word not in taken]
         count = min(len(others), int(self.random.expovariate(1.0) * self.ordinary + 0.5))
         return [*entities, *self.random.sample(others, count)]
 
@@ -111,6 +157,19 @@ class ListMaker:
             for parts, index in by_first_word.get(word, ())
             if list(words[first : first + len(parts)]) == parts
         )
+
+
+def ordinary_words(text: str) -> list[str]:
+    """Words of a text that are long enough to serve as names."""
+    return [word for word in text.split() if len(word) > 3]
+
+
+def _with_spellings(text: str, others: Mapping[str, str]) -> str:
+    """Replace names, in whole words, the longest first."""
+    padded = f" {text.replace(' ', '  ')} "
+    for name in sorted(others, key=len, reverse=True):
+        padded = padded.replace(f" {name.replace(' ', '  ')} ", f" {others[name]} ")
+    return " ".join(padded.split())
 
 
 def pad_names(rows: Sequence[Sequence[int]]) -> EntityBatch:

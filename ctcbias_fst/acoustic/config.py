@@ -238,6 +238,9 @@ class AdaptConfig(RunConfig):
         empty: probability that an utterance's own names are not on its list.
         ordinary: how many words of an utterance besides its entities serve as names, too,
             on average.
+        respell: probability that a listed name is spelled in another way that sounds alike, in
+            the list and in the reference, so that only the list tells how it is written.
+        spellings: most such spellings of a name.
         guide: weight of the attention loss (frames of a listed name's subword should attend
             to that subword, all others to no-bias).
     """
@@ -247,6 +250,8 @@ class AdaptConfig(RunConfig):
     names: tuple[int, int] = (10, 400)
     empty: float = 0.2
     ordinary: float = 0.5
+    respell: float = 0.5
+    spellings: int = 10
     guide: float = 0.3
 
     def __post_init__(self) -> None:
@@ -254,3 +259,7 @@ class AdaptConfig(RunConfig):
             raise ValueError(f"names must be a range of counts, found {self.names}")
         if not 0.0 <= self.empty <= 1.0:
             raise ValueError(f"empty must lie in 0..1, found {self.empty}")
+        if not 0.0 <= self.respell <= 1.0:
+            raise ValueError(f"respell must lie in 0..1, found {self.respell}")
+        if self.spellings < 1:
+            raise ValueError(f"spellings must be at least 1, found {self.spellings}")

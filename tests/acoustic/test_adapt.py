@@ -14,7 +14,7 @@ from lhotse import CutSet
 from ctcbias_fst.acoustic.adapt import _Criterion
 from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.align import BLANK_FRAME
-from ctcbias_fst.acoustic.biasing_lists import IGNORE, BiasingList, ListMaker, wanted_rows
+from ctcbias_fst.acoustic.biasing_lists import IGNORE, ListMaker, wanted_rows
 from ctcbias_fst.acoustic.checkpoint import checkpoints, read_tensors
 from ctcbias_fst.acoustic.config import AdaptConfig, AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.data import SpeechDataset, load_cuts
@@ -123,12 +123,55 @@ def test_ordinary_words_serve_as_names(tokenizer: SentencePieceTokenizer) -> Non
     assert len(drawn.spoken[0]) == 3
 
 
+def test_names_are_respelled_in_list_and_reference(tokenizer: SentencePieceTokenizer) -> None:
+    spellings = {"new york": ["knew yorke"], "smith": ["smyth"], "peace": []}
+    drawn = maker(tokenizer, respell=1.0, spellings=spellings).draw(
+        ["new york and new york", "smith of york wants peace", "smith is in new york"],
+        [["new york"], ["smith", "peace"], []],
+    )
+    assert drawn.texts == (
+        "knew yorke and knew yorke",
+        "smyth of york wants peace",
+        "smith is in new york",
+    )
+    listed = [row[: int(n)].tolist() for row, n in zip(drawn.names.tokens, drawn.names.lengths)]
+    for name in ("knew yorke", "smyth", "peace"):
+        assert tokenizer.encode(name) in listed
+    for name in ("new york", "smith"):
+        assert tokenizer.encode(name) not in listed
+    tokens = tokenizer.encode(drawn.texts[0])
+    name = tokenizer.encode("knew yorke")
+    starts = [start for start, index in drawn.spoken[0] if listed[index] == name]
+    assert [tokens[start : start + len(name)] for start in starts] == [name, name]
+
+
+def test_a_respelled_name_is_not_listed_as_it_was(tokenizer: SentencePieceTokenizer) -> None:
+    # The second utterance has the spelling of the first one's name for a name of its own.
+    drawn = maker(tokenizer, respell=1.0, spellings={"smith": ["smyth"], "smyth": ["smythe"]}).draw(
+        ["smith spoke", "smyth spoke"], [["smith"], ["smyth"]]
+    )
+    assert drawn.texts == ("smyth spoke", "smythe spoke")
+    assert drawn.allowed[0].all()
+    assert not drawn.allowed[1, 0]
+    assert drawn.spoken[1] == ((0, 1),)
+
+
+def test_an_utterance_that_is_denied_its_names_keeps_their_spelling(
+    tokenizer: SentencePieceTokenizer,
+) -> None:
+    drawn = maker(tokenizer, empty=1.0, respell=1.0, spellings={"smith": ["smyth"]}).draw(
+        ["smith spoke"], [["smith"]]
+    )
+    assert drawn.texts == ("smith spoke",)
+    assert drawn.spoken == ((),)
+
+
 def test_wanted_rows(tokenizer: SentencePieceTokenizer) -> None:
     drawn = maker(tokenizer).draw(["new york"], [["york"]])
     size = len(tokenizer.encode("york"))
     name = drawn.spoken[0][0][1]
     start = len(tokenizer.encode("new"))
-    drawn = BiasingList(drawn.names, drawn.allowed, (((start, name),),))
+    drawn = replace(drawn, spoken=(((start, name),),))
     b = BLANK_FRAME
     path = [b, b, b, b, 0, b, *range(start, start + size), b, b, b, b, b]
     wanted = wanted_rows(torch.tensor([path]), torch.tensor([len(path) - 1]), drawn)[0].tolist()
