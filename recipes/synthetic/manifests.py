@@ -18,12 +18,13 @@ from .settings import Settings
 from .synthesis import Planned, read_clips, read_plan
 from .texts import Corpus, Templates, TextMaker
 
-__all__ = ["write_cuts", "write_lists", "write_lm_text"]
+__all__ = ["write_cuts", "write_lines", "write_lists", "write_lm_text"]
 
 LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
 
 
-def _write(path: Path, lines: Iterable[str]) -> None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(path.suffix + ".tmp")
     with temporary.open("w", encoding="utf-8") as stream:
@@ -160,7 +161,7 @@ def write_cuts(out: Path, settings: Settings, only: Collection[str] | None = Non
         }
         for key in sorted(counts)
     }
-    _write(out / "stats.json", [json.dumps(stats, indent=2)])
+    write_lines(out / "stats.json", [json.dumps(stats, indent=2)])
 
 
 def write_lists(out: Path, names: NamePools, settings: Settings) -> None:
@@ -176,13 +177,13 @@ def write_lists(out: Path, names: NamePools, settings: Settings) -> None:
                 spoken[planned.domain, planned.split].update(planned.entities)
     for (domain, split), true in sorted(spoken.items()):
         folder = out / "lists"
-        _write(folder / f"{domain}.{split}.txt", sorted(true))
+        write_lines(folder / f"{domain}.{split}.txt", sorted(true))
         same = [found for (_, which), found in spoken.items() if which == split]
         everywhere = set().union(*same)
         for size in settings.lists.sizes:
             rng = random.Random(f"{settings.seed}/lists/{domain}/{split}/{size}")
             others = distractors(domain, split, spoken=everywhere, count=size, names=names, rng=rng)
-            _write(folder / f"{domain}.{split}.{size}.txt", sorted(true | set(others)))
+            write_lines(folder / f"{domain}.{split}.{size}.txt", sorted(true | set(others)))
 
 
 def distractors(
@@ -269,4 +270,4 @@ def _all_general(
 def _write_allowed(path: Path, lines: Iterable[str], settings: Settings) -> None:
     kept = sorted(line for line in lines if allowed_in_training(line, settings.text.rare_zipf))
     random.Random(settings.seed).shuffle(kept)
-    _write(path, kept)
+    write_lines(path, kept)

@@ -19,6 +19,7 @@ from . import manifests, noise, real
 from .engines import fetch_kokoro_voices
 from .names import NamePools
 from .planning import plan_all, plan_extra
+from .rare_lists import write_rare_lists
 from .settings import DOMAINS, Settings
 from .synthesis import read_clips, read_plan, synthesise, write_plan
 from .texts import Corpus, Templates
@@ -56,12 +57,14 @@ def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config:
             manifests.write_cuts(out, settings)
         elif stage == "lists":
             manifests.write_lists(out, NamePools.load(settings.text.rare_zipf), settings)
+            write_rare_lists(out, settings)
         elif stage == "lm":
             _language_model(out, settings)
         elif stage == "real":
             real.plan_real(out, settings, jobs)
             _speak(real.PLANS, out, settings, jobs)
             manifests.write_cuts(out, settings, only=real.CUTS)
+            write_rare_lists(out, settings)
         else:
             raise ConfigError(f"unknown stage {stage!r}")
 

@@ -85,9 +85,17 @@ class Test:
 
 @dataclass(frozen=True)
 class Lists:
-    """Sizes of the entity lists (distractors beside the names spoken)."""
+    """The entity lists.
+
+    Attributes:
+        sizes: distractors beside the names spoken.
+        common_zipf: of real recordings words below it are listed, as their rare words.
+        min_letters: of these words.
+    """
 
     sizes: tuple[int, ...]
+    common_zipf: float
+    min_letters: int
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from lhotse import CutSet
+from lhotse.testing.dummies import dummy_cut, dummy_supervision
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
@@ -27,6 +29,7 @@ from recipes.synthetic.engines import (
 from recipes.synthetic.names import NamePools
 from recipes.synthetic.phones import ARPABET
 from recipes.synthetic.planning import blend
+from recipes.synthetic.rare_lists import write_rare_lists
 from recipes.synthetic.settings import Settings
 from recipes.synthetic.synthesis import (
     Planned,
@@ -197,6 +200,30 @@ def test_lists_hold_the_names_spoken(tmp_path: Path, settings: Settings, names: 
     assert len(first) == 12 and {"zzaaa", "zzbbb"} < set(first)
     manifests.write_lists(tmp_path, names, small)
     assert (tmp_path / "lists" / "medical.dev.10.txt").read_text().splitlines() == first
+
+
+def test_rare_words_of_real_recordings_are_listed(tmp_path: Path, settings: Settings) -> None:
+    cuts = []
+    for i, text in enumerate(["the zzaaa isn't here", "zzbbb and zza"]):
+        cut = dummy_cut(i, supervisions=[dummy_supervision(i)])
+        cut.supervisions[0].text = text
+        cuts.append(cut)
+    CutSet.from_cuts(cuts).to_file(tmp_path / "cuts_test_real.jsonl.gz")
+    (tmp_path / "text").mkdir()
+    rare = " ".join(f"zzc{chr(97 + i)}" for i in range(12))
+    (tmp_path / "text" / "general.txt").write_text(f"the {rare} here\nzzbbb\n")
+    small = dataclasses.replace(settings, lists=dataclasses.replace(settings.lists, sizes=(10, 20)))
+
+    def frequency(word: str) -> float:
+        return 0.0 if word.startswith("zz") else 5.0
+
+    write_rare_lists(tmp_path, small, frequency)
+    lists = tmp_path / "lists"
+    assert (lists / "real.test.txt").read_text().split() == ["zzaaa", "zzbbb"]
+    with_others = (lists / "real.test.10.txt").read_text().split()
+    assert len(set(with_others)) == 12
+    assert {"zzaaa", "zzbbb"} < set(with_others) < {"zzaaa", "zzbbb", *rare.split()}
+    assert {path.name for path in lists.iterdir()} == {"real.test.txt", "real.test.10.txt"}
 
 
 def test_blends_sum_to_one(settings: Settings) -> None:
