@@ -61,8 +61,11 @@ __all__ = [
 ]
 
 _BATCH = 32
-_ACOUSTIC = ("adapter_scale", "shortlist")
-"""The settings that the encoder's output depends on."""
+_DECODERS = {
+    *("decoded_above", "decoded", "spelled", "looked_up"),
+    *("unlike_cost", "homophone_cost", "size_cost"),
+}
+"""The settings of shortlists that the adapter, and so the encoder's output, does not depend on."""
 
 _WITHOUT_LIST = ("lm", "rescore")
 """The parts that act where there is no list, too."""
@@ -229,8 +232,7 @@ class SpeechSource:
         recognizer = Recognizer(self._model, config)
         names = self._compiled(recognizer)
         per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
-        table = to_mapping(config)
-        key = {name: table.get(name) for name in _ACOUSTIC}, "adapter" in config.parts
+        key = _acoustic(config)
         if self._log_probs[0] != key:
             computed = map(recognizer.log_probs, self._batches, per_batch)
             self._log_probs = (key, list(computed))
@@ -248,6 +250,12 @@ class SpeechSource:
 
     def _ids(self) -> list[str]:
         return [recording.id for batch in self._batches for recording in batch]
+
+
+def _acoustic(config: PipelineConfig) -> Any:
+    """What the encoder's output depends on."""
+    shortlist = {k: v for k, v in vars(config.shortlist).items() if k not in _DECODERS}
+    return "adapter" in config.parts, config.adapter_scale, shortlist
 
 
 class SavedSource:
@@ -366,9 +374,11 @@ class Objective:
     def __init__(self, sources: Sequence[Source], config: TuneConfig, base: PipelineConfig) -> None:
         self._sources, self._config = sources, config
         self._plain: tuple[PipelineConfig | None, list[dict[str, str]]] = (None, [])
+        self._free = [True] * len(sources)
         unlisted = self._without_lists(base)
         self.plain = [measure(*both, both[1]) for both in zip(sources, unlisted)]
         """The base configuration without any list."""
+        self._free = [one.free_words > 0 for one in self.plain]
 
     def measures(self, config: PipelineConfig) -> list[Measures]:
         """What a configuration does to each set."""
@@ -378,7 +388,10 @@ class Objective:
         ]
 
     def _without_lists(self, config: PipelineConfig) -> list[dict[str, str]]:
-        """The transcripts of a configuration without any list; the latest are kept."""
+        """The transcripts of a configuration without any list; the latest are kept.
+
+        Where every utterance has a name nobody asks for them.
+        """
         unlisted = PipelineConfig(
             decode=replace(config.decode, boost=BoostConfig()),
             parts=tuple(part for part in config.parts if part in _WITHOUT_LIST),
@@ -386,7 +399,11 @@ class Objective:
             rescore=config.rescore,
         )
         if self._plain[0] != unlisted:
-            self._plain = (unlisted, [one.transcribe(unlisted) for one in self._sources])
+            found = [
+                one.transcribe(unlisted) if free else {}
+                for one, free in zip(self._sources, self._free)
+            ]
+            self._plain = (unlisted, found)
         return self._plain[1]
 
     def value(self, measures: Sequence[Measures]) -> float:

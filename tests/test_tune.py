@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -30,6 +31,7 @@ from ctcbias_fst.tune import (
     write_config,
 )
 
+RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic"
 NAMES = entities_from_names(["metformin", "kesha"])
 REFERENCES = {"a": "she takes metformin", "b": "in the morning", "c": "every day"}
 
@@ -259,3 +261,25 @@ def test_an_utterance_without_a_list(saved: Path) -> None:
 def test_studies_that_cannot_be(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_study_of_the_embedded_model_can_begin() -> None:
+    study = load_config(TuneConfig, RECIPE / "tune.toml")
+    start = to_mapping(load_config(PipelineConfig, settings_of()))
+    for text in study.search:
+        searched = parse_range(text, PipelineConfig())
+        value: Any = start
+        for name in searched.key.split("."):
+            value = value[name]
+        assert searched.holds(value), searched.key
+
+
+def test_sets_in_which_names_are_always_spoken_are_decoded_once_without_a_list() -> None:
+    source = Scripted()
+    source.references = {"a": REFERENCES["a"]}
+    base = dataclasses.replace(_with_beta(1.5), parts=("lm", "boost"))
+    objective = Objective([source], _study(), base)
+    for parts in (("lm", "boost"), ("boost",), ("boost", "rescore")):
+        objective.measures(dataclasses.replace(base, parts=parts))
+    without = [config.parts for config in source.seen if "boost" not in config.parts]
+    assert without == [("lm",)]

@@ -18,6 +18,9 @@ from ctcbias_fst.cli.options import (
 @click.command()
 @click.argument("study", type=FILE)
 @click.option("--out", type=FILE, required=True, help="The best configuration, as TOML.")
+@click.option(
+    "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
+)
 @click.option("--journal", type=FILE, help="Where trials are kept [OUT.journal].")
 @settings_options
 @click.option(
@@ -32,6 +35,7 @@ from ctcbias_fst.cli.options import (
 def tune(
     study: Path,
     out: Path,
+    data: Path | None,
     journal: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -67,7 +71,7 @@ def tune(
     tuned = library.tune(
         wanted,
         base,
-        library.open_sources(wanted, study.parent, loaded, known, device),
+        library.open_sources(wanted, data or study.parent, loaded, known, device),
         journal or out.with_name(out.name + ".journal"),
         report=lambda message: click.echo(message, err=True),
     )
