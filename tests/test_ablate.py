@@ -14,11 +14,12 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from ctcbias_fst.ablate import AblateConfig, Cell, Row, ablate
 from ctcbias_fst.ablation_report import score_cells, to_csv, to_table
+from ctcbias_fst.ablation_summary import read_summary, to_summary
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
-from ctcbias_fst.errors import ConfigError, EntityListError, ManifestError
+from ctcbias_fst.errors import ConfigError, EntityListError, InputError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
 from ctcbias_fst.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import entities_from_names
@@ -223,3 +224,53 @@ def test_command(data: Path, random_model: Path) -> None:
     row = list(csv.DictReader((data / "o" / "ablation.csv").read_text().splitlines()))[1]
     assert float(row["WER"]) == pytest.approx(expected["WER"]["rate"], abs=1e-5)
     assert float(row["recall"]) == pytest.approx(expected["recall"]["rate"], abs=1e-5)
+
+
+SUMMARY = """\
+list 1,000   free speech                real
+                  F1     WER    free        F1     WER
+greedy          12.3    30.1     9.8      33.3    60.0
+all parts       98.8     7.7     9.0         -    50.0
+"""
+
+
+def test_summary(tmp_path: Path) -> None:
+    (tmp_path / "ablation.csv").write_text(
+        "set,list,row,F1,WER,free_WER\n"
+        '"free speech","1,000",greedy,0.123,0.301,0.098\n'
+        '"free speech","20,000",greedy,0.1,0.2,0.3\n'
+        '"free speech","1,000",all parts,0.9876,0.0766,0.09\n'
+        'real,"1,000",greedy,0.33333,0.6,\nreal,"1,000",all parts,,0.5,\n'
+    )
+    lines = read_summary(tmp_path / "ablation.csv")
+    shown = [" ".join(line.split()) for line in to_summary(lines, ["1,000"]).splitlines()]
+    assert shown == [" ".join(line.split()) for line in SUMMARY.splitlines()]
+    lengths = {len(line) for line in to_summary(lines, ["1,000"]).splitlines()[1:]}
+    assert len(lengths) == 1
+    runner = CliRunner()
+    done = runner.invoke(main, ["figures", "--model", str(tmp_path)])
+    assert done.exit_code == 0
+    assert done.output.count("list ") == 2
+    done = runner.invoke(main, ["figures", "--model", str(tmp_path), "--list", "7"])
+    assert "there is no list '7'; there are: 1,000; 20,000" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("set,list,row,F1,WER\na,b,c,1,1\n", "no column 'free_WER'"),
+        ("set,list,row,F1,WER,free_WER\n", "no line"),
+        ("set,list,row,F1,WER,free_WER\na,b,c,high,1,1\n", "could not convert"),
+        ("set,list,row,F1,WER,free_WER\na,b,c,1\n", ""),
+    ],
+)
+def test_what_is_no_summary(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "ablation.csv"
+    with pytest.raises(InputError, match="there are no figures"):
+        read_summary(path)
+    path.write_text(content)
+    if message:
+        with pytest.raises(InputError, match=message):
+            read_summary(path)
+    else:
+        assert to_summary(read_summary(path))

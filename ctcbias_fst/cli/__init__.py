@@ -30,6 +30,7 @@ COMMANDS = {
     "tokenizer": "tokenizer",
     "tune": "tune",
     "ablate": "ablate",
+    "figures": "figures",
     "recipe": "recipe",
     "score": "score",
     "compare": "compare",
