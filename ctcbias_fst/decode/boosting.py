@@ -26,7 +26,7 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
   :math:`l(t, v)` as a plain token, and at further frames of a token. What is not plausible
   cannot be taken.
 
-To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.decoding.Columns`);
+To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.columns.Columns`);
 its search stays as it is.
 """
 
@@ -38,11 +38,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.fst.decoding import BOOSTED, ENTRY, PLAIN, STAY, Candidates
+from ctcbias_fst.fst.candidates import Candidates
+from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
 
 if TYPE_CHECKING:
     from ctcbias_fst.decode.config import DecodeConfig
-    from ctcbias_fst.fst.decoding import Columns
     from ctcbias_fst.records import LogProbs
 
 _TIES = 4

@@ -24,7 +24,8 @@ from ctcbias_fst.decode.search import search
 from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.fst.decoding import WordRules, decoding_graph
+from ctcbias_fst.fst.decoding import decoding_graph
+from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -9,7 +9,9 @@ import k2
 import torch
 
 from ctcbias_fst.decode.search import FRAME
-from ctcbias_fst.fst.decoding import PLAIN, STARTS_WORD, DecodingGraph
+from ctcbias_fst.fst.columns import PLAIN
+from ctcbias_fst.fst.decoding import DecodingGraph
+from ctcbias_fst.fst.word_rules import STARTS_WORD
 
 __all__ = ["Lattice", "LmScores", "Paths", "best_paths", "with_weights"]
 

@@ -26,7 +26,9 @@ from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.fst.decoding import STARTS_WORD, Block, Columns, DecodingGraph
+from ctcbias_fst.fst.columns import Block, Columns
+from ctcbias_fst.fst.decoding import DecodingGraph
+from ctcbias_fst.fst.word_rules import STARTS_WORD
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary

@@ -11,14 +11,9 @@ import torch
 
 from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.fst.decoding import (
-    BOOSTED,
-    ENTRY,
-    STAY,
-    Columns,
-    WordRules,
-)
+from ctcbias_fst.fst.columns import BOOSTED, ENTRY, STAY, Columns
 from ctcbias_fst.fst.vectors import sorted_order
+from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.edges import Edges
 from ctcbias_fst.lm.static_graph import BEGINS, WORD_START, StaticGraph
 from ctcbias_fst.lm.token_graph import LETTERS, UNKNOWN, WORD

@@ -39,8 +39,8 @@ import torch
 from ctcbias_fst.decode.lattice import Lattice, LmScores
 from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.errors import ConfigError, LanguageModelError
-from ctcbias_fst.fst.decoding import STARTS_WORD, WordRules
 from ctcbias_fst.fst.vectors import fsa_vec
+from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.first_pass import FirstPass
 from ctcbias_fst.lm.lexicon import Lexicon

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 import k2
 import torch
@@ -12,17 +11,10 @@ import torch
 from ctcbias_fst.decode.frames import Frames
 from ctcbias_fst.decode.lattice import Lattice
 from ctcbias_fst.decode.search import FRAME
-from ctcbias_fst.fst.decoding import (
-    PLAIN,
-    STARTS_WORD,
-    Block,
-    Columns,
-    DecodingGraph,
-)
+from ctcbias_fst.fst.columns import PLAIN, Block, Columns
+from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.vectors import fsa_vec
-
-if TYPE_CHECKING:
-    pass
+from ctcbias_fst.fst.word_rules import STARTS_WORD
 
 __all__ = ["Edges"]
 

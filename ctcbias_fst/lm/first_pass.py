@@ -28,16 +28,9 @@ from ctcbias_fst.decode.frames import Frames
 from ctcbias_fst.decode.lattice import Lattice
 from ctcbias_fst.decode.search import search
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.fst.decoding import (
-    BOOSTED,
-    ENTRY,
-    PLAIN,
-    STAY,
-    Block,
-    Columns,
-    DecodingGraph,
-    WordRules,
-)
+from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Block, Columns
+from ctcbias_fst.fst.decoding import DecodingGraph
+from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.attach import Workspace, parents
 from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.edges import Edges

@@ -17,7 +17,9 @@ from ctcbias_fst.decode.boosting import find_candidates, reach, score_columns
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.decode.search import search
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.fst.decoding import Candidates, DecodingGraph, WordRules, decoding_graph
+from ctcbias_fst.fst.candidates import Candidates
+from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
+from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 
