@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and digests that tell them apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_directory", "atomic_path", "digest_of"]
+__all__ = ["atomic_directory", "atomic_path", "digest_of", "fingerprint"]
 
 
 @contextmanager
@@ -49,3 +49,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 def digest_of(content: Any) -> str:
     """SHA-256 of plain values: the same for the same content, whatever the order of keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def fingerprint(*paths: Path | None) -> list[str]:
+    """SHA-256 of each file; empty where there is none."""
+    return ["" if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]

@@ -31,9 +31,10 @@ from lhotse import CutSet
 
 from ctcbias_fst.acoustic.package import DEFAULT, load_package
 from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
-from ctcbias_fst.corpus import SpeechBackend, Utterance, decode_corpus, fingerprint, read_cuts
+from ctcbias_fst.corpus import SpeechBackend, Utterance, read_cuts
+from ctcbias_fst.corpus_job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path, digest_of
+from ctcbias_fst.files import atomic_path, digest_of, fingerprint
 from ctcbias_fst.fst.openfst import write_boost_graph
 from ctcbias_fst.pipeline import PipelineConfig, compile_graph, settings_of
 from ctcbias_fst.score_report import score_files, to_json, to_table

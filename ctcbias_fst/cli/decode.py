@@ -92,7 +92,10 @@ def decode(
     resumed when the same command is given again.
     """
     from ctcbias_fst import corpus  # noqa: PLC0415
+    from ctcbias_fst.corpus_job import decode_corpus, read_lists  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.files import fingerprint  # noqa: PLC0415
+    from ctcbias_fst.transcript_records import write_supervisions  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -120,18 +123,18 @@ def decode(
         backend = corpus.SpeechBackend(model, settings, device)
         manifest = corpus.read_cuts(cuts)
         utterances = [corpus.Utterance(cut.id, cut.duration, cut) for cut in manifest]
-    summary = corpus.decode_corpus(
+    summary = decode_corpus(
         utterances,
         backend,
         out,
-        lists=corpus.read_lists(entities, graph, backend.vocabulary),
-        settings={**backend.settings, "lists": corpus.fingerprint(entities, graph)},
+        lists=read_lists(entities, graph, backend.vocabulary),
+        settings={**backend.settings, "lists": fingerprint(entities, graph)},
         batch_seconds=batch_seconds,
         lattice_dir=lattice_dir,
         report=lambda message: click.echo(f"Warning: {message}", err=True),
     )
     if cuts is not None and style == "lhotse":
-        corpus.write_supervisions(manifest, summary.records, out)
+        write_supervisions(manifest, summary.records, out)
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""
     click.echo(

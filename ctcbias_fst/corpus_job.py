@@ -1,0 +1,218 @@
+"""Decoding whole corpora: batches by duration, bad utterances left out, resumable.
+
+Results go to ``OUT.part`` as they come, one JSON object a line, so that a job that was
+stopped goes on where it was. When all is done they are written to ``OUT`` in the order of
+the manifest, and the part file is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from tqdm import tqdm
+
+from ctcbias_fst.corpus import Backend, Utterance, batches_by_duration
+from ctcbias_fst.decode.saved_lattices import LatticeWriter
+from ctcbias_fst.errors import InputError, ManifestError
+from ctcbias_fst.files import atomic_path, digest_of
+from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.openfst import read_boost_graph
+from ctcbias_fst.pipeline import Names
+from ctcbias_fst.records import Transcript
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.utterances import load_entities
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.transcript_records import record_of
+
+__all__ = ["Lists", "Summary", "decode_corpus", "read_lists"]
+
+Lists = Union[EntityList, BoostGraph, Mapping[str, EntityList], None]
+"""One list for all utterances (compiled or not), one for each (by id), or none."""
+
+
+def read_lists(entities: Path | None, graph: Path | None, vocabulary: Vocabulary) -> Lists:
+    """Read lists of names, or a compiled graph."""
+    if graph is not None:
+        return read_boost_graph(graph, vocabulary)
+    return None if entities is None else load_entities(entities)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a manifest.
+
+    Attributes:
+      records: what was written (:func:`ctcbias_fst.transcript_records.record_of`), by
+        utterance, in the manifest's order.
+      skipped: why each utterance that is not among them was left out.
+      seconds: how much audio was decoded, now and before the job was resumed.
+      resumed: how many utterances were done already.
+    """
+
+    records: dict[str, dict[str, Any]]
+    skipped: dict[str, str]
+    seconds: float
+    resumed: int
+
+
+def decode_corpus(
+    utterances: Sequence[Utterance],
+    backend: Backend,
+    out: Path,
+    *,
+    lists: Lists = None,
+    settings: Mapping[str, Any],
+    batch_seconds: float = 120.0,
+    report: Callable[[str], None] = lambda message: None,
+    lattice_dir: Path | None = None,
+) -> Summary:
+    """Decode utterances and write a JSON object for each to ``out``.
+
+    Args:
+      utterances: distinct ids.
+      backend: what decodes them.
+      out: the file; results so far are kept in ``out.part``.
+      lists: names to boost.
+      settings: all that the results depend on; a part file of other settings is refused.
+      batch_seconds: audio per batch, padding included.
+      report: told about names without effect and utterances that are left out.
+      lattice_dir: where lattices are saved (:mod:`ctcbias_fst.decode.saved_lattices`), if at all.
+
+    Raises:
+      ManifestError: every utterance was left out, the part file is of another job, or an
+        utterance has no list although others do.
+    """
+    if lattice_dir is not None:
+        backend.decoder.listener = LatticeWriter(lattice_dir)
+    names = _Lists(lists, backend, utterances, report)
+    part = out.with_name(out.name + ".part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    records = _read_part(part, digest_of([settings, [(u.id, u.seconds) for u in utterances]]))
+    resumed = len(records)
+    skipped: dict[str, str] = {}
+
+    def skip(utterance: Utterance, error: InputError) -> None:
+        skipped[utterance.id] = str(error)
+        report(f"{utterance.id} is left out: {error}")
+
+    todo = [utterance for utterance in utterances if utterance.id not in records]
+    total = sum(utterance.seconds for utterance in utterances)
+    with (
+        part.open("a", encoding="utf-8") as stream,
+        tqdm(total=round(total), unit="s", desc="decode", disable=None) as bar,
+    ):
+        bar.update(round(total - sum(utterance.seconds for utterance in todo)))
+        for batch in batches_by_duration(todo, batch_seconds):
+            for transcript in _decode(batch, backend, names, skip):
+                records[transcript.id] = record_of(transcript)
+                stream.write(json.dumps(records[transcript.id], ensure_ascii=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+            bar.update(round(sum(utterance.seconds for utterance in batch)))
+    if skipped and not records:
+        first = next(iter(skipped.values()))
+        raise ManifestError(f"none of {len(utterances)} utterances can be used; the first: {first}")
+    ordered = {u.id: records[u.id] for u in utterances if u.id in records}
+    with atomic_path(out) as temporary:
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in ordered.values())
+        temporary.write_text("".join(lines), encoding="utf-8")
+    part.unlink()
+    seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
+    return Summary(ordered, skipped, seconds, resumed)
+
+
+def _decode(
+    batch: Sequence[Utterance],
+    backend: Backend,
+    names: _Lists,
+    skip: Callable[[Utterance, InputError], None],
+) -> Iterator[Transcript]:
+    """Decode a batch; if something is wrong with it, each utterance alone."""
+    good, loaded = [], []
+    for utterance in batch:
+        try:
+            loaded.append(backend.load(utterance))
+            good.append(utterance)
+        except InputError as error:
+            skip(utterance, error)
+    if not good:
+        return
+    try:
+        yield from backend.decode(loaded, [names.of(utterance) for utterance in good])
+    except InputError as error:
+        if len(good) == 1:
+            skip(good[0], error)
+            return
+        for utterance in good:
+            yield from _decode([utterance], backend, names, skip)
+
+
+class _Lists:
+    """Lists of names, compiled when they are needed; the latest are kept."""
+
+    def __init__(
+        self,
+        lists: Lists,
+        backend: Backend,
+        utterances: Sequence[Utterance],
+        report: Callable[[str], None],
+    ) -> None:
+        self._backend, self._report = backend, report
+        self._lists = lists if isinstance(lists, Mapping) else None
+        self._shared: Names | None = None
+        longest = max((utterance.seconds for utterance in utterances), default=None)
+        if isinstance(lists, EntityList):
+            self._shared = self._compile(lists, longest)
+        elif isinstance(lists, BoostGraph):
+            self._shared = self._compile(EntityList(lists.entities), longest, lists)
+        if self._lists is not None:
+            missing = next((u.id for u in utterances if u.id not in self._lists), None)
+            if missing is not None:
+                raise ManifestError(
+                    f"utterance {missing!r} has no list of names, though others do; give it one, "
+                    "which may be empty"
+                )
+
+    def of(self, utterance: Utterance) -> Names | None:
+        if self._lists is None:
+            return self._shared
+        entities = self._lists[utterance.id]
+        return self._compile(entities, utterance.seconds) if len(entities) else None
+
+    def _compile(
+        self, entities: EntityList, seconds: float | None, graph: BoostGraph | None = None
+    ) -> Names:
+        names = self._backend.compile(entities, graph, seconds)
+        for line in names.entities.report():
+            self._report(line)
+        return names
+
+
+def _read_part(part: Path, digest: str) -> dict[str, dict[str, Any]]:
+    """The records of a job that was stopped; begins the part file if there is none.
+
+    A line that was being written when the job was stopped is cut off.
+    """
+    if not part.exists():
+        part.write_text(json.dumps({"job": digest}) + "\n", encoding="utf-8")
+        return {}
+    content = part.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        header, *rows = [json.loads(line) for line in whole.splitlines()] or [{}]
+        job, records = header.get("job"), {row["id"]: row for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"{part}: damaged: {error}; delete it to begin anew") from error
+    if job != digest:
+        raise ManifestError(
+            f"{part}: belongs to a job with another manifest, model, list or settings; finish "
+            "that one with its own options, or delete the file to begin anew"
+        )
+    if len(whole) < len(content):
+        part.write_bytes(whole)
+    return records

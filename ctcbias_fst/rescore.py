@@ -1,0 +1,62 @@
+"""Decoding saved lattices once more: other settings, another language model, no audio."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.pipeline import PipelineConfig, language_model
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.transcript_records import record_of
+
+__all__ = ["rescore_corpus"]
+
+
+def rescore_corpus(
+    folder: Path,
+    config: PipelineConfig,
+    out: Path | None,
+    *,
+    use_lm: bool = True,
+    text_dir: Path | None = None,
+    kaldi: bool = True,
+    device: str = "cpu",
+) -> int:
+    """Read saved lattices with other settings; returns how many utterances there are.
+
+    Args:
+      folder: of the lattices.
+      config: names the language model (by default the one inside the package) and its settings.
+      out: where transcripts are written, if at all.
+      use_lm: whether a language model acts at all.
+      text_dir: where lattices are written as text, if at all.
+      kaldi: as Kaldi's lattices, or as OpenFst's.
+      device: where to compute.
+
+    Raises:
+      InputError: there are no lattices, or one is damaged.
+    """
+    default = DEFAULT / "lm.safetensors"
+
+    def decoder_of(vocabulary: Vocabulary) -> Decoder:
+        lm = None
+        if use_lm:
+            fallback = default if default.is_file() else None
+            lm = language_model(config, vocabulary, device, fallback)
+        return Decoder(vocabulary, config.decode, device, lm)
+
+    if text_dir is not None:
+        write_lattice_texts(folder, decoder_of, text_dir, kaldi, device)
+    if out is None:
+        return sum(1 for _ in read_lattices(folder, device))
+    lines = [
+        json.dumps(record_of(transcript), ensure_ascii=False) + "\n"
+        for transcript in rescore_lattices(folder, decoder_of, device)
+    ]
+    with atomic_path(out) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return len(lines)

@@ -1,0 +1,81 @@
+"""Transcripts of a corpus as JSON objects and as lhotse's supervisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet, SupervisionSegment, SupervisionSet
+from lhotse.cut import Cut
+from lhotse.cut.data import DataCut
+from lhotse.supervision import AlignmentItem
+
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.records import Transcript
+
+__all__ = ["record_of", "write_supervisions"]
+
+
+def record_of(transcript: Transcript) -> dict[str, Any]:
+    """A transcript as a JSON object: id, text, words, score, and what else there is."""
+    record: dict[str, Any] = {
+        "id": transcript.id,
+        "text": transcript.best.text,
+        "words": [
+            {
+                "word": word.word,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "confidence": round(word.confidence, 4),
+                **({"entity": True} if word.entity else {}),
+            }
+            for word in transcript.best.words
+        ],
+        "score": round(transcript.best.score, 4),
+    }
+    if len(transcript.nbest) > 1:
+        record["nbest"] = [
+            {"text": hypothesis.text, "score": round(hypothesis.score, 4)}
+            for hypothesis in transcript.nbest
+        ]
+    if transcript.warning:
+        record["warning"] = transcript.warning
+    return record
+
+
+def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write a lhotse SupervisionSet: a segment for each cut that was decoded, with its id.
+
+    Words are its alignment ``word``, with their confidences as scores. As lhotse has it,
+    times are those of the recording, not of the cut.
+    """
+    with atomic_path(path) as temporary:
+        SupervisionSet.from_segments(
+            _supervision(cut, records[cut.id]) for cut in cuts if cut.id in records
+        ).to_file(temporary)
+
+
+def _supervision(cut: Cut, record: Mapping[str, Any]) -> SupervisionSegment:
+    of_one_recording = isinstance(cut, DataCut) and cut.has_recording
+    start = cut.start if of_one_recording else 0.0
+    speakers = {supervision.speaker for supervision in cut.supervisions}
+    words = [
+        AlignmentItem(
+            symbol=word["word"],
+            start=round(start + word["start"], 3),
+            duration=round(word["end"] - word["start"], 3),
+            score=word["confidence"],
+        )
+        for word in record["words"]
+    ]
+    return SupervisionSegment(
+        id=cut.id,
+        recording_id=cut.recording_id if of_one_recording else cut.id,
+        start=start,
+        duration=cut.duration,
+        text=record["text"],
+        speaker=speakers.pop() if len(speakers) == 1 else None,
+        alignment={"word": words},
+        custom={"score": record["score"]},
+    )

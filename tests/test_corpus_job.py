@@ -1,0 +1,174 @@
+"""Whole corpora: batches, bad utterances, resumed jobs, lists of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from strategies import VOCABULARIES
+from test_transcript_records import texts, transcript
+
+from ctcbias_fst.corpus import Utterance
+from ctcbias_fst.corpus_job import Summary, decode_corpus
+from ctcbias_fst.errors import AudioError, LogProbsError, ManifestError
+from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.pipeline import Names
+from ctcbias_fst.records import Transcript
+from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+VOCABULARY = VOCABULARIES[0]
+
+
+class Echo:
+    """A backend whose transcript is the utterance's source, and the names it was given."""
+
+    settings: Mapping[str, Any] = {}
+    vocabulary: Vocabulary = VOCABULARY
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.compiled: list[tuple[str, ...]] = []
+        self.seconds: list[float | None] = []
+
+    def compile(
+        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
+    ) -> Names:
+        self.compiled.append(tuple(entity.name for entity in entities))
+        self.seconds.append(seconds)
+        return Names(entities, graph, None)
+
+    def load(self, utterance: Utterance) -> Utterance:
+        if utterance.source == "unreadable":
+            raise AudioError("its audio cannot be read")
+        return utterance
+
+    def decode(
+        self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+    ) -> list[Transcript]:
+        if any(utterance.source == "poison" for utterance in loaded):
+            raise LogProbsError("a frame is NaN")
+        if any(utterance.source == "crash" for utterance in loaded):
+            raise RuntimeError("power failure")
+        self.batches.append([utterance.id for utterance in loaded])
+        listed = [() if one is None else tuple(e.display for e in one.entities) for one in names]
+        return [
+            transcript(utterance.id, " ".join([utterance.source, *names]))
+            for utterance, names in zip(loaded, listed)
+        ]
+
+
+def _utterances(*sources: str) -> list[Utterance]:
+    return [Utterance(f"u{i}", 10.0 + i, source) for i, source in enumerate(sources)]
+
+
+def _decode(
+    utterances: Sequence[Utterance],
+    out: Path,
+    backend: Echo | None = None,
+    report: Callable[[str], None] = lambda message: None,
+    **options: Any,
+) -> Summary:
+    return decode_corpus(
+        utterances,
+        backend or Echo(),
+        out,
+        settings=options.pop("settings", {}),
+        report=report,
+        **options,
+    )
+
+
+def test_results_are_in_the_manifests_order_and_batches_by_duration(tmp_path: Path) -> None:
+    backend = Echo()
+    summary = _decode(_utterances("a", "b", "c", "d"), tmp_path / "out", backend, batch_seconds=26)
+    assert list(texts(tmp_path / "out").items()) == [
+        ("u0", "a"),
+        ("u1", "b"),
+        ("u2", "c"),
+        ("u3", "d"),
+    ]
+    assert backend.batches == [["u3", "u2"], ["u1", "u0"]]
+    assert summary.seconds == 46
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_utterance_longer_than_a_batch_is_a_batch(tmp_path: Path) -> None:
+    backend = Echo()
+    _decode(_utterances("a", "b"), tmp_path / "out", backend, batch_seconds=1)
+    assert backend.batches == [["u1"], ["u0"]]
+
+
+def test_bad_utterances_are_left_out_and_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    utterances = _utterances("a", "unreadable", "poison", "d")
+    summary = _decode(utterances, tmp_path / "out", report=told.append)
+    assert texts(tmp_path / "out") == {"u0": "a", "u3": "d"}
+    assert list(summary.skipped) == ["u1", "u2"]
+    assert told == [
+        "u1 is left out: its audio cannot be read",
+        "u2 is left out: a frame is NaN",
+    ]
+    assert summary.seconds == 23
+
+
+def test_nothing_but_bad_utterances(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="none of 2 utterances can be used; the first: its"):
+        _decode(_utterances("unreadable", "unreadable"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_job_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    utterances = _utterances("a", "crash", "c", "d")
+    with pytest.raises(RuntimeError, match="power failure"):
+        _decode(utterances, out, batch_seconds=1)
+    assert not out.exists()
+    part = tmp_path / "out.part"
+    with part.open("a") as stream:  # a line that was being written
+        stream.write('{"id": "u0", "te')
+    backend = Echo()
+    mended = [*utterances[:1], Utterance("u1", 11.0, "b"), *utterances[2:]]
+    summary = _decode(mended, out, backend, batch_seconds=1)
+    assert backend.batches == [["u1"], ["u0"]]
+    assert summary.resumed == 2
+    assert list(texts(out).values()) == ["a", "b", "c", "d"]
+    assert not part.exists()
+
+
+def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError):
+        _decode(_utterances("a", "crash"), out, batch_seconds=1, settings={"beta": 1})
+    with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
+        _decode(_utterances("a", "b"), out, settings={"beta": 2})
+    with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
+        _decode(_utterances("a"), out, settings={"beta": 1})
+    (tmp_path / "out.part").write_text("nonsense\n")
+    with pytest.raises(ManifestError, match="out.part: damaged"):
+        _decode(_utterances("a", "b"), out, settings={"beta": 1})
+
+
+def test_one_list_or_one_for_each(tmp_path: Path) -> None:
+    backend = Echo()
+    shared = entities_from_names(["Ada", "Bob"])
+    _decode(_utterances("a", "b"), tmp_path / "shared", backend, lists=shared)
+    assert texts(tmp_path / "shared") == {"u0": "a Ada Bob", "u1": "b Ada Bob"}
+    assert backend.compiled == [("ada", "bob")]
+    assert backend.seconds == [11.0]
+    lists = {"u1": entities_from_names(["Eve"]), "u0": entities_from_names([])}
+    _decode(_utterances("a", "b"), tmp_path / "each", backend, lists=lists)
+    assert texts(tmp_path / "each") == {"u0": "a", "u1": "b Eve"}
+    assert backend.seconds == [11.0, 11.0]
+    with pytest.raises(ManifestError, match="'u2' has no list of names"):
+        _decode(_utterances("a", "b", "c"), tmp_path / "few", backend, lists=lists)
+
+
+def test_names_without_effect_are_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    names = entities_from_names(["Ada", "!!!"], source="names.txt")
+    _decode(_utterances("a"), tmp_path / "out", report=told.append, lists=names)
+    assert len(told) == 1
+    assert told[0].startswith("names.txt, line 2: '!!!' has no effect")

@@ -1,0 +1,57 @@
+"""Transcripts as JSON objects and supervisions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
+
+from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.transcript_records import record_of, write_supervisions
+
+
+def transcript(name: str, text: str) -> Transcript:
+    """A word a second."""
+    words = tuple(Word(w, i + 0.1, i + 0.9, 0.5) for i, w in enumerate(text.split()))
+    best = Hypothesis(words, -1.5, ())
+    return Transcript(name, best, (best,))
+
+
+def texts(path: Path) -> dict[str, str]:
+    """What a file of records says, by utterance."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["id"]: row["text"] for row in rows}
+
+
+def test_records_say_what_there_is() -> None:
+    best = Hypothesis((Word("Ada", 0.1, 0.5, 0.87654, entity=True),), -1.23456, (1,))
+    other = Hypothesis((Word("ad", 0.1, 0.5, 0.1),), -3.0, (2,))
+    record = record_of(Transcript("u", best, (best, other), "something happened"))
+    assert record == {
+        "id": "u",
+        "text": "Ada",
+        "words": [{"word": "Ada", "start": 0.1, "end": 0.5, "confidence": 0.8765, "entity": True}],
+        "score": -1.2346,
+        "nbest": [{"text": "Ada", "score": -1.2346}, {"text": "ad", "score": -3.0}],
+        "warning": "something happened",
+    }
+    assert "nbest" not in record_of(Transcript("u", best, (best,)))
+
+
+def cut(name: str, start: float = 0.0) -> MonoCut:
+    recording = Recording(f"r-{name}", [], 16000, 160_000, 10.0)
+    supervision = SupervisionSegment(f"s-{name}", recording.id, 0, 2.0, text="x", speaker="ada")
+    return MonoCut(name, start, 2.0, 0, supervisions=[supervision], recording=recording)
+
+
+def test_supervisions_are_on_the_recordings_clock(tmp_path: Path) -> None:
+    cuts = CutSet.from_cuts([cut("a", start=3.0), cut("b")])
+    path = tmp_path / "supervisions.jsonl.gz"
+    write_supervisions(cuts, {"a": record_of(transcript("a", "two words"))}, path)
+    (segment,) = SupervisionSet.from_file(path)
+    assert (segment.id, segment.recording_id, segment.text) == ("a", "r-a", "two words")
+    assert (segment.start, segment.duration, segment.speaker) == (3.0, 2.0, "ada")
+    first, second = segment.alignment["word"]
+    assert (first.symbol, first.start, first.duration, first.score) == ("two", 3.1, 0.8, 0.5)
+    assert second.start == 4.1
