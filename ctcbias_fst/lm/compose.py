@@ -28,7 +28,6 @@ The scores are kept apart on every arc, so other scales need no other search
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +37,7 @@ import torch
 
 from ctcbias_fst.decode.lattice import Lattice, LmScores
 from ctcbias_fst.decode.search import FRAME
-from ctcbias_fst.errors import ConfigError, LanguageModelError
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
@@ -47,6 +46,7 @@ from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.static_graph import static_graph
 from ctcbias_fst.lm.tables import NgramTables
+from ctcbias_fst.lm.units import Moves, Names, Tokens, Words
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -56,8 +56,6 @@ with warnings.catch_warnings():
     # torch 1.13 says once that this function is in beta; its maximum has stayed as it is since.
     warnings.simplefilter("ignore")
     torch.zeros(1).scatter_reduce(0, torch.zeros(1, dtype=torch.int64), torch.zeros(1), "amax")
-
-_LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
 
 
 class LmComposer:
@@ -92,11 +90,11 @@ class LmComposer:
         self._first_passes: dict[tuple[int, int], FirstPass] = {}
         self._tables = NgramTables.of(model, device)
         self._rules = WordRules.of(blank_first, device)
-        self._words: _Words | _Tokens
+        self._words: Words | Tokens
         if model.unit == "word":
-            self._words = _Words(Lexicon.of(model, blank_first, device))
+            self._words = Words(Lexicon.of(model, blank_first, device))
         else:
-            self._words = _Tokens.of(model, blank_first, device)
+            self._words = Tokens.of(model, blank_first, device)
 
     def with_tokenizer(self, tokenizer: Tokenizer) -> LmComposer:
         """The same for a decoder whose first pass is to know the model too."""
@@ -118,7 +116,7 @@ class LmComposer:
         structure = (config.order, config.max_histories)
         if structure not in self._first_passes:
             self._first_passes.clear()
-            lexicon = self._words.lexicon if isinstance(self._words, _Words) else None
+            lexicon = self._words.lexicon if isinstance(self._words, Words) else None
             order = self._model.ngram.orders[0]
             single = torch.full((self._model.num_symbols,), -torch.inf)
             single[torch.from_numpy(order.symbol)] = torch.from_numpy(order.log_probability).float()
@@ -174,97 +172,6 @@ class _Level:
     score: torch.Tensor
 
 
-class _Moves:
-    """Readings on the way along arcs: their contexts and nodes, and what is counted."""
-
-    def __init__(self, context: torch.Tensor, node: torch.Tensor) -> None:
-        self.context, self.node = context, node
-        self.counts = torch.zeros(len(node), 5, device=node.device)
-
-    def word(self, tables: NgramTables, at: torch.Tensor, symbol: torch.Tensor) -> None:
-        """Word ``symbol[i]`` ends at reading ``at[i]``; -1 for one that is not known."""
-        self.context[at], score = tables.advance(self.context[at], symbol)
-        self.counts[at, _LM] += score
-        self.counts[at, _WORDS] += 1
-        self.counts[at, _UNKNOWN] += (symbol < 0).float()
-
-
-class _Words:
-    """A model of words: what a token does to the word being read."""
-
-    def __init__(self, lexicon: Lexicon) -> None:
-        self.lexicon = lexicon
-        self.root, self.after_name = lexicon.root, lexicon.after_name
-        self.num_nodes = lexicon.num_nodes
-
-    def best_ahead(self, unknown: float) -> torch.Tensor:
-        """float32 (nodes,): about what the model will say of the word being read."""
-        best = self.lexicon.best.clone()
-        best[self.root] = 0.0
-        best[self.lexicon.outside] = unknown
-        return best
-
-    def close(self, moves: _Moves, tables: NgramTables, at: torch.Tensor) -> None:
-        """The word being read ends at readings ``at``, if there is one."""
-        node = moves.node[at]
-        moves.node[at] = self.root
-        pending = (node != self.root) & (node != self.after_name)
-        at, node = at[pending], node[pending]
-        symbol = self.lexicon.symbol[node]
-        letters = self.lexicon.letters[node]
-        moves.counts[at, _LETTERS] += torch.where(symbol < 0, letters, torch.zeros_like(letters))
-        moves.word(tables, at, symbol)
-
-    def extend(
-        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
-    ) -> None:
-        """A token continues the word being read, or begins one."""
-        before = moves.node[at]
-        node = self.lexicon.extend(before, token)
-        # Letters are paid when it is sure that the word is unknown: all so far, then each.
-        outside = node == self.lexicon.outside
-        letters = self.lexicon.letters[before] + self.lexicon.length[token]
-        moves.counts[at, _LETTERS] += torch.where(outside, letters, torch.zeros_like(letters))
-        moves.node[at] = node
-
-
-class _Tokens:
-    """A model of tokens: each is a word by itself."""
-
-    root, after_name, num_nodes = 0, 1, 2
-
-    def __init__(self, symbol: torch.Tensor) -> None:
-        self._symbol = symbol
-
-    @classmethod
-    def of(
-        cls, model: LanguageModel, vocabulary: Vocabulary, device: torch.device | str
-    ) -> _Tokens:
-        symbols = model.encode(vocabulary.tokens)
-        known = sum(symbol >= 0 for symbol in symbols)
-        if known * 2 < vocabulary.size:
-            raise LanguageModelError(
-                f"{model.source}: of the acoustic model's {vocabulary.size} tokens it knows only "
-                f"{known}: train it with that model's tokenizer (ctcbias lm train --unit token)"
-            )
-        return cls(torch.tensor(symbols, device=device))
-
-    def best_ahead(self, unknown: float) -> torch.Tensor:
-        """No token is being read: zeros."""
-        return torch.zeros(2, device=self._symbol.device)
-
-    def close(self, moves: _Moves, tables: NgramTables, at: torch.Tensor) -> None:
-        """A name ends; nothing else is pending."""
-        moves.node[at] = self.root
-
-    def extend(
-        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
-    ) -> None:
-        """A token is read, unless it continues a name."""
-        plain = moves.node[at] != self.after_name
-        moves.word(tables, at[plain], self._symbol[token[plain]])
-
-
 class _Expansion:
     """The composition of one batch, frame by frame."""
 
@@ -282,8 +189,13 @@ class _Expansion:
         ends_word = composer._rules.ends_word[lattice.token]
         self.final = lattice.label < 0
         self.closes = (self.plain & ends_word) | lattice.in_tree | self.final
-        self.names = _Names.of(lattice, composer)
-        self.reads_names = not composer._boost_class and isinstance(self.words, _Tokens)
+        self.names = Names.of(
+            lattice,
+            self.words,
+            boost_class=composer._boost_class,
+            upper_case=composer._vocabulary.upper_case,
+        )
+        self.reads_names = not composer._boost_class and isinstance(self.words, Tokens)
 
     @property
     def _size(self) -> int:
@@ -353,9 +265,9 @@ class _Expansion:
         rank -= torch.searchsorted(utterance, utterance)
         return kept[order[by_utterance[rank < self.config.max_active]]]
 
-    def _move(self, here: _Readings, row: torch.Tensor, arc: torch.Tensor) -> _Moves:
+    def _move(self, here: _Readings, row: torch.Tensor, arc: torch.Tensor) -> Moves:
         """Take ``arc[i]`` from reading ``row[i]``."""
-        moves = _Moves(here.context[row], here.node[row])
+        moves = Moves(here.context[row], here.node[row])
         words, tables, lattice = self.words, self.tables, self.lattice
         words.close(moves, tables, self.closes[arc].nonzero().flatten())
         reads = self.plain[arc]
@@ -369,73 +281,9 @@ class _Expansion:
             moves.node[at] = words.after_name
         at = self.final[arc].nonzero().flatten()
         if len(at):
-            moves.counts[at, _LM] += tables.end(moves.context[at])
-            moves.context[at] = 0
+            moves.end(tables, at)
             moves.node[at] = words.root
         return moves
-
-
-@dataclass(frozen=True)
-class _Names:
-    """What the names that occur in a lattice are to the model.
-
-    Attributes:
-      entity: int64 (E,), ascending.
-      words: float32 (E,), how many words each has.
-      log_prior: float32 (E,), or None without the class BOOST.
-      symbols: int64 (E, W): the words of each, without the class; -2 after the last.
-      letters: int64 (E, W): the letters of the unknown ones.
-    """
-
-    entity: torch.Tensor
-    words: torch.Tensor
-    log_prior: torch.Tensor | None
-    symbols: torch.Tensor
-    letters: torch.Tensor
-
-    @classmethod
-    def of(cls, lattice: Lattice, composer: LmComposer) -> _Names:
-        aux, size = lattice.aux, lattice.graph.vocabulary_size
-        entity = torch.unique(aux[aux >= size]) - size
-        entities = [lattice.graph.entities[i] for i in entity.tolist()]
-        device = entity.device
-        words = [name.name.split() for name in entities]
-        log_prior = None
-        symbols = torch.full((len(entities), 0), -2, device=device)
-        letters = torch.zeros_like(symbols)
-        if composer._boost_class:
-            log_prior = torch.tensor([math.log(name.prior) for name in entities], device=device)
-        elif isinstance(composer._words, _Words):
-            longest = max(map(len, words), default=0)
-            lexicon, upper = composer._words.lexicon, composer._vocabulary.upper_case
-            rows = [[w.upper() if upper else w for w in of] for of in words]
-            found = [lexicon.find(of) + [-2] * (longest - len(of)) for of in rows]
-            symbols = torch.tensor(found, device=device).view(len(rows), longest)
-            unknown = [[len(word) for word in of] + [0] * (longest - len(of)) for of in rows]
-            letters = torch.tensor(unknown, device=device).view(len(rows), longest)
-        return cls(
-            entity,
-            torch.tensor([len(of) for of in words], device=device).float(),
-            log_prior,
-            symbols,
-            torch.where(symbols == -1, letters, torch.zeros_like(letters)),
-        )
-
-    def complete(
-        self, moves: _Moves, tables: NgramTables, at: torch.Tensor, entity: torch.Tensor
-    ) -> None:
-        """Name ``entity[i]`` ends at reading ``at[i]``."""
-        row = torch.searchsorted(self.entity, entity)
-        if self.log_prior is not None:
-            moves.context[at], score = tables.advance(moves.context[at], torch.full_like(at, -1))
-            moves.counts[at, _LM] += score + self.log_prior[row]
-            moves.counts[at, _WORDS] += self.words[row]
-            moves.counts[at, _NAMES] += 1
-            return
-        for symbols, letters in zip(self.symbols.t(), self.letters.t()):
-            some = symbols[row] > -2
-            moves.word(tables, at[some], symbols[row[some]])
-            moves.counts[at, _LETTERS] += letters[row]
 
 
 def _merged(

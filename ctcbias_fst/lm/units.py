@@ -1,0 +1,181 @@
+"""What tokens, words and names are to a language model, and what is counted on the way.
+
+Readings of many arcs at a time: where each stands in the model and in the word being read, and
+the counts that :class:`ctcbias_fst.decode.lattice.LmScores` weighs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ctcbias_fst.decode.lattice import Lattice
+from ctcbias_fst.errors import LanguageModelError
+from ctcbias_fst.lm.lexicon import Lexicon
+from ctcbias_fst.lm.model import LanguageModel
+from ctcbias_fst.lm.tables import NgramTables
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["Moves", "Names", "Tokens", "Words"]
+
+_LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
+
+
+class Moves:
+    """Readings on the way along arcs: their contexts and nodes, and what is counted."""
+
+    def __init__(self, context: torch.Tensor, node: torch.Tensor) -> None:
+        self.context, self.node = context, node
+        self.counts = torch.zeros(len(node), 5, device=node.device)
+
+    def word(self, tables: NgramTables, at: torch.Tensor, symbol: torch.Tensor) -> None:
+        """Word ``symbol[i]`` ends at reading ``at[i]``; -1 for one that is not known."""
+        self.context[at], score = tables.advance(self.context[at], symbol)
+        self.counts[at, _LM] += score
+        self.counts[at, _WORDS] += 1
+        self.counts[at, _UNKNOWN] += (symbol < 0).float()
+
+    def end(self, tables: NgramTables, at: torch.Tensor) -> None:
+        """Readings ``at`` end here."""
+        self.counts[at, _LM] += tables.end(self.context[at])
+        self.context[at] = 0
+
+
+class Words:
+    """A model of words: what a token does to the word being read."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.root, self.after_name = lexicon.root, lexicon.after_name
+        self.num_nodes = lexicon.num_nodes
+
+    def best_ahead(self, unknown: float) -> torch.Tensor:
+        """float32 (nodes,): about what the model will say of the word being read."""
+        best = self.lexicon.best.clone()
+        best[self.root] = 0.0
+        best[self.lexicon.outside] = unknown
+        return best
+
+    def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
+        """The word being read ends at readings ``at``, if there is one."""
+        node = moves.node[at]
+        moves.node[at] = self.root
+        pending = (node != self.root) & (node != self.after_name)
+        at, node = at[pending], node[pending]
+        symbol = self.lexicon.symbol[node]
+        letters = self.lexicon.letters[node]
+        moves.counts[at, _LETTERS] += torch.where(symbol < 0, letters, torch.zeros_like(letters))
+        moves.word(tables, at, symbol)
+
+    def extend(
+        self, moves: Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+    ) -> None:
+        """A token continues the word being read, or begins one."""
+        before = moves.node[at]
+        node = self.lexicon.extend(before, token)
+        # Letters are paid when it is sure that the word is unknown: all so far, then each.
+        outside = node == self.lexicon.outside
+        letters = self.lexicon.letters[before] + self.lexicon.length[token]
+        moves.counts[at, _LETTERS] += torch.where(outside, letters, torch.zeros_like(letters))
+        moves.node[at] = node
+
+
+class Tokens:
+    """A model of tokens: each is a word by itself."""
+
+    root, after_name, num_nodes = 0, 1, 2
+
+    def __init__(self, symbol: torch.Tensor) -> None:
+        self._symbol = symbol
+
+    @classmethod
+    def of(cls, model: LanguageModel, vocabulary: Vocabulary, device: torch.device | str) -> Tokens:
+        symbols = model.encode(vocabulary.tokens)
+        known = sum(symbol >= 0 for symbol in symbols)
+        if known * 2 < vocabulary.size:
+            raise LanguageModelError(
+                f"{model.source}: of the acoustic model's {vocabulary.size} tokens it knows only "
+                f"{known}: train it with that model's tokenizer (ctcbias lm train --unit token)"
+            )
+        return cls(torch.tensor(symbols, device=device))
+
+    def best_ahead(self, unknown: float) -> torch.Tensor:
+        """No token is being read: zeros."""
+        return torch.zeros(2, device=self._symbol.device)
+
+    def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
+        """A name ends; nothing else is pending."""
+        moves.node[at] = self.root
+
+    def extend(
+        self, moves: Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+    ) -> None:
+        """A token is read, unless it continues a name."""
+        plain = moves.node[at] != self.after_name
+        moves.word(tables, at[plain], self._symbol[token[plain]])
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the names that occur in a lattice are to the model.
+
+    Attributes:
+      entity: int64 (E,), ascending.
+      words: float32 (E,), how many words each has.
+      log_prior: float32 (E,), or None without the class BOOST.
+      symbols: int64 (E, W): the words of each, without the class; -2 after the last.
+      letters: int64 (E, W): the letters of the unknown ones.
+    """
+
+    entity: torch.Tensor
+    words: torch.Tensor
+    log_prior: torch.Tensor | None
+    symbols: torch.Tensor
+    letters: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, lattice: Lattice, units: Words | Tokens, *, boost_class: bool, upper_case: bool
+    ) -> Names:
+        aux, size = lattice.aux, lattice.graph.vocabulary_size
+        entity = torch.unique(aux[aux >= size]) - size
+        entities = [lattice.graph.entities[i] for i in entity.tolist()]
+        device = entity.device
+        words = [name.name.split() for name in entities]
+        log_prior = None
+        symbols = torch.full((len(entities), 0), -2, device=device)
+        letters = torch.zeros_like(symbols)
+        if boost_class:
+            log_prior = torch.tensor([math.log(name.prior) for name in entities], device=device)
+        elif isinstance(units, Words):
+            longest = max(map(len, words), default=0)
+            rows = [[w.upper() if upper_case else w for w in of] for of in words]
+            found = [units.lexicon.find(of) + [-2] * (longest - len(of)) for of in rows]
+            symbols = torch.tensor(found, device=device).view(len(rows), longest)
+            unknown = [[len(word) for word in of] + [0] * (longest - len(of)) for of in rows]
+            letters = torch.tensor(unknown, device=device).view(len(rows), longest)
+        return cls(
+            entity,
+            torch.tensor([len(of) for of in words], device=device).float(),
+            log_prior,
+            symbols,
+            torch.where(symbols == -1, letters, torch.zeros_like(letters)),
+        )
+
+    def complete(
+        self, moves: Moves, tables: NgramTables, at: torch.Tensor, entity: torch.Tensor
+    ) -> None:
+        """Name ``entity[i]`` ends at reading ``at[i]``."""
+        row = torch.searchsorted(self.entity, entity)
+        if self.log_prior is not None:
+            moves.context[at], score = tables.advance(moves.context[at], torch.full_like(at, -1))
+            moves.counts[at, _LM] += score + self.log_prior[row]
+            moves.counts[at, _WORDS] += self.words[row]
+            moves.counts[at, _NAMES] += 1
+            return
+        for symbols, letters in zip(self.symbols.t(), self.letters.t()):
+            some = symbols[row] > -2
+            moves.word(tables, at[some], symbols[row[some]])
+            moves.counts[at, _LETTERS] += letters[row]
