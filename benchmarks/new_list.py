@@ -37,7 +37,8 @@ from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.package import DEFAULT as DEFAULT_SOUNDS
 from ctcbias_fst.sound.package import LEXICON
-from ctcbias_fst.text.entities import EntityList, check_entities, read_entities
+from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.entities import EntityList, read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 FILE = click.Path(path_type=Path)

@@ -25,7 +25,8 @@ from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
 from ctcbias_fst.records import Transcript
-from ctcbias_fst.text.entities import EntityList, check_entities, report_too_long
+from ctcbias_fst.text.encoded_entities import check_entities, report_too_long
+from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -36,13 +36,8 @@ from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig, SpellingsOnDemand, encode_spellings
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.sound.words import NameSounds, load_word_sounds
-from ctcbias_fst.text.entities import (
-    EntityList,
-    check_entities,
-    encode_entities,
-    entities_from_names,
-    report_too_long,
-)
+from ctcbias_fst.text.encoded_entities import check_entities, encode_entities, report_too_long
+from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -163,7 +158,7 @@ def compile_graph(
     """Build the boosting graph of a list, with the spelling variants if ``g2g`` is a part.
 
     Args:
-        entities: names that passed :func:`ctcbias_fst.text.entities.check_entities`.
+        entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
         tokenizer: the model's.
         config: without the part ``boost`` there is no graph.
     """

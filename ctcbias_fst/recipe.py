@@ -39,7 +39,8 @@ from ctcbias_fst.fst.openfst import write_boost_graph
 from ctcbias_fst.pipeline import PipelineConfig, compile_graph, settings_of
 from ctcbias_fst.score_report import score_files, to_json, to_table
 from ctcbias_fst.speech_sets import NamedList, SpeechSet
-from ctcbias_fst.text.entities import EntityList, check_entities
+from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.utterances import load_entities
 
 __all__ = ["STAGES", "Recipe", "RecipeConfig", "find_recipe"]

@@ -12,7 +12,8 @@ from reference import Path
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.text.entities import EncodedEntities, Entity
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 VOCABULARIES = (

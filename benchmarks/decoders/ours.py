@@ -13,7 +13,8 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import stack
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.text.entities import check_entities, entities_from_names
+from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
 from decoders import Setting, Speech
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys
 from ctcbias_fst.sound.shortlist import PhoneIndex
-from ctcbias_fst.text.entities import EncodedEntities
+from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["ListedNames", "keys_of_batch"]
 

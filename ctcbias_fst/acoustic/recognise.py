@@ -19,7 +19,7 @@ from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.shortlist import PhoneIndex
-from ctcbias_fst.text.entities import EncodedEntities
+from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["AcousticModel", "Attended"]
 

@@ -65,7 +65,8 @@ def compile(
     from ctcbias_fst.fst.openfst import write_boost_graph  # noqa: PLC0415
     from ctcbias_fst.pipeline import PipelineConfig, compile_graph  # noqa: PLC0415
     from ctcbias_fst.sound.spellings import SpellingsConfig  # noqa: PLC0415
-    from ctcbias_fst.text.entities import check_entities, read_entities  # noqa: PLC0415
+    from ctcbias_fst.text.encoded_entities import check_entities  # noqa: PLC0415
+    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     entities = check_entities(read_entities(names), known).require_any()

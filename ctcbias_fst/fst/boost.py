@@ -26,7 +26,8 @@ import numpy.typing as npt
 import torch
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.text.entities import EncodedEntities, Entity, EntityList, encode_entities
+from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
+from ctcbias_fst.text.entities import Entity, EntityList
 
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
@@ -173,7 +174,7 @@ def boost_graph(
     """Segment a list of names and build its tree.
 
     Args:
-      entities: names that passed :func:`ctcbias_fst.text.entities.check_entities`.
+      entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
       tokenizer: the model's.
       segmentations: how many segmentations of each spelling may be taken.
     """

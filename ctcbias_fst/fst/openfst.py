@@ -24,7 +24,8 @@ import numpy.typing as npt
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
-from ctcbias_fst.text.entities import EncodedEntities, Entity
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["TEXT_SUFFIX", "read_boost_graph", "sidecar_path", "write_boost_graph"]

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.sound.openfst import Arcs
-from ctcbias_fst.text.entities import expand
+from ctcbias_fst.text.encoded_entities import expand
 
 __all__ = ["LetterGraph", "group_ids", "n_best_strings"]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from ctcbias_fst.sound.package import respell
 from ctcbias_fst.sound.variants import SpellingVariants
-from ctcbias_fst.text.entities import EncodedEntities, Entity, EntityList, encode_entities
+from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
+from ctcbias_fst.text.entities import Entity, EntityList
 from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [

@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.encoded_entities import check_entities, encode_entities, report_too_long
 from ctcbias_fst.text.entities import (
     Entity,
     EntityList,
     Rejected,
-    check_entities,
-    encode_entities,
     entities_from_names,
     read_entities,
-    report_too_long,
 )
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
@@ -279,7 +277,7 @@ def test_encoding_in_chunks(
 ) -> None:
     names = entities_from_names([f"{a}{b}" for a in "abcde" for b in ("york", "new", "the box")])
     whole = encode_entities(names, tokenizer, nbest=3)
-    monkeypatch.setattr("ctcbias_fst.text.entities._CHUNK", 4)
+    monkeypatch.setattr("ctcbias_fst.text.encoded_entities._CHUNK", 4)
     parts = encode_entities(names, tokenizer, nbest=3)
     for field in ("values", "row_splits", "entity_index", "cost"):
         np.testing.assert_array_equal(getattr(whole, field), getattr(parts, field))

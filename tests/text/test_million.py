@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.text.entities import check_entities, encode_entities, read_entities
+from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
+from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,247 @@
+"""What a model can write of a list of names, and the tokens that it writes them with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.normalise import fold_diacritics
+from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = [
+    "EncodedEntities",
+    "check_entities",
+    "encode_entities",
+    "expand",
+    "report_too_long",
+]
+
+_CHUNK = 65_536
+"""Names encoded at a time: bounds the memory that lists of ids need."""
+
+
+@dataclass(frozen=True)
+class EncodedEntities:
+    """Segmentations of entities, as ragged rows of token ids.
+
+    Attributes:
+        values: (P,) int32, the token ids of all rows.
+        row_splits: (S + 1,) int64, row s is ``values[row_splits[s]:row_splits[s + 1]]``.
+        entity_index: (S,) int32, the entity (its position in the list) that row s emits.
+        cost: (S,) float32, at least 0: how much worse row s is than the best segmentation
+            of the same spelling (natural log for SentencePiece, pieces otherwise).
+    """
+
+    values: npt.NDArray[np.int32]
+    row_splits: npt.NDArray[np.int64]
+    entity_index: npt.NDArray[np.int32]
+    cost: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of rows, S."""
+        return len(self.entity_index)
+
+    def row(self, index: int) -> list[int]:
+        """Return the token ids of one row."""
+        ids: list[int] = self.values[self.row_splits[index] : self.row_splits[index + 1]].tolist()
+        return ids
+
+    def select(self, entities: npt.NDArray[np.int64]) -> EncodedEntities:
+        """Return the rows of some entities, which become the entities 0, 1, … of the result.
+
+        The rows must be in the order of the entities, as `encode_entities` has them.
+        """
+        first = np.searchsorted(self.entity_index, entities)
+        owner, rows = expand(first, np.searchsorted(self.entity_index, entities, "right") - first)
+        begin = self.row_splits[rows]
+        lengths = self.row_splits[rows + 1] - begin
+        splits = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=splits[1:])
+        return EncodedEntities(
+            values=self.values[expand(begin, lengths)[1]],
+            row_splits=splits,
+            entity_index=owner.astype(np.int32),
+            cost=self.cost[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[EncodedEntities]) -> EncodedEntities:
+        """Return the rows of all parts, whose entities are the same ones."""
+        begin = np.cumsum([0, *(len(part.values) for part in parts)])
+        splits = [part.row_splits[1:] + start for part, start in zip(parts, begin.tolist())]
+        return cls(
+            values=_concatenate([part.values for part in parts], np.int32),
+            row_splits=np.concatenate([np.zeros(1, dtype=np.int64), *splits]),
+            entity_index=_concatenate([part.entity_index for part in parts], np.int32),
+            cost=_concatenate([part.cost for part in parts], np.float32),
+        )
+
+    @cached_property
+    def min_frames(self) -> npt.NDArray[np.int64]:
+        """(S,) frames that CTC needs for each row: its tokens, and a blank between equal ones."""
+        repeats = np.zeros(len(self.values) + 1, dtype=np.int64)
+        repeats[2:] = self.values[1:] == self.values[:-1]
+        # A row's first token has no predecessor in its row.
+        repeats[self.row_splits[:-1] + 1] = 0
+        total = np.cumsum(repeats)
+        frames: npt.NDArray[np.int64] = np.diff(self.row_splits) + np.diff(total[self.row_splits])
+        return frames
+
+
+def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
+    """Return the list without the entries that can have no effect on this model.
+
+    A name with letters the model lacks is tried once more with accents and ligatures in
+    plain letters (``josé`` as ``jose``); what is displayed stays as it was.
+
+    Args:
+        entities: as read.
+        tokenizer: of the model.
+
+    Returns:
+        The list with further rejects: entries, or single spellings of an entry, that the
+        vocabulary cannot write; entries that became equal.
+    """
+    kept, rejected = _writable(entities, tokenizer)
+    return EntityList(tuple(kept), _by_line(entities.rejected, rejected), entities.source)
+
+
+def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int) -> EntityList:
+    """Return the list with entries among the rejects that audio of this length cannot hold.
+
+    They stay in the list as well: they do no harm, and other audio may be longer.
+
+    Args:
+        entities: entries that passed `check_entities`.
+        tokenizer: of the model.
+        max_frames: the model's frames of the longest recording.
+    """
+    encoded = encode_entities(entities, tokenizer)
+    needed = np.zeros(len(entities), dtype=np.int64)
+    if len(entities):
+        needed += np.iinfo(np.int64).max
+        np.minimum.at(needed, encoded.entity_index, encoded.min_frames)
+    rejected = [
+        Rejected(
+            entities.entities[i].line,
+            entities.entities[i].display,
+            f"needs at least {needed[i]} frames of audio, there are {max_frames}",
+        )
+        for i in np.flatnonzero(needed > max_frames).tolist()
+    ]
+    return replace(entities, rejected=_by_line(entities.rejected, rejected))
+
+
+def encode_entities(
+    entities: EntityList | Sequence[Entity], tokenizer: Tokenizer, nbest: int = 1
+) -> EncodedEntities:
+    """Segment every spelling of every entity into the model's tokens.
+
+    Args:
+        entities: entries that passed `check_entities`; one that the vocabulary cannot
+            write gets no row.
+        tokenizer: of the model.
+        nbest: segmentations per spelling, at most.
+
+    Returns:
+        Rows in the order of the entities; each entity's name first, then its
+        `sounds_like` spellings, each with its segmentations from best to worst.
+    """
+    if nbest < 1:
+        raise ValueError(f"nbest must be at least 1, not {nbest}.")
+    texts, owners = _spellings(entities)
+    values, lengths, owner, cost = [], [], [], []
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        chunk_owners = np.arange(start, start + len(chunk), dtype=np.int64)
+        if nbest == 1:
+            rows = tokenizer.encode_batch(chunk)
+            costs = np.zeros(len(rows), dtype=np.float32)
+        else:
+            found = tokenizer.encode_nbest_batch(chunk, nbest)
+            chunk_owners = np.repeat(chunk_owners, [len(candidates) for candidates in found])
+            rows = [ids for candidates in found for ids, _ in candidates]
+            costs = np.array([c for candidates in found for _, c in candidates], dtype=np.float32)
+        sizes = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        written = sizes > 0
+        values.append(np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=sizes.sum()))
+        lengths.append(sizes[written])
+        owner.append(chunk_owners[written])
+        cost.append(costs[written])
+    row_splits = np.zeros(sum(map(len, lengths)) + 1, dtype=np.int64)
+    np.cumsum(_concatenate(lengths, np.int64), out=row_splits[1:])
+    spelling = _concatenate(owner, np.int64)
+    return EncodedEntities(
+        values=_concatenate(values, np.int32),
+        row_splits=row_splits,
+        entity_index=owners[spelling],
+        cost=_concatenate(cost, np.float32),
+    )
+
+
+def expand(
+    first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the numbers ``first[i]`` to ``first[i] + count[i] - 1``, and before them the i."""
+    owner = np.repeat(np.arange(len(count)), count)
+    before = np.cumsum(count) - count
+    return owner, np.arange(len(owner)) - before[owner] + first[owner]
+
+
+def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
+    return tuple(sorted(chain.from_iterable(rejected), key=lambda reject: reject.line or 0))
+
+
+def _writable(entities: EntityList, tokenizer: Tokenizer) -> tuple[list[Entity], list[Rejected]]:
+    """Keep what the vocabulary can write, accents folded where that helps."""
+    alphabet = set("".join([entity.name for entity in entities]))
+    alphabet.update("".join([s for entity in entities for s in entity.sounds_like]))
+    if tokenizer.covers("".join(sorted(alphabet))):
+        return list(entities), []
+    kept: dict[str, Entity] = {}
+    rejected: list[Rejected] = []
+    for entity in entities:
+        spellings = []
+        for text in (entity.name, *entity.sounds_like):
+            spelling = text if not tokenizer.uncovered(text) else fold_diacritics(text)
+            missing = tokenizer.uncovered(spelling)
+            if not missing:
+                spellings.append(spelling)
+                continue
+            shown = entity.display if text == entity.name else text
+            letters = ", ".join(repr(c) for c in missing)
+            reason = f"the model's vocabulary cannot write {letters}"
+            rejected.append(Rejected(entity.line, shown, reason))
+        spellings = list(dict.fromkeys(spellings))
+        if not spellings:
+            continue
+        name, *others = spellings
+        if name in kept:
+            reason = f"same as line {kept[name].line} ({kept[name].display!r}) on this model"
+            rejected.append(Rejected(entity.line, entity.display, reason))
+            continue
+        kept[name] = entity._replace(name=name, sounds_like=tuple(others))
+    return list(kept.values()), rejected
+
+
+def _spellings(
+    entities: EntityList | Sequence[Entity],
+) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Every spelling, and the position of the entity that it belongs to."""
+    rows = entities.entities if isinstance(entities, EntityList) else entities
+    if not any(entity.sounds_like for entity in rows):
+        return [entity.name for entity in rows], np.arange(len(rows), dtype=np.int32)
+    texts = [text for entity in rows for text in (entity.name, *entity.sounds_like)]
+    counts = [1 + len(entity.sounds_like) for entity in rows]
+    return texts, np.repeat(np.arange(len(rows), dtype=np.int32), counts)
+
+
+def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
