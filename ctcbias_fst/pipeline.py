@@ -78,7 +78,8 @@ class PipelineConfig:
         adapter_scale: factor on what the adapter adds to the encoder's output.
         lm: the language model's file; by default the one in the model directory, if there is one.
         segmentations: how many segmentations of a name the boosting graph knows.
-        shortlist: which names of a long list the adapter attends to.
+        adapter_names: of a longer list each utterance attends to so many names at most.
+        shortlist: which names of a long list the decoder knows.
         spellings: the spelling variants that the boosting graph knows (part ``g2g``).
         rescore: phone scores of hypotheses.
         lookup: words that sound like a name.
@@ -87,6 +88,7 @@ class PipelineConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter_scale: float = 1.0
+    adapter_names: int = 300
     lm: Optional[Path] = None
     segmentations: int = 1
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
@@ -98,6 +100,8 @@ class PipelineConfig:
         unknown = sorted(set(self.parts) - set(PARTS))
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+        if self.adapter_names < 1:
+            raise ValueError(f"adapter_names must be at least 1, found {self.adapter_names}")
 
 
 def settings_of(model: Path | None = None) -> dict[str, Any]:
@@ -288,19 +292,18 @@ class Recognizer:
         if seconds is not None:
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)
-        parts, tokenizer, config = self.config.parts, self.model.tokenizer, self.config.shortlist
+        parts, tokenizer = self.config.parts, self.model.tokenizer
         spoken, order = None, checked
-        if self._heard and len(checked) > min(config.above, config.decoded_above):
+        if self._heard and len(checked) > self.config.shortlist.decoded_above:
             # What a shortlist has must not depend on the order that the user gave.
             order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
             spoken = speak(order)
         listed = None
         if "adapter" in parts and self.model.adapter is not None:
-            index = self._index(spoken) if len(checked) > config.above else None
-            listed = self.model.listed(encode_entities(order, tokenizer), index)
-        if spoken is not None and len(checked) > config.decoded_above:
-            shortlists = self._shortlists(order, spoken, listed)
-            return Names(checked, None, listed, None, shortlists)
+            encoded = encode_entities(order, tokenizer)
+            listed = self.model.listed(encoded, self.config.adapter_names)
+        if spoken is not None:
+            return Names(checked, None, listed, None, self._shortlists(order, spoken))
         graph = compile_graph(checked, tokenizer, self.config)
         sounds = None if self.sounds is None else self.sounds.names(checked)
         return Names(checked, graph, listed, sounds)
@@ -310,17 +313,9 @@ class Recognizer:
         """Whether the model has a phone head that can be searched."""
         return self.model.config.phones == PHONES
 
-    def _index(self, spoken: SpokenNames | None) -> PhoneIndex | None:
-        if spoken is None:
-            return None
-        return PhoneIndex.build(spoken, self.config.shortlist, self.model.device)
-
-    def _shortlists(
-        self, entities: EntityList, spoken: SpokenNames, listed: ListedNames | None
-    ) -> ShortLists:
+    def _shortlists(self, entities: EntityList, spoken: SpokenNames) -> ShortLists:
         """Prepare a long list, in the order of its index, for the decoder."""
         config, tokenizer = self.config, self.model.tokenizer
-        index = None if listed is None else listed.index
         spellings = None
         if "boost" in config.parts:
             spellings = SpellingsOnDemand(
@@ -331,7 +326,7 @@ class Recognizer:
             )
         return ShortLists(
             entities,
-            index or PhoneIndex.build(spoken, config.shortlist, self.model.device),
+            PhoneIndex.build(spoken, config.shortlist, self.model.device),
             spoken,
             tokenizer.vocabulary,
             spellings=spellings,

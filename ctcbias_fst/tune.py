@@ -61,12 +61,6 @@ __all__ = [
 ]
 
 _BATCH = 32
-_DECODERS = {
-    *("decoded_above", "decoded", "spelled", "looked_up"),
-    *("unlike_cost", "homophone_cost", "size_cost"),
-}
-"""The settings of shortlists that the adapter, and so the encoder's output, does not depend on."""
-
 _WITHOUT_LIST = ("lm", "rescore")
 """The parts that act where there is no list, too."""
 
@@ -254,8 +248,7 @@ class SpeechSource:
 
 def _acoustic(config: PipelineConfig) -> Any:
     """What the encoder's output depends on."""
-    shortlist = {k: v for k, v in vars(config.shortlist).items() if k not in _DECODERS}
-    return "adapter" in config.parts, config.adapter_scale, shortlist
+    return "adapter" in config.parts, config.adapter_scale, config.adapter_names
 
 
 class SavedSource:

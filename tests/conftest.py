@@ -97,6 +97,8 @@ def random_model(model_without_adapter: Path) -> Path:
     config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
     adapter = ContextualAdapter(config, TINY, 80)
     torch.nn.init.normal_(adapter.project.weight, std=2.0)
-    torch.nn.init.zeros_(adapter.no_bias_score)
+    torch.nn.init.normal_(adapter.pointers.weight)
+    torch.nn.init.constant_(adapter.no_bias_score, -8.0)
+    torch.nn.init.zeros_(adapter.coverage)
     save_adapter(target, adapter.state_dict(), config, model_without_adapter)
     return target

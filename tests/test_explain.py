@@ -15,7 +15,6 @@ from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
-from ctcbias_fst.sound.shortlist import ShortlistConfig
 from tests.acoustic.conftest import speechlike
 
 NAMES = ["metformin", "New York", "keisha", "john smith", "peace"]
@@ -50,7 +49,7 @@ def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
 
 
 def test_only_the_shortlist_of_a_long_list_is_attended_to(random_model: Path, clip: Path) -> None:
-    recognizer = recognizer_with(random_model, shortlist=ShortlistConfig(above=4, size=2))
+    recognizer = recognizer_with(random_model, adapter_names=2)
     found = explain(recognizer, read_audio(clip), recognizer.compile(NAMES))
     assert len(found.names) == 2
     assert found.listed == len(NAMES)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.align import forced_alignment
 from ctcbias_fst.acoustic.biasing_lists import (
-    IGNORE,
     ListMaker,
     ordinary_words,
     pad_names,
@@ -38,16 +37,16 @@ _VALIDATION_DISTRACTORS = 100
 
 
 class _Criterion(nn.Module):
-    """CTC and guided-attention loss of the adapter; the base model is never trained."""
+    """The losses of the adapter; the base model is never trained."""
 
     def __init__(
-        self, base: CtcModel, adapter: ContextualAdapter, lists: ListMaker, guide: float
+        self, base: CtcModel, adapter: ContextualAdapter, lists: ListMaker, config: AdaptConfig
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.adapter = adapter
         self.lists = lists
-        self.guide = guide
+        self.config = config
 
     def train(self, mode: bool = True) -> _Criterion:
         """Set the adapter's mode; the base model stays in evaluation mode."""
@@ -67,18 +66,22 @@ class _Criterion(nn.Module):
         positions, _ = forced_alignment(output.log_probs, output.lengths, targets, counts)
         keys = self.adapter.embed(biasing.names)
         allowed = biasing.allowed.to(device)[:, keys.entity]
-        adapted = self.adapter(output.states, output.tap_states, keys, allowed)
+        adapted = self.adapter(output, keys, allowed)
         log_probs = self.base.token_log_probs(adapted.states)
         ctc = ctc_loss(log_probs, output.lengths, targets, counts)
         wanted = wanted_rows(positions, output.lengths, biasing).to(device)
-        attention = adapted.attention.clamp_min(1e-8).log().transpose(1, 2)
-        guided = F.nll_loss(attention, wanted, ignore_index=IGNORE)
-        on_names = wanted > 0
-        found = adapted.attention.gather(2, wanted.clamp_min(0)[:, :, None])[:, :, 0][on_names]
+        on_names, elsewhere = wanted > 0, wanted == 0
+        found = adapted.glance.gather(2, wanted.clamp_min(0)[:, :, None])[:, :, 0]
+        weight = elsewhere + self.config.guide_names * on_names
+        guided = -(weight * found.clamp_min(1e-8).log()).sum() / weight.sum().clamp_min(1.0)
+        moved = F.kl_div(log_probs, output.log_probs, log_target=True, reduction="none").sum(dim=2)
+        moved = (moved * elsewhere).sum() / elsewhere.sum().clamp_min(1)
+        found = found[on_names]
         return {
-            "total": ctc + self.guide * guided,
+            "total": ctc + self.config.guide * guided + self.config.stay * moved,
             "ctc": ctc,
             "guided": guided,
+            "moved": moved,
             "base": ctc_loss(output.log_probs, output.lengths, targets, counts),
             "attention_on_names": found.mean() if len(found) else found.sum(),
         }
@@ -99,6 +102,7 @@ class _AdaptTask:
         self.pool = pool
         self.device = place.device
         self.weights = ContextualAdapter(config.adapter, base.config.encoder, base.config.tokens)
+        self.weights.start_from(base.subword_head.weight)
         lists = ListMaker(
             package.tokenizer,
             pool,
@@ -109,7 +113,7 @@ class _AdaptTask:
             spellings=spellings,
             seed=config.seed * 1000 + place.rank,
         )
-        self.criterion = _Criterion(base, self.weights, lists, config.guide)
+        self.criterion = _Criterion(base, self.weights, lists, config)
 
     def initialise(self, cuts: CutSet) -> None:
         """Nothing depends on the data."""
@@ -129,7 +133,7 @@ class _AdaptTask:
             with autocast(self.device, self.config.precision):
                 features = base.normalise(batch.features.to(self.device), batch.lengths)
                 output = base(features, batch.lengths)
-                states = adapter(output.states, output.tap_states, keys).states
+                states = adapter(output, keys).states
                 log_probs = base.token_log_probs(states)
             for text, before, after in zip(
                 batch.texts,

@@ -91,19 +91,23 @@ class AdapterConfig:
     """The contextual adapter.
 
     Attributes:
-        width: size of a subword's embedding, and of what its reader says of it; even.
+        width: size of what the reader says of a subword; even.
         heads, head_size: of the attention over names.
         fusion: inner size of the network that joins state and context.
+        reach: frames within which a name's previous and next subword are looked for.
     """
 
-    width: int = 128
+    width: int = 192
     heads: int = 4
     head_size: int = 32
     fusion: int = 256
+    reach: int = 8
 
     def __post_init__(self) -> None:
         if self.width % 2:
             raise ValueError(f"width must be even, found {self.width}")
+        if self.reach < 0:
+            raise ValueError(f"reach must be 0 or more, found {self.reach}")
 
 
 @dataclass(frozen=True)
@@ -243,16 +247,20 @@ class AdaptConfig(RunConfig):
         spellings: most such spellings of a name.
         guide: weight of the attention loss (frames of a listed name's subword should attend
             to that subword, all others to no-bias).
+        guide_names: in it a frame of a name counts as so many others.
+        stay: weight of the divergence from the model's own log-probs where no name is spoken.
     """
 
     model: Path = Path("model")
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
-    names: tuple[int, int] = (10, 400)
-    empty: float = 0.2
-    ordinary: float = 0.5
+    names: tuple[int, int] = (10, 600)
+    empty: float = 0.5
+    ordinary: float = 0.8
     respell: float = 0.5
     spellings: int = 10
-    guide: float = 0.3
+    guide: float = 0.5
+    guide_names: float = 4.0
+    stay: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 < self.names[0] <= self.names[1]:

@@ -1,4 +1,4 @@
-"""Lists of names as the adapter sees them: embedded whole, or an utterance's shortlist alone."""
+"""Lists of names as the adapter sees them: whole, or of a long one what an utterance may have."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys
-from ctcbias_fst.sound.shortlist import PhoneIndex
+from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys, presence
+from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["ListedNames", "keys_of_batch"]
+
+_READ_AT_ONCE = 5_000
+"""Lists of at most so many spellings are read once and kept, longer ones as far as needed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,77 +24,110 @@ class ListedNames:
     """A list of names for the adapter.
 
     Attributes:
-        adapter: what embeds them.
-        entities: their subwords.
-        index: what shortens the list for an utterance; ``None``: every utterance sees all.
-        whole: the embedded list, if it is not shortened.
+        adapter: what reads them.
+        entities: their subwords, one row per spelling.
+        most: spellings that an utterance attends to.
+        tokens: ``(subword,)`` of all spellings, one after another, on the adapter's device.
+        path: ``(subword,)`` the spelling of each.
+        counts: ``(spelling,)`` subwords of each.
+        whole: all of them, if they were read at once.
     """
 
     adapter: ContextualAdapter
     entities: EncodedEntities
-    index: PhoneIndex | None
+    most: int
+    tokens: Tensor
+    path: Tensor
+    counts: Tensor
     whole: EntityKeys | None
 
     @classmethod
-    def of(
-        cls, adapter: ContextualAdapter, entities: EncodedEntities, index: PhoneIndex | None = None
-    ) -> ListedNames:
+    def of(cls, adapter: ContextualAdapter, entities: EncodedEntities, most: int) -> ListedNames:
         """Prepare a list once for any number of utterances."""
-        whole = None
-        if index is None:
-            whole = _embed(adapter, entities, np.arange(len(entities)))
-        return cls(adapter, entities, index, whole)
+        device = adapter.no_bias.device
+        counts = torch.from_numpy(np.diff(entities.row_splits))
+        path = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        made = cls(
+            adapter,
+            entities,
+            most,
+            torch.from_numpy(entities.values.astype(np.int64)).to(device),
+            path.to(device),
+            counts.to(device),
+            None,
+        )
+        if len(entities) > _READ_AT_ONCE:
+            return made
+        return replace(made, whole=made._read(torch.arange(len(entities))))
 
-    def keys(self, phone_log_probs: Tensor) -> EntityKeys:
-        """What an utterance attends to.
+    def keys(self, output: ModelOutput) -> list[EntityKeys]:
+        """What each utterance of a batch attends to.
+
+        Those spellings whose subwords are likeliest to be somewhere in it, in the list's order.
 
         Args:
-            phone_log_probs: of the utterance, ``(frame, 1 + phones)``.
+            output: of the base model.
         """
-        if self.whole is not None:
-            return self.whole
-        assert self.index is not None
-        picked = np.sort(self.index.shortlist(phone_log_probs).cpu().numpy())
-        # A name may have several segmentations, or none that the model can write.
-        rows = np.flatnonzero(np.isin(self.entities.entity_index, picked))
-        return _embed(self.adapter, self.entities, rows)
+        if len(self.entities) <= self.most and self.whole is not None:
+            return [self.whole] * len(output.states)
+        found = presence(output, self.tokens, self.path, self.counts)
+        picked = found.topk(min(self.most, found.shape[1]), dim=1).indices.sort(dim=1).values
+        wanted, keys = torch.arange(len(self.entities), device=picked.device), self.whole
+        if keys is None:
+            wanted = torch.unique(picked)
+            keys = self._read(wanted)
+        rows_of = torch.searchsorted(wanted, picked)
+        begins = (keys.position == 0).nonzero()[:, 0]
+        counts = self.counts[wanted]
+        return [_take(keys, begins[rows], counts[rows]) for rows in rows_of]
+
+    def _read(self, spellings: Tensor) -> EntityKeys:
+        """Keys of some spellings; :attr:`EntityKeys.entity` is the place in the list."""
+        if not len(spellings):
+            return self.adapter.no_keys()
+        counts = self.counts.cpu()[spellings.cpu()]
+        begins = torch.from_numpy(self.entities.row_splits)[spellings.cpu()]
+        places = torch.arange(int(counts.max()))
+        inside = places < counts[:, None]
+        index = (begins[:, None] + places).clamp_max(len(self.tokens) - 1)
+        tokens = self.tokens.cpu()[index].masked_fill(~inside, 0)
+        keys = self.adapter.embed(EntityBatch(tokens, counts))
+        names = torch.from_numpy(self.entities.entity_index.astype(np.int64))[spellings.cpu()]
+        return replace(keys, entity=names.to(keys.entity.device)[keys.entity])
 
 
-def _embed(
-    adapter: ContextualAdapter, entities: EncodedEntities, rows: npt.NDArray[np.int64]
-) -> EntityKeys:
-    if not len(rows):
-        return adapter.no_keys()
-    tokens = [torch.tensor(entities.row(row), dtype=torch.int64) for row in rows.tolist()]
-    lengths = torch.tensor([len(row) for row in tokens], dtype=torch.int64)
-    keys = adapter.embed(EntityBatch(pad_sequence(tokens, batch_first=True), lengths))
-    names = torch.from_numpy(entities.entity_index[rows].astype(np.int64))
-    return replace(keys, entity=names.to(keys.entity.device)[keys.entity])
+def _take(keys: EntityKeys, begins: Tensor, counts: Tensor) -> EntityKeys:
+    """The rows of some spellings."""
+    ends = counts.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    rows = torch.arange(total, device=begins.device)
+    rows = rows + torch.repeat_interleave(begins - ends + counts, counts)
+    return keys.each(lambda array: array[rows])
 
 
 def keys_of_batch(
-    names: Sequence[ListedNames | None], phone_log_probs: Tensor, lengths: Tensor
+    names: Sequence[ListedNames | None], output: ModelOutput
 ) -> tuple[EntityKeys, Tensor | None] | None:
     """What the utterances of a batch attend to, and which rows of it each may see.
 
     Args:
         names: one list per utterance, or none.
-        phone_log_probs: ``(utterance, frame, 1 + phones)``.
-        lengths: frames of each utterance.
+        output: of the base model.
 
     Returns:
         keys and a mask as :meth:`ContextualAdapter.forward` takes them; ``None`` if nobody
         has a list.
     """
-    lists = [one for one in names if one is not None]
+    lists = {id(one): one for one in names if one is not None}
     if not lists:
         return None
-    own = [
-        None if one is None else one.keys(phone_log_probs[i, :length])
-        for i, (one, length) in enumerate(zip(names, lengths.tolist()))
-    ]
+    own: list[EntityKeys | None] = [None] * len(names)
+    for key, listed in lists.items():
+        which = [i for i, one in enumerate(names) if id(one) == key]
+        for i, keys in zip(which, listed.keys(output.select(which))):
+            own[i] = keys
     first = own[0]
     if first is not None and all(keys is first for keys in own):
         return first, None
-    none = lists[0].adapter.no_keys()
+    none = next(iter(lists.values())).adapter.no_keys()
     return EntityKeys.stack([none if keys is None else keys for keys in own])

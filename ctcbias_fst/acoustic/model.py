@@ -44,6 +44,19 @@ class ModelOutput:
     states: Tensor
     tap_states: tuple[Tensor, ...]
 
+    def select(self, which: list[int]) -> ModelOutput:
+        """Some utterances of the batch; padding is kept."""
+        if which == list(range(len(self.states))):
+            return self
+        return ModelOutput(
+            log_probs=self.log_probs[which],
+            tap_log_probs=tuple(tap[which] for tap in self.tap_log_probs),
+            phone_log_probs=self.phone_log_probs[which],
+            lengths=self.lengths[which],
+            states=self.states[which],
+            tap_states=tuple(tap[which] for tap in self.tap_states),
+        )
+
 
 class CtcModel(nn.Module):
     """Log-mel features in, log-probs of subwords and phones out."""

@@ -18,7 +18,6 @@ from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.sound.shortlist import PhoneIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["AcousticModel", "Attended"]
@@ -74,18 +73,16 @@ class AcousticModel:
         return cls(load_package(path, device), device)
 
     @torch.inference_mode()
-    def listed(
-        self, entities: EncodedEntities, index: PhoneIndex | None = None
-    ) -> ListedNames | None:
+    def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
         """Read a list of names once for the adapter; ``None`` without an adapter or names.
 
         Args:
             entities: their subwords.
-            index: if given, each utterance attends to its shortlist only.
+            most: an utterance attends to so many spellings of names at most.
         """
         if self.adapter is None or not len(entities):
             return None
-        return ListedNames.of(self.adapter, entities, index)
+        return ListedNames.of(self.adapter, entities, most)
 
     @torch.inference_mode()
     def log_probs(
@@ -100,7 +97,7 @@ class AcousticModel:
             recordings: at the model's rate (as :func:`read_audio` gives them); similar
                 durations waste the least padding.
             names: for the adapter, as :meth:`listed` gives them: one list per recording, or
-                none at all. Long audio is given its shortlist window by window.
+                none at all. Long audio is given its names window by window.
             adapter_scale: factor on what the adapter adds.
 
         Returns:
@@ -145,8 +142,8 @@ class AcousticModel:
                 f"at most {seconds:.0f} s"
             )
         output = self.model(self.model.normalise(features, lengths), lengths)
-        keys = names.keys(output.phone_log_probs[0])
-        adapted = names.adapter(output.states, output.tap_states, keys, None, scale)
+        (keys,) = names.keys(output)
+        adapted = names.adapter(output, keys, None, scale)
         listed, row_of = torch.unique(keys.entity, return_inverse=True)
         attention = adapted.attention[0]
         weights = attention.new_zeros((len(attention), len(listed)))
@@ -174,9 +171,9 @@ class AcousticModel:
     ) -> tuple[Tensor, Tensor, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
         subwords = output.log_probs
-        attended = keys_of_batch(names, output.phone_log_probs, output.lengths)
+        attended = keys_of_batch(names, output)
         if attended is not None and self.adapter is not None:
-            adapted = self.adapter(output.states, output.tap_states, *attended, scale)
+            adapted = self.adapter(output, *attended, scale)
             subwords = self.model.token_log_probs(adapted.states)
         return subwords, output.phone_log_probs, output.lengths
 

@@ -43,9 +43,8 @@ class ShortlistConfig:
     """How long a shortlist is and what it may cost.
 
     Attributes:
-        size: names of a shortlist.
-        above: only lists with more names than this are shortened for the adapter.
-        decoded_above: likewise for the decoder, that is for boosting and lookup.
+        decoded_above: only lists with more names than this are shortened for the decoder, that
+            is for boosting and lookup.
         decoded: so many names at the top of a shortlist are the decoder's.
         spelled: so many at its top get spelling variants.
         looked_up: so many at its top are looked up.
@@ -66,8 +65,6 @@ class ShortlistConfig:
         rare: added to the sum of weights that a pronunciation's share is taken of, likewise.
     """
 
-    size: int = 300
-    above: int = 500
     decoded_above: int = 500
     decoded: int = 100
     spelled: int = 15
@@ -85,7 +82,7 @@ class ShortlistConfig:
     rare: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("size", "decoded", "retrieved", "pronunciations"):
+        for name in ("decoded", "retrieved", "pronunciations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0.0 < self.slot_probability < 1.0:
@@ -276,12 +273,12 @@ class PhoneIndex:
             _to_consonant=_indicator(consonants, len(CLASSES), device),
         )
 
-    def shortlist(self, phone_log_probs: Tensor, most: int | None = None) -> Tensor:
+    def shortlist(self, phone_log_probs: Tensor, most: int) -> Tensor:
         """The names that may be in an utterance, likeliest first.
 
         Args:
             phone_log_probs: ``(frame, 1 + phones)``, column 0 blank, without padding.
-            most: so many at most, by default ``config.size``.
+            most: so many at most.
 
         Returns:
             int64 positions in the list, none twice. Names
@@ -289,14 +286,13 @@ class PhoneIndex:
         """
         return self.candidates(phone_log_probs, most)[0]
 
-    def candidates(self, phone_log_probs: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    def candidates(self, phone_log_probs: Tensor, most: int) -> tuple[Tensor, Tensor]:
         """The `shortlist`, and how unlike each of its names is to what is heard.
 
         Returns:
             positions, and float32 nats, 0 for what fits without a slip; nobody knows how names
             without a pronunciation sound, so they are at 0.
         """
-        most = self.config.size if most is None else most
         silent = self.unpronounceable[:most]
         slots = self.slots(phone_log_probs)
         if not len(slots) or not len(self.owner):

@@ -23,6 +23,7 @@ from ctcbias_fst.acoustic.launch import launch
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import load_package, save_package
 from ctcbias_fst.cli import main
+from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
@@ -187,7 +188,9 @@ def test_base_keeps_every_bit(config: Path, model: Path, tmp_path: Path, cuts: P
     adapter = ContextualAdapter(
         AdapterConfig(width=8, heads=2, head_size=4, fusion=8), package.model.config.encoder, 80
     )
-    criterion = _Criterion(package.model, adapter, maker(package.tokenizer), 0.3)
+    criterion = _Criterion(
+        package.model, adapter, maker(package.tokenizer), load_config(AdaptConfig, config)
+    )
     dataset = SpeechDataset(
         package.tokenizer, package.model.config.phones, mels=80, sampling_rate=16000
     )

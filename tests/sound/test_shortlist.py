@@ -52,8 +52,8 @@ def index(names: dict[str, str], device: str = "cpu", **config: float) -> PhoneI
     return PhoneIndex.build(pronounced(spoken), ShortlistConfig(**config), device)  # type: ignore[arg-type]
 
 
-def shortlist(names: dict[str, str], said: str, **config: float) -> list[str]:
-    found = index(names, **config).shortlist(speech(said))
+def shortlist(names: dict[str, str], said: str, most: int = 300) -> list[str]:
+    found = index(names).shortlist(speech(said), most)
     return [list(names)[i] for i in found.tolist()]
 
 
@@ -63,7 +63,7 @@ def test_what_is_said_comes_first(device: str) -> None:
     built = index(WORDS, device)
     for position, name in enumerate(names):
         said = speech(f"W IY S AO {WORDS[name]} HH IH R").to(device)
-        assert built.shortlist(said).tolist()[0] == position
+        assert built.shortlist(said, 300).tolist()[0] == position
 
 
 def test_a_name_that_was_heard_wrongly_comes_first() -> None:
@@ -85,7 +85,7 @@ def test_only_the_likeliest_pronunciations_are_indexed() -> None:
 
 
 def test_size_bounds_the_shortlist() -> None:
-    assert len(shortlist(WORDS, WORDS["amy"], size=3)) == 3
+    assert len(shortlist(WORDS, WORDS["amy"], most=3)) == 3
 
 
 def test_names_without_a_sound_are_always_on_it() -> None:
@@ -93,18 +93,18 @@ def test_names_without_a_sound_are_always_on_it() -> None:
     assert shortlist(names, WORDS["lisbon"])[:2] == ["mute", "lisbon"]
     silence = torch.full((5, 40), -20.0)
     silence[:, 0] = 0.0
-    assert index(names).shortlist(silence).tolist() == [len(WORDS)]
-    assert index({"mute": ""}).shortlist(speech("M IY")).tolist() == [0]
+    assert index(names).shortlist(silence, 300).tolist() == [len(WORDS)]
+    assert index({"mute": ""}).shortlist(speech("M IY"), 300).tolist() == [0]
 
 
 def test_silence_has_no_names() -> None:
-    assert len(index(WORDS).shortlist(torch.zeros(0, 40))) == 0
+    assert len(index(WORDS).shortlist(torch.zeros(0, 40), 300)) == 0
 
 
 def test_order_of_the_list_does_not_matter() -> None:
     said = "DH AH P EY SH AH N T T UH K M EH T F AO R M IH N"
     backwards = dict(reversed(WORDS.items()))
-    assert set(shortlist(WORDS, said, size=2)) == set(shortlist(backwards, said, size=2))
+    assert set(shortlist(WORDS, said, most=2)) == set(shortlist(backwards, said, most=2))
 
 
 def test_neighbouring_frames_of_a_phone_make_one_slot() -> None:
@@ -191,7 +191,7 @@ def test_likeness_of_phones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("size", 0), ("slot_probability", 1.0), ("missing", -1.0)]
+    ("field", "value"), [("decoded", 0), ("slot_probability", 1.0), ("missing", -1.0)]
 )
 def test_impossible_settings_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
