@@ -246,7 +246,7 @@ def test_a_shortlist_of_all_is_the_whole_list(model: Path, clips: list[Path]) ->
 
 
 def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]) -> None:
-    few = {"decoded_above": 3, "decoded": 2, "spelled": 1, "looked_up": 1}
+    few = {"decoded_above": 3, "decoded": 2, "heard": 1, "spelled": 1, "looked_up": 1}
     short = decoded(model, clips, LONG, **few)
     assert short != decoded(model, clips, LONG)
     assert decoded(model, clips, LONG[::-1], **few) == short
@@ -255,7 +255,8 @@ def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]
 
 
 def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
-    config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(decoded_above=1, decoded=1))
+    shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=0)
+    config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
     recognizer = Recognizer.from_pretrained(model, config=config)
     names = recognizer.compile(["ibuprofen", "keisha", "metformin"])
     assert names.shortlists is not None
@@ -265,6 +266,19 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
     assert [entity.name for entity in short.graph.entities] == ["metformin"]
     assert short.sounds is not None
     assert [entity.name for entity in short.sounds.entities] == ["metformin"]
+
+
+def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(model: Path) -> None:
+    shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=1, looked_up=1)
+    config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
+    names = Recognizer.from_pretrained(model, config=config).compile(["keisha", "metformin", "b12"])
+    assert names.shortlists is not None
+    heard = spoken(model, "met form in", "K IY SH AH")
+    (short,) = names.shortlists.of(heard, [0])
+    assert short.graph is not None
+    assert [entity.name for entity in short.graph.entities] == ["keisha", "metformin"]
+    assert short.sounds is not None
+    assert [entity.name for entity, _ in short.sounds.looked_up()] == ["keisha"]
 
 
 def test_names_on_a_shortlist_have_a_price(model: Path) -> None:

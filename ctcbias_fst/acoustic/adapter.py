@@ -40,11 +40,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ctcbias_fst.acoustic.config import AdapterConfig, EncoderConfig
 from ctcbias_fst.acoustic.encoder import Norm, padding_mask
 from ctcbias_fst.acoustic.model import ModelOutput
+from ctcbias_fst.sound.presence import FLOOR, audible
 
-__all__ = ["AdapterOutput", "ContextualAdapter", "EntityBatch", "EntityKeys", "presence"]
-
-_FLOOR = -10.0
-"""Log-probs below count as this: what is that unlikely is equally absent."""
+__all__ = ["AdapterOutput", "ContextualAdapter", "EntityBatch", "EntityKeys"]
 
 _MOST_SCORES = 4_000_000
 """Scores (utterances x frames x rows) held at a time outside of training."""
@@ -280,10 +278,10 @@ class ContextualAdapter(nn.Module):
     def _evidence(self, output: ModelOutput, names: EntityKeys) -> Tensor:
         """``(batch, frame, row)``: what the base model's log-probs say of each row."""
         reach = self.config.reach
-        heard = _audible(output)
+        heard = audible(output.log_probs, output.lengths)
         over_time = heard.transpose(1, 2)
-        before = F.max_pool1d(F.pad(over_time, (reach, 0), value=_FLOOR), reach + 1, 1)
-        behind = F.max_pool1d(F.pad(over_time, (0, reach), value=_FLOOR), reach + 1, 1)
+        before = F.max_pool1d(F.pad(over_time, (reach, 0), value=FLOOR), reach + 1, 1)
+        behind = F.max_pool1d(F.pad(over_time, (0, reach), value=FLOOR), reach + 1, 1)
         first = names.position == 0
         last = names.following == 0
         own, left, right, whole = self.evidence
@@ -303,30 +301,6 @@ class ContextualAdapter(nn.Module):
         slope, threshold = self.coverage
         covered = _mean_of_names(attention.amax(dim=1), names)
         return torch.sigmoid(slope * (covered - threshold))
-
-
-def presence(output: ModelOutput, tokens: Tensor, path: Tensor, counts: Tensor) -> Tensor:
-    """How well each name could be somewhere in each utterance, by its subwords alone.
-
-    Args:
-        output: of the base model.
-        tokens: ``(subword,)`` int64 of all names, one after another.
-        path: ``(subword,)`` int64: which name each belongs to.
-        counts: ``(name,)`` subwords of each.
-
-    Returns:
-        ``(batch, name)``: mean over the subwords of their best log-prob at any frame.
-    """
-    best = _audible(output).amax(dim=1)[:, tokens]
-    found = best.new_zeros((len(best), len(counts)))
-    return found.index_add(1, path, best) / counts
-
-
-def _audible(output: ModelOutput) -> Tensor:
-    """Log-probs ``(batch, frame, token)`` of the base model, with silence behind the end."""
-    heard = output.log_probs.detach().float().clamp_min(_FLOOR)
-    inside = padding_mask(output.lengths, heard.shape[1], heard.device)
-    return heard.masked_fill(~inside[:, :, None], _FLOOR)
 
 
 def _of_tokens(table: Tensor, tokens: Tensor) -> Tensor:

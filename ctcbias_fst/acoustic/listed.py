@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys, presence
+from ctcbias_fst.acoustic.adapter import ContextualAdapter, EntityBatch, EntityKeys
 from ctcbias_fst.acoustic.model import ModelOutput
+from ctcbias_fst.sound.presence import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["ListedNames", "keys_of_batch"]
@@ -27,35 +28,21 @@ class ListedNames:
         adapter: what reads them.
         entities: their subwords, one row per spelling.
         most: spellings that an utterance attends to.
-        tokens: ``(subword,)`` of all spellings, one after another, on the adapter's device.
-        path: ``(subword,)`` the spelling of each.
-        counts: ``(spelling,)`` subwords of each.
+        index: of their subwords, on the adapter's device.
         whole: all of them, if they were read at once.
     """
 
     adapter: ContextualAdapter
     entities: EncodedEntities
     most: int
-    tokens: Tensor
-    path: Tensor
-    counts: Tensor
+    index: SubwordIndex
     whole: EntityKeys | None
 
     @classmethod
     def of(cls, adapter: ContextualAdapter, entities: EncodedEntities, most: int) -> ListedNames:
         """Prepare a list once for any number of utterances."""
-        device = adapter.no_bias.device
-        counts = torch.from_numpy(np.diff(entities.row_splits))
-        path = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        made = cls(
-            adapter,
-            entities,
-            most,
-            torch.from_numpy(entities.values.astype(np.int64)).to(device),
-            path.to(device),
-            counts.to(device),
-            None,
-        )
+        index = SubwordIndex.of(entities, adapter.no_bias.device)
+        made = cls(adapter, entities, most, index, None)
         if len(entities) > _READ_AT_ONCE:
             return made
         return replace(made, whole=made._read(torch.arange(len(entities))))
@@ -70,27 +57,27 @@ class ListedNames:
         """
         if len(self.entities) <= self.most and self.whole is not None:
             return [self.whole] * len(output.states)
-        found = presence(output, self.tokens, self.path, self.counts)
-        picked = found.topk(min(self.most, found.shape[1]), dim=1).indices.sort(dim=1).values
+        found = self.index.likeliest(output.log_probs, output.lengths, self.most)
+        picked = found.sort(dim=1).values
         wanted, keys = torch.arange(len(self.entities), device=picked.device), self.whole
         if keys is None:
             wanted = torch.unique(picked)
             keys = self._read(wanted)
         rows_of = torch.searchsorted(wanted, picked)
         begins = (keys.position == 0).nonzero()[:, 0]
-        counts = self.counts[wanted]
+        counts = self.index.counts[wanted]
         return [_take(keys, begins[rows], counts[rows]) for rows in rows_of]
 
     def _read(self, spellings: Tensor) -> EntityKeys:
         """Keys of some spellings; :attr:`EntityKeys.entity` is the place in the list."""
         if not len(spellings):
             return self.adapter.no_keys()
-        counts = self.counts.cpu()[spellings.cpu()]
+        counts = self.index.counts.cpu()[spellings.cpu()]
         begins = torch.from_numpy(self.entities.row_splits)[spellings.cpu()]
         places = torch.arange(int(counts.max()))
         inside = places < counts[:, None]
-        index = (begins[:, None] + places).clamp_max(len(self.tokens) - 1)
-        tokens = self.tokens.cpu()[index].masked_fill(~inside, 0)
+        index = (begins[:, None] + places).clamp_max(len(self.index.tokens) - 1)
+        tokens = self.index.tokens.cpu()[index].masked_fill(~inside, 0)
         keys = self.adapter.embed(EntityBatch(tokens, counts))
         names = torch.from_numpy(self.entities.entity_index.astype(np.int64))[spellings.cpu()]
         return replace(keys, entity=names.to(keys.entity.device)[keys.entity])

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.package import common_sounds
+from ctcbias_fst.sound.presence import SubwordIndex
 from ctcbias_fst.sound.shortlist import PhoneIndex
 from ctcbias_fst.sound.spellings import SpellingsOnDemand
 from ctcbias_fst.sound.spoken import SpokenNames
@@ -68,6 +69,9 @@ class ShortLists:
     ) -> None:
         self._entities, self._index, self._spoken = entities, index, spoken
         self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
+        self._subwords = None
+        if spellings is not None and index.config.heard:
+            self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
         self._sounds: dict[str, tuple[Sound, ...]] = {}
         longer = len(entities) / max(1, index.config.decoded_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
@@ -83,13 +87,28 @@ class ShortLists:
         assert heard is not None, "a list is shortened only for a model with a phone head"
         lengths = log_probs.lengths.tolist()
         config = self._index.config
+        by_subwords = self._by_subwords(log_probs, which)
         picked = []
-        for i in which:
-            found = self._index.candidates(heard[i, : lengths[i]], config.decoded)
-            picked.append((found[0].tolist(), found[1].cpu().numpy()))
+        for i, others in zip(which, by_subwords):
+            names, unlike = self._index.candidates(heard[i, : lengths[i]], config.decoded)
+            first, costs = names.tolist(), unlike.cpu().numpy()
+            known = set(first)
+            more = [name for name in others if name not in known]
+            # How unlike these are nobody measured: at least as much as the last of the others.
+            costs = np.pad(costs, (0, len(more)), constant_values=costs.max(initial=0.0))
+            picked.append((first + more, costs))
         if self._spellings is not None:
             self._spellings.prepare(name for names, _ in picked for name in names[: config.spelled])
         return [self._compile(*both) for both in picked]
+
+    def _by_subwords(self, log_probs: LogProbs, which: Sequence[int]) -> list[list[int]]:
+        """Of each utterance the names whose subwords are likeliest to be heard."""
+        if self._subwords is None or self._spellings is None:
+            return [[] for _ in which]
+        rows = log_probs.select(list(which))
+        found = self._subwords.likeliest(rows.log_probs, rows.lengths, self._index.config.heard)
+        owner = self._spellings.own.entity_index
+        return [list(dict.fromkeys(owner[row].tolist())) for row in found.cpu().numpy()]
 
     def _compile(self, names: Sequence[int], unlike: npt.NDArray[np.float32]) -> ShortList:
         if not names:

@@ -46,6 +46,7 @@ class ShortlistConfig:
         decoded_above: only lists with more names than this are shortened for the decoder, that
             is for boosting and lookup.
         decoded: so many names at the top of a shortlist are the decoder's.
+        heard: besides, so many of those whose subwords are likeliest to be in the utterance.
         spelled: so many at its top get spelling variants.
         looked_up: so many at its top are looked up.
         unlike_cost: factor on the nats by which a name is unlike what is heard, in the decoder
@@ -67,6 +68,7 @@ class ShortlistConfig:
 
     decoded_above: int = 500
     decoded: int = 100
+    heard: int = 100
     spelled: int = 15
     looked_up: int = 10
     unlike_cost: float = 0.0
@@ -88,6 +90,7 @@ class ShortlistConfig:
         if not 0.0 < self.slot_probability < 1.0:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
         for name in (
+            "heard",
             "spelled",
             "looked_up",
             "unlike_cost",

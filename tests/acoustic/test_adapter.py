@@ -12,11 +12,11 @@ from ctcbias_fst.acoustic.adapter import (
     ContextualAdapter,
     EntityBatch,
     EntityKeys,
-    presence,
 )
 from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.model import ModelOutput
+from ctcbias_fst.sound.presence import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 CONFIG = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
@@ -230,11 +230,13 @@ def encoded(*rows: list[int], owners: list[int] | None = None) -> EncodedEntitie
 @torch.inference_mode()
 def test_presence_is_the_mean_of_what_is_heard_best() -> None:
     said = speech(batch=2)
-    tokens, path = torch.tensor([5, 6, 7]), torch.tensor([0, 0, 1])
-    found = presence(said, tokens, path, torch.tensor([2, 1]))
+    index = SubwordIndex.of(encoded([5, 6], [7]))
+    found = index.presence(said.log_probs, said.lengths)
     best = said.log_probs.clamp_min(-10.0).amax(1)
     torch.testing.assert_close(found[:, 0], (best[:, 5] + best[:, 6]) / 2)
     torch.testing.assert_close(found[:, 1], best[:, 7])
+    likeliest = index.likeliest(said.log_probs, said.lengths, 1)[:, 0]
+    assert torch.equal(likeliest, found.argmax(1))
 
 
 @pytest.mark.parametrize("at_once", [0, 100])
