@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ def unpack_amazon_queen(folder: Path, out: Path) -> None:
     for i in range(count):
         raw, _, place, size = struct.unpack_from(">12sBII", data, 15 + 21 * i)
         name = raw.split(b"\0")[0].decode("ascii", errors="replace")
-        if name.endswith(".SB") and name[:-3].isalnum() and place + size <= len(data):
+        if re.fullmatch(r"\w+\.SB", name, re.ASCII) and place + size <= len(data):
             (out / f"{name[:-3]}.mp3").write_bytes(data[place : place + size])
             written += 1
     if not written:

@@ -104,7 +104,7 @@ def amazon_queen(folder: Path) -> None:
     folder.mkdir(parents=True)
     clip = io.BytesIO()
     soundfile.write(clip, tone(0.5, 11025), 11025, format="MP3")
-    files = (("B1.PCX", bytes(40)), ("020001P2.SB", clip.getvalue()))
+    files = (("B1.PCX", bytes(40)), ("C12A_061.SB", clip.getvalue()))
     place = 15 + 21 * len(files)
     index = b"QTBLCEM10\0\0\0\1" + struct.pack(">H", len(files))
     for name, content in files:
@@ -176,7 +176,7 @@ def test_recordings_of_every_package(work: Path) -> None:
         **{f"aligner/common_voice_en_2205826{n}": "Fire fox\n" for n in (4, 6, 7)},
     }
     untold = {"drascula/9", "drascula/S1", "asterisk/hello", "asterisk/digits/7"}
-    untold |= {"steel-sky/50001", "steel-sky/53000", "amazon-queen/020001P2"}
+    untold |= {"steel-sky/50001", "steel-sky/53000", "amazon-queen/C12A_061"}
     assert set(found) - set(said) == untold
     assert found["drascula/1"].speaker == "drascula/hero"
     assert found["drascula/VB1"].speaker == "drascula/VB"
