@@ -94,6 +94,11 @@ class EntityKeys:
         return [EntityKeys(*arrays) for arrays in zip(*columns)]
 
     @classmethod
+    def join(cls, parts: Sequence[EntityKeys]) -> EntityKeys:
+        """All rows, one part after the other."""
+        return cls(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+
+    @classmethod
     def stack(cls, lists: Sequence[EntityKeys]) -> tuple[EntityKeys, Tensor]:
         """One list per utterance of a batch: all arrays with a leading dimension, padded.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,36 +16,32 @@ from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["ListedNames", "keys_of_batch"]
 
-_READ_AT_ONCE = 5_000
-"""Lists of at most so many spellings are read once and kept, longer ones as far as needed."""
+_KEPT = 50_000
+"""Spellings that were read and are kept for further utterances, at most."""
 
 
-@dataclass(frozen=True, eq=False)
 class ListedNames:
-    """A list of names for the adapter.
+    """A list of names for the adapter, which reads them as they come up.
 
-    Attributes:
+    Args:
         adapter: what reads them.
         entities: their subwords, one row per spelling.
         most: spellings that an utterance attends to.
-        index: of their subwords, on the adapter's device.
-        whole: all of them, if they were read at once.
     """
 
-    adapter: ContextualAdapter
-    entities: EncodedEntities
-    most: int
-    index: SubwordIndex
-    whole: EntityKeys | None
+    def __init__(self, adapter: ContextualAdapter, entities: EncodedEntities, most: int) -> None:
+        self.adapter, self.entities, self.most = adapter, entities, most
+        device = adapter.no_bias.device
+        self._index = SubwordIndex.of(entities, device)
+        self._whole: EntityKeys | None = None
+        if len(entities) <= most:
+            self._whole = self._read(torch.arange(len(entities), device=device))
+        self._forget()
 
-    @classmethod
-    def of(cls, adapter: ContextualAdapter, entities: EncodedEntities, most: int) -> ListedNames:
-        """Prepare a list once for any number of utterances."""
-        index = SubwordIndex.of(entities, adapter.no_bias.device)
-        made = cls(adapter, entities, most, index, None)
-        if len(entities) > _READ_AT_ONCE:
-            return made
-        return replace(made, whole=made._read(torch.arange(len(entities))))
+    def _forget(self) -> None:
+        self._kept = self.adapter.no_keys()
+        self._begins = self._index.counts.new_full((len(self.entities),), -1)
+        """Where the rows of each spelling begin in what was kept; -1 for what was not."""
 
     def keys(self, output: ModelOutput) -> list[EntityKeys]:
         """What each utterance of a batch attends to.
@@ -55,29 +51,36 @@ class ListedNames:
         Args:
             output: of the base model.
         """
-        if len(self.entities) <= self.most and self.whole is not None:
-            return [self.whole] * len(output.states)
-        found = self.index.likeliest(output.log_probs, output.lengths, self.most)
+        if self._whole is not None:
+            return [self._whole] * len(output.states)
+        found = self._index.likeliest(output.log_probs, output.lengths, self.most)
         picked = found.sort(dim=1).values
-        wanted, keys = torch.arange(len(self.entities), device=picked.device), self.whole
-        if keys is None:
-            wanted = torch.unique(picked)
-            keys = self._read(wanted)
-        rows_of = torch.searchsorted(wanted, picked)
-        begins = (keys.position == 0).nonzero()[:, 0]
-        counts = self.index.counts[wanted]
-        return [_take(keys, begins[rows], counts[rows]) for rows in rows_of]
+        self._keep(torch.unique(picked))
+        counts = self._index.counts
+        return [_take(self._kept, self._begins[rows], counts[rows]) for rows in picked]
+
+    def _keep(self, spellings: Tensor) -> None:
+        """Read those that are not yet kept."""
+        new = spellings[self._begins[spellings] < 0]
+        if not len(new):
+            return
+        if int((self._begins >= 0).sum()) + len(new) > _KEPT:
+            self._forget()
+            new = spellings
+        counts = self._index.counts[new]
+        self._begins[new] = len(self._kept.token) + counts.cumsum(0) - counts
+        self._kept = EntityKeys.join([self._kept, self._read(new)])
 
     def _read(self, spellings: Tensor) -> EntityKeys:
         """Keys of some spellings; :attr:`EntityKeys.entity` is the place in the list."""
         if not len(spellings):
             return self.adapter.no_keys()
-        counts = self.index.counts.cpu()[spellings.cpu()]
+        counts = self._index.counts.cpu()[spellings.cpu()]
         begins = torch.from_numpy(self.entities.row_splits)[spellings.cpu()]
         places = torch.arange(int(counts.max()))
         inside = places < counts[:, None]
-        index = (begins[:, None] + places).clamp_max(len(self.index.tokens) - 1)
-        tokens = self.index.tokens.cpu()[index].masked_fill(~inside, 0)
+        index = (begins[:, None] + places).clamp_max(len(self._index.tokens) - 1)
+        tokens = self._index.tokens.cpu()[index].masked_fill(~inside, 0)
         keys = self.adapter.embed(EntityBatch(tokens, counts))
         names = torch.from_numpy(self.entities.entity_index.astype(np.int64))[spellings.cpu()]
         return replace(keys, entity=names.to(keys.entity.device)[keys.entity])

@@ -82,7 +82,7 @@ class AcousticModel:
         """
         if self.adapter is None or not len(entities):
             return None
-        return ListedNames.of(self.adapter, entities, most)
+        return ListedNames(self.adapter, entities, most)
 
     @torch.inference_mode()
     def log_probs(

@@ -239,34 +239,40 @@ def test_presence_is_the_mean_of_what_is_heard_best() -> None:
     assert torch.equal(likeliest, found.argmax(1))
 
 
-@pytest.mark.parametrize("at_once", [0, 100])
+@pytest.mark.parametrize("kept", [2, 100])
 @torch.inference_mode()
 def test_of_a_long_list_those_are_attended_to_that_can_be_there(
-    adapter: ContextualAdapter, monkeypatch: pytest.MonkeyPatch, at_once: int
+    adapter: ContextualAdapter, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr("ctcbias_fst.acoustic.listed._READ_AT_ONCE", at_once)
+    monkeypatch.setattr("ctcbias_fst.acoustic.listed._KEPT", kept)
     rows = [[20, 21], [5, 6, 7], [22], [7, 8], [23, 24]]
-    listed = ListedNames.of(adapter, encoded(*rows, owners=[0, 1, 1, 2, 3]), most=2)
+    listed = ListedNames(adapter, encoded(*rows, owners=[0, 1, 1, 2, 3]), most=2)
     states = speech(batch=1, frames=12)
     said = heard(states.states, states.tap_states, written({2: 5, 4: 6, 6: 7, 8: 8}))
-    (keys,) = listed.keys(said)
-    assert keys.token.tolist() == [5, 6, 7, 7, 8]
-    assert keys.position.tolist() == [0, 1, 2, 0, 1]
-    assert keys.entity.tolist() == [1, 1, 1, 2, 2]
-    whole = adapter.embed(names([5, 6, 7], [7, 8]))
-    torch.testing.assert_close(keys.keys, whole.keys)
-    torch.testing.assert_close(keys.values, whole.values)
+    other = heard(states.states, states.tap_states, written({1: 20, 3: 21, 7: 7, 8: 8}))
+    for output, rows_of, owners in (
+        (said, ([5, 6, 7], [7, 8]), [1, 1, 1, 2, 2]),
+        (other, ([20, 21], [7, 8]), [0, 0, 2, 2]),
+        (said, ([5, 6, 7], [7, 8]), [1, 1, 1, 2, 2]),
+    ):
+        (keys,) = listed.keys(output)
+        assert keys.token.tolist() == [token for row in rows_of for token in row]
+        assert keys.position.tolist() == [i for row in rows_of for i in range(len(row))]
+        assert keys.entity.tolist() == owners
+        whole = adapter.embed(names(*rows_of))
+        torch.testing.assert_close(keys.keys, whole.keys)
+        torch.testing.assert_close(keys.values, whole.values)
 
 
 @torch.inference_mode()
 def test_lists_of_a_batch(adapter: ContextualAdapter) -> None:
     said = speech(batch=4)
-    first = ListedNames.of(adapter, encoded([5, 6], [7], [8, 9]), most=10)
-    second = ListedNames.of(adapter, encoded([10], [11, 12, 13], [14]), most=1)
+    first = ListedNames(adapter, encoded([5, 6], [7], [8, 9]), most=10)
+    second = ListedNames(adapter, encoded([10], [11, 12, 13], [14]), most=1)
     assert keys_of_batch([None, None], said.select([0, 1])) is None
     shared = keys_of_batch([first] * 4, said)
     assert shared is not None
-    assert shared[0] is first.whole
+    assert shared[0].token.tolist() == [5, 6, 7, 8, 9]
     assert shared[1] is None
     mixed = keys_of_batch([second, None, first, second], said)
     assert mixed is not None
