@@ -88,7 +88,7 @@ class PipelineConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter_scale: float = 1.0
-    adapter_names: int = 300
+    adapter_names: int = 100
     lm: Optional[Path] = None
     segmentations: int = 1
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
