@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ctcbias_fst.ablate import AblateConfig, Cell
+from ctcbias_fst.ablation_summary import percent
 from ctcbias_fst.pictures import new_figure, svg_of
 from ctcbias_fst.scoring import Interval, bootstrap, rates, score_transcripts, total
 
@@ -85,10 +86,10 @@ def to_table(figures: Sequence[Figures]) -> str:
         lines = [head, " " * width + "".join(f"{column:>10}" for column in columns)]
         for row in rows:
             cells = [
-                *(_percent(row.rates[rate]) for rate in _RATES[:3]),
+                *(percent(row.rates[rate]) for rate in _RATES[:3]),
                 _signed(row.gain),
-                *(_percent(row.rates[rate]) for rate in _RATES[3:]),
-                _percent(row.free_wer),
+                *(percent(row.rates[rate]) for rate in _RATES[3:]),
+                percent(row.free_wer),
                 f"{row.speed:.0f}",
             ]
             lines.append(row.cell.row.ljust(width) + "".join(f"{cell:>10}" for cell in cells))
@@ -155,7 +156,7 @@ def _table(rows: Sequence[Figures]) -> str:
     for row in rows:
         cells = [escape(row.cell.row), *(_with_interval(row, rate) for rate in _RATES[:3])]
         cells += [_signed(row.gain), *(_with_interval(row, rate) for rate in _RATES[3:])]
-        cells += [_percent(row.free_wer), f"{row.speed:.0f}"]
+        cells += [percent(row.free_wer), f"{row.speed:.0f}"]
         lines.append("".join(f"<td>{cell}</td>" for cell in cells))
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
@@ -164,8 +165,8 @@ def _with_interval(row: Figures, rate: str) -> str:
     interval = row.intervals[rate]
     if math.isnan(row.rates[rate]):
         return "-"
-    low, high = _percent(interval.low), _percent(interval.high)
-    return f"{_percent(row.rates[rate])}<br><small>{low} to {high}</small>"
+    low, high = percent(interval.low), percent(interval.high)
+    return f"{percent(row.rates[rate])}<br><small>{low} to {high}</small>"
 
 
 def _plots(figures: Sequence[Figures]) -> str:
@@ -206,10 +207,6 @@ def _plots(figures: Sequence[Figures]) -> str:
     axes[0].invert_yaxis()
     axes[0].legend(fontsize=9, loc="lower left")
     return svg_of(figure)
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _signed(share: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctcbias_fst.errors import InputError
 
-__all__ = ["read_summary", "to_summary"]
+__all__ = ["percent", "read_summary", "to_summary"]
 
 _RATES = ("F1", "WER", "free_WER")
 _NEEDED = ("set", "list", "row", *_RATES)
@@ -75,7 +75,7 @@ def _block(listed: str, lines: Sequence[dict[str, str]]) -> str:
     body = [
         row.ljust(margin)
         + "".join(
-            "   " + "".join(f"{_percent(at[row, name][column]):>8}" for column in columns[name])
+            "   " + "".join(f"{_shown(at[row, name][column]):>8}" for column in columns[name])
             for name in sets
         )
         for row in rows
@@ -84,6 +84,10 @@ def _block(listed: str, lines: Sequence[dict[str, str]]) -> str:
     return "\n".join([(first + title).rstrip(), " " * margin + head, *body])
 
 
-def _percent(share: str) -> str:
-    value = float(share) if share else math.nan
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+def _shown(share: str) -> str:
+    return percent(float(share) if share else math.nan)
+
+
+def percent(share: float) -> str:
+    """A share as tables show it; a dash for none."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from ctcbias_fst.records import Transcript, Word
 
-__all__ = ["FORMATS", "format_transcripts"]
+__all__ = ["FORMATS", "format_transcripts", "word_record"]
 
 _CUE_SECONDS = 6.0
 _CUE_CHARACTERS = 80
@@ -21,6 +22,16 @@ def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
         yield prefix + transcript.best.text
 
 
+def word_record(word: Word) -> dict[str, Any]:
+    """A word as a JSON object: start and end in seconds, confidence."""
+    return {
+        "word": word.word,
+        "start": round(word.start, 3),
+        "end": round(word.end, 3),
+        "confidence": round(word.confidence, 4),
+    }
+
+
 def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
     """One object per line: path, text, words with start and end in seconds, confidence."""
     for transcript in transcripts:
@@ -28,15 +39,7 @@ def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
             {
                 "path": transcript.id,
                 "text": transcript.best.text,
-                "words": [
-                    {
-                        "word": word.word,
-                        "start": round(word.start, 3),
-                        "end": round(word.end, 3),
-                        "confidence": round(word.confidence, 4),
-                    }
-                    for word in transcript.best.words
-                ],
+                "words": [word_record(word) for word in transcript.best.words],
             },
             ensure_ascii=False,
         )

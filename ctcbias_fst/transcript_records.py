@@ -12,6 +12,7 @@ from lhotse.cut.data import DataCut
 from lhotse.supervision import AlignmentItem
 
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.output import word_record
 from ctcbias_fst.records import Transcript
 
 __all__ = ["record_of", "write_supervisions"]
@@ -23,13 +24,7 @@ def record_of(transcript: Transcript) -> dict[str, Any]:
         "id": transcript.id,
         "text": transcript.best.text,
         "words": [
-            {
-                "word": word.word,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-                **({"entity": True} if word.entity else {}),
-            }
+            {**word_record(word), **({"entity": True} if word.entity else {})}
             for word in transcript.best.words
         ],
         "score": round(transcript.best.score, 4),

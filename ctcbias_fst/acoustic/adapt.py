@@ -21,7 +21,7 @@ from ctcbias_fst.acoustic.biasing_lists import (
 )
 from ctcbias_fst.acoustic.checkpoint import load_weights
 from ctcbias_fst.acoustic.config import AdaptConfig
-from ctcbias_fst.acoustic.data import Batch, SpeechDataset, load_cuts
+from ctcbias_fst.acoustic.data import Batch, SpeechDataset, counts, flat, load_cuts
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.acoustic.model import CtcModel
@@ -61,14 +61,13 @@ class _Criterion(nn.Module):
             output = self.base(features, batch.lengths)
         biasing = self.lists.draw(batch.texts, batch.entities)
         rows = self.lists.tokenizer.encode_batch(biasing.texts)
-        counts = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        targets = torch.tensor([token for row in rows for token in row], dtype=torch.int64)
-        positions, _ = forced_alignment(output.log_probs, output.lengths, targets, counts)
+        targets, target_lengths = flat(rows), counts(rows)
+        positions, _ = forced_alignment(output.log_probs, output.lengths, targets, target_lengths)
         keys = self.adapter.embed(biasing.names)
         allowed = biasing.allowed.to(device)[:, keys.entity]
         adapted = self.adapter(output, keys, allowed)
         log_probs = self.base.token_log_probs(adapted.states)
-        ctc = ctc_loss(log_probs, output.lengths, targets, counts)
+        ctc = ctc_loss(log_probs, output.lengths, targets, target_lengths)
         wanted = wanted_rows(positions, output.lengths, biasing).to(device)
         on_names, elsewhere = wanted > 0, wanted == 0
         found = adapted.glance.gather(2, wanted.clamp_min(0)[:, :, None])[:, :, 0]
@@ -82,7 +81,7 @@ class _Criterion(nn.Module):
             "ctc": ctc,
             "guided": guided,
             "moved": moved,
-            "base": ctc_loss(output.log_probs, output.lengths, targets, counts),
+            "base": ctc_loss(output.log_probs, output.lengths, targets, target_lengths),
             "attention_on_names": found.mean() if len(found) else found.sum(),
         }
 

@@ -21,7 +21,7 @@ the papers:
 - What is added to the encoder's output is exactly zero where all attention is on no-bias:
 
   .. math:: y_t = x_t + \\Bigl(\\sum_r a'_{rt}\\Bigr) W_2\\,\\mathrm{SiLU}(W_1 [x_t ; c_t])
-            + \\gamma \\sum_r a'_{rt} p_r
+            + \\sum_r a'_{rt} p_r
 
   with x the output, c the context (mean value of what was attended to) and p_r the direction
   that raises the subword of row r, which begins as the subword head's own.
@@ -301,8 +301,6 @@ class ContextualAdapter(nn.Module):
 
     def _covered(self, attention: Tensor, names: EntityKeys) -> Tensor:
         """``(batch, row)``: how far the name of a row counts, 0 to 1."""
-        if not attention.shape[-1]:
-            return attention.new_ones((len(attention), 0))
         slope, threshold = self.coverage
         covered = _mean_of_names(attention.amax(dim=1), names)
         return torch.sigmoid(slope * (covered - threshold))

@@ -32,7 +32,9 @@ __all__ = [
     "Batch",
     "SpeechDataset",
     "batches_of_epoch",
+    "counts",
     "feature_statistics",
+    "flat",
     "load_cuts",
     "loader",
 ]
@@ -208,10 +210,10 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         return Batch(
             features=features,
             lengths=lengths,
-            tokens=_flat(tokens),
-            token_lengths=_counts(tokens),
-            phones=_flat(phones),
-            phone_lengths=_counts(phones),
+            tokens=flat(tokens),
+            token_lengths=counts(tokens),
+            phones=flat(phones),
+            phone_lengths=counts(phones),
             texts=texts,
             entities=entities,
         )
@@ -243,11 +245,13 @@ def _mono(cut: Cut, sampling_rate: int) -> Tensor:
     return torch.from_numpy(cut.load_audio().mean(axis=0))
 
 
-def _flat(sequences: Iterable[Sequence[int]]) -> Tensor:
+def flat(sequences: Iterable[Sequence[int]]) -> Tensor:
+    """All items, one sequence after another."""
     return torch.tensor([item for seq in sequences for item in seq], dtype=torch.int64)
 
 
-def _counts(sequences: Iterable[Sequence[int]]) -> Tensor:
+def counts(sequences: Iterable[Sequence[int]]) -> Tensor:
+    """How many items each sequence has."""
     return torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
 
 

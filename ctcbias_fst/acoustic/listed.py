@@ -119,5 +119,5 @@ def keys_of_batch(
     first = own[0]
     if first is not None and all(keys is first for keys in own):
         return first, None
-    none = next(iter(lists.values())).adapter.no_keys()
-    return EntityKeys.stack([none if keys is None else keys for keys in own])
+    adapter = next(iter(lists.values())).adapter
+    return EntityKeys.stack([adapter.no_keys() if keys is None else keys for keys in own])

