@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import atomic_path
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping"]
+__all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping", "write_config"]
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
@@ -76,6 +77,12 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return mapping
 
 
+def write_config(config: Any, path: Path) -> None:
+    """Write a configuration as a TOML file, which :func:`load_config` reads."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(_toml(to_mapping(config)), encoding="utf-8")
+
+
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     """Turn ``["optimiser.peak=0.002", "epochs=3"]`` into nested tables.
 
@@ -112,6 +119,20 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
             merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
         )
     return merged
+
+
+def _toml(table: Mapping[str, Any], prefix: str = "") -> str:
+    """Plain values, lists of them, and tables; a JSON string or number is one of TOML too."""
+    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lines = [f"[{prefix}]"] if prefix and values else []
+    for key, value in values.items():
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    text = "\n".join(lines) + "\n" if lines else ""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            below = _toml(value, f"{prefix}.{key}" if prefix else key)
+            text += f"\n{below}" if text and below else below
+    return text
 
 
 def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:

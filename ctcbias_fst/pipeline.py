@@ -36,7 +36,12 @@ from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig, SpellingsOnDemand, encode_spellings
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.sound.words import NameSounds, load_word_sounds
-from ctcbias_fst.text.encoded_entities import check_entities, encode_entities, report_too_long
+from ctcbias_fst.text.encoded_entities import (
+    EncodedEntities,
+    check_entities,
+    encode_entities,
+    report_too_long,
+)
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
@@ -157,7 +162,10 @@ class Names:
 
 
 def compile_graph(
-    entities: EntityList, tokenizer: Tokenizer, config: PipelineConfig
+    entities: EntityList,
+    tokenizer: Tokenizer,
+    config: PipelineConfig,
+    own: EncodedEntities | None = None,
 ) -> BoostGraph | None:
     """Build the boosting graph of a list, with the spelling variants if ``g2g`` is a part.
 
@@ -165,6 +173,8 @@ def compile_graph(
         entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
         tokenizer: the model's.
         config: without the part ``boost`` there is no graph.
+        own: the names in the tokenizer's tokens, as many segmentations of each as ``config`` wants,
+            if they are at hand.
     """
     if "boost" not in config.parts:
         return None
@@ -173,6 +183,7 @@ def compile_graph(
         tokenizer,
         segmentations=config.segmentations,
         config=config.spellings if "g2g" in config.parts else None,
+        own=own,
     )
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
 
@@ -298,13 +309,14 @@ class Recognizer:
             # What a shortlist has must not depend on the order that the user gave.
             order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
             spoken = speak(order)
-        listed = None
+        listed, own = None, None
         if "adapter" in parts and self.model.adapter is not None:
             encoded = encode_entities(order, tokenizer)
             listed = self.model.listed(encoded, self.config.adapter_names)
+            own = encoded if self.config.segmentations == 1 else None
         if spoken is not None:
-            return Names(checked, None, listed, None, self._shortlists(order, spoken))
-        graph = compile_graph(checked, tokenizer, self.config)
+            return Names(checked, None, listed, None, self._shortlists(order, spoken, own))
+        graph = compile_graph(checked, tokenizer, self.config, own)
         sounds = None if self.sounds is None else self.sounds.names(checked)
         return Names(checked, graph, listed, sounds)
 
@@ -313,7 +325,9 @@ class Recognizer:
         """Whether the model has a phone head that can be searched."""
         return self.model.config.phones == PHONES
 
-    def _shortlists(self, entities: EntityList, spoken: SpokenNames) -> ShortLists:
+    def _shortlists(
+        self, entities: EntityList, spoken: SpokenNames, own: EncodedEntities | None
+    ) -> ShortLists:
         """Prepare a long list, in the order of its index, for the decoder."""
         config, tokenizer = self.config, self.model.tokenizer
         spellings = None
@@ -323,6 +337,7 @@ class Recognizer:
                 tokenizer,
                 segmentations=config.segmentations,
                 config=config.spellings if "g2g" in config.parts else None,
+                own=own,
             )
         return ShortLists(
             entities,

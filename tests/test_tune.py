@@ -12,24 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.config import load_config, to_mapping
+from ctcbias_fst.config import load_config, to_mapping, write_config
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.dev_sets import DevSet, SavedSource
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.tune import (
-    DevSet,
-    Measures,
-    Objective,
-    Range,
-    SavedSource,
-    TuneConfig,
-    parse_range,
-    tune,
-    write_config,
-)
+from ctcbias_fst.tune import Measures, Objective, Range, TuneConfig, parse_range, tune
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic"
 NAMES = entities_from_names(["metformin", "kesha"])

@@ -57,7 +57,9 @@ def tune(
     from ctcbias_fst.config import (  # noqa: PLC0415
         load_config,
         read_toml,
+        write_config,
     )
+    from ctcbias_fst.dev_sets import open_sources  # noqa: PLC0415
 
     table = read_toml(study)
     table["search"] = [*table.get("search", []), *search]
@@ -71,11 +73,11 @@ def tune(
     tuned = library.tune(
         wanted,
         base,
-        library.open_sources(wanted, data or study.parent, loaded, known, device),
+        open_sources(wanted.sets, data or study.parent, loaded, known, device),
         journal or out.with_name(out.name + ".journal"),
         report=lambda message: click.echo(message, err=True),
     )
-    library.write_config(tuned.config, out)
+    write_config(tuned.config, out)
     for one, found, plain in zip(wanted.sets, tuned.measures, tuned.plain):
         click.echo(
             f"{one.cuts or one.log_probs}: F1 {plain.f1:.1%} -> {found.f1:.1%}, "

@@ -60,6 +60,7 @@ def encode_spellings(
     segmentations: int = 1,
     config: SpellingsConfig | None = None,
     variants: SpellingVariants | None = None,
+    own: EncodedEntities | None = None,
 ) -> EncodedEntities:
     """Encode names, their ``sounds_like`` spellings and, if there is a `config`, their variants.
 
@@ -69,12 +70,14 @@ def encode_spellings(
         segmentations: how many ways to cut a spelling into tokens, at most.
         config: of the variants; without it there are none.
         variants: what makes them, by default the ones that are shipped.
+        own: what `encode_entities` makes of the same names, if it is at hand.
 
     Returns:
         Rows by spelling: first those of `encode_entities`, then those of the variants. Their
         costs are those of their segmentation and of the variant together.
     """
-    own = encode_entities(entities, tokenizer, nbest=segmentations)
+    if own is None:
+        own = encode_entities(entities, tokenizer, nbest=segmentations)
     if config is None or config.number == 0 or not len(entities):
         return own
     if len(entities) > config.most_names:
@@ -138,6 +141,7 @@ class SpellingsOnDemand:
         segmentations: how many ways to cut a spelling into tokens, at most.
         config: of the variants; without it there are none.
         variants: what makes them, by default the ones that are shipped.
+        own: what `encode_entities` makes of the same names, if it is at hand.
     """
 
     def __init__(
@@ -148,9 +152,12 @@ class SpellingsOnDemand:
         segmentations: int = 1,
         config: SpellingsConfig | None = None,
         variants: SpellingVariants | None = None,
+        own: EncodedEntities | None = None,
     ) -> None:
         """Encode the names."""
-        self.own = encode_entities(entities, tokenizer, nbest=segmentations)
+        if own is None:
+            own = encode_entities(entities, tokenizer, nbest=segmentations)
+        self.own = own
         self._entities, self._tokenizer, self._variants = entities.entities, tokenizer, variants
         self._config = None if config is None or config.number == 0 else config
         self._listed = listed_spellings(entities)
