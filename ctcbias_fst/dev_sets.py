@@ -116,7 +116,7 @@ class SpeechSource:
 
 def _acoustic(config: PipelineConfig) -> Any:
     """What the encoder's output depends on."""
-    return "adapter" in config.parts, config.adapter_scale, config.adapter_names
+    return "adapter" in config.parts, config.adapter
 
 
 class SavedSource:

@@ -106,7 +106,7 @@ def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Expla
             "the model has no adapter, so there is no attention to show: train one with "
             "ctcbias adapt"
         )
-    heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter_scale)
+    heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter)
     plain = recognizer.decode(heard.plain)[0].best.words
     biased = recognizer.decode(heard.biased, [names])[0].best.words
     written = f" {' '.join(word.word for word in biased)} ".lower()

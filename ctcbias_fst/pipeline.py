@@ -15,6 +15,7 @@ import soxr
 import torch
 
 from ctcbias_fst.acoustic.audio import Recording, check_samples, read_audio
+from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
@@ -80,10 +81,9 @@ class PipelineConfig:
     Attributes:
         decode: the search and the boost.
         parts: which of :data:`PARTS` act.
-        adapter_scale: factor on what the adapter adds to the encoder's output.
+        adapter: how far the adapter is trusted.
         lm: the language model's file; by default the one in the model directory, if there is one.
         segmentations: how many segmentations of a name the boosting graph knows.
-        adapter_names: of a longer list each utterance attends to so many names at most.
         shortlist: which names of a long list the decoder knows.
         spellings: the spelling variants that the boosting graph knows (part ``g2g``).
         rescore: phone scores of hypotheses.
@@ -92,8 +92,7 @@ class PipelineConfig:
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
-    adapter_scale: float = 1.0
-    adapter_names: int = 100
+    adapter: AttentionConfig = field(default_factory=AttentionConfig)
     lm: Optional[Path] = None
     segmentations: int = 1
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
@@ -105,8 +104,6 @@ class PipelineConfig:
         unknown = sorted(set(self.parts) - set(PARTS))
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
-        if self.adapter_names < 1:
-            raise ValueError(f"adapter_names must be at least 1, found {self.adapter_names}")
 
 
 def settings_of(model: Path | None = None) -> dict[str, Any]:
@@ -312,7 +309,7 @@ class Recognizer:
         listed, own = None, None
         if "adapter" in parts and self.model.adapter is not None:
             encoded = encode_entities(order, tokenizer)
-            listed = self.model.listed(encoded, self.config.adapter_names)
+            listed = self.model.listed(encoded, self.config.adapter.names)
             own = encoded if self.config.segmentations == 1 else None
         if spoken is not None:
             return Names(checked, None, listed, None, self._shortlists(order, spoken, own))
@@ -397,7 +394,7 @@ class Recognizer:
     ) -> LogProbs:
         """What the encoder makes of recordings, each with its list if the adapter acts."""
         listed = [None if one is None else one.listed for one in names]
-        return self.model.log_probs(recordings, listed, self.config.adapter_scale)
+        return self.model.log_probs(recordings, listed, self.config.adapter)
 
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""

@@ -10,6 +10,7 @@ import soundfile
 from click.testing import CliRunner
 
 from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.explain import cut, explain
@@ -49,7 +50,7 @@ def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
 
 
 def test_only_the_shortlist_of_a_long_list_is_attended_to(random_model: Path, clip: Path) -> None:
-    recognizer = recognizer_with(random_model, adapter_names=2)
+    recognizer = recognizer_with(random_model, adapter=AttentionConfig(names=2))
     found = explain(recognizer, read_audio(clip), recognizer.compile(NAMES))
     assert len(found.names) == 2
     assert found.listed == len(NAMES)

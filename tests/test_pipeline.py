@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from ctcbias_fst.acoustic.audio import read_audio
+from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
@@ -100,7 +101,7 @@ def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path
     adapted = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",)))
     changed = [adapted.transcribe(path, adapted.compile(listed)).best for path in clips]
     assert changed != expected
-    off = PipelineConfig(parts=("adapter",), adapter_scale=0.0)
+    off = PipelineConfig(parts=("adapter",), adapter=AttentionConfig(scale=0.0))
     scaled = Recognizer.from_pretrained(model, config=off)
     assert [scaled.transcribe(path, scaled.compile(listed)).best for path in clips] == expected
 
@@ -192,7 +193,7 @@ def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Pa
     recordings = [read_audio(path) for path in clips]
 
     def log_probs(names: list[str], most: int) -> LogProbs:
-        config = PipelineConfig(parts=("adapter",), adapter_names=most)
+        config = PipelineConfig(parts=("adapter",), adapter=AttentionConfig(names=most))
         recognizer = Recognizer.from_pretrained(model, config=config)
         return recognizer.log_probs(recordings, [recognizer.compile(names)] * len(clips))
 
@@ -422,7 +423,7 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
     names = tmp_path / "names.txt"
     names.write_text("metformin\nNew York\nkeisha\n", encoding="utf-8")
     settings = tmp_path / "settings.toml"
-    settings.write_text('parts = ["adapter"]\nadapter_scale = 0.0\n', encoding="utf-8")
+    settings.write_text('parts = ["adapter"]\nadapter.scale = 0.0\n', encoding="utf-8")
     files = [str(clip) for clip in clips]
 
     def text(*options: str) -> str:
@@ -435,7 +436,7 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
     adapted = text("--parts", "adapter")
     assert adapted != plain
     assert text("--config", str(settings)) == plain
-    assert text("--config", str(settings), "--set", "adapter_scale=1.0") == adapted
+    assert text("--config", str(settings), "--set", "adapter.scale=1.0") == adapted
     boosted = text("--parts", "boost")
     assert text("--config", str(settings), "--parts", "boost") == boosted
 
@@ -449,7 +450,7 @@ def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -
         return recognizer.transcribe(clips[0], recognizer.compile(names)).best.text
 
     plain = text(Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",))))
-    (directory / "settings.toml").write_text('parts = ["adapter"]\nadapter_scale = 4.0\n')
+    (directory / "settings.toml").write_text('parts = ["adapter"]\nadapter.scale = 4.0\n')
     own = text(Recognizer.from_pretrained(directory))
     assert own != plain
     given = PipelineConfig(parts=("adapter",))
@@ -459,7 +460,7 @@ def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -
     command = ["transcribe", str(clips[0]), "--model", str(directory)]
     command += ["--entities", str(tmp_path / "names.txt")]
     assert CliRunner().invoke(main, command).stdout.strip() == own
-    scaled = [*command, "--set", "adapter_scale=1.0"]
+    scaled = [*command, "--set", "adapter.scale=1.0"]
     assert CliRunner().invoke(main, scaled).stdout.strip() == plain
 
     (directory / "settings.toml").write_text("adaptor_scale = 1.0\n")

@@ -162,7 +162,7 @@ def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:
             "decode.boost.include_blank=true,false",
             Range("decode.boost.include_blank", choices=(True, False)),
         ),
-        ("adapter_scale=0:2", Range("adapter_scale", low=0.0, high=2.0)),
+        ("adapter.scale=0:2", Range("adapter.scale", low=0.0, high=2.0)),
     ],
 )
 def test_ranges(text: str, expected: Range) -> None:

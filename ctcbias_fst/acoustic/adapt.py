@@ -20,7 +20,7 @@ from ctcbias_fst.acoustic.biasing_lists import (
     wanted_rows,
 )
 from ctcbias_fst.acoustic.checkpoint import load_weights
-from ctcbias_fst.acoustic.config import AdaptConfig
+from ctcbias_fst.acoustic.config import AdaptConfig, AttentionConfig
 from ctcbias_fst.acoustic.data import Batch, SpeechDataset, counts, flat, load_cuts
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
@@ -127,12 +127,13 @@ class _AdaptTask:
         batches = list(validation_batches(path, tokenizer, base.config, self.config))
         names = _validation_names(batches, self.pool)
         keys = adapter.embed(pad_names([row for row in tokenizer.encode_batch(names) if row]))
+        use = AttentionConfig()
         plain = biased = Score.zero()
         for batch in batches:
             with autocast(self.device, self.config.precision):
                 features = base.normalise(batch.features.to(self.device), batch.lengths)
                 output = base(features, batch.lengths)
-                states = adapter(output, keys).states
+                states = adapter(output, keys, None, use.scale, use.caution).states
                 log_probs = base.token_log_probs(states)
             for text, before, after in zip(
                 batch.texts,

@@ -214,6 +214,7 @@ class ContextualAdapter(nn.Module):
         names: EntityKeys,
         allowed: Tensor | None = None,
         scale: float = 1.0,
+        caution: float = 0.0,
     ) -> AdapterOutput:
         """Add what the names suggest to the encoder's output.
 
@@ -223,13 +224,15 @@ class ContextualAdapter(nn.Module):
             allowed: ``(batch, row)``, True where an utterance's own list has the name of a
                 row; ``None``: every utterance has all names.
             scale: factor on what is added.
+            caution: added to the share of a name that must be covered, theta.
         """
         batch, frames, _ = output.states.shape
         scores = batch * frames * names.token.shape[-1]
         if not self.training and batch > 1 and scores > _MOST_SCORES:
-            return self._in_parts(output, names, allowed, scale)
+            return self._in_parts(output, names, allowed, scale, caution)
         glance = self._glance(output, names, allowed)
-        on_names = glance[:, :, 1:] * self._covered(glance[:, :, 1:], names)[:, None]
+        covered = self._covered(glance[:, :, 1:], names, caution)
+        on_names = glance[:, :, 1:] * covered[:, None]
         mass = on_names.sum(dim=-1, keepdim=True)
         states = output.states
         context = on_names.to(names.values.dtype) @ names.values
@@ -242,14 +245,19 @@ class ContextualAdapter(nn.Module):
         )
 
     def _in_parts(
-        self, output: ModelOutput, names: EntityKeys, allowed: Tensor | None, scale: float
+        self,
+        output: ModelOutput,
+        names: EntityKeys,
+        allowed: Tensor | None,
+        scale: float,
+        caution: float,
     ) -> AdapterOutput:
         """Utterance by utterance: as many scores as there are take memory."""
         parts = []
         each = names.apart() if names.token.dim() > 1 else [names] * len(output.states)
         for i, own in enumerate(each):
             mask = None if allowed is None else allowed[i : i + 1]
-            parts.append(self(output.select([i]), own, mask, scale))
+            parts.append(self(output.select([i]), own, mask, scale, caution))
         return AdapterOutput(
             *(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(parts[0]))
         )
@@ -299,11 +307,11 @@ class ContextualAdapter(nn.Module):
         evidence = evidence + right * following.masked_fill(_at(last), 0.0)
         return evidence
 
-    def _covered(self, attention: Tensor, names: EntityKeys) -> Tensor:
+    def _covered(self, attention: Tensor, names: EntityKeys, caution: float) -> Tensor:
         """``(batch, row)``: how far the name of a row counts, 0 to 1."""
         slope, threshold = self.coverage
         covered = _mean_of_names(attention.amax(dim=1), names)
-        return torch.sigmoid(slope * (covered - threshold))
+        return torch.sigmoid(slope * (covered - threshold - caution))
 
 
 def _of_tokens(table: Tensor, tokens: Tensor) -> Tensor:

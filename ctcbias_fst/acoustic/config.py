@@ -111,6 +111,27 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True)
+class AttentionConfig:
+    """How an adapter is used.
+
+    Attributes:
+        scale: factor on what it adds to the encoder's output.
+        names: of a longer list each utterance attends to so many spellings at most.
+        caution: how much more of a name must be covered than in training; 0 to 1.
+    """
+
+    scale: float = 1.0
+    names: int = 100
+    caution: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.names < 1:
+            raise ValueError(f"names must be at least 1, found {self.names}")
+        if not 0.0 <= self.caution <= 1.0:
+            raise ValueError(f"caution must lie in 0..1, found {self.caution}")
+
+
+@dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation while training; every probability is per utterance.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.model import ModelOutput
@@ -89,7 +90,7 @@ class AcousticModel:
         self,
         recordings: Sequence[Recording],
         names: Sequence[ListedNames | None] = (),
-        adapter_scale: float = 1.0,
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
     ) -> LogProbs:
         """Score a batch of recordings.
 
@@ -98,7 +99,7 @@ class AcousticModel:
                 durations waste the least padding.
             names: for the adapter, as :meth:`listed` gives them: one list per recording, or
                 none at all. Long audio is given its names window by window.
-            adapter_scale: factor on what the adapter adds.
+            config: how far the adapter is trusted; ``config.names`` acts in :meth:`listed`.
 
         Returns:
             subword and phone log-probs on the model's device.
@@ -106,13 +107,13 @@ class AcousticModel:
         waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
         features, lengths = self._extract(waves)
         lists = list(names) or [None] * len(recordings)
-        if adapter_scale == 0.0:
+        if config.scale == 0.0:
             lists = [None] * len(recordings)
         if features.shape[1] <= _WINDOW:
-            subwords, phones, lengths = self._run(features, lengths, lists, adapter_scale)
+            subwords, phones, lengths = self._run(features, lengths, lists, config)
         else:
             parts = [
-                self._run_long(row[:n], own, adapter_scale)
+                self._run_long(row[:n], own, config)
                 for row, n, own in zip(features, lengths.tolist(), lists)
             ]
             subwords = pad_sequence([part[0] for part in parts], batch_first=True)
@@ -128,7 +129,12 @@ class AcousticModel:
         )
 
     @torch.inference_mode()
-    def attend(self, recording: Recording, names: ListedNames, scale: float = 1.0) -> Attended:
+    def attend(
+        self,
+        recording: Recording,
+        names: ListedNames,
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+    ) -> Attended:
         """Score one recording and tell which names the adapter heard in it, and when.
 
         Raises:
@@ -143,7 +149,7 @@ class AcousticModel:
             )
         output = self.model(self.model.normalise(features, lengths), lengths)
         (keys,) = names.keys(output)
-        adapted = names.adapter(output, keys, None, scale)
+        adapted = names.adapter(output, keys, None, config.scale, config.caution)
         listed, row_of = torch.unique(keys.entity, return_inverse=True)
         attention = adapted.attention[0]
         weights = attention.new_zeros((len(attention), len(listed)))
@@ -167,18 +173,18 @@ class AcousticModel:
         features: Tensor,
         lengths: Tensor,
         names: Sequence[ListedNames | None],
-        scale: float,
+        config: AttentionConfig,
     ) -> tuple[Tensor, Tensor, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
         subwords = output.log_probs
         attended = keys_of_batch(names, output)
         if attended is not None and self.adapter is not None:
-            adapted = self.adapter(output, *attended, scale)
+            adapted = self.adapter(output, *attended, config.scale, config.caution)
             subwords = self.model.token_log_probs(adapted.states)
         return subwords, output.phone_log_probs, output.lengths
 
     def _run_long(
-        self, features: Tensor, names: ListedNames | None, scale: float
+        self, features: Tensor, names: ListedNames | None, config: AttentionConfig
     ) -> tuple[Tensor, Tensor]:
         """Score one long utterance ``(frame, mel)`` window by window."""
         rate = self.config.encoder.subsampling
@@ -187,7 +193,7 @@ class AcousticModel:
         for begin in range(0, max(1, len(features) - 2 * _CONTEXT), step):
             window = features[begin : begin + _WINDOW]
             length = torch.tensor([len(window)])
-            subwords, phones, _ = self._run(window[None], length, [names], scale)
+            subwords, phones, _ = self._run(window[None], length, [names], config)
             first = 0 if begin == 0 else _CONTEXT // rate
             last = subwords.shape[1]
             if begin + _WINDOW < len(features):

@@ -181,12 +181,25 @@ def test_a_name_must_be_covered(adapter: ContextualAdapter) -> None:
     keys = adapter.embed(names([5, 6, 7], [8]))
     attention = torch.zeros(1, 6, 4)
     attention[0, 2, 0] = 0.9
-    counts = adapter._covered(attention, keys)[0]
+    counts = adapter._covered(attention, keys, 0.0)[0]
     assert counts[:3].max() < 0.35
     attention[0, 3, 1] = attention[0, 4, 2] = 0.9
-    counts = adapter._covered(attention, keys)[0]
+    counts = adapter._covered(attention, keys, 0.0)[0]
     assert counts[:3].min() > 0.99
     assert counts[3] < 0.01
+    cautious = adapter._covered(attention, keys, 0.5)[0]
+    torch.testing.assert_close(cautious[:3], torch.full((3,), 0.5), atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_with_caution_less_is_added(adapter: ContextualAdapter) -> None:
+    said = speech(batch=2)
+    keys = adapter.embed(names([5, 6], [7], [8, 9, 10]))
+    on_names = [
+        adapter(said, keys, caution=caution).attention[:, :, 1:] for caution in (0.0, 0.3, 1.0)
+    ]
+    assert (on_names[1] < on_names[0]).all()
+    assert (on_names[2] < on_names[1]).all()
 
 
 @torch.inference_mode()
