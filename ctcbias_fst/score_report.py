@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ctcbias_fst.counts import Score
 from ctcbias_fst.scoring import (
     Interval,
-    Score,
     UtteranceScore,
     bootstrap,
     rates,

@@ -1,7 +1,6 @@
 """Word, character and phone error rates, entity F1, B-WER and U-WER.
 
-Counts add and rates are only ever derived from sums: a `Score` is made for each
-utterance, and the score of a test set is their sum. docs/scoring.md defines every figure.
+docs/scoring.md defines every figure.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ from dataclasses import dataclass
 import kaldialign
 import numpy as np
 
+from ctcbias_fst.counts import EntityCounts, ErrorCounts, Score, ratio
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
 
 __all__ = [
-    "EntityCounts",
-    "ErrorCounts",
     "Interval",
-    "Occurrence",
-    "PhraseMatcher",
-    "Score",
     "UtteranceScore",
     "align",
     "bootstrap",
@@ -36,135 +32,6 @@ __all__ = [
 
 _EPSILON = "\0"
 """Stands for "no word" in an alignment; no text file may hold it."""
-
-
-@dataclass(frozen=True)
-class ErrorCounts:
-    """Errors of an alignment and the length of its reference, in words (or characters).
-
-    >>> ErrorCounts(1, 0, 0, reference=10) + ErrorCounts(0, 1, 2, reference=10)
-    ErrorCounts(substitutions=1, deletions=1, insertions=2, reference=20)
-    """
-
-    substitutions: int
-    deletions: int
-    insertions: int
-    reference: int
-
-    @classmethod
-    def zero(cls) -> ErrorCounts:
-        """Return the counts of nothing."""
-        return cls(0, 0, 0, 0)
-
-    def __add__(self, other: ErrorCounts) -> ErrorCounts:
-        """Add count by count."""
-        return ErrorCounts(
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-            self.reference + other.reference,
-        )
-
-    @property
-    def errors(self) -> int:
-        """Substitutions, deletions and insertions."""
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def rate(self) -> float:
-        """Errors by reference length; NaN if the reference is empty."""
-        return _ratio(self.errors, self.reference)
-
-
-@dataclass(frozen=True)
-class EntityCounts:
-    """Names found, missed, and put where they were not spoken.
-
-    >>> EntityCounts(hits=3, misses=1, false_alarms=2).recall
-    0.75
-    """
-
-    hits: int
-    misses: int
-    false_alarms: int
-
-    @classmethod
-    def zero(cls) -> EntityCounts:
-        """Return the counts of nothing."""
-        return cls(0, 0, 0)
-
-    def __add__(self, other: EntityCounts) -> EntityCounts:
-        """Add count by count."""
-        return EntityCounts(
-            self.hits + other.hits,
-            self.misses + other.misses,
-            self.false_alarms + other.false_alarms,
-        )
-
-    @property
-    def precision(self) -> float:
-        """Hits by names in the hypotheses; NaN if there are none."""
-        return _ratio(self.hits, self.hits + self.false_alarms)
-
-    @property
-    def recall(self) -> float:
-        """Hits by names in the references; NaN if there are none."""
-        return _ratio(self.hits, self.hits + self.misses)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN if there is no name anywhere."""
-        return _ratio(2 * self.hits, 2 * self.hits + self.misses + self.false_alarms)
-
-
-@dataclass(frozen=True)
-class Score:
-    """Everything that is counted, for one utterance or a sum of them.
-
-    Attributes:
-        utterances: how many were scored.
-        wrong: how many have at least one word error.
-        words: errors on words (or whatever tokens were given).
-        characters: errors on characters, the spaces between words included.
-        biased: of `words`, the part on words of the list (B-WER).
-        unbiased: of `words`, the rest (U-WER).
-        entities: names in the hypothesis against the reference.
-    """
-
-    utterances: int
-    wrong: int
-    words: ErrorCounts
-    characters: ErrorCounts
-    biased: ErrorCounts
-    unbiased: ErrorCounts
-    entities: EntityCounts
-
-    @classmethod
-    def zero(cls) -> Score:
-        """Return the score of no utterance."""
-        nothing = ErrorCounts.zero()
-        return cls(0, 0, nothing, nothing, nothing, nothing, EntityCounts.zero())
-
-    def __add__(self, other: Score) -> Score:
-        """Add count by count."""
-        return Score(
-            self.utterances + other.utterances,
-            self.wrong + other.wrong,
-            self.words + other.words,
-            self.characters + other.characters,
-            self.biased + other.biased,
-            self.unbiased + other.unbiased,
-            self.entities + other.entities,
-        )
-
-
-@dataclass(frozen=True)
-class Occurrence:
-    """Where a name stands in a sequence of words: ``words[start:end]``."""
-
-    start: int
-    end: int
-    name: str
 
 
 @dataclass(frozen=True)
@@ -196,50 +63,6 @@ class Interval:
 
     low: float
     high: float
-
-
-class PhraseMatcher:
-    """Finds the names of a list in a sequence of words: leftmost, longest, no overlaps.
-
-    From left to right, the longest name that begins at a word is taken and the search
-    goes on behind it.
-
-    Args:
-        names: in normal form, words separated by single spaces.
-        possessive: whether a name whose last word has ``'s`` appended counts as the name.
-    """
-
-    def __init__(self, names: Iterable[str], possessive: bool = True) -> None:
-        self._names = frozenset(names)
-        self._possessive = possessive
-        self._longest: dict[str, int] = {}
-        for name in self._names:
-            first, *rest = name.split(" ")
-            self._longest[first] = max(self._longest.get(first, 0), 1 + len(rest))
-
-    def occurrences(self, words: Sequence[str]) -> list[Occurrence]:
-        """Return the names in `words`, from left to right."""
-        found = []
-        start = 0
-        while start < len(words):
-            occurrence = self._at(words, start)
-            if occurrence is not None:
-                found.append(occurrence)
-            start = start + 1 if occurrence is None else occurrence.end
-        return found
-
-    def _at(self, words: Sequence[str], start: int) -> Occurrence | None:
-        first = words[start]
-        longest = self._longest.get(first, 0)
-        if self._possessive and first.endswith("'s"):
-            longest = max(longest, self._longest.get(first[:-2], 0))
-        for end in range(min(start + longest, len(words)), start, -1):
-            phrase = " ".join(words[start:end])
-            if phrase in self._names:
-                return Occurrence(start, end, phrase)
-            if self._possessive and phrase.endswith("'s") and phrase[:-2] in self._names:
-                return Occurrence(start, end, phrase[:-2])
-        return None
 
 
 def align(
@@ -361,7 +184,7 @@ def rates(score: Score) -> dict[str, float]:
     The names: WER, CER, SER (utterances with an error), B-WER, U-WER, and the entities'
     precision, recall and F1.
     """
-    return {name: _ratio(*parts(score)) for name, parts in _RATES.items()}
+    return {name: ratio(*parts(score)) for name, parts in _RATES.items()}
 
 
 def bootstrap(
@@ -415,10 +238,6 @@ class _Matchers:
 
     entities: PhraseMatcher
     biased: PhraseMatcher
-
-
-def _ratio(numerator: int, denominator: int) -> float:
-    return numerator / denominator if denominator else math.nan
 
 
 def _require_hypotheses(

@@ -10,14 +10,10 @@ import reference_scoring
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcbias_fst.counts import EntityCounts, ErrorCounts, Score
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.scoring import (
-    EntityCounts,
-    ErrorCounts,
     Interval,
-    Occurrence,
-    PhraseMatcher,
-    Score,
     UtteranceScore,
     align,
     bootstrap,
@@ -27,6 +23,7 @@ from ctcbias_fst.scoring import (
     total,
 )
 from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
 
 WORDS = ["new", "york", "the", "smith", "york's", "a"]
 short = st.lists(st.sampled_from(WORDS), max_size=5)

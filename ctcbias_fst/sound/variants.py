@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,24 +25,24 @@ import numpy as np
 import numpy.typing as npt
 import pynini
 
-from ctcbias_fst.errors import InputError, ModelError
+from ctcbias_fst.errors import InputError
 from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.nbest import LetterGraph, group_ids, n_best_strings
-from ctcbias_fst.sound.openfst import Arcs, to_fst
+from ctcbias_fst.sound.nbest import n_best_strings
 from ctcbias_fst.sound.paths import best_strings
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.sound.table import Row
+from ctcbias_fst.sound.variant_graphs import (
+    PHONE_ID,
+    TableLetters,
+    acceptor,
+    phones_to_letters,
+    spelled,
+    spelling_graphs,
+)
 from ctcbias_fst.text.files import PathLike, read_lines
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
-from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["SpellingVariants", "Variant", "VariantsConfig", "read_word_costs"]
-
-_PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_LETTER_ID = {letter: index for index, letter in enumerate(_LETTERS, start=1)}
-_GAP = len(_LETTERS) + 1
-"""Label of a space inside what was one word."""
 
 _MARGIN = 0.5
 """What the beam is wider by as long as not all costs are known."""
@@ -52,9 +52,6 @@ _SPARE = 4
 
 _rank = itemgetter(1, 0)
 """Of variants: by cost, then by spelling."""
-
-_LONGEST = 3
-"""Letters of context that the spelling model may have."""
 
 
 class Variant(NamedTuple):
@@ -130,9 +127,11 @@ class SpellingVariants:
         self._config = config or VariantsConfig()
         self._pronouncer = pronouncer
         self._word_costs = word_costs
-        self._letters = _TableLetters(table, self._config)
-        self._spellings_of = _phones_to_letters(table, self._config)
-        self._coarse, self._fine = _spelling_graphs(spelling, self._config)
+        self._letters = TableLetters(table, self._config.sound_weight)
+        self._spellings_of = phones_to_letters(table, self._config.table_weight)
+        self._coarse, self._fine = spelling_graphs(
+            spelling, self._config.spelling_weight, self._config.gap_cost
+        )
         self._known: dict[tuple[str, int], list[Variant]] = {}
         self._sounding: dict[str, dict[tuple[int, ...], float]] = {}
 
@@ -207,7 +206,7 @@ class SpellingVariants:
         if not _spellable(word):
             return [itself]
         plain = _plain(word)
-        sounds = _acceptor(self._sounding.pop(word))
+        sounds = acceptor(self._sounding.pop(word))
         lattice = pynini.compose(sounds, self._spellings_of).project("output")
         found: list[Variant] = []
         # Long words have enough spellings close by; short ones are looked at more widely.
@@ -231,7 +230,7 @@ class SpellingVariants:
         spellings.prune(weight=wide).rmepsilon()
         coarse = pynini.compose(spellings, self._coarse).project("output").prune(weight=wide)
         weighed = pynini.compose(coarse.rmepsilon(), self._fine)
-        return [Variant(_text(labels), cost) for labels, cost in best_strings(weighed, n, beam)]
+        return [Variant(spelled(labels), cost) for labels, cost in best_strings(weighed, n, beam)]
 
 
 def _costs(
@@ -250,30 +249,10 @@ def _costs(
         labels: cost - by_table[0][1] + config.table_cost for labels, cost in by_table if labels
     }
     for found in pronunciations:
-        labels = tuple([_PHONE_ID[phone] for phone in found.phones])
+        labels = tuple([PHONE_ID[phone] for phone in found.phones])
         cost = config.sound_weight * found.cost
         costs[labels] = min(cost, costs.get(labels, cost))
     return costs
-
-
-class _TableLetters:
-    """Relation: letters to phones, each row of the table any number of times, as a graph."""
-
-    def __init__(self, table: Sequence[Row], config: VariantsConfig) -> None:
-        self._ids = {letters: i for i, letters in enumerate(sorted({row.letters for row in table}))}
-        self._longest = max(map(len, self._ids))
-        phones = np.zeros((len(table), max(1, *(len(row.phones) for row in table))), dtype=np.uint8)
-        for number, row in enumerate(table):
-            phones[number, : len(row.phones)] = [_PHONE_ID[phone] for phone in row.phones]
-        none = np.zeros(len(table), dtype=np.int64)
-        cost = np.array([config.sound_weight * row.cost for row in table])
-        group = np.array([self._ids[row.letters] for row in table])
-        arcs = Arcs(none, none, group, none, cost)
-        self.graph = LetterGraph.of(arcs, np.zeros(1), 0, group, phones)
-
-    def groups(self, word: str) -> list[npt.NDArray[np.int64]]:
-        """For `n_best_strings`."""
-        return group_ids(word, self._ids, self._longest)
 
 
 def variants_to_arrays(
@@ -343,129 +322,3 @@ def _combined(first: Sequence[Variant], second: Sequence[Variant], n: int) -> li
         for b in second[: n // (i + 1)]
     ]
     return sorted(pairs, key=_rank)[:n]
-
-
-def _text(labels: Sequence[int]) -> str:
-    written = "".join(" " if label == _GAP else _LETTERS[label - 1] for label in labels)
-    return " ".join(written.split())
-
-
-def _acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
-    """Minimal acceptor of weighted strings."""
-    fst = pynini.Fst()
-    states: dict[tuple[int, ...], int] = {(): fst.add_state()}
-    fst.set_start(0)
-    one = pynini.Weight.one("tropical")
-    for labels, cost in sorted(costs.items()):
-        for end, label in enumerate(labels, start=1):
-            if labels[:end] not in states:
-                states[labels[:end]] = fst.add_state()
-                arc = pynini.Arc(label, label, one, states[labels[:end]])
-                fst.add_arc(states[labels[: end - 1]], arc)
-        fst.set_final(states[labels], cost)
-    return fst.minimize()
-
-
-def _phones_to_letters(table: Sequence[Row], config: VariantsConfig) -> pynini.Fst:
-    """Relation: phones to letters; silent letters only one row at a time, after what sounds.
-
-    Without this limit, silent letters would be added without end.
-    """
-    rows = []
-    for row in table:
-        letters = [_LETTER_ID[c] for c in row.letters]
-        phones = [_PHONE_ID[p] for p in row.phones]
-        cost = config.table_weight * row.cost
-        if phones:
-            rows += [(phones, letters, cost, 0, 1), (phones, letters, cost, 1, 1)]
-        else:
-            rows.append((phones, letters, cost, 1, 0))
-    return _rows_graph(rows, [0.0, 0.0])
-
-
-def _rows_graph(
-    rows: Sequence[tuple[list[int], list[int], float, int, int]],
-    hubs: Sequence[float],
-) -> pynini.Fst:
-    """Graph whose hubs are joined by paths: (input, output, cost, from hub, to hub).
-
-    Labels of one row are set side by side, so that letters follow their phone at once.
-    `hubs` are the costs of ending.
-    """
-    arcs: list[tuple[int, int, int, int, float]] = []
-    states = len(hubs)
-    for inputs, outputs, cost, source, target in rows:
-        steps = max(len(inputs), len(outputs))
-        at = source
-        for step in range(steps):
-            after = target if step == steps - 1 else states
-            states += step < steps - 1
-            arcs.append(
-                (
-                    at,
-                    after,
-                    inputs[step] if step < len(inputs) else 0,
-                    outputs[step] if step < len(outputs) else 0,
-                    0.0 if step else cost,
-                )
-            )
-            at = after
-    final = np.full(states, np.inf)
-    final[: len(hubs)] = hubs
-    return to_fst(_arcs(arcs), final)
-
-
-def _spelling_graphs(model: ngram.Ngram, config: VariantsConfig) -> tuple[pynini.Fst, pynini.Fst]:
-    """Graphs of letters, and of `_GAP` between the words that a word may fall into.
-
-    The first knows one letter of context, and puts gaps in (epsilon to `_GAP`); the second
-    accepts letters and gaps, and its weights, negative ones among them, make up the
-    difference to the whole model. Tropical, scaled by `spelling_weight`; deterministic.
-
-    Raises:
-        ModelError: the model knows a symbol that is no letter, or is too large for this.
-    """
-    if not 2 <= len(model.orders) <= _LONGEST + 1 or not set(model.symbols) <= {*_LETTERS, "'"}:
-        raise ModelError(
-            f"spelling model: it must be of letters, with 1 to {_LONGEST} as context; rebuild it"
-        )
-    weight = config.spelling_weight
-    known = np.array([0] * ngram.FIRST_SYMBOL + [_LETTER_ID.get(s, 0) for s in model.symbols])
-    coarse, coarse_end, first = ngram.full_arcs(ngram.Ngram(model.orders[:2], model.symbols))
-    fine, fine_end, start = ngram.full_arcs(model)
-    # The last letter of a context says all that the coarse model knows of it.
-    last = np.full(len(fine_end), first)
-    coarse_after = np.full(len(known), first)
-    coarse_after[coarse.input] = coarse.target
-    last[fine.target] = coarse_after[fine.input]
-    coarse_cost = np.zeros((len(coarse_end), len(known)))
-    coarse_cost[coarse.source, coarse.input] = coarse.cost
-    rest = replace(fine, cost=fine.cost - coarse_cost[last[fine.source], fine.input])
-    rest_end = fine_end - coarse_end[last]
-    graphs = []
-    for arcs, end, begin, gap_in, gap_cost in (
-        (coarse, coarse_end, first, 0, config.gap_cost),
-        (rest, rest_end, start, _GAP, 0.0),
-    ):
-        label = known[arcs.input]
-        letters = Arcs(arcs.source, arcs.target, label, label, weight * arcs.cost)
-        usable = Arcs(*(column[label > 0] for column in vars(letters).values()))
-        # No word is empty, so none ends where it begins.
-        final = weight * end
-        final[begin] = np.inf
-        ends = np.flatnonzero(np.isfinite(final))
-        same = np.zeros(len(ends), dtype=np.int64)
-        gaps = Arcs(ends, same + begin, same + gap_in, same + _GAP, final[ends] + gap_cost)
-        graphs.append(to_fst(Arcs.concatenate(usable, gaps), final, begin))
-    return graphs[0], graphs[1]
-
-
-def _arcs(rows: Sequence[tuple[int, int, int, int, float]]) -> Arcs:
-    source, target, inputs, outputs, cost = zip(*rows)
-    return Arcs(
-        np.array(source),
-        np.array(target),
-        np.array(inputs),
-        np.array(outputs),
-        np.array(cost, dtype=np.float64),
-    )
