@@ -280,9 +280,9 @@ def tune(
     journal: Path,
     report: Callable[[str], None] = lambda message: None,
 ) -> Tuned:
-    """Search for the best values; a study that was stopped goes on.
+    """Search for the best values; a study that was stopped goes on, and processes can share one.
 
-    The base configuration is the first trial, so that the result is never worse.
+    The base configuration is tried first, so that the result is never worse.
 
     Args:
       config: what to search.
@@ -327,8 +327,9 @@ def tune(
         )
     study.set_user_attr("job", job)
     objective = Objective(sources, config, base)
-    if not study.trials:
-        study.enqueue_trial(start, skip_if_exists=True)
+    complete = (optuna.trial.TrialState.COMPLETE,)
+    if not any(one.params == start for one in study.get_trials(states=complete)):
+        study.enqueue_trial(start)
 
     def run(trial: Any) -> float:
         table = to_mapping(base)
@@ -341,20 +342,26 @@ def tune(
         report(f"trial {trial.number + 1}: {value:.4f} (F1 {f1})")
         return value
 
-    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    done = study.get_trials(states=complete)
     with warnings.catch_warnings():
-        # "multivariate" is called experimental by some versions.
+        # Some options are called experimental by some versions.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # What was drawn so far is part of the seed: a resumed study does not draw it again.
-        study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(done), multivariate=True)
+        study.sampler = optuna.samplers.TPESampler(
+            # What was drawn so far is part of the seed: a resumed study does not draw it again, nor
+            # does a second process, which also takes what others are trying now for a failure.
+            seed=config.seed + len(study.trials),
+            multivariate=True,
+            constant_liar=True,
+        )
     if len(done) < config.trials:
-        study.optimize(run, n_trials=config.trials - len(done))
-    done = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+        enough = optuna.study.MaxTrialsCallback(config.trials, states=complete)
+        study.optimize(run, n_trials=config.trials - len(done), callbacks=[enough])
+    done = study.get_trials(states=complete)
     best = load_config(PipelineConfig, json.loads(study.best_trial.user_attrs["config"]))
     return Tuned(
         config=best,
         value=study.best_value,
-        base_value=float(done[0].value or 0.0),
+        base_value=next(float(one.value or 0.0) for one in done if one.params == start),
         measures=objective.measures(best),
         plain=objective.plain,
         trials=len(done),

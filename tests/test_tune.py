@@ -141,6 +141,40 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
         tune(_study(seed=1), _with_beta(0.5), [Scripted()], tmp_path / "j")
 
 
+def test_the_start_is_tried_again_if_that_trial_was_interrupted(tmp_path: Path) -> None:
+    class Interrupted(Scripted):
+        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+            if self.seen:
+                raise KeyboardInterrupt
+            return super().transcribe(config)
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(_study(trials=3), _with_beta(1.2), [Interrupted()], tmp_path / "j")
+    source = Scripted()
+    tuned = tune(_study(trials=3), _with_beta(1.2), [source], tmp_path / "j")
+    assert source.seen[1].decode.boost.beta == 1.2
+    assert tuned.base_value == 1.0
+
+
+def test_two_processes_share_a_study(tmp_path: Path) -> None:
+    class Other(Scripted):
+        """While its second trial is under way, another process does three."""
+
+        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+            if len(self.seen) == 2:
+                tune(_study(trials=4), _with_beta(0.5), [inner], tmp_path / "j")
+            return super().transcribe(config)
+
+    inner, outer = Scripted(), Other()
+    tuned = tune(_study(trials=4), _with_beta(0.5), [outer], tmp_path / "j")
+    # Both decode once without a list, and the best one again at the end.
+    assert len(inner.seen) - 2 == 3
+    assert len(outer.seen) - 2 == 2
+    assert tuned.trials == 5
+    drawn = [config.decode.boost.beta for config in inner.seen[1:-1] + outer.seen[1:-1]]
+    assert len(set(drawn)) == 5
+
+
 def test_the_start_must_be_within_the_range(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="decode.boost.beta is 4.0 to start with"):
         tune(_study(), _with_beta(4.0), [Scripted()], tmp_path / "j")
