@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["DevSet", "SavedSource", "Source", "SpeechSource", "open_sources"]
 
 _BATCH = 32
+_KEPT = 6
+"""Settings of the adapter for which the encoder's output is kept, and as much memory of it."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Source(Protocol):
     @property
     def entities(self) -> EntityList | Mapping[str, EntityList]: ...
 
-    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
-        """The text of every utterance."""
+    def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
+        """The text of every utterance, with its list or without it."""
         ...
 
 
@@ -87,20 +89,22 @@ class SpeechSource:
         self._model = model
         self._batches = recording_batches(read_cuts(cuts), model.sampling_rate)
         self._names: tuple[Any, dict[str, Names]] = (None, {})
-        self._log_probs: tuple[Any, list[LogProbs]] = (None, [])
+        self._log_probs: dict[Any, list[LogProbs]] = {}
 
-    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+    def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
         recognizer = Recognizer(self._model, config)
-        names = self._compiled(recognizer)
+        names = self._compiled(recognizer) if listed else {}
         per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
-        key = _acoustic(config)
-        if self._log_probs[0] != key:
-            computed = map(recognizer.log_probs, self._batches, per_batch)
-            self._log_probs = (key, list(computed))
+        # What the encoder's output depends on.
+        key = config.adapter if listed and "adapter" in config.parts else None
+        if key not in self._log_probs:
+            if len(self._log_probs) == _KEPT:
+                del self._log_probs[next(iter(self._log_probs))]
+            self._log_probs[key] = list(map(recognizer.log_probs, self._batches, per_batch))
         return {
             transcript.id: transcript.best.text
-            for log_probs, of_batch in zip(self._log_probs[1], per_batch)
+            for log_probs, of_batch in zip(self._log_probs[key], per_batch)
             for transcript in recognizer.decode(log_probs, of_batch)
         }
 
@@ -112,11 +116,6 @@ class SpeechSource:
 
     def _ids(self) -> list[str]:
         return [recording.id for batch in self._batches for recording in batch]
-
-
-def _acoustic(config: PipelineConfig) -> Any:
-    """What the encoder's output depends on."""
-    return "adapter" in config.parts, config.adapter
 
 
 class SavedSource:
@@ -145,20 +144,23 @@ class SavedSource:
         self._loaded = [backend.load(utterance) for utterance in by_length]
         self._names: tuple[Any, dict[str, Names]] = (None, {})
 
-    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+    def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
         backend = self._backend(config)
-        key = replace(config, decode=DecodeConfig())
-        if self._names[0] != key:
-            ids = [name for name, _ in self._loaded]
-            self._names = (key, _compile(backend.compile, self.entities, ids))
-        names = self._names[1]
+        names = self._compiled(config, backend) if listed else {}
         texts = {}
         for begin in range(0, len(self._loaded), _BATCH):
             batch = self._loaded[begin : begin + _BATCH]
             for transcript in backend.decode(batch, [names.get(name) for name, _ in batch]):
                 texts[transcript.id] = transcript.best.text
         return texts
+
+    def _compiled(self, config: PipelineConfig, backend: LogProbsBackend) -> dict[str, Names]:
+        key = replace(config, decode=DecodeConfig())
+        if self._names[0] != key:
+            ids = [name for name, _ in self._loaded]
+            self._names = (key, _compile(backend.compile, self.entities, ids))
+        return self._names[1]
 
     def _backend(self, config: PipelineConfig) -> LogProbsBackend:
         return LogProbsBackend(self._path, self._tokenizer, config, self._device)

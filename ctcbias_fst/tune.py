@@ -227,7 +227,7 @@ class Objective:
         )
         if self._plain[0] != unlisted:
             found = [
-                one.transcribe(unlisted) if free else {}
+                one.transcribe(unlisted, listed=False) if free else {}
                 for one, free in zip(self._sources, self._free)
             ]
             self._plain = (unlisted, found)

@@ -36,9 +36,9 @@ class Scripted:
     def __init__(self) -> None:
         self.seen: list[PipelineConfig] = []
 
-    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+    def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         self.seen.append(config)
-        beta = config.decode.boost.beta if "boost" in config.parts else 0.0
+        beta = config.decode.boost.beta if listed and "boost" in config.parts else 0.0
         return {
             "a": "she takes metformin" if beta >= 1 else "she takes met for men",
             "b": "kesha the morning" if beta >= 2 else "in the morning",
@@ -75,8 +75,8 @@ def test_a_list_is_compared_with_the_same_parts_without_it() -> None:
     """What a language model mends is neither a change nor a gain of the list."""
 
     class Mended(Scripted):
-        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
-            texts = super().transcribe(config)
+        def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
+            texts = super().transcribe(config, listed)
             return texts if "lm" in config.parts else {**texts, "c": "ever a day"}
 
     source = Mended()
@@ -143,10 +143,10 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
 
 def test_the_start_is_tried_again_if_that_trial_was_interrupted(tmp_path: Path) -> None:
     class Interrupted(Scripted):
-        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
             if self.seen:
                 raise KeyboardInterrupt
-            return super().transcribe(config)
+            return super().transcribe(config, listed)
 
     with pytest.raises(KeyboardInterrupt):
         tune(_study(trials=3), _with_beta(1.2), [Interrupted()], tmp_path / "j")
@@ -160,10 +160,10 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     class Other(Scripted):
         """While its second trial is under way, another process does three."""
 
-        def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+        def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
             if len(self.seen) == 2:
                 tune(_study(trials=4), _with_beta(0.5), [inner], tmp_path / "j")
-            return super().transcribe(config)
+            return super().transcribe(config, listed)
 
     inner, outer = Scripted(), Other()
     tuned = tune(_study(trials=4), _with_beta(0.5), [outer], tmp_path / "j")

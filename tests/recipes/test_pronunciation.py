@@ -188,7 +188,7 @@ class Spoken:
     references: ClassVar = {"a": "keisha sleeps", "b": "nobody sleeps"}
     entities = entities_from_names(["keisha"])
 
-    def transcribe(self, config: PipelineConfig) -> dict[str, str]:
+    def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         name = "keisha" if config.spellings.number >= 2 else "kesha"
         return {"a": f"{name} sleeps", "b": "nobody sleeps"}
 
