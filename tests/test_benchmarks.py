@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from lhotse import CutSet, Recording, SupervisionSegment
@@ -17,6 +18,13 @@ from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "ctcbias_fst/pretrained/clips"
+PEERS = {
+    "ctc-beam-decoder": "ctc_beam_decoder",
+    "pyctcdecode": "pyctcdecode",
+    "asr-decoder": "asr_decoder",
+    "NeMo word spotter": "nemo",
+    "NeMo phrase boosting": "nemo",
+}
 NAMES = ("metformin", "keisha", "new orleans", "atorvastatin")
 
 
@@ -102,12 +110,16 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
         """,
         encoding="utf-8",
     )
-    decoders = ("ctcbias_fst", "k2 topology")
+    # The peers if their packages are installed, as benchmarks/requirements.txt says.
+    peers = [name for name, package in PEERS.items() if find_spec(package) is not None]
+    decoders = ("ctcbias_fst", "k2 topology", *peers)
     rows = _compare(tmp_path, decoders)
     assert set(rows) == {(name, size) for name in decoders for size in ("0", "4")}
     plain, ours = rows["k2 topology", "4"], rows["ctcbias_fst", "4"]
     assert float(ours["f1"]) == 1.0 > float(plain["f1"])
     assert plain["wer"] == rows["ctcbias_fst", "0"]["wer"] == rows["k2 topology", "0"]["wer"]
+    for name in peers:
+        assert float(rows[name, "4"]["recall"]) > float(rows[name, "0"]["recall"]), name
     assert "| k2 topology " in (tmp_path / "out/results.md").read_text(encoding="utf-8")
     weights = json.loads((tmp_path / "out/weights.json").read_text(encoding="utf-8"))
     assert set(weights) == set(decoders)

@@ -91,6 +91,8 @@ DECODERS = {
     "pyctcdecode": ("pyctc", "PyCtc"),
     "asr-decoder": ("asr", "AsrDecoder"),
     "flashlight-text": ("flashlight_text", "FlashlightText"),
+    "NeMo word spotter": ("nemo", "WordSpotter"),
+    "NeMo phrase boosting": ("nemo", "PhraseBoosting"),
 }
 
 
