@@ -47,16 +47,19 @@ class BenchSet:
     """Saved log-probs, what was said, and lists to decode them with.
 
     Attributes:
+      references: files of cuts or transcripts.
       phones: log-probs of the phone head, by the same ids (``save_log_probs.py``).
       chooses: whether weights are chosen on it, with the list of ``choose_size``.
+      compared: whether it is in the tables.
     """
 
     name: str
     log_probs: Path
-    references: Path
+    references: tuple[Path, ...]
     lists: tuple[NameList, ...]
     phones: Path | None = None
     chooses: bool = True
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class _Loaded:
     references: dict[str, str]
     lists: dict[int, EntityList]
     chooses: bool
+    compared: bool
 
 
 def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Loaded:
@@ -125,7 +129,11 @@ def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Lo
         )
         for i in ids
     ]
-    references = read_transcripts(folder / one.references)
+    references = {
+        name: text
+        for path in one.references
+        for name, text in read_transcripts(folder / path).items()
+    }
     return _Loaded(
         one.name,
         ids,
@@ -134,6 +142,7 @@ def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Lo
         {i: references[i] for i in ids},
         {names.size: read_entities(folder / names.path) for names in one.lists},
         one.chooses,
+        one.compared,
     )
 
 
@@ -266,6 +275,7 @@ def _cell(row: Row) -> str:
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where paths start [its folder].")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights of an earlier run.")
 @click.option("--decoder", "only", multiple=True, help="Only these [all that are installed].")
 @click.option("--limit", default=120.0, show_default=True, help="CPU seconds for a list.")
@@ -273,6 +283,7 @@ def _cell(row: Row) -> str:
 def main(  # noqa: PLR0917  (options)
     study: Path,
     out: Path,
+    data: Path | None,
     weights: Path | None,
     only: tuple[str, ...],
     limit: float,
@@ -281,7 +292,7 @@ def main(  # noqa: PLR0917  (options)
     """Compare decoders as STUDY says; writes results.csv, results.md and weights.json."""
     torch.set_num_threads(1)
     bench = load_config(Bench, study)
-    folder = study.parent
+    folder = data or study.parent
     tokenizer = SentencePieceTokenizer(folder / bench.tokenizer)
     words = () if bench.words is None else (folder / bench.words).read_text("utf-8").split()
     setting = decoders.Setting(
@@ -304,7 +315,7 @@ def main(  # noqa: PLR0917  (options)
         if name not in chosen:
             chosen[name] = choose(name, decoder, choosing, bench.choose_size, limit)
     (out / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
-    rows = compare(wanted, chosen, sets, limit, repeat)
+    rows = compare(wanted, chosen, [one for one in sets if one.compared], limit, repeat)
     with (out / "results.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(asdict(rows[0])))
         writer.writeheader()

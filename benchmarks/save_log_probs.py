@@ -1,6 +1,6 @@
-"""What a model hears in a manifest: log-probs of its subwords and of its phones.
+"""What a model hears in manifests: log-probs of its subwords and of its phones.
 
-    python benchmarks/save_log_probs.py CUTS OUT.safetensors --model DIR
+    python benchmarks/save_log_probs.py CUTS... OUT.safetensors --model DIR
 
 Writes OUT.safetensors and OUT.phones.safetensors, arrays by the ids of the cuts, for peers.py.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import torch
+from lhotse import CutSet
 from safetensors.torch import save_file
 
 from ctcbias_fst.acoustic.recognise import AcousticModel
@@ -21,15 +22,16 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("cuts", type=FILE)
+@click.argument("cuts", type=FILE, nargs=-1, required=True)
 @click.argument("out", type=FILE)
 @click.option("--model", "directory", type=FILE, help="Model directory [the embedded one].")
-def main(cuts: Path, out: Path, directory: Path | None) -> None:
+def main(cuts: tuple[Path, ...], out: Path, directory: Path | None) -> None:
     """Save what the model hears in CUTS."""
     model = AcousticModel.load(directory)
     subwords: dict[str, torch.Tensor] = {}
     phones: dict[str, torch.Tensor] = {}
-    for batch in recording_batches(read_cuts(cuts), model.sampling_rate):
+    spoken = CutSet.from_cuts(cut for path in cuts for cut in read_cuts(path))
+    for batch in recording_batches(spoken, model.sampling_rate):
         heard = model.log_probs(batch)
         for row, (name, length) in enumerate(zip(heard.ids, heard.lengths.tolist())):
             subwords[name] = heard.log_probs[row, :length].contiguous()

@@ -65,7 +65,7 @@ def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
         name = "clips"
         log_probs = "heard.safetensors"
         phones = "heard.phones.safetensors"
-        references = "cuts.jsonl"
+        references = ["cuts.jsonl"]
         lists = [{{ size = 4, path = "names.txt" }}]
         """,
         encoding="utf-8",
@@ -105,7 +105,7 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
         [[sets]]
         name = "made"
         log_probs = "log_probs.safetensors"
-        references = "said.jsonl"
+        references = ["said.jsonl"]
         lists = [{{ size = 4, path = "names.txt" }}]
         """,
         encoding="utf-8",
