@@ -142,13 +142,22 @@ class EntityList:
 def read_entities(path: PathLike) -> EntityList:
     """Read a list of names; see the module for the forms it may have.
 
-    An empty file is an empty list. Entries that cannot have an effect (empty after
-    normalisation, a weight that is no positive number, a repetition) are in `rejected`.
+    Entries that cannot have an effect (empty after normalisation, a weight that is no positive
+    number, a repetition) are in `rejected`.
 
     Raises:
         EntityListError: the file cannot be read or is malformed (with the line), or it
-            has entries and none of them can have an effect.
+            has no entry that can have an effect.
     """
+    names = _read(path)
+    if not len(names):
+        raise EntityListError(
+            f"{path}: there is no name in it. Write one per line, or leave the list out."
+        )
+    return names
+
+
+def _read(path: PathLike) -> EntityList:
     raw = read_lines(path, EntityListError)
     lines = [line.strip() for line in raw]
     source = str(path)

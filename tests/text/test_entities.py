@@ -185,9 +185,14 @@ def test_unreadable_lists(tmp_path: Path) -> None:
         read_entities(path)
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
-def test_empty_lists_are_lists(tmp_path: Path, text: str) -> None:
-    names = read_entities(write(tmp_path / "names", text))
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "name\tweight\n"])
+def test_a_file_without_names_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(EntityListError, match="names: there is no name in it. Write one per line"):
+        read_entities(write(tmp_path / "names", text))
+
+
+def test_a_list_in_memory_may_be_empty() -> None:
+    names = entities_from_names([])
     assert (len(names), names.rejected) == (0, ())
     assert names.require_any() is names
 
