@@ -14,6 +14,7 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
+import ctcbias_fst
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
@@ -89,6 +90,12 @@ def test_long_audio_is_cut_and_joined(
     assert times == sorted(times)
     assert times[-1][1] > 31.0
     assert times[-1][1] <= 40.0 + 0.04
+
+
+def test_the_recognizer_is_at_the_top() -> None:
+    assert ctcbias_fst.Recognizer is Recognizer
+    with pytest.raises(AttributeError, match="'Recogniser'"):
+        _ = ctcbias_fst.Recogniser
 
 
 def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path]) -> None:
