@@ -134,7 +134,7 @@ def possessives(vocabulary: Vocabulary) -> list[tuple[int, ...]]:
 
 
 class FrameScores:
-    """What a token scores at a frame, after :mod:`ctcbias_fst.decode.boosting`."""
+    """What a token scores at a frame, after :mod:`ctcbias_fst.search.boosting`."""
 
     def __init__(self, log_probs: np.ndarray, config: DecodeConfig) -> None:
         self.l, self.config = log_probs, config

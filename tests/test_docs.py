@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.search.config import BoostConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

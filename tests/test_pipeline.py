@@ -19,7 +19,7 @@ from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.shortlists import ShortList
 from ctcbias_fst.errors import (
@@ -34,6 +34,7 @@ from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.pipeline import PARTS, Failure, PipelineConfig, Recognizer, parse_parts
 from ctcbias_fst.records import Hypothesis, LogProbs
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig
 from ctcbias_fst.text.phones import PHONES

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.config import load_config, to_mapping, write_config
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.dev_sets import DevSet, SavedSource
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

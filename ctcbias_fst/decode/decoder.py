@@ -8,19 +8,9 @@ from typing import Union
 
 import torch
 
-from ctcbias_fst.decode.boosting import (
-    blank_frames,
-    check_log_probs,
-    find_candidates,
-    reach,
-    score_columns,
-)
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.frames import Frames, without_idle_frames
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
-from ctcbias_fst.decode.lattice import Lattice, best_paths
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
-from ctcbias_fst.decode.search import search
 from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph
@@ -28,6 +18,16 @@ from ctcbias_fst.fst.decoding import decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.search.boosting import (
+    blank_frames,
+    check_log_probs,
+    find_candidates,
+    reach,
+    score_columns,
+)
+from ctcbias_fst.search.frames import Frames, without_idle_frames
+from ctcbias_fst.search.intersect import search
+from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["BoostGraphs", "Decoder"]
@@ -119,7 +119,9 @@ class Decoder:
         trees = self._per_utterance(log_probs, graphs)
         if self.lm is not None and config.lm.first_pass.on:
             first_pass = self.lm.first_pass(config.lm.first_pass)
-            lattice = first_pass.lattice(frames, trees, self._token_order, config, log_probs.ids)
+            lattice = first_pass.lattice(
+                frames, trees, self._token_order, config, lm=config.lm, ids=log_probs.ids
+            )
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
         if self.listener is not None:

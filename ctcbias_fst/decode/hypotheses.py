@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.decode.lattice import Lattice, Paths
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Word
+from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ctcbias_fst.decode.lattice import Lattice, Paths
+from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["TextHashes", "n_best_paths"]

@@ -29,10 +29,10 @@ import k2
 import numpy as np
 import torch
 
-from ctcbias_fst.decode.search import FRAME, search
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.phones import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.search.intersect import FRAME, search
 from ctcbias_fst.sound.words import NameSounds, Sound, WordSounds
 from ctcbias_fst.text.phones import PHONES
 

@@ -21,8 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.lattice import Lattice
-from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.files import atomic_path
@@ -30,6 +28,8 @@ from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
 from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.search.intersect import FRAME
+from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

@@ -8,7 +8,7 @@ are sorted by token.
 
 Two names share the nodes of a common prefix only if their weights are equal: a weight
 scales the boost of every token on the way, so paths of different weights are different
-paths (see :mod:`ctcbias_fst.decode.boosting`).
+paths (see :mod:`ctcbias_fst.search.boosting`).
 
 Where the tree may be entered and left, and what an arc scores at a frame, is not part of
 it: that is the decoding graph's affair (:mod:`ctcbias_fst.fst.decoding`).

@@ -1,7 +1,7 @@
 """The labels of decoding graphs: columns of log-probs, one for every use of a token.
 
 The same token scores otherwise as a plain one, where it begins an entity, further on in one,
-and while it goes on (:mod:`ctcbias_fst.decode.boosting`): each of these is a column.
+and while it goes on (:mod:`ctcbias_fst.search.boosting`): each of these is a column.
 """
 
 from __future__ import annotations

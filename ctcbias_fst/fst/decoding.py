@@ -13,7 +13,7 @@ on no path to a final state: it wins nothing.
 
 The graph is built per utterance, from the tokens that are plausible there. It equals
 the composition of topology and tree restricted in two ways, which lose nothing as long as
-log-probs are read through :func:`ctcbias_fst.decode.boosting.score_columns` (where what is
+log-probs are read through :func:`ctcbias_fst.search.boosting.score_columns` (where what is
 left out here has no score anyway): an arc from token to token without a blank between is
 there only if the two are plausible at adjacent frames somewhere, and a node of the tree
 only if its tokens are candidates at frames in that order, each within ``reach`` of the one

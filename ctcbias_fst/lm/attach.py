@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import k2
 import torch
 
-from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, STAY, Columns
 from ctcbias_fst.fst.vectors import sorted_order
@@ -17,10 +15,9 @@ from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.edges import Edges
 from ctcbias_fst.lm.static_graph import BEGINS, WORD_START, StaticGraph
 from ctcbias_fst.lm.token_graph import LETTERS, UNKNOWN, WORD
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.text.entities import Entity
-
-if TYPE_CHECKING:
-    from ctcbias_fst.decode.config import DecodeConfig
 
 __all__ = ["Workspace", "parents"]
 
@@ -204,17 +201,16 @@ class Workspace:
         tree: BoostGraph | None,
         columns: Columns,
         token_order: torch.Tensor,
-        config: DecodeConfig,
+        boost: BoostConfig,
     ) -> None:
         """Write a list of names behind the static graph, in place of the one before."""
-        boost = config.boost
         layout = tuple((b.kind, b.weight, b.first) for b in columns.blocks)
         settings = (layout, boost.bonus, boost.cost_scale, self._rules)
         # The tree itself is compared, and so kept: a new one may have an old one's id.
         if self._attached == settings and self._tree is tree:
             return
         part = _Part(self._static.num_states, self._device)
-        self._places = self._names(part, tree, columns, token_order, config)
+        self._places = self._names(part, tree, columns, token_order, boost)
         root = torch.tensor([self._static.num_states - 1], device=self._device)
         nothing = part.meanings(torch.zeros_like(root), torch.zeros_like(root))
         part.arcs(root, self._final, nothing, -1, self.weights[0] * self._static.end)
@@ -255,7 +251,7 @@ class Workspace:
         tree: BoostGraph | None,
         columns: Columns,
         token_order: torch.Tensor,
-        config: DecodeConfig,
+        boost: BoostConfig,
     ) -> _Places:
         """Add the tree, the ends of names, and possessives."""
         size, device, rules = self._size, self._device, self._rules
@@ -273,7 +269,7 @@ class Workspace:
             node_token = token_order[tree.tensors(device).token[1:].long()]
             token[first_node + 2 :: 2] = node_token
             after = self._after_name(part, prefixes)
-            self._tree_arcs(part, tree, columns, (token_order, first_node, after), config)
+            self._tree_arcs(part, tree, columns, (token_order, first_node, after), boost)
         return _Places(token, closed)
 
     def _after_name(
@@ -319,7 +315,7 @@ class Workspace:
         tree: BoostGraph,
         columns: Columns,
         where: tuple[torch.Tensor, int, list[tuple[int, float]]],
-        config: DecodeConfig,
+        boost: BoostConfig,
     ) -> None:
         token_order, first_place, exits = where
         size, device = self._size, self._device
@@ -339,7 +335,7 @@ class Workspace:
         inner = (arrays.num_children > 0).nonzero().flatten()[1:]
         state[inner] = part.states(len(inner))
         node = (arrays.end >= 0).nonzero().flatten()
-        base = config.boost.bonus - config.boost.cost_scale * arrays.cost[node]
+        base = boost.bonus - boost.cost_scale * arrays.cost[node]
         paid = base + self._name_scores(tree.entities, self.weights)[arrays.end[node].long()]
         share = float(paid.max())
 

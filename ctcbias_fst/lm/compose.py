@@ -22,7 +22,7 @@ can still score in the lattice is known exactly, so little needs to be kept: rea
 ``beam`` of the best, and at most ``max_active``. Without these limits nothing is lost.
 
 The scores are kept apart on every arc, so other scales need no other search
-(:func:`ctcbias_fst.decode.lattice.with_weights`).
+(:func:`ctcbias_fst.search.lattice.with_weights`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from dataclasses import dataclass, replace
 import k2
 import torch
 
-from ctcbias_fst.decode.lattice import Lattice, LmScores
-from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
@@ -47,6 +45,8 @@ from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.static_graph import static_graph
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.units import Moves, Names, Tokens, Words
+from ctcbias_fst.search.intersect import FRAME
+from ctcbias_fst.search.lattice import Lattice, LmScores
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 

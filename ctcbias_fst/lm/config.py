@@ -82,7 +82,7 @@ class LmConfig:
 
     @property
     def weights(self) -> tuple[float, float, float, float, float]:
-        """The factors on what is counted (``ctcbias_fst.decode.lattice.LmScores``)."""
+        """The factors on what is counted (``ctcbias_fst.search.lattice.LmScores``)."""
         return (
             self.scale,
             self.word_bonus,

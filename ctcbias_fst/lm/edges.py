@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, replace
 import k2
 import torch
 
-from ctcbias_fst.decode.frames import Frames
-from ctcbias_fst.decode.lattice import Lattice
-from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.fst.columns import PLAIN, Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.search.frames import Frames
+from ctcbias_fst.search.intersect import FRAME
+from ctcbias_fst.search.lattice import Lattice
 
 __all__ = ["Edges"]
 

@@ -19,14 +19,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
-from ctcbias_fst.decode.boosting import score_columns
-from ctcbias_fst.decode.frames import Frames
-from ctcbias_fst.decode.lattice import Lattice
-from ctcbias_fst.decode.search import search
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
@@ -36,11 +31,13 @@ from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.edges import Edges
 from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.static_graph import StaticGraph
+from ctcbias_fst.search.boosting import score_columns
+from ctcbias_fst.search.config import SearchConfig
+from ctcbias_fst.search.frames import Frames
+from ctcbias_fst.search.intersect import search
+from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from ctcbias_fst.decode.config import DecodeConfig
 
 __all__ = ["FirstPass"]
 
@@ -84,7 +81,9 @@ class FirstPass:
         frames: Frames,
         trees: Sequence[BoostGraph | None],
         token_order: torch.Tensor,
-        config: DecodeConfig,
+        config: SearchConfig,
+        *,
+        lm: LmConfig,
         ids: Sequence[str],
     ) -> Lattice:
         """Search a batch; utterances with the same list are searched together.
@@ -93,7 +92,8 @@ class FirstPass:
           frames: what may be taken where.
           trees: the names of each utterance.
           token_order: int64 (V,): blank-first column of each token id of the trees.
-          config: the decoder's.
+          config: of the search; its beams are those of ``lm.first_pass``, though.
+          lm: how the language model acts.
           ids: of the utterances, for messages.
         """
         lists = {id(tree): tree for tree in trees}
@@ -105,20 +105,20 @@ class FirstPass:
         before[:, :, 0] = 0.0
         padded = torch.cat([before, scores], dim=1)
         lengths = frames.lengths.cpu() + 1
-        workspace = self._scored(config.lm)
+        workspace = self._scored(lm)
         edges, entities = [], list[Entity]()
         for key, tree in lists.items():
             rows = [row for row, other in enumerate(trees) if id(other) == key]
-            workspace.attach(tree, columns, token_order, config)
+            workspace.attach(tree, columns, token_order, config.boost)
             which = torch.tensor(rows, device=self._device)
             some = len(rows) < len(trees)
             fsa = search(
                 padded[which] if some else padded,
                 lengths[which.cpu()] if some else lengths,
                 workspace.fsa,
-                search_beam=config.lm.first_pass.search_beam,
-                output_beam=config.lm.first_pass.lattice_beam,
-                max_active=config.lm.first_pass.max_active,
+                search_beam=lm.first_pass.search_beam,
+                output_beam=lm.first_pass.lattice_beam,
+                max_active=lm.first_pass.max_active,
                 ids=[ids[row] for row in rows],
                 checked=True,
             )

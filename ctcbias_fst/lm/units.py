@@ -1,7 +1,7 @@
 """What tokens, words and names are to a language model, and what is counted on the way.
 
 Readings of many arcs at a time: where each stands in the model and in the word being read, and
-the counts that :class:`ctcbias_fst.decode.lattice.LmScores` weighs.
+the counts that :class:`ctcbias_fst.search.lattice.LmScores` weighs.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ctcbias_fst.decode.lattice import Lattice
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.tables import NgramTables
+from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["Moves", "Names", "Tokens", "Words"]

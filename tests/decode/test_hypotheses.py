@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EVERYTHING, VOCABULARIES, batch, encoded, log_prob_arrays, path_lists, tree
 
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import Word
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -18,7 +18,6 @@ from strategies import EVERYTHING, VOCABULARIES, batch, log_prob_arrays, path_li
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.lattice import best_paths
 from ctcbias_fst.decode.saved_lattices import (
     LatticeWriter,
     read_lattices,
@@ -32,6 +31,7 @@ from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.lattice import best_paths
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 
 CPU = torch.device("cpu")

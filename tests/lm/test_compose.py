@@ -24,9 +24,8 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.lattice import best_paths, with_weights
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.lm.compose import LmComposer
@@ -35,6 +34,8 @@ from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.model import LanguageModel, load_lm
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.lattice import best_paths, with_weights
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -29,9 +29,8 @@ from strategies import (
 )
 
 from ctcbias_fst.cache import VARIABLE
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.search import search
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm import attach as attach_module
@@ -41,6 +40,8 @@ from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig
 from ctcbias_fst.lm.static_graph import StaticGraph, compile_static, made_of
 from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.intersect import search
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

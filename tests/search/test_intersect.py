@@ -6,9 +6,9 @@ import k2
 import pytest
 import torch
 
-from ctcbias_fst.decode.search import FRAME, search
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.topology import ctc_topology
+from ctcbias_fst.search.intersect import FRAME, search
 
 
 def _search(

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import VOCABULARIES, decode_configs, log_prob_arrays, path_lists, tree, vocabularies
 
-from ctcbias_fst.decode.boosting import find_candidates, reach, score_columns
-from ctcbias_fst.decode.config import BoostConfig, DecodeConfig
-from ctcbias_fst.decode.search import search
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.search.boosting import find_candidates, reach, score_columns
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.intersect import search
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 

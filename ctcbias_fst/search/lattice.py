@@ -8,10 +8,10 @@ from functools import cached_property
 import k2
 import torch
 
-from ctcbias_fst.decode.search import FRAME
 from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.search.intersect import FRAME
 
 __all__ = ["Lattice", "LmScores", "Paths", "best_paths", "with_weights"]
 

@@ -33,17 +33,14 @@ its search stays as it is.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
-
-if TYPE_CHECKING:
-    from ctcbias_fst.decode.config import DecodeConfig
-    from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.config import SearchConfig
 
 _TIES = 4
 """Half-precision log-probs often have equal tokens where a frame's best k end: so many more
@@ -93,7 +90,7 @@ def blank_frames(log_probs: torch.Tensor, lengths: torch.Tensor, threshold: floa
 
 
 def find_candidates(
-    log_probs: torch.Tensor, open_frames: torch.Tensor, config: DecodeConfig
+    log_probs: torch.Tensor, open_frames: torch.Tensor, config: SearchConfig
 ) -> Candidates:
     """Find every token that may be taken, by utterance and frame.
 
@@ -134,7 +131,7 @@ def find_candidates(
 
 
 def score_columns(
-    blank: torch.Tensor, candidates: Candidates, columns: Columns, config: DecodeConfig
+    blank: torch.Tensor, candidates: Candidates, columns: Columns, config: SearchConfig
 ) -> torch.Tensor:
     """The log-probs that the search reads: float32 (N, T, number of columns).
 
@@ -170,7 +167,7 @@ def score_columns(
     return scores
 
 
-def reach(blank: torch.Tensor, candidates: Candidates, config: DecodeConfig) -> torch.Tensor:
+def reach(blank: torch.Tensor, candidates: Candidates, config: SearchConfig) -> torch.Tensor:
     """How long an entity can wait for its next token: int64 (N, T).
 
     While it waits it takes blank at every frame, and falls behind the best column of each. The

@@ -1,0 +1,100 @@
+"""What the search may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["BoostConfig", "SearchConfig"]
+
+
+@dataclass(frozen=True)
+class BoostConfig:
+    """How the subwords of names are boosted; see :mod:`ctcbias_fst.search.boosting`.
+
+    The defaults are the best of a study on development data (docs/how-it-works.md).
+
+    Attributes:
+      alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
+      beta: nats given on top, per subword after the first.
+      top_k: only the k best tokens of a frame (blank apart) are boosted.
+      max_gap: only tokens at most this many nats below the frame's best are boosted.
+      min_log_prob: only tokens of at least this log-prob are boosted; keeps names out of
+        silence.
+      include_blank: measure the gap from the best of all columns, blank included. If not,
+        a frame that is probably blank stays so.
+      first_alpha, first_beta, first_top_k, first_max_gap: the same for an entity's first
+        subword, whose place in the frame's ranking decides whether the entity is tried.
+      repeat_alpha: share of the gap given back at further frames of an entity's token.
+      blank_alpha: share given back where an entity's path takes blank before its last token
+        although another column is better.
+      bonus: nats for a finished entity, whatever its length; below 0 it is a price, which a
+        short name that fits badly cannot pay.
+      cost_scale: factor on the costs of alternative segmentations and spellings.
+    """
+
+    alpha: float = 0.45
+    beta: float = 3.0
+    top_k: int = 18
+    max_gap: float = 9.5
+    min_log_prob: float = -12.0
+    include_blank: bool = True
+    first_alpha: float = 0.2
+    first_beta: float = 0.0
+    first_top_k: int = 10
+    first_max_gap: float = 7.0
+    repeat_alpha: float = 0.8
+    blank_alpha: float = 0.3
+    bonus: float = -5.0
+    cost_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "
+                    "subword would score the better the less it fits"
+                )
+        for name in ("beta", "first_beta", "max_gap", "first_max_gap", "cost_scale"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        for name in ("top_k", "first_top_k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How log-probs are searched.
+
+    Attributes:
+      boost: see :class:`BoostConfig`.
+      search_beam: nats below the best at which a path is given up while searching.
+      output_beam: nats below the best path that the lattice keeps.
+      max_active: states per frame and utterance that the search aims to keep.
+      token_beam: tokens this many nats below the best of their frame are not tried there.
+      token_top_k: at most so many tokens besides blank are tried at a frame.
+      blank_threshold: a frame whose blank is more probable than this is blank, and the
+        search skips it where that cannot matter; 1 turns it off.
+      modified_topology: let an equal token follow without a blank between.
+    """
+
+    boost: BoostConfig = field(default_factory=BoostConfig)
+    search_beam: float = 12.0
+    output_beam: float = 8.0
+    max_active: int = 1000
+    token_beam: float = 8.0
+    token_top_k: int = 20
+    blank_threshold: float = 0.995
+    modified_topology: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("search_beam", "output_beam", "token_beam"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        for name in ("max_active", "token_top_k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 0.5 < self.blank_threshold <= 1:
+            raise ValueError(
+                f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"
+            )

@@ -1,0 +1,54 @@
+"""Data flows one way: no package or module imports what imports it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ctcbias_fst"
+LAZY = "ctcbias_fst"
+"""The top of the package imports the recognizer when it is asked for."""
+
+
+def _imports() -> dict[str, set[str]]:
+    """Which modules of ours each module imports, whatever the place."""
+    files = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    names = {name.removesuffix(".__init__") for name in files}
+    found: dict[str, set[str]] = {}
+    for name, path in files.items():
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                submodules = {f"{node.module}.{alias.name}" for alias in node.names} & names
+                imported |= submodules or {node.module} & names
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names} & names
+        found[name.removesuffix(".__init__")] = imported - {name}
+    del found[LAZY]
+    return {name: imported - {LAZY} for name, imported in found.items()}
+
+
+def _module(name: str) -> str:
+    return name
+
+
+def _package(name: str) -> str:
+    """The subpackage, or a module that is in none."""
+    return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("unit", [_module, _package])
+def test_imports_have_no_cycle(unit: Callable[[str], str]) -> None:
+    graph: dict[str, set[str]] = {}
+    for name, imported in _imports().items():
+        others = {unit(other) for other in imported} - {unit(name)}
+        graph.setdefault(unit(name), set()).update(others)
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()
