@@ -27,7 +27,7 @@ from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import load_lm
-from ctcbias_fst.scoring import score_transcripts, total
+from ctcbias_fst.scoring.score import score_transcripts, total
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer

@@ -27,9 +27,9 @@ from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.acoustic.train import ctc_loss, validation_batches
-from ctcbias_fst.counts import Score
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.scoring import score_utterance
+from ctcbias_fst.scoring.counts import Score
+from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.sound.package import respell
 
 __all__ = ["adapt"]

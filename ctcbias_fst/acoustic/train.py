@@ -25,9 +25,9 @@ from ctcbias_fst.acoustic.data import (
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.acoustic.model import CtcModel, ModelOutput
-from ctcbias_fst.counts import ErrorCounts
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.scoring import score_utterance
+from ctcbias_fst.scoring.counts import ErrorCounts
+from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 

@@ -37,11 +37,11 @@ def ablate(
     is kept in OUT/cells: a run that was stopped goes on, and one that is done is scored anew
     at once.
     """
-    from ctcbias_fst import ablation_report  # noqa: PLC0415
-    from ctcbias_fst.ablate import AblateConfig  # noqa: PLC0415
-    from ctcbias_fst.ablate import ablate as run  # noqa: PLC0415
     from ctcbias_fst.config import load_config  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.studies import ablation_report  # noqa: PLC0415
+    from ctcbias_fst.studies.ablation import AblateConfig  # noqa: PLC0415
+    from ctcbias_fst.studies.ablation import ablate as run  # noqa: PLC0415
 
     wanted = load_config(AblateConfig, study)
     base = load_settings(config, overrides, model=model)

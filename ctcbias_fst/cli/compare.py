@@ -34,8 +34,8 @@ def compare(
     Wrong words are red, or in brackets; words that became right green, or between stars. Files
     are of any form that `ctcbias score` takes.
     """
-    from ctcbias_fst.comparison import compare_files, to_lines, to_svg  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.scoring.comparison import compare_files, to_lines, to_svg  # noqa: PLC0415
 
     found = compare_files(reference, before, after, entities)
     colour = sys.stdout.isatty() if color is None else color

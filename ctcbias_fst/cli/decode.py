@@ -91,11 +91,11 @@ def decode(
     Utterances that cannot be used are reported and left out. A job that was stopped is
     resumed when the same command is given again.
     """
-    from ctcbias_fst import corpus  # noqa: PLC0415
-    from ctcbias_fst.corpus_job import decode_corpus, read_lists  # noqa: PLC0415
+    from ctcbias_fst.corpus import backends  # noqa: PLC0415
+    from ctcbias_fst.corpus.job import decode_corpus, read_lists  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcripts import write_supervisions  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
-    from ctcbias_fst.transcript_records import write_supervisions  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -111,18 +111,18 @@ def decode(
         config, overrides, parts=parts, lm=lm, model=model, of_model=tokens is None
     )
 
-    backend: corpus.Backend
+    backend: backends.Backend
     if log_probs is not None:
         known = load_tokens(model, tokens, tokenizer, blank, boundary)
-        backend = corpus.LogProbsBackend(
+        backend = backends.LogProbsBackend(
             log_probs, known, settings, device, frame_seconds=frame_seconds, softmax=softmax
         )
         utterances = backend.utterances()
     else:
         assert cuts is not None
-        backend = corpus.SpeechBackend(model, settings, device)
-        manifest = corpus.read_cuts(cuts)
-        utterances = [corpus.Utterance(cut.id, cut.duration, cut) for cut in manifest]
+        backend = backends.SpeechBackend(model, settings, device)
+        manifest = backends.read_cuts(cuts)
+        utterances = [backends.Utterance(cut.id, cut.duration, cut) for cut in manifest]
     summary = decode_corpus(
         utterances,
         backend,

@@ -46,7 +46,7 @@ def recipe(
     """
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.pipeline import parse_parts  # noqa: PLC0415
-    from ctcbias_fst.recipe import STAGES, Recipe, find_recipe  # noqa: PLC0415
+    from ctcbias_fst.studies.recipe import STAGES, Recipe, find_recipe  # noqa: PLC0415
 
     chosen = Recipe(
         find_recipe(name),

@@ -48,8 +48,8 @@ def rescore(
     The settings of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class;
     what the search has boosted stays as it is.
     """
+    from ctcbias_fst.corpus.rescore import rescore_corpus  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.rescore import rescore_corpus  # noqa: PLC0415
 
     if out is None and text_dir is None:
         raise ConfigError("say --out, --text-dir or both")

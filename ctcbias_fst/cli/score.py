@@ -72,7 +72,7 @@ def score(
     Both are Kaldi text files (id, words), JSONL with id (or path) and text, or lhotse
     manifests. Phone error rates: --field phones --raw --ignore '|'.
     """
-    from ctcbias_fst.score_report import (  # noqa: PLC0415
+    from ctcbias_fst.scoring.report import (  # noqa: PLC0415
         score_files,
         to_details,
         to_json,

@@ -52,25 +52,25 @@ def tune(
 
     A study that was stopped goes on when the same command is given again.
     """
-    from ctcbias_fst import tune as library  # noqa: PLC0415
     from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.config import (  # noqa: PLC0415
         load_config,
         read_toml,
         write_config,
     )
-    from ctcbias_fst.dev_sets import open_sources  # noqa: PLC0415
+    from ctcbias_fst.studies import tuning  # noqa: PLC0415
+    from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
 
     table = read_toml(study)
     table["search"] = [*table.get("search", []), *search]
     if trials is not None:
         table["trials"] = trials
-    wanted = load_config(library.TuneConfig, table)
+    wanted = load_config(tuning.TuneConfig, table)
     base = load_settings(config, overrides, model=model, of_model=tokens is None)
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     speech = any(one.cuts is not None for one in wanted.sets)
     loaded = AcousticModel.load(model, device) if speech else None
-    tuned = library.tune(
+    tuned = tuning.tune(
         wanted,
         base,
         open_sources(wanted.sets, data or study.parent, loaded, known, device),

@@ -18,8 +18,8 @@ from ctcbias_fst.errors import CtcbiasError  # noqa: E402
 from ctcbias_fst.pictures import new_figure, save_figure  # noqa: E402
 
 if TYPE_CHECKING:
-    from ctcbias_fst.dev_sets import Source
     from ctcbias_fst.pipeline import PipelineConfig
+    from ctcbias_fst.studies.dev_sets import Source
 
 __all__ = ["SIZES", "Point", "curve", "draw"]
 
@@ -42,7 +42,7 @@ class Point:
 
 def curve(source: Source, config: PipelineConfig, sizes: Sequence[int] = SIZES) -> list[Point]:
     """Decode a set with each number of variants."""
-    from ctcbias_fst.scoring import rates, score_transcripts, total  # noqa: PLC0415
+    from ctcbias_fst.scoring.score import rates, score_transcripts, total  # noqa: PLC0415
 
     points = []
     for size in sizes:
@@ -90,20 +90,21 @@ def main(  # noqa: PLR0917  (its options)
     names: tuple[str, ...],
 ) -> None:
     """Decode the sets of STUDY (as for `ctcbias tune`) with 0, 1, 2, … variants of each name."""
-    from ctcbias_fst import tune  # noqa: PLC0415
     from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
     from ctcbias_fst.config import load_config, parse_overrides  # noqa: PLC0415
     from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
+    from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
+    from ctcbias_fst.studies.tuning import TuneConfig  # noqa: PLC0415
 
     try:
-        sets = load_config(tune.TuneConfig, study)
+        sets = load_config(TuneConfig, study)
         config = load_config(
             PipelineConfig, {**parse_overrides(overrides), "parts": list(parse_parts(parts))}
         )
         speech = any(one.cuts is not None for one in sets.sets)
-        sources = tune.open_sources(
-            sets,
+        sources = open_sources(
+            sets.sets,
             study.parent,
             AcousticModel.load(model) if speech else None,
             load_tokens(model, None, None, None, None),

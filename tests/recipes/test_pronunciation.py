@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from lhotse import CutSet, Recording, SupervisionSegment
 
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.pipeline import PipelineConfig
@@ -22,7 +24,8 @@ from ctcbias_fst.sound.variants import read_word_costs
 from ctcbias_fst.text.entities import entities_from_names
 from recipes.pronunciation.align import G2P_SIZES, TABLE_SIZES, align
 from recipes.pronunciation.coverage import Coverage, coverage, heard_spellings, read_pairs
-from recipes.pronunciation.curve import Point, curve, draw
+from recipes.pronunciation.curve import SIZES, Point, curve, draw
+from recipes.pronunciation.curve import main as curve_command
 from recipes.pronunciation.dictionary import held_out, read_dictionary, trainable
 from recipes.pronunciation.dictionary import test_words as words_to_test
 from recipes.pronunciation.lexicon import write_lexicon
@@ -31,6 +34,7 @@ from recipes.pronunciation.texts import count_words, write_spelling_model, write
 from recipes.pronunciation.train_g2p import phone_errors, train_g2p
 
 SCRIPTS = Path(__file__).parents[2] / "recipes" / "pronunciation"
+CLIPS = Path(__file__).parents[2] / "ctcbias_fst" / "pretrained" / "clips"
 
 WORDS = {
     "cat": (("K", "AE", "T"),),
@@ -204,3 +208,21 @@ def test_curves_over_the_number_of_variants(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw([("named", points), ("nameless", nameless)], tmp_path / "curve.svg")
     assert "entity F1" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
+
+
+def test_the_command_for_curves(tmp_path: Path) -> None:
+    recording = Recording.from_file(CLIPS / "medical-2.flac")
+    cut = recording.to_cut()
+    said = "my father takes imiglucerase and feels fine"
+    cut.supervisions = [SupervisionSegment("a", recording.id, 0.0, recording.duration, text=said)]
+    CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
+    (tmp_path / "names.txt").write_text("imiglucerase\nbridlewood\n", encoding="utf-8")
+    (tmp_path / "study.toml").write_text(
+        'search = ["segmentations=1:2"]\n[[sets]]\ncuts = "cuts.jsonl"\nentities = "names.txt"\n',
+        encoding="utf-8",
+    )
+    done = CliRunner().invoke(curve_command, [str(tmp_path / "study.toml"), "--name", "clip"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["clip", str(n)] for n in SIZES]
+    assert "F1 100.0%" in lines[-1]

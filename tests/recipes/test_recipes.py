@@ -17,7 +17,7 @@ from lhotse import CutSet
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.recipe import Recipe, RecipeConfig, find_recipe
+from ctcbias_fst.studies.recipe import Recipe, RecipeConfig, find_recipe
 from recipes.medical.prepare import read_table
 from recipes.voxpopuli.entities import CommonWords, named_entities
 

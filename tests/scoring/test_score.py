@@ -10,9 +10,9 @@ import reference_scoring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.counts import EntityCounts, ErrorCounts, Score
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.scoring import (
+from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score
+from ctcbias_fst.scoring.score import (
     Interval,
     UtteranceScore,
     align,

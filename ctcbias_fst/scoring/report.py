@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ctcbias_fst.counts import Score
-from ctcbias_fst.scoring import (
+from ctcbias_fst.scoring.counts import Score
+from ctcbias_fst.scoring.score import (
     Interval,
     UtteranceScore,
     bootstrap,

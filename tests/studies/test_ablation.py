@@ -12,16 +12,16 @@ import soundfile
 from click.testing import CliRunner
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from ctcbias_fst.ablate import AblateConfig, Cell, Row, ablate
-from ctcbias_fst.ablation_report import score_cells, to_csv, to_table
-from ctcbias_fst.ablation_summary import read_summary, to_summary
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, EntityListError, InputError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
-from ctcbias_fst.speech_sets import NamedList, SpeechSet
+from ctcbias_fst.studies.ablation import AblateConfig, Cell, Row, ablate
+from ctcbias_fst.studies.ablation_report import score_cells, to_csv, to_table
+from ctcbias_fst.studies.ablation_summary import read_summary, to_summary
+from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import entities_from_names
 from tests.acoustic.conftest import speechlike
 

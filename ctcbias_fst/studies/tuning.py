@@ -27,11 +27,11 @@ import kaldialign
 import numpy as np
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
-from ctcbias_fst.dev_sets import DevSet, Source
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.pipeline import PipelineConfig
-from ctcbias_fst.scoring import rates, score_transcripts, total
+from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.studies.dev_sets import DevSet, Source
 
 __all__ = [
     "Measures",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import kaldialign
 import numpy as np
 
-from ctcbias_fst.counts import EntityCounts, ErrorCounts, Score, ratio
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score, ratio
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher

@@ -20,13 +20,13 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
-from ctcbias_fst.corpus import read_cuts, recording_batches
+from ctcbias_fst.corpus.backends import read_cuts, recording_batches
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.speech_sets import SpeechSet
+from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities

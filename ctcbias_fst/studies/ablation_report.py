@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ctcbias_fst.ablate import AblateConfig, Cell
-from ctcbias_fst.ablation_summary import percent
 from ctcbias_fst.pictures import new_figure, svg_of
-from ctcbias_fst.scoring import Interval, bootstrap, rates, score_transcripts, total
+from ctcbias_fst.scoring.score import Interval, bootstrap, rates, score_transcripts, total
+from ctcbias_fst.studies.ablation import AblateConfig, Cell
+from ctcbias_fst.studies.ablation_summary import percent
 
 __all__ = ["Figures", "score_cells", "to_csv", "to_page", "to_table"]
 
@@ -32,7 +32,7 @@ class Figures:
 
     Attributes:
         cell: what was scored.
-        rates: by name, shares; see :func:`ctcbias_fst.scoring.rates`.
+        rates: by name, shares; see :func:`ctcbias_fst.scoring.score.rates`.
         intervals: their 95 % confidence intervals.
         free_wer: word error rate where no name is spoken; NaN without such speech.
         gain: F1 minus that of the row which this one is over; NaN without one.

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from strategies import VOCABULARIES
-from test_transcript_records import texts, transcript
 
-from ctcbias_fst.corpus import Utterance
-from ctcbias_fst.corpus_job import Summary, decode_corpus
+from ctcbias_fst.corpus.backends import Utterance
+from ctcbias_fst.corpus.job import Summary, decode_corpus
 from ctcbias_fst.errors import AudioError, LogProbsError, ManifestError
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
+from tests.corpus.test_transcripts import texts, transcript
 
 VOCABULARY = VOCABULARIES[0]
 

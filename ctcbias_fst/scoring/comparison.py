@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal, NamedTuple
 
-from ctcbias_fst.counts import Score
-from ctcbias_fst.scoring import UtteranceScore, rates, score_transcripts, total
+from ctcbias_fst.scoring.counts import Score
+from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
 from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.transcripts import read_transcripts

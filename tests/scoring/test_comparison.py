@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
-from ctcbias_fst.comparison import Word, compare_files, to_lines, to_svg
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.scoring.comparison import Word, compare_files, to_lines, to_svg
 
 SAID = "a she takes metformin in the morning\nb we met Keisha's brother today\n"
 BEFORE = "a she takes met foreman in a morning\nb we met kisha brother today\n"

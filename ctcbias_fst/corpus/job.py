@@ -16,7 +16,8 @@ from typing import Any, Union
 
 from tqdm import tqdm
 
-from ctcbias_fst.corpus import Backend, Utterance, batches_by_duration
+from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
+from ctcbias_fst.corpus.transcripts import record_of
 from ctcbias_fst.decode.saved_lattices import LatticeWriter
 from ctcbias_fst.errors import InputError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of
@@ -27,7 +28,6 @@ from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.transcript_records import record_of
 
 __all__ = ["Lists", "Summary", "decode_corpus", "read_lists"]
 
@@ -47,7 +47,7 @@ class Summary:
     """What became of a manifest.
 
     Attributes:
-      records: what was written (:func:`ctcbias_fst.transcript_records.record_of`), by
+      records: what was written (:func:`ctcbias_fst.corpus.transcripts.record_of`), by
         utterance, in the manifest's order.
       skipped: why each utterance that is not among them was left out.
       seconds: how much audio was decoded, now and before the job was resumed.

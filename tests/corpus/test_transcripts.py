@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
 
+from ctcbias_fst.corpus.transcripts import record_of, write_supervisions
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.transcript_records import record_of, write_supervisions
 
 
 def transcript(name: str, text: str) -> Transcript:

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.config import load_config, to_mapping, write_config
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.dev_sets import DevSet, SavedSource
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.studies.dev_sets import DevSet, SavedSource
+from ctcbias_fst.studies.tuning import Measures, Objective, Range, TuneConfig, parse_range, tune
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.tune import Measures, Objective, Range, TuneConfig, parse_range, tune
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "synthetic"
+RECIPE = Path(__file__).parents[2] / "recipes" / "synthetic"
 NAMES = entities_from_names(["metformin", "kesha"])
 REFERENCES = {"a": "she takes metformin", "b": "in the morning", "c": "every day"}
 

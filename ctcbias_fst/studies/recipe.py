@@ -31,14 +31,14 @@ from lhotse import CutSet
 
 from ctcbias_fst.acoustic.package import DEFAULT, load_package
 from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
-from ctcbias_fst.corpus import SpeechBackend, Utterance, read_cuts
-from ctcbias_fst.corpus_job import decode_corpus
+from ctcbias_fst.corpus.backends import SpeechBackend, Utterance, read_cuts
+from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint
 from ctcbias_fst.fst.openfst import write_boost_graph
 from ctcbias_fst.pipeline import PipelineConfig, compile_graph, settings_of
-from ctcbias_fst.score_report import score_files, to_json, to_table
-from ctcbias_fst.speech_sets import NamedList, SpeechSet
+from ctcbias_fst.scoring.report import score_files, to_json, to_table
+from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.utterances import load_entities
@@ -83,7 +83,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         ConfigError: there is none; the message has those that there are.
     """
-    roots = [Path("recipes"), Path(__file__).resolve().parents[1] / "recipes"]
+    roots = [Path("recipes"), Path(__file__).resolve().parents[2] / "recipes"]
     for folder in (Path(name), *(root / name for root in roots)):
         if _config_of(folder).is_file() and (folder / "prepare.py").is_file():
             return folder

@@ -11,13 +11,13 @@ import soundfile
 from click.testing import CliRunner, Result
 from lhotse import CutSet, Recording, SupervisionSet
 from strategies import VOCABULARIES
-from test_transcript_records import cut, texts
 
 from ctcbias_fst.cli import main
-from ctcbias_fst.corpus import read_cuts
+from ctcbias_fst.corpus.backends import read_cuts
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.pipeline import Recognizer
 from tests.acoustic.conftest import speechlike
+from tests.corpus.test_transcripts import cut, texts
 
 VOCABULARY = VOCABULARIES[0]
 

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.corpus.transcripts import record_of
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.pipeline import PipelineConfig, language_model
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.transcript_records import record_of
 
 __all__ = ["rescore_corpus"]
 

@@ -1,0 +1,1 @@
+"""Transcribing whole corpora: jobs that go past bad utterances, and resume."""

@@ -1,0 +1,1 @@
+"""What transcripts are worth: error rates, names found, and comparisons."""

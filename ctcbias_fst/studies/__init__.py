@@ -1,0 +1,1 @@
+"""Recipes, tuning and ablations: decoding and scoring many times over."""
