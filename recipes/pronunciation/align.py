@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def align(
     power = 1.0 + discount * (np.array([max(len(g), len(p), 1) for g, p in units]) - 1.0)
     probability = np.full(len(units), 0.05)
     every_id = np.concatenate([ids for b in buckets for ids in reversed(list(b.units.values()))])
-    counts = np.zeros(len(units))
+    counts: npt.NDArray[Any] = np.zeros(len(units))
     for _ in range(iterations):
         # One count for all buckets: a count per step would cost the number of units each.
         shares = [share for b in buckets for share in _expect(b, probability, weights)]
@@ -101,13 +102,14 @@ def _buckets(
     keys: list[_Ids] = []
     places: list[tuple[int, tuple[int, int, tuple[int, int]]]] = []
     for number, ((n_letters, n_phones), members) in enumerate(shapes.items()):
-        letters = np.array([[ord(c) - 96 for c in pairs[m][0]] for m in members])
-        phones = np.array([[_PHONE_ID[p] for p in pairs[m][1]] for m in members])
+        letter_ids = np.array([[ord(c) - 96 for c in pairs[m][0]] for m in members])
+        phone_ids = np.array([[_PHONE_ID[p] for p in pairs[m][1]] for m in members])
         for i in range(n_letters):
             for j in range(n_phones + 1):
                 for size in sizes:
                     if _fits(i + size[0], j + size[1], n_letters, n_phones, sizes):
-                        keys.append(_key(letters[:, i : i + size[0]], phones[:, j : j + size[1]]))
+                        some = letter_ids[:, i : i + size[0]], phone_ids[:, j : j + size[1]]
+                        keys.append(_key(*some))
                         places.append((number, (i, j, size)))
     known, ids = np.unique(np.concatenate(keys), return_inverse=True)
     bounds = np.cumsum([len(key) for key in keys])[:-1]
@@ -141,7 +143,8 @@ def _key(letters: _Ids, phones: _Ids) -> _Ids:
 
 def _unit(key: int) -> Unit:
     letters_key, phone_key = divmod(key, 40**2)
-    letters, phones = "", []
+    letters = ""
+    phones: list[str] = []
     while letters_key:
         letters_key, letter = divmod(letters_key, 27)
         letters = chr(96 + letter) + letters
@@ -189,7 +192,8 @@ def _best_cuts(
         came[i + a, j + b][better] = number
     cuts = []
     for column in np.flatnonzero(np.isfinite(best[-1, -1])):
-        i, j, ids = bucket.letters, bucket.phones, []
+        i, j = bucket.letters, bucket.phones
+        ids: list[int] = []
         while i or j:
             step = steps[came[i, j, column]]
             ids.insert(0, int(bucket.units[step][column]))

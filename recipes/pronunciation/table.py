@@ -64,8 +64,8 @@ def write_table(
     for letters, units in sorted(of_letters.items()):
         for unit in sorted(units, key=lambda u: (-seen[u], u[1])):
             cost = f"{math.log(occurrences[letters] / seen[unit]):.3f}"
-            phones = " ".join(unit[1]) or SILENT
-            rows.append(f"{letters}\t{phones}\t{cost}\t{seen[unit]}\t{examples[unit]}\n")
+            sounds = " ".join(unit[1]) or SILENT
+            rows.append(f"{letters}\t{sounds}\t{cost}\t{seen[unit]}\t{examples[unit]}\n")
     with atomic_path(target) as temporary:
         temporary.write_text(_HEADER + "".join(rows), encoding="utf-8")
     return len(rows)
