@@ -203,7 +203,7 @@ class RunConfig:
     """What every training run has, whatever it trains.
 
     Attributes:
-        train: CutSet files to train on.
+        train: CutSet files to train on; one that is named twice weighs twice.
         validation: CutSet files whose greedy error rates are logged.
         augment, optimiser: tables of their own.
         steps: optimiser steps of the whole run.

@@ -71,13 +71,17 @@ class Batch:
 def load_cuts(paths: Sequence[Path], *, max_seconds: float) -> CutSet:
     """Read and join CutSets; drop cuts without text or longer than ``max_seconds``.
 
+    What is named twice is there twice, so that it weighs more.
+
     Raises:
         ManifestError: a file is missing or malformed, or nothing is left.
     """
     cuts: list[Cut] = []
-    for path in paths:
+    for place, path in enumerate(paths):
+        again = paths[:place].count(path)
         try:
-            cuts.extend(CutSet.from_file(path))
+            read = list(CutSet.from_file(path))
+            cuts.extend(cut.with_id(f"{cut.id}-{1 + again}") if again else cut for cut in read)
         except Exception as error:  # lhotse raises many types on a malformed manifest
             raise ManifestError(f"{path}: not a readable CutSet: {error}") from error
     kept = [

@@ -113,6 +113,16 @@ def test_old_checkpoints_go(train_config: Path, tmp_path: Path) -> None:
     assert names == ["step-00000003", "step-00000004"]
 
 
+def test_a_manifest_named_twice_weighs_twice(tiny_cuts: Path) -> None:
+    once = list(load_cuts([tiny_cuts], max_seconds=20.0))
+    twice = list(load_cuts([tiny_cuts, tiny_cuts, tiny_cuts], max_seconds=20.0))
+    assert [cut.supervisions[0].text for cut in twice] == 3 * [
+        cut.supervisions[0].text for cut in once
+    ]
+    assert len({cut.id for cut in twice}) == 3 * len(once)
+    assert [cut.id for cut in twice[: len(once)]] == [cut.id for cut in once]
+
+
 def test_unreadable_clip_is_left_out_and_named(
     tiny_cuts: Path, tokenizer: SentencePieceTokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
