@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints
+from torch import Tensor
+
+from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.acoustic.config import AdaptConfig, ModelConfig, TrainConfig
 from ctcbias_fst.acoustic.launch import config_file, read_run_config
 from ctcbias_fst.acoustic.package import save_adapter, save_package
@@ -15,21 +17,35 @@ from ctcbias_fst.text.tokens import SentencePieceTokenizer
 __all__ = ["export_run"]
 
 
-def export_run(run: Path, target: Path, average: int | None = None) -> int:
+def export_run(
+    run: Path, target: Path, average: int | None = None, initial_share: float = 0.0
+) -> int:
     """Average the newest checkpoints of a run into a model directory.
 
     A run of ``ctcbias train`` makes the whole directory; one of ``ctcbias adapt`` adds its
     adapter to the directory of the model that it was trained on.
 
+    Args:
+        run: directory of the run.
+        target: the model directory.
+        average: so many checkpoints; by default as the run's configuration says.
+        initial_share: of the weights that the run began with, 0 to 1, in a mixture with the mean
+            (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): between what a run
+            learned from other speech and what it forgot.
+
     Returns:
         how many checkpoints went into the mean.
 
     Raises:
-        ModelError: the run has no checkpoint or no configuration, or the adapter belongs to
-            another model.
+        ModelError: the run has no checkpoint or no configuration, the adapter belongs to
+            another model, or the run began with no weights of which there could be a share.
     """
     found = checkpoints(run)
     if found and config_file(run, AdaptConfig).is_file():
+        if initial_share:
+            raise ModelError(
+                f"{run}: of an adapter there are no first weights: leave out their share"
+            )
         adapt_config = read_run_config(run, AdaptConfig)
         chosen = found[-(average or adapt_config.average) :]
         save_adapter(target, average_weights(chosen), adapt_config.adapter, adapt_config.model)
@@ -41,9 +57,25 @@ def export_run(run: Path, target: Path, average: int | None = None) -> int:
             tokens=SentencePieceTokenizer(config.tokenizer).vocabulary.size,
             phones=PHONES,
         )
-        save_package(target, average_weights(chosen), model_config, config.tokenizer)
+        weights = average_weights(chosen)
+        if initial_share:
+            weights = _mixed(weights, config.initial, initial_share, run)
+        save_package(target, weights, model_config, config.tokenizer)
     else:
         raise ModelError(
             f"{run}: no finished checkpoint; is this the --run of ctcbias train or adapt?"
         )
     return len(chosen)
+
+
+def _mixed(
+    weights: dict[str, Tensor], initial: Path | None, share: float, run: Path
+) -> dict[str, Tensor]:
+    """Between the weights that a run began with and others."""
+    if initial is None:
+        raise ModelError(f"{run}: began with random weights: leave out the share of them")
+    before = read_tensors(initial)
+    return {
+        name: share * before[name].float() + (1.0 - share) * tensor
+        for name, tensor in weights.items()
+    }

@@ -13,12 +13,19 @@ import click
 @click.option(
     "--average", type=click.IntRange(1), help="Newest checkpoints to average [run's own number]."
 )
-def export(run: Path, out: Path, average: int | None) -> None:
+@click.option(
+    "--initial-share",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="Share of the weights that the run began with.",
+)
+def export(run: Path, out: Path, average: int | None, initial_share: float) -> None:
     """Average the newest checkpoints of RUN into a model directory (float16).
 
     A run of train makes the directory, a run of adapt adds its adapter to it.
     """
     from ctcbias_fst.acoustic.export import export_run  # noqa: PLC0415
 
-    count = export_run(run, out, average)
+    count = export_run(run, out, average, initial_share)
     click.echo(f"{out}: mean of {count} checkpoints")

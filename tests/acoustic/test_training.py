@@ -107,6 +107,20 @@ def test_export_averages_and_rounds_to_float16(train_config: Path, tmp_path: Pat
         torch.testing.assert_close(tensor, mean[name], atol=2e-3, rtol=2e-3)
 
 
+def test_export_mixes_the_first_weights_in(train_config: Path, tmp_path: Path) -> None:
+    first, run, target = tmp_path / "first", tmp_path / "run", tmp_path / "model"
+    launch(TrainConfig, train_config, first)
+    begun = checkpoints(first)[-1] / "model.safetensors"
+    launch(TrainConfig, train_config, run, settings=[f"initial={begun}", "seed=5"])
+    export_run(run, target, initial_share=0.25)
+    before, after = read_tensors(begun), average_weights(checkpoints(run))
+    for name, tensor in load_package(target).model.state_dict().items():
+        mixed = 0.25 * before[name].float() + 0.75 * after[name]
+        torch.testing.assert_close(tensor, mixed, atol=2e-3, rtol=2e-3)
+    with pytest.raises(ModelError, match="began with random weights"):
+        export_run(first, target, initial_share=0.5)
+
+
 def test_old_checkpoints_go(train_config: Path, tmp_path: Path) -> None:
     launch(TrainConfig, train_config, tmp_path / "run", settings=["save_every=1"])
     names = [path.name for path in checkpoints(tmp_path / "run")]
