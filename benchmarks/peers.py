@@ -115,8 +115,6 @@ class _Loaded:
     seconds: float
     references: dict[str, str]
     lists: dict[int, EntityList]
-    chooses: bool
-    compared: bool
 
 
 def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Loaded:
@@ -141,8 +139,6 @@ def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Lo
         sum(saved.frames.values()) * (saved.frame_seconds or 0.04),
         {i: references[i] for i in ids},
         {names.size: read_entities(folder / names.path) for names in one.lists},
-        one.chooses,
-        one.compared,
     )
 
 
@@ -308,14 +304,15 @@ def main(  # noqa: PLR0917  (options)
         except ImportError as error:
             click.echo(f"{name} is left out: {error}", err=True)
     sets = [_load(one, folder, tokenizer) for one in bench.sets]
-    choosing = [one for one in sets if one.chooses]
+    choosing = [loaded for loaded, one in zip(sets, bench.sets) if one.chooses]
+    compared = [loaded for loaded, one in zip(sets, bench.sets) if one.compared]
     out.mkdir(parents=True, exist_ok=True)
     chosen = {} if weights is None else json.loads(weights.read_text("utf-8"))
     for name, decoder in wanted.items():
         if name not in chosen:
             chosen[name] = choose(name, decoder, choosing, bench.choose_size, limit)
     (out / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
-    rows = compare(wanted, chosen, [one for one in sets if one.compared], limit, repeat)
+    rows = compare(wanted, chosen, compared, limit, repeat)
     with (out / "results.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(asdict(rows[0])))
         writer.writeheader()

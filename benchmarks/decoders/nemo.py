@@ -17,10 +17,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from ctcbias_fst.acoustic.greedy import greedy_tokens
 from decoders import Setting, Speech
 
 __all__ = ["PhraseBoosting", "WordSpotter"]
@@ -56,11 +56,16 @@ class _Model(nn.Module):
         self.cfg = cfg
 
 
-def _module(name: str, **names: object) -> ModuleType:
-    found = importlib.import_module(name) if name.startswith("nemo.") else ModuleType(name)
-    vars(found).update(names)
-    sys.modules[name] = found
-    return found
+def _enter(package: str, **names: object) -> None:
+    """Enter a package of NeMo, and set what its ``__init__`` would have imported."""
+    vars(importlib.import_module(package)).update(names)
+
+
+def _replace(module: str, **names: object) -> None:
+    """Put a module with a few names in the place of one that is not wanted."""
+    made = ModuleType(module)
+    vars(made).update(names)
+    sys.modules.setdefault(module, made)
 
 
 def _as_it_is(function: Any) -> Any:
@@ -79,29 +84,26 @@ def _prepare() -> str:
         sys.meta_path.insert(0, _Bare(Path(str(package.locate_file("")))))
         log = logging.getLogger("nemo")
         log.setLevel(logging.ERROR)
-        _module("nemo.utils", logging=log)
-        _module("nemo.core", ModelPT=_Model, PretrainedModelInfo=object)
-        _module("nemo.collections.common.parts", NEG_INF=-1e10)
-        _module("nemo.collections.common.tokenizers", AggregateTokenizer=(), TokenizerSpec=object)
-        libraries = ModuleType("nemo.core.utils.optional_libs")
-        for name in ("KENLM", "TRITON", "CUDA_PYTHON"):
-            vars(libraries)[f"{name}_AVAILABLE"] = False
-            vars(libraries)[f"{name.lower()}_required"] = _as_it_is
-        sys.modules[libraries.__name__] = libraries
-        for name, content in (
-            ("nemo.collections.common.tokenizers.tokenizer_spec", {"TokenizerSpec": object}),
-            (f"{_ASR}.utils.manifest_utils", {"read_manifest": None}),
-            (
-                f"{_ASR}.context_biasing.biasing_multi_model",
-                {"BiasingRequestItemConfig": object, "GPUBiasingMultiModelBase": object},
-            ),
-            ("lightning", {}),
-            ("lightning.pytorch", {"Trainer": object}),
-        ):
-            stub = ModuleType(name)
-            vars(stub).update(content)
-            sys.modules.setdefault(name, stub)
-        _module(f"{_ASR}.submodules.transducer_decoding", BatchedHyps=object)
+        _enter("nemo.utils", logging=log)
+        _enter("nemo.core", ModelPT=_Model, PretrainedModelInfo=object)
+        _enter("nemo.collections.common.parts", NEG_INF=-1e10)
+        _enter("nemo.collections.common.tokenizers", AggregateTokenizer=(), TokenizerSpec=object)
+        _enter(f"{_ASR}.submodules.transducer_decoding", BatchedHyps=object)
+        libraries = ("kenlm", "triton", "cuda_python")
+        _replace(
+            "nemo.core.utils.optional_libs",
+            **{f"{name.upper()}_AVAILABLE": False for name in libraries},
+            **{f"{name}_required": _as_it_is for name in libraries},
+        )
+        _replace("nemo.collections.common.tokenizers.tokenizer_spec", TokenizerSpec=object)
+        _replace(f"{_ASR}.utils.manifest_utils", read_manifest=None)
+        _replace(
+            f"{_ASR}.context_biasing.biasing_multi_model",
+            BiasingRequestItemConfig=object,
+            GPUBiasingMultiModelBase=object,
+        )
+        _replace("lightning")
+        _replace("lightning.pytorch", Trainer=object)
     return package.version
 
 
@@ -142,7 +144,6 @@ class WordSpotter:
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
         for array, _ in speech:
-            best = array.argmax(axis=1)
             found = []
             if self._names is not None:
                 found = self._spotter.run_word_spotter(
@@ -150,12 +151,11 @@ class WordSpotter:
                 )
             if found:
                 text, _ = self._merge.merge_alignment_with_ws_hyps(
-                    best, self._model, found, decoder_type="ctc", blank_idx=0
+                    array.argmax(axis=1), self._model, found, decoder_type="ctc", blank_idx=0
                 )
             else:
-                kept = best[np.flatnonzero(np.diff(best, prepend=-1))]
-                words = self._tokenizer.vocabulary.ids_to_words(kept[kept > 0].tolist())
-                text = " ".join(words)
+                (tokens,) = greedy_tokens(torch.from_numpy(array)[None], torch.tensor([len(array)]))
+                text = " ".join(self._tokenizer.vocabulary.ids_to_words(tokens))
             texts.append(text)
         return texts
 

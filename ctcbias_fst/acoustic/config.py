@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
+from ctcbias_fst.bounds import at_least_one, not_negative
+
 __all__ = [
     "AdaptConfig",
     "AdapterConfig",
@@ -106,8 +108,7 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if self.width % 2:
             raise ValueError(f"width must be even, found {self.width}")
-        if self.reach < 0:
-            raise ValueError(f"reach must be 0 or more, found {self.reach}")
+        not_negative(self, "reach")
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ class AttentionConfig:
     caution: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.names < 1:
-            raise ValueError(f"names must be at least 1, found {self.names}")
+        at_least_one(self, "names")
         if not 0.0 <= self.caution <= 1.0:
             raise ValueError(f"caution must lie in 0..1, found {self.caution}")
 
@@ -290,5 +290,4 @@ class AdaptConfig(RunConfig):
             raise ValueError(f"empty must lie in 0..1, found {self.empty}")
         if not 0.0 <= self.respell <= 1.0:
             raise ValueError(f"respell must lie in 0..1, found {self.respell}")
-        if self.spellings < 1:
-            raise ValueError(f"spellings must be at least 1, found {self.spellings}")
+        at_least_one(self, "spellings")

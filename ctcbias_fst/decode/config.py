@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.search.config import SearchConfig
 
@@ -24,5 +25,4 @@ class DecodeConfig(SearchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.nbest < 1:
-            raise ValueError(f"nbest must be at least 1, found {self.nbest}")
+        at_least_one(self, "nbest")

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
+from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.records import Transcript, Word
 from ctcbias_fst.sound.words import NameSounds
@@ -68,9 +69,7 @@ class LookupConfig:
                     f"{name} must be 0 or more, found {getattr(self, name)}: below, words would "
                     "be replaced that are more likely"
                 )
-        for name in ("min_phones", "max_words", "candidates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        at_least_one(self, "min_phones", "max_words", "candidates")
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ import k2
 import numpy as np
 import torch
 
+from ctcbias_fst.bounds import at_least_one, not_negative, positive
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.phones import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
@@ -67,15 +68,9 @@ class RescoreConfig:
     max_active: int = 2000
 
     def __post_init__(self) -> None:
-        for name in ("phone_scale", "cost_scale", "unlisted_cost"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
-        for name in ("search_beam", "output_beam"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
-        for name in ("nbest", "max_active"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        not_negative(self, "phone_scale", "cost_scale", "unlisted_cost")
+        positive(self, "search_beam", "output_beam")
+        at_least_one(self, "nbest", "max_active")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(
                 f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctcbias_fst.bounds import at_least_one, not_negative, positive
+
 __all__ = ["FirstPassConfig", "LmConfig"]
 
 
@@ -31,16 +33,9 @@ class FirstPassConfig:
     lattice_beam: float = 8.0
 
     def __post_init__(self) -> None:
-        if not self.scale >= 0:
-            raise ValueError(f"scale must be 0 or more, found {self.scale}")
-        for name in ("search_beam", "lattice_beam"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
-        for name in ("order", "max_active"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
-        if self.max_histories < 0:
-            raise ValueError(f"max_histories must be 0 or more, found {self.max_histories}")
+        not_negative(self, "scale", "max_histories")
+        positive(self, "search_beam", "lattice_beam")
+        at_least_one(self, "order", "max_active")
 
 
 @dataclass(frozen=True)
@@ -72,13 +67,9 @@ class LmConfig:
     first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
 
     def __post_init__(self) -> None:
-        if not self.scale >= 0:
-            raise ValueError(f"scale must be 0 or more, found {self.scale}")
-        for name in ("lattice_beam", "beam"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
-        if self.max_active < 1:
-            raise ValueError(f"max_active must be at least 1, found {self.max_active}")
+        not_negative(self, "scale")
+        positive(self, "lattice_beam", "beam")
+        at_least_one(self, "max_active")
 
     @property
     def weights(self) -> tuple[float, float, float, float, float]:

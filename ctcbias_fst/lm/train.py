@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ctcbias_fst.bounds import at_least_one, not_negative
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.lm.estimate import estimate, prune
 from ctcbias_fst.lm.model import UNKNOWN, LanguageModel, Unit
@@ -36,12 +37,8 @@ class TrainLmConfig:
     prune: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("order", "min_count"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
-        for name in ("max_words", "prune"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        at_least_one(self, "order", "min_count")
+        not_negative(self, "max_words", "prune")
 
 
 def read_sentences(

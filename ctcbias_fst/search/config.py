@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ctcbias_fst.bounds import at_least_one, not_negative, positive
+
 __all__ = ["BoostConfig", "SearchConfig"]
 
 
@@ -54,12 +56,8 @@ class BoostConfig:
                     f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "
                     "subword would score the better the less it fits"
                 )
-        for name in ("beta", "first_beta", "max_gap", "first_max_gap", "cost_scale"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
-        for name in ("top_k", "first_top_k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        not_negative(self, "beta", "first_beta", "max_gap", "first_max_gap", "cost_scale")
+        at_least_one(self, "top_k", "first_top_k")
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,8 @@ class SearchConfig:
     modified_topology: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("search_beam", "output_beam", "token_beam"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
-        for name in ("max_active", "token_top_k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        positive(self, "search_beam", "output_beam", "token_beam")
+        at_least_one(self, "max_active", "token_top_k")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(
                 f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ctcbias_fst.bounds import at_least_one, not_negative
 from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
@@ -84,12 +85,11 @@ class ShortlistConfig:
     rare: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("decoded", "retrieved", "pronunciations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        at_least_one(self, "decoded", "retrieved", "pronunciations")
         if not 0.0 < self.slot_probability < 1.0:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
-        for name in (
+        not_negative(
+            self,
             "heard",
             "spelled",
             "looked_up",
@@ -101,9 +101,7 @@ class ShortlistConfig:
             "prior_cost",
             "prior_phones",
             "rare",
-        ):
-            if not getattr(self, name) >= 0.0:
-                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        )
 
 
 @dataclass(frozen=True)

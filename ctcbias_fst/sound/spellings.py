@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ctcbias_fst.bounds import not_negative
 from ctcbias_fst.sound.package import respell
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
@@ -48,9 +49,7 @@ class SpellingsConfig:
 
     def __post_init__(self) -> None:
         """Refuse negative values."""
-        for name, value in vars(self).items():
-            if not value >= 0:
-                raise ValueError(f"{name} must be 0 or more, found {value}")
+        not_negative(self, *vars(self))
 
 
 def encode_spellings(

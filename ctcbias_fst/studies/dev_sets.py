@@ -68,6 +68,37 @@ class Source(Protocol):
         ...
 
 
+class _CompiledLists:
+    """The lists of a set, compiled with the latest settings."""
+
+    def __init__(self, entities: EntityList | Mapping[str, EntityList]) -> None:
+        self._entities = entities
+        self._latest: tuple[PipelineConfig | None, dict[str, Names]] = (None, {})
+
+    def of(
+        self,
+        config: PipelineConfig,
+        compile_list: Callable[[EntityList], Names],
+        ids: Sequence[str],
+    ) -> dict[str, Names]:
+        """The list of every utterance that has names; those of `ids`, always the same ones."""
+        key = replace(config, decode=DecodeConfig())
+        if self._latest[0] != key:
+            self._latest = (key, self._compiled(compile_list, ids))
+        return self._latest[1]
+
+    def _compiled(
+        self, compile_list: Callable[[EntityList], Names], ids: Sequence[str]
+    ) -> dict[str, Names]:
+        entities = self._entities
+        if isinstance(entities, EntityList):
+            return dict.fromkeys(ids, compile_list(entities))
+        missing = next((name for name in ids if name not in entities), None)
+        if missing is not None:
+            raise ManifestError(f"utterance {missing!r} has no list of names")
+        return {name: compile_list(entities[name]) for name in ids if len(entities[name])}
+
+
 class SpeechSource:
     """Cuts, with a model of ours.
 
@@ -88,13 +119,14 @@ class SpeechSource:
         self.references, self.entities = references, entities
         self._model = model
         self._batches = recording_batches(read_cuts(cuts), model.sampling_rate)
-        self._names: tuple[Any, dict[str, Names]] = (None, {})
+        self._names = _CompiledLists(entities)
         self._log_probs: dict[Any, list[LogProbs]] = {}
 
     def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
         recognizer = Recognizer(self._model, config)
-        names = self._compiled(recognizer) if listed else {}
+        ids = [recording.id for batch in self._batches for recording in batch]
+        names = self._names.of(config, recognizer.compile, ids) if listed else {}
         per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
         # What the encoder's output depends on.
         key = config.adapter if listed and "adapter" in config.parts else None
@@ -107,15 +139,6 @@ class SpeechSource:
             for log_probs, of_batch in zip(self._log_probs[key], per_batch)
             for transcript in recognizer.decode(log_probs, of_batch)
         }
-
-    def _compiled(self, recognizer: Recognizer) -> dict[str, Names]:
-        key = replace(recognizer.config, decode=DecodeConfig())
-        if self._names[0] != key:
-            self._names = (key, _compile(recognizer.compile, self.entities, self._ids()))
-        return self._names[1]
-
-    def _ids(self) -> list[str]:
-        return [recording.id for batch in self._batches for recording in batch]
 
 
 class SavedSource:
@@ -142,12 +165,13 @@ class SavedSource:
         backend = self._backend(PipelineConfig())
         by_length = sorted(backend.utterances(), key=lambda utterance: -utterance.seconds)
         self._loaded = [backend.load(utterance) for utterance in by_length]
-        self._names: tuple[Any, dict[str, Names]] = (None, {})
+        self._names = _CompiledLists(entities)
 
     def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
         backend = self._backend(config)
-        names = self._compiled(config, backend) if listed else {}
+        ids = [name for name, _ in self._loaded]
+        names = self._names.of(config, backend.compile, ids) if listed else {}
         texts = {}
         for begin in range(0, len(self._loaded), _BATCH):
             batch = self._loaded[begin : begin + _BATCH]
@@ -155,29 +179,8 @@ class SavedSource:
                 texts[transcript.id] = transcript.best.text
         return texts
 
-    def _compiled(self, config: PipelineConfig, backend: LogProbsBackend) -> dict[str, Names]:
-        key = replace(config, decode=DecodeConfig())
-        if self._names[0] != key:
-            ids = [name for name, _ in self._loaded]
-            self._names = (key, _compile(backend.compile, self.entities, ids))
-        return self._names[1]
-
     def _backend(self, config: PipelineConfig) -> LogProbsBackend:
         return LogProbsBackend(self._path, self._tokenizer, config, self._device)
-
-
-def _compile(
-    compile_list: Callable[[EntityList], Names],
-    entities: EntityList | Mapping[str, EntityList],
-    ids: Sequence[str],
-) -> dict[str, Names]:
-    """The compiled list of every utterance that has names."""
-    if isinstance(entities, EntityList):
-        return dict.fromkeys(ids, compile_list(entities))
-    missing = next((name for name in ids if name not in entities), None)
-    if missing is not None:
-        raise ManifestError(f"utterance {missing!r} has no list of names")
-    return {name: compile_list(entities[name]) for name in ids if len(entities[name])}
 
 
 def open_sources(

@@ -26,6 +26,7 @@ from typing import Any
 import kaldialign
 import numpy as np
 
+from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.pipeline import PipelineConfig
@@ -77,8 +78,7 @@ class TuneConfig:
             raise ValueError("there must be a set")
         if not self.search:
             raise ValueError("there must be a key to search")
-        if self.trials < 1:
-            raise ValueError(f"trials must be at least 1, found {self.trials}")
+        at_least_one(self, "trials")
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def read_entities(path: PathLike) -> EntityList:
         EntityListError: the file cannot be read or is malformed (with the line), or it
             has no entry that can have an effect.
     """
-    names = _read(path)
+    names = _read(path).require_any()
     if not len(names):
         raise EntityListError(
             f"{path}: there is no name in it. Write one per line, or leave the list out."
@@ -167,18 +167,18 @@ def _read(path: PathLike) -> EntityList:
     if first.startswith("{"):
         values = [parse_json_line(t, path, n, EntityListError) for n, t in zip(numbers, texts)]
         objects = [require_object(v, path, n, EntityListError) for n, v in zip(numbers, values)]
-        return _from_objects(numbers, objects, source).require_any()
+        return _from_objects(numbers, objects, source)
     if "\t" in first or first.lower() == "name":
         # An empty first cell must not vanish with the white space around the line.
         rows = _table_rows(numbers, [raw[number - 1] for number in numbers], source)
-        return _from_objects(numbers[1:], rows, source).require_any()
+        return _from_objects(numbers[1:], rows, source)
     for number, text in zip(numbers, texts):
         if "\t" in text:
             raise EntityListError(
                 f"{source}, line {number}: has a tab, but the list has no header line. Begin the "
                 f"file with the names of its columns, tab-separated: {', '.join(COLUMNS)}."
             )
-    return _assemble(numbers, texts, source).require_any()
+    return _assemble(numbers, texts, source)
 
 
 def entities_from_names(
