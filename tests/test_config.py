@@ -97,7 +97,8 @@ def test_override_through_a_value() -> None:
         parse_overrides(["a=1", "a.b=2"])
 
 
-def test_the_recipes_training_configuration_is_valid() -> None:
-    config = load_config(TrainConfig, Path("recipes/synthetic/train.toml"))
+@pytest.mark.parametrize("name", ["train", "train_real"])
+def test_the_recipes_training_configurations_are_valid(name: str) -> None:
+    config = load_config(TrainConfig, Path(f"recipes/synthetic/{name}.toml"))
     assert config.encoder.layers >= 14
     assert config.encoder.subword_taps == (6, 12)
