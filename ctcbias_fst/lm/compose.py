@@ -327,11 +327,11 @@ def _assemble(
     owner = utterance[source]
     best = forward.new_full((lattice.size,), -torch.inf)
     best = best.scatter_reduce(0, owner, through, "amax")
-    kept = (through >= best[owner] - output_beam).nonzero().flatten()
+    good = through >= best[owner] - output_beam
+    begins = torch.arange(len(utterance), device=utterance.device) < len(start)
+    good, used = _connected(good, source, target, begins, lattice.label[arc] < 0)
+    kept = good.nonzero().flatten()
 
-    used = torch.zeros_like(draft.used)
-    used[: len(start)] = True
-    used[target[kept]] = True
     draft = _Draft(lattice.size, utterance, used)
     fsa, order = draft.fsa(source[kept], target[kept], lattice.label[arc[kept]], scores.total[kept])
     kept = kept[order]
@@ -339,6 +339,35 @@ def _assemble(
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[arc[kept]])
     return replace(lattice, fsa=fsa, lm=LmScores(scores.base[kept], counts[kept], config.weights))
+
+
+def _connected(
+    good: torch.Tensor,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    begins: torch.Tensor,
+    ends: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave out arcs that are on no whole path of good ones: rounding cuts some in two.
+
+    Args:
+      good: bool (A,), the arcs that are to be kept.
+      source, target: int64 (A,), states.
+      begins: bool (S,), the states that paths begin at.
+      ends: bool (A,), the arcs that paths end with.
+
+    Returns:
+      which arcs are left, bool (A,), and which states they need, bool (S,).
+    """
+    while True:
+        entered, left = begins.clone(), torch.zeros_like(begins)
+        entered[target[good]] = True
+        left[source[good]] = True
+        left[target[good & ends]] = True
+        whole = good & entered[source] & left[target]
+        if torch.equal(whole, good):
+            return good, entered
+        good = whole
 
 
 class _Draft:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from ctcbias_fst.corpus.backends import LogProbsBackend, read_cuts, recording_batches
 from ctcbias_fst.decode.config import DecodeConfig
@@ -40,12 +40,15 @@ class DevSet:
       cuts: a manifest of cuts with audio.
       log_probs: saved log-probs (docs/own-model.md).
       references: what is said, as ``ctcbias score`` reads it; by default the cuts' texts.
+      changed_tolerance: how many of the words may change where no name is spoken; where many words
+        are wrong without a list, too, many of its changes do no harm.
     """
 
     entities: Path
     cuts: Path | None = None
     log_probs: Path | None = None
     references: Path | None = None
+    changed_tolerance: Optional[float] = None
 
     def __post_init__(self) -> None:
         if (self.cuts is None) == (self.log_probs is None):

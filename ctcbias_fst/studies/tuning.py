@@ -4,12 +4,14 @@ A trial is a configuration of :class:`ctcbias_fst.pipeline.PipelineConfig` whose
 other values; every key that the pipeline knows can be searched, whatever stage it belongs to.
 Its value is
 
-.. math:: \\frac1S \\sum_s (F_1(s) - v\\,W(s)) - p\\,(\\max(0, \\Delta W - w) + \\max(0, C - c))
+.. math:: \\overline{F_1} - v\\,\\overline{W}
+    - p\\,\\overline{\\max(0, \\Delta W - w) + \\max(0, C - c)}
 
-over the sets s: entity F1 and the word error rate W; how far the same configuration without a
-list is surpassed by its word error rate, and the share of words that the list changed, both on
-utterances in which no name of it is spoken; v is ``wer_weight``, p is ``penalty``, w and c are
-``wer_tolerance`` and ``changed_tolerance``.
+with means over the sets: entity F1, where names are spoken at all, and the word error rate W; how
+far the same configuration without a list is surpassed by its word error rate, and the share of
+words that the list changed, both on utterances in which no name of it is spoken, sets weighted by
+the words of these; v is ``wer_weight``, p ``penalty``, w ``wer_tolerance`` and c
+``changed_tolerance``.
 
 Trials are kept in a journal, so that a stopped study goes on.
 """
@@ -61,7 +63,7 @@ class TuneConfig:
       wer_weight: what a word error rate of one costs.
       penalty: what a share of one costs above the tolerances.
       wer_tolerance: how much the word error rate may rise where no name is spoken.
-      changed_tolerance: how many of the words there may change.
+      changed_tolerance: how many of the words there may change, if the set does not say it.
     """
 
     sets: tuple[DevSet, ...]
@@ -149,7 +151,7 @@ class Measures:
     """What a configuration does to one set; shares, NaN where there is nothing to divide by.
 
     Attributes:
-      f1, wer: of the whole set.
+      f1, wer: of the whole set; no F1 where no name is spoken.
       free_words: how many words the utterances have in which no name is spoken.
       free_wer: the word error rate of these.
       changed: the share of these that are others than without the list.
@@ -180,7 +182,7 @@ def measure(source: Source, texts: Mapping[str, str], plain: Mapping[str, str]) 
     apart = {result.id: source.references[result.id] for result in free}
     without = score_transcripts(apart, {name: plain[name] for name in apart})
     return Measures(
-        f1=whole["F1"],
+        f1=whole["F1"] if len(free) < len(results) else float("nan"),
         wer=whole["WER"],
         free_words=score.words.reference,
         free_wer=rates(score)["WER"],
@@ -239,17 +241,23 @@ class Objective:
         if not f1:
             raise ManifestError("no set has a name of its list in a reference: nothing to tune on")
         words = [one.free_words for one in measures]
-        rise = changed = 0.0
+        over = 0.0
         if sum(words):
-            rises = [
-                one.free_wer - one.free_plain_wer if one.free_words else 0.0 for one in measures
-            ]
-            rise = float(np.average(rises, weights=words))
-            changed = float(np.average([one.changed for one in measures], weights=words))
-        over = max(0.0, rise - self._config.wer_tolerance)
-        over += max(0.0, changed - self._config.changed_tolerance)
+            each = [self._over(*both) for both in zip(self._config.sets, measures)]
+            over = float(np.average(each, weights=words))
         wer = float(np.mean([one.wer for one in measures]))
         return float(np.mean(f1)) - self._config.wer_weight * wer - self._config.penalty * over
+
+    def _over(self, one: DevSet, measures: Measures) -> float:
+        """How far a list did more harm to a set than is tolerated."""
+        if not measures.free_words:
+            return 0.0
+        rise = measures.free_wer - measures.free_plain_wer
+        tolerated = self._config.changed_tolerance
+        if one.changed_tolerance is not None:
+            tolerated = one.changed_tolerance
+        over = max(0.0, rise - self._config.wer_tolerance)
+        return over + max(0.0, measures.changed - tolerated)
 
 
 @dataclass(frozen=True)

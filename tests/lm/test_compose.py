@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import k2
 import numpy as np
 import pytest
 import reference
@@ -254,6 +255,24 @@ def test_limits_only_lose(data: st.DataObject) -> None:
         assert transcript.warning is None
         for hypothesis in transcript.nbest:
             assert hypothesis.score <= expected.get(hypothesis.text, math.inf) + 1e-4
+
+
+def test_no_beam_cuts_a_path_in_two(device: torch.device) -> None:
+    """A path at the edge of the beam, where rounding decides, is kept as a whole or not at all."""
+    vocabulary = Vocabulary.from_tokens(["<blk>", "▁a", "▁c", "b", "s"])
+    sentences = [["a", "c"], ["ab", "a", "c"], ["c", "as"], ["c"]]
+    model = train_lm(sentences, TrainLmConfig(min_count=1))
+    composer = LmComposer(model, vocabulary, device)
+    random = np.random.default_rng(7)
+    for _ in range(5):
+        scores = torch.from_numpy(random.normal(size=(8, vocabulary.size)).astype(np.float32))
+        log_probs = batch([scores.log_softmax(1).numpy()], vocabulary)
+        config = dataclasses.replace(EVERYTHING, lm=ALL, nbest=40)
+        nbest = Decoder(vocabulary, config, device, composer).decode(log_probs, None)[0].nbest
+        for other in nbest[1:]:
+            edge = dataclasses.replace(config, output_beam=nbest[0].score - other.score)
+            lattice = Decoder(vocabulary, edge, device, composer).lattice(log_probs, None)
+            assert k2.connect(lattice.fsa).num_arcs == lattice.fsa.num_arcs
 
 
 @settings(max_examples=15)

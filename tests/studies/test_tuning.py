@@ -52,8 +52,8 @@ def _with_beta(beta: float) -> PipelineConfig:
 
 
 def _study(**changes: object) -> TuneConfig:
-    sets = (DevSet(entities=Path("names.txt"), cuts=Path("cuts.jsonl")),)
-    study = TuneConfig(sets=sets, search=("decode.boost.beta=0.0:3.0",), trials=6, wer_weight=0.0)
+    one = DevSet(entities=Path("names.txt"), cuts=Path("cuts.jsonl"))
+    study = TuneConfig(sets=(one,), search=("decode.boost.beta=0.0:3.0",), trials=6, wer_weight=0.0)
     return dataclasses.replace(study, **changes)  # type: ignore[arg-type]
 
 
@@ -104,10 +104,23 @@ def test_word_errors_count() -> None:
 def test_sets_without_names_count_by_their_words() -> None:
     silent = Scripted()
     silent.references = {"b": REFERENCES["b"]}
-    objective = Objective([Scripted(), silent], _study(penalty=1.0), _with_beta(0.0))
-    measures = objective.measures(_with_beta(2.5))
-    assert np.isnan(measures[1].f1) or measures[1].f1 == 0.0
+    study = _study(penalty=1.0)
+    study = dataclasses.replace(study, sets=study.sets * 2)
+    measures = Objective([Scripted(), silent], study, _with_beta(0.0)).measures(_with_beta(2.5))
+    assert measures[0].f1 == 2 / 3
+    assert np.isnan(measures[1].f1)  # nothing to find, though there is a false alarm
     assert [one.free_words for one in measures] == [5, 3]
+    over = 5 * (0.2 - 0.001 + 0.2 - 0.002) + 3 * (1 / 3 - 0.001 + 1 / 3 - 0.002)
+    value = Objective([Scripted(), silent], study, _with_beta(0.0)).value(measures)
+    assert value == pytest.approx(2 / 3 - over / 8)
+
+
+def test_a_set_may_tolerate_more_changes() -> None:
+    study = _study(penalty=1.0)
+    lenient = (dataclasses.replace(study.sets[0], changed_tolerance=0.15),)
+    objective = Objective([Scripted()], dataclasses.replace(study, sets=lenient), _with_beta(0.0))
+    value = objective.value(objective.measures(_with_beta(2.5)))
+    assert value == pytest.approx(2 / 3 - (0.2 - 0.001 + 0.2 - 0.15))
 
 
 def test_nothing_to_tune_on() -> None:
