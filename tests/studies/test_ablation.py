@@ -14,7 +14,7 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.cli import main
-from ctcbias_fst.config import load_config
+from ctcbias_fst.config import load_config, merge, parse_overrides
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, EntityListError, InputError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
@@ -274,3 +274,12 @@ def test_what_is_no_summary(tmp_path: Path, content: str, message: str) -> None:
             read_summary(path)
     else:
         assert to_summary(read_summary(path))
+
+
+@pytest.mark.parametrize("name", ["ablate", "ablate_dev"])
+def test_the_recipes_studies_are_valid(name: str) -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "synthetic"
+    config = load_config(AblateConfig, recipe / f"{name}.toml")
+    assert [one.name for one in config.sets][:2] == ["medical", "parliament"]
+    for row in config.rows:
+        load_config(PipelineConfig, merge({"parts": list(row.parts)}, parse_overrides(row.set)))
