@@ -6,7 +6,8 @@ Each decoder's weight is the best on the first list of the sets that ``--choose`
 from the file that an earlier run wrote (``--weights``), so that test data chooses nothing. Times
 are CPU seconds of this one process, one thread, the decoders in turns, the least of ``--repeat``.
 A decoder that spends ``--limit`` seconds on a list is timed on what it did until then, and has
-no other figures there.
+no other figures there. What is done is written at once: weights after each decoder, figures after
+each set.
 """
 
 from __future__ import annotations
@@ -190,47 +191,46 @@ def choose(
 def compare(
     wanted: dict[str, decoders.Biaser],
     weights: dict[str, float],
-    sets: Sequence[_Loaded],
+    loaded: _Loaded,
     limit: float,
     repeat: int,
 ) -> list[Row]:
-    """Every decoder on every set with every list, and without one."""
+    """Every decoder on a set with every list, and without one."""
     rows = []
-    for loaded in sets:
-        plain = float("nan")
-        for size in (0, *sorted(loaded.lists)):
-            texts: dict[str, dict[str, str]] = {}
-            spent: dict[str, float] = {}
-            for _ in range(repeat):
-                for name, decoder in wanted.items():
-                    if name in texts and len(texts[name]) < len(loaded.ids):
-                        continue  # over the limit before
-                    texts[name], seconds = _run(decoder, loaded, size, weights[name], limit)
-                    spent[name] = min(seconds, spent.get(name, seconds))
-            if not size:
-                plain = spent.get("ctcbias_fst", plain)
+    plain = float("nan")
+    for size in (0, *sorted(loaded.lists)):
+        texts: dict[str, dict[str, str]] = {}
+        spent: dict[str, float] = {}
+        for _ in range(repeat):
             for name, decoder in wanted.items():
-                whole = len(texts[name]) == len(loaded.ids)
-                nan = dict.fromkeys(("F1", "precision", "recall", "WER"), float("nan"))
-                figures = _figures(loaded, size, texts[name]) if whole else nan
-                rows.append(
-                    Row(
-                        name,
-                        decoder.version,
-                        weights[name],
-                        loaded.name,
-                        size,
-                        figures["F1"],
-                        figures["precision"],
-                        figures["recall"],
-                        figures["WER"],
-                        spent[name],
-                        loaded.seconds / spent[name],
-                        spent[name] / plain,
-                        whole,
-                    )
+                if name in texts and len(texts[name]) < len(loaded.ids):
+                    continue  # over the limit before
+                texts[name], seconds = _run(decoder, loaded, size, weights[name], limit)
+                spent[name] = min(seconds, spent.get(name, seconds))
+        if not size:
+            plain = spent.get("ctcbias_fst", plain)
+        for name, decoder in wanted.items():
+            whole = len(texts[name]) == len(loaded.ids)
+            nan = dict.fromkeys(("F1", "precision", "recall", "WER"), float("nan"))
+            figures = _figures(loaded, size, texts[name]) if whole else nan
+            rows.append(
+                Row(
+                    name,
+                    decoder.version,
+                    weights[name],
+                    loaded.name,
+                    size,
+                    figures["F1"],
+                    figures["precision"],
+                    figures["recall"],
+                    figures["WER"],
+                    spent[name],
+                    loaded.seconds / spent[name],
+                    spent[name] / plain,
+                    whole,
                 )
-                click.echo(str(rows[-1]), err=True)
+            )
+            click.echo(str(rows[-1]), err=True)
     return rows
 
 
@@ -311,14 +311,20 @@ def main(  # noqa: PLR0917  (options)
     for name, decoder in wanted.items():
         if name not in chosen:
             chosen[name] = choose(name, decoder, choosing, bench.choose_size, limit)
-    (out / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
-    rows = compare(wanted, chosen, compared, limit, repeat)
+        (out / "weights.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+    rows: list[Row] = []
+    for loaded in compared:
+        rows += compare(wanted, chosen, loaded, limit, repeat)
+        _write(rows, out)
+    click.echo(markdown(rows))
+
+
+def _write(rows: Sequence[Row], out: Path) -> None:
     with (out / "results.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(asdict(rows[0])))
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     (out / "results.md").write_text(markdown(rows), encoding="utf-8")
-    click.echo(markdown(rows))
 
 
 if __name__ == "__main__":
