@@ -50,6 +50,7 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "PARTS",
+    "SETTINGS_FILE",
     "Failure",
     "Names",
     "PipelineConfig",
@@ -62,8 +63,9 @@ __all__ = [
 
 Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
-_SETTINGS = "settings.toml"
 
+SETTINGS_FILE = "settings.toml"
+"""Of a model directory, or of a folder of lattices: how the parts work together there."""
 
 PARTS = ("adapter", "boost", "g2g", "lm", "boost-class", "rescore", "lookup")
 """What biases towards the names of a list; each can be left out.
@@ -114,7 +116,7 @@ def settings_of(model: Path | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: the file has wrong keys or values.
     """
-    path = (DEFAULT if model is None else Path(model)) / _SETTINGS
+    path = (DEFAULT if model is None else Path(model)) / SETTINGS_FILE
     if not path.is_file():
         return {}
     load_config(PipelineConfig, path)

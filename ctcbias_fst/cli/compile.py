@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, tokens_options
+from ctcbias_fst.cli.options import FILE, load_settings, settings_options, tokens_options
 
 
 @click.command()
@@ -23,16 +23,15 @@ from ctcbias_fst.cli.options import FILE, tokens_options
 @click.option(
     "--segmentations",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="How many ways to cut a name into the model's tokens.",
+    help="How many ways to cut a name into the model's tokens; short for segmentations.",
 )
 @click.option(
     "--variants",
     type=click.IntRange(0),
-    help="How many other spellings that sound alike stand for a name [the number that decoding "
-    "uses]; ctcbias variants shows them.",
+    help="How many other spellings that sound alike stand for a name; short for "
+    "spellings.number. ctcbias variants shows them.",
 )
+@settings_options
 @click.option("--draw", type=FILE, help="Draw the graph here, as SVG.")
 @click.option(
     "--max-paths",
@@ -49,32 +48,38 @@ def compile(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
-    segmentations: int,
+    segmentations: int | None,
     variants: int | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
     draw: Path | None,
     max_paths: int,
 ) -> None:
     """Compile NAMES, a list of names (docs/entity-lists.md), into a boosting FST.
 
-    The graph is for one model: that of --model, or the one whose columns --tokens lists.
+    The graph is for one model: that of --model, or the one whose columns --tokens lists. Its names
+    have the costs and spellings of that model's settings.
     Entries that can have no effect are reported with their line.
     """
     from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.fst.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.fst.openfst import write_boost_graph  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig, compile_graph  # noqa: PLC0415
-    from ctcbias_fst.sound.spellings import SpellingsConfig  # noqa: PLC0415
+    from ctcbias_fst.pipeline import compile_graph  # noqa: PLC0415
     from ctcbias_fst.text.encoded_entities import check_entities  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
+    for key, value in (("segmentations", segmentations), ("spellings.number", variants)):
+        if value is not None:
+            overrides = (*overrides, f"{key}={value}")
+    settings = load_settings(
+        config, overrides, parts="boost,g2g", model=model, of_model=tokens is None
+    )
     known = load_tokens(model, tokens, tokenizer, blank, boundary)
     entities = check_entities(read_entities(names), known).require_any()
     for line in entities.report():
         click.echo(f"Warning: {line}", err=True)
-    spellings = SpellingsConfig() if variants is None else SpellingsConfig(number=variants)
-    config = PipelineConfig(segmentations=segmentations, spellings=spellings)
-    graph = compile_graph(entities, known, config)
+    graph = compile_graph(entities, known, settings)
     assert graph is not None
     for entity in graph.shadowed:
         click.echo(

@@ -91,11 +91,13 @@ def decode(
     Utterances that cannot be used are reported and left out. A job that was stopped is
     resumed when the same command is given again.
     """
+    from ctcbias_fst.config import write_config  # noqa: PLC0415
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, read_lists  # noqa: PLC0415
     from ctcbias_fst.corpus.transcripts import write_supervisions  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
+    from ctcbias_fst.pipeline import SETTINGS_FILE  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -123,6 +125,8 @@ def decode(
         backend = backends.SpeechBackend(model, settings, device)
         manifest = backends.read_cuts(cuts)
         utterances = [backends.Utterance(cut.id, cut.duration, cut) for cut in manifest]
+    if lattice_dir is not None:  # what ctcbias rescore starts from
+        write_config(settings, lattice_dir / SETTINGS_FILE)
     summary = decode_corpus(
         utterances,
         backend,

@@ -45,8 +45,9 @@ def rescore(
 ) -> None:
     """Read the lattices in FOLDER (of ctcbias decode --lattice-dir) anew.
 
-    The settings of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class;
-    what the search has boosted stays as it is.
+    The settings are those that they were decoded with, unless --config or --set say otherwise.
+    Those of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class; what
+    the search has boosted stays as it is.
     """
     from ctcbias_fst.corpus.rescore import rescore_corpus  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
@@ -57,7 +58,7 @@ def rescore(
         raise ConfigError("say either --lm or --no-lm")
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
-    settings = load_settings(config, overrides, lm=lm)
+    settings = load_settings(config, overrides, lm=lm, model=folder)
     count = rescore_corpus(
         folder,
         settings,

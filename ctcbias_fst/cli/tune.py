@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -79,9 +80,13 @@ def tune(
     )
     write_config(tuned.config, out)
     for one, found, plain in zip(wanted.sets, tuned.measures, tuned.plain):
-        click.echo(
-            f"{one.cuts or one.log_probs}: F1 {plain.f1:.1%} -> {found.f1:.1%}, "
-            f"WER {plain.wer:.2%} -> {found.wer:.2%}; where no name is spoken WER "
-            f"{plain.free_wer:.2%} -> {found.free_wer:.2%}, {found.changed:.2%} of words changed"
-        )
+        told = [f"WER {plain.wer:.2%} -> {found.wer:.2%}"]
+        if not math.isnan(found.f1):
+            told.insert(0, f"F1 {plain.f1:.1%} -> {found.f1:.1%}")
+        if found.free_words:
+            told.append(
+                f"where no name is spoken WER {found.free_plain_wer:.2%} -> {found.free_wer:.2%}, "
+                f"{found.changed:.2%} of words changed"
+            )
+        click.echo(f"{one.cuts or one.log_probs}, {one.entities.name}: {'; '.join(told)}")
     click.echo(f"{out}: {tuned.base_value:.4f} -> {tuned.value:.4f} in {tuned.trials} trials")

@@ -167,6 +167,9 @@ def test_commands(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     again = {r["id"]: r for r in map(json.loads, out.read_text().splitlines())}
     assert again == found[1] != found[0]
+    result = run("rescore", lattices, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert {r["id"]: r for r in map(json.loads, out.read_text().splitlines())} == found[0]
     assert (texts / "lattices.txt").read_text().startswith("u/2\n0 ")
     assert (texts / "u%2F2.symbols.txt").is_file()
     result = run("rescore", lattices, "--no-lm", "--text-dir", texts, "--text-format", "openfst")
