@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Optional
 
 import click
 import decoders
@@ -28,6 +29,7 @@ from safetensors.torch import load_file
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.entities import EntityList, read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.transcripts import read_transcripts
@@ -72,6 +74,7 @@ class Bench:
       words: file of the training text's words, one per line (for lexicons).
       config: settings of ours, TOML.
       model: its directory, for ours with all parts.
+      boost: for ours with the boosting FST alone.
       choose_size: the list with which weights are chosen.
     """
 
@@ -80,6 +83,7 @@ class Bench:
     words: Path | None = None
     config: Path | None = None
     model: Path | None = None
+    boost: Optional[BoostConfig] = None
     choose_size: int = 1000
 
 
@@ -296,6 +300,7 @@ def main(  # noqa: PLR0917  (options)
         tuple(words),
         None if bench.config is None else folder / bench.config,
         None if bench.model is None else folder / bench.model,
+        bench.boost,
     )
     wanted: dict[str, decoders.Biaser] = {}
     for name in only or decoders.DECODERS:

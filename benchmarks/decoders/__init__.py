@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.config import load_config, merge, read_toml
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 __all__ = ["DECODERS", "Biaser", "Setting", "Speech", "load"]
@@ -31,12 +32,14 @@ class Setting:
       words: the words of the training text, the commonest first (for decoders with a lexicon).
       config: settings of ours, a TOML file.
       model: the directory of the model, for what of ours needs more than log-probs.
+      boost: of ours where nothing but the boosting FST acts, instead of these settings.
     """
 
     tokenizer: SentencePieceTokenizer
     words: tuple[str, ...] = ()
     config: Path | None = None
     model: Path | None = None
+    boost: BoostConfig | None = None
 
     def ours(self) -> PipelineConfig:
         """The settings of ours: the model's own, with those of ``config`` on top."""

@@ -18,7 +18,7 @@ class HotwordDecoder:
     """
 
     batches = False
-    weights = (10.0, 2.0, 5.0, 15.0)
+    weights = (10.0, 2.0, 5.0, 15.0, 20.0, 30.0)
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder

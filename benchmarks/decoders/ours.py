@@ -47,7 +47,10 @@ class Ours:
 
     def __init__(self, setting: Setting) -> None:
         self._tokenizer = setting.tokenizer
-        self._decoder = Decoder(setting.tokenizer.vocabulary, setting.ours().decode)
+        config = setting.ours().decode
+        if setting.boost is not None:
+            config = replace(config, boost=setting.boost)
+        self._decoder = Decoder(setting.tokenizer.vocabulary, config)
         self._graph: BoostGraph | None = None
 
     def use(self, names: Sequence[str], weight: float) -> None:
