@@ -243,7 +243,7 @@ def _displays(texts: Sequence[str]) -> list[str]:
     """As written, but composed (NFC) and with single spaces."""
     block = "".join(texts)
     if block.isascii() and not _ODD_SPACE.search(block):
-        return list(texts)
+        return [text.strip() for text in texts]
     return [" ".join(unicodedata.normalize("NFC", text).split()) for text in texts]
 
 

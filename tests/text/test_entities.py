@@ -197,6 +197,12 @@ def test_a_list_in_memory_may_be_empty() -> None:
     assert names.require_any() is names
 
 
+def test_space_around_a_name_is_no_part_of_it() -> None:
+    names = entities_from_names([" KeIsha ", " "])
+    assert [entity.display for entity in names] == ["KeIsha"]
+    assert [entry.text for entry in names.rejected] == [""]
+
+
 @given(st.lists(st.text(alphabet=st.characters(categories=["L", "M", "N", "P", "Zs"]))))
 def test_fast_path_equals_entry_by_entry(texts: list[str]) -> None:
     at_once = entities_from_names(texts)
