@@ -37,6 +37,7 @@ from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig
+from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
 from tests.acoustic.conftest import speechlike
 
@@ -321,6 +322,21 @@ def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
     assert prices("some model", **{**FREE, "size_cost": 2.0}) == pytest.approx(
         dict.fromkeys(("redd", "metformin", "ibuprofen"), 2.0 * np.log(3.0))
     )
+
+
+def test_a_name_that_nobody_can_pronounce_is_on_every_shortlist(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other writing systems: the recogniser's tokens write the name, but no G2P reads it."""
+    phones = np.array([1, 2], dtype=np.uint8)
+    silent = SpokenNames(np.array([0, 0, 1]), np.array([0, 2]), phones, np.zeros(1, np.float32))
+    monkeypatch.setattr("ctcbias_fst.pipeline.speak", lambda _: silent)
+    config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(decoded_above=1, decoded=1))
+    names = Recognizer.from_pretrained(model, config=config).compile(["keisha", "metformin"])
+    assert names.shortlists is not None
+    (short,) = names.shortlists.of(spoken(model, "peace", "P IY S"), [0])
+    assert short.graph is not None
+    assert "keisha" in [entity.name for entity in short.graph.entities]
 
 
 def test_parts_of_a_long_list(model: Path) -> None:

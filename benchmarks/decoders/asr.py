@@ -18,7 +18,7 @@ writes in capitals, which most models cannot."""
 class AsrDecoder:
     """The knob is ``context_score``, per token."""
 
-    weights = (6.0, 1.0, 2.0, 3.0)
+    weights = (6.0, 1.0, 2.0, 3.0, 10.0, 15.0)
     batches = False
     version = version("asr-decoder")
     _beam = 10

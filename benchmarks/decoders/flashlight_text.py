@@ -21,7 +21,7 @@ from decoders import Setting, Speech
 class FlashlightText:
     """The knob is ``word_score``. Only the words of the lexicon can be written."""
 
-    weights = (0.0, 1.0, 2.0, -1.0)
+    weights = (0.0, 1.0, 2.0, -1.0, -2.0, -4.0, -6.0, -8.0)
     batches = False
     version = version("flashlight-text")
 

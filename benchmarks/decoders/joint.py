@@ -15,7 +15,7 @@ from decoders.ours import batches
 class Joint:
     """The knob multiplies the boost of every name. Needs the model, and its phones saved."""
 
-    weights = (1.0, 0.8, 1.2)
+    weights = (1.0, 0.8, 1.2, 1.4, 1.7)
     batches = True
     version = ctcbias_fst.__version__
 

@@ -117,7 +117,7 @@ class WordSpotter:
     The knob is ``cb_weight``, per token. A possessive is not found: its words end with the name.
     """
 
-    weights = (3.0, 1.0, 2.0, 4.0, 5.0)
+    weights = (3.0, 1.0, 2.0, 4.0, 5.0, 7.0, 9.0)
     batches = False
 
     def __init__(self, setting: Setting) -> None:

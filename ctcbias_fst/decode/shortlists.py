@@ -73,6 +73,7 @@ class ShortLists:
         if spellings is not None and index.config.heard:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
         self._sounds: dict[str, tuple[Sound, ...]] = {}
+        self._homophones: dict[int, float] = {}
         longer = len(entities) / max(1, index.config.decoded_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
 
@@ -137,11 +138,12 @@ class ShortLists:
 
     def _homophone(self, place: int) -> float:
         """By how many nats a word that sounds like a name is common."""
-        common = common_sounds()
-        return max(
-            0.0,
-            *(common.get(phones, 0.0) - cost for phones, cost in self._spoken.sounds(place)),
-        )
+        known = self._homophones.get(place)
+        if known is None:
+            common, sounds = common_sounds(), self._spoken.sounds(place)
+            known = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
+            self._homophones[place] = known
+        return known
 
     def _sounds_of(self, place: int) -> tuple[Sound, ...]:
         name = self._entities.entities[place].name

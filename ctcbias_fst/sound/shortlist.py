@@ -368,13 +368,14 @@ class PhoneIndex:
                 after = 0
             if not going:
                 break
+            # In place: thousands of rows, and most of the time would go into new memory.
             costs = costs[:going]
-            step = costs + config.missing
-            matched = costs[:, :-1] + heard_as[phones[:going, position]]
-            step[:, 1:] = torch.minimum(step[:, 1:], matched)
-            extra = step[:, :-1] + skip
-            step[:, 1:] = torch.minimum(step[:, 1:], extra)
-            costs = step
+            matched = heard_as.index_select(0, phones[:going, position])
+            matched += costs[:, :-1]
+            costs += config.missing
+            torch.minimum(costs[:, 1:], matched, out=costs[:, 1:])
+            extra = torch.add(costs[:, :-1], skip, out=matched)
+            torch.minimum(costs[:, 1:], extra, out=costs[:, 1:])
             best[after:going] = costs[after:going].amin(dim=1)
         result = torch.empty_like(best)
         result[order] = best
