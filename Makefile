@@ -37,6 +37,8 @@ demo: $(STAMP) ## Transcribe the shipped clips without a list of names and with 
 		> $(VENV)/demo/after.jsonl
 	$(BIN)/ctcbias compare $(CLIPS)/clips.jsonl $(VENV)/demo/before.jsonl $(VENV)/demo/after.jsonl \
 		--entities $(CLIPS)/names.txt -o $(VENV)/demo/before-after.svg
+	@printf '\nThe same on an hour of test speech, F1 of the names and word error rates (docs/results.md):\n\n'
+	@$(BIN)/ctcbias figures --list 1,000
 
 test: lint pytest ## Check style and types, then run all tests but the slow ones
 
