@@ -13,6 +13,7 @@ Needs: pip install pyctcdecode==0.5.0 kenlm
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,13 +21,14 @@ import torch
 from kenlm import Model  # noqa: F401  (pyctcdecode goes without silently if it is missing)
 from pyctcdecode import build_ctcdecoder
 
+from ctcbias_fst.config import load_config
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import load_lm
+from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.scoring.score import score_transcripts, total
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import read_entities
@@ -50,6 +52,7 @@ _BATCH = 24
 @click.option("--unknown", default=-10.0, show_default=True, help="pyctcdecode: unknown words.")
 @click.option("--hotword", default=10.0, show_default=True, help="pyctcdecode: of the list.")
 @click.option("--beam", default=100, show_default=True, help="pyctcdecode: beams.")
+@click.option("--config", type=FILE, help="Settings of ours, as of a model [the defaults].")
 @click.option("--limit", default=120.0, show_default=True, help="CPU seconds for pyctcdecode.")
 def main(  # noqa: PLR0917  (options)
     log_probs: Path,
@@ -62,6 +65,7 @@ def main(  # noqa: PLR0917  (options)
     unknown: float,
     hotword: float,
     beam: int,
+    config: Path | None,
     limit: float,
 ) -> None:
     """Print a line per decoder: utterances, word error rate, entity F1, times real time."""
@@ -104,11 +108,12 @@ def main(  # noqa: PLR0917  (options)
     seconds = time.process_time() - begin
     report("pyctcdecode + kenlm", texts, seconds)
 
+    settings = DecodeConfig() if config is None else load_config(PipelineConfig, config).decode
     graph = None if names is None else boost_graph(names, tokenizer)
     composer = LmComposer(model, vocabulary).with_tokenizer(tokenizer)
-    for who, first_pass in (("lattices composed", False), ("model in the first pass", True)):
-        config = DecodeConfig(lm=LmConfig(first_pass=FirstPassConfig(on=first_pass)))
-        decoder = Decoder(vocabulary, config, "cpu", composer)
+    for who, on in (("lattices composed", False), ("model in the first pass", True)):
+        modelled = replace(settings.lm, first_pass=replace(settings.lm.first_pass, on=on))
+        decoder = Decoder(vocabulary, replace(settings, lm=modelled), "cpu", composer)
         shortest = min(arrays, key=lambda name: len(arrays[name]))
         # Loading is not counted: the static graph's neither.
         decoder.decode(stack([arrays[shortest]], [shortest], vocabulary, frame_seconds))

@@ -21,6 +21,7 @@ import pytest
 
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.studies.ablation_summary import percent, read_summary
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -148,3 +149,23 @@ def test_commands_and_output_are_told_apart() -> None:
     assert blocks_of(text) == [Block("console", "$ a\n", 1)]
     assert matches("a … c\n", "a b c  \n")
     assert not matches("a … c", "a b")
+
+
+def test_headline_is_what_was_measured() -> None:
+    """The README's first and last row, against the figures that come with the model."""
+    rows = {
+        cells[0]: [float(cell.removesuffix(" %")) for cell in cells[1:]]
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith(("| the model with", "| all parts |"))
+        for cells in [line.strip("| ").split(" | ")]
+    }
+    figures = {
+        (line["row"], line["set"]): line
+        for line in read_summary(ROOT / "ctcbias_fst/pretrained/default/ablation.csv")
+        if line["list"] == "1,000"
+    }
+    assert len(rows) == 2
+    for name, row in zip(rows, ("CTC + LM", "all parts")):
+        medical, parliament = figures[row, "medical"], figures[row, "parliament"]
+        found = (medical["F1"], parliament["F1"], medical["free_WER"])
+        assert rows[name] == [float(percent(float(share))) for share in found], row

@@ -74,6 +74,7 @@ class ShortLists:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
         self._sounds: dict[str, tuple[Sound, ...]] = {}
         self._homophones: dict[int, float] = {}
+        self._common = common_sounds() if index.config.homophone_cost else {}
         longer = len(entities) / max(1, index.config.decoded_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
 
@@ -140,7 +141,7 @@ class ShortLists:
         """By how many nats a word that sounds like a name is common."""
         known = self._homophones.get(place)
         if known is None:
-            common, sounds = common_sounds(), self._spoken.sounds(place)
+            common, sounds = self._common, self._spoken.sounds(place)
             known = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
             self._homophones[place] = known
         return known

@@ -26,7 +26,6 @@ from ctcbias_fst.sound.variants import (
     variants_to_arrays,
 )
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.phones import PHONES
 
 __all__ = [
     "ADDITIONS",
@@ -176,14 +175,26 @@ def common_sounds() -> dict[tuple[int, ...], float]:
         ModelError: a file inside the package is missing or damaged.
     """
     check(DEFAULT, WORDS)
+    content = {"files": _digests(DEFAULT), "version": _VERSION}
+    spoken = kept("common", content, _common_words, SpokenNames.arrays, SpokenNames.from_arrays)
+    found: dict[tuple[int, ...], float] = {}
+    for word in range(len(spoken)):
+        for phones, nats in spoken.sounds(word):
+            found[phones] = max(nats, found.get(phones, 0.0))
+    return found
+
+
+def _common_words() -> SpokenNames:
+    """The likeliest sound of every common word, with the nats of `common_sounds` for its cost."""
     rarest = VariantsConfig().common_cost
     costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}
-    found: dict[tuple[int, ...], float] = {}
-    for cost, several in zip(costs.values(), load_pronouncer().pronounce_all(list(costs))):
-        for one in several[:1]:
-            phones = tuple([1 + PHONES.index(phone) for phone in one.phones])
-            found[phones] = max(rarest - cost, found.get(phones, 0.0))
-    return found
+    spoken = load_pronouncer().pronounce_all(list(costs))
+    return SpokenNames.of(
+        [
+            [one._replace(cost=rarest - cost) for one in several[:1]]
+            for cost, several in zip(costs.values(), spoken)
+        ]
+    )
 
 
 @lru_cache(maxsize=1)

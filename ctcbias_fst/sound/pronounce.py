@@ -175,8 +175,9 @@ class Pronouncer:
         words = dict.fromkeys(
             word for word in map(self._spelt, atoms) if word is not None and word not in self._read
         )
-        found = self._g2p.readings_of(list(words), self._n, self._max_cost)
-        self._read.update(zip(words, found))
+        if words:  # or else the G2P would build its graph for nothing
+            found = self._g2p.readings_of(list(words), self._n, self._max_cost)
+            self._read.update(zip(words, found))
 
     def _spelt(self, atom: Atom) -> str | None:
         """What the G2P would have to read of an atom; None if it is not asked."""

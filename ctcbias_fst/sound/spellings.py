@@ -161,6 +161,9 @@ class SpellingsOnDemand:
         self._config = None if config is None or config.number == 0 else config
         self._listed = listed_spellings(entities)
         self._known: dict[int, EncodedEntities] = {}
+        if self._config is not None and variants is None:
+            # A word that no lexicon has: what is shipped is loaded now, and nobody waits later.
+            respell(["blorvanex"], 1)
 
     def prepare(self, names: Iterable[int]) -> None:
         """Make the variants of names; many together take less time than one by one."""

@@ -168,7 +168,10 @@ def load_word_sounds() -> WordSounds:
     Raises:
         ModelError: a file of theirs is missing or damaged.
     """
-    return WordSounds(load_pronouncer())
+    pronouncer = load_pronouncer()
+    # The first guess builds a graph: better now than while somebody waits for a transcript.
+    pronouncer.guess("a")
+    return WordSounds(pronouncer)
 
 
 def _possessive(phones: tuple[int, ...]) -> tuple[int, ...]:

@@ -89,19 +89,19 @@ def main(  # noqa: PLR0917  (its options)
     overrides: tuple[str, ...],
     names: tuple[str, ...],
 ) -> None:
-    """Decode the sets of STUDY (as for `ctcbias tune`) with 0, 1, 2, … variants of each name."""
+    """Decode the sets of STUDY (as for `ctcbias tune`) with 0, 1, 2, … variants of each name.
+
+    The other settings are the model's own, but for --set.
+    """
     from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
-    from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
-    from ctcbias_fst.config import load_config, parse_overrides  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig, parse_parts  # noqa: PLC0415
+    from ctcbias_fst.cli.options import load_settings, load_tokens  # noqa: PLC0415
+    from ctcbias_fst.config import load_config  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
     from ctcbias_fst.studies.tuning import TuneConfig  # noqa: PLC0415
 
     try:
         sets = load_config(TuneConfig, study)
-        config = load_config(
-            PipelineConfig, {**parse_overrides(overrides), "parts": list(parse_parts(parts))}
-        )
+        config = load_settings(None, overrides, parts=parts, model=model)
         speech = any(one.cuts is not None for one in sets.sets)
         sources = open_sources(
             sets.sets,
