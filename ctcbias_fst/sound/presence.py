@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
@@ -34,21 +35,21 @@ class SubwordIndex:
 
     Attributes:
         tokens: ``(subword,)`` int64 of all spellings, one after another.
-        path: ``(subword,)`` int64: the spelling that each belongs to.
-        counts: ``(spelling,)`` int64: subwords of each.
+        begin: ``(spelling,)`` int64: where each begins in ``tokens``.
+        counts: ``(spelling,)`` int64: subwords of each, at least one.
     """
 
     tokens: Tensor
-    path: Tensor
+    begin: Tensor
     counts: Tensor
 
     @classmethod
     def of(cls, entities: EncodedEntities, device: torch.device | str = "cpu") -> SubwordIndex:
         """Take the rows of a list."""
-        counts = torch.from_numpy(np.diff(entities.row_splits))
-        path = torch.repeat_interleave(torch.arange(len(counts)), counts)
         tokens = torch.from_numpy(entities.values.astype(np.int64))
-        return cls(tokens.to(device), path.to(device), counts.to(device))
+        begin = torch.from_numpy(entities.row_splits[:-1].astype(np.int64))
+        counts = torch.from_numpy(np.diff(entities.row_splits))
+        return cls(tokens.to(device), begin.to(device), counts.to(device))
 
     def presence(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
         """How well each spelling could be somewhere in each utterance, by its subwords alone.
@@ -62,10 +63,10 @@ class SubwordIndex:
         """
         if not log_probs.shape[1]:
             return log_probs.new_full((len(log_probs), len(self.counts)), FLOOR)
-        best = audible(log_probs, lengths).amax(dim=1)[:, self.tokens]
-        found = best.new_zeros((len(best), len(self.counts)))
-        total: Tensor = found.index_add(1, self.path, best)
-        return total / self.counts
+        best = audible(log_probs, lengths).amax(dim=1)
+        # A spelling is a bag of subwords, what was heard of a subword its embedding.
+        total: Tensor = embedding_bag(self.tokens, best.t().contiguous(), self.begin, mode="sum")
+        return (total / self.counts[:, None]).t()
 
     def likeliest(self, log_probs: Tensor, lengths: Tensor, most: int) -> Tensor:
         """The spellings with the most presence, likeliest first: ``(batch, at most most)``."""
