@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
 
 import click
 import decoders
@@ -83,7 +82,7 @@ class Bench:
     words: Path | None = None
     config: Path | None = None
     model: Path | None = None
-    boost: Optional[BoostConfig] = None
+    boost: BoostConfig | None = None
     choose_size: int = 1000
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "check",
     "common_sounds",
     "load_pronouncer",
+    "load_respelling",
     "load_variants",
     "respell",
     "seal",
@@ -164,6 +165,16 @@ def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
     return kept("spellings", content, make, variants_to_arrays, variants_from_arrays)
 
 
+def load_respelling() -> None:
+    """Load and build what `respell` needs, or else its first name would wait for that.
+
+    Raises:
+        ModelError: a file inside the package is missing or damaged.
+    """
+    # A word that no lexicon has, so that nothing is left out.
+    _variants().spelling_variants(["blorvanex"], 1)
+
+
 @lru_cache(maxsize=1)
 def common_sounds() -> dict[tuple[int, ...], float]:
     """How common words sound: their phones, as columns of the phone head, to nats.
@@ -175,8 +186,13 @@ def common_sounds() -> dict[tuple[int, ...], float]:
         ModelError: a file inside the package is missing or damaged.
     """
     check(DEFAULT, WORDS)
-    content = {"files": _digests(DEFAULT), "version": _VERSION}
-    spoken = kept("common", content, _common_words, SpokenNames.arrays, SpokenNames.from_arrays)
+    rarest = VariantsConfig().common_cost
+
+    def make() -> SpokenNames:
+        return _common_words(rarest)
+
+    content = {"files": _digests(DEFAULT), "rarest": rarest, "version": _VERSION}
+    spoken = kept("common", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
     found: dict[tuple[int, ...], float] = {}
     for word in range(len(spoken)):
         for phones, nats in spoken.sounds(word):
@@ -184,9 +200,8 @@ def common_sounds() -> dict[tuple[int, ...], float]:
     return found
 
 
-def _common_words() -> SpokenNames:
+def _common_words(rarest: float) -> SpokenNames:
     """The likeliest sound of every common word, with the nats of `common_sounds` for its cost."""
-    rarest = VariantsConfig().common_cost
     costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}
     spoken = load_pronouncer().pronounce_all(list(costs))
     return SpokenNames.of(

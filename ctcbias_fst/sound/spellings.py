@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ctcbias_fst.bounds import not_negative
-from ctcbias_fst.sound.package import respell
+from ctcbias_fst.sound.package import load_respelling, respell
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import Entity, EntityList
@@ -162,8 +162,7 @@ class SpellingsOnDemand:
         self._listed = listed_spellings(entities)
         self._known: dict[int, EncodedEntities] = {}
         if self._config is not None and variants is None:
-            # A word that no lexicon has: what is shipped is loaded now, and nobody waits later.
-            respell(["blorvanex"], 1)
+            load_respelling()
 
     def prepare(self, names: Iterable[int]) -> None:
         """Make the variants of names; many together take less time than one by one."""
