@@ -24,6 +24,7 @@ __all__ = [
     "AudioError",
     "ConfigError",
     "CtcbiasError",
+    "CtcbiasWarning",
     "EntityListError",
     "GraphError",
     "InputError",
@@ -37,6 +38,10 @@ __all__ = [
 
 class CtcbiasError(Exception):
     """The root: whoever catches this catches everything below."""
+
+
+class CtcbiasWarning(UserWarning):
+    """Something was dropped, cut or guessed, and the rest is used."""
 
 
 class InputError(CtcbiasError):
