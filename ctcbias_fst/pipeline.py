@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
-import numpy as np
-import numpy.typing as npt
-import soxr
 import torch
 
-from ctcbias_fst.acoustic.audio import Recording, check_samples, read_audio
+from ctcbias_fst.acoustic.audio import Recording, to_recording
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.package import DEFAULT
@@ -27,7 +26,15 @@ from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.shortlists import ShortLists
 from ctcbias_fst.decode.sounds import SoundStages
-from ctcbias_fst.errors import AudioError, ConfigError, LanguageModelError
+from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import (
+    AudioError,
+    ConfigError,
+    CtcbiasWarning,
+    LanguageModelError,
+    MissingDependencyError,
+    ModelError,
+)
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.model import load_lm
@@ -61,7 +68,6 @@ __all__ = [
     "settings_of",
 ]
 
-Audio = Union[str, Path, npt.NDArray[np.float32]]
 _BATCH_SECONDS = 120.0
 
 SETTINGS_FILE = "settings.toml"
@@ -274,8 +280,9 @@ class Recognizer:
 
         Raises:
             ModelError: a file of the model is missing, damaged or of another model.
-            ConfigError: the model's settings are wrong.
+            ConfigError: the model's settings are wrong, or there is no such device.
         """
+        checked_device(device)
         if config is None:
             config = load_config(PipelineConfig, settings_of(path))
         return cls(AcousticModel.load(path, device), config)
@@ -350,7 +357,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        audio: Audio,
+        audio: Any,
         names: Names | None = None,
         *,
         entities: EntityList | Iterable[str | Mapping[str, Any]] | None = None,
@@ -359,10 +366,15 @@ class Recognizer:
         """Transcribe one recording.
 
         Args:
-            audio: a path, or mono samples in [-1, 1] of shape ``(samples,)``.
+            audio: a path; a file's content as bytes or a binary file object; samples with their
+                ``sampling_rate`` (:func:`ctcbias_fst.acoustic.samples.mono_samples`); or a
+                :class:`ctcbias_fst.acoustic.audio.Recording`.
             names: from :meth:`compile`, or
             entities: what :meth:`compile` takes; the latest list is kept compiled.
-            sampling_rate: of the samples; by default the model's. Not for paths.
+            sampling_rate: of samples, which do not say it themselves; of nothing else.
+
+        Warns:
+            CtcbiasWarning: only a part of the recording could be read.
 
         Raises:
             AudioError: the recording cannot be used.
@@ -372,7 +384,10 @@ class Recognizer:
             if names is not None:
                 raise ValueError("give names or entities, not both")
             names = self._compiled(entities)
-        return self.transcribe_batch([self._recording(audio, sampling_rate)], [names])[0]
+        recording = to_recording(audio, self.model.sampling_rate, sampling_rate)
+        if recording.warning:
+            warnings.warn(f"{recording.id}: {recording.warning}", CtcbiasWarning, stacklevel=2)
+        return self.transcribe_batch([recording], [names])[0]
 
     def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
         wanted = entities if isinstance(entities, EntityList) else list(entities)
@@ -383,13 +398,19 @@ class Recognizer:
     def transcribe_batch(
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
     ) -> list[Transcript]:
-        """Transcribe recordings at the model's rate, all at once.
+        """Transcribe recordings, all at once.
 
         Args:
+            recordings: those at another rate than the model's are resampled.
             names: one list per recording, or none at all.
+
+        Raises:
+            AudioError: one of them cannot be used.
         """
-        self.audio_seconds += sum(recording.seconds for recording in recordings)
-        return self.decode(self.log_probs(recordings, names), names)
+        usable = [to_recording(one, self.model.sampling_rate) for one in recordings]
+        found = self.decode(self.log_probs(usable, names), names)
+        self.audio_seconds += sum(recording.seconds for recording in usable)
+        return [_warned(transcript, one.warning) for transcript, one in zip(found, usable)]
 
     def log_probs(
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
@@ -411,43 +432,64 @@ class Recognizer:
         return join_segments(transcripts, segments, log_probs.frame_seconds)
 
     def transcribe_files(
-        self, paths: Iterable[Path | str], names: Names | None = None
+        self, sources: Iterable[Any], names: Names | None = None
     ) -> Iterator[Transcript | Failure]:
-        """Transcribe files in batches, in their order; one that cannot be used is no error."""
+        """Transcribe recordings in batches, in their order; one that cannot be used is no error.
+
+        Args:
+            sources: paths, or what else :meth:`transcribe` takes without ``sampling_rate``.
+            names: from :meth:`compile`.
+        """
+        if isinstance(sources, (str, bytes, os.PathLike)):
+            raise AudioError(f"{sources!r} is one recording: pass a list of them, or transcribe it")
         batch: list[Recording | Failure] = []
         seconds = 0.0
-        for path in paths:
-            item: Recording | Failure
-            try:
-                item = read_audio(path, self.model.sampling_rate)
-                seconds += item.seconds
-            except AudioError as error:
-                item = Failure(str(path), error)
+        for number, source in enumerate(sources, start=1):
+            item = self._read(source, f"recording {number}")
             batch.append(item)
+            seconds += item.seconds if isinstance(item, Recording) else 0.0
             if seconds >= _BATCH_SECONDS:
                 yield from self._transcribe_good(batch, names)
                 batch, seconds = [], 0.0
         yield from self._transcribe_good(batch, names)
 
+    def _read(self, source: Any, name: str) -> Recording | Failure:
+        try:
+            return to_recording(source, self.model.sampling_rate, name=name)
+        except AudioError as error:
+            known = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
+            return Failure(known, error)
+
     def _transcribe_good(
         self, batch: Sequence[Recording | Failure], names: Names | None
     ) -> Iterator[Transcript | Failure]:
         recordings = [item for item in batch if isinstance(item, Recording)]
-        lists = [names] * len(recordings)
-        done = iter(self.transcribe_batch(recordings, lists) if recordings else [])
+        done = iter(self._transcribe_each(recordings, names) if recordings else [])
         for item in batch:
             yield item if isinstance(item, Failure) else next(done)
 
-    def _recording(self, audio: Audio, sampling_rate: int | None) -> Recording:
-        target = self.model.sampling_rate
-        if isinstance(audio, (str, Path)):
-            return read_audio(audio, target)
-        samples = np.asarray(audio, dtype=np.float32)
-        rate = target if sampling_rate is None else sampling_rate
-        samples = check_samples(samples, rate, "samples")
-        if rate != target:
-            samples = soxr.resample(samples, rate, target)
-        return Recording("samples", samples, target)
+    def _transcribe_each(
+        self, recordings: Sequence[Recording], names: Names | None
+    ) -> list[Transcript | Failure]:
+        """All at once; if something is wrong with one of them, each alone."""
+        try:
+            return list(self.transcribe_batch(recordings, [names] * len(recordings)))
+        except (ConfigError, ModelError, MissingDependencyError):
+            raise  # of none of them
+        except Exception as error:  # whatever it is, it must not cost the others
+            if len(recordings) > 1:
+                return [out for one in recordings for out in self._transcribe_each([one], names)]
+            name = recordings[0].id
+            failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            return [Failure(name, error if isinstance(error, AudioError) else failed)]
+
+
+def _warned(transcript: Transcript, warning: str | None) -> Transcript:
+    if not warning:
+        return transcript
+    told = warning if transcript.warning is None else f"{warning}; {transcript.warning}"
+    return replace(transcript, warning=told)
 
 
 def _for_utterances(

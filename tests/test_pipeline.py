@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from click.testing import CliRunner
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import read_audio
+from ctcbias_fst.acoustic.audio import Recording, read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
@@ -25,6 +26,7 @@ from ctcbias_fst.decode.shortlists import ShortList
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
+    CtcbiasWarning,
     EntityListError,
     LanguageModelError,
     ModelError,
@@ -71,8 +73,96 @@ def test_other_rates_of_samples(model: Path) -> None:
     recognizer = Recognizer.from_pretrained(model)
     transcript = recognizer.transcribe(speechlike(1.0, 0, 48000), sampling_rate=48000)
     assert transcript.id == "samples"
-    with pytest.raises(AudioError, match="must be mono"):
-        recognizer.transcribe(np.zeros((100, 2), dtype=np.float32))
+    with pytest.raises(AudioError, match=r"must be mono, or have .* \(100, 50\)"):
+        recognizer.transcribe(np.zeros((100, 50), dtype=np.float32), sampling_rate=16000)
+    with pytest.raises(AudioError, match="the sampling rate of samples must be said"):
+        recognizer.transcribe(speechlike(1.0, 0))
+
+
+def test_audio_of_every_kind_is_the_same(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    expected = recognizer.transcribe(clips[0]).best
+    integers, rate = soundfile.read(clips[0], dtype="int16")
+    stereo = torch.from_numpy(np.stack([integers, integers]))
+    for samples in (integers, stereo, integers / 32768, integers.astype(np.int32) << 16):
+        assert recognizer.transcribe(samples, sampling_rate=rate).best == expected
+    content = clips[0].read_bytes()
+    for source in (str(clips[0]), content, io.BytesIO(content), read_audio(clips[0])):
+        assert recognizer.transcribe(source).best == expected
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        with pytest.raises(AudioError, match="which says its own rate"):
+            recognizer.transcribe(source, sampling_rate=8000)
+
+
+def test_recordings_at_another_rate_are_resampled(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    wave = speechlike(1.0, 0, 48000)
+    expected = recognizer.transcribe(wave, sampling_rate=48000).best
+    recording = Recording("r", wave, 48000)
+    assert recognizer.transcribe(recording).best == expected
+    (transcript,) = recognizer.transcribe_batch([recording])
+    assert transcript.best == expected
+    assert transcript.id == "r"
+    with pytest.raises(AudioError, match="r: a sampling rate of 0 Hz cannot be right"):
+        recognizer.transcribe_batch([Recording("r", wave, 0)])
+
+
+def test_a_truncated_recording_warns(model: Path, clips: list[Path]) -> None:
+    content = clips[1].read_bytes()
+    clips[1].write_bytes(content[: len(content) // 2])
+    recognizer = Recognizer.from_pretrained(model)
+    with pytest.warns(CtcbiasWarning, match=r"clip1\.wav: truncated: 1\.00 of 2\.00 s are there"):
+        transcript = recognizer.transcribe(clips[1])
+    assert transcript.warning == "truncated: 1.00 of 2.00 s are there"
+    found = list(recognizer.transcribe_files(clips))
+    assert [item.warning for item in found] == [None, transcript.warning, None]
+    assert found[1].best.text == transcript.best.text
+    command = ["transcribe", *map(str, clips), "--model", str(model), "--format", "json"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0
+    assert f"Warning: {clips[1]}: truncated: 1.00 of 2.00 s are there\n" in result.stderr
+    assert len(result.stdout.splitlines()) == 3
+
+
+def test_every_kind_of_bad_recording_among_good_ones(
+    model: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    loud, slow = tmp_path / "loud.wav", tmp_path / "slow.wav"
+    soundfile.write(loud, np.full(16000, 1e19), 16000, subtype="FLOAT")
+    soundfile.write(slow, np.zeros(16000), 1)
+    sources: list[Any] = [loud, clips[0], slow, tmp_path, b"", b"RIFF", None, np.zeros(100)]
+    sources += [Recording("nan", np.full(16000, np.nan, np.float32), 16000), "a\0b", clips[1]]
+    recognizer = Recognizer.from_pretrained(model)
+    items = list(recognizer.transcribe_files(sources))
+    good = [item.id for item in items if not isinstance(item, Failure)]
+    assert good == [str(clips[0]), str(clips[1])]
+    ids = [item.id for item in items if isinstance(item, Failure)]
+    assert ids[:4] == [str(loud), str(slow), str(tmp_path), "recording 5"]
+    assert all(isinstance(item.error, AudioError) for item in items if isinstance(item, Failure))
+    with pytest.raises(AudioError, match="is one recording: pass a list"):
+        list(recognizer.transcribe_files(str(clips[0])))
+
+
+def test_what_fails_in_the_search_costs_one_recording(
+    model: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    expected = [item.best.text for item in recognizer.transcribe_files(clips)]
+    heard = recognizer.audio_seconds
+    search = recognizer.decoder.decode
+
+    def fragile(batch: LogProbs, *arguments: Any) -> Any:
+        if str(clips[1]) in batch.ids:
+            raise RuntimeError("out of luck")
+        return search(batch, *arguments)
+
+    monkeypatch.setattr(recognizer.decoder, "decode", fragile)
+    items = list(recognizer.transcribe_files(clips))
+    assert isinstance(items[1], Failure)
+    assert str(items[1].error) == f"{clips[1]}: cannot be transcribed: RuntimeError: out of luck"
+    assert [items[0].best.text, items[2].best.text] == [expected[0], expected[2]]
+    assert recognizer.audio_seconds == pytest.approx(heard + 2.5)
 
 
 def test_bad_file_among_good_ones(model: Path, clips: list[Path], tmp_path: Path) -> None:

@@ -1,22 +1,50 @@
-"""Recordings of any rate and channel count as mono samples at the model's rate."""
+"""Recordings of any rate and channel count, from files or memory, as mono at the model's rate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
+from ctcbias_fst.acoustic.media import decode, header_seconds
+from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
 
-__all__ = ["SHORTEST_SECONDS", "Recording", "check_samples", "longest_seconds", "read_audio"]
+__all__ = [
+    "HIGHEST_RATE",
+    "LONGEST_SECONDS",
+    "LOUDEST",
+    "LOWEST_RATE",
+    "SHORTEST_SECONDS",
+    "Recording",
+    "check_rate",
+    "check_samples",
+    "longest_seconds",
+    "read_audio",
+    "to_recording",
+]
 
 SHORTEST_SECONDS = 0.025
 """One analysis window: less audio has no frame."""
+
+LONGEST_SECONDS = 24 * 3600.0
+"""More in one piece is no recording of speech."""
+
+LOWEST_RATE, HIGHEST_RATE = 2000, 768_000
+"""Sampling rates between telephones and studios, with room on both sides."""
+
+LOUDEST = 16.0
+"""Full scale is 1: float samples may go over it, but not by more than 24 dB."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -29,11 +57,13 @@ class Recording:
         id: name for messages and results.
         samples: mono, ``(samples,)`` float32, full scale is 1.
         sampling_rate: samples per second.
+        warning: what is missing of it, if it could not be read to its end.
     """
 
     id: str
     samples: Samples
     sampling_rate: int
+    warning: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -41,56 +71,303 @@ class Recording:
         return len(self.samples) / self.sampling_rate
 
 
-def read_audio(path: Path | str, sampling_rate: int = 16000) -> Recording:
-    """Read a file that libsndfile knows; channels are averaged, the rate is converted.
+def to_recording(
+    audio: Any, sampling_rate: int, rate: int | None = None, name: str = "samples"
+) -> Recording:
+    """Whatever holds audio as a recording at ``sampling_rate``.
+
+    Args:
+        audio: the path of a file; the file's content as bytes, or a binary file object; samples
+            (:func:`ctcbias_fst.acoustic.samples.mono_samples`); or a :class:`Recording`.
+        sampling_rate: of the result.
+        rate: of samples, which do not say it themselves.
+        name: of what has no name of its own.
 
     Raises:
-        AudioError: the file is missing, a directory, empty, in no known format, truncated,
-            too short, or has samples that are not finite.
+        AudioError: it cannot be used, samples are without a rate, or the rate of something else
+            is given.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{path}: is a directory; name the audio files in it")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty")
-    try:
-        with soundfile.SoundFile(path) as stream:
-            rate, expected = stream.samplerate, stream.frames
-            channels = stream.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+    is_file = isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview))
+    if is_file or isinstance(audio, Recording) or hasattr(audio, "read"):
+        if rate is not None:
+            raise AudioError(
+                f"sampling_rate={rate!r} is given with {_kind(audio)}, which says its own rate: "
+                "leave it out (it belongs to samples)"
+            )
+        if isinstance(audio, Recording):
+            if _usable(audio.samples) and audio.sampling_rate == sampling_rate:
+                check_samples(audio.samples, sampling_rate, audio.id)
+                return audio
+            samples = mono_samples(audio.samples, audio.id)
+            own = _at_rate(samples, audio.sampling_rate, sampling_rate, audio.id)
+            return replace(audio, samples=own, sampling_rate=sampling_rate)
+        return read_audio(audio, sampling_rate, name=name)
+    if rate is None:
         raise AudioError(
-            f"{path}: cannot be decoded ({_reason(error)}); it is damaged or in a format that "
-            "libsndfile lacks: convert it to WAV, FLAC, Ogg or MP3"
-        ) from error
-    if 0 <= len(channels) < expected < 2**62:
-        raise AudioError(
-            f"{path}: truncated: {len(channels)} of {expected} samples are there; "
-            "copy or encode it again"
+            f"{name}: the sampling rate of samples must be said: sampling_rate=16000, for example"
         )
-    samples = check_samples(channels.mean(axis=1), rate, str(path))
-    if rate != sampling_rate:
-        samples = soxr.resample(samples, rate, sampling_rate)
-    return Recording(str(path), np.ascontiguousarray(samples, dtype=np.float32), sampling_rate)
+    samples = _at_rate(mono_samples(audio, name), rate, sampling_rate, name)
+    return Recording(name, samples, sampling_rate)
 
 
-def longest_seconds(paths: Iterable[Path | str]) -> float | None:
-    """The duration of the longest of these files, from their headers; None if none has one."""
-    seconds = []
-    for path in paths:
+def _usable(samples: Any) -> bool:
+    """Whether torch takes the samples as they are."""
+    if not isinstance(samples, np.ndarray) or samples.dtype != np.float32 or samples.ndim != 1:
+        return False
+    return bool(samples.flags.c_contiguous and samples.flags.writeable)
+
+
+def _kind(audio: Any) -> str:
+    if isinstance(audio, Recording):
+        return "a Recording"
+    return "a path" if isinstance(audio, (str, os.PathLike)) else "the content of a file"
+
+
+def read_audio(
+    source: Any,
+    sampling_rate: int = 16000,
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+    channels: Sequence[int] | None = None,
+    name: str = "audio",
+) -> Recording:
+    """Read a file that libsndfile, PyAV or ffmpeg knows, as far as it goes.
+
+    Channels are averaged, the rate is converted. What is missing of a file that is shorter than
+    its header says, or damaged, is told in ``warning``.
+
+    Args:
+        source: its path, its content as bytes, or a binary file object.
+        sampling_rate: of the result.
+        start: where to begin, in seconds.
+        seconds: how much to read; by default all.
+        channels: the ones that count; by default all.
+        name: of what has no path, for messages.
+
+    Raises:
+        AudioError: the file is missing, a directory, empty, in no known format, too short or
+            too long, of an absurd sampling rate, or has samples that are not numbers, or far
+            over full scale.
+    """
+    if isinstance(source, (str, os.PathLike)):
         try:
-            seconds.append(float(soundfile.info(path).duration))
-        except (soundfile.LibsndfileError, OSError):
+            name = os.fsdecode(source)
+        except (TypeError, ValueError) as error:
+            raise AudioError(f"{source!r}: not a path: {error}") from error
+    mono = _Mono(sampling_rate, name, start, seconds, channels)
+    try:
+        with _regular(source, name) as path:
+            notice = decode(path, mono)
+    except AudioError as error:
+        if str(error).startswith(name):
+            raise
+        raise AudioError(f"{name}: {error}") from error
+    except FileNotFoundError as error:
+        raise AudioError(f"{name}: no such file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AudioError(f"{name}: cannot be opened: {reason}") from error
+    except MemoryError as error:
+        raise AudioError(f"{name}: too long for the memory of this machine") from error
+    return Recording(name, mono.finish(notice), sampling_rate, notice)
+
+
+@contextmanager
+def _regular(source: Any, name: str) -> Iterator[Path]:
+    """A file that can be read more than once, and at any place.
+
+    A pipe is copied to one, and so is what is in memory: libsndfile reports errors of Python's
+    file objects on standard error.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(name)
+        mode = path.stat()
+        if stat.S_ISDIR(mode.st_mode):
+            raise AudioError(f"{name}: is a directory; name the audio files in it")
+        if stat.S_ISREG(mode.st_mode):
+            if mode.st_size == 0:
+                raise AudioError(f"{name}: the file is empty")
+            with path.open("rb"):
+                pass  # libsndfile would call it "System error" if this is not allowed
+            yield path
+            return
+        if not stat.S_ISFIFO(mode.st_mode):
+            raise AudioError(f"{name}: is neither a file nor a pipe")
+    with tempfile.NamedTemporaryFile(prefix="ctcbias-") as copy:
+        if isinstance(source, (str, os.PathLike)):
+            with Path(name).open("rb") as stream:
+                shutil.copyfileobj(stream, copy)
+        else:
+            _copy(source, copy, name)
+        copy.flush()
+        if copy.tell() == 0:
+            raise AudioError(f"{name}: there is nothing in it")
+        yield Path(copy.name)
+
+
+def _copy(source: Any, copy: Any, name: str) -> None:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        copy.write(source)
+        return
+    if not hasattr(source, "read"):
+        raise AudioError(f"{name}: {type(source).__name__} is neither a path, bytes nor a file")
+    while True:
+        try:
+            chunk = source.read(1 << 20)
+        except Exception as error:  # whatever a reader of the user's raises
+            reason = str(error) or type(error).__name__
+            raise AudioError(f"{name}: cannot be read: {reason}") from error
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise AudioError(
+                f"{name}: read() gave {type(chunk).__name__}, not bytes; open it in binary mode"
+            )
+        if not len(chunk):
+            return
+        copy.write(chunk)
+
+
+class _Mono:
+    """Averages channels and converts the rate of blocks as they come."""
+
+    def __init__(
+        self,
+        target: int,
+        name: str,
+        start: float = 0.0,
+        seconds: float | None = None,
+        channels: Sequence[int] | None = None,
+    ) -> None:
+        self.start, self.seconds = start, seconds
+        self.heard = 0.0
+        self._target, self._name = target, name
+        self._channels = None if channels is None else list(channels)
+        self._rate = 0
+        self._resampler: Any = None
+        self._pieces: list[Samples] = []
+        self._taken = 0.0
+
+    def skip(self, seconds: float) -> None:
+        """What comes begins here."""
+        self.heard = seconds
+
+    def add(self, block: Samples, rate: int) -> bool:
+        """Take samples ``(frame, channel)``; returns whether more are wanted."""
+        if rate != self._rate:
+            self._change(check_rate(rate, self._name))
+        begin = self.heard
+        self.heard += len(block) / rate
+        first = max(0, min(len(block), round((self.start - begin) * rate)))
+        last = len(block)
+        if self.seconds is not None:
+            last = max(first, min(last, round((self.start + self.seconds - begin) * rate)))
+        mono = self._averaged(block[first:last])
+        _check_values(mono, rate, self._name, begin + first / rate)
+        self._taken += len(mono) / rate
+        if self._taken > LONGEST_SECONDS:
+            raise AudioError(
+                f"{self._name}: longer than {LONGEST_SECONDS / 3600:.0f} hours; cut it into pieces"
+            )
+        self._pieces.append(self._resampled(mono, False))
+        return self.seconds is None or self.heard < self.start + self.seconds
+
+    def _averaged(self, block: Samples) -> Samples:
+        if self._channels is not None:
+            missing = [channel for channel in self._channels if channel >= block.shape[1]]
+            if missing:
+                raise AudioError(
+                    f"{self._name}: has no channel {missing[0]}, only {block.shape[1]}"
+                )
+            block = block[:, self._channels]
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are told below
+            return np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+
+    def _change(self, rate: int) -> None:
+        if self._resampler is not None:
+            self._pieces.append(self._resampled(np.empty(0, np.float32), True))
+        self._rate = rate
+        self._resampler = None
+        if rate != self._target:
+            self._resampler = soxr.ResampleStream(rate, self._target, 1, dtype="float32")
+
+    def _resampled(self, mono: Samples, last: bool) -> Samples:
+        if self._resampler is None:
+            return mono
+        # soxr takes more time and memory the longer a chunk is.
+        step = max(1, self._rate)
+        parts = [
+            self._resampler.resample_chunk(mono[i : i + step], last=False)
+            for i in range(0, len(mono), step)
+        ]
+        if last:
+            parts.append(self._resampler.resample_chunk(mono[:0], last=True))
+        return np.concatenate(parts) if parts else mono
+
+    def finish(self, notice: str | None) -> Samples:
+        """All samples.
+
+        Raises:
+            AudioError: they are too few.
+        """
+        if self._resampler is not None:
+            self._pieces.append(self._resampled(np.empty(0, np.float32), True))
+        samples = np.concatenate(self._pieces) if self._pieces else np.empty(0, np.float32)
+        name = self._name if notice is None else f"{self._name}: {notice}"
+        return check_samples(samples, self._target, name)
+
+
+def longest_seconds(paths: Iterable[Any]) -> float | None:
+    """The duration of the longest of these recordings, from the headers of files.
+
+    None if one of them is of unknown length; those that cannot be used do not count.
+    """
+    seconds = []
+    for source in paths:
+        if isinstance(source, Recording):
+            seconds.append(source.seconds)
+            continue
+        if not isinstance(source, (str, os.PathLike)):
+            return None
+        try:
+            path = Path(os.fsdecode(source))
+            mode = path.stat()
+        except (OSError, ValueError, TypeError):
             continue  # whoever reads it says why it cannot be used
+        if stat.S_ISFIFO(mode.st_mode):
+            return None
+        if stat.S_ISREG(mode.st_mode) and mode.st_size:
+            declared = header_seconds(path)
+            if declared is None:
+                return None
+            seconds.append(declared)
     return max(seconds, default=None)
+
+
+def check_rate(rate: Any, name: str) -> int:
+    """A sampling rate that speech can have.
+
+    Raises:
+        AudioError: it is no whole number, or out of bounds.
+    """
+    try:
+        if isinstance(rate, bool) or int(rate) != rate:
+            raise ValueError
+        whole = int(rate)
+    except (TypeError, ValueError, OverflowError):
+        raise AudioError(f"{name}: a sampling rate of {rate!r} is no whole number of Hz") from None
+    if not LOWEST_RATE <= whole <= HIGHEST_RATE:
+        raise AudioError(
+            f"{name}: a sampling rate of {whole} Hz cannot be right; it must be from "
+            f"{LOWEST_RATE} to {HIGHEST_RATE} Hz"
+        )
+    return whole
 
 
 def check_samples(samples: Samples, sampling_rate: int, name: str) -> Samples:
     """Refuse samples that no model can use.
 
     Raises:
-        AudioError: not one-dimensional, too short, or not finite.
+        AudioError: not one-dimensional, too short, not finite, or far over full scale.
     """
     if samples.ndim != 1:
         raise AudioError(f"{name}: samples must be mono, found shape {samples.shape}")
@@ -99,16 +376,35 @@ def check_samples(samples: Samples, sampling_rate: int, name: str) -> Samples:
             f"{name}: {len(samples)} samples are less than {1000 * SHORTEST_SECONDS:.0f} ms: "
             "too short to hold speech"
         )
-    finite = np.isfinite(samples)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise AudioError(
-            f"{name}: sample {first} ({first / sampling_rate:.3f} s) is {samples[first]}; "
-            "repair the recording, every sample must be a number"
-        )
+    _check_values(samples, sampling_rate, name)
     return samples
 
 
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or str(error)
-    return text.strip().rstrip(".")
+def _check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) -> None:
+    wrong = ~(np.abs(samples) <= LOUDEST)  # NaN is in no order
+    if not wrong.any():
+        return
+    first = int(np.argmax(wrong))
+    place = f"sample {round(begin * rate) + first} ({begin + first / rate:.3f} s)"
+    value = float(samples[first])
+    if np.isfinite(value):
+        raise AudioError(
+            f"{name}: {place} is {value:g}, far over full scale, which is 1 for float samples; "
+            "divide them by the full scale of the integers that they were, or repair them"
+        )
+    raise AudioError(
+        f"{name}: {place} is {value}; repair the recording, every sample must be a number"
+    )
+
+
+def _at_rate(samples: Samples, rate: Any, target: int, name: str) -> Samples:
+    """Samples of one rate at another.
+
+    Raises:
+        AudioError: see :func:`check_rate` and :func:`check_samples`.
+    """
+    whole = check_rate(rate, name)
+    samples = check_samples(samples, whole, name)
+    if whole != target:
+        samples = soxr.resample(samples, whole, target)
+    return np.ascontiguousarray(samples, dtype=np.float32)

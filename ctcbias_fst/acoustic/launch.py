@@ -21,6 +21,7 @@ from ctcbias_fst.acoustic.config import AdaptConfig, RunConfig, TrainConfig
 from ctcbias_fst.acoustic.loop import Place
 from ctcbias_fst.acoustic.train import train
 from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
+from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
 
@@ -72,8 +73,7 @@ def launch(
     mapping = merge(read_toml(config), parse_overrides(settings))
     mapping = _absolute(mapping, (data or config.parent).resolve())
     checked = load_config(kind, mapping)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+    checked_device(device, search=False)
     _keep_config(run, checked)
     if "WORLD_SIZE" in os.environ:
         return _worker(int(os.environ["RANK"]), None, checked, run, device)

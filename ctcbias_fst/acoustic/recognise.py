@@ -17,6 +17,7 @@ from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.package import Package, load_package
+from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -70,8 +71,9 @@ class AcousticModel:
 
         Raises:
             ModelError: see :func:`ctcbias_fst.acoustic.package.load_package`.
+            ConfigError: there is no such device.
         """
-        return cls(load_package(path, device), device)
+        return cls(load_package(path, checked_device(device)), device)
 
     @torch.inference_mode()
     def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:

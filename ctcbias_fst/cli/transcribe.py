@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
 
 import click
@@ -53,10 +54,10 @@ def transcribe(
     out: Path | None,
     timing: bool,
 ) -> None:
-    """Transcribe AUDIO files of any rate and channel count that libsndfile reads.
+    """Transcribe AUDIO files of any rate and channel count.
 
-    A file that cannot be used is reported, the others are transcribed, and the exit status
-    is 1.
+    libsndfile reads them, or PyAV or ffmpeg where it is installed. A file that cannot be used is
+    reported, the others are transcribed, and the exit status is 1.
     """
     begin = time.perf_counter()
     from ctcbias_fst.acoustic.audio import longest_seconds  # noqa: PLC0415
@@ -79,6 +80,8 @@ def transcribe(
         if isinstance(item, Failure):
             failures += 1
             click.echo(f"Error: {item.error}", err=True)
+            if click.get_current_context().find_root().params.get("debug"):
+                traceback.print_exception(type(item.error), item.error, item.error.__traceback__)
             continue
         if item.warning:
             click.echo(f"Warning: {item.id}: {item.warning}", err=True)

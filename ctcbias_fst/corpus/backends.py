@@ -20,6 +20,7 @@ from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError, ManifestError
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
@@ -240,6 +241,7 @@ class LogProbsBackend:
         frame_seconds: float | None = None,
         softmax: bool = False,
     ) -> None:
+        checked_device(device)
         self._saved = SavedLogProbs(path)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
         lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)

@@ -9,6 +9,7 @@ from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.corpus.transcripts import record_of
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
+from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.pipeline import PipelineConfig, language_model
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -40,6 +41,7 @@ def rescore_corpus(
     Raises:
       InputError: there are no lattices, or one is damaged.
     """
+    checked_device(device)
     default = DEFAULT / "lm.safetensors"
 
     def decoder_of(vocabulary: Vocabulary) -> Decoder:

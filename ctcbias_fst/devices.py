@@ -1,0 +1,46 @@
+"""Where to compute, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import torch
+
+from ctcbias_fst.errors import ConfigError
+
+__all__ = ["checked_device"]
+
+
+def checked_device(device: torch.device | str, *, search: bool = True) -> torch.device:
+    """The device of this name, if it is there.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        search: whether k2 is to compute there, too.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:N") from error
+    if found.type == "cpu":
+        return found
+    if found.type != "cuda":
+        raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise ConfigError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+    count = torch.cuda.device_count()
+    if (found.index or 0) >= count:
+        raise ConfigError(f"--device {device}: there are only {count}, the first is cuda:0")
+    if search and not _k2_has_cuda():
+        raise ConfigError(
+            f"--device {device}: k2 was built without CUDA; install one with it, or use "
+            "--device cpu"
+        )
+    return found
+
+
+def _k2_has_cuda() -> bool:
+    import k2  # noqa: PLC0415  (training goes without it)
+
+    return bool(getattr(k2, "with_cuda", True))
