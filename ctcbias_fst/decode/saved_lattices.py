@@ -292,6 +292,7 @@ def _entity(fields: dict[str, Any]) -> Entity:
     return entity._replace(
         sounds_like=tuple(entity.sounds_like),
         pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
+        spoken=tuple((str(text), float(cost)) for text, cost in entity.spoken),
     )
 
 

@@ -120,9 +120,14 @@ class BoostGraph:
 
     @cached_property
     def by_words(self) -> tuple[dict[tuple[str, ...], Entity], dict[str, int]]:
-        """The entities by the words of their names, and by its first word the number of words
-        of the longest name."""
-        names = {tuple(entity.name.split()): entity for entity in reversed(self.entities)}
+        """The entities by the words of their names (and of what they are said), and by its first
+        word the number of words of the longest name."""
+        names = {
+            tuple(text.split()): entity
+            for entity in reversed(self.entities)
+            for text, _ in entity.spoken
+        }
+        names.update({tuple(entity.name.split()): entity for entity in reversed(self.entities)})
         longest: dict[str, int] = {}
         for words in names:
             longest[words[0]] = max(longest.get(words[0], 0), len(words))

@@ -185,6 +185,7 @@ def _entity(fields: dict[str, Any]) -> Entity:
         prior=float(entity.prior),
         sounds_like=tuple(entity.sounds_like),
         pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
+        spoken=tuple((str(text), float(cost)) for text, cost in entity.spoken),
     )
 
 

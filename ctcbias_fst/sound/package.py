@@ -140,7 +140,7 @@ def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
 
     if len(several) < _KEPT_FROM:
         return make()
-    names = [[e.name, e.display, e.sounds_like, e.pronunciations] for e in several]
+    names = [[e.name, e.display, e.sounds_like, e.pronunciations, e.spoken] for e in several]
     content = {"files": _digests(path), "names": names, "version": _VERSION}
     return kept("names", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
 

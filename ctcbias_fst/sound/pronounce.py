@@ -89,7 +89,8 @@ class Pronouncer:
         """Return how each entity may sound.
 
         An entity's own `pronunciations` are all that count, each at no cost. Those of its
-        `sounds_like` spellings come before the name's own, which then cost log 2 more.
+        `sounds_like` spellings come before the name's own, which then cost log 2 more. Those of
+        its `spoken` forms cost what these do.
         """
         several = list(entities)
         self._prepare(
@@ -99,6 +100,7 @@ class Pronouncer:
             for both in (
                 (entity.name, entity.display),
                 *zip(entity.sounds_like, entity.sounds_like),
+                *((text, text) for text, _ in entity.spoken),
             )
         )
         return [self._entity(entity) for entity in several]
@@ -133,6 +135,13 @@ class Pronouncer:
         if entity.pronunciations:
             return [Pronunciation(phones, 0.0, "user") for phones in entity.pronunciations]
         own = self._name(entity.name, entity.display)
+        if entity.spoken:
+            said = [
+                found._replace(cost=found.cost + cost)
+                for text, cost in entity.spoken
+                for found in self._name(text, text)
+            ]
+            own = self._best([*own, *said])
         if not entity.sounds_like:
             return own
         alike = [

@@ -11,6 +11,8 @@ import math
 import re
 from typing import NamedTuple
 
+from ctcbias_fst.text.numbers import ABBREVIATIONS, ROMAN, number_readings, number_words, ordinal
+
 __all__ = ["LETTER_NAMES", "Atom", "Reading", "number_words", "readings"]
 
 # fmt: off
@@ -21,33 +23,8 @@ LETTER_NAMES = {
     "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S", "y": "W AY", "z": "Z IY",
 }
 """Phones of the names of the letters."""
-
-# What is written short but said in full; not to be read as it is spelt.
-_ABBREVIATIONS = {
-    "dr": ("doctor", "drive"), "mr": ("mister",), "mrs": ("missus",), "ms": ("miz",),
-    "st": ("saint", "street"), "mt": ("mount",), "ft": ("fort", "feet"), "jr": ("junior",),
-    "sr": ("senior",), "vs": ("versus",), "mg": ("milligrams",), "ml": ("milliliters",),
-    "mcg": ("micrograms",), "kg": ("kilograms",), "inc": ("incorporated", "ink"),
-    "ltd": ("limited",), "vol": ("volume",),
-}
-
-_ROMAN = {
-    "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12,
-    "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18, "xix": 19, "xx": 20,
-}
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SCALES = ((10**9, "billion"), (10**6, "million"), (10**3, "thousand"), (100, "hundred"))
-_ORDINALS = {
-    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
-    "nine": "ninth", "twelve": "twelfth",
-}
 # fmt: on
 
-_LONGEST_NUMBER = 12
 _PARTS = re.compile(r"\d+(?:st|nd|rd|th|s)\b|\d+|[^\d\s]+")
 _SECOND = math.log(2.0)
 _VOWELS = frozenset("aeiouy")
@@ -107,22 +84,6 @@ def readings(name: str, display: str | None = None, most: int = 8) -> list[Readi
     return sorted(combined, key=lambda reading: reading.cost)[:most]
 
 
-def number_words(value: int) -> list[str]:
-    """Return a whole number in words.
-
-    >>> " ".join(number_words(1_019))
-    'one thousand nineteen'
-    """
-    if value < 20:
-        return [_ONES[value]]
-    for scale, word in _SCALES:
-        if value >= scale:
-            rest = value % scale
-            return [*number_words(value // scale), word, *(number_words(rest) if rest else [])]
-    tens, ones = divmod(value, 10)
-    return [_TENS[tens], *([_ONES[ones]] if ones else [])]
-
-
 def _capital_words(name: str, display: str | None) -> list[bool]:
     """Which words of the name the user wrote in capitals, while not writing all of a phrase so."""
     words = name.split(" ")
@@ -138,21 +99,24 @@ def _part_readings(
 ) -> list[Reading]:
     """Return how one word, or one run of digits or letters in it, may be said."""
     if part[0].isdecimal():
-        return _number_readings(part)
+        return [
+            Reading(tuple(map(Atom, way)), n * _SECOND)
+            for n, way in enumerate(number_readings(part))
+        ]
     if len(part) == 1:
         return [Reading((Atom(part, letter=True),))] if part in LETTER_NAMES else [_word(part)]
     plain = part.isascii() and part.isalpha() and len(part) <= _LONGEST_INITIALISM
-    if position and alone and part in _ROMAN:
-        value = _ROMAN[part]
-        ordinal = ["the", *_ordinal(number_words(value))]
+    if position and alone and part in ROMAN:
+        value = ROMAN[part]
+        numbered = ["the", *ordinal(number_words(value))]
         return [
             _word(*number_words(value)),
-            Reading(tuple(map(Atom, ordinal)), _SECOND),
+            Reading(tuple(map(Atom, numbered)), _SECOND),
             Reading(_letters(part), 2 * _SECOND),
         ]
-    if alone and words > 1 and part in _ABBREVIATIONS:
+    if alone and words > 1 and part in ABBREVIATIONS:
         return [
-            Reading((Atom(word),), rank * _SECOND) for rank, word in enumerate(_ABBREVIATIONS[part])
+            Reading((Atom(word),), rank * _SECOND) for rank, word in enumerate(ABBREVIATIONS[part])
         ]
     if plain and (capital or not _VOWELS & set(part)):
         # What has no vowel can hardly be said; capitals may be a word still (NATO).
@@ -169,43 +133,3 @@ def _letters(part: str) -> tuple[Atom, ...]:
 
 def _word(*words: str) -> Reading:
     return Reading(tuple(map(Atom, words)))
-
-
-def _number_readings(part: str) -> list[Reading]:
-    """12: twelve, one two. 1984: nineteen eighty four. 747: seven forty seven. 007: by digits."""
-    found = re.match(r"\d+", part)
-    assert found is not None
-    digits, ending = found[0], part[found.end() :]
-    by_digit = [_ONES[int(digit)] for digit in digits]
-    if len(digits) > _LONGEST_NUMBER or (digits[0] == "0" and len(digits) > 1):
-        return [_word(*by_digit)]
-    words = number_words(int(digits))
-    if ending in ("st", "nd", "rd", "th"):
-        return [_word(*_ordinal(words))]
-    ways = [words]
-    if len(digits) in (3, 4) and int(digits) % 1000:
-        # In pairs, as years and room numbers are.
-        head, tail = digits[:-2], digits[-2:]
-        pair = ["hundred"] if tail == "00" else number_words(int(tail))
-        pair = ["oh", *pair] if tail[0] == "0" and tail != "00" else pair
-        paired = [*number_words(int(head)), *pair]
-        ways.insert(0 if len(digits) == 4 and "1100" <= digits <= "2099" else 1, paired)
-    if len(digits) > 1:
-        ways.append(by_digit)
-    if ending == "s":
-        ways = [[*way[:-1], _plural(way[-1])] for way in ways[:2]]
-    distinct = list(dict.fromkeys(tuple(way) for way in ways))
-    return [Reading(tuple(map(Atom, w)), rank * _SECOND) for rank, w in enumerate(distinct)]
-
-
-def _ordinal(words: list[str]) -> list[str]:
-    last = words[-1]
-    if last in _ORDINALS:
-        return [*words[:-1], _ORDINALS[last]]
-    return [*words[:-1], f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"]
-
-
-def _plural(word: str) -> str:
-    if word.endswith("y"):
-        return f"{word[:-1]}ies"
-    return f"{word}es" if word.endswith("x") else f"{word}s"

@@ -128,7 +128,7 @@ def encode_variants(
 
 def listed_spellings(entities: EntityList | Sequence[Entity]) -> frozenset[str]:
     """Return what a list spells out itself."""
-    return frozenset(text for entity in entities for text in (entity.name, *entity.sounds_like))
+    return frozenset(text for entity in entities for text, _ in entity.spellings)
 
 
 class SpellingsOnDemand:

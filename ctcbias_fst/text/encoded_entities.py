@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.text.entities import Entity, EntityList, Rejected
 from ctcbias_fst.text.normalise import fold_diacritics
+from ctcbias_fst.text.spoken_entities import REMEDY, add_spoken_forms, first_few
 from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [
@@ -36,7 +37,8 @@ class EncodedEntities:
         row_splits: (S + 1,) int64, row s is ``values[row_splits[s]:row_splits[s + 1]]``.
         entity_index: (S,) int32, the entity (its position in the list) that row s emits.
         cost: (S,) float32, at least 0: how much worse row s is than the best segmentation
-            of the same spelling (natural log for SentencePiece, pieces otherwise).
+            of the same spelling (natural log for SentencePiece, pieces otherwise), and how much
+            less likely the name is said so (`Entity.spoken`).
     """
 
     values: npt.NDArray[np.int32]
@@ -99,7 +101,8 @@ def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
     """Return the list without the entries that can have no effect on this model.
 
     A name with letters the model lacks is tried once more with accents and ligatures in
-    plain letters (``josé`` as ``jose``); what is displayed stays as it was.
+    plain letters (``josé`` as ``jose``), and one with digits or symbols as it is said
+    (`ctcbias_fst.text.spoken_forms`); what is displayed stays as it was.
 
     Args:
         entities: as read.
@@ -107,10 +110,17 @@ def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
 
     Returns:
         The list with further rejects: entries, or single spellings of an entry, that the
-        vocabulary cannot write; entries that became equal.
+        vocabulary cannot write; entries that became equal. Its `notes` tell of names that are
+        looked for as they are said only.
     """
-    kept, rejected = _writable(entities, tokenizer)
-    return EntityList(tuple(kept), _by_line(entities.rejected, rejected), entities.source)
+    spoken = add_spoken_forms(entities)
+    kept, rejected, notes = _writable(spoken, tokenizer)
+    return replace(
+        spoken,
+        entities=tuple(kept),
+        rejected=_by_line(spoken.rejected, rejected),
+        notes=(*spoken.notes, *first_few(notes)),
+    )
 
 
 def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int) -> EntityList:
@@ -152,11 +162,11 @@ def encode_entities(
 
     Returns:
         Rows in the order of the entities; each entity's name first, then its
-        `sounds_like` spellings, each with its segmentations from best to worst.
+        `sounds_like` and `spoken` spellings, each with its segmentations from best to worst.
     """
     if nbest < 1:
         raise ValueError(f"nbest must be at least 1, not {nbest}.")
-    texts, owners = _spellings(entities)
+    texts, owners, extra = _spellings(entities)
     values, lengths, owner, cost = [], [], [], []
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
@@ -182,7 +192,7 @@ def encode_entities(
         values=_concatenate(values, np.int32),
         row_splits=row_splits,
         entity_index=owners[spelling],
-        cost=_concatenate(cost, np.float32),
+        cost=_concatenate(cost, np.float32) + extra[spelling],
     )
 
 
@@ -199,48 +209,66 @@ def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
     return tuple(sorted(chain.from_iterable(rejected), key=lambda reject: reject.line or 0))
 
 
-def _writable(entities: EntityList, tokenizer: Tokenizer) -> tuple[list[Entity], list[Rejected]]:
+def _writable(
+    entities: EntityList, tokenizer: Tokenizer
+) -> tuple[list[Entity], list[Rejected], list[str]]:
     """Keep what the vocabulary can write, accents folded where that helps."""
     alphabet = set("".join([entity.name for entity in entities]))
-    alphabet.update("".join([s for entity in entities for s in entity.sounds_like]))
+    alphabet.update(
+        "".join([text for e in entities if e.sounds_like or e.spoken for text, _ in e.spellings])
+    )
     if tokenizer.covers("".join(sorted(alphabet))):
-        return list(entities), []
+        return list(entities), [], []
     kept: dict[str, Entity] = {}
     rejected: list[Rejected] = []
+    notes: list[str] = []
     for entity in entities:
-        spellings = []
-        for text in (entity.name, *entity.sounds_like):
+        costs: dict[str, float] = {}
+        reports, said = [], []
+        for place, (text, cost) in enumerate(entity.spellings):
             spelling = text if not tokenizer.uncovered(text) else fold_diacritics(text)
             missing = tokenizer.uncovered(spelling)
+            by_rule = place > len(entity.sounds_like)
             if not missing:
-                spellings.append(spelling)
-                continue
-            shown = entity.display if text == entity.name else text
-            letters = ", ".join(repr(c) for c in missing)
-            reason = f"the model's vocabulary cannot write {letters}"
-            rejected.append(Rejected(entity.line, shown, reason))
-        spellings = list(dict.fromkeys(spellings))
-        if not spellings:
+                if by_rule and spelling not in costs:
+                    said.append(spelling)
+                costs.setdefault(spelling, cost)
+            elif not by_rule:
+                letters = ", ".join(repr(c) for c in missing)
+                reason = f"the model's vocabulary cannot write {letters}"
+                reason = reason if missing.isalpha() else f"{reason}: {REMEDY}"
+                reports.append(Rejected(entity.line, text if place else entity.display, reason))
+        if said and next(iter(costs)) == said[0]:  # what is as it is written cannot be
+            notes.append(f"{entity.display!r} is looked for as it is said: {said[0]!r}")
+            reports = reports[1:]
+        rejected += reports
+        if not costs:
             continue
-        name, *others = spellings
+        name, *others = costs
         if name in kept:
             reason = f"same as line {kept[name].line} ({kept[name].display!r}) on this model"
             rejected.append(Rejected(entity.line, entity.display, reason))
             continue
-        kept[name] = entity._replace(name=name, sounds_like=tuple(others))
-    return list(kept.values()), rejected
+        kept[name] = entity._replace(
+            name=name,
+            sounds_like=tuple(text for text in others if text not in said),
+            spoken=tuple((text, costs[text]) for text in others if text in said),
+        )
+    return list(kept.values()), rejected, notes
 
 
 def _spellings(
     entities: EntityList | Sequence[Entity],
-) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Every spelling, and the position of the entity that it belongs to."""
+) -> tuple[list[str], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Every spelling, the position of the entity that it belongs to, and its cost."""
     rows = entities.entities if isinstance(entities, EntityList) else entities
-    if not any(entity.sounds_like for entity in rows):
-        return [entity.name for entity in rows], np.arange(len(rows), dtype=np.int32)
-    texts = [text for entity in rows for text in (entity.name, *entity.sounds_like)]
-    counts = [1 + len(entity.sounds_like) for entity in rows]
-    return texts, np.repeat(np.arange(len(rows), dtype=np.int32), counts)
+    owners = np.arange(len(rows), dtype=np.int32)
+    if not any(entity.sounds_like or entity.spoken for entity in rows):
+        return [entity.name for entity in rows], owners, np.zeros(len(rows), dtype=np.float32)
+    several = [entity.spellings for entity in rows]
+    texts = [text for spellings in several for text, _ in spellings]
+    costs = np.array([cost for spellings in several for _, cost in spellings], dtype=np.float32)
+    return texts, np.repeat(owners, [len(spellings) for spellings in several]), costs
 
 
 def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:

@@ -62,6 +62,8 @@ class Entity(NamedTuple):
         line: line of the file (or position in the list, from 1) it came from.
         prior: how much more frequent it is than others of the list, positive: a language
             model's score of the name is multiplied by it.
+        spoken: how it is said otherwise than it is spelt, and at what cost (natural log), by
+            the rules of `ctcbias_fst.text.spoken_forms`; `check_entities` adds them.
     """
 
     name: str
@@ -72,6 +74,12 @@ class Entity(NamedTuple):
     pronunciations: tuple[tuple[str, ...], ...] = ()
     line: int | None = None
     prior: float = 1.0
+    spoken: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def spellings(self) -> tuple[tuple[str, float], ...]:
+        """All that is looked for, the name first, each with its cost."""
+        return ((self.name, 0.0), *((text, 0.0) for text in self.sounds_like), *self.spoken)
 
 
 class Rejected(NamedTuple):
@@ -96,11 +104,13 @@ class EntityList:
         entities: no two have the same `Entity.name`.
         rejected: what was left out, in the order of the file.
         source: the file's name, or ``<list>``.
+        notes: what was read or is looked for otherwise than it was written, a line each.
     """
 
     entities: tuple[Entity, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     source: str = "<list>"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of entities that can have an effect."""
@@ -116,8 +126,8 @@ class EntityList:
         return {entity.name: entity for entity in self.entities}
 
     def report(self, limit: int = 20) -> list[str]:
-        """Return one line of text per rejected entry, at most `limit` and a count of the rest."""
-        lines = []
+        """Return the notes, and a line per rejected entry, at most `limit` and a count."""
+        lines = [f"{self.source}: {note}" for note in self.notes]
         for line, text, reason in self.rejected[:limit]:
             where = self.source if line is None else f"{self.source}, line {line}"
             lines.append(f"{where}: {text!r} has no effect: {reason}")

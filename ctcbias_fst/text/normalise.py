@@ -2,6 +2,10 @@
 
 The form holds letters (lower case), combining marks, digits, single spaces, and
 apostrophes inside a word. It is a fixed point: normalising twice changes nothing.
+
+A symbol that is said is a word there: ``AT&T`` is ``at and t``, ``C++`` is ``c plus plus``, ``C#``
+is ``c sharp``, ``.NET`` is ``dot net``, ``a@b`` is ``a at b``. So what is left of a name without
+its symbols is never taken for the name.
 """
 
 from __future__ import annotations
@@ -17,6 +21,16 @@ _APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u03
 
 # An apostrophe is kept only inside a word: quotes, 'tis and dogs' lose theirs.
 _EDGE_APOSTROPHE = re.compile(r"(?:^|(?<=[\s']))'|'(?=[\s']|$)")
+
+# Trade marks, which NFKC would write as letters.
+_MARKS = "\u2122\u2120"
+
+_ALNUM = r"[^\W_]"
+_AND = re.compile(rf"(?<={_ALNUM})[^\S\n]*&(?:amp;)?[^\S\n]*(?={_ALNUM})")
+_AT = re.compile(rf"(?<={_ALNUM})@(?={_ALNUM})")
+_PLUS = re.compile(rf"(?<={_ALNUM})\++|\+(?=\d)")
+_SHARP = re.compile(rf"(?<!{_ALNUM})([^\W\d_])#(?!{_ALNUM})")
+_DOT = re.compile(r"(?<!\S)\.(?=[^\W\d_]{2})")
 
 
 class _Clean(dict[int, "str | None"]):
@@ -37,6 +51,8 @@ class _Prepare(dict[int, "str | None"]):
         character = chr(code)
         if character in _APOSTROPHES:
             self[code] = "'"
+        elif character in _MARKS:
+            self[code] = " "
         elif unicodedata.category(character) == "Cf":
             self[code] = None
         else:
@@ -60,8 +76,9 @@ def normalise(text: str) -> str:
     """Return `text` in the normal form.
 
     Unicode NFKC, lower case; typographic apostrophes become ``'`` and stay inside words
-    only; all other punctuation, symbols and white space become one space; invisible
-    format characters vanish; digits stay digits.
+    only; symbols that are said become words (see the module); all other punctuation and
+    symbols and white space become one space; invisible format characters vanish; digits
+    stay digits.
 
     >>> normalise("  Dr. O\u2019Neill\u2019s  Coca-Cola, 500 mg ")
     "dr o'neill's coca cola 500 mg"
@@ -106,9 +123,24 @@ def _normalise_block(block: str) -> str:
         # Lower-casing can undo a composition (the Turkish dotted capital I), so compose twice.
         block = unicodedata.normalize("NFKC", block).lower()
         block = unicodedata.normalize("NFKC", block)
-    block = block.translate(_CLEAN)
+    block = _say_symbols(block).translate(_CLEAN)
     if "'" in block:
         block = _EDGE_APOSTROPHE.sub("", block)
     while "  " in block:
         block = block.replace("  ", " ")
     return block.replace(" \n", "\n").replace("\n ", "\n").strip(" ")
+
+
+def _say_symbols(block: str) -> str:
+    """Write the symbols that are said as words."""
+    if "&" in block:
+        block = _AND.sub(" and ", block)
+    if "+" in block:
+        block = _PLUS.sub(lambda found: " plus" * len(found[0]) + " ", block)
+    if "#" in block:
+        block = _SHARP.sub(r"\1 sharp", block)
+    if "@" in block:
+        block = _AT.sub(" at ", block)
+    if block.startswith(".") or " ." in block or "\n." in block:
+        block = _DOT.sub("dot ", block)
+    return block

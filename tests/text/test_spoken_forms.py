@@ -1,0 +1,183 @@
+"""How names with digits, symbols and initials are said; common words are not taken for them."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
+from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.spoken_forms import needs_spoken_forms, spoken_forms
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary
+
+LETTERS = FewestPiecesTokenizer(Vocabulary.from_tokens(["<pad>", "|", *string.ascii_lowercase]))
+ALSO_DIGITS = FewestPiecesTokenizer(
+    Vocabulary.from_tokens(["<pad>", "|", *string.ascii_lowercase, *string.digits])
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("COVID-19", ["covid nineteen", "covid one nine"]),
+        ("3M", ["three m"]),
+        ("B12", ["b twelve", "b one two"]),
+        ("iPhone 15", ["iphone fifteen", "i phone fifteen"]),
+        ("50 Cent", ["fifty cent"]),
+        ("AT&T", ["a t and t", "at and t"]),
+        ("AT&amp;T", ["a t and t"]),
+        ("C++", ["c plus plus"]),
+        ("C#", ["c sharp"]),
+        (".NET", ["dot net"]),
+        ("R&D", ["r and d"]),
+        ("M&M's", ["m and m's"]),
+        ("24/7", ["twenty four seven", "two four seven"]),
+        ("Mr.", ["mister", "mr"]),
+        ("Prof. Li", ["professor li"]),
+        ("St. John's", ["saint john's"]),
+        ("2024", ["twenty twenty four", "two thousand twenty four", "two zero two four"]),
+        ("747", ["seven forty seven", "seven hundred forty seven", "seven four seven"]),
+        ("007", ["double oh seven", "zero zero seven", "oh oh seven"]),
+        ("101", ["one oh one", "one hundred one"]),
+        ("1,000", ["one thousand"]),
+        ("2.0", ["two point zero", "two point oh"]),
+        ("$5", ["five dollars"]),
+        ("50%", ["fifty percent"]),
+        ("21st Century", ["twenty first century"]),
+        ("#1", ["number one"]),
+        ("H1N1", ["h one n one"]),
+        ("MP3", ["m p three"]),
+        ("GPT-4", ["g p t four", "gpt four"]),
+        ("Node.js", ["node dot j s", "node j s", "node js"]),
+        ("Amazon.com", ["amazon dot com"]),
+        ("U.S.", ["u s"]),
+        ("Disney+", ["disney plus"]),
+        ("IBM", ["ibm", "i b m"]),
+        ("FBI", ["f b i"]),
+        ("BMW", ["b m w"]),
+        ("ChatGPT", ["chatgpt", "chat g p t"]),
+        ("PhD", ["p h d"]),
+        ("macOS", ["mac o s"]),
+        ("eBay", ["ebay", "e bay"]),
+        ("Henry VIII", ["henry the eighth", "henry eight"]),
+        ("Ke$ha", ["kesha"]),
+        ("A$AP Rocky", ["asap rocky"]),
+        ('Toys "R" Us', ["toys r us"]),
+    ],
+)
+def test_what_is_said(name: str, forms: list[str]) -> None:
+    assert needs_spoken_forms(name)
+    said = {form.text: form.cost for form in spoken_forms(name)}
+    assert [form for form in forms if form not in said] == []
+    assert min(said.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        (".NET", "net"),
+        ("C++", "c"),
+        ("AT&T", "at t"),
+        ("P!nk", "pink"),
+        ("Who?", "who"),
+        ("@home", "home"),
+        ("@home", "at home"),
+        ("1st", "first"),
+        ("WeWork", "we work"),
+        ("iPhone", "i phone"),
+        ("YouTube", "you tube"),
+        ("McDonald", "mc donald"),
+        ("Dr.", "doctor"),
+    ],
+)
+def test_what_is_not_looked_for(name: str, form: str) -> None:
+    assert form not in [said.text for said in spoken_forms(name)]
+    assert form not in [
+        text for e in check_entities(listed(name), LETTERS) for text, _ in e.spellings
+    ]
+
+
+def listed(*names: str) -> EntityList:
+    return entities_from_names(names)
+
+
+@pytest.mark.parametrize("name", ["Metformin", "Lydia Culverhouse", "José", "O'Neill", "日本"])
+def test_most_names_are_said_as_they_are_written(name: str) -> None:
+    assert not needs_spoken_forms(name)
+    assert check_entities(listed("x", name), ALSO_DIGITS).entities[0].spoken == ()
+
+
+def test_other_scripts_have_no_rules() -> None:
+    assert spoken_forms("Нокия 3") == []
+
+
+@given(st.text(alphabet="aBC9 0.,&+#/'-$%!é中", max_size=12))
+def test_forms_are_in_normal_form_and_have_no_digits(text: str) -> None:
+    forms = spoken_forms(text)
+    assert len(forms) <= 8
+    assert len({form.text for form in forms}) == len(forms)
+    assert [form.cost for form in forms] == sorted(form.cost for form in forms)
+    for form in forms:
+        assert form.cost >= 0
+        assert form.text == normalise(form.text) != ""
+        assert not any(c.isdigit() for c in form.text)
+
+
+def test_names_are_found_as_they_are_said() -> None:
+    names = check_entities(listed("COVID-19", "AT&T", "IBM", "Who?", "IT", "C#", "C++"), LETTERS)
+    assert [(e.name, e.display) for e in names] == [
+        ("covid nineteen", "COVID-19"),
+        ("a t and t", "AT&T"),
+        ("ibm", "IBM"),
+        ("i t", "IT"),
+        ("c sharp", "C#"),
+        ("c plus plus", "C++"),
+    ]
+    spoken = {e.display: [text for text, _ in e.spoken] for e in names}
+    assert spoken["IBM"] == ["i b m"]
+    assert spoken["AT&T"] == ["at and t"]
+    assert "covid one nine" in spoken["COVID-19"]
+    assert names.report() == [
+        "<list>: 'IT' is looked for as 'i t' only: 'it' is a common word",
+        "<list>: 'COVID-19' is looked for as it is said: 'covid nineteen'",
+        "<list>, line 4: 'Who?' has no effect: '?' is not heard, and without it 'who' is a common "
+        "word; list it as it is said, and give what is to be shown as its 'display'",
+    ]
+
+
+def test_the_remedy_works() -> None:
+    names = check_entities(
+        entities_from_names([{"name": "the band who", "display": "Who?"}]), LETTERS
+    )
+    assert [(e.name, e.display) for e in names] == [("the band who", "Who?")]
+
+
+def test_a_vocabulary_with_digits_writes_them() -> None:
+    (name,) = check_entities(listed("COVID-19"), ALSO_DIGITS)
+    assert name.name == "covid 19"
+    assert name.spoken[0] == ("covid nineteen", 0.0)
+
+
+def test_less_likely_forms_cost_more() -> None:
+    names = check_entities(listed("B12"), LETTERS)
+    encoded = encode_entities(names, LETTERS)
+    assert encoded.cost.tolist() == pytest.approx([0, 0.693147], abs=1e-5)
+
+
+def test_a_form_that_is_a_name_of_its_own_stays_that_name() -> None:
+    names = check_entities(listed("B twelve", "B12"), LETTERS)
+    assert [e.name for e in names] == ["b twelve", "b one two"]
+
+
+def test_a_list_in_capitals_has_no_initials() -> None:
+    names = check_entities(listed("ANNA", "US", "METFORMIN"), LETTERS)
+    assert [(e.name, e.spoken) for e in names] == [("anna", ()), ("us", ()), ("metformin", ())]
+
+
+def test_what_cannot_be_said_by_rule_is_reported_with_the_remedy() -> None:
+    names = check_entities(listed("Нокия 3", "x"), LETTERS)
+    assert "'display'" in names.report()[0]
