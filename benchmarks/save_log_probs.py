@@ -15,7 +15,8 @@ from lhotse import CutSet
 from safetensors.torch import save_file
 
 from ctcbias_fst.acoustic.recognise import AcousticModel
-from ctcbias_fst.corpus.backends import read_cuts, recording_batches
+from ctcbias_fst.corpus.backends import recording_batches
+from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.files import atomic_path
 
 FILE = click.Path(path_type=Path)

@@ -16,35 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from ctcbias_fst.acoustic.blocks import Channels, Mono, Part, check_rate, check_samples
 from ctcbias_fst.acoustic.media import decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
 
-__all__ = [
-    "HIGHEST_RATE",
-    "LONGEST_SECONDS",
-    "LOUDEST",
-    "LOWEST_RATE",
-    "SHORTEST_SECONDS",
-    "Recording",
-    "check_rate",
-    "check_samples",
-    "longest_seconds",
-    "read_audio",
-    "to_recording",
-]
-
-SHORTEST_SECONDS = 0.025
-"""One analysis window: less audio has no frame."""
-
-LONGEST_SECONDS = 24 * 3600.0
-"""More in one piece is no recording of speech."""
-
-LOWEST_RATE, HIGHEST_RATE = 2000, 768_000
-"""Sampling rates between telephones and studios, with room on both sides."""
-
-LOUDEST = 16.0
-"""Full scale is 1: float samples may go over it, but not by more than 24 dB."""
+__all__ = ["Recording", "longest_seconds", "read_audio", "read_channels", "to_recording"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -150,15 +127,41 @@ def read_audio(
             too long, of an absurd sampling rate, or has samples that are not numbers, or far
             over full scale.
     """
-    if isinstance(source, (str, os.PathLike)):
-        try:
-            name = os.fsdecode(source)
-        except (TypeError, ValueError) as error:
-            raise AudioError(f"{source!r}: not a path: {error}") from error
-    mono = _Mono(sampling_rate, name, start, seconds, channels)
+    mono = Mono(sampling_rate, _name(source, name), start, seconds, channels)
+    notice = _decode(source, mono, mono.name)
+    return Recording(mono.name, mono.finish(notice), sampling_rate, notice)
+
+
+def read_channels(
+    source: Any, *, start: float = 0.0, seconds: float | None = None, name: str = "audio"
+) -> tuple[Samples, int]:
+    """Read a file as :func:`read_audio` does, but leave channels and rate as they are.
+
+    Returns:
+        samples ``(channel, sample)``, and their rate.
+
+    Raises:
+        AudioError: see :func:`read_audio`.
+    """
+    channels = Channels(_name(source, name), start, seconds)
+    notice = _decode(source, channels, channels.name)
+    return channels.finish(notice), channels.rate
+
+
+def _name(source: Any, name: str) -> str:
+    if not isinstance(source, (str, os.PathLike)):
+        return name
+    try:
+        return os.fsdecode(source)
+    except (TypeError, ValueError) as error:
+        raise AudioError(f"{source!r}: not a path: {error}") from error
+
+
+def _decode(source: Any, sink: Part, name: str) -> str | None:
+    """Give a sink what can be read; returns what is missing."""
     try:
         with _regular(source, name) as path:
-            notice = decode(path, mono)
+            return decode(path, sink)
     except AudioError as error:
         if str(error).startswith(name):
             raise
@@ -170,7 +173,6 @@ def read_audio(
         raise AudioError(f"{name}: cannot be opened: {reason}") from error
     except MemoryError as error:
         raise AudioError(f"{name}: too long for the memory of this machine") from error
-    return Recording(name, mono.finish(notice), sampling_rate, notice)
 
 
 @contextmanager
@@ -227,95 +229,6 @@ def _copy(source: Any, copy: Any, name: str) -> None:
         copy.write(chunk)
 
 
-class _Mono:
-    """Averages channels and converts the rate of blocks as they come."""
-
-    def __init__(
-        self,
-        target: int,
-        name: str,
-        start: float = 0.0,
-        seconds: float | None = None,
-        channels: Sequence[int] | None = None,
-    ) -> None:
-        self.start, self.seconds = start, seconds
-        self.heard = 0.0
-        self._target, self._name = target, name
-        self._channels = None if channels is None else list(channels)
-        self._rate = 0
-        self._resampler: Any = None
-        self._pieces: list[Samples] = []
-        self._taken = 0.0
-
-    def skip(self, seconds: float) -> None:
-        """What comes begins here."""
-        self.heard = seconds
-
-    def add(self, block: Samples, rate: int) -> bool:
-        """Take samples ``(frame, channel)``; returns whether more are wanted."""
-        if rate != self._rate:
-            self._change(check_rate(rate, self._name))
-        begin = self.heard
-        self.heard += len(block) / rate
-        first = max(0, min(len(block), round((self.start - begin) * rate)))
-        last = len(block)
-        if self.seconds is not None:
-            last = max(first, min(last, round((self.start + self.seconds - begin) * rate)))
-        mono = self._averaged(block[first:last])
-        _check_values(mono, rate, self._name, begin + first / rate)
-        self._taken += len(mono) / rate
-        if self._taken > LONGEST_SECONDS:
-            raise AudioError(
-                f"{self._name}: longer than {LONGEST_SECONDS / 3600:.0f} hours; cut it into pieces"
-            )
-        self._pieces.append(self._resampled(mono, False))
-        return self.seconds is None or self.heard < self.start + self.seconds
-
-    def _averaged(self, block: Samples) -> Samples:
-        if self._channels is not None:
-            missing = [channel for channel in self._channels if channel >= block.shape[1]]
-            if missing:
-                raise AudioError(
-                    f"{self._name}: has no channel {missing[0]}, only {block.shape[1]}"
-                )
-            block = block[:, self._channels]
-        with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are told below
-            return np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
-
-    def _change(self, rate: int) -> None:
-        if self._resampler is not None:
-            self._pieces.append(self._resampled(np.empty(0, np.float32), True))
-        self._rate = rate
-        self._resampler = None
-        if rate != self._target:
-            self._resampler = soxr.ResampleStream(rate, self._target, 1, dtype="float32")
-
-    def _resampled(self, mono: Samples, last: bool) -> Samples:
-        if self._resampler is None:
-            return mono
-        # soxr takes more time and memory the longer a chunk is.
-        step = max(1, self._rate)
-        parts = [
-            self._resampler.resample_chunk(mono[i : i + step], last=False)
-            for i in range(0, len(mono), step)
-        ]
-        if last:
-            parts.append(self._resampler.resample_chunk(mono[:0], last=True))
-        return np.concatenate(parts) if parts else mono
-
-    def finish(self, notice: str | None) -> Samples:
-        """All samples.
-
-        Raises:
-            AudioError: they are too few.
-        """
-        if self._resampler is not None:
-            self._pieces.append(self._resampled(np.empty(0, np.float32), True))
-        samples = np.concatenate(self._pieces) if self._pieces else np.empty(0, np.float32)
-        name = self._name if notice is None else f"{self._name}: {notice}"
-        return check_samples(samples, self._target, name)
-
-
 def longest_seconds(paths: Iterable[Any]) -> float | None:
     """The duration of the longest of these recordings, from the headers of files.
 
@@ -341,60 +254,6 @@ def longest_seconds(paths: Iterable[Any]) -> float | None:
                 return None
             seconds.append(declared)
     return max(seconds, default=None)
-
-
-def check_rate(rate: Any, name: str) -> int:
-    """A sampling rate that speech can have.
-
-    Raises:
-        AudioError: it is no whole number, or out of bounds.
-    """
-    try:
-        if isinstance(rate, bool) or int(rate) != rate:
-            raise ValueError
-        whole = int(rate)
-    except (TypeError, ValueError, OverflowError):
-        raise AudioError(f"{name}: a sampling rate of {rate!r} is no whole number of Hz") from None
-    if not LOWEST_RATE <= whole <= HIGHEST_RATE:
-        raise AudioError(
-            f"{name}: a sampling rate of {whole} Hz cannot be right; it must be from "
-            f"{LOWEST_RATE} to {HIGHEST_RATE} Hz"
-        )
-    return whole
-
-
-def check_samples(samples: Samples, sampling_rate: int, name: str) -> Samples:
-    """Refuse samples that no model can use.
-
-    Raises:
-        AudioError: not one-dimensional, too short, not finite, or far over full scale.
-    """
-    if samples.ndim != 1:
-        raise AudioError(f"{name}: samples must be mono, found shape {samples.shape}")
-    if len(samples) < SHORTEST_SECONDS * sampling_rate:
-        raise AudioError(
-            f"{name}: {len(samples)} samples are less than {1000 * SHORTEST_SECONDS:.0f} ms: "
-            "too short to hold speech"
-        )
-    _check_values(samples, sampling_rate, name)
-    return samples
-
-
-def _check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) -> None:
-    wrong = ~(np.abs(samples) <= LOUDEST)  # NaN is in no order
-    if not wrong.any():
-        return
-    first = int(np.argmax(wrong))
-    place = f"sample {round(begin * rate) + first} ({begin + first / rate:.3f} s)"
-    value = float(samples[first])
-    if np.isfinite(value):
-        raise AudioError(
-            f"{name}: {place} is {value:g}, far over full scale, which is 1 for float samples; "
-            "divide them by the full scale of the integers that they were, or repair them"
-        )
-    raise AudioError(
-        f"{name}: {place} is {value}; repair the recording, every sample must be a number"
-    )
 
 
 def _at_rate(samples: Samples, rate: Any, target: int, name: str) -> Samples:

@@ -63,6 +63,11 @@ from ctcbias_fst.cli.options import (
     show_default=True,
     help="Audio per batch.",
 )
+@click.option(
+    "--trust-manifest",
+    is_flag=True,
+    help="Run the commands that recordings of the manifest come from [it is refused].",
+)
 def decode(
     cuts: Path | None,
     log_probs: Path | None,
@@ -85,14 +90,16 @@ def decode(
     lattice_dir: Path | None,
     device: str,
     batch_seconds: float,
+    trust_manifest: bool,
 ) -> None:
     """Decode a manifest of cuts, or log-probs that any CTC model made.
 
-    Utterances that cannot be used are reported and left out. A job that was stopped is
-    resumed when the same command is given again.
+    Utterances that cannot be used are reported and left out, the others are written, and the
+    exit status is 1. A job that was stopped is resumed when the same command is given again.
     """
     from ctcbias_fst.config import write_config  # noqa: PLC0415
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
+    from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, read_lists  # noqa: PLC0415
     from ctcbias_fst.corpus.transcripts import write_supervisions  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
@@ -123,8 +130,8 @@ def decode(
     else:
         assert cuts is not None
         backend = backends.SpeechBackend(model, settings, device)
-        manifest = backends.read_cuts(cuts)
-        utterances = [backends.Utterance(cut.id, cut.duration, cut) for cut in manifest]
+        manifest = read_cuts(cuts, trusted=trust_manifest)
+        utterances = backends.cut_utterances(manifest)
     if lattice_dir is not None:  # what ctcbias rescore starts from
         write_config(settings, lattice_dir / SETTINGS_FILE)
     summary = decode_corpus(
@@ -145,3 +152,5 @@ def decode(
         f"{out}: {len(summary.records)} utterances{before}{left}, {summary.seconds:.0f} s of audio",
         err=True,
     )
+    if summary.skipped:
+        raise click.exceptions.Exit(1)

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import soxr
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
 
-from ctcbias_fst.acoustic.audio import Recording, check_samples
+from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
+from ctcbias_fst.corpus.cuts import load_recording, seconds_of
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import AudioError, ManifestError
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
@@ -37,8 +35,7 @@ __all__ = [
     "SpeechBackend",
     "Utterance",
     "batches_by_duration",
-    "load_recording",
-    "read_cuts",
+    "cut_utterances",
     "recording_batches",
 ]
 
@@ -55,48 +52,9 @@ class Utterance:
     source: Any
 
 
-def read_cuts(path: Path) -> CutSet:
-    """Read a manifest of cuts.
-
-    Raises:
-      ManifestError: it is missing, malformed, empty, or has an id twice.
-    """
-    if not path.is_file():
-        raise ManifestError(f"{path}: no such file")
-    try:
-        cuts = CutSet.from_file(path).to_eager()
-    except Exception as error:  # lhotse raises many types on a malformed manifest
-        raise ManifestError(f"{path}: not a readable manifest of cuts: {error}") from error
-    ids = [cut.id for cut in cuts]
-    if not ids:
-        raise ManifestError(f"{path}: has no cuts")
-    if len(set(ids)) < len(ids):
-        raise ManifestError(f"{path}: the id {_first_repeated(ids)!r} occurs twice")
-    return cuts
-
-
-def _first_repeated(ids: Sequence[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-
-
-def load_recording(cut: Cut, rate: int) -> Recording:
-    """The audio of a cut, its channels averaged, at another sampling rate.
-
-    Raises:
-      AudioError: it is missing, cannot be read, or has no usable samples.
-    """
-    try:
-        samples = cut.load_audio()
-    except Exception as error:  # whatever lhotse's audio backends raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise AudioError(f"its audio cannot be read: {reason[0]}") from error
-    if samples is None:
-        raise AudioError("it has no audio")
-    mono = check_samples(samples.mean(axis=0), cut.sampling_rate, "its audio")
-    if cut.sampling_rate != rate:
-        mono = soxr.resample(mono, cut.sampling_rate, rate)
-    return Recording(cut.id, mono, rate)
+def cut_utterances(cuts: CutSet) -> list[Utterance]:
+    """What there is to decode in a manifest of cuts."""
+    return [Utterance(cut.id, seconds_of(cut), cut) for cut in cuts]
 
 
 def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[list[Recording]]:
@@ -110,7 +68,7 @@ def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[l
     Raises:
       AudioError: see :func:`load_recording`.
     """
-    utterances = [Utterance(cut.id, cut.duration, cut) for cut in cuts]
+    utterances = cut_utterances(cuts)
     return [
         [load_recording(utterance.source, rate) for utterance in batch]
         for batch in batches_by_duration(utterances, seconds)

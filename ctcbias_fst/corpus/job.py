@@ -8,6 +8,7 @@ the manifest, and the part file is removed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,15 @@ from tqdm import tqdm
 
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
 from ctcbias_fst.corpus.transcripts import record_of
+from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.decode.saved_lattices import LatticeWriter
-from ctcbias_fst.errors import InputError, ManifestError
+from ctcbias_fst.errors import (
+    ConfigError,
+    InputError,
+    ManifestError,
+    MissingDependencyError,
+    ModelError,
+)
 from ctcbias_fst.files import atomic_path, digest_of
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
@@ -30,6 +38,8 @@ from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["Lists", "Summary", "decode_corpus", "read_lists"]
+
+_log = logging.getLogger(__name__)
 
 Lists = Union[EntityList, BoostGraph, Mapping[str, EntityList], None]
 """One list for all utterances (compiled or not), one for each (by id), or none."""
@@ -96,9 +106,13 @@ def decode_corpus(
     resumed = len(records)
     skipped: dict[str, str] = {}
 
-    def skip(utterance: Utterance, error: InputError) -> None:
-        skipped[utterance.id] = str(error)
-        report(f"{utterance.id} is left out: {error}")
+    def skip(utterance: Utterance, error: Exception) -> None:
+        reason = str(error)
+        if not isinstance(error, InputError):
+            reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
+            _log.debug("%s is left out", utterance.id, exc_info=error)
+        skipped[utterance.id] = reason
+        report(f"{utterance.id} is left out: {reason}")
 
     todo = [utterance for utterance in utterances if utterance.id not in records]
     total = sum(utterance.seconds for utterance in utterances)
@@ -109,6 +123,8 @@ def decode_corpus(
         bar.update(round(total - sum(utterance.seconds for utterance in todo)))
         for batch in batches_by_duration(todo, batch_seconds):
             for transcript in _decode(batch, backend, names, skip):
+                if transcript.warning:
+                    report(f"{transcript.id}: {transcript.warning}")
                 records[transcript.id] = record_of(transcript)
                 stream.write(json.dumps(records[transcript.id], ensure_ascii=False) + "\n")
             stream.flush()
@@ -130,26 +146,37 @@ def _decode(
     batch: Sequence[Utterance],
     backend: Backend,
     names: _Lists,
-    skip: Callable[[Utterance, InputError], None],
+    skip: Callable[[Utterance, Exception], None],
 ) -> Iterator[Transcript]:
-    """Decode a batch; if something is wrong with it, each utterance alone."""
+    """Decode a batch; if something is wrong with it, each utterance alone.
+
+    Whatever happens to one utterance must not cost the others, unless it is not of its making.
+    """
     good, loaded = [], []
     for utterance in batch:
         try:
             loaded.append(backend.load(utterance))
             good.append(utterance)
-        except InputError as error:
+        except _OF_THE_JOB:
+            raise
+        except Exception as error:
             skip(utterance, error)
     if not good:
         return
     try:
         yield from backend.decode(loaded, [names.of(utterance) for utterance in good])
-    except InputError as error:
+    except _OF_THE_JOB:
+        raise
+    except Exception as error:
         if len(good) == 1:
             skip(good[0], error)
             return
         for utterance in good:
             yield from _decode([utterance], backend, names, skip)
+
+
+_OF_THE_JOB = (ConfigError, MissingDependencyError, ModelError, OSError)
+"""What no utterance is to blame for: a full disk, for example."""
 
 
 class _Lists:

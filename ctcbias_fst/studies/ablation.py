@@ -20,7 +20,8 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
-from ctcbias_fst.corpus.backends import read_cuts, recording_batches
+from ctcbias_fst.corpus.backends import recording_batches
+from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
-from ctcbias_fst.corpus.backends import LogProbsBackend, read_cuts, recording_batches
+from ctcbias_fst.corpus.backends import LogProbsBackend, recording_batches
+from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer

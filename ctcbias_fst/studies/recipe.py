@@ -31,7 +31,8 @@ from lhotse import CutSet
 
 from ctcbias_fst.acoustic.package import DEFAULT, load_package
 from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
-from ctcbias_fst.corpus.backends import SpeechBackend, Utterance, read_cuts
+from ctcbias_fst.corpus.backends import SpeechBackend, Utterance
+from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint

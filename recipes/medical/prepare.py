@@ -14,7 +14,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 import click  # noqa: E402
 from lhotse import CutSet, Recording, SupervisionSegment  # noqa: E402
 
-from ctcbias_fst.corpus.backends import read_cuts  # noqa: E402
+from ctcbias_fst.corpus.cuts import read_cuts  # noqa: E402
 from ctcbias_fst.errors import CtcbiasError, ManifestError  # noqa: E402
 from ctcbias_fst.files import atomic_path  # noqa: E402
 from ctcbias_fst.text.entities import read_entities, write_names  # noqa: E402

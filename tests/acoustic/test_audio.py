@@ -238,7 +238,7 @@ def test_a_rate_that_is_none(rate: object) -> None:
 def test_long_pieces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, NOISE, 16000)
-    monkeypatch.setattr("ctcbias_fst.acoustic.audio.LONGEST_SECONDS", 1.5)
+    monkeypatch.setattr("ctcbias_fst.acoustic.blocks.LONGEST_SECONDS", 1.5)
     refuse(path, "longer than")
 
 

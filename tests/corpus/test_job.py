@@ -43,6 +43,8 @@ class Echo:
     def load(self, utterance: Utterance) -> Utterance:
         if utterance.source == "unreadable":
             raise AudioError("its audio cannot be read")
+        if utterance.source == "odd":
+            raise ZeroDivisionError("a rate of 0")
         return utterance
 
     def decode(
@@ -50,8 +52,12 @@ class Echo:
     ) -> list[Transcript]:
         if any(utterance.source == "poison" for utterance in loaded):
             raise LogProbsError("a frame is NaN")
+        if any(utterance.source == "bug" for utterance in loaded):
+            raise RuntimeError("out of luck\nsecond line")
+        if any(utterance.source == "full" for utterance in loaded):
+            raise OSError(28, "No space left on device")
         if any(utterance.source == "crash" for utterance in loaded):
-            raise RuntimeError("power failure")
+            raise KeyboardInterrupt("power failure")
         self.batches.append([utterance.id for utterance in loaded])
         listed = [() if one is None else tuple(e.display for e in one.entities) for one in names]
         return [
@@ -114,6 +120,22 @@ def test_bad_utterances_are_left_out_and_told(tmp_path: Path) -> None:
     assert summary.seconds == 23
 
 
+def test_whatever_happens_to_one_utterance_costs_that_one(tmp_path: Path) -> None:
+    told: list[str] = []
+    summary = _decode(_utterances("a", "bug", "c", "odd"), tmp_path / "out", report=told.append)
+    assert texts(tmp_path / "out") == {"u0": "a", "u2": "c"}
+    assert summary.skipped == {
+        "u1": "it cannot be decoded: RuntimeError: out of luck",
+        "u3": "it cannot be decoded: ZeroDivisionError: a rate of 0",
+    }
+    assert [line.split(" is ")[0] for line in told] == ["u3", "u1"]
+
+
+def test_a_full_disk_is_nobodys_fault(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        _decode(_utterances("a", "full"), tmp_path / "out")
+
+
 def test_nothing_but_bad_utterances(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="none of 2 utterances can be used; the first: its"):
         _decode(_utterances("unreadable", "unreadable"), tmp_path / "out")
@@ -123,7 +145,7 @@ def test_nothing_but_bad_utterances(tmp_path: Path) -> None:
 def test_a_job_that_was_stopped_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     utterances = _utterances("a", "crash", "c", "d")
-    with pytest.raises(RuntimeError, match="power failure"):
+    with pytest.raises(KeyboardInterrupt, match="power failure"):
         _decode(utterances, out, batch_seconds=1)
     assert not out.exists()
     part = tmp_path / "out.part"
@@ -140,7 +162,7 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path) -> None:
 
 def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(RuntimeError):
+    with pytest.raises(KeyboardInterrupt):
         _decode(_utterances("a", "crash"), out, batch_seconds=1, settings={"beta": 1})
     with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
         _decode(_utterances("a", "b"), out, settings={"beta": 2})

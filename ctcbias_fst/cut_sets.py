@@ -1,0 +1,119 @@
+"""Manifests of lhotse's cuts, read with care: they may name commands that lhotse would run."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet, Recording
+from lhotse.audio import AudioSource
+from lhotse.cut import Cut
+from lhotse.serialization import deserialize_item
+
+from ctcbias_fst.errors import ManifestError
+
+__all__ = ["one_line", "read_cut_set", "refuse_commands"]
+
+_PIPE = "pipe:"
+"""lhotse hands the rest of a path that begins so to a shell."""
+
+
+def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
+    """Read a manifest of cuts, or of recordings, each of which becomes a cut.
+
+    Args:
+        path: JSONL, JSON or YAML, as lhotse writes them; a ``.gz`` is unpacked.
+        trusted: whether commands in it may be run.
+
+    Raises:
+        ManifestError: it is missing, malformed, or names a command and is not trusted.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file")
+    cuts = []
+    try:
+        for where, item in _items(path):
+            if isinstance(item, Recording):
+                cuts.append(item.to_cut())
+            elif isinstance(item, Cut):
+                cuts.append(item)
+            else:
+                raise ManifestError(f"{where}: a {type(item).__name__}, not a cut")
+    except ManifestError:
+        raise
+    except Exception as error:  # lhotse raises many types on a malformed manifest
+        raise ManifestError(
+            f"{path}: not a readable manifest of cuts: {one_line(error)}"
+        ) from error
+    if not trusted:
+        refuse_commands(cuts, path)
+    return cuts
+
+
+def _items(path: Path) -> Iterator[tuple[str, Any]]:
+    """What a manifest has, and where."""
+    name = path.name.lower()
+    if not name.endswith((".jsonl", ".jsonl.gz")):
+        for item in CutSet.from_file(path):
+            yield str(path), item
+        return
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                yield where, deserialize_item(json.loads(line))
+            except Exception as error:  # lhotse raises many types on a malformed row
+                raise ManifestError(
+                    f"{where}: not a readable manifest of cuts: {one_line(error)}"
+                ) from error
+
+
+def refuse_commands(items: Iterable[Any], path: Path) -> None:
+    """Refuse cuts or recordings whose audio, or other data, is the output of a command.
+
+    Raises:
+        ManifestError: there is one.
+    """
+    for item in items:
+        command = _command(item)
+        if command is not None:
+            raise ManifestError(
+                f"{path}: {getattr(item, 'id', None)!r} would run a command: {command[:100]!r}; "
+                "if you trust this file, say --trust-manifest (ctcbias decode) or trust_manifests "
+                "= true (training)"
+            )
+
+
+def _command(item: Any) -> str | None:
+    """The first command in a manifest's object, wherever it is (sources, arrays, transforms)."""
+    waiting: list[Any] = [item]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if value.startswith(_PIPE):
+                return value
+        elif isinstance(value, AudioSource):
+            if value.type == "command":
+                return str(value.source)
+            waiting.append(value.source)
+        elif isinstance(value, dict):
+            if value.get("type") == "command" and "source" in value:
+                return str(value["source"])
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif type(value).__module__.startswith("lhotse."):
+            waiting.extend(vars(value).values())
+    return None
+
+
+def one_line(error: Exception) -> str:
+    """What an error of another library says, in short."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
