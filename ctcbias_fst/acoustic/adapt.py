@@ -165,7 +165,7 @@ def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
     check_precision(place.device, config.precision)
     torch.manual_seed(config.seed)
     package = load_package(config.model, place.device)
-    cuts = load_cuts(config.train, max_seconds=config.max_seconds)
+    cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
     pool = sorted({name for cut in cuts for name in _entities(cut)})
     if not pool:
         files = ", ".join(map(str, config.train))

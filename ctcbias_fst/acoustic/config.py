@@ -214,6 +214,7 @@ class RunConfig:
         average: newest checkpoints whose weights are averaged for validation and export.
         precision: autocast type of matrix products.
         workers: processes that load and augment audio.
+        trust_manifests: run the commands that recordings of the CutSets come from.
     """
 
     train: tuple[Path, ...]
@@ -231,6 +232,7 @@ class RunConfig:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: int = 1
     seed: int = 1
+    trust_manifests: bool = False
 
 
 @dataclass(frozen=True)

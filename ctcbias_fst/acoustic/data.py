@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ctcbias_fst.acoustic.config import AugmentConfig
 from ctcbias_fst.acoustic.features import LogMel
+from ctcbias_fst.cut_sets import one_line, read_cut_set, refuse_commands
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.text.tokens import Tokenizer
 
@@ -68,22 +69,20 @@ class Batch:
     entities: tuple[tuple[str, ...], ...] = ()
 
 
-def load_cuts(paths: Sequence[Path], *, max_seconds: float) -> CutSet:
+def load_cuts(paths: Sequence[Path], *, max_seconds: float, trusted: bool = False) -> CutSet:
     """Read and join CutSets; drop cuts without text or longer than ``max_seconds``.
 
-    What is named twice is there twice, so that it weighs more.
+    What is named twice is there twice, so that it weighs more. ``trusted`` says whether commands
+    in manifests may be run.
 
     Raises:
-        ManifestError: a file is missing or malformed, or nothing is left.
+        ManifestError: a file is missing or malformed, or names a command, or nothing is left.
     """
     cuts: list[Cut] = []
     for place, path in enumerate(paths):
         again = paths[:place].count(path)
-        try:
-            read = list(CutSet.from_file(path))
-            cuts.extend(cut.with_id(f"{cut.id}-{1 + again}") if again else cut for cut in read)
-        except Exception as error:  # lhotse raises many types on a malformed manifest
-            raise ManifestError(f"{path}: not a readable CutSet: {error}") from error
+        read = read_cut_set(path, trusted=trusted)
+        cuts.extend(cut.with_id(f"{cut.id}-{1 + again}") if again else cut for cut in read)
     kept = [
         cut
         for cut in cuts
@@ -97,6 +96,20 @@ def load_cuts(paths: Sequence[Path], *, max_seconds: float) -> CutSet:
     return CutSet.from_cuts(kept)
 
 
+def _responses(path: Path) -> RecordingSet:
+    """Room impulse responses.
+
+    Raises:
+        ManifestError: they cannot be read, or would be the output of a command.
+    """
+    try:
+        recordings = list(RecordingSet.from_file(path))
+    except Exception as error:  # lhotse raises many types on a malformed manifest
+        raise ManifestError(f"{path}: not a readable RecordingSet: {one_line(error)}") from error
+    refuse_commands(recordings, path)
+    return RecordingSet.from_recordings(recordings)
+
+
 class Augmentation:
     """lhotse's waveform transforms, drawn anew for every cut."""
 
@@ -107,7 +120,7 @@ class Augmentation:
         if config.rirs is not None:
             self.transforms.append(
                 ReverbWithImpulseResponse(
-                    RecordingSet.from_file(config.rirs),
+                    _responses(config.rirs),
                     p=config.rir_probability,
                     randgen=self.random,
                     preserve_id=True,
@@ -116,7 +129,7 @@ class Augmentation:
         if config.noise is not None:
             self.transforms.append(
                 CutMix(
-                    CutSet.from_file(config.noise).to_eager(),
+                    CutSet.from_cuts(read_cut_set(config.noise)),
                     snr=config.noise_snr,
                     p=config.noise_probability,
                     pad_to_longest=False,

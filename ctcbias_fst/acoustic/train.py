@@ -148,7 +148,7 @@ def train(config: TrainConfig, run: Path, place: Place) -> Path:
     model_config = ModelConfig(
         encoder=config.encoder, tokens=tokenizer.vocabulary.size, phones=PHONES
     )
-    cuts = load_cuts(config.train, max_seconds=config.max_seconds)
+    cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
     model = CtcModel(model_config)
     if config.compile:
         _compile_blocks(model)
@@ -210,7 +210,7 @@ def validation_batches(
         tokenizer, model.phones, mels=model.encoder.mels, sampling_rate=model.sampling_rate
     )
     batches = batches_of_epoch(
-        load_cuts([path], max_seconds=1000.0),
+        load_cuts([path], max_seconds=1000.0, trusted=config.trust_manifests),
         batch_seconds=config.batch_seconds,
         epoch=0,
         seed=0,

@@ -124,7 +124,13 @@ def decode(
     if log_probs is not None:
         known = load_tokens(model, tokens, tokenizer, blank, boundary)
         backend = backends.LogProbsBackend(
-            log_probs, known, settings, device, frame_seconds=frame_seconds, softmax=softmax
+            log_probs,
+            known,
+            settings,
+            device,
+            frame_seconds=frame_seconds,
+            softmax=softmax,
+            trusted=trust_manifest,
         )
         utterances = backend.utterances()
     else:

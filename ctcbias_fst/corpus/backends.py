@@ -187,6 +187,7 @@ class LogProbsBackend:
       device: where.
       frame_seconds: of the model, if the file does not say.
       softmax: the file has logits.
+      trusted: whether commands in a manifest may be run.
     """
 
     def __init__(
@@ -198,9 +199,10 @@ class LogProbsBackend:
         *,
         frame_seconds: float | None = None,
         softmax: bool = False,
+        trusted: bool = False,
     ) -> None:
         checked_device(device)
-        self._saved = SavedLogProbs(path)
+        self._saved = SavedLogProbs(path, trusted=trusted)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
         lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)
         self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)

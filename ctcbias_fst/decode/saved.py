@@ -17,6 +17,7 @@ import torch
 from lhotse import CutSet
 from safetensors import SafetensorError, safe_open
 
+from ctcbias_fst.cut_sets import refuse_commands
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -47,19 +48,22 @@ class SavedLogProbs:
     Args:
       path: ``.npz``, ``.safetensors``, or a manifest of cuts whose custom field ``log_probs``
         is an array.
+      trusted: whether commands in a manifest may be run.
 
     Raises:
+      ManifestError: it has a command, and is not trusted.
       LogProbsError: the file is missing, in no known format, has no array, or a cut without.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, trusted: bool = False) -> None:
         kinds: Mapping[str, type[_Npz] | type[_Safetensors]]
         kinds = {".npz": _Npz, ".safetensors": _Safetensors}
         self.path = path
         if not path.is_file():
             raise LogProbsError(f"{path}: no such file")
         with _reading(path):
-            self._file: _File = kinds.get(path.suffix, _Cuts)(path)
+            kind = kinds.get(path.suffix)
+            self._file: _File = _Cuts(path, trusted) if kind is None else kind(path)
         if not self._file.frames:
             raise LogProbsError(f"{path}: has no log-probs")
 
@@ -177,13 +181,15 @@ class _Safetensors:
 class _Cuts:
     """Cuts with an array each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trusted: bool) -> None:
         try:
             self._cuts = {cut.id: cut for cut in CutSet.from_file(path)}
         except Exception as error:  # lhotse raises many types on a malformed manifest
             raise LogProbsError(
                 f"{path}: neither .npz nor .safetensors, nor a readable manifest of cuts: {error}"
             ) from error
+        if not trusted:
+            refuse_commands(self._cuts.values(), path)
         self.frames: dict[str, int] = {}
         self.frame_seconds: float | None = None
         for cut in self._cuts.values():

@@ -1,0 +1,88 @@
+"""Whoever reads a manifest: no command of a stranger is run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from lhotse import CutSet, MonoCut
+from lhotse.array import Array, TemporalArray
+
+from ctcbias_fst.acoustic.config import AugmentConfig
+from ctcbias_fst.acoustic.data import Augmentation, load_cuts
+from ctcbias_fst.cli import main
+from ctcbias_fst.cut_sets import read_cut_set
+from ctcbias_fst.decode.saved import SavedLogProbs
+from ctcbias_fst.errors import ManifestError
+
+
+def command(folder: Path) -> dict[str, Any]:
+    source = {"type": "command", "channels": [0], "source": f"touch {folder}/seen"}
+    recording = {"id": "r", "sources": [source], "sampling_rate": 16000, "num_samples": 16000}
+    return {**recording, "duration": 1.0}
+
+
+def cuts(folder: Path) -> Path:
+    supervision = {"id": "s", "recording_id": "r", "start": 0, "duration": 1, "text": "peace"}
+    row = {"id": "c", "start": 0, "duration": 1, "channel": 0, "type": "MonoCut"}
+    row |= {"recording": command(folder), "supervisions": [supervision]}
+    (folder / "cuts.jsonl").write_text(json.dumps(row) + "\n")
+    return folder / "cuts.jsonl"
+
+
+def test_training_asks_for_trust(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"would run a command.*trust_manifests"):
+        load_cuts([cuts(tmp_path)], max_seconds=20.0)
+    assert len(list(load_cuts([cuts(tmp_path)], max_seconds=20.0, trusted=True))) == 1
+    with pytest.raises(ManifestError, match="would run a command"):
+        Augmentation(AugmentConfig(noise=cuts(tmp_path)), 1)
+    rirs = tmp_path / "rirs.jsonl"
+    rirs.write_text(json.dumps(command(tmp_path)) + "\n")
+    with pytest.raises(ManifestError, match="would run a command"):
+        Augmentation(AugmentConfig(rirs=rirs), 1)
+    rirs.write_text("nonsense\n")
+    with pytest.raises(ManifestError, match="not a readable RecordingSet"):
+        Augmentation(AugmentConfig(rirs=rirs), 1)
+    assert not (tmp_path / "seen").exists()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "yaml"])
+def test_every_form_of_a_manifest(tmp_path: Path, suffix: str) -> None:
+    trusted = CutSet.from_cuts(read_cut_set(cuts(tmp_path), trusted=True))
+    path = tmp_path / f"all.{suffix}"
+    trusted.to_file(path)
+    assert len(read_cut_set(path, trusted=True)) == 1
+    with pytest.raises(ManifestError, match="would run a command"):
+        read_cut_set(path)
+
+
+def test_arrays_from_a_pipe(tmp_path: Path) -> None:
+    """lhotse hands a path that begins with ``pipe:`` to a shell."""
+    array = Array("lilcom_url", f"pipe:touch {tmp_path}", "seen", [3, 5])
+    cut = MonoCut("c", start=0, duration=1, channel=0)
+    cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.1, start=0)
+    path = tmp_path / "cuts.jsonl"
+    CutSet.from_cuts([cut]).to_file(path)
+    with pytest.raises(ManifestError, match="'c' would run a command: 'pipe:touch "):
+        SavedLogProbs(path)
+    tokens, out = tmp_path / "tokens.txt", tmp_path / "out"
+    tokens.write_text("".join(f"{token} {i}\n" for i, token in enumerate(["<blk>", *"abc|"])))
+    decode = ["decode", "--log-probs", str(path), "--tokens", str(tokens), "--out", str(out)]
+    result = CliRunner().invoke(main, decode)
+    assert result.exit_code == 1
+    assert "would run a command" in result.stderr
+    assert list(SavedLogProbs(path, trusted=True).frames.items()) == [("c", 3)]
+    assert not (tmp_path / "seen").exists()
+
+
+def test_arrays_in_files_are_fine(tmp_path: Path) -> None:
+    np.save(tmp_path / "c.npy", np.zeros((3, 5), np.float32))
+    array = Array("numpy_files", str(tmp_path), "c.npy", [3, 5])
+    cut = MonoCut("c", start=0, duration=1, channel=0)
+    cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.1, start=0)
+    CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
+    assert SavedLogProbs(tmp_path / "cuts.jsonl").frames == {"c": 3}
