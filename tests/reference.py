@@ -136,8 +136,9 @@ def possessives(vocabulary: Vocabulary) -> list[tuple[int, ...]]:
 class FrameScores:
     """What a token scores at a frame, after :mod:`ctcbias_fst.search.boosting`."""
 
-    def __init__(self, log_probs: np.ndarray, config: DecodeConfig) -> None:
+    def __init__(self, log_probs: np.ndarray, config: DecodeConfig, vocabulary: Vocabulary) -> None:
         self.l, self.config = log_probs, config
+        self.letters = [letters(surface) for surface in vocabulary.surfaces]
 
     def surely_blank(self, t: int) -> bool:
         return self.config.blank_threshold < 1 and self.l[t, 0] > math.log(
@@ -151,9 +152,18 @@ class FrameScores:
         start = 0 if self.config.boost.include_blank else 1
         return float(max(self.l[t, start:]) - self.l[t, v])
 
+    def lag(self, t: int, v: int) -> float:
+        return float(max(self.l[t]) - self.l[t, v])
+
+    def among(self, t: int, v: int, k: int) -> bool:
+        """Fewer than k tokens are better, and at most four more than k are at least as good."""
+        equal = sum(self.l[t, u] == self.l[t, v] for u in range(1, self.l.shape[1]))
+        better = self.rank(t, v)
+        return better < k and (better + equal <= k + 4)
+
     def candidate(self, t: int, v: int, top_k: int, max_gap: float) -> bool:
         return (
-            self.rank(t, v) < top_k
+            self.among(t, v, top_k)
             and self.gap(t, v) <= max_gap
             and self.l[t, v] >= self.config.boost.min_log_prob
         )
@@ -164,7 +174,7 @@ class FrameScores:
         config, boost = self.config, self.config.boost
         near = self.l[t, v] >= max(self.l[t]) - config.token_beam
         return (
-            (near and self.rank(t, v) < config.token_top_k)
+            (near and self.among(t, v, config.token_top_k))
             or self.candidate(t, v, boost.top_k, boost.max_gap)
             or self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
         )
@@ -175,17 +185,20 @@ class FrameScores:
         allowed, added = self.plausible(t, v), 0.0
         if kind == FIRST:
             allowed &= self.candidate(t, v, boost.first_top_k, boost.first_max_gap)
-            added = boost.first_alpha * self.gap(t, v) + boost.first_beta
+            added = boost.first_alpha * self.gap(t, v)
         elif kind == LATER:
             allowed &= self.candidate(t, v, boost.top_k, boost.max_gap)
-            added = min(1.0, weight * boost.alpha) * self.gap(t, v) + weight * boost.beta
+            added = min(boost.max_gain, min(1.0, weight * boost.alpha) * self.gap(t, v))
+            added = min(added + weight * boost.free * self.letters[v], self.lag(t, v))
         return float(self.l[t, v]) + added if allowed else -math.inf
 
     def stay(self, t: int, v: int, inside: bool) -> float:
         """What a further frame of a token scores, or a blank (v = 0), inside an entity or not."""
         plain, boost = float(self.l[t, v]), self.config.boost
+        if inside and self.lag(t, v) > boost.max_wait:
+            return -math.inf
         if v == 0:
-            return plain + inside * boost.blank_alpha * (max(self.l[t]) - plain)
+            return plain + (inside * boost.blank_alpha * self.lag(t, v) if inside else 0.0)
         if not self.plausible(t, v):
             return -math.inf
         given = inside and self.candidate(t, v, boost.top_k, boost.max_gap)
@@ -196,7 +209,7 @@ def readings(
     log_probs: np.ndarray, paths: Sequence[Path], vocabulary: Vocabulary, config: DecodeConfig
 ) -> list[Reading]:
     """All readings of an utterance that have a score. ``log_probs`` is (T, V), blank first."""
-    scores = FrameScores(log_probs, config)
+    scores = FrameScores(log_probs, config, vocabulary)
     frames, columns = log_probs.shape
     found = []
     for labels in itertools.product(range(columns), repeat=frames):
@@ -224,11 +237,24 @@ def readings(
                         position += 1
                     else:
                         output.append(("entity", path.entity))
-                        score += config.boost.bonus - config.boost.cost_scale * path.cost
+                        score += reward(path, vocabulary, config) - path.cost
                         position += len(path.tokens)
                 if score > -math.inf:
                     found.append(Reading(labels, tuple(output), score))
     return found
+
+
+def letters(surface: str) -> float:
+    """What a token writes, four letters at most; the vocabularies of the tests have Latin ones."""
+    return float(min(4, sum(character.isalpha() for character in surface)))
+
+
+def reward(path: Path, vocabulary: Vocabulary, config: DecodeConfig) -> float:
+    """What a complete entity is paid."""
+    boost = config.boost
+    written = sum(letters(vocabulary.surfaces[token]) for token in path.tokens)
+    earned = path.weight * (boost.beta * written + boost.bonus)
+    return min(max(earned, boost.min_reward), boost.max_reward)
 
 
 def best_texts(found: Sequence[Reading], vocabulary: Vocabulary) -> dict[str, float]:

@@ -68,19 +68,22 @@ def path_lists(draw: st.DrawFn, vocabulary: Vocabulary, max_paths: int = 3) -> l
 boost_configs = st.builds(
     BoostConfig,
     alpha=st.sampled_from([0.0, 0.6, 1.0]),
+    max_gain=st.sampled_from([0.8, 100.0]),
+    free=st.sampled_from([0.0, 0.5]),
     beta=st.sampled_from([0.0, 0.4]),
     top_k=st.sampled_from([1, 2, 4]),
     max_gap=st.sampled_from([1.0, 3.0, 100.0]),
     min_log_prob=st.sampled_from([-3.0, -100.0]),
     include_blank=st.booleans(),
     first_alpha=st.sampled_from([0.0, 0.3]),
-    first_beta=st.sampled_from([0.0, 0.2]),
     first_top_k=st.sampled_from([2, 4]),
     first_max_gap=st.sampled_from([2.0, 100.0]),
     repeat_alpha=st.sampled_from([0.0, 0.7]),
     blank_alpha=st.sampled_from([0.0, 0.3]),
-    bonus=st.sampled_from([0.0, 0.5]),
-    cost_scale=st.sampled_from([0.0, 1.0]),
+    max_wait=st.sampled_from([1.0, 100.0]),
+    bonus=st.sampled_from([-0.7, 0.5]),
+    min_reward=st.sampled_from([-1.0, 0.1]),
+    max_reward=st.sampled_from([0.6, 10.0]),
 )
 
 decode_configs = st.builds(

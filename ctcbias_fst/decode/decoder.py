@@ -13,7 +13,7 @@ from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.errors import GraphError, LogProbsError
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.compose import LmComposer
@@ -22,7 +22,9 @@ from ctcbias_fst.search.boosting import (
     blank_frames,
     check_log_probs,
     find_candidates,
+    plain_scores,
     reach,
+    reward,
     score_columns,
 )
 from ctcbias_fst.search.frames import Frames, without_idle_frames
@@ -36,6 +38,9 @@ BoostGraphs = Union[BoostGraph, Sequence[Union[BoostGraph, None]], None]
 """One list for all utterances, or one (or none) for each, or none at all."""
 
 _WIDER = 4.0
+_ROUNDING = 0.05
+"""How much less than the best plain reading a path may score before that one counts as lost: k2
+adds float32 scores."""
 
 
 class Decoder:
@@ -67,6 +72,7 @@ class Decoder:
         self._columns = None if vocabulary.blank_id == 0 else order
         self._token_order = torch.empty_like(order)
         self._token_order[order] = torch.arange(len(order), device=self.device)
+        self._letters = torch.from_numpy(token_letters(blank_first)).to(self.device)
         self._rules = WordRules.of(blank_first, self.device)
         self._hashes = TextHashes.of(blank_first, self.device)
 
@@ -96,8 +102,7 @@ class Decoder:
         return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
 
     def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:
-        """Search a batch of one utterance or more; one that is lost has no arcs
-        (``Lattice.found``).
+        """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
         Arguments and errors are those of :meth:`decode`.
         """
@@ -140,10 +145,11 @@ class Decoder:
             self._rules,
             reach=reach(frames.blank, frames.candidates, config),
             modified=config.modified_topology,
-            bonus=config.boost.bonus,
-            cost_scale=config.boost.cost_scale,
+            reward=lambda letters, weight: reward(letters, weight, config.boost),
         )
-        scores = score_columns(frames.blank, frames.candidates, graph.columns, config)
+        scores = score_columns(
+            frames.blank, frames.candidates, graph.columns, self._letters, config
+        )
         fsa = search(
             scores,
             frames.lengths.cpu(),
@@ -153,7 +159,10 @@ class Decoder:
             max_active=config.max_active,
             ids=ids,
         )
-        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+        best = fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
+        plain = plain_scores(frames.blank, frames.lengths, frames.candidates)
+        lost = best < plain - _ROUNDING
+        return Lattice(fsa, graph, frames.original, frames.owed, scores, lost=lost)
 
     def with_language_model(self, lattice: Lattice) -> Lattice:
         """Compose a lattice of the first pass with the language model, if there is one."""

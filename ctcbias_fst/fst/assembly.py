@@ -126,8 +126,8 @@ class Assembly:
         self.graph = _Graph(candidates.token.device)
         self.utterances = torch.arange(self.size, device=candidates.token.device)
 
-    def fsa(self, bonus: float, cost_scale: float) -> k2.Fsa:
-        """The graphs, with ``bonus`` and the scaled costs on the last arcs of entities."""
+    def fsa(self, reward: torch.Tensor) -> k2.Fsa:
+        """The graphs, with ``reward`` of the nodes on the last arcs of entities, less the costs."""
         word_start, final, owner = self._tokens()
         if len(self.nodes.token):
             ended = self._ends()
@@ -135,7 +135,7 @@ class Assembly:
             self._leave(closed)
             if self.rules.separator is None:
                 word_start = _Open.joined([word_start, closed])
-            self._trees(word_start, bonus - cost_scale * self.nodes.cost)
+            self._trees(word_start, reward - self.nodes.cost)
             final = torch.cat([final, closed.state, closed.blank_state])
             owner = torch.cat([owner, self.hubs.utterance[closed.hub], closed.utterance])
         last = self.graph.states(self.utterances)

@@ -16,6 +16,7 @@ it: that is the decoding graph's affair (:mod:`ctcbias_fst.fst.decoding`).
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
     from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree"]
+__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "token_letters"]
 
+_FIRST_SYLLABLE = "\u2e80"
+"""From here on letters are ideographs, kana and Hangul syllables."""
+_LETTERS_OF_SYLLABLE = 3.0
+_MOST_OF_TOKEN = 4.0
 _TOKENS_PER_KEY = 3  # tokens of 21 bits each in one sortable 64-bit key
 
 
@@ -48,6 +53,7 @@ class TreeTensors:
     weight: torch.Tensor
     end: torch.Tensor
     cost: torch.Tensor
+    letters: torch.Tensor
 
     @classmethod
     def concatenate(cls, trees: Sequence[TreeTensors], device: torch.device) -> TreeTensors:
@@ -74,6 +80,8 @@ class BoostGraph:
       weight: float32 (nodes,): the factor on the boost of the arc into each node.
       end: int32 (nodes,): the entity that is complete here, or -1.
       cost: float32 (nodes,): nats to pay for completing it, 0 or more.
+      letters: float32 (nodes,): what the tokens down to here write, where ``end`` is an entity;
+        see :func:`token_letters`.
       entities: what ``end`` points into.
       digest: of the vocabulary whose token ids these are.
       shadowed: entities none of whose segmentations is in the tree, because another
@@ -85,6 +93,7 @@ class BoostGraph:
     weight: npt.NDArray[np.float32]
     end: npt.NDArray[np.int32]
     cost: npt.NDArray[np.float32]
+    letters: npt.NDArray[np.float32]
     entities: tuple[Entity, ...]
     digest: str
     shadowed: tuple[Entity, ...] = ()
@@ -156,6 +165,7 @@ class BoostGraph:
                 weight=torch.from_numpy(self.weight).to(device),
                 end=torch.from_numpy(self.end).to(device),
                 cost=torch.from_numpy(self.cost).to(device),
+                letters=torch.from_numpy(self.letters).to(device),
             )
         return self._on_device[device]
 
@@ -234,10 +244,12 @@ def build_tree(
     children = np.bincount(np.concatenate(parents)[1:], minlength=num_nodes)
     first_child[1:] += np.cumsum(children, dtype=np.int32)
     end = np.full(num_nodes, -1, dtype=np.int32)
-    cost = np.zeros(num_nodes, dtype=np.float32)
+    cost, letters = np.zeros((2, num_nodes), dtype=np.float32)
+    written = _row_letters(encoded, vocabulary)
     for nodes, rows in ends:
         end[nodes] = encoded.entity_index[rows]
         cost[nodes] = encoded.cost[rows]
+        letters[nodes] = written[rows]
     taken = np.zeros(len(entities), dtype=bool)
     taken[end[end >= 0]] = True
     lost = sorted(i for i in set(shadow_candidates.tolist()) if not taken[i])
@@ -247,10 +259,51 @@ def build_tree(
         weight=weights[np.concatenate(classes)].astype(np.float32),
         end=end,
         cost=cost,
+        letters=letters,
         entities=entities,
         digest=vocabulary.digest,
         shadowed=tuple(entities[i] for i in lost),
     )
+
+
+def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+    """float32 (V,): how many letters each token writes; what boosts and rewards are measured by.
+
+    So a name earns about the same, whatever pieces a vocabulary cuts it into. A token counts for
+    four letters at most: there is one place in the audio where it can be right or wrong, however
+    much it writes.
+    """
+    return np.array(
+        [min(_letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
+        dtype=np.float32,
+    )
+
+
+def _letters_of(surface: str) -> float:
+    """The letters of a token, whatever the script.
+
+    A character that stands for a syllable or a word (Chinese, kana, Hangul) counts as three;
+    marks that change a letter (accents, length, stress) do not count.
+    """
+    total = 0.0
+    for character in surface:
+        kind = unicodedata.category(character)
+        if kind == "Lo" and character >= _FIRST_SYLLABLE:
+            total += _LETTERS_OF_SYLLABLE
+        elif kind[0] in "LN" and kind != "Lm":
+            total += 1
+    return total
+
+
+def _row_letters(encoded: EncodedEntities, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+    """float32 (rows,): the letters that each segmentation writes."""
+    if not len(encoded):
+        return np.zeros(0, dtype=np.float32)
+    of_token = token_letters(vocabulary)
+    letters: npt.NDArray[np.float32] = np.add.reduceat(
+        of_token[encoded.values], encoded.row_splits[:-1]
+    )
+    return letters
 
 
 def _check(encoded: EncodedEntities, entities: Sequence[Entity], vocabulary: Vocabulary) -> None:

@@ -26,14 +26,14 @@ epsilon, the graph has no epsilons; -1 on arcs to the final state. Aux labels: 0
 v a plain token (emitted at its first frame), ``vocabulary size + e`` entity e, emitted
 with its last token; tokens before it in the tree emit nothing. If words are marked by
 separators, arcs have the attribute ``starts_word``: 1 where a plain token is taken at the
-start of a word. Scores: 0, but for an entity's last arc, which has its bonus minus its
+start of a word. Scores: 0, but for an entity's last arc, which has its reward minus its
 cost. Arcs are sorted by label. The graph is cyclic (blanks, repeats) and not
 deterministic (an entity's tokens may be taken as plain ones).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import k2
@@ -47,7 +47,9 @@ from ctcbias_fst.fst.reachable import Forest, reachable
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.text.entities import Entity
 
-__all__ = ["DecodingGraph", "decoding_graph"]
+__all__ = ["DecodingGraph", "Reward", "decoding_graph"]
+
+Reward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def decoding_graph(
     *,
     reach: torch.Tensor | None = None,
     modified: bool = False,
-    bonus: float = 0.0,
-    cost_scale: float = 1.0,
+    reward: Reward | None = None,
 ) -> DecodingGraph:
     """Build the graphs of a batch on the device of ``candidates``.
 
@@ -90,14 +91,15 @@ def decoding_graph(
       reach: int64 (N, T): the last frame to which an entity may go on after one of its
         tokens was taken at a frame, with nothing but blank between; by default any.
       modified: allow equal tokens to follow each other without a blank.
-      bonus: nats for a finished entity.
-      cost_scale: factor on the costs of the trees' paths.
+      reward: what a complete entity is paid, in nats, by the letters that its tokens write and
+        its weight, float32 (K,) each; by default nothing.
     """
     forest = Forest.of(graphs, token_order)
     nodes = reachable(candidates, forest, modified, reach)
     columns = Columns.of(candidates, nodes)
+    paid = torch.zeros_like(nodes.cost) if reward is None else reward(nodes.letters, nodes.weight)
     return DecodingGraph(
-        fsa=Assembly(candidates, nodes, columns, rules, modified).fsa(bonus, cost_scale),
+        fsa=Assembly(candidates, nodes, columns, rules, modified).fsa(paid),
         columns=columns,
         vocabulary_size=candidates.shape[2],
         entities=forest.entities,

@@ -25,7 +25,7 @@ class Nodes:
 
     Attributes:
       utterance, token, end: int64 (K,); ``end`` is the entity complete here, or -1.
-      weight, cost: float32 (K,).
+      weight, cost, letters: float32 (K,).
       parent: int64 (K,), the node's place among these, or -1 for the root.
       inner: bool (K,), whether a child of it is among these.
     """
@@ -35,6 +35,7 @@ class Nodes:
     end: torch.Tensor
     weight: torch.Tensor
     cost: torch.Tensor
+    letters: torch.Tensor
     parent: torch.Tensor
     inner: torch.Tensor
 
@@ -139,6 +140,7 @@ def reachable(
         end=trees.end[node].long(),
         weight=trees.weight[node],
         cost=trees.cost[node],
+        letters=trees.letters[node],
         parent=parent,
         inner=inner,
     )

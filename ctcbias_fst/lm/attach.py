@@ -15,6 +15,7 @@ from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.edges import Edges
 from ctcbias_fst.lm.static_graph import BEGINS, WORD_START, StaticGraph
 from ctcbias_fst.lm.token_graph import LETTERS, UNKNOWN, WORD
+from ctcbias_fst.search.boosting import reward
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.text.entities import Entity
@@ -205,7 +206,7 @@ class Workspace:
     ) -> None:
         """Write a list of names behind the static graph, in place of the one before."""
         layout = tuple((b.kind, b.weight, b.first) for b in columns.blocks)
-        settings = (layout, boost.bonus, boost.cost_scale, self._rules)
+        settings = (layout, boost, self._rules)
         # The tree itself is compared, and so kept: a new one may have an old one's id.
         if self._attached == settings and self._tree is tree:
             return
@@ -335,9 +336,9 @@ class Workspace:
         inner = (arrays.num_children > 0).nonzero().flatten()[1:]
         state[inner] = part.states(len(inner))
         node = (arrays.end >= 0).nonzero().flatten()
-        base = boost.bonus - boost.cost_scale * arrays.cost[node]
+        base = reward(arrays.letters[node], arrays.weight[node], boost) - arrays.cost[node]
         paid = base + self._name_scores(tree.entities, self.weights)[arrays.end[node].long()]
-        share = float(paid.max())
+        share = min(0.0, float(paid.max()))
 
         def entering(node: torch.Tensor) -> torch.Tensor:
             """What is paid on the way into a name: what all names have to pay."""

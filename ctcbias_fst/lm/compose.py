@@ -308,8 +308,7 @@ def _assemble(
     """Make a lattice of the arcs, without those that are no part of a good path."""
     start = lattice.found.nonzero().flatten()
     if not len(start):
-        empty = lattice.score.new_zeros(0, 5).float()
-        return replace(lattice, lm=LmScores(empty[:, 0], empty, config.weights))
+        return _without_arcs(lattice, config)
     utterance = torch.cat([start, *(level.utterance for level in levels)])
     zeros = torch.zeros_like(start, dtype=torch.float64)
     forward = torch.cat([zeros, *(level.score for level in levels)])
@@ -339,6 +338,18 @@ def _assemble(
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[arc[kept]])
     return replace(lattice, fsa=fsa, lm=LmScores(scores.base[kept], counts[kept], config.weights))
+
+
+def _without_arcs(lattice: Lattice, config: LmConfig) -> Lattice:
+    """The result for a batch of which nothing was found: what k2 left leads nowhere."""
+    nothing = lattice.label[:0]
+    score = lattice.score[:0].float()
+    fsa, _ = _Draft(lattice.size, nothing, nothing.bool()).fsa(nothing, nothing, nothing, score)
+    for name in ("aux_labels", FRAME, STARTS_WORD):
+        if hasattr(lattice.fsa, name):
+            setattr(fsa, name, getattr(lattice.fsa, name)[:0])
+    lm = LmScores(score, score.new_zeros(0, len(config.weights)), config.weights)
+    return replace(lattice, fsa=fsa, lm=lm)
 
 
 def _connected(

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import WordRules
@@ -72,6 +72,7 @@ class FirstPass:
         self._device = torch.device(device)
         self._rules = WordRules.of(blank_first, device)
         self._letters = torch.tensor([len(s) for s in blank_first.surfaces], device=device)
+        self._boost_letters = torch.from_numpy(token_letters(blank_first)).to(device)
         self._upper = blank_first.upper_case
         self._boost_class, self._lexicon, self._single = boost_class, lexicon, single
         self._workspace: Workspace | None = None
@@ -99,7 +100,9 @@ class FirstPass:
         lists = {id(tree): tree for tree in trees}
         names = [tree for tree in lists.values() if tree is not None]
         columns = self._columns(names, token_order)
-        scores = score_columns(frames.blank, frames.candidates, columns, config)
+        scores = score_columns(
+            frames.blank, frames.candidates, columns, self._boost_letters, config
+        )
         # The start state reads blank at a frame of its own.
         before = scores.new_full((scores.shape[0], 1, scores.shape[2]), -torch.inf)
         before[:, :, 0] = 0.0

@@ -10,21 +10,30 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
   blank, :math:`g \le` ``max_gap`` and :math:`l \ge` ``min_log_prob``. As a later subword
   of an entity of weight w it scores
 
-  .. math:: l(t, v) + \min(1, w \alpha)\, g(t, v) + w \beta
+  .. math:: l(t, v) + \min(g'(t, v), \min(\min(1, w \alpha)\, g(t, v), \gamma) + w \varphi n(v))
 
-  at the frame where it is emitted; where it is no candidate it cannot be emitted as such.
-  That is adaptive boosting (Dingliwal et al. 2022, section 3.2): the boost grows with the
-  gap. As :math:`\alpha \le 1`, no token scores more for fitting less;
+  at the frame where it is emitted, with the letters n(v) that it writes
+  (:func:`ctcbias_fst.fst.boost.token_letters`) and the gap g' to the best of all columns; where
+  it is no candidate it cannot be emitted as such. That is adaptive boosting (Dingliwal et
+  al. 2022, section 3.2): the boost grows with the gap. As :math:`\alpha \le 1`, no token scores
+  more for fitting less;
 - v is an *entry candidate* likewise, by the ``first_*`` settings, and scores
-  :math:`l(t, v) + \alpha_1 g(t, v) + \beta_1` as the first subword of an entity;
+  :math:`l(t, v) + \alpha_1 g(t, v)` as the first subword of an entity;
 - inside an entity, a further frame of a token scores
   :math:`l(t, v) + \alpha_r g(t, v)` where v is a boosted candidate (``repeat_alpha``), and a
   blank before the last token :math:`l(t, 0) + \alpha_b (m'(t) - l(t, 0))`, m' being the best
-  of all columns (``blank_alpha``);
+  of all columns (``blank_alpha``); neither may be taken more than ``max_wait`` below m';
+- a complete entity is paid its :func:`reward` with its last token.
+
 - v is *plausible* at t if it is among the ``token_top_k`` best tokens besides blank and at
   most ``token_beam`` below the best column, or an entry or boosted candidate. It scores
   :math:`l(t, v)` as a plain token, and at further frames of a token. What is not plausible
   cannot be taken.
+
+No column of an entity is above the best one of its frame. So one that is begun is never ahead of
+the best reading that goes on plainly, and no search drops a plain reading for what an entity may
+become; what a reward can turn must lie within the beam, which it does as long as ``max_reward`` is
+below ``search_beam``.
 
 To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.columns.Columns`);
 its search stays as it is.
@@ -40,13 +49,21 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.config import SearchConfig
+from ctcbias_fst.search.config import BoostConfig, SearchConfig
 
 _TIES = 4
 """Half-precision log-probs often have equal tokens where a frame's best k end: so many more
 are looked at."""
 
-__all__ = ["blank_frames", "check_log_probs", "find_candidates", "reach", "score_columns"]
+__all__ = [
+    "blank_frames",
+    "check_log_probs",
+    "find_candidates",
+    "plain_scores",
+    "reach",
+    "reward",
+    "score_columns",
+]
 
 
 def check_log_probs(log_probs: LogProbs) -> None:
@@ -102,12 +119,17 @@ def find_candidates(
     boost = config.boost
     utterance, frame = open_frames.nonzero(as_tuple=True)
     rows = log_probs[utterance, frame]
-    most = max(config.token_top_k, boost.top_k, boost.first_top_k) + _TIES
+    most = max(config.token_top_k, boost.top_k, boost.first_top_k) + _TIES + 1
     score, token = rows[:, 1:].topk(min(most, rows.shape[1] - 1), dim=-1)
 
     def among(k: int) -> torch.Tensor:
-        """Whether fewer than k tokens are better: equal ones are in or out together."""
-        kept: torch.Tensor = score >= score[:, min(k, score.shape[1]) - 1].unsqueeze(-1)
+        """Whether fewer than k tokens are better: equal ones are in or out together, out if
+        they are many."""
+        last = score[:, min(k, score.shape[1]) - 1].unsqueeze(-1)
+        kept: torch.Tensor = score >= last
+        if k + _TIES < score.shape[1]:
+            many = score[:, k + _TIES].unsqueeze(-1) >= last
+            kept &= (score > last) | ~many
         return kept
 
     top = score[:, :1]
@@ -124,6 +146,7 @@ def find_candidates(
         token=token[row, place] + 1,
         score=score[row, place],
         gap=gap[row, place],
+        lag=(best - score)[row, place],
         entry=entry[row, place],
         boosted=boosted[row, place],
         shape=(log_probs.shape[0], log_probs.shape[1], log_probs.shape[2]),
@@ -131,7 +154,11 @@ def find_candidates(
 
 
 def score_columns(
-    blank: torch.Tensor, candidates: Candidates, columns: Columns, config: SearchConfig
+    blank: torch.Tensor,
+    candidates: Candidates,
+    columns: Columns,
+    letters: torch.Tensor,
+    config: SearchConfig,
 ) -> torch.Tensor:
     """The log-probs that the search reads: float32 (N, T, number of columns).
 
@@ -139,6 +166,7 @@ def score_columns(
       blank: float32 (N, T), the log-probs of blank.
       candidates: at the same frames.
       columns: what the graph's labels stand for.
+      letters: float32 (V,), what each token writes.
       config: the search's settings.
     """
     boost = config.boost
@@ -152,19 +180,33 @@ def score_columns(
         value = candidates.score
         if kind == ENTRY:
             taken &= candidates.entry
-            value = value + boost.first_alpha * candidates.gap + boost.first_beta
+            value = value + boost.first_alpha * candidates.gap
         elif kind == BOOSTED:
             taken &= candidates.boosted
-            value = value + min(1.0, weight * boost.alpha) * candidates.gap + weight * boost.beta
+            gain = (min(1.0, weight * boost.alpha) * candidates.gap).clamp(max=boost.max_gain)
+            gain += weight * boost.free * letters[candidates.token]
+            value = value + torch.minimum(gain, candidates.lag)
         elif kind == STAY:
+            taken &= candidates.lag <= boost.max_wait
             value = value + candidates.boosted * boost.repeat_alpha * candidates.gap
-            better = (_best(blank, candidates) - blank).clamp(min=0)
-            scores[:, :, int(of_token[0])] = blank + boost.blank_alpha * better
+            scores[:, :, int(of_token[0])] = _waiting(blank, candidates, boost)
         else:
             assert kind == PLAIN
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
         scores[at] = value[taken]
     return scores
+
+
+def reward(letters: torch.Tensor, weight: torch.Tensor, boost: BoostConfig) -> torch.Tensor:
+    """What a complete entity is paid at its last token, in nats.
+
+    Args:
+      letters: float32 (K,), what each entity's tokens write.
+      weight: float32 (K,), of the entities.
+      boost: the settings.
+    """
+    earned = weight * (boost.beta * letters + boost.bonus)
+    return earned.clamp(min=boost.min_reward, max=boost.max_reward)
 
 
 def reach(blank: torch.Tensor, candidates: Candidates, config: SearchConfig) -> torch.Tensor:
@@ -179,12 +221,39 @@ def reach(blank: torch.Tensor, candidates: Candidates, config: SearchConfig) -> 
       candidates: at the same frames.
       config: the search's settings.
     """
-    behind = (_best(blank, candidates) - blank).clamp(min=0).double()
-    waited = ((1 - config.boost.blank_alpha) * behind).cumsum(1)
+    best = torch.maximum(_best(blank, candidates), blank)
+    behind = (best - _waiting(blank, candidates, config.boost)).double()
+    # A frame at which no entity may wait costs more than the beam.
+    waited = behind.clamp(max=2 * config.search_beam).cumsum(1)
     most = waited + config.search_beam
     # Blank may be taken at frames t + 1 to r - 1 if waited[r - 1] <= most[t].
     last = torch.searchsorted(waited, most, right=True)
     return last.clamp(max=blank.shape[1] - 1)
+
+
+def plain_scores(
+    blank: torch.Tensor, lengths: torch.Tensor, candidates: Candidates
+) -> torch.Tensor:
+    """What the best plain reading scores, float64 (N,): the best column of every frame.
+
+    Whatever names there are, this reading is in the graph; a search whose best path scores less
+    lost it.
+
+    Args:
+      blank: float32 (N, T), the log-probs of blank.
+      lengths: int64 (N,), frames per utterance.
+      candidates: at the same frames.
+    """
+    inside = torch.arange(blank.shape[1], device=blank.device) < lengths[:, None]
+    best = torch.maximum(_best(blank, candidates), blank).double()
+    return torch.where(inside, best, torch.zeros_like(best)).sum(dim=1)
+
+
+def _waiting(blank: torch.Tensor, candidates: Candidates, boost: BoostConfig) -> torch.Tensor:
+    """What blank scores inside an entity, (N, T); -inf where something else is too clear."""
+    behind = (_best(blank, candidates) - blank).clamp(min=0)
+    value = torch.where(behind > 0, blank + boost.blank_alpha * behind, blank)
+    return value.masked_fill(behind > boost.max_wait, -torch.inf)
 
 
 def _best(blank: torch.Tensor, candidates: Candidates) -> torch.Tensor:

@@ -17,37 +17,45 @@ class BoostConfig:
 
     Attributes:
       alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
-      beta: nats given on top, per subword after the first.
+      max_gain: nats that a subword is given at most, so that what the model is sure of stays.
+      free: nats of the gap given back besides, for every letter that a subword writes.
       top_k: only the k best tokens of a frame (blank apart) are boosted.
       max_gap: only tokens at most this many nats below the frame's best are boosted.
       min_log_prob: only tokens of at least this log-prob are boosted; keeps names out of
         silence.
       include_blank: measure the gap from the best of all columns, blank included. If not,
         a frame that is probably blank stays so.
-      first_alpha, first_beta, first_top_k, first_max_gap: the same for an entity's first
-        subword, whose place in the frame's ranking decides whether the entity is tried.
+      first_alpha, first_top_k, first_max_gap: the same for an entity's first subword, whose
+        place in the frame's ranking decides whether the entity is tried.
       repeat_alpha: share of the gap given back at further frames of an entity's token.
       blank_alpha: share given back where an entity's path takes blank before its last token
         although another column is better.
-      bonus: nats for a finished entity, whatever its length; below 0 it is a price, which a
-        short name that fits badly cannot pay.
-      cost_scale: factor on the costs of alternative segmentations and spellings.
+      max_wait: inside an entity no frame may be passed over, by blank or by going on with a token,
+        where something else is better by more than so many nats: what was clearly said stays.
+      beta: nats for every letter of a complete entity, paid at its last token.
+      bonus: nats for every complete entity; below 0 it is a price, which a short name that fits
+        badly cannot pay.
+      min_reward, max_reward: the least and the most that a complete entity is paid, both
+        together; what other parts charge comes on top.
     """
 
     alpha: float = 0.45
-    beta: float = 3.0
+    max_gain: float = 5.0
+    free: float = 1.0
     top_k: int = 18
     max_gap: float = 9.5
     min_log_prob: float = -12.0
     include_blank: bool = True
     first_alpha: float = 0.2
-    first_beta: float = 0.0
     first_top_k: int = 10
     first_max_gap: float = 7.0
     repeat_alpha: float = 0.8
     blank_alpha: float = 0.3
-    bonus: float = -5.0
-    cost_scale: float = 1.0
+    max_wait: float = 15.0
+    beta: float = 1.0
+    bonus: float = -4.0
+    min_reward: float = 0.1
+    max_reward: float = 10.0
 
     def __post_init__(self) -> None:
         for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
@@ -56,7 +64,7 @@ class BoostConfig:
                     f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "
                     "subword would score the better the less it fits"
                 )
-        not_negative(self, "beta", "first_beta", "max_gap", "first_max_gap", "cost_scale")
+        not_negative(self, "beta", "max_gain", "free", "max_gap", "first_max_gap", "max_wait")
         at_least_one(self, "top_k", "first_top_k")
 
 

@@ -59,6 +59,8 @@ class Lattice:
       owed: float64 (N,), what to add to the score of a path for frames left out.
       scores: float32 (N, T, C), the columns that were searched.
       lm: the share of a language model in the scores of the arcs, if it was composed with one.
+      lost: bool (N,), utterances whose best path scores less than the best plain reading, which is
+        always in the graph: the search lost what it should have found. By default none.
     """
 
     fsa: k2.Fsa
@@ -67,6 +69,7 @@ class Lattice:
     owed: torch.Tensor
     scores: torch.Tensor
     lm: LmScores | None = None
+    lost: torch.Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -166,11 +169,12 @@ class Lattice:
 
     @cached_property
     def found(self) -> torch.Tensor:
-        """bool (N,): whether the search reached the end of each utterance at all."""
+        """bool (N,): whether the search reached the end of each utterance, and did not lose its
+        best reading on the way."""
         # Of an utterance that was lost k2 may leave arcs that lead nowhere.
         found = torch.zeros(self.size, dtype=torch.bool, device=self.label.device)
         found[self.utterance[self.label < 0]] = True
-        return found
+        return found if self.lost is None else found & ~self.lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,15 +209,16 @@ def with_weights(lattice: Lattice, weights: tuple[float, ...]) -> Lattice:
 
 
 def best_paths(lattice: Lattice) -> Paths:
-    """The best path of every utterance that has one (tropical semiring)."""
+    """The best path of every utterance that was found (tropical semiring)."""
     fsa = lattice.fsa.clone()
     setattr(fsa, _ARC, torch.arange(fsa.num_arcs, dtype=torch.int32, device=fsa.device))
     best = k2.shortest_path(fsa, use_double_scores=True)
     arcs = getattr(best, _ARC).long()
     first_arc = best.arcs.row_splits(2).long()[best.arcs.row_splits(1).long()]
     length = first_arc[1:] - first_arc[:-1]
-    utterance = (length > 0).nonzero().flatten()
+    utterance = lattice.found.nonzero().flatten()
+    arcs = arcs[torch.repeat_interleave(lattice.found, length)]
     path = torch.repeat_interleave(length[utterance])
     score = lattice.owed[utterance].index_add(0, path, lattice.score[arcs])
-    first = torch.cat([first_arc[:1], torch.cumsum(length[utterance], 0)])
+    first = torch.cat([length.new_zeros(1), torch.cumsum(length[utterance], 0)])
     return Paths(utterance, arcs, first, score)

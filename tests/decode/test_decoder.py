@@ -26,6 +26,8 @@ from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
+from ctcbias_fst.lm.compose import LmComposer
+from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
@@ -169,7 +171,8 @@ def test_names_are_found(tokenizer: SentencePieceTokenizer, device: torch.device
 
 def test_no_boost_changes_nothing(tokenizer: SentencePieceTokenizer) -> None:
     log_probs = _simulated(tokenizer)
-    config = DecodeConfig(boost=BoostConfig(alpha=0.0, beta=0.0))
+    boost = BoostConfig(alpha=0.0, free=0.0, beta=0.0, bonus=-1.0, min_reward=-1.0)
+    config = DecodeConfig(boost=boost)
     decoder = Decoder(tokenizer.vocabulary, config)
     for boosted, plain in zip(
         decoder.decode(log_probs, _graph(tokenizer, NAMES)), decoder.decode(log_probs)
@@ -235,7 +238,9 @@ def test_a_partial_match_at_the_end_nets_nothing(data: st.DataObject) -> None:
     vocabulary = VOCABULARIES[0]
     array = data.draw(log_prob_arrays(vocabulary.size, max_frames=4))
     paths = [reference.Path((1, 2, 1, 2, 1), 0)]  # longer than the audio
-    config = dataclasses.replace(EVERYTHING, boost=BoostConfig(alpha=1.0, beta=5.0, first_beta=5.0))
+    config = dataclasses.replace(
+        EVERYTHING, boost=BoostConfig(alpha=1.0, beta=5.0, max_reward=50.0)
+    )
     decoder = Decoder(vocabulary, config, CPU)
     (with_name,) = decoder.decode(batch([array], vocabulary), tree(paths, vocabulary))
     (without,) = decoder.decode(batch([array], vocabulary))
@@ -282,25 +287,61 @@ def test_no_utterances() -> None:
     assert Decoder(vocabulary).decode(none) == []
 
 
+def _dead_end() -> tuple[np.ndarray, BoostGraph]:
+    """``a b`` is said, where a b is a name, and the word goes on: no name can be written."""
+    said = [1, 2, 0, 2, 0, 2]
+    array = np.full((len(said), 5), -60.0, dtype=np.float32)
+    array[range(len(said)), said] = 0.0
+    return array, tree([reference.Path((1, 2), 0)], VOCABULARIES[0])
+
+
 def test_what_the_search_loses_is_searched_again() -> None:
-    """A name that is begun outscores every plain path by more than the beam, and never ends."""
+    """A name that is paid more than the beam outscores every plain path, and can only swallow what
+    follows: the search ends, but below the plain reading."""
     vocabulary = VOCABULARIES[0]
-    array = np.log(np.array([[0.2, 0.5, 0.1, 0.1, 0.1]] * 12)).astype(np.float32)
-    graph = tree([reference.Path((1, 2, 4, 1), 0)], vocabulary)
-    boost = BoostConfig(first_beta=40.0)
-    lossy = DecodeConfig(boost=boost, search_beam=5.0, max_active=4)
+    array, graph = _dead_end()
+    boost = BoostConfig(beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0)
+    lossy = DecodeConfig(boost=boost, search_beam=5.0)
     decoder = Decoder(vocabulary, lossy)
     log_probs = batch([array, array], vocabulary)
     assert decoder.lattice(log_probs, [graph, None]).found.tolist() == [False, True]
     lost, kept = decoder.decode(log_probs, [graph, None])
     assert "without names" in str(lost.warning)
     assert kept.warning is None
-    assert lost.best.words == kept.best.words
+    assert lost.best.text == kept.best.text == "abbb"
     rescued, _ = Decoder(vocabulary, dataclasses.replace(lossy, search_beam=15.0)).decode(
         log_probs, graph
     )
     assert "wider beams" in str(rescued.warning)
-    assert rescued.best.words[0].entity
+    assert rescued.best.text == "abbb"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("nbest", [1, 4])
+@pytest.mark.parametrize("boost_class", [True, False])
+def test_a_batch_that_is_lost_as_a_whole_recovers_with_a_language_model(
+    count: int, nbest: int, boost_class: bool
+) -> None:
+    """Nothing is left to compose: every utterance is searched again."""
+    vocabulary = VOCABULARIES[0]
+    array, graph = _dead_end()
+    boost = BoostConfig(beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0)
+    config = DecodeConfig(boost=boost, search_beam=5.0, nbest=nbest)
+    model = train_lm([["abbb", "c"], ["a"], ["abbb"]], TrainLmConfig(order=2))
+    composer = LmComposer(model, vocabulary, CPU, boost_class=boost_class)
+    decoder = Decoder(vocabulary, config, CPU, composer)
+    log_probs = batch([array] * count, vocabulary)
+    lattice = decoder.lattice(log_probs, graph)
+    assert (lattice.found.any(), lattice.fsa.num_arcs) == (False, 0)
+    for transcript in decoder.decode(log_probs, graph):
+        assert transcript.best.text == "abbb"
+        assert "repeated" in str(transcript.warning)
+
+
+def test_settings_as_they_come_lose_nothing_in_a_dead_end() -> None:
+    array, graph = _dead_end()
+    (transcript,) = Decoder(VOCABULARIES[0]).decode(batch([array], VOCABULARIES[0]), graph)
+    assert (transcript.best.text, transcript.warning) == ("abbb", None)
 
 
 def test_arcs_that_lead_nowhere_are_no_lattice() -> None:

@@ -22,11 +22,11 @@ from strategies import (
 )
 
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
 from ctcbias_fst.fst.topology import ctc_topology
 from ctcbias_fst.fst.word_rules import WordRules
-from ctcbias_fst.search.boosting import find_candidates, score_columns
+from ctcbias_fst.search.boosting import find_candidates, reward, score_columns
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -49,11 +49,16 @@ def _search(
         torch.arange(vocabulary.size, device=device),
         WordRules.of(vocabulary, device),
         modified=config.modified_topology,
-        bonus=config.boost.bonus,
-        cost_scale=config.boost.cost_scale,
+        reward=lambda letters, weight: reward(letters, weight, config.boost),
     )
     lattice = search(
-        score_columns(values[:, :, 0], candidates, graph.columns, config),
+        score_columns(
+            values[:, :, 0],
+            candidates,
+            graph.columns,
+            torch.from_numpy(token_letters(vocabulary)).to(device),
+            config,
+        ),
         torch.full((len(graphs),), len(log_probs)),
         graph.fsa,
         search_beam=1e8,
@@ -194,7 +199,9 @@ def _unboosted() -> BoostConfig:
         first_top_k=1000,
         first_max_gap=1e8,
         blank_alpha=0.0,
+        max_wait=1e8,
         bonus=0.0,
+        min_reward=0.0,
     )
 
 
@@ -216,7 +223,9 @@ def test_states_and_labels_are_as_documented() -> None:
     """One name of two tokens, two frames: the graph is small enough to be read."""
     vocabulary = VOCABULARIES[0]
     log_probs = np.log(np.array([[0.1, 0.8, 0.05, 0.025, 0.025], [0.1, 0.05, 0.8, 0.025, 0.025]]))
-    config = DecodeConfig(token_beam=1.0, boost=BoostConfig(top_k=1, first_top_k=1, bonus=0.25))
+    config = DecodeConfig(
+        token_beam=1.0, boost=BoostConfig(top_k=1, first_top_k=1, beta=0.0, bonus=0.25)
+    )
     _, graph = _search(
         log_probs.astype(np.float32),
         [tree([reference.Path((1, 2), 0)], vocabulary)],

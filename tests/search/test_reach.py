@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import VOCABULARIES, decode_configs, log_prob_arrays, path_lists, tree, vocabularies
 
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
@@ -58,7 +58,9 @@ def test_reach_is_where_waiting_costs_more_than_the_beam(
     candidates = _candidates(log_probs, config, device)
     blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
     found = reach(blank, candidates, config)[0].tolist()
-    costs = (1 - config.boost.blank_alpha) * (log_probs.max(axis=1) - log_probs[:, 0])
+    behind = log_probs.max(axis=1) - log_probs[:, 0]
+    costs = (1 - config.boost.blank_alpha) * behind
+    costs[behind > config.boost.max_wait] = np.inf
     for frame, last in enumerate(found):
         reachable = [
             later
@@ -73,10 +75,10 @@ def test_reach_is_where_waiting_costs_more_than_the_beam(
 @settings(max_examples=50)
 @given(data=st.data())
 def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None:
-    """Without anything given on top, a name falls behind only by what it does not fit."""
+    """A name falls behind by what it does not fit, and is never ahead before it is complete."""
     vocabulary = data.draw(vocabularies)
     config = data.draw(decode_configs)
-    boost = dataclasses.replace(config.boost, beta=0.0, first_beta=0.0, bonus=0.0)
+    boost = dataclasses.replace(config.boost, beta=0.0, bonus=0.0, min_reward=0.0)
     beam = data.draw(st.sampled_from([1.0, 4.0]))
     config = dataclasses.replace(config, boost=boost, search_beam=beam)
     log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=7, min_frames=3))
@@ -87,7 +89,13 @@ def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None
     for limit in (None, reach(blank, candidates, config)):
         graph = _graph(candidates, names, vocabulary, config, limit)
         lattice = search(
-            score_columns(blank, candidates, graph.columns, config),
+            score_columns(
+                blank,
+                candidates,
+                graph.columns,
+                torch.from_numpy(token_letters(vocabulary)).to(device),
+                config,
+            ),
             torch.tensor([len(log_probs)]),
             graph.fsa,
             search_beam=beam,
@@ -107,7 +115,7 @@ def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> 
     log_probs = np.full((len(heard), vocabulary.size), -20.0, dtype=np.float32)
     log_probs[:, 0] = -4.0
     log_probs[range(len(heard)), heard] = -0.02
-    config = DecodeConfig(search_beam=9.0, boost=BoostConfig(blank_alpha=0.0))
+    config = DecodeConfig(search_beam=9.0, boost=BoostConfig(blank_alpha=0.0, max_wait=100.0))
     candidates = _candidates(log_probs, config, torch.device("cpu"))
     blank = torch.from_numpy(log_probs[None, :, 0])
     names = tree([reference.Path((1, 2), 0)], vocabulary)
