@@ -22,7 +22,9 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 PREFIX, CONTINUATION, SEPARATOR = VOCABULARIES
 # A weak boost and no price: a name comes out of the tree where it is spoken, and only there.
-SURE = DecodeConfig(blank_threshold=1.0, boost=BoostConfig(alpha=0.9, beta=0.2, bonus=0.0))
+SURE = DecodeConfig(
+    blank_threshold=1.0, boost=BoostConfig(alpha=0.9, free=0.0, beta=0.2, bonus=0.0)
+)
 
 
 def _array(vocabulary: Vocabulary, frames: list[str], sure: float = 0.99) -> np.ndarray:
