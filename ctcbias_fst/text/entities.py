@@ -1,13 +1,7 @@
-"""Lists of names: reading them, and saying which entries can have no effect on any model, and why.
+"""Lists of names: what an entry is, and which can have no effect on any model, and why.
 
-Three forms of a list (docs/entity-lists.md shows each):
-
-- one name per line; blank lines and lines that start with ``#`` are skipped;
-- tab-separated columns under a header line (`COLUMNS`, ``name`` among them); several
-  spellings or pronunciations are separated by ``;``;
-- JSONL, one object per line with the same keys.
-
-Per-utterance lists are read by `ctcbias_fst.text.utterances`.
+Which forms a file may have is the affair of `ctcbias_fst.text.list_formats`; per-utterance lists
+are read by `ctcbias_fst.text.utterances`.
 """
 
 from __future__ import annotations
@@ -16,35 +10,54 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
+from ctcbias_fst.text.files import PathLike, quoted
+from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME, read_list
 from ctcbias_fst.text.normalise import normalise_lines
 
 __all__ = [
     "COLUMNS",
     "EMPTY",
+    "HEAVY",
+    "MOST_WEIGHT",
     "Entity",
     "EntityList",
     "Rejected",
     "entities_from_names",
+    "fault_of",
     "plain_entities",
     "read_entities",
+    "require_names",
     "write_names",
 ]
 
-COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
-
 EMPTY = "empty after normalisation (no letter, no digit)"
 
+MOST_WEIGHT = 100.0
+"""A weight of w adds w times ``beta``, a few nats, for every token of a name. Scores are summed in
+32 bits, which tell thousandths of a nat apart up to 2**14 nats: at this weight up to some 50 such
+tokens in an utterance. At 1e5 they do not tell nats apart, and k2 ends the process."""
+
+HEAVY = 10.0
+"""From here on a name may swallow the words beside it."""
+
+_MOST_PRIOR = 1e9
 
 # White space in an ASCII name that a display form does not keep as it is.
 _ODD_SPACE = re.compile(r"[^\S ]|  ")
+
+# What no output shows, and neither XML nor a terminal may be given: control characters, marks that
+# turn the direction of text, code points that are no characters.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Entity(NamedTuple):
@@ -105,12 +118,14 @@ class EntityList:
         rejected: what was left out, in the order of the file.
         source: the file's name, or ``<list>``.
         notes: what was read or is looked for otherwise than it was written, a line each.
+        unit: what `Entity.line` and `Rejected.line` count.
     """
 
     entities: tuple[Entity, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     source: str = "<list>"
     notes: tuple[str, ...] = ()
+    unit: str = "line"
 
     def __len__(self) -> int:
         """Number of entities that can have an effect."""
@@ -129,8 +144,8 @@ class EntityList:
         """Return the notes, and a line per rejected entry, at most `limit` and a count."""
         lines = [f"{self.source}: {note}" for note in self.notes]
         for line, text, reason in self.rejected[:limit]:
-            where = self.source if line is None else f"{self.source}, line {line}"
-            lines.append(f"{where}: {text!r} has no effect: {reason}")
+            where = self.source if line is None else f"{self.source}, {self.unit} {line}"
+            lines.append(f"{where}: {quoted(text)} has no effect: {reason}")
         if len(self.rejected) > limit:
             lines.append(f"{self.source}: {len(self.rejected) - limit} more have no effect")
         return lines
@@ -144,13 +159,13 @@ class EntityList:
         if self.rejected and not self.entities:
             raise EntityListError(
                 f"{self.source}: none of its {len(self.rejected)} entries can have an effect. "
-                + "; ".join(self.report(limit=3))
+                + "; ".join(self.report(limit=3)[len(self.notes) :])
             )
         return self
 
 
 def read_entities(path: PathLike) -> EntityList:
-    """Read a list of names; see the module for the forms it may have.
+    """Read a list of names; see `ctcbias_fst.text.list_formats` for the forms it may have.
 
     Entries that cannot have an effect (empty after normalisation, a weight that is no positive
     number, a repetition) are in `rejected`.
@@ -159,36 +174,14 @@ def read_entities(path: PathLike) -> EntityList:
         EntityListError: the file cannot be read or is malformed (with the line), or it
             has no entry that can have an effect.
     """
-    names = _read(path).require_any()
+    found = read_list(path)
+    names = _from_rows(found.numbers, found.rows, str(path), found.unit)
+    names = replace(names, notes=(*found.notes, *names.notes)).require_any()
     if not len(names):
         raise EntityListError(
             f"{path}: there is no name in it. Write one per line, or leave the list out."
         )
     return names
-
-
-def _read(path: PathLike) -> EntityList:
-    raw = read_lines(path, EntityListError)
-    lines = [line.strip() for line in raw]
-    source = str(path)
-    numbers = [i for i, line in enumerate(lines, start=1) if line and line[0] != "#"]
-    texts = [line for line in lines if line and line[0] != "#"]
-    first = texts[0] if texts else ""
-    if first.startswith("{"):
-        values = [parse_json_line(t, path, n, EntityListError) for n, t in zip(numbers, texts)]
-        objects = [require_object(v, path, n, EntityListError) for n, v in zip(numbers, values)]
-        return _from_objects(numbers, objects, source)
-    if "\t" in first or first.lower() == "name":
-        # An empty first cell must not vanish with the white space around the line.
-        rows = _table_rows(numbers, [raw[number - 1] for number in numbers], source)
-        return _from_objects(numbers[1:], rows, source)
-    for number, text in zip(numbers, texts):
-        if "\t" in text:
-            raise EntityListError(
-                f"{source}, line {number}: has a tab, but the list has no header line. Begin the "
-                f"file with the names of its columns, tab-separated: {', '.join(COLUMNS)}."
-            )
-    return _assemble(numbers, texts, source)
 
 
 def entities_from_names(
@@ -197,21 +190,67 @@ def entities_from_names(
     """Make a list of names, or of mappings with the keys `COLUMNS`, held in memory.
 
     Raises:
-        EntityListError: a mapping has an unknown key or a value of a wrong type.
+        EntityListError: it is no list (a single string is none), something in it is no name, or
+            a mapping has an unknown key or a value of a wrong type.
     """
+    items = require_names(names, source)
+    return _from_rows(range(1, len(items) + 1), items, source)
+
+
+def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str, Any]]:
+    """Return the items of a list of names in memory.
+
+    Raises:
+        EntityListError: it is no list, or something in it is neither a string nor a mapping.
+    """
+    if isinstance(names, (str, bytes, Mapping, Path)) or not isinstance(names, Iterable):
+        what = "a string" if isinstance(names, str) else f"of type {type(names).__name__}"
+        raise EntityListError(
+            f"{source}: {quoted(names)} is {what}, where a list of names is wanted, such as "
+            f"['Imiglucerase']; a file is read with read_entities."
+        )
     items = list(names)
-    numbers = range(1, len(items) + 1)
-    texts = [item for item in items if isinstance(item, str)]
-    if len(texts) == len(items):
-        return _assemble(numbers, texts, source)
-    objects = [{"name": item} if isinstance(item, str) else item for item in items]
-    return _from_objects(numbers, objects, source)
+    for position, item in enumerate(items, start=1):
+        if not isinstance(item, (str, Mapping)):
+            raise EntityListError(
+                f"{source}, entry {position}: {quoted(item)} is no name; give a string, or a "
+                f"mapping with a 'name'."
+            )
+    return items
 
 
-def plain_entities(texts: Sequence[str]) -> dict[str, Entity]:
-    """Return text to entity, without weights, lines or checks: a name may be empty."""
-    names = normalise_lines(texts)
-    return {t: Entity(n, d) for t, n, d in zip(texts, names, _displays(texts))}
+def _from_rows(
+    numbers: Sequence[int],
+    rows: Sequence[str | Mapping[str, Any]],
+    source: str,
+    unit: str = "line",
+) -> EntityList:
+    texts = [row for row in rows if isinstance(row, str)]
+    if len(texts) == len(rows):
+        return _assemble(numbers, texts, source, unit=unit)
+    objects = [{"name": row} if isinstance(row, str) else row for row in rows]
+    return _from_objects(numbers, objects, source, unit)
+
+
+def fault_of(text: str) -> str:
+    """Say why a plain name can have no effect; empty if it can."""
+    (cleaned,) = _cleaned([text])
+    return _fault(normalise_lines([cleaned])[0], cleaned)
+
+
+def plain_entities(texts: Sequence[str], source: str = "<list>") -> dict[str, Entity]:
+    """Return text to entity, without weights or lines: a name may be empty.
+
+    Raises:
+        EntityListError: a name is far too long.
+    """
+    _require_short(range(1, len(texts) + 1), texts, source, "name")
+    cleaned = _cleaned(texts)
+    names = normalise_lines(cleaned)
+    return {
+        text: Entity("" if _fault(name, display) else name, display)
+        for text, name, display in zip(texts, names, _displays(cleaned))
+    }
 
 
 def _assemble(
@@ -219,34 +258,87 @@ def _assemble(
     texts: Sequence[str],
     source: str,
     extras: Sequence[Mapping[str, Any]] | None = None,
+    unit: str = "line",
 ) -> EntityList:
     """Normalise all names at once; keep the first of each, reject what can have no effect.
 
     `extras` are further fields of `Entity`, one mapping per name.
     """
+    _require_short(numbers, texts, f"{source}, {unit}", "name")
+    whole = texts
+    texts = _cleaned(texts)
+    notes = [] if texts is whole else _cleaning_notes(numbers, whole, texts, unit)
     names = normalise_lines(texts)
     displays = _displays(texts)
-    if extras is None and len(set(names)) == len(names) and "" not in names:
+    simple = extras is None and len(set(names)) == len(names) and "" not in names
+    if simple and all(name.isascii() or not _fault(name, name) for name in names):
         # A million names take this path: no work per name but making its tuple.
         made = [Entity(n, n if n == d else d, line=i) for n, d, i in zip(names, displays, numbers)]
-        return EntityList(tuple(made), (), source)
+        return EntityList(tuple(made), (), source, tuple(notes), unit)
     entities: dict[str, Entity] = {}
     rejected: list[Rejected] = []
     for position, (number, name, display) in enumerate(zip(numbers, names, displays)):
         fields = dict(extras[position]) if extras is not None else {}
         spellings = fields.pop("sounds_like", ())
         weight, prior = fields.pop("weight", 1.0), fields.pop("prior", 1.0)
-        reason = _fault(name, weight, prior)
+        reason = _fault(name, display, weight, prior)
         if not reason and name in entities:
-            reason = f"same as line {entities[name].line} ({entities[name].display!r})"
+            reason = f"same as {unit} {entities[name].line} ({quoted(entities[name].display)})"
         if reason:
             rejected.append(Rejected(number, display, reason))
             continue
-        entity = Entity(name, display, float(weight), line=number, prior=float(prior))
+        shown = fields.pop("display", display)
+        if not _visible(shown):
+            notes.append(f"the display of {quoted(display)} is empty: it is shown as it is listed")
+            shown = display
+        entity = Entity(name, shown, float(weight), line=number, prior=float(prior))
         entity = entity._replace(**fields)
         entities[name], repeated = _with_spellings(entity, spellings)
         rejected += repeated
-    return EntityList(tuple(entities.values()), tuple(rejected), source)
+    heavy = [entity for entity in entities.values() if entity.weight >= HEAVY]
+    if heavy:
+        notes.append(
+            f"{len(heavy)} with a weight of {HEAVY:g} or more, such as {quoted(heavy[0].display)}: "
+            f"such names may swallow the words beside them"
+        )
+    return EntityList(tuple(entities.values()), tuple(rejected), source, tuple(notes), unit)
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether a normal form has a letter or a digit; a combining mark alone is no name."""
+    return any(map(str.isalnum, name)) or any(unicodedata.category(c)[0] in "LN" for c in name)
+
+
+def _visible(text: str) -> bool:
+    """Tell whether anything is to be seen of a text."""
+    return any(unicodedata.category(c)[0] not in "ZC" for c in text)
+
+
+def _require_short(numbers: Sequence[int], texts: Sequence[str], where: str, what: str) -> None:
+    """Refuse what is far too long for a name."""
+    if max(map(len, texts), default=0) <= LONGEST_NAME:
+        return
+    number, text = next((n, t) for n, t in zip(numbers, texts) if len(t) > LONGEST_NAME)
+    raise EntityListError(
+        f"{where} {number}: a {what} of {len(text)} characters, which begins with "
+        f"{quoted(text, 40)}; the most is {LONGEST_NAME}. Write one name per line."
+    )
+
+
+def _cleaned(texts: Sequence[str]) -> Sequence[str]:
+    """Return the names without control characters; the very same list if there are none."""
+    if not _CONTROLS.search("".join(texts)):
+        return texts
+    return [_CONTROLS.sub("", text) for text in texts]
+
+
+def _cleaning_notes(
+    numbers: Sequence[int], before: Sequence[str], after: Sequence[str], unit: str
+) -> list[str]:
+    changed = [(n, a) for n, b, a in zip(numbers, before, after) if a != b]
+    (number, text), others = changed[0], len(changed) - 1
+    more = f" (and of {others} more)" if others else ""
+    return [f"control characters of {quoted(text)} in {unit} {number}{more} are dropped"]
 
 
 def _displays(texts: Sequence[str]) -> list[str]:
@@ -257,17 +349,25 @@ def _displays(texts: Sequence[str]) -> list[str]:
     return [" ".join(unicodedata.normalize("NFC", text).split()) for text in texts]
 
 
-def _fault(name: str, weight: Any, prior: Any) -> str:
+def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
     """Say why an entry can have no effect; empty if it can."""
-    if not name:
+    if not _is_name(name):
         return EMPTY
-    for what, value in (("weight", weight), ("prior", prior)):
+    if _SURROGATES.search(display):
+        return "it has half of a character (a lone surrogate), which no file can hold"
+    for what, value, most in (("weight", weight, MOST_WEIGHT), ("prior", prior, _MOST_PRIOR)):
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (number > 0 and math.isfinite(number)):
-            return f"its {what} must be a positive number, not {value!r}"
+            return f"its {what} must be a positive number, not {quoted(value)}"
+        if not 1 / _MOST_PRIOR <= number <= most:
+            return (
+                f"its {what} must be at most {most:g}, not {quoted(value)}"
+                if number > 1
+                else (f"its {what} must be at least {1 / _MOST_PRIOR:g}, not {quoted(value)}")
+            )
     return ""
 
 
@@ -276,57 +376,37 @@ def _with_spellings(entity: Entity, spellings: Sequence[str]) -> tuple[Entity, l
     kept: list[str] = []
     rejected = []
     for text, spelling in zip(spellings, normalise_lines(spellings)):
-        if not spelling:
+        if not _is_name(spelling):
             rejected.append(Rejected(entity.line, text, EMPTY))
         elif spelling == entity.name or spelling in kept:
-            reason = f"{entity.display!r} has this spelling already"
+            reason = f"{quoted(entity.display)} has this spelling already"
             rejected.append(Rejected(entity.line, text, reason))
         else:
             kept.append(spelling)
     return entity._replace(sounds_like=tuple(kept)), rejected
 
 
-def _table_rows(numbers: Sequence[int], texts: Sequence[str], source: str) -> list[dict[str, str]]:
-    """Split tab-separated rows under their header (the first line)."""
-    header = [column.strip().lower() for column in texts[0].split("\t")]
-    if len(set(header)) < len(header):
-        raise EntityListError(f"{source}, line {numbers[0]}: a column occurs twice in the header.")
-    _require_known(header, source, numbers[0])
-    rows = []
-    for number, text in zip(numbers[1:], texts[1:]):
-        cells = [cell.strip() for cell in text.split("\t")]
-        if len(cells) > len(header):
-            raise EntityListError(
-                f"{source}, line {number}: has {len(cells)} columns, the header has {len(header)}."
-            )
-        filled = {column: cell for column, cell in zip(header, cells) if cell}
-        rows.append({"name": "", **filled})
-    return rows
-
-
-def _require_known(keys: Iterable[str], source: str, number: int) -> None:
+def _require_known(keys: Iterable[Any], where: str) -> None:
     unknown = [key for key in keys if key not in COLUMNS]
     if unknown:
         raise EntityListError(
-            f"{source}, line {number}: unknown column or key {unknown[0]!r}; "
-            f"known are: {', '.join(COLUMNS)}."
+            f"{where}: unknown column or key {quoted(unknown[0])}; known are: {', '.join(COLUMNS)}."
         )
     if "name" not in keys:
-        raise EntityListError(f"{source}, line {number}: 'name' is missing.")
+        raise EntityListError(f"{where}: 'name' is missing.")
 
 
 def _from_objects(
-    numbers: Sequence[int], objects: Sequence[Mapping[str, Any]], source: str
+    numbers: Sequence[int], objects: Sequence[Mapping[str, Any]], source: str, unit: str
 ) -> EntityList:
     """Make entities of the rows of a table or of JSON objects."""
-    extras = []
+    extras, texts = [], []
     for number, row in zip(numbers, objects):
-        _require_known(row, source, number)
-        extras.append(_fields(row, f"{source}, line {number}"))
-    texts = [
-        _one_line(row["name"], "name", f"{source}, line {n}") for n, row in zip(numbers, objects)
-    ]
-    return _assemble(numbers, texts, source, extras)
+        where = f"{source}, {unit} {number}"
+        _require_known(row, where)
+        extras.append(_fields(row, where))
+        texts.append(_one_line(row["name"], "name", where))
+    return _assemble(numbers, texts, source, extras, unit)
 
 
 def _fields(row: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -334,12 +414,12 @@ def _fields(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     given = {key: value for key, value in row.items() if value is not None and key != "name"}
     for key in ("category", "display"):
         if key in given:
-            given[key] = _one_line(given[key], key, where)
+            given[key] = _SURROGATES.sub("\ufffd", _one_line(given[key], key, where))
     if "sounds_like" in given:
         given["sounds_like"] = _several(given["sounds_like"], "sounds_like", where)
     if "pronunciations" in given:
         phones = given["pronunciations"]
-        if isinstance(phones, list):
+        if isinstance(phones, (list, tuple)):
             phones = [" ".join(p) if _is_texts(p) else p for p in phones]
         several = _several(phones, "pronunciations", where)
         given["pronunciations"] = tuple(
@@ -350,7 +430,10 @@ def _fields(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _one_line(value: Any, key: str, where: str) -> str:
     if not isinstance(value, str):
-        raise EntityListError(f"{where}: {key!r} must be a string, not {value!r}.")
+        raise EntityListError(f"{where}: {key!r} must be a string, not {quoted(value)}.")
+    if key != "name":
+        value = _CONTROLS.sub("", value)
+        _require_short([0], [value], f"{where}, {key!r}", "text")
     return " ".join(value.split())
 
 
@@ -360,9 +443,11 @@ def _several(value: Any, key: str, where: str) -> tuple[str, ...]:
     if not _is_texts(texts):
         raise EntityListError(
             f"{where}: {key!r} must be strings (a list, or one string separated by ';'), "
-            f"not {value!r}."
+            f"not {quoted(value)}."
         )
-    return tuple([text.strip() for text in texts if text.strip()])
+    cleaned = [_SURROGATES.sub("", _CONTROLS.sub("", text)).strip() for text in texts]
+    _require_short(range(1, len(cleaned) + 1), cleaned, f"{where}, {key!r}", "text")
+    return tuple([text for text in cleaned if text])
 
 
 def _is_texts(value: Any) -> bool:

@@ -1,9 +1,16 @@
-"""Text files that people made: any line ending, a byte-order mark, gzip, and clear errors."""
+"""Text files that people made: any line ending, a byte-order mark, gzip, and clear errors.
+
+What is read is bounded: a small gzip file may unpack to more than the machine has, and a device may
+never end.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +18,30 @@ from typing import Any, Union
 
 from ctcbias_fst.errors import InputError
 
-__all__ = ["PathLike", "parse_json_line", "read_json_lines", "read_lines", "require_object"]
+__all__ = [
+    "PathLike",
+    "bounded_gunzip",
+    "parse_json",
+    "parse_json_line",
+    "quoted",
+    "read_json_lines",
+    "read_lines",
+    "require_object",
+]
 
 PathLike = Union[str, Path]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGIC = b"PK\x03\x04"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+_LEAST_UNPACKED = 64 << 20
+_MOST_RATIO = 100
+"""Text shrinks to a third or a tenth, manifests that repeat themselves to a fiftieth."""
+
+_LARGEST_STREAM = 1 << 30
+_CHUNK = 1 << 20
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def read_lines(path: PathLike, error: type[InputError] = InputError) -> list[str]:
@@ -59,15 +84,32 @@ def parse_json_line(line: str, path: PathLike, number: int, error: type[InputErr
     Raises:
         error: naming the file, the line and the column of the syntax error.
     """
+    return parse_json(line, f"{path}, line {number}", error, "Write one JSON value per line.")
+
+
+def parse_json(text: str, where: str, error: type[InputError], remedy: str = "") -> Any:
+    """Parse JSON.
+
+    Args:
+        text: all of it.
+        where: names the place in messages.
+        error: what is raised.
+        remedy: what to do about a syntax error.
+
+    Raises:
+        error: a syntax error, with its column (and its line if there are several); values that
+            are nested too deeply, or integers of thousands of digits.
+    """
     try:
-        return json.loads(line)
+        return json.loads(text)
     except json.JSONDecodeError as fault:
-        raise error(
-            f"{path}, line {number}: not valid JSON: {fault.msg} at column {fault.colno}. "
-            f"Write one JSON value per line."
-        ) from None
+        line = f" of line {fault.lineno}" if "\n" in text.strip() else ""
+        message = f"{where}: not valid JSON: {fault.msg} at column {fault.colno}{line}. {remedy}"
+        raise error(message.rstrip()) from None
     except RecursionError:
-        raise error(f"{path}, line {number}: JSON is nested too deeply.") from None
+        raise error(f"{where}: JSON is nested too deeply.") from None
+    except ValueError:
+        raise error(f"{where}: JSON has a number of too many digits.") from None
 
 
 def require_object(
@@ -77,26 +119,76 @@ def require_object(
     if not isinstance(value, dict):
         raise error(
             f"{path}, line {number}: expected a JSON object like {{...}}, "
-            f"found {type(value).__name__}: {str(value)[:40]!r}."
+            f"found {type(value).__name__}: {quoted(value)}."
         )
     return value
 
 
+def quoted(value: Any, most: int = 60) -> str:
+    """Return ``repr(value)`` for a message: cut where it is long, and in letters that print."""
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[: most - 1]!r}…"
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__} that cannot be shown"
+    text = text if len(text) <= most + 2 else f"{text[: most + 1]}…"
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def bounded_gunzip(data: bytes, path: PathLike, error: type[InputError]) -> bytes:
+    """Unpack a gzip file, unless it unpacks to more than text does.
+
+    Raises:
+        error: it is damaged, or unpacks to over 64 MiB and 100 times its size.
+    """
+    most = max(_LEAST_UNPACKED, _MOST_RATIO * len(data))
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            unpacked = stream.read(most + 1)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise error(f"{path}: damaged gzip file: {fault}.") from None
+    if len(unpacked) > most:
+        raise error(
+            f"{path}: unpacks to over {_MOST_RATIO} times its {len(data) >> 10} KiB, which no text "
+            f"does; give it unpacked if it is right."
+        )
+    return unpacked
+
+
 def _read_bytes(path: Path, error: type[InputError]) -> bytes:
     try:
-        data = path.read_bytes()
+        data = _read_file(path, error)
     except FileNotFoundError:
         raise error(f"{path}: no such file.") from None
     except IsADirectoryError:
         raise error(f"{path} is a directory; give a file.") from None
+    except ValueError:
+        raise error(f"{quoted(str(path))}: no file can have this name.") from None
     except OSError as fault:
-        raise error(f"{path}: cannot be read: {fault.strerror}.") from None
+        raise error(f"{quoted(str(path))[1:-1]}: cannot be read: {fault.strerror}.") from None
     if data.startswith(_GZIP_MAGIC):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as fault:
-            raise error(f"{path}: damaged gzip file: {fault}.") from None
+        return bounded_gunzip(data, path, error)
+    if data.startswith(_ZIP_MAGIC):
+        raise error(
+            f"{path}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
+            f"UTF-8."
+        )
     return data
+
+
+def _read_file(path: Path, error: type[InputError]) -> bytes:
+    """Read a file; a pipe or device until it ends, if that is soon enough."""
+    with path.open("rb") as stream:
+        if stat.S_ISREG(path.stat().st_mode):
+            return stream.read()
+        chunks, size = [], 0
+        while chunk := stream.read(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _LARGEST_STREAM:
+                raise error(f"{path}: no file, and does not end within {_LARGEST_STREAM >> 30} GiB")
+        return b"".join(chunks)
 
 
 def _decode(data: bytes, path: PathLike, error: type[InputError]) -> str:

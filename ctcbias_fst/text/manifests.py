@@ -5,11 +5,13 @@ Read as plain JSON, so that scoring a manifest needs neither lhotse nor torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.text.files import quoted
 
 __all__ = ["supervisions_of", "utterance_id"]
 
@@ -22,32 +24,80 @@ def utterance_id(row: Row, where: str, error: type[InputError]) -> str:
     So ``{"path": "clips/a.flac", …}``, as `ctcbias transcribe` writes it, is utterance ``a``.
 
     Raises:
-        error: the object has neither (`where` names file and line).
+        error: the object has neither (`where` names file and line), or it is no text that a
+            file can hold.
     """
     for key in ("id", "path"):
         value = row.get(key)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
-            return str(value) if key == "id" else PurePath(str(value)).stem
+            found = str(value) if key == "id" else PurePath(str(value)).stem
+            if any("\ud800" <= c <= "\udfff" for c in found):
+                raise error(f"{where}: {key!r} has half of a character (a lone surrogate).")
+            return found
     raise error(f"{where}: neither 'id' nor 'path' is given.")
 
 
-def supervisions_of(row: Row) -> list[Row] | None:
+def supervisions_of(
+    row: Row, where: str = "manifest", error: type[InputError] = InputError
+) -> list[Row] | None:
     """Return the supervisions of a lhotse cut (or supervision) in order of time, else None.
 
     The tracks of a mixed cut are joined; their order respects the tracks' offsets.
+
+    Raises:
+        error: something of it has a wrong type (`where` names file and line).
     """
     if "recording_id" in row and "start" in row:
         return [row]
     if "supervisions" in row:
-        return _by_start(row["supervisions"])
+        return _by_start(_objects(row, "supervisions", where, error), where, error)
     if "tracks" in row:
         return _by_start(
-            {**supervision, "start": float(supervision["start"]) + float(track.get("offset", 0.0))}
-            for track in row["tracks"]
-            for supervision in track.get("cut", {}).get("supervisions", [])
+            [
+                {
+                    **supervision,
+                    "start": _seconds(supervision, "start", where, error)
+                    + _seconds(track, "offset", where, error),
+                }
+                for track in _objects(row, "tracks", where, error)
+                for supervision in _objects(
+                    _object(track, "cut", where, error), "supervisions", where, error
+                )
+            ],
+            where,
+            error,
         )
     return None
 
 
-def _by_start(supervisions: Iterable[Row]) -> list[Row]:
-    return sorted(supervisions, key=lambda s: float(s.get("start", 0.0)))
+def _by_start(supervisions: Iterable[Row], where: str, error: type[InputError]) -> list[Row]:
+    return sorted(supervisions, key=lambda s: _seconds(s, "start", where, error))
+
+
+def _object(row: Row, key: str, where: str, error: type[InputError]) -> Row:
+    value = row.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise error(f"{where}: {key!r} must be an object, not {quoted(value)}.")
+    return value
+
+
+def _objects(row: Row, key: str, where: str, error: type[InputError]) -> list[Row]:
+    value = row.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise error(f"{where}: {key!r} must be a list of objects, not {quoted(value)}.")
+    return value
+
+
+def _seconds(row: Row, key: str, where: str, error: type[InputError]) -> float:
+    value = row.get(key, 0.0)
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise error(f"{where}: {key!r} must be a number, not {quoted(value)}.")
+    return number

@@ -9,11 +9,17 @@ Told apart line by line:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
+from ctcbias_fst.text.files import (
+    PathLike,
+    parse_json_line,
+    quoted,
+    read_lines,
+    require_object,
+)
 from ctcbias_fst.text.manifests import Row, supervisions_of, utterance_id
 from ctcbias_fst.text.utterances import is_biasing_row
 
@@ -47,7 +53,10 @@ def read_groups(path: PathLike, field: str) -> dict[str, str]:
             parse_json_line(line, path, number, ManifestError), path, number, ManifestError
         )
         where = f"{path}, line {number}"
-        values = [str(_field(part, field, where)) for part in supervisions_of(row) or [row]]
+        values = [
+            str(_field(part, field, where))
+            for part in supervisions_of(row, where, ManifestError) or [row]
+        ]
         rows.append(
             (number, utterance_id(row, where, ManifestError), "+".join(dict.fromkeys(values)))
         )
@@ -66,7 +75,7 @@ def _collect(path: PathLike, rows: Iterator[tuple[int, str, str]]) -> dict[str, 
     for number, utterance, text in rows:
         if utterance in lines:
             raise ManifestError(
-                f"{path}, line {number}: utterance {utterance!r} was given in line "
+                f"{path}, line {number}: utterance {quoted(utterance)} was given in line "
                 f"{lines[utterance]} already."
             )
         lines[utterance] = number
@@ -80,7 +89,10 @@ def _transcript(line: str, path: PathLike, number: int, field: str) -> tuple[str
     if line.startswith("{"):
         row = parse_json_line(line, path, number, ManifestError)
         where = f"{path}, line {number}"
-        parts = [_text(part, field, where) for part in supervisions_of(row) or [row]]
+        parts = [
+            _text(part, field, where)
+            for part in supervisions_of(row, where, ManifestError) or [row]
+        ]
         return utterance_id(row, where, ManifestError), " ".join(parts)
     if is_biasing_row(line):
         utterance, text = line.split("\t")[:2]
@@ -94,14 +106,14 @@ def _text(row: Row, field: str, where: str) -> str:
     if isinstance(value, list) and all(isinstance(token, str) for token in value):
         return " ".join(value)
     if not isinstance(value, str):
-        raise ManifestError(f"{where}: {field!r} must be a string, not {value!r}.")
+        raise ManifestError(f"{where}: {field!r} must be a string, not {quoted(value)}.")
     return value
 
 
 def _field(row: Row, field: str, where: str) -> Any:
-    custom = row.get("custom") or {}
+    custom = row.get("custom")
     if field in row:
         return row[field]
-    if field in custom:
+    if isinstance(custom, Mapping) and field in custom:
         return custom[field]
     raise ManifestError(f"{where}: has no field {field!r}.")

@@ -11,21 +11,26 @@ Three forms, told apart by their first line:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entities import (
-    EMPTY,
     Entity,
     EntityList,
     Rejected,
     entities_from_names,
+    fault_of,
     plain_entities,
     read_entities,
 )
-from ctcbias_fst.text.files import PathLike, parse_json_line, read_lines, require_object
+from ctcbias_fst.text.files import (
+    PathLike,
+    parse_json,
+    parse_json_line,
+    quoted,
+    read_lines,
+)
 from ctcbias_fst.text.manifests import supervisions_of, utterance_id
 
 __all__ = ["is_biasing_row", "load_entities", "read_utterance_entities"]
@@ -40,14 +45,23 @@ def load_entities(path: PathLike) -> EntityList | Lists:
         EntityListError: as `read_entities` and `read_utterance_entities`.
     """
     first = _first_line(read_lines(path, EntityListError))
-    if first.startswith("{"):
-        keys = require_object(
-            parse_json_line(first, path, 1, EntityListError), path, 1, EntityListError
-        )
-        return read_entities(path) if "name" in keys else read_utterance_entities(path)
     if is_biasing_row(first):
         return read_utterance_entities(path)
+    if first.startswith("{"):
+        # One object may span the file, so that its first line says nothing.
+        try:
+            keys = parse_json(first, f"{path}", EntityListError)
+        except EntityListError:
+            keys = {}
+        if is_utterance(keys):
+            return read_utterance_entities(path)
     return read_entities(path)
+
+
+def is_utterance(row: Mapping[str, Any]) -> bool:
+    """Tell whether an object of a JSONL file stands for an utterance, and not for a name."""
+    known = {"id", "path", "supervisions", "recording_id", "tracks"}
+    return "name" not in row and bool(known & set(row))
 
 
 def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
@@ -70,13 +84,13 @@ def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
     """
     rows = list(_rows(path, spoken))
     texts = dict.fromkeys(n for _, _, names in rows for n in names if isinstance(n, str))
-    shared = plain_entities(list(texts))
+    shared = plain_entities(list(texts), f"{path}, name")
     lists: Lists = {}
     lines: dict[str, int] = {}
     for number, utterance, names in rows:
         if utterance in lines:
             raise EntityListError(
-                f"{path}, line {number}: utterance {utterance!r} was given in line "
+                f"{path}, line {number}: utterance {quoted(utterance)} was given in line "
                 f"{lines[utterance]} already."
             )
         lines[utterance] = number
@@ -114,7 +128,7 @@ def _rows(path: PathLike, spoken: bool) -> Iterator[tuple[int, str, list[Any]]]:
 
 def _from_json(row: Mapping[str, Any], where: str) -> tuple[str, list[Any]]:
     utterance = utterance_id(row, where, EntityListError)
-    supervisions = supervisions_of(row)
+    supervisions = supervisions_of(row, where, EntityListError)
     if supervisions is None:
         if "entities" not in row:
             raise EntityListError(f"{where}: 'entities' is missing.")
@@ -122,9 +136,9 @@ def _from_json(row: Mapping[str, Any], where: str) -> tuple[str, list[Any]]:
     names: list[Any] = []
     for supervision in supervisions:
         custom = supervision.get("custom") or {}
-        if "entities" not in custom:
+        if not isinstance(custom, Mapping) or "entities" not in custom:
             raise EntityListError(
-                f"{where}: supervision {supervision.get('id')!r} has no custom field "
+                f"{where}: supervision {quoted(supervision.get('id'))} has no custom field "
                 f"'entities'; give it a list of names (which may be empty)."
             )
         names += _as_list(custom["entities"], where)
@@ -135,19 +149,15 @@ def _from_biasing_row(cells: list[str], where: str, spoken: bool) -> tuple[str, 
     column = 2 if spoken else 3
     if len(cells) <= column:
         raise EntityListError(f"{where}: has {len(cells)} columns, expected 4.")
-    try:
-        names = json.loads(cells[column])
-    except json.JSONDecodeError as fault:
-        raise EntityListError(
-            f"{where}: column {column + 1} is not a JSON list: {fault.msg} at {fault.colno}."
-        ) from None
+    names = parse_json(cells[column], f"{where}, column {column + 1}", EntityListError)
     return cells[0], _as_list(names, where)
 
 
 def _as_list(names: Any, where: str) -> list[Any]:
     if not isinstance(names, list) or not all(isinstance(n, (str, dict)) for n in names):
         raise EntityListError(
-            f"{where}: the entities must be a list of names (or of objects with a 'name')."
+            f"{where}: the entities must be a list of names (or of objects with a 'name'), not "
+            f"{quoted(names)}."
         )
     return names
 
@@ -163,5 +173,5 @@ def _list_of(names: list[Any], source: str, shared: Mapping[str, Entity]) -> Ent
         if entity.name:
             entities.setdefault(entity.name, entity)
         else:
-            rejected.append(Rejected(None, text, EMPTY))
+            rejected.append(Rejected(None, text, fault_of(text)))
     return EntityList(tuple(entities.values()), tuple(rejected), source)

@@ -134,7 +134,7 @@ def test_one_list_for_all_is_recognised(tmp_path: Path) -> None:
         ('{"id": "a", "entities": []}\nb York', "line 2: neither a JSON object"),
         ('{"id": "a", "entities": [}', "line 1: not valid JSON"),
         (json.dumps(supervision("a", "x")), "supervision 'a-s' has no custom field 'entities'"),
-        ("a\tx\t[]\t[York]", "line 1: column 4 is not a JSON list"),
+        ("a\tx\t[]\t[York]", "line 1, column 4: not valid JSON"),
         ("a\tx\t[]", "line 1: has 3 columns, expected 4"),
     ],
 )

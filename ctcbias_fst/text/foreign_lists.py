@@ -1,0 +1,208 @@
+"""Lists of names as the JSON of other tools and services has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.files import quoted
+
+__all__ = ["ForeignEntry", "document_items", "foreign_entry", "holds_names", "scaled_weight"]
+
+_LEAST_FACTOR, _MOST_FACTOR = 0.25, 4.0
+
+
+class _Form(NamedTuple):
+    """How the objects of one tool are read.
+
+    Attributes:
+        tool: its name.
+        name: the key that holds the name.
+        weight: the key that holds a weight, or "".
+        usual: the weight that is usual there; it is made 1.
+        spellings: the key that holds spellings that sound like the name, or "".
+        ignored: keys that are known and not used.
+    """
+
+    tool: str
+    name: str
+    weight: str = ""
+    usual: float = 1.0
+    spellings: str = ""
+    ignored: tuple[str, ...] = ()
+
+
+_FORMS = (
+    _Form("Google's phrases", "value", "boost", 10.0),
+    _Form("Speechmatics' vocabulary", "content", spellings="sounds_like"),
+    _Form("Gladia's vocabulary", "value", "intensity", 0.5, "pronunciations", ("language",)),
+    _Form("FluidAudio's terms", "text", "weight", 10.0, "aliases", ("minSimilarity",)),
+    _Form("NeMo's key phrases", "phrase", "", 1.0, "", ("lang", "language", "id")),
+    _Form("a list of phrases", "phrase", "boost", 10.0),
+    _Form("a list of phrases", "phrase", "weight", 1.0),
+    _Form("a list of words", "word", "boost", 10.0),
+    _Form("a list of words", "word", "weight", 1.0),
+)
+
+# Keys under which services take a list, and whose they are.
+_HOLDERS = {
+    "phrases": "Google's phrases",
+    "phraseList": "Azure's phrase list",
+    "phraseLists": "Azure's phrase lists",
+    "speechContexts": "Google's speech contexts",
+    "speech_contexts": "Google's speech contexts",
+    "phraseSets": "Google's phrase sets",
+    "phrase_sets": "Google's phrase sets",
+    "inlinePhraseSet": "Google's phrase set",
+    "inline_phrase_set": "Google's phrase set",
+    "adaptation": "Google's adaptation",
+    "terms": "FluidAudio's terms",
+    "key_phrase_items_list": "NeMo's key phrases",
+    "additional_vocab": "Speechmatics' vocabulary",
+    "transcription_config": "Speechmatics' configuration",
+    "custom_vocabulary_config": "Gladia's vocabulary",
+    "vocabulary": "Gladia's vocabulary",
+    "custom_vocabulary": "Gladia's vocabulary",
+    "keyterm": "Deepgram's key terms",
+    "keyterms": "key terms",
+    "keyterms_prompt": "AssemblyAI's key terms",
+    "word_boost": "AssemblyAI's words",
+    "keywords": "key words",
+    "hotwords": "hot words",
+    "names": "a list of names",
+    "entities": "a list of names",
+}
+_FACTORS = {"boost": 10.0, "biasingWeight": 1.0, "default_intensity": 0.5}
+"""Weights of a whole list, and what is usual."""
+
+_DEEPEST = 6
+
+
+class ForeignEntry(NamedTuple):
+    """An entry with our keys, and what is to be told about it."""
+
+    row: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def scaled_weight(value: float, usual: float) -> float:
+    """Return a weight of another tool as a factor on the boost, 0.25 to 4.
+
+    Args:
+        value: the weight there; what is not positive stays as it is, to be refused.
+        usual: the weight there that is usual.
+    """
+    if not value > 0 or not math.isfinite(value) or not usual > 0:
+        return value
+    return round(min(max(value / usual, _LEAST_FACTOR), _MOST_FACTOR), 4)
+
+
+def foreign_entry(row: Mapping[str, Any], where: str) -> ForeignEntry | None:
+    """Return the entry that an object of another tool stands for; None if it is of none.
+
+    Raises:
+        EntityListError: a weight is no number.
+    """
+    for form in _FORMS:
+        known = {form.name, form.weight, form.spellings, *form.ignored} - {""}
+        if form.name in row and set(row) <= known:
+            break
+    else:
+        return None
+    entry: dict[str, Any] = {"name": row[form.name]}
+    notes = [f"read as {form.tool}"]
+    if form.weight and row.get(form.weight) is not None:
+        entry["weight"] = _factor(row[form.weight], form.usual, form.weight, where)
+        notes = [f"read as {form.tool}; weights are {form.weight!r} divided by {form.usual:g}"]
+    if form.spellings and row.get(form.spellings) is not None:
+        entry["sounds_like"] = row[form.spellings]
+    ignored = [key for key in form.ignored if row.get(key) is not None]
+    if ignored:
+        notes.append(f"{', '.join(map(repr, ignored))} of its entries are not used")
+    return ForeignEntry(entry, tuple(notes))
+
+
+def holds_names(value: Mapping[str, Any]) -> bool:
+    """Tell whether a JSON object has a key under which a service takes a list of names."""
+    return not set(value).isdisjoint(_HOLDERS)
+
+
+def document_items(value: Any, source: str) -> tuple[list[Any], list[str]]:
+    """Return the entries of a JSON document, whatever holds them, and what is to be told.
+
+    Raises:
+        EntityListError: it is no list of names that is known.
+    """
+    if isinstance(value, list):
+        return value, ["read as a JSON array"] if value else []
+    reader = _Reader(source, [], {})
+    reader.collect(value, {}, 0)
+    return reader.items, list(reader.notes)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What was found in a document so far; ``notes`` are keys, each once."""
+
+    source: str
+    items: list[Any]
+    notes: dict[str, None]
+
+    def collect(self, value: Any, factors: Mapping[str, float], depth: int) -> None:
+        """Add the entries below `value`, those without a weight with that of their list."""
+        if isinstance(value, list):
+            holders = all(isinstance(one, dict) and set(one) & set(_HOLDERS) for one in value)
+            for item in value:
+                if holders:
+                    self.collect(item, factors, depth + 1)
+                else:
+                    self.items.append(_with_factor(item, factors))
+            return
+        if not isinstance(value, dict) or depth > _DEEPEST:
+            found = quoted(value)
+            raise EntityListError(f"{self.source}: must hold a list of names, not {found}.")
+        here = dict(factors)
+        for key, usual in _FACTORS.items():
+            if value.get(key) is not None:
+                here = {"weight": _factor(value[key], usual, key, self.source)}
+                self._note(f"its {key!r}, divided by {usual:g}, weighs names that have no weight")
+        held = [key for key in value if key in _HOLDERS]
+        if not held:
+            keys = ", ".join(quoted(key, 30) for key in list(value)[:5])
+            raise EntityListError(
+                f"{self.source}: a JSON object with the keys {keys or '(none)'} is no list of "
+                f"names that is known. Write a JSON array of names, or one name per line."
+            )
+        unused = [key for key in value if key not in _HOLDERS and key not in _FACTORS]
+        if unused:
+            self._note(f"the keys {', '.join(quoted(key, 30) for key in unused[:5])} are not used")
+        for key in held:
+            self._note(f"read as {_HOLDERS[key]}")
+            self.collect(value[key], here, depth + 1)
+
+    def _note(self, note: str) -> None:
+        self.notes[note] = None
+
+
+def _with_factor(item: Any, factors: Mapping[str, float]) -> Any:
+    """Give an entry the weight of its list, if it has none of its own."""
+    if not factors or not isinstance(item, (str, dict)):
+        return item
+    if isinstance(item, str):
+        return {"name": item, **factors}
+    entry = None if "name" in item else foreign_entry(item, "entry")
+    row = item if entry is None else entry.row
+    return item if row.get("weight") is not None else {**row, **factors}
+
+
+def _factor(value: Any, usual: float, key: str, where: str) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isnan(number):
+        raise EntityListError(f"{where}: {key!r} must be a number, not {quoted(value)}.")
+    return scaled_weight(number, usual)

@@ -1,0 +1,464 @@
+"""The forms that files of names have: ours, and those of other tools, told apart by their content.
+
+A form that is not ours is read where its meaning is sure, which a note tells, and is refused by
+its name where it is not. Weights of other tools are made factors on the boost: 1 is what is usual
+there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, Union
+
+from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.files import (
+    PathLike,
+    parse_json,
+    parse_json_line,
+    quoted,
+    read_lines,
+    require_object,
+)
+from ctcbias_fst.text.foreign_lists import (
+    document_items,
+    foreign_entry,
+    holds_names,
+    scaled_weight,
+)
+
+__all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
+
+COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
+
+LONGEST_NAME = 500
+"""Characters. What is longer is no name, and takes minutes to look for."""
+
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_IS_NUMBER = re.compile(_NUMBER)
+_SCORE = re.compile(rf"\s:{_NUMBER}(?:\s|$)|\s#0?\.\d+(?:\s|$)|\u2581")
+_GLUED_SCORE = re.compile(rf"[^\W\d_]:{_NUMBER}$")
+_NUMBER_LAST = re.compile(rf"[,;]\s*\"?{_NUMBER}\"?\s*$")
+_COUNT_LAST = re.compile(r"\S\s+\d+$")
+_NUMBERED = re.compile(r"(\d+)[.)]\s+")
+_BULLET = re.compile(r"[-*•]\s+")
+_MARKUP = re.compile(r"<\?xml|<!doctype|<html|<(\w+)[^>]*>.*</\1>|\{\\rtf|\|.*\|$", re.IGNORECASE)
+_JSON_ARRAY = re.compile(r"\[\s*(?:$|[\"'{\[\]])")
+_HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+_SHERPA_USUAL = 1.5
+_ALIKE = 0.6
+"""Least likeness of a name and a spelling of it in NeMo's lists."""
+
+_ONE_PER_LINE = "Write one name per line"
+_WITH_HEADER = (
+    f"begin the file with the names of its columns ({', '.join(COLUMNS)}), as in 'name,weight'"
+)
+
+
+@dataclass(frozen=True)
+class ListRows:
+    """The entries of a file, not yet looked at.
+
+    Attributes:
+        numbers: of each entry, its line, or its place in a JSON document.
+        rows: names, or mappings with keys of `COLUMNS`.
+        notes: what was read otherwise than it was written.
+        unit: what ``numbers`` count.
+    """
+
+    numbers: Sequence[int]
+    rows: Union[Sequence[str], Sequence[Mapping[str, Any]]]
+    notes: tuple[str, ...] = ()
+    unit: str = "line"
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """What a file holds: lines that are neither blank nor comments, and their numbers."""
+
+    source: str
+    raw: Sequence[str]
+    numbers: Sequence[int]
+    texts: Sequence[str]
+
+    def fault(self, place: int, message: str) -> EntityListError:
+        return EntityListError(f"{self.source}, line {self.numbers[place]}: {message}")
+
+
+def read_list(path: PathLike) -> ListRows:
+    """Read the entries of a list of names.
+
+    Raises:
+        EntityListError: it cannot be read, is malformed, or has a form that is not known.
+    """
+    raw = read_lines(path, EntityListError)
+    stripped = [line.strip() for line in raw]
+    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line and line[0] != "#"]
+    lines = _Lines(str(path), raw, [i for i, _ in kept], [line for _, line in kept])
+    if not kept:
+        return ListRows([], [])
+    first = lines.texts[0]
+    if first.startswith("{") and not first.startswith("{\\rtf"):
+        return _json_objects(lines)
+    if _JSON_ARRAY.match(first) or (first.startswith("[") and _is_document(lines)):
+        return _document(parse_json("\n".join(raw), lines.source, EntityListError), lines)
+    if "\t" in first or first.lower() in ("name", "phrase"):
+        return _tabs(lines)
+    separated = _with_commas(lines)
+    if separated is not None:
+        return separated
+    return _plain(lines)
+
+
+def _json_objects(lines: _Lines) -> ListRows:
+    """JSON lines, or one object that spans the file."""
+    try:
+        first = json.loads(lines.texts[0])
+    except (ValueError, RecursionError):
+        first = None
+    if (first is None and _is_document(lines)) or (
+        isinstance(first, dict) and len(lines.texts) == 1
+    ):
+        value = parse_json("\n".join(lines.raw), lines.source, EntityListError)
+        if holds_names(value) or not {"name", "content", "value"} & set(value):
+            return _document(value, lines)
+    rows = []
+    notes: dict[str, None] = {}
+    for number, text in zip(lines.numbers, lines.texts):
+        value = parse_json_line(text, lines.source, number, EntityListError)
+        row = require_object(value, lines.source, number, EntityListError)
+        rows.append(_own_keys(row, f"{lines.source}, line {number}", notes))
+    return ListRows(lines.numbers, rows, tuple(notes))
+
+
+def _is_document(lines: _Lines) -> bool:
+    try:
+        json.loads("\n".join(lines.raw))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _document(value: Any, lines: _Lines) -> ListRows:
+    """Read a JSON array, or the object that a service takes."""
+    if isinstance(value, dict) and "entities" in value and ("id" in value or "path" in value):
+        raise EntityListError(
+            f"{lines.source}: is a list for each utterance (keys 'id' and 'entities'); "
+            f"one list for all is wanted here."
+        )
+    items, notes = document_items(value, lines.source)
+    found = dict.fromkeys(notes)
+    rows: list[str | Mapping[str, Any]] = []
+    for number, item in enumerate(items, start=1):
+        where = f"{lines.source}, entry {number}"
+        if isinstance(item, str):
+            rows.append(item)
+        elif isinstance(item, dict):
+            rows.append(_own_keys(item, where, found))
+        else:
+            raise EntityListError(f"{where}: must be a name or an object, not {quoted(item)}.")
+    numbers = range(1, len(rows) + 1)
+    names = [row for row in rows if isinstance(row, str)]
+    if len(names) == len(rows):
+        return ListRows(numbers, names, tuple(found), "entry")
+    mappings = [{"name": row} if isinstance(row, str) else row for row in rows]
+    return ListRows(numbers, mappings, tuple(found), "entry")
+
+
+def _own_keys(row: Mapping[str, Any], where: str, notes: dict[str, None]) -> Mapping[str, Any]:
+    """Return an object with our keys; those that belong to another tool are translated."""
+    if "name" in row:
+        return row
+    entry = foreign_entry(row, where)
+    if entry is None:
+        return row  # its missing name is an error
+    notes.update(dict.fromkeys(entry.notes))
+    return entry.row
+
+
+def _tabs(lines: _Lines) -> ListRows:
+    """Columns separated by tabs, with a header or, of two columns, without."""
+    header = [cell.strip() for cell in lines.texts[0].split("\t")]
+    # An empty first cell must not vanish with the white space around the line.
+    cells = [lines.raw[number - 1].split("\t") for number in lines.numbers]
+    lower = [cell.lower() for cell in header]
+    if set(lower) <= {"phrase", "soundslike", "ipa", "displayas"} and "phrase" in lower:
+        return _aws(lines, lower, cells)
+    if not set(lower) & set(COLUMNS):
+        if all(len(row) == 2 and _IS_NUMBER.fullmatch(row[1].strip()) for row in cells):
+            return _with_scores(lines, [(row[0].strip(), float(row[1])) for row in cells])
+        if len(lines.texts) > 1 and all(len(row) == 2 for row in cells):
+            raise lines.fault(
+                0,
+                f"unknown column or key {quoted(lower[0])}: two columns without a header, as a "
+                f"lexicon has them (word, tab, spelling); {_WITH_HEADER}, tab-separated.",
+            )
+    return _table(lines, header, cells, lines.numbers)
+
+
+def _with_scores(lines: _Lines, scored: Sequence[tuple[str, float]]) -> ListRows:
+    usual = statistics.median(score for _, score in scored)
+    note = (
+        "read as Flashlight's or Riva's list (word, tab, score); weights are the scores divided by "
+        f"their median, {usual:g}"
+    )
+    rows = [{"name": name, "weight": scaled_weight(score, usual)} for name, score in scored]
+    return ListRows(lines.numbers, rows, (note,))
+
+
+def _aws(lines: _Lines, header: Sequence[str], cells: Sequence[Sequence[str]]) -> ListRows:
+    """Read the table of Amazon Transcribe's custom vocabularies."""
+    rows = []
+    ipa = False
+    for place in range(1, len(cells)):
+        _require_width(lines, place, len(cells[place]), len(header))
+        given = dict(zip(header, map(str.strip, cells[place])))
+        name = given.get("phrase", "").replace("-", " ")
+        row: dict[str, Any] = {"name": name}
+        if given.get("displayas"):
+            row["display"] = given["displayas"]
+        if given.get("soundslike"):
+            row["sounds_like"] = [given["soundslike"].replace("-", " ")]
+        ipa = ipa or bool(given.get("ipa"))
+        rows.append(row)
+    notes = ["read as an Amazon Transcribe vocabulary (Phrase, SoundsLike, DisplayAs)"]
+    if ipa:
+        notes.append("its IPA is not used: 'pronunciations' take ARPAbet")
+    return ListRows(lines.numbers[1:], rows, tuple(notes))
+
+
+def _table(
+    lines: _Lines, header: Sequence[str], cells: Sequence[Sequence[str]], numbers: Sequence[int]
+) -> ListRows:
+    """Rows under a header, which is the first of ``cells``."""
+    columns = [column.strip().lower() for column in header]
+    if len(set(columns)) < len(columns):
+        raise lines.fault(0, "a column occurs twice in the header.")
+    unknown = next((column for column in columns if column not in COLUMNS), None)
+    if unknown is not None:
+        raise lines.fault(
+            0, f"unknown column or key {quoted(unknown)}; known are: {', '.join(COLUMNS)}."
+        )
+    if "name" not in columns:
+        raise lines.fault(0, "'name' is missing.")
+    rows = []
+    for number, row in zip(numbers[1:], cells[1:]):
+        if len(row) > len(columns):
+            raise EntityListError(
+                f"{lines.source}, line {number}: has {len(row)} columns, the header has "
+                f"{len(columns)}."
+            )
+        filled = {column: cell.strip() for column, cell in zip(columns, row) if cell.strip()}
+        rows.append({"name": "", **filled})
+    return ListRows(numbers[1:], rows)
+
+
+def _require_width(lines: _Lines, place: int, found: int, expected: int) -> None:
+    if found > expected:
+        raise lines.fault(place, f"has {found} columns, the header has {expected}.")
+
+
+def _with_commas(lines: _Lines) -> ListRows | None:
+    """Comma-separated values; None if the commas are but parts of names."""
+    texts = lines.texts
+    if texts[0].lower().startswith("sep=") and len(texts) > 1:
+        rest = _Lines(lines.source, lines.raw, lines.numbers[1:], texts[1:])
+        return _with_commas(rest) or _plain(rest)
+    for delimiter in ",;":
+        header = [cell.strip().strip('"').strip().lower() for cell in texts[0].split(delimiter)]
+        if len(header) > 1 and ("name" in header or set(header) <= set(COLUMNS)):
+            return _csv(lines, delimiter)
+    if not any("," in text or ";" in text for text in texts):
+        return None
+    counts = {text.count(",") for text in texts}
+    spaced = any(", " in text for text in texts)
+    alone = len(texts) == 1 and (texts[0].count(",") > 1 or ("," in texts[0] and not spaced))
+    if alone and not texts[0].endswith(","):
+        raise lines.fault(
+            0, f"is one string with commas, as Whisper's hot words are. {_ONE_PER_LINE}."
+        )
+    in_columns = len(texts) > 1 and len(counts) == 1 and 0 not in counts and not spaced
+    trailing = all(text.endswith((",", ";")) for text in texts[:-1]) and len(texts) > 1
+    numbers = sum(bool(_NUMBER_LAST.search(text)) for text in texts)
+    if 2 * numbers >= len(texts) or (in_columns and not trailing):
+        place = next((i for i, text in enumerate(texts) if _NUMBER_LAST.search(text)), 0)
+        raise lines.fault(
+            place,
+            f"comma-separated values without a header line; {_WITH_HEADER}, or write one name per "
+            f"line.",
+        )
+    return None
+
+
+def _csv(lines: _Lines, delimiter: str) -> ListRows:
+    begin = lines.numbers[0] - 1
+    numbers, cells = [], []
+    try:
+        reader = csv.reader(
+            lines.raw[begin:], delimiter=delimiter, skipinitialspace=True, strict=True
+        )
+        for row in reader:
+            if any(cell.strip() for cell in row) and not row[0].startswith("#"):
+                numbers.append(begin + reader.line_num)
+                cells.append(row)
+    except csv.Error as fault:
+        raise EntityListError(
+            f"{lines.source}, line {begin + reader.line_num}: not valid CSV: {fault}."
+        ) from None
+    return _table(lines, cells[0], cells, numbers)
+
+
+def _plain(lines: _Lines) -> ListRows:
+    """One name per line, or a form of other tools that looks like it."""
+    block = "\n".join(lines.texts)
+    if max(map(len, lines.texts)) > LONGEST_NAME:
+        place = next(i for i, text in enumerate(lines.texts) if len(text) > LONGEST_NAME)
+        text = lines.texts[place]
+        raise lines.fault(
+            place,
+            f"has {len(text)} characters, which begin with {quoted(text, 40)}; a name has at most "
+            f"{LONGEST_NAME}. {_ONE_PER_LINE}.",
+        )
+    if "\t" in block:
+        place = next(i for i, text in enumerate(lines.texts) if "\t" in text)
+        raise lines.fault(place, f"has a tab, but the list has no header line; {_WITH_HEADER}.")
+    if _MARKUP.match(lines.texts[0]):
+        raise lines.fault(0, f"is markup ({quoted(lines.texts[0], 30)}), no name. {_ONE_PER_LINE}.")
+    if ":" in block or "#" in block or "\u2581" in block:
+        if any(map(_SCORE.search, lines.texts)):
+            return _sherpa(lines)
+        glued = next((i for i, text in enumerate(lines.texts) if _GLUED_SCORE.search(text)), None)
+        if glued is not None:
+            raise lines.fault(
+                glued,
+                f"{quoted(lines.texts[glued])} ends in a colon and a number, as Deepgram's "
+                f"keywords do (name:weight); write weights in a column: {_WITH_HEADER}.",
+            )
+    texts, notes = _undecorated(lines.texts)
+    if "_" in block:
+        return _nemo(lines, texts)
+    if len(texts) > 1 and all(map(_COUNT_LAST.search, texts)):
+        notes.append(
+            "every line ends in a number, which is read as part of its name; if these are weights, "
+            "as FunASR's lists have them, write them in a column 'weight'"
+        )
+    if len(texts) > 2 and all(text.count(",") == 1 for text in texts):
+        notes.append(
+            "every line has a comma; what is listed must be in the order in which it is said"
+        )
+    return ListRows(lines.numbers, texts, tuple(notes))
+
+
+def _undecorated(texts: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """Drop what is around every line and part of no name: list marks, quotation marks, commas."""
+    notes = []
+    for strip, what in _DECORATIONS:
+        several = len(texts) > 1 or what.startswith("quotation")
+        if several and strip(texts[0], 1, len(texts)) is not None:
+            bare = [strip(text, i, len(texts)) for i, text in enumerate(texts, start=1)]
+            if None not in bare:
+                texts = [text for text in bare if text is not None]
+                notes.append(f"{what} of every line are no part of its name")
+    return texts, notes
+
+
+def _without_comma(text: str, place: int, count: int) -> str | None:
+    if text.endswith((",", ";")):
+        return text[:-1].rstrip()
+    return text if place == count else None
+
+
+def _without_quotes(text: str, place: int, count: int) -> str | None:
+    quotes = len(text) > 2 and text[0] == text[-1] in ('"', "'") and text[0] not in text[1:-1]
+    return text[1:-1].strip() if quotes else None
+
+
+def _without_number(text: str, place: int, count: int) -> str | None:
+    found = _NUMBERED.match(text)
+    return text[found.end() :] if found and int(found[1]) == place else None
+
+
+def _without_bullet(text: str, place: int, count: int) -> str | None:
+    found = _BULLET.match(text)
+    return text[found.end() :] if found else None
+
+
+_DECORATIONS: tuple[tuple[Callable[[str, int, int], str | None], str], ...] = (
+    (_without_comma, "commas at the end"),
+    (_without_bullet, "list marks at the beginning"),
+    (_without_number, "list numbers at the beginning"),
+    (_without_quotes, "quotation marks around the text"),
+)
+
+
+def _sherpa(lines: _Lines) -> ListRows:
+    """Read the hot words of sherpa-onnx and icefall: ``PHRASE :2.0``, pieces, ``@DISPLAY``."""
+    rows = []
+    scored = False
+    for place, text in enumerate(lines.texts):
+        tokens = text.split()
+        row: dict[str, Any] = {}
+        while len(tokens) > 1 and tokens[-1][0] in ":#@":
+            mark, value = tokens[-1][0], tokens[-1][1:]
+            if mark == "@" and value:
+                row["display"] = value.replace("_", " ")
+            elif _IS_NUMBER.fullmatch(value):
+                if mark == ":":
+                    scored = True
+                    row["weight"] = scaled_weight(float(value), _SHERPA_USUAL)
+            else:
+                break
+            tokens.pop()
+        if any(_IS_NUMBER.fullmatch(token[1:]) for token in tokens if token[0] == ":"):
+            raise lines.fault(
+                place,
+                f"a score of sherpa-onnx's hot words must be the last of {quoted(text)}.",
+            )
+        row["name"] = _joined_pieces(tokens)
+        rows.append(row)
+    note = "read as sherpa-onnx's hot words"
+    if scored:
+        note += f"; weights are its scores divided by {_SHERPA_USUAL:g}, the usual one there"
+    return ListRows(lines.numbers, rows, (note,))
+
+
+def _joined_pieces(tokens: Sequence[str]) -> str:
+    if any("\u2581" in token for token in tokens):
+        return " ".join("".join(tokens).replace("\u2581", " ").split())
+    characters = all(len(token) == 1 and _HAN_OR_KANA.match(token) for token in tokens)
+    return ("" if characters else " ").join(tokens)
+
+
+def _nemo(lines: _Lines, texts: Sequence[str]) -> ListRows:
+    """Read the lists of NeMo's word spotter, ``name_spelling_spelling``, if it is sure."""
+    rows = []
+    alike = parts = 0
+    for text in texts:
+        name, *spellings = [part.strip() for part in text.split("_") if part.strip()] or [text]
+        rows.append({"name": name, "sounds_like": spellings})
+        parts += len(spellings)
+        alike += sum(_alike(name, spelling) for spelling in spellings)
+    place = next(i for i, text in enumerate(texts) if "_" in text)
+    if not parts or alike < 0.7 * parts:
+        raise lines.fault(
+            place,
+            f"{quoted(texts[place])} has '_'. If it stands for a space, write a space; if "
+            f"spellings follow the name, as in NeMo's lists, give them in a column 'sounds_like': "
+            f"{_WITH_HEADER}.",
+        )
+    return ListRows(
+        lines.numbers,
+        rows,
+        ("read as the list of NeMo's word spotter (name_spelling_spelling)",),
+    )
+
+
+def _alike(name: str, spelling: str) -> bool:
+    one, other = (re.sub(r"\W+", "", text).lower() for text in (name, spelling))
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
