@@ -50,7 +50,7 @@ from ctcbias_fst.text.encoded_entities import (
     encode_entities,
     report_too_long,
 )
-from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.entities import EntityList, entities_from_names, require_names
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -291,6 +291,8 @@ class Recognizer:
         self,
         entities: EntityList | Iterable[str | Mapping[str, Any]],
         seconds: float | None = None,
+        *,
+        warn: bool = True,
     ) -> Names:
         """Prepare a list of names; do it once and use it for any number of recordings.
 
@@ -299,9 +301,12 @@ class Recognizer:
                 :mod:`ctcbias_fst.text.entities`.
             seconds: of the longest recording, if it is known: names that need more are among
                 ``names.entities.rejected``.
+            warn: warn (`CtcbiasWarning`) of entries that can have no effect; otherwise
+                ``names.entities.report()`` is all that tells of them.
 
         Raises:
-            EntityListError: a mapping is malformed, or no entry can have an effect.
+            EntityListError: it is no list (a string is none), a mapping is malformed, or no entry
+                can have an effect.
         """
         if not isinstance(entities, EntityList):
             entities = entities_from_names(entities)
@@ -309,6 +314,8 @@ class Recognizer:
         if seconds is not None:
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)
+        for line in checked.report() if warn else ():
+            warnings.warn(line, CtcbiasWarning, stacklevel=2)
         parts, tokenizer = self.config.parts, self.model.tokenizer
         spoken, order = None, checked
         if self._heard and len(checked) > self.config.shortlist.decoded_above:
@@ -390,7 +397,7 @@ class Recognizer:
         return self.transcribe_batch([recording], [names])[0]
 
     def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
-        wanted = entities if isinstance(entities, EntityList) else list(entities)
+        wanted = entities if isinstance(entities, EntityList) else require_names(entities)
         if self._latest is None or self._latest[0] != wanted:
             self._latest = wanted, self.compile(wanted)
         return self._latest[1]

@@ -9,12 +9,15 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import click
 
 from ctcbias_fst import __version__
-from ctcbias_fst.errors import CtcbiasError
+from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
 
 __all__ = ["COMMANDS", "main"]
 
@@ -88,3 +91,28 @@ def main(log_level: str, debug: bool) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     # Only our own voice gets louder: libraries log a lot at this level.
     logging.getLogger("ctcbias_fst").setLevel(log_level.upper())
+    click.get_current_context().with_resource(_warnings_in_one_line())
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show the package's warnings as the commands show their own."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, CtcbiasWarning):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", CtcbiasWarning)
+        yield

@@ -69,10 +69,11 @@ def transcribe(
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
-    names = None if listed is None else recognizer.compile(listed, longest_seconds(audio))
-    for reject in () if names is None else names.entities.rejected:
-        where = f"{entities}, line {reject.line}" if reject.line else str(entities)
-        click.echo(f"Warning: {where}: {reject.text!r}: {reject.reason}", err=True)
+    names = None
+    if listed is not None:
+        names = recognizer.compile(listed, longest_seconds(audio), warn=False)
+        for line in names.entities.report():
+            click.echo(f"Warning: {line}", err=True)
     ready = time.perf_counter()
     done = []
     failures = 0

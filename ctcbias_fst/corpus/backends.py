@@ -165,7 +165,7 @@ class SpeechBackend:
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
     ) -> Names:
-        names = self._recognizer.compile(entities, seconds)
+        names = self._recognizer.compile(entities, seconds, warn=False)  # the job tells
         boosts = "boost" in self._recognizer.config.parts
         return replace(names, graph=graph) if boosts and graph is not None else names
 

@@ -13,12 +13,14 @@ from ctcbias_fst.sound.lexicon import Lexicon, possessive
 from ctcbias_fst.sound.readings import LETTER_NAMES, Atom, readings
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
+from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["Pronouncer", "Pronunciation"]
 
 _SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
 
 _VOWELS = frozenset("aeiouy")
+_PHONES = frozenset(PHONES)
 
 # The second pronunciation of a lexicon entry counts half the first, the third a quarter, …
 _NEXT = math.log(2.0)
@@ -88,7 +90,8 @@ class Pronouncer:
     def pronounce_entities(self, entities: Iterable[Entity]) -> list[list[Pronunciation]]:
         """Return how each entity may sound.
 
-        An entity's own `pronunciations` are all that count, each at no cost. Those of its
+        An entity's own `pronunciations` are all that count, each at no cost, but those with
+        phones that are not ours. Those of its
         `sounds_like` spellings come before the name's own, which then cost log 2 more. Those of
         its `spoken` forms cost what these do.
         """
@@ -96,7 +99,7 @@ class Pronouncer:
         self._prepare(
             both
             for entity in several
-            if not entity.pronunciations
+            if not any(map(_PHONES.issuperset, entity.pronunciations))
             for both in (
                 (entity.name, entity.display),
                 *zip(entity.sounds_like, entity.sounds_like),
@@ -132,8 +135,9 @@ class Pronouncer:
         return "" if self._name(name, name) else "no letter of it is said"
 
     def _entity(self, entity: Entity) -> list[Pronunciation]:
-        if entity.pronunciations:
-            return [Pronunciation(phones, 0.0, "user") for phones in entity.pronunciations]
+        given = [phones for phones in entity.pronunciations if _PHONES.issuperset(phones)]
+        if given:
+            return [Pronunciation(phones, 0.0, "user") for phones in given]
         own = self._name(entity.name, entity.display)
         if entity.spoken:
             said = [

@@ -12,8 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics
-from ctcbias_fst.text.spoken_entities import REMEDY, add_spoken_forms, first_few
+from ctcbias_fst.text.spoken_entities import (
+    REMEDY,
+    add_spoken_forms,
+    first_few,
+    known_phones_only,
+)
 from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [
@@ -110,10 +116,12 @@ def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
 
     Returns:
         The list with further rejects: entries, or single spellings of an entry, that the
-        vocabulary cannot write; entries that became equal. Its `notes` tell of names that are
+        vocabulary cannot write; pronunciations with unknown phones; entries that became
+        equal. Its `notes` tell of names that are
         looked for as they are said only.
     """
-    spoken = add_spoken_forms(entities)
+    known = known_phones_only(entities, tokenizer.vocabulary.index)
+    spoken = add_spoken_forms(known)
     kept, rejected, notes = _writable(spoken, tokenizer)
     return replace(
         spoken,
@@ -239,14 +247,14 @@ def _writable(
                 reason = reason if missing.isalpha() else f"{reason}: {REMEDY}"
                 reports.append(Rejected(entity.line, text if place else entity.display, reason))
         if said and next(iter(costs)) == said[0]:  # what is as it is written cannot be
-            notes.append(f"{entity.display!r} is looked for as it is said: {said[0]!r}")
+            notes.append(f"{quoted(entity.display)} is looked for as it is said: {said[0]!r}")
             reports = reports[1:]
         rejected += reports
         if not costs:
             continue
         name, *others = costs
         if name in kept:
-            reason = f"same as line {kept[name].line} ({kept[name].display!r}) on this model"
+            reason = f"same as line {kept[name].line} ({quoted(kept[name].display)}) on this model"
             rejected.append(Rejected(entity.line, entity.display, reason))
             continue
         kept[name] = entity._replace(

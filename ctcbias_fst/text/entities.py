@@ -20,6 +20,7 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.files import PathLike, quoted
 from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME, read_list
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.phones import PHONES
 
 __all__ = [
     "COLUMNS",
@@ -57,6 +58,7 @@ _ODD_SPACE = re.compile(r"[^\S ]|  ")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
 )
+_ARPABET = frozenset(PHONES)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -71,7 +73,8 @@ class Entity(NamedTuple):
         weight: factor on the boost, positive.
         category: a free label (``drug``), for reports.
         sounds_like: further spellings (normalised) whose tokens also emit `display`.
-        pronunciations: each a tuple of phones, upper case without stress digits.
+        pronunciations: each a tuple of phones, upper case without stress digits; or the
+            model's own tokens, as they are written.
         line: line of the file (or position in the list, from 1) it came from.
         prior: how much more frequent it is than others of the list, positive: a language
             model's score of the name is multiplied by it.
@@ -271,7 +274,7 @@ def _assemble(
     names = normalise_lines(texts)
     displays = _displays(texts)
     simple = extras is None and len(set(names)) == len(names) and "" not in names
-    if simple and all(name.isascii() or not _fault(name, name) for name in names):
+    if simple and all(d.isascii() or not _fault(n, d) for n, d in zip(names, displays)):
         # A million names take this path: no work per name but making its tuple.
         made = [Entity(n, n if n == d else d, line=i) for n, d, i in zip(names, displays, numbers)]
         return EntityList(tuple(made), (), source, tuple(notes), unit)
@@ -422,10 +425,15 @@ def _fields(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         if isinstance(phones, (list, tuple)):
             phones = [" ".join(p) if _is_texts(p) else p for p in phones]
         several = _several(phones, "pronunciations", where)
-        given["pronunciations"] = tuple(
-            tuple([phone.upper().rstrip("012") for phone in text.split()]) for text in several
-        )
+        given["pronunciations"] = tuple(_phones(text) for text in several)
     return given
+
+
+def _phones(text: str) -> tuple[str, ...]:
+    """Return phones without stress; those that are not ARPAbet, as they are written."""
+    written = text.split()
+    phones = tuple([phone.upper().rstrip("012") for phone in written])
+    return phones if _ARPABET.issuperset(phones) else tuple(written)
 
 
 def _one_line(value: Any, key: str, where: str) -> str:

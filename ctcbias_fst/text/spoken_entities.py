@@ -1,12 +1,14 @@
-"""The names of a list with the ways in which they are said."""
+"""The names of a list with the ways in which they are said: by rule, and by the user's phones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.spoken_forms import (
     is_common,
     is_frequent,
@@ -15,7 +17,7 @@ from ctcbias_fst.text.spoken_forms import (
     unheard_symbols,
 )
 
-__all__ = ["REMEDY", "add_spoken_forms", "first_few"]
+__all__ = ["REMEDY", "add_spoken_forms", "first_few", "known_phones_only"]
 
 REMEDY = "list it as it is said, and give what is to be shown as its 'display'"
 
@@ -64,7 +66,7 @@ def add_spoken_forms(entities: EntityList) -> EntityList:
         changed[entity.name] = entity._replace(name=first, spoken=tuple(free))
         taken.update((first, *(form for form, _ in free)))
         if confused:
-            notes.append(f"{entity.display!r} is looked for as {first!r} only: {confused}")
+            notes.append(f"{quoted(entity.display)} is looked for as {first!r} only: {confused}")
     kept = [changed.get(entity.name, entity) for entity in entities]
     whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
     return replace(
@@ -73,6 +75,34 @@ def add_spoken_forms(entities: EntityList) -> EntityList:
         rejected=tuple(whole),
         notes=(*entities.notes, *first_few(notes)),
     )
+
+
+def known_phones_only(entities: EntityList, tokens: Collection[str]) -> EntityList:
+    """Return the list without pronunciations that have a phone which nothing knows.
+
+    Args:
+        entities: the list; a name without its pronunciations stays in it.
+        tokens: of the model, which may be phones.
+    """
+    if not any(entity.pronunciations for entity in entities):
+        return entities
+    kept: list[Entity] = []
+    rejected: list[Rejected] = []
+    for entity in entities:
+        good = []
+        for phones in entity.pronunciations:
+            unknown = next((p for p in phones if p not in PHONES and p not in tokens), None)
+            if unknown is None and phones:
+                good.append(phones)
+                continue
+            reason = (
+                f"in this pronunciation of {quoted(entity.display)}, {quoted(unknown)} is no "
+                f"phone; known are {' '.join(PHONES)}"
+            )
+            rejected.append(Rejected(entity.line, " ".join(phones), reason))
+        kept.append(entity._replace(pronunciations=tuple(good)))
+    whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
+    return replace(entities, entities=tuple(kept), rejected=tuple(whole)) if rejected else entities
 
 
 def first_few(notes: Sequence[str], most: int = 3) -> list[str]:
