@@ -329,7 +329,7 @@ def decoded(
         lookup=LookupConfig(max_distance=0.6, min_phones=1),
     )
     recognizer = Recognizer.from_pretrained(model, config=config)
-    compiled = recognizer.compile(names)
+    compiled = recognizer.compile(names, warn=False)
     assert (compiled.shortlists is None) == (len(names) <= config.shortlist.decoded_above)
     if not batch:
         return [recognizer.transcribe(path, compiled).best for path in clips]
@@ -371,7 +371,9 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
 def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(model: Path) -> None:
     shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=1, looked_up=1)
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
-    names = Recognizer.from_pretrained(model, config=config).compile(["keisha", "metformin", "b12"])
+    names = Recognizer.from_pretrained(model, config=config).compile(
+        ["keisha", "metformin", "b12"], warn=False
+    )
     assert names.shortlists is not None
     heard = spoken(model, "met form in", "K IY SH AH")
     (short,) = names.shortlists.of(heard, [0])
@@ -450,7 +452,9 @@ def test_parts_of_a_long_list(model: Path) -> None:
 
 def test_entries_without_effect_are_told(model: Path) -> None:
     recognizer = Recognizer.from_pretrained(model)
-    names = recognizer.compile(["metformin", "東京", "Metformin"])
+    with pytest.warns(CtcbiasWarning, match="no effect") as told:
+        names = recognizer.compile(["metformin", "東京", "Metformin"])
+    assert [str(warning.message) for warning in told] == names.entities.report()
     assert [entity.name for entity in names.entities.entities] == ["metformin"]
     assert {reject.text for reject in names.entities.rejected} == {"東京", "Metformin"}
     with pytest.raises(EntityListError):

@@ -247,7 +247,7 @@ def _writable(
                 reason = reason if missing.isalpha() else f"{reason}: {REMEDY}"
                 reports.append(Rejected(entity.line, text if place else entity.display, reason))
         if said and next(iter(costs)) == said[0]:  # what is as it is written cannot be
-            notes.append(f"{quoted(entity.display)} is looked for as it is said: {said[0]!r}")
+            notes.append(f"{quoted(entity.display)} is looked for as it is said: {quoted(said[0])}")
             reports = reports[1:]
         rejected += reports
         if not costs:

@@ -36,7 +36,7 @@ __all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
 
 COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
 
-LONGEST_NAME = 500
+LONGEST_NAME = 1000
 """Characters. What is longer is no name, and takes minutes to look for."""
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"

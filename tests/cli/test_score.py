@@ -143,7 +143,7 @@ def test_warnings_go_to_standard_error(files: Path) -> None:
         ("hyp", "", "hyp: holds no utterance"),
         ("ref.jsonl", '{"id": "a"}\n', "line 1: has no field 'text'"),
         ("ref.jsonl", '{"id": "a", \n', "ref.jsonl, line 1: not valid JSON"),
-        ("names", "York\t2\n", "names, line 1: unknown column"),
+        ("names", "York\tbig\n", "names, line 1: unknown column"),
         ("names", "?\n", "none of its 1 entries can have an effect"),
         ("names", '{"id": "a", "entities": []}\n', "utterance 'b' has no list of names"),
     ],

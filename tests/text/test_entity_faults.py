@@ -70,7 +70,7 @@ def test_an_empty_display_does_not_hide_the_name(display: str) -> None:
         ([{"name": "York", "pronunciations": 3}], "'pronunciations' must be strings"),
         ([{"name": "York", "sounds_like": {"a": 1}}], "'sounds_like' must be strings"),
         (["York" * 1000], "a name of 4000 characters"),
-        ([{"name": "York", "sounds_like": ["y" * 1000]}], "'sounds_like' 1: a text of 1000"),
+        ([{"name": "York", "sounds_like": ["y" * 2000]}], "'sounds_like' 1: a text of 2000"),
     ],
 )
 def test_what_is_no_list_of_names(names: Any, message: str) -> None:
