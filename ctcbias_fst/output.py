@@ -33,16 +33,19 @@ def word_record(word: Word) -> dict[str, Any]:
 
 
 def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
-    """One object per line: path, text, words with start and end in seconds, confidence."""
+    """One object per line: path, text, words with start and end in seconds, confidence.
+
+    And a warning, where something was lost on the way.
+    """
     for transcript in transcripts:
-        yield json.dumps(
-            {
-                "path": transcript.id,
-                "text": transcript.best.text,
-                "words": [word_record(word) for word in transcript.best.words],
-            },
-            ensure_ascii=False,
-        )
+        record: dict[str, Any] = {
+            "path": transcript.id,
+            "text": transcript.best.text,
+            "words": [word_record(word) for word in transcript.best.words],
+        }
+        if transcript.warning:
+            record["warning"] = transcript.warning
+        yield json.dumps(record, ensure_ascii=False)
 
 
 def as_ctm(transcripts: Sequence[Transcript]) -> Iterator[str]:

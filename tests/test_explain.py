@@ -49,6 +49,18 @@ def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
     assert found.biased == recognizer.transcribe(clip, names).best.words
 
 
+def test_what_is_missing_of_a_recording_is_told(
+    random_model: Path, clip: Path, tmp_path: Path
+) -> None:
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) * 2 // 3])
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    options = ["--entities", str(tmp_path / "names.txt"), "--model", str(random_model)]
+    result = CliRunner().invoke(main, ["explain", str(clip), "-o", f"{tmp_path}/a.svg", *options])
+    assert result.exit_code == 0
+    assert f"Warning: {clip}: truncated: " in result.stderr
+
+
 def test_only_the_shortlist_of_a_long_list_is_attended_to(random_model: Path, clip: Path) -> None:
     recognizer = recognizer_with(random_model, adapter=AttentionConfig(names=2))
     found = explain(recognizer, read_audio(clip), recognizer.compile(NAMES))

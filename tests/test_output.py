@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.records import Hypothesis, Transcript, Word
@@ -41,6 +42,8 @@ def test_json_is_one_object_per_line() -> None:
         ],
     }
     assert json.loads(lines[1]) == {"path": "c.wav", "text": "", "words": []}
+    (line,) = format_transcripts([replace(SILENCE, warning="truncated")], "json").splitlines()
+    assert json.loads(line)["warning"] == "truncated"
 
 
 def test_ctm_splits_phrases_and_keeps_columns() -> None:

@@ -56,7 +56,10 @@ def explain(
     listed = read_entities(entities)
     settings = load_settings(config, overrides, model=model)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
-    recording = cut(read_audio(audio, recognizer.model.sampling_rate), start, duration)
+    whole = read_audio(audio, recognizer.model.sampling_rate)
+    if whole.warning:
+        click.echo(f"Warning: {audio}: {whole.warning}", err=True)
+    recording = cut(whole, start, duration)
     explanation = explained(recognizer, recording, recognizer.compile(listed))
     draw_explanation(explanation, out, top)
     click.echo(f"without list: {' '.join(word.word for word in explanation.plain)}")

@@ -17,7 +17,7 @@ import torch
 from lhotse import CutSet
 from safetensors import SafetensorError, safe_open
 
-from ctcbias_fst.cut_sets import refuse_commands
+from ctcbias_fst.cut_sets import one_line, refuse_commands
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -34,9 +34,13 @@ _TOLERANCE = 0.05
 
 
 class _File(Protocol):
-    """Arrays by the ids of their utterances, read one at a time."""
+    """Arrays by the ids of their utterances, read one at a time.
+
+    ``faults`` says what is wrong with those whose size cannot be told.
+    """
 
     frames: dict[str, int]
+    faults: dict[str, str]
     frame_seconds: float | None
 
     def array(self, utterance: str) -> Any: ...
@@ -52,7 +56,8 @@ class SavedLogProbs:
 
     Raises:
       ManifestError: it has a command, and is not trusted.
-      LogProbsError: the file is missing, in no known format, has no array, or a cut without.
+      LogProbsError: the file is missing, in no known format, or has no usable array. What is
+        wrong with one of many is told when that one is read.
     """
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
@@ -66,10 +71,15 @@ class SavedLogProbs:
             self._file: _File = _Cuts(path, trusted) if kind is None else kind(path)
         if not self._file.frames:
             raise LogProbsError(f"{path}: has no log-probs")
+        if len(self._file.faults) == len(self._file.frames):
+            raise LogProbsError(f"{path}: {next(iter(self._file.faults.values()))}")
 
     @property
     def frames(self) -> Mapping[str, int]:
-        """The id of every utterance and its number of frames, in the order of the file."""
+        """The id of every utterance and its number of frames, in the order of the file.
+
+        That number is 0 where it cannot be told.
+        """
         return self._file.frames
 
     @property
@@ -88,6 +98,8 @@ class SavedLogProbs:
         Raises:
           LogProbsError: another number of columns, or frames that are no distributions.
         """
+        if utterance in self._file.faults:
+            raise LogProbsError(f"{self.path}: {self._file.faults[utterance]}")
         with _reading(self.path):
             array = self._file.array(utterance)
         where = f"{self.path}, {utterance}"
@@ -143,6 +155,7 @@ class _Npz:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.frames: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
         self.frame_seconds: float | None = None
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
@@ -150,8 +163,12 @@ class _Npz:
                 if name == _FRAME_SECONDS:
                     self.frame_seconds = float(self.array(name))
                     continue
-                with archive.open(member) as stream:
-                    self.frames[name] = (_npy_shape(stream) or (1,))[0]
+                try:
+                    with archive.open(member) as stream:
+                        self.frames[name] = int((_npy_shape(stream) or (1,))[0])
+                except Exception as error:  # of many types; it must not cost the others
+                    self.frames[name] = 0
+                    self.faults[name] = f"{name} cannot be read: {one_line(error)}"
 
     def array(self, utterance: str) -> Any:
         with np.load(self._path, allow_pickle=False) as content:
@@ -170,6 +187,7 @@ class _Safetensors:
     def __init__(self, path: Path) -> None:
         content: Any = safe_open(str(path), framework="numpy")
         self._content = content
+        self.faults: dict[str, str] = {}
         self.frames = {n: (content.get_slice(n).get_shape() or [1])[0] for n in content.keys()}  # noqa: SIM118
         seconds = (content.metadata() or {}).get(_FRAME_SECONDS)
         self.frame_seconds = None if seconds is None else float(seconds)
@@ -191,15 +209,19 @@ class _Cuts:
         if not trusted:
             refuse_commands(self._cuts.values(), path)
         self.frames: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
         self.frame_seconds: float | None = None
         for cut in self._cuts.values():
-            array = (getattr(cut, "custom", None) or {}).get(_FIELD)
-            if array is None:
-                raise LogProbsError(
-                    f"{path}: cut {cut.id} has no array {_FIELD!r}; attach one with "
+            array: Any = (getattr(cut, "custom", None) or {}).get(_FIELD)
+            try:
+                self.frames[cut.id] = int(array.shape[0])
+            except Exception:  # it has none, or something else of this name
+                self.frames[cut.id] = 0
+                self.faults[cut.id] = (
+                    f"cut {cut.id} has no array {_FIELD!r}; attach one with "
                     f"cut.attach_tensor({_FIELD!r}, …)"
                 )
-            self.frames[cut.id] = int(array.shape[0])
+                continue
             self.frame_seconds = getattr(array, "frame_shift", self.frame_seconds)
 
     def array(self, utterance: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_bad_log_probs_from_the_command_line(tmp_path: Path) -> None:
     assert "sure is left out: utterance sure, frame 2: the log-probs have NaN" in result.output
     assert "1 utterances, 1 left out" in result.output
     assert texts(out) == {"beaten": "a c"}
+
+
+def test_a_bad_header_of_log_probs_costs_one_utterance(tmp_path: Path) -> None:
+    saved, out = _saved(tmp_path), tmp_path / "out.jsonl"
+    with zipfile.ZipFile(tmp_path / "saved.npz", "a") as archive:
+        archive.writestr("bad.npy", b"nonsense")
+    result = _run("decode", *saved, "--out", str(out))
+    assert result.exit_code == 1
+    assert "Warning: bad is left out: " in result.output
+    assert texts(out) == {"sure": "a ab", "beaten": "a c"}
 
 
 # With audio, on a tiny model with random weights.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,33 @@ def test_a_cut_without_log_probs(tmp_path: Path) -> None:
     CutSet.from_cuts([MonoCut("a", start=0, duration=1, channel=0)]).to_file(path)
     with pytest.raises(LogProbsError, match="cut a has no array 'log_probs'"):
         SavedLogProbs(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4'", b"\x93NUMPY\x09\x00"]
+)
+def test_one_bad_header_does_not_cost_the_others(tmp_path: Path, content: bytes) -> None:
+    path = _npz(tmp_path, **_arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("bad.npy", content)
+    saved = SavedLogProbs(path)
+    assert saved.frames == {"one": 3, "two": 7, "bad": 0}
+    assert saved.read("two", VOCABULARY).shape == (7, VOCABULARY.size)
+    with pytest.raises(LogProbsError, match="saved.npz: bad cannot be read: "):
+        saved.read("bad", VOCABULARY)
+
+
+def test_one_cut_without_log_probs_does_not_cost_the_others(tmp_path: Path) -> None:
+    path = _cuts(tmp_path, **_arrays())
+    cuts = list(CutSet.from_file(path))
+    wrong = MonoCut("wrong", start=0, duration=1, channel=0, custom={"log_probs": [1, 2]})
+    CutSet.from_cuts([MonoCut("a", start=0, duration=1, channel=0), wrong, *cuts]).to_file(path)
+    saved = SavedLogProbs(path)
+    assert saved.frames == {"a": 0, "wrong": 0, "one": 3, "two": 7}
+    assert saved.frame_seconds == 0.1
+    for name in ("a", "wrong"):
+        with pytest.raises(LogProbsError, match=f"cut {name} has no array 'log_probs'"):
+            saved.read(name, VOCABULARY)
 
 
 def test_stack_pads() -> None:
