@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
 
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.text.files import read_json_lines
 
 __all__ = ["one_line", "read_cut_set", "refuse_commands"]
 
@@ -60,18 +59,14 @@ def _items(path: Path) -> Iterator[tuple[str, Any]]:
         for item in CutSet.from_file(path):
             yield str(path), item
         return
-    opened = gzip.open if name.endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                yield where, deserialize_item(json.loads(line))
-            except Exception as error:  # lhotse raises many types on a malformed row
-                raise ManifestError(
-                    f"{where}: not a readable manifest of cuts: {one_line(error)}"
-                ) from error
+    for number, row in read_json_lines(path, ManifestError):
+        where = f"{path}, line {number}"
+        try:
+            yield where, deserialize_item(row)
+        except Exception as error:  # lhotse raises many types on a malformed row
+            raise ManifestError(
+                f"{where}: not a readable manifest of cuts: {one_line(error)}"
+            ) from error
 
 
 def refuse_commands(items: Iterable[Any], path: Path) -> None:

@@ -78,11 +78,17 @@ def load_recording(cut: Cut, rate: int) -> Recording:
         sources = _sources(cut)
         if sources is None:
             return _load_composed(cut, rate)
-        parts = [_load_source(cut, source, rate) for source in sources]
+        return _averaged(cut, [_load_source(cut, source, rate) for source in sources], rate)
     except AudioError:
         raise
     except Exception as error:  # whatever lhotse's objects and audio backends raise
         raise AudioError(f"its audio cannot be read: {one_line(error)}") from error
+
+
+def _averaged(cut: Cut, parts: Sequence[tuple[Recording, int]], rate: int) -> Recording:
+    """The parts of a cut that come from several files as one."""
+    if not parts:
+        raise AudioError("its recording has no source for its channels")
     samples = parts[0][0].samples
     if len(parts) > 1:
         total = np.zeros(max(len(part.samples) for part, _ in parts), np.float32)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
-from lhotse import AudioSource, CutSet, MonoCut, MultiCut, Recording
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lhotse import AudioSource, CutSet, MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio.backend import get_current_audio_backend
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts, seconds_of
-from ctcbias_fst.errors import AudioError, ManifestError
+from ctcbias_fst.errors import AudioError, InputError, ManifestError
 from tests.acoustic.conftest import speechlike
 from tests.corpus.test_transcripts import texts
 
@@ -219,3 +221,85 @@ def test_every_kind_of_bad_recording_among_good_ones(
         assert f"Warning: {name} is left out: " in result.stderr
     assert "Traceback" not in result.output
     assert CutSet.from_file(path).to_eager()
+
+
+_JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(),
+        st.text(max_size=5),
+        st.sampled_from([0, -1, 1e308, 2**63, "", "file", "memory", "url", "command", "pipe:x"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a row."""
+    keys: Any = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        keys = enumerate(value)
+    return [at, *(place for key, inner in keys for place in places(inner, (*at, key)))]
+
+
+def changed(row: Any, place: tuple[Any, ...], value: Any, remove: bool) -> Any:
+    if not place:
+        return value
+    row = json.loads(json.dumps(row))
+    inside = row
+    for key in place[:-1]:
+        inside = inside[key]
+    if remove:
+        del inside[place[-1]]
+    else:
+        inside[place[-1]] = value
+    return row
+
+
+def check_row(path: Path, row: Any) -> None:
+    path.write_text(json.dumps(row) + "\n")
+    try:
+        for cut in read_cuts(path):
+            assert seconds_of(cut) >= 0
+            assert len(load_recording(cut, 16000).samples) <= 32000
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.fixture(scope="module")
+def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    recording = recorded(tmp_path_factory.mktemp("rows") / "a.wav")
+    supervision = SupervisionSegment("s", recording.id, 0.0, 2.0, text="peace")
+    cut = piece(recording, 0.0, 2.0, supervisions=[supervision], custom={"x": [1]})
+    return cut.to_dict()
+
+
+generated_changes = given(
+    drawn=st.lists(st.tuples(st.integers(0, 10**6), _JSON, st.booleans()), min_size=1, max_size=3)
+)
+
+
+def check_changes(folder: Path, row: dict[str, Any], drawn: list[Any]) -> None:
+    found: Any = row
+    for number, value, remove in drawn:
+        where = places(found)
+        found = changed(found, where[number % len(where)], value, remove)
+    check_row(folder / "generated.jsonl", found)
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@generated_changes
+def test_some_rows(tmp_path: Path, row: dict[str, Any], drawn: list[Any]) -> None:
+    check_changes(tmp_path, row, drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, suppress_health_check=list(HealthCheck))
+@generated_changes
+def test_many_rows(tmp_path: Path, row: dict[str, Any], drawn: list[Any]) -> None:
+    check_changes(tmp_path, row, drawn)
