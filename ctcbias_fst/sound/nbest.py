@@ -34,11 +34,6 @@ _WORDS = 512
 _SLACK = 1e-6
 """Nats by which sums of the same costs may differ."""
 
-_FAR = 1e4
-"""Nats more than any string costs."""
-
-_MICRONATS = float((1 << 27) - 1)
-
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX_2 = np.uint64(0xBF58476D1CE4E5B9)
 
@@ -441,28 +436,23 @@ def _added(text: npt.NDArray[np.uint64], phone: npt.NDArray[np.uint8]) -> npt.ND
 
 
 def _cheapest_texts(group: _Ints, text: npt.NDArray[np.uint64], cost: _Floats) -> _Ints:
-    """Which of those with the same group and text is the cheapest."""
-    key = (text + group.astype(np.uint64)) * _MIX
-    order = np.argsort(key)
-    same = np.cumsum(np.diff(key[order], prepend=key[order[:1]]) != 0)
-    order = order[np.argsort(same * _FAR + cost[order])]
-    # Sorted by cost, texts with the same key are still together.
-    ordered = key[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    cheapest: _Ints = order[new]
+    """Which of those with the same group and text is the cheapest; by group, then text."""
+    order = np.lexsort((cost, text, group))
+    cheapest: _Ints = order[_begins(group[order]) | _begins(text[order])]
     return cheapest
 
 
 def _rank_within(group: _Ints, cost: _Floats, text: npt.NDArray[np.uint64]) -> _Ints:
     """How many of the same group cost less; of those that cost the same, the text decides."""
-    # In one number, for one sort: 18 bits of the group, 27 of micronats, 18 of the text.
-    micronats = np.minimum(np.rint(cost * 1e6), _MICRONATS).astype(np.int64)
-    order = np.argsort((group << 45) | (micronats << 18) | (text >> np.uint64(46)).astype(np.int64))
-    ordered = group[order]
+    order = np.lexsort((text, np.rint(cost * 1e6), group))
     place = np.arange(len(order))
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
     rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = place - np.maximum.accumulate(np.where(new, place, 0))
+    rank[order] = place - np.maximum.accumulate(np.where(_begins(group[order]), place, 0))
     return rank
+
+
+def _begins(ordered: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Where a run of equal values begins."""
+    begins = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins
