@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.pictures import new_figure, save_figure, svg_of
+from ctcbias_fst.pictures import new_figure, save_figure, svg_of, xml_text
 from ctcbias_fst.records import Word
 
 if TYPE_CHECKING:
@@ -138,8 +137,8 @@ def _page(explanation: Explanation, svg: str) -> str:
     )
     return (
         "<!DOCTYPE html><html lang=en><meta charset=utf-8>"
-        f"<title>{escape(explanation.id)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(Path(explanation.id).name)}</h1>"
+        f"<title>{xml_text(explanation.id)}</title><style>{_STYLE}</style>"
+        f"<h1>{xml_text(Path(explanation.id).name)}</h1>"
         f"<p>Without the list: {_text(explanation.plain)}</p>"
         f"<p>With the list ({explanation.listed} names): {_text(explanation.biased)}</p>"
         f"{svg}"
@@ -153,4 +152,4 @@ def _text(words: Sequence[Word]) -> str:
 
 
 def _marked(text: str, entity: bool) -> str:
-    return f"<b>{escape(text)}</b>" if entity else escape(text)
+    return f"<b>{xml_text(text)}</b>" if entity else xml_text(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,10 @@ from ctcbias_fst.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "save_figure", "svg_of"]
+__all__ = ["new_figure", "save_figure", "svg_of", "xml_text"]
+
+# XML 1.0 has no way to write these.
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -51,3 +56,8 @@ def save_figure(figure: Figure, path: Path) -> None:
             temporary.write_text(svg_of(figure), encoding="utf-8")
         else:
             figure.savefig(temporary, dpi=110)
+
+
+def xml_text(text: str) -> str:
+    """Escape text for SVG or HTML; what XML cannot hold becomes U+FFFD."""
+    return escape(_NOT_IN_XML.sub("\ufffd", text))

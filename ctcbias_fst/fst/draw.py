@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Generator
 from typing import NamedTuple
 
 from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["draw_boost_graph"]
@@ -47,8 +48,9 @@ def draw_boost_graph(graph: BoostGraph, vocabulary: Vocabulary, max_paths: int =
     drawn: list[tuple[_Branch, float]] = []
     ends = 0
 
-    def visit(node: int) -> float:
-        """Place what is below a node; returns its own row, midway between its arcs'."""
+    def visit(node: int) -> Generator[int, float, float]:
+        """Place what is below a node: yields nodes below it, is sent their rows, and returns its
+        own, midway between its arcs'."""
         nonlocal ends
         places = []
         for branch in _branches(graph, node):
@@ -59,13 +61,22 @@ def draw_boost_graph(graph: BoostGraph, vocabulary: Vocabulary, max_paths: int =
                 ends += 1
             else:
                 depth[branch.node] = depth[node] + 1
-                place = visit(branch.node)
+                place = yield branch.node
             places.append(place)
             drawn.append((branch, place))
         rows[node] = (places[0] + places[-1]) / 2 if places else 0.0
         return rows[node]
 
-    visit(0)
+    # Not by recursion: names may have more tokens than Python has stack.
+    open_nodes, row = [visit(0)], None
+    while open_nodes:
+        try:
+            below = next(open_nodes[-1]) if row is None else open_nodes[-1].send(row)
+            open_nodes.append(visit(below))
+            row = None
+        except StopIteration as done:
+            open_nodes.pop()
+            row = done.value
     hidden = graph.num_paths - ends
     columns = 1 + max((depth[branch.parent] for branch, _ in drawn), default=0)
     longest = max((len(_label(graph, branch)) for branch, _ in drawn if branch.node < 0), default=0)
@@ -121,7 +132,7 @@ def _arc(start: tuple[float, float], end: tuple[float, float], token: str) -> li
     return [
         f'<path d="M{x0 + _RADIUS:g} {y0:g}C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} '
         f'{x1 - _RADIUS - 2:g} {y1:g}" marker-end="url(#tip)"/>',
-        f'<text x="{x1 - bend / 1.4:g}" y="{y1 - 6:g}">{escape(token)}</text>',
+        f'<text x="{x1 - bend / 1.4:g}" y="{y1 - 6:g}">{xml_text(token)}</text>',
     ]
 
 
@@ -130,5 +141,5 @@ def _end(at: tuple[float, float], label: str) -> list[str]:
     return [
         f'<circle cx="{x:g}" cy="{y:g}" r="{_RADIUS}"/>',
         f'<circle cx="{x:g}" cy="{y:g}" r="{_RADIUS - 4}"/>',
-        f'<text class="end" x="{x + _RADIUS + 7:g}" y="{y + 5:g}">{escape(label)}</text>',
+        f'<text class="end" x="{x + _RADIUS + 7:g}" y="{y + 5:g}">{xml_text(label)}</text>',
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal, NamedTuple
 
+from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
 from ctcbias_fst.text.files import PathLike
@@ -185,7 +185,9 @@ def to_svg(comparison: Comparison) -> str:
             y += _LINE
             longest = max(longest, sum(len(word.text) + 1 for word in row))
             spans = " ".join(
-                escape(text) if kind == "plain" else f'<tspan class="{kind}">{escape(text)}</tspan>'
+                xml_text(text)
+                if kind == "plain"
+                else f'<tspan class="{kind}">{xml_text(text)}</tspan>'
                 for text, kind in row
             )
             lines.append(f'<text class="label" x="{_MARGIN}" y="{y:g}">{label}</text>')
@@ -194,7 +196,7 @@ def to_svg(comparison: Comparison) -> str:
     for line in comparison.summary():
         y += _LINE
         longest = max(longest, len(line))
-        lines.append(f'<text class="name" x="{_MARGIN}" y="{y:g}">{escape(line)}</text>')
+        lines.append(f'<text class="name" x="{_MARGIN}" y="{y:g}">{xml_text(line)}</text>')
     width, height = _INDENT + _CHARACTER * longest + _MARGIN, y + _MARGIN
     size = f'width="{width:.0f}" height="{height:.0f}"'
     return (

@@ -41,9 +41,9 @@ __all__ = [
 EMPTY = "empty after normalisation (no letter, no digit)"
 
 MOST_WEIGHT = 100.0
-"""A weight of w adds w times ``beta``, a few nats, for every token of a name. Scores are summed in
-32 bits, which tell thousandths of a nat apart up to 2**14 nats: at this weight up to some 50 such
-tokens in an utterance. At 1e5 they do not tell nats apart, and k2 ends the process."""
+"""A name of weight w earns w times what it earns otherwise, some ten nats. Scores are summed in 32
+bits, which tell thousandths of a nat apart up to 2**14 nats: at this weight up to some fifteen
+names in an utterance. Where they do not tell nats apart, at 1e5, k2 ends the process."""
 
 HEAVY = 10.0
 """From here on a name may swallow the words beside it."""

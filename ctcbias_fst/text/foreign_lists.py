@@ -137,7 +137,7 @@ def document_items(value: Any, source: str) -> tuple[list[Any], list[str]]:
         EntityListError: it is no list of names that is known.
     """
     if isinstance(value, list):
-        return value, ["read as a JSON array"] if value else []
+        return value, []
     reader = _Reader(source, [], {})
     reader.collect(value, {}, 0)
     return reader.items, list(reader.notes)

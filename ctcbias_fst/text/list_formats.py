@@ -31,6 +31,7 @@ from ctcbias_fst.text.foreign_lists import (
     holds_names,
     scaled_weight,
 )
+from ctcbias_fst.text.spoken_forms import is_common
 
 __all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
 
@@ -278,11 +279,6 @@ def _with_commas(lines: _Lines) -> ListRows | None:
         return None
     counts = {text.count(",") for text in texts}
     spaced = any(", " in text for text in texts)
-    alone = len(texts) == 1 and (texts[0].count(",") > 1 or ("," in texts[0] and not spaced))
-    if alone and not texts[0].endswith(","):
-        raise lines.fault(
-            0, f"is one string with commas, as Whisper's hot words are. {_ONE_PER_LINE}."
-        )
     in_columns = len(texts) > 1 and len(counts) == 1 and 0 not in counts and not spaced
     trailing = all(text.endswith((",", ";")) for text in texts[:-1]) and len(texts) > 1
     numbers = sum(bool(_NUMBER_LAST.search(text)) for text in texts)
@@ -292,6 +288,11 @@ def _with_commas(lines: _Lines) -> ListRows | None:
             place,
             f"comma-separated values without a header line; {_WITH_HEADER}, or write one name per "
             f"line.",
+        )
+    alone = len(texts) == 1 and (texts[0].count(",") > 1 or ("," in texts[0] and not spaced))
+    if alone and not texts[0].endswith(","):
+        raise lines.fault(
+            0, f"is one string with commas, as Whisper's hot words are. {_ONE_PER_LINE}."
         )
     return None
 
@@ -438,10 +439,13 @@ def _joined_pieces(tokens: Sequence[str]) -> str:
 def _nemo(lines: _Lines, texts: Sequence[str]) -> ListRows:
     """Read the lists of NeMo's word spotter, ``name_spelling_spelling``, if it is sure."""
     rows = []
+    common: list[tuple[str, str]] = []
     alike = parts = 0
     for text in texts:
         name, *spellings = [part.strip() for part in text.split("_") if part.strip()] or [text]
-        rows.append({"name": name, "sounds_like": spellings})
+        kept = [spelling for spelling in spellings if not is_common(spelling.lower())]
+        common += [(name, spelling) for spelling in spellings if spelling not in kept]
+        rows.append({"name": name, "sounds_like": kept})
         parts += len(spellings)
         alike += sum(_alike(name, spelling) for spelling in spellings)
     place = next(i for i, text in enumerate(texts) if "_" in text)
@@ -452,11 +456,13 @@ def _nemo(lines: _Lines, texts: Sequence[str]) -> ListRows:
             f"spellings follow the name, as in NeMo's lists, give them in a column 'sounds_like': "
             f"{_WITH_HEADER}.",
         )
-    return ListRows(
-        lines.numbers,
-        rows,
-        ("read as the list of NeMo's word spotter (name_spelling_spelling)",),
-    )
+    notes = ["read as the list of NeMo's word spotter (name_spelling_spelling)"]
+    for name, spelling in common[:3]:
+        word = quoted(spelling)
+        notes.append(f"{word} for {quoted(name)} is a common word, which is not taken for it")
+    if len(common) > 3:
+        notes.append(f"{len(common) - 3} more spellings are common words")
+    return ListRows(lines.numbers, rows, tuple(notes))
 
 
 def _alike(name: str, spelling: str) -> bool:

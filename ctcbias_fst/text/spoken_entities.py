@@ -66,7 +66,9 @@ def add_spoken_forms(entities: EntityList) -> EntityList:
         changed[entity.name] = entity._replace(name=first, spoken=tuple(free))
         taken.update((first, *(form for form, _ in free)))
         if confused:
-            notes.append(f"{quoted(entity.display)} is looked for as {quoted(first)} only: {confused}")
+            notes.append(
+                f"{quoted(entity.display)} is looked for as {quoted(first)} only: {confused}"
+            )
     kept = [changed.get(entity.name, entity) for entity in entities]
     whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
     return replace(

@@ -50,3 +50,14 @@ def test_nothing_to_draw() -> None:
 def test_graph_of_another_model() -> None:
     with pytest.raises(GraphError, match="another vocabulary"):
         draw_boost_graph(tree([], VOCABULARY), VOCABULARIES[1])
+
+
+def test_names_longer_than_pythons_stack() -> None:
+    graph = tree([Path((1, 2) * 1000, 0)], VOCABULARY)
+    assert draw_boost_graph(graph, VOCABULARY).count("marker-end") == 2000
+
+
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    entities = (Entity("ab", "A\x07\ud800\uffff"),)
+    svg = draw_boost_graph(build_tree(encoded([Path((1, 2), 0)]), entities, VOCABULARY), VOCABULARY)
+    assert "A\ufffd\ufffd\ufffd" in _texts(svg)

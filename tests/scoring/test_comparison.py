@@ -90,3 +90,8 @@ def test_every_utterance_must_be_there(files: list[Path]) -> None:
     files[2].write_text(AFTER.splitlines()[0] + "\n", encoding="utf-8")
     with pytest.raises(ManifestError, match="b"):
         compare_files(*files[:3])
+
+
+def test_pictures_of_control_characters_are_well_formed(files: list[Path]) -> None:
+    files[2].write_text("a she \x1b[1m takes \x07\nb we\n", encoding="utf-8")
+    ElementTree.fromstring(to_svg(compare_files(*files)))

@@ -41,9 +41,9 @@ ARRAY = [("Anna", 1.0), ("Peter", 1.0)]
 @pytest.mark.parametrize(
     ("text", "expected", "note"),
     [
-        ('["Anna", "Peter"]', ARRAY, "read as a JSON array"),
-        ('[\n  "Anna",\n  "Peter"\n]\n', ARRAY, "read as a JSON array"),
-        ('[{"name": "Anna", "weight": 2}, "Peter"]', [("Anna", 2.0), ("Peter", 1.0)], "JSON array"),
+        ('["Anna", "Peter"]', ARRAY, None),
+        ('[\n  "Anna",\n  "Peter"\n]\n', ARRAY, None),
+        ('[{"name": "Anna", "weight": 2}, "Peter"]', [("Anna", 2.0), ("Peter", 1.0)], None),
         ("name,weight\nAnna,2\nPeter,\n", [("Anna", 2.0), ("Peter", 1.0)], None),
         ('"name";"weight"\n"Anna";"2"\n', [("Anna", 2.0)], None),
         ('sep=,\nname,weight\n"Smith, Anna",2\n', [("Smith, Anna", 2.0)], None),
@@ -123,6 +123,12 @@ def test_what_is_read(
         assert note in " ".join(names.report())
 
 
+def test_common_words_are_no_spellings_in_a_list_of_nemo(tmp_path: Path) -> None:
+    names = read(tmp_path, "anna_an_ana\n")
+    assert names.entities[0].sounds_like == ("ana",)
+    assert "'an' for 'anna' is a common word" in " ".join(names.report())
+
+
 def test_spellings_of_other_tools_are_kept(tmp_path: Path) -> None:
     for text in (
         "keisha_key sha\n",
@@ -159,6 +165,8 @@ def test_plain_names_that_look_a_little_like_something_else(tmp_path: Path, text
     [
         ("Anna,2\nPeter,1\n", "line 1: comma-separated values without a header.*'name,weight'"),
         ("Anna,person\nPeter,person\n", "line 1: comma-separated values without a header"),
+        ("Anna,2\n", "comma-separated values without a header"),
+        ("Anna,Peter\n", "one string with commas"),
         ("Anna, 2\n", "comma-separated values without a header"),
         ("Anna;2\nPeter;1\n", "comma-separated values without a header"),
         ("Anna, Peter, Maria\n", "one string with commas.*one name per line"),
