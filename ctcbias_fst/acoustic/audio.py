@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ctcbias_fst.acoustic.blocks import Channels, Mono, Part, check_rate, check_samples
-from ctcbias_fst.acoustic.media import decode, header_seconds
+from ctcbias_fst.acoustic.blocks import Channels, Mono, check_rate, check_samples
+from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
 
@@ -127,8 +127,10 @@ def read_audio(
             too long, of an absurd sampling rate, or has samples that are not numbers, or far
             over full scale.
     """
-    mono = Mono(sampling_rate, _name(source, name), start, seconds, channels)
-    notice = _decode(source, mono, mono.name)
+    name = _name(source, name)
+    mono, notice = _decode(
+        source, lambda: Mono(sampling_rate, name, start, seconds, channels), name
+    )
     return Recording(mono.name, mono.finish(notice), sampling_rate, notice)
 
 
@@ -143,8 +145,8 @@ def read_channels(
     Raises:
         AudioError: see :func:`read_audio`.
     """
-    channels = Channels(_name(source, name), start, seconds)
-    notice = _decode(source, channels, channels.name)
+    name = _name(source, name)
+    channels, notice = _decode(source, lambda: Channels(name, start, seconds), name)
     return channels.finish(notice), channels.rate
 
 
@@ -157,11 +159,11 @@ def _name(source: Any, name: str) -> str:
         raise AudioError(f"{source!r}: not a path: {error}") from error
 
 
-def _decode(source: Any, sink: Part, name: str) -> str | None:
-    """Give a sink what can be read; returns what is missing."""
+def _decode(source: Any, new: Callable[[], PartT], name: str) -> tuple[PartT, str | None]:
+    """What can be read, and what is missing."""
     try:
         with _regular(source, name) as path:
-            return decode(path, sink)
+            return decode(path, new)
     except AudioError as error:
         if str(error).startswith(name):
             raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import soxr
 from ctcbias_fst.errors import AudioError
 
 __all__ = [
+    "BLOCK",
     "HIGHEST_RATE",
     "LONGEST_SECONDS",
     "LOUDEST",
@@ -19,9 +21,13 @@ __all__ = [
     "SHORTEST_SECONDS",
     "Channels",
     "Mono",
+    "Outcome",
     "Part",
     "check_rate",
     "check_samples",
+    "clean",
+    "reason_of",
+    "shortfall",
 ]
 
 SHORTEST_SECONDS = 0.025
@@ -36,7 +42,27 @@ LOWEST_RATE, HIGHEST_RATE = 2000, 768_000
 LOUDEST = 16.0
 """Full scale is 1: float samples may go over it, but not by more than 24 dB."""
 
+BLOCK = 1 << 18
+"""Samples that are decoded at once, all channels together."""
+
+_SLACK_SECONDS = 0.1
+"""Encoders pad, so that counts of compressed audio may be off by a few of its frames."""
+
 Samples = npt.NDArray[np.float32]
+
+
+class Outcome(NamedTuple):
+    """What a decoder has to say at the end.
+
+    Attributes:
+        notice: what is missing, if anything is.
+        damage: what is broken, if another decoder may find more behind it.
+        recoverable: another decoder may find more.
+    """
+
+    notice: str | None
+    damage: str = ""
+    recoverable: bool = False
 
 
 class Part:
@@ -222,3 +248,23 @@ def _check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) ->
     raise AudioError(
         f"{name}: {place} is {value}; repair the recording, every sample must be a number"
     )
+
+
+def shortfall(heard: float, declared: float | None) -> str | None:
+    """What to say where less is there than a header declares, in seconds."""
+    if declared is None or heard >= declared - _SLACK_SECONDS:
+        return None
+    return f"truncated: {heard:.2f} of {declared:.2f} s are there"
+
+
+def reason_of(error: Exception) -> str:
+    """What a library says, without the file's name, which our messages begin with."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return clean(str(said)) or type(error).__name__
+
+
+def clean(text: str) -> str:
+    """A library's message in one line, without addresses and names of files."""
+    line = (text.strip().splitlines() or [""])[0]
+    line = re.sub(r"^Error : |^\[[^]]* @ 0x[0-9a-f]+\] |^file:.*?: (?=[A-Z])", "", line)
+    return line.strip().rstrip(".")[:200]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import struct
+import sys
 import threading
 from pathlib import Path
 
@@ -166,6 +169,88 @@ def test_several_mp3_files_in_one(tmp_path: Path) -> None:
     assert read_audio(path).seconds == pytest.approx(12.0, abs=0.3)
     path.write_bytes(content + b"TAG" + bytes(125))
     assert read_audio(path).seconds == pytest.approx(6.0, abs=0.1)
+
+
+def id3(size: int) -> bytes:
+    """A tag as large as a cover picture may make it."""
+    syncsafe = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x03\0\0" + syncsafe + bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (id3(500), b""),
+        (id3(2_000_000), b""),
+        (id3(500) + id3(300), b"TAG" + bytes(125)),
+        (id3(500) + bytes(1000), b""),
+        (bytes(1000), b""),
+        (b"junk" * 100, b""),
+        (b"", bytes(20_000) + b"APETAGEX" + bytes(24)),
+    ],
+)
+@pytest.mark.parametrize("seek_header", [False, True])
+def test_mp3_among_tags(tmp_path: Path, before: bytes, after: bytes, seek_header: bool) -> None:
+    path = tmp_path / "a.mp3"
+    content = mp3(path, np.concatenate([NOISE] * 3))
+    path.write_bytes(before + (content if seek_header else without_seek_header(content)) + after)
+    recording = read_audio(path)
+    assert recording.seconds == pytest.approx(6.0, abs=0.2)
+    assert recording.warning is None
+
+
+def test_mp3_in_wav(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    content = without_seek_header(mp3(path, np.concatenate([np.zeros(32000), NOISE] * 2)))
+    form = struct.pack("<HHIIHHHHIHHH", 0x55, 1, 16000, 8000, 1, 0, 12, 1, 2, 288, 1, 1393)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    chunks += b"data" + struct.pack("<I", len(content)) + content
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    assert read_audio(path).seconds == pytest.approx(8.0, abs=0.2)
+
+
+def chained(path: Path, format: str) -> bytes:
+    soundfile.write(path, NOISE, 16000, format="OGG", subtype=format)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("format", ["VORBIS", "OPUS"])
+def test_several_ogg_streams_in_one_file(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libsndfile reads the first: another decoder is needed, or it is told."""
+    path = tmp_path / "a.ogg"
+    content = chained(path, format)
+    assert read_audio(path).warning is None
+    path.write_bytes(content + content)
+    assert longest_seconds([path]) is None
+    if shutil.which("ffmpeg"):
+        assert read_audio(path).seconds == pytest.approx(4.0, abs=0.1)
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    recording = read_audio(path)
+    assert recording.seconds == pytest.approx(2.0, abs=0.1)
+    assert recording.warning == "only the first of several streams in it is read"
+
+
+def test_damaged_flac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libsndfile ends there, other decoders find the rest."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.concatenate([NOISE] * 5), 16000)
+    content = bytearray(path.read_bytes())
+    at = len(content) // 3
+    content[at : at + 100] = bytes(100)
+    path.write_bytes(content)
+    if shutil.which("ffmpeg"):
+        recording = read_audio(path)
+        assert recording.seconds > 9.0
+        assert recording.warning is not None
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    recording = read_audio(path)
+    assert recording.seconds == pytest.approx(10 / 3, abs=0.3)
+    assert recording.warning is not None
+    assert recording.warning.startswith("damaged at 3.")
 
 
 def test_damaged_mp3(tmp_path: Path) -> None:
