@@ -100,17 +100,23 @@ def scaled_weight(value: float, usual: float) -> float:
     return round(min(max(value / usual, _LEAST_FACTOR), _MOST_FACTOR), 4)
 
 
+def _form_of(row: Mapping[str, Any]) -> _Form | None:
+    """Return the form that has all the keys of an object, if there is one."""
+    for form in _FORMS:
+        known = {form.name, form.weight, form.spellings, *form.ignored} - {""}
+        if form.name in row and set(row) <= known:
+            return form
+    return None
+
+
 def foreign_entry(row: Mapping[str, Any], where: str) -> ForeignEntry | None:
     """Return the entry that an object of another tool stands for; None if it is of none.
 
     Raises:
         EntityListError: a weight is no number.
     """
-    for form in _FORMS:
-        known = {form.name, form.weight, form.spellings, *form.ignored} - {""}
-        if form.name in row and set(row) <= known:
-            break
-    else:
+    form = _form_of(row)
+    if form is None:
         return None
     entry: dict[str, Any] = {"name": row[form.name]}
     notes = [f"read as {form.tool}"]
@@ -193,9 +199,13 @@ def _with_factor(item: Any, factors: Mapping[str, float]) -> Any:
         return item
     if isinstance(item, str):
         return {"name": item, **factors}
-    entry = None if "name" in item else foreign_entry(item, "entry")
-    row = item if entry is None else entry.row
-    return item if row.get("weight") is not None else {**row, **factors}
+    form = None if "name" in item else _form_of(item)
+    if form is None:
+        return item if item.get("weight") is not None else {**item, **factors}
+    if form.weight and item.get(form.weight) is not None:
+        return item
+    entry = foreign_entry({**item, form.weight: None} if form.weight else item, "")
+    return item if entry is None else {**entry.row, **factors}
 
 
 def _factor(value: Any, usual: float, key: str, where: str) -> float:

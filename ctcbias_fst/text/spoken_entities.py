@@ -15,6 +15,7 @@ from ctcbias_fst.text.spoken_forms import (
     needs_spoken_forms,
     spoken_forms,
     unheard_symbols,
+    unknown_symbols,
 )
 
 __all__ = ["REMEDY", "add_spoken_forms", "first_few", "known_phones_only"]
@@ -65,6 +66,12 @@ def add_spoken_forms(entities: EntityList) -> EntityList:
             free = [*free[1:], *own]
         changed[entity.name] = entity._replace(name=first, spoken=tuple(free))
         taken.update((first, *(form for form, _ in free)))
+        unknown = unknown_symbols(text)
+        if unknown:
+            notes.append(
+                f"{quoted(unknown)} of {quoted(entity.display)} is not heard: it is looked for as "
+                f"{quoted(first)}"
+            )
         if confused:
             notes.append(
                 f"{quoted(entity.display)} is looked for as {quoted(first)} only: {confused}"

@@ -33,6 +33,7 @@ __all__ = [
     "needs_spoken_forms",
     "spoken_forms",
     "unheard_symbols",
+    "unknown_symbols",
 ]
 
 _SECOND = math.log(2.0)
@@ -40,6 +41,7 @@ _SECOND = math.log(2.0)
 
 _MOST = 8
 _MOST_COMBINED = 512
+_LONGEST = 1000
 _LONGEST_INITIALISM = 5
 _VOWELS = frozenset("aeiouyAEIOUY")
 _FREQUENT = 7.5
@@ -67,6 +69,7 @@ _MORE_ABBREVIATIONS = {
     "bros": ("brothers",),
     "ave": ("avenue",),
     "blvd": ("boulevard",),
+    "no": ("number",),
 }
 """These are words, or parts of names, without their full stop."""
 
@@ -79,6 +82,7 @@ _SIGNS = (
     re.compile(r"\b[BCDFGHJ-NP-TV-XZbcdfghj-np-tv-xz]{2,5}\b"),
 )
 _ASCII_SIGN = re.compile(r"[^A-Za-z\s'-]")
+_PLURAL = re.compile(r"[A-Z]{2,}s")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 
 _Way = tuple[tuple[str, ...], float]
@@ -125,17 +129,18 @@ def spoken_forms(text: str, capitals: bool = False) -> list[SpokenForm]:
     """
     parts = _parts(text)
     letters = "".join(part.text for part in parts if part.kind == "letters")
-    if len(_LATIN.findall(letters)) < sum(c.isalpha() for c in letters):
+    if not letters.isascii() and len(_LATIN.findall(letters)) < sum(map(str.isalpha, letters)):
         return []
-    choices: list[list[_Way]] = []
-    for position in range(len(parts)):
-        choices.append(_ways(parts, position, capitals))
+    choices = [_ways(parts, position, capitals) for position in range(len(parts))]
+    everyday = _Everyday(text)
     found: dict[str, float] = {}
     for combined in itertools.islice(itertools.product(*choices), _MOST_COMBINED):
-        words = " ".join(word for ways, _ in combined for word in ways)
-        form = normalise(words.replace(" \b", ""))
-        cost = sum(cost for _, cost in combined)
-        if form and cost < found.get(form, math.inf) and not _everyday(form, text):
+        form = " ".join([word for words, _ in combined for word in words])
+        if not (form.isascii() and form.replace(" ", "").isalpha()):
+            form = normalise(form)
+        cost = sum([cost for _, cost in combined])
+        known = found.get(form, math.inf)
+        if form and len(form) <= _LONGEST and cost < known and not everyday.takes(form):
             found[form] = cost
     ranked = sorted(found.items(), key=lambda item: (item[1], item[0]))[:_MOST]
     return [SpokenForm(form, cost - ranked[0][1]) for form, cost in ranked]
@@ -148,6 +153,13 @@ def unheard_symbols(text: str) -> str:
     """
     dropped = [c for c in dict.fromkeys(text) if c not in _QUIET and not c.isspace()]
     return "".join([c for c in dropped if unicodedata.category(c)[0] in "PS"])
+
+
+def unknown_symbols(text: str) -> str:
+    """Return the symbols of a name for which there is no rule, each once; punctuation is none."""
+    known = "+=&%#@°™℠®©|~^<>" + "".join(_CURRENCIES) + "".join(_QUIET)
+    found = [c for c in dict.fromkeys(text) if unicodedata.category(c)[0] == "S"]
+    return "".join([c for c in found if c not in known])
 
 
 def is_common(word: str) -> bool:
@@ -231,7 +243,7 @@ def _merged(parts: list[_Part]) -> list[_Part]:
 
 
 def _ways(parts: Sequence[_Part], position: int, capitals: bool) -> list[_Way]:
-    """Return the ways to say one part; each joins the part before it by a backspace, or not."""
+    """Return the ways to say one part."""
     part = parts[position]
     before = parts[position - 1] if position and not part.apart else None
     after = parts[position + 1] if position + 1 < len(parts) else None
@@ -260,6 +272,7 @@ def _digit_ways(text: str) -> list[_Way]:
             ways += [tuple("oh" if word == "zero" else word for word in ways[0])]
     else:
         ways = number_readings(text)
+        ways += [with_and for words in ways if (with_and := _with_and(words)) != words]
         digits = re.sub(r"\D+", "", text)
         if "0" in digits[:-1] and digits == text and len(text) < 8:
             by_digit = [ONES[int(digit)] for digit in digits]
@@ -269,6 +282,14 @@ def _digit_ways(text: str) -> list[_Way]:
                 ways += [("double", *spoken[1:])]
     distinct = list(dict.fromkeys(ways))
     return [(words, rank * _SECOND) for rank, words in enumerate(distinct)]
+
+
+def _with_and(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Two thousand one: two thousand and one."""
+    places = [i for i, word in enumerate(words) if word in ("hundred", "thousand")]
+    if not places or places[-1] + 1 == len(words) or "and" in words:
+        return words
+    return (*words[: places[-1] + 1], "and", *words[places[-1] + 1 :])
 
 
 def _symbol_ways(
@@ -288,6 +309,8 @@ def _symbol_ways(
         said = "sharp" if before.kind == "letters" and len(before.text) == 1 else ""
     elif symbol == ".":
         return _full_stop_ways(before, after)
+    elif symbol in _CURRENCIES and before is not None and before.kind == "digits":
+        said = f"{_CURRENCIES[symbol]}s"
     elif symbol in ("%", "°", "="):
         said = _SAID[symbol] if before is not None and before.kind == "digits" else ""
     elif symbol == "@" and after is not None:
@@ -300,7 +323,7 @@ def _full_stop_ways(before: _Part | None, after: _Part | None) -> list[_Way]:
         if before is None:
             if len(after.text) > 1 and after.kind == "letters":
                 return [(("dot",), 0.0)]
-        elif len(before.text) > 1 or (len(after.text) > 1 and before.text.islower()):
+        elif len(after.text) > 1 and (len(before.text) > 1 or before.text.islower()):
             return [(("dot",), 0.0), ((), _SECOND)]
     return [((), 0.0)]  # the end of a word, initials
 
@@ -326,6 +349,10 @@ def _letter_ways(
         ways = [*((said,) for said in full[lower]), (lower,)]
     elif _no_vowel(word) or ("&" in beside and word.isupper() and len(word) < 4):
         ways = [tuple(lower), (lower,)]
+    elif initials and _PLURAL.fullmatch(word) and not capitals:
+        ways.append((*lower[:-2], f"{lower[-2]}'s"))
+    elif len(word) == 2 and _tight(parts, position):
+        ways = [tuple(lower), (lower,)]
     elif word.isupper() and not capitals:
         ways += [tuple(lower)] if initials else []
     elif not capitals and word[1:] != word[1:].lower():
@@ -333,6 +360,15 @@ def _letter_ways(
         if len(inner) > 1 and "".join(inner) == word and inner[0] not in ("Mc", "Mac", "O'"):
             ways.append(_camel(inner))
     return [(way, rank * _SECOND) for rank, way in enumerate(ways)]
+
+
+def _tight(parts: Sequence[_Part], position: int) -> bool:
+    """Tell whether an ampersand is beside a part without white space between: at&t."""
+    after = parts[position + 1] if position + 1 < len(parts) else None
+    before = parts[position - 1] if position and not parts[position].apart else None
+    return (before is not None and before.text == "&") or (
+        after is not None and after.text == "&" and not after.apart
+    )
 
 
 def _camel(pieces: Sequence[str]) -> tuple[str, ...]:
@@ -344,17 +380,23 @@ def _camel(pieces: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _everyday(form: str, text: str) -> bool:
-    """Tell whether a form would be heard as common words, and so take their place."""
-    words = form.split(" ")
-    written = form == normalise(text)
-    if len(words) == 1:
-        if form in ABBREVIATIONS or (written and not unheard_symbols(text)):
+class _Everyday:
+    """Tells which forms of a name would be heard as common words, and so take their place."""
+
+    def __init__(self, text: str) -> None:
+        """Look at the name as its user wrote it."""
+        self._written = normalise(text)
+        self._symbols = bool(unheard_symbols(text))
+        self._told_apart = "&" in text or any(map(str.isdigit, text))
+
+    def takes(self, form: str) -> bool:
+        """Tell whether a form takes the place of common words."""
+        words = form.split(" ")
+        if len(words) == 1:
+            as_listed = form == self._written and not self._symbols
+            return not as_listed and form not in ABBREVIATIONS and is_common(form)
+        if form == self._written or self._told_apart or all(len(word) == 1 for word in words):
             return False
-        return is_common(form)
-    told_apart = (
-        any(c.isdigit() for c in text) or "&" in text or {"plus", "dot", "sharp"} & set(words)
-    )
-    if written or told_apart or all(len(word) == 1 for word in words):
-        return False
-    return all(map(is_common, words)) and any(map(is_frequent, words))
+        if {"plus", "dot", "sharp"} & set(words):
+            return False
+        return all(map(is_common, words)) and any(map(is_frequent, words))

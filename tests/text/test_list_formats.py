@@ -266,3 +266,10 @@ def test_no_warning_of_python_for_any_form(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert shown(read(tmp_path, "Anna :1.5\nPeter :1.5\n")) == ARRAY
+
+
+def test_a_wrong_weight_below_the_weight_of_a_list_names_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "names"
+    path.write_text('{"terms": ["a", {"text": "b", "weight": ""}], "boost": 3}')
+    with pytest.raises(EntityListError, match="names, entry 2: 'weight' must be a number, not ''"):
+        read_entities(path)

@@ -67,6 +67,22 @@ ALSO_DIGITS = FewestPiecesTokenizer(
         ("Ke$ha", ["kesha"]),
         ("A$AP Rocky", ["asap rocky"]),
         ('Toys "R" Us', ["toys r us"]),
+        ("at&t", ["a t and t", "at and t"]),
+        ("salt & pepper", ["salt and pepper"]),
+        ("2001: A Space Odyssey", ["two thousand one a space odyssey"]),
+        ("737 MAX", ["seven thirty seven max", "seven hundred and thirty seven max"]),
+        ("No. 5", ["number five"]),
+        ("20€", ["twenty euros"]),
+        ("Ph.D.", ["p h d"]),
+        ("ASP.NET", ["asp dot net", "a s p dot net"]),
+        ("J.K. Rowling", ["j k rowling"]),
+        ("SUVs", ["s u v's", "suvs"]),
+        ("AC/DC", ["a c d c", "ac d c"]),
+        ("R2-D2", ["r two d two"]),
+        ("S&P 500", ["s and p five hundred"]),
+        ("iOS 17.4", ["i o s seventeen point four"]),
+        ("Covid19", ["covid nineteen"]),
+        ("10cc", ["ten c c"]),
     ],
 )
 def test_what_is_said(name: str, forms: list[str]) -> None:
@@ -176,6 +192,12 @@ def test_a_form_that_is_a_name_of_its_own_stays_that_name() -> None:
 def test_a_list_in_capitals_has_no_initials() -> None:
     names = check_entities(listed("ANNA", "US", "METFORMIN"), LETTERS)
     assert [(e.name, e.spoken) for e in names] == [("anna", ()), ("us", ()), ("metformin", ())]
+
+
+def test_a_symbol_without_a_rule_is_told() -> None:
+    names = check_entities(listed("I \u2764 NYC", "x"), LETTERS)
+    assert names.entities[0].name == "i nyc"
+    assert "is not heard: it is looked for as 'i nyc'" in names.report()[0]
 
 
 def test_what_cannot_be_said_by_rule_is_reported_with_the_remedy() -> None:
