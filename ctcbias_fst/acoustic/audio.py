@@ -169,7 +169,8 @@ def _decode(source: Any, new: Callable[[], PartT], name: str) -> tuple[PartT, st
             raise
         raise AudioError(f"{name}: {error}") from error
     except FileNotFoundError as error:
-        raise AudioError(f"{name}: no such file") from error
+        remedy = "; download it first, addresses are not fetched" if "://" in name else ""
+        raise AudioError(f"{name}: no such file{remedy}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(f"{name}: cannot be opened: {reason}") from error

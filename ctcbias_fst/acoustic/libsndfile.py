@@ -48,7 +48,8 @@ def read_sound_file(path: Path, part: Part) -> Outcome:
         Exception: of many types, where the file is in no format that libsndfile knows, or damaged.
         AudioError: ``part`` refuses it.
     """
-    with _opened(_plan(path)) as (stream, pipe):
+    plan = _plan(path)
+    with _opened(plan) as (stream, pipe):
         rate, declared = stream.samplerate, stream.frames
         if part.start > 0 and declared < _NO_COUNT:
             begin = min(int(part.start * rate), declared)
@@ -69,7 +70,10 @@ def read_sound_file(path: Path, part: Part) -> Outcome:
             return Outcome(None, where, recoverable=True)
         if _chained(stream, path):
             return Outcome("only the first of several streams in it is read", recoverable=True)
-        return Outcome(shortfall(part.heard, _declared_seconds(stream)))
+        seconds = _declared_seconds(stream)
+        if plan.mpeg_frames:
+            seconds = plan.mpeg_frames * (1152 if rate >= 32000 else 576) / rate
+        return Outcome(shortfall(part.heard, seconds))
 
 
 def _blocks(stream: Any) -> Iterator[tuple[Any, Exception | None]]:
@@ -169,6 +173,7 @@ class _Plan:
         form: what libsndfile must be told of samples without a header.
         piped: of what comes from a pipe libsndfile expects no length.
         named: whether the name may tell the format.
+        mpeg_frames: how many there should be, if that is known.
     """
 
     path: Path
@@ -177,29 +182,42 @@ class _Plan:
     form: dict[str, Any] | None = None
     piped: bool = False
     named: bool = True
+    mpeg_frames: int = 0
 
 
 def _plan(path: Path) -> _Plan:
     plain = _Plan(path, named=path.suffix.lower() != ".raw")  # soundfile takes it to be headerless
+    with path.open("rb") as file:
+        _, head = _behind_tags(file)
+    if _FRAME.match(head) and _frame_in(head) == 0:
+        # Before libsndfile says on standard error what does not fit.
+        return _uncounted(path) or plain
     try:
         with _opened(plain) as (stream, _):
             if stream.format == "MP3":
                 return _uncounted(path) or plain
-            if stream.format not in ("WAV", "WAVEX"):
-                return plain
-            data = _data(path)
-            if data is not None and stream.subtype.startswith("MPEG"):
-                return _Plan(path, data, piped=True)
-            if data is None or stream.frames > 0 or path.stat().st_size <= data:
-                return plain
-            form = {"samplerate": stream.samplerate, "channels": stream.channels}
-            form |= {"subtype": stream.subtype, "endian": "LITTLE", "format": "RAW"}
-            return _Plan(path, data, form=form)
+            return _wav_plan(stream, path) or plain
     except soundfile.LibsndfileError:
         begin = _first_frame(path)
         if begin is None:
             raise
         return _Plan(path, begin, piped=True)
+
+
+def _wav_plan(stream: Any, path: Path) -> _Plan | None:
+    """How to open a WAV file with MP3 in it, or one whose size nobody wrote at the end."""
+    if stream.format not in ("WAV", "WAVEX"):
+        return None
+    data = _data(path)
+    if data is None or path.stat().st_size <= data:
+        return None
+    if stream.subtype.startswith("MPEG"):
+        return _Plan(path, data, piped=True)
+    if stream.frames > 0:
+        return None
+    form = {"samplerate": stream.samplerate, "channels": stream.channels}
+    form |= {"subtype": stream.subtype, "endian": "LITTLE", "format": "RAW"}
+    return _Plan(path, data, form=form)
 
 
 @contextmanager
@@ -303,14 +321,15 @@ def _uncounted(path: Path) -> _Plan | None:
         return _Plan(path, begin, piped=True)
     values = head[tag.end() :]
     if tag[0] == b"VBRI":
-        counted, length = True, int.from_bytes(values[6:10], "big")
+        length, frames = (int.from_bytes(values[at : at + 4], "big") for at in (6, 10))
     else:
-        flags = int.from_bytes(values[:4], "big")
-        counted = bool(flags & 1)
-        length = int.from_bytes(values[8:12], "big") if flags & 3 == 3 else size
-    if counted and not _goes_on(path, begin + length, size - length, head[:2]):
+        flags, frames, length = (int.from_bytes(values[at : at + 4], "big") for at in (0, 4, 8))
+        frames = frames if flags & 1 else 0
+        length = length if flags & 3 == 3 else size
+    longer = _goes_on(path, begin + length, size - length, head[:2])
+    if frames and not longer and size >= 0.99 * length:
         return None
-    return _Plan(path, begin, range(*tag.span()), piped=True)
+    return _Plan(path, begin, range(*tag.span()), piped=True, mpeg_frames=0 if longer else frames)
 
 
 def _goes_on(path: Path, end: int, size: int, sync: bytes) -> bool:
