@@ -12,6 +12,7 @@ __all__ = [
     "AdaptConfig",
     "AdapterConfig",
     "AugmentConfig",
+    "Chunks",
     "EncoderConfig",
     "LossConfig",
     "ModelConfig",
@@ -79,13 +80,38 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """What a frame sees of its utterance: its chunk, and something before it.
+
+    Attributes:
+        size: output frames of a chunk (the last one may be shorter).
+        left: output frames before the chunk, in every layer.
+    """
+
+    size: int
+    left: int
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "size")
+        not_negative(self, "left")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """What is stored beside the weights: enough to build the model again."""
+    """What is stored beside the weights: enough to build the model again.
+
+    Attributes:
+        chunks: sizes of the chunks (output frames) that it was trained to run in, besides whole
+            utterances; none: it was not.
+        left: output frames before a chunk that it was trained to see, at most.
+    """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     sampling_rate: int = 16000
     tokens: int = 500
     phones: tuple[str, ...] = ()
+    chunks: tuple[int, ...] = ()
+    left: int = 0
 
 
 @dataclass(frozen=True)

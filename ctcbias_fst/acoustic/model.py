@@ -6,22 +6,26 @@ Interspeech 2021. Phone head on an intermediate layer: Dingliwal et al., SLT 202
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ctcbias_fst.acoustic.config import ModelConfig
+from ctcbias_fst.acoustic.config import Chunks, ModelConfig
 from ctcbias_fst.acoustic.encoder import (
+    BlockCache,
     ConformerBlock,
     HalfRate,
     Norm,
     Subsampling,
+    chunk_mask,
     padding_mask,
     rotary_tables,
 )
+from ctcbias_fst.errors import ConfigError
 
-__all__ = ["CtcModel", "ModelOutput"]
+__all__ = ["CtcModel", "ModelOutput", "StreamState"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,60 @@ class ModelOutput:
             lengths=self.lengths[which],
             states=self.states[which],
             tap_states=tuple(tap[which] for tap in self.tap_states),
+        )
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What the model keeps of streams between two chunks; of one size however long they are.
+
+    Attributes:
+        front: the last input frame of each stage of the subsampling.
+        blocks: the cache of every block.
+        seen: output frames of each stream so far, ``(batch,)`` int64 on the CPU; -1 where a stream
+            has ended.
+        left: output frames before a chunk that are kept.
+    """
+
+    front: tuple[Tensor, ...]
+    blocks: tuple[BlockCache, ...]
+    seen: Tensor
+    left: int
+
+    @classmethod
+    def join(cls, states: Sequence[StreamState]) -> StreamState:
+        """Streams that go in step from now on, wherever each of them is.
+
+        Raises:
+            ConfigError: they look back by different numbers of frames.
+        """
+        lefts = sorted({state.left for state in states})
+        if len(lefts) != 1:
+            raise ConfigError(f"streams that see {lefts} frames back cannot go in step")
+        return cls(
+            front=tuple(map(torch.cat, zip(*(state.front for state in states)))),
+            blocks=tuple(
+                BlockCache(
+                    torch.cat([cache.keys for cache in caches]),
+                    torch.cat([cache.values for cache in caches]),
+                    torch.cat([cache.gated for cache in caches]),
+                )
+                for caches in zip(*(state.blocks for state in states))
+            ),
+            seen=torch.cat([state.seen for state in states]),
+            left=lefts[0],
+        )
+
+    def select(self, which: list[int]) -> StreamState:
+        """Some of the streams."""
+        return StreamState(
+            front=tuple(stage[which] for stage in self.front),
+            blocks=tuple(
+                BlockCache(cache.keys[which], cache.values[which], cache.gated[which])
+                for cache in self.blocks
+            ),
+            seen=self.seen[which],
+            left=self.left,
         )
 
 
@@ -93,22 +151,103 @@ class CtcModel(nn.Module):
         mask = padding_mask(lengths, features.shape[1], features.device)
         return scaled.masked_fill(~mask[:, :, None], 0.0)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> ModelOutput:
+    def forward(
+        self, features: Tensor, lengths: Tensor, chunks: Chunks | None = None
+    ) -> ModelOutput:
         """Run the whole model.
 
         Args:
             features: normalised log-mel frames ``(batch, frame, mel)``, zero behind the end.
             lengths: input frames per utterance, ``(batch,)``, int64.
+            chunks: what a frame sees; ``None``: the whole utterance.
+
+        Raises:
+            ConfigError: the chunks do not fit the layers at half the frame rate.
         """
-        encoder = self.config.encoder
+        if chunks is not None:
+            self.check_chunks(chunks)
         states, lengths = self.subsampling(features, lengths)
-        walk = _Walk(states, lengths, encoder.width // encoder.heads, self.rate)
+        return self._walked(_Walk(self, states, lengths, chunks))
+
+    def check_chunks(self, chunks: Chunks) -> None:
+        """Refuse chunks whose borders fall inside of a frame of the layers at half rate.
+
+        Raises:
+            ConfigError: so it is.
+        """
+        if self.rate is not None and (chunks.size % 2 or chunks.left % 2):
+            raise ConfigError(
+                f"chunks of {chunks.size} frames that see {chunks.left} before them: this model has "
+                "layers at half the frame rate, so both must be even"
+            )
+
+    def start_stream(self, left: int, batch: int = 1) -> StreamState:
+        """The state before the first chunk.
+
+        Args:
+            left: output frames before a chunk that its frames attend to, in every layer.
+            batch: so many streams go in step; :meth:`StreamState.join` puts others together.
+        """
+        self.check_chunks(Chunks(2, left))
+        caches = []
+        for layer, block in enumerate(self.blocks, start=1):
+            assert isinstance(block, ConformerBlock)
+            caches.append(block.start(batch, left // 2 if self._is_halved(layer) else left))
+        seen = torch.zeros(batch, dtype=torch.int64)
+        return StreamState(self.subsampling.start(batch), tuple(caches), seen, left)
+
+    def step(
+        self, features: Tensor, state: StreamState, lengths: Tensor | None = None
+    ) -> tuple[ModelOutput, StreamState]:
+        """Run the model on the next chunk of streams.
+
+        With chunks of one size and ``left`` as in :meth:`start_stream`, the outputs are those of
+        :meth:`forward` with such :class:`Chunks`, piece by piece: nothing behind a chunk has been
+        looked at.
+
+        Args:
+            features: normalised log-mel frames ``(batch, frame, mel)``, in number a multiple of
+                ``subsampling`` (twice that if there are layers at half rate) unless the streams
+                end here.
+            state: as :meth:`start_stream` or the last step left it; it stays as it is.
+            lengths: input frames of each stream ``(batch,)``, int64, where some end here;
+                ``features`` are zero behind them.
+
+        Returns:
+            the output for these frames, and the next state.
+
+        Raises:
+            ConfigError: a stream goes on after frames that did not fill a chunk.
+        """
+        unit = self.config.encoder.subsampling * (1 if self.rate is None else 2)
+        if lengths is None:
+            lengths = torch.full((len(features),), features.shape[1], dtype=torch.int64)
+        if bool((state.seen < 0).any()):
+            raise ConfigError(
+                f"a stream goes on after its end: all chunks but the last must have a multiple of "
+                f"{unit} feature frames"
+            )
+        states, counts, front = self.subsampling.step(features, lengths, state.front)
+        walk = _Step(self, states, counts, state)
+        output = self._walked(walk)
+        ended = (lengths % unit != 0) | (lengths != features.shape[1])
+        seen = (state.seen + output.lengths).masked_fill(ended.cpu(), -1)
+        return output, StreamState(front, tuple(walk.kept), seen, state.left)
+
+    def _is_halved(self, layer: int) -> bool:
+        first, last = self.config.encoder.half_rate
+        return first > 0 and first <= layer <= last
+
+    def _walked(self, walk: _Walk) -> ModelOutput:
+        """All layers and heads."""
+        encoder = self.config.encoder
         tap_log_probs, tap_states = [], []
         phone_log_probs = None
         for layer, block in enumerate(self.blocks, start=1):
+            assert isinstance(block, ConformerBlock)
             if layer == encoder.half_rate[0]:
                 walk.go_down()
-            walk.states = block(walk.states, walk.mask, walk.tables)
+            walk.apply(block, layer)
             feedback = None
             if layer in encoder.subword_taps:
                 tap_states.append(walk.at_full_rate())
@@ -132,7 +271,7 @@ class CtcModel(nn.Module):
             log_probs=self.token_log_probs(states),
             tap_log_probs=tuple(tap_log_probs),
             phone_log_probs=phone_log_probs,
-            lengths=lengths.cpu(),
+            lengths=walk.lengths.cpu(),
             states=states,
             tap_states=tuple(tap_states),
         )
@@ -142,12 +281,13 @@ class _Walk:
     """Where a forward pass is: its states, and their mask and positions at the present rate."""
 
     def __init__(
-        self, states: Tensor, lengths: Tensor, head_size: int, rate: HalfRate | None
+        self, model: CtcModel, states: Tensor, lengths: Tensor, chunks: Chunks | None = None
     ) -> None:
         self.states = states
         self.lengths = lengths
-        self.head_size = head_size
-        self.rate = rate
+        self.head_size = model.config.encoder.width // model.config.encoder.heads
+        self.rate = model.rate
+        self.chunks = chunks
         self.full: tuple[Tensor, Tensor] | None = None
         self._measure(lengths)
 
@@ -155,6 +295,15 @@ class _Walk:
         frames, device = self.states.shape[1], self.states.device
         self.mask = padding_mask(lengths, frames, device)
         self.tables = rotary_tables(frames, self.head_size, device)
+        self.chunk, self.seen = 0, None
+        if self.chunks is not None:
+            halves = 1 if self.full is None else 2
+            self.chunk, left = self.chunks.size // halves, self.chunks.left // halves
+            self.seen = chunk_mask(frames, self.chunk, left, device)
+
+    def apply(self, block: ConformerBlock, layer: int) -> None:
+        """Go through a block."""
+        self.states = block(self.states, self.mask, self.tables, self.seen, self.chunk)
 
     def go_down(self) -> None:
         """Continue at half the rate."""
@@ -180,6 +329,32 @@ class _Walk:
         self.states = self.at_full_rate()
         self.full = None
         self._measure(self.lengths)
+
+
+class _Step(_Walk):
+    """A pass over one chunk of streams, with what came before it in caches."""
+
+    def __init__(
+        self, model: CtcModel, states: Tensor, lengths: Tensor, state: StreamState
+    ) -> None:
+        self.state = state
+        self.kept: list[BlockCache] = []
+        super().__init__(model, states, lengths)
+
+    def _measure(self, lengths: Tensor) -> None:
+        frames, device = self.states.shape[1], self.states.device
+        halves = 1 if self.full is None else 2
+        left = self.state.left // halves
+        seen = torch.div(self.state.seen, halves, rounding_mode="floor").to(device)
+        self.mask = padding_mask(lengths, frames, device)
+        before = torch.arange(left, device=device)[None, :] >= left - seen[:, None]
+        self.visible = torch.cat((before, self.mask), dim=1)
+        self.tables = rotary_tables(left + frames, self.head_size, device)
+
+    def apply(self, block: ConformerBlock, layer: int) -> None:
+        cache = self.state.blocks[layer - 1]
+        self.states, kept = block.step(self.states, self.mask, self.visible, self.tables, cache)
+        self.kept.append(kept)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

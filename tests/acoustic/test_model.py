@@ -75,6 +75,24 @@ def test_normalisation_leaves_padding_zero(model: CtcModel) -> None:
     assert torch.all(scaled[1, 2:] == 0.0)
 
 
+@torch.inference_mode()
+def test_outputs_are_what_they_were(tiny_config: ModelConfig) -> None:
+    """Weights and features by formula, log-probs as the code of version 0.1 gave them."""
+    model = CtcModel(replace(tiny_config, encoder=replace(tiny_config.encoder, half_rate=(2, 3))))
+    for place, weight in enumerate(model.parameters()):
+        waves = torch.arange(weight.numel(), dtype=torch.float64) * (0.7 + place / 50)
+        weight.copy_(0.5 * waves.sin().view(weight.shape))
+    features = (torch.arange(2 * 40 * 80, dtype=torch.float64) * 0.37).cos().view(2, 40, 80)
+    lengths = torch.tensor([40, 21])
+    output = model.eval()(model.normalise(features.float(), lengths), lengths)
+    cells = [[0, 4, 5, 1], [0, 7, 39, 20]]
+    subwords = [[-3.9944, -7.4897, -7.4824, -3.2767], [-3.9967, -7.4586, -7.4474, -3.2765]]
+    phones = [[-2.6277, -6.0567, -6.8821, -2.9897], [-2.6295, -5.1723, -6.0685, -3.3287]]
+    for log_probs, expected in ((output.log_probs, subwords), (output.phone_log_probs, phones)):
+        found = log_probs[:, cells[0], cells[1]]
+        torch.testing.assert_close(found, torch.tensor(expected), atol=2e-4, rtol=0)
+
+
 def test_stochastic_depth_acts_in_training_only(model: CtcModel) -> None:
     features, lengths = torch.randn(8, 40, 80), torch.full((8,), 40)
     with torch.inference_mode():
