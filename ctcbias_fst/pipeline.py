@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Optional
 
 import torch
@@ -240,7 +242,7 @@ class Failure:
 
 
 class Recognizer:
-    """Speech in, transcripts out.
+    """Speech in, transcripts out. Threads may share it, and what it compiles.
 
     >>> recognizer = Recognizer.from_pretrained()                             # doctest: +SKIP
     >>> entities = ["metformin", "Keisha Smith"]                              # doctest: +SKIP
@@ -262,6 +264,7 @@ class Recognizer:
         self._latest: tuple[EntityList | list[str | Mapping[str, Any]], Names] | None = None
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
+        self._lock = Lock()
 
     @classmethod
     def from_pretrained(
@@ -398,9 +401,11 @@ class Recognizer:
 
     def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
         wanted = entities if isinstance(entities, EntityList) else require_names(entities)
-        if self._latest is None or self._latest[0] != wanted:
-            self._latest = wanted, self.compile(wanted)
-        return self._latest[1]
+        latest = self._latest
+        if latest is None or latest[0] != wanted:
+            # A copy, as the caller may change what is in the list.
+            latest = self._latest = copy.deepcopy(wanted), self.compile(wanted)
+        return latest[1]
 
     def transcribe_batch(
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
@@ -416,7 +421,8 @@ class Recognizer:
         """
         usable = [to_recording(one, self.model.sampling_rate) for one in recordings]
         found = self.decode(self.log_probs(usable, names), names)
-        self.audio_seconds += sum(recording.seconds for recording in usable)
+        with self._lock:
+            self.audio_seconds += sum(recording.seconds for recording in usable)
         return [_warned(transcript, one.warning) for transcript, one in zip(found, usable)]
 
     def log_probs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ _KEPT = 50_000
 
 
 class ListedNames:
-    """A list of names for the adapter, which reads them as they come up.
+    """A list of names for the adapter, which reads them as they come up. Threads may share it.
 
     Args:
         adapter: what reads them.
@@ -36,12 +37,12 @@ class ListedNames:
         self._whole: EntityKeys | None = None
         if len(entities) <= most:
             self._whole = self._read(torch.arange(len(entities), device=device))
-        self._forget()
+        self._lock = Lock()
+        self._kept = self._nothing()
 
-    def _forget(self) -> None:
-        self._kept = self.adapter.no_keys()
-        self._begins = self._index.counts.new_full((len(self.entities),), -1)
-        """Where the rows of each spelling begin in what was kept; -1 for what was not."""
+    def _nothing(self) -> tuple[EntityKeys, Tensor]:
+        """What was read, and where in it the rows of each spelling begin; -1 for what was not."""
+        return self.adapter.no_keys(), self._index.counts.new_full((len(self.entities),), -1)
 
     def keys(self, output: ModelOutput) -> list[EntityKeys]:
         """What each utterance of a batch attends to.
@@ -55,21 +56,25 @@ class ListedNames:
             return [self._whole] * len(output.states)
         found = self._index.likeliest(output.log_probs, output.lengths, self.most)
         picked = found.sort(dim=1).values
-        self._keep(torch.unique(picked))
+        kept, begins = self._with(torch.unique(picked))
         counts = self._index.counts
-        return [_take(self._kept, self._begins[rows], counts[rows]) for rows in picked]
+        return [_take(kept, begins[rows], counts[rows]) for rows in picked]
 
-    def _keep(self, spellings: Tensor) -> None:
-        """Read those that are not yet kept."""
-        new = spellings[self._begins[spellings] < 0]
-        if not len(new):
-            return
-        if int((self._begins >= 0).sum()) + len(new) > _KEPT:
-            self._forget()
-            new = spellings
-        counts = self._index.counts[new]
-        self._begins[new] = len(self._kept.token) + counts.cumsum(0) - counts
-        self._kept = EntityKeys.join([self._kept, self._read(new)])
+    def _with(self, spellings: Tensor) -> tuple[EntityKeys, Tensor]:
+        """What was read, with these spellings; what was handed out before stays as it is."""
+        with self._lock:
+            kept, begins = self._kept
+            new = spellings[begins[spellings] < 0]
+            if not len(new):
+                return kept, begins
+            if int((begins >= 0).sum()) + len(new) > _KEPT:
+                kept, begins = self._nothing()
+                new = spellings
+            counts = self._index.counts[new]
+            begins = begins.clone()
+            begins[new] = len(kept.token) + counts.cumsum(0) - counts
+            self._kept = EntityKeys.join([kept, self._read(new)]), begins
+            return self._kept
 
     def _read(self, spellings: Tensor) -> EntityKeys:
         """Keys of some spellings; :attr:`EntityKeys.entity` is the place in the list."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.sound.package import common_sounds
 from ctcbias_fst.sound.presence import SubwordIndex
@@ -28,6 +29,10 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["ShortList", "ShortLists"]
+
+
+_KEPT = 50_000
+"""Names of which is kept how they sound, at most."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ class ShortLists:
         self._subwords = None
         if spellings is not None and index.config.heard:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
-        self._sounds: dict[str, tuple[Sound, ...]] = {}
-        self._homophones: dict[int, float] = {}
+        self._sounds: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
+        self._homophones: Recent[int, float] = Recent(_KEPT)
         self._common = common_sounds() if index.config.homophone_cost else {}
         longer = len(entities) / max(1, index.config.decoded_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
@@ -142,8 +147,8 @@ class ShortLists:
         known = self._homophones.get(place)
         if known is None:
             common, sounds = self._common, self._spoken.sounds(place)
-            known = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
-            self._homophones[place] = known
+            nats = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
+            known = self._homophones.put(place, nats)
         return known
 
     def _sounds_of(self, place: int) -> tuple[Sound, ...]:
@@ -152,5 +157,5 @@ class ShortLists:
         if known is None:
             assert self._words is not None
             found = (Sound(phones, cost) for phones, cost in self._spoken.sounds(place))
-            known = self._sounds[name] = self._words.likely(found)
+            known = self._sounds.put(name, self._words.likely(found))
         return known

@@ -210,6 +210,7 @@ class Workspace:
         # The tree itself is compared, and so kept: a new one may have an old one's id.
         if self._attached == settings and self._tree is tree:
             return
+        self._attached = ()  # whatever ends this early, it does not leave half a list
         part = _Part(self._static.num_states, self._device)
         self._places = self._names(part, tree, columns, token_order, boost)
         root = torch.tensor([self._static.num_states - 1], device=self._device)

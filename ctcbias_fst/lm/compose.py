@@ -31,6 +31,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import k2
 import torch
@@ -59,7 +60,7 @@ with warnings.catch_warnings():
 
 
 class LmComposer:
-    """Composes lattices of one vocabulary with one language model.
+    """Composes lattices of one vocabulary with one language model. Threads may share it.
 
     Args:
       model: of words, or of the vocabulary's tokens.
@@ -87,7 +88,8 @@ class LmComposer:
         self._model, self._vocabulary = model, blank_first
         self._device = torch.device(device)
         self._boost_class = boost_class
-        self._first_passes: dict[tuple[int, int], FirstPass] = {}
+        self._first_pass: tuple[tuple[int, int], FirstPass] | None = None
+        self._lock = Lock()
         self._tables = NgramTables.of(model, device)
         self._rules = WordRules.of(blank_first, device)
         self._words: Words | Tokens
@@ -99,7 +101,7 @@ class LmComposer:
     def with_tokenizer(self, tokenizer: Tokenizer) -> LmComposer:
         """The same for a decoder whose first pass is to know the model too."""
         other = copy.copy(self)
-        other.tokenizer, other._first_passes = tokenizer, {}
+        other.tokenizer, other._first_pass, other._lock = tokenizer, None, Lock()
         return other
 
     def first_pass(self, config: FirstPassConfig) -> FirstPass:
@@ -114,21 +116,25 @@ class LmComposer:
                 "composer with with_tokenizer(), or set decode.lm.first_pass.on = false"
             )
         structure = (config.order, config.max_histories)
-        if structure not in self._first_passes:
-            self._first_passes.clear()
-            lexicon = self._words.lexicon if isinstance(self._words, Words) else None
-            order = self._model.ngram.orders[0]
-            single = torch.full((self._model.num_symbols,), -torch.inf)
-            single[torch.from_numpy(order.symbol)] = torch.from_numpy(order.log_probability).float()
-            self._first_passes[structure] = FirstPass(
-                static_graph(self._model, self.tokenizer, config),
-                self._vocabulary,
-                self._device,
-                boost_class=self._boost_class,
-                lexicon=lexicon,
-                single=single.to(self._device),
-            )
-        return self._first_passes[structure]
+        with self._lock:
+            if self._first_pass is None or self._first_pass[0] != structure:
+                self._first_pass = None  # two at a time may not fit into memory
+                self._first_pass = structure, self._compiled(self.tokenizer, config)
+            return self._first_pass[1]
+
+    def _compiled(self, tokenizer: Tokenizer, config: FirstPassConfig) -> FirstPass:
+        lexicon = self._words.lexicon if isinstance(self._words, Words) else None
+        order = self._model.ngram.orders[0]
+        single = torch.full((self._model.num_symbols,), -torch.inf)
+        single[torch.from_numpy(order.symbol)] = torch.from_numpy(order.log_probability).float()
+        return FirstPass(
+            static_graph(self._model, tokenizer, config),
+            self._vocabulary,
+            self._device,
+            boost_class=self._boost_class,
+            lexicon=lexicon,
+            single=single.to(self._device),
+        )
 
     def compose(self, lattice: Lattice, config: LmConfig, output_beam: float) -> Lattice:
         """Compose a batch.

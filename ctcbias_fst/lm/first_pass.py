@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from threading import Lock
 
 import torch
 
@@ -45,7 +46,8 @@ __all__ = ["FirstPass"]
 class FirstPass:
     """Searches batches of one vocabulary with one language model.
 
-    Not for several threads at a time: the lists of names are written into one graph.
+    Threads may share it, but search one after the other: the lists of names are written into one
+    graph.
 
     Args:
       static: compiled for the model and the vocabulary.
@@ -76,6 +78,7 @@ class FirstPass:
         self._upper = blank_first.upper_case
         self._boost_class, self._lexicon, self._single = boost_class, lexicon, single
         self._workspace: Workspace | None = None
+        self._lock = Lock()
 
     def lattice(
         self,
@@ -108,25 +111,26 @@ class FirstPass:
         before[:, :, 0] = 0.0
         padded = torch.cat([before, scores], dim=1)
         lengths = frames.lengths.cpu() + 1
-        workspace = self._scored(lm)
         edges, entities = [], list[Entity]()
-        for key, tree in lists.items():
-            rows = [row for row, other in enumerate(trees) if id(other) == key]
-            workspace.attach(tree, columns, token_order, config.boost)
-            which = torch.tensor(rows, device=self._device)
-            some = len(rows) < len(trees)
-            fsa = search(
-                padded[which] if some else padded,
-                lengths[which.cpu()] if some else lengths,
-                workspace.fsa,
-                search_beam=lm.first_pass.search_beam,
-                output_beam=lm.first_pass.lattice_beam,
-                max_active=lm.first_pass.max_active,
-                ids=[ids[row] for row in rows],
-                checked=True,
-            )
-            edges.append(workspace.read(fsa, which, config.modified_topology, len(entities)))
-            entities.extend(() if tree is None else tree.entities)
+        with self._lock:
+            workspace = self._scored(lm)
+            for key, tree in lists.items():
+                rows = [row for row, other in enumerate(trees) if id(other) == key]
+                workspace.attach(tree, columns, token_order, config.boost)
+                which = torch.tensor(rows, device=self._device)
+                some = len(rows) < len(trees)
+                fsa = search(
+                    padded[which] if some else padded,
+                    lengths[which.cpu()] if some else lengths,
+                    workspace.fsa,
+                    search_beam=lm.first_pass.search_beam,
+                    output_beam=lm.first_pass.lattice_beam,
+                    max_active=lm.first_pass.max_active,
+                    ids=[ids[row] for row in rows],
+                    checked=True,
+                )
+                edges.append(workspace.read(fsa, which, config.modified_topology, len(entities)))
+                entities.extend(() if tree is None else tree.entities)
         graph = DecodingGraph(workspace.fsa, columns, self._size, entities, self._rules.separator)
         return Edges.joined(edges).lattice(frames, scores, columns, graph)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from ctcbias_fst.cache import kept
 from ctcbias_fst.errors import ModelError
@@ -32,6 +33,7 @@ __all__ = [
     "DEFAULT",
     "G2P_FILE",
     "LEXICON",
+    "SOUND_FIELDS",
     "SPELLING",
     "TABLE",
     "WORDS",
@@ -56,13 +58,16 @@ SPELLING = "spelling.safetensors"
 WORDS = "words.tsv.gz"
 
 _FILES = (LEXICON, G2P_FILE, SPELLING, WORDS)
+SOUND_FIELDS = ("name", "display", "sounds_like", "pronunciations", "spoken")
+"""What of an entity decides how it sounds."""
+
 _INDEX = "sounds.json"
 _FORMAT = 1
 
 _KEPT_FROM = 300
 """Lists of fewer names take no time."""
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when the same files pronounce or spell names otherwise."""
 
 
@@ -111,11 +116,13 @@ def load_pronouncer(path: Path | None = None, n: int = 5, max_cost: float = 4.0)
     Raises:
         ModelError: a file is missing or damaged.
     """
-    return _pronouncer(DEFAULT if path is None else Path(path), n, max_cost)
+    path = DEFAULT if path is None else Path(path)
+    return _pronouncer(path, n, max_cost, _digests(path))
 
 
 @lru_cache(maxsize=2)
-def _pronouncer(path: Path, n: int, max_cost: float) -> Pronouncer:
+def _pronouncer(path: Path, n: int, max_cost: float, digests: tuple[str, ...]) -> Pronouncer:
+    """``digests`` are those of the files: one that was edited is read again."""
     check(path, LEXICON, G2P_FILE)
     added = [path / ADDITIONS] if (path / ADDITIONS).exists() else []
     lexicon = read_lexicon(*added, path / LEXICON)
@@ -140,7 +147,7 @@ def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
 
     if len(several) < _KEPT_FROM:
         return make()
-    names = [[e.name, e.display, e.sounds_like, e.pronunciations, e.spoken] for e in several]
+    names = [[getattr(entity, field) for field in SOUND_FIELDS] for entity in several]
     content = {"files": _digests(path), "names": names, "version": _VERSION}
     return kept("names", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
 
@@ -157,11 +164,13 @@ def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
     """
 
     def make() -> list[list[Variant]]:
-        return _variants().spelling_variants(names, n)
+        return _variants(files).spelling_variants(names, n)
 
+    files = _digests(DEFAULT, TABLE)
     if len(names) < _KEPT_FROM:
         return make()
-    content = {"files": _digests(DEFAULT, TABLE), "names": [*names], "n": n, "version": _VERSION}
+    weights = vars(VariantsConfig())
+    content = {"files": files, "names": [*names], "n": n, "weights": weights, "version": _VERSION}
     return kept("spellings", content, make, variants_to_arrays, variants_from_arrays)
 
 
@@ -172,11 +181,10 @@ def load_respelling() -> None:
         ModelError: a file inside the package is missing or damaged.
     """
     # A word that no lexicon has, so that nothing is left out.
-    _variants().spelling_variants(["blorvanex"], 1)
+    _variants(_digests(DEFAULT, TABLE)).spelling_variants(["blorvanex"], 1)
 
 
-@lru_cache(maxsize=1)
-def common_sounds() -> dict[tuple[int, ...], float]:
+def common_sounds() -> Mapping[tuple[int, ...], float]:
     """How common words sound: their phones, as columns of the phone head, to nats.
 
     The nats are by how much a word is more frequent than one that is not common at all; of words
@@ -185,19 +193,23 @@ def common_sounds() -> dict[tuple[int, ...], float]:
     Raises:
         ModelError: a file inside the package is missing or damaged.
     """
+    return _common_sounds(VariantsConfig().common_cost, _digests(DEFAULT))
+
+
+@lru_cache(maxsize=1)
+def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int, ...], float]:
     check(DEFAULT, WORDS)
-    rarest = VariantsConfig().common_cost
 
     def make() -> SpokenNames:
         return _common_words(rarest)
 
-    content = {"files": _digests(DEFAULT), "rarest": rarest, "version": _VERSION}
+    content = {"files": digests, "rarest": rarest, "version": _VERSION}
     spoken = kept("common", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
     found: dict[tuple[int, ...], float] = {}
     for word in range(len(spoken)):
         for phones, nats in spoken.sounds(word):
             found[phones] = max(nats, found.get(phones, 0.0))
-    return found
+    return MappingProxyType(found)
 
 
 def _common_words(rarest: float) -> SpokenNames:
@@ -213,14 +225,15 @@ def _common_words(rarest: float) -> SpokenNames:
 
 
 @lru_cache(maxsize=1)
-def _variants() -> SpellingVariants:
+def _variants(digests: tuple[str, ...]) -> SpellingVariants:
+    """``digests`` are those of the files: one that was edited is read again."""
     return load_variants()
 
 
-def _digests(path: Path, *names: str) -> list[str]:
+def _digests(path: Path, *names: str) -> tuple[str, ...]:
     """Of the files that are sealed, and of those that may be edited."""
     files = [path / name for name in (_INDEX, ADDITIONS, *names)]
-    return [_sha256(file) if file.exists() else "" for file in files]
+    return tuple([_sha256(file) if file.exists() else "" for file in files])
 
 
 def load_variants(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.g2p import G2P, Reading
 from ctcbias_fst.sound.lexicon import Lexicon, possessive
 from ctcbias_fst.sound.readings import LETTER_NAMES, Atom, readings
@@ -17,6 +18,8 @@ from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["Pronouncer", "Pronunciation"]
 
+Item = TypeVar("Item")
+
 _SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
 
 _VOWELS = frozenset("aeiouy")
@@ -24,6 +27,12 @@ _PHONES = frozenset(PHONES)
 
 # The second pronunciation of a lexicon entry counts half the first, the third a quarter, …
 _NEXT = math.log(2.0)
+
+_KEPT = 20_000
+"""Words whose pronunciations are kept for further lists, at most: some 1 kB each."""
+
+_TOGETHER = 10_000
+"""Names that are pronounced together, at most."""
 
 
 class Pronunciation(NamedTuple):
@@ -41,8 +50,11 @@ class Pronunciation(NamedTuple):
     source: str
 
 
+_Atoms = Mapping[Atom, list[Pronunciation]]
+
+
 class Pronouncer:
-    """Pronounces names.
+    """Pronounces names. Threads may share it.
 
     Args:
         lexicon: asked first, word by word.
@@ -59,8 +71,7 @@ class Pronouncer:
         self._g2p = g2p
         self._n = n
         self._max_cost = max_cost
-        self._known: dict[Atom, list[Pronunciation]] = {}
-        self._read: dict[str, list[Reading]] = {}
+        self._known: Recent[Atom, list[Pronunciation]] = Recent(_KEPT)
 
     def pronounce(self, name: str, display: str | None = None) -> list[Pronunciation]:
         """Return how a name may sound, best first, no two with the same phones.
@@ -83,9 +94,11 @@ class Pronouncer:
         self, names: Sequence[str], displays: Sequence[str] | None = None
     ) -> list[list[Pronunciation]]:
         """Return `pronounce` of each name, but an empty list where it would raise."""
-        both = list(zip(names, names if displays is None else displays))
-        self._prepare(both)
-        return [self._name(name, display) for name, display in both]
+        found: list[list[Pronunciation]] = []
+        for both in _parts(list(zip(names, names if displays is None else displays))):
+            atoms = self._atoms(both)
+            found += [self._name(name, display, atoms) for name, display in both]
+        return found
 
     def pronounce_entities(self, entities: Iterable[Entity]) -> list[list[Pronunciation]]:
         """Return how each entity may sound.
@@ -95,18 +108,20 @@ class Pronouncer:
         `sounds_like` spellings come before the name's own, which then cost log 2 more. Those of
         its `spoken` forms cost what these do.
         """
-        several = list(entities)
-        self._prepare(
-            both
-            for entity in several
-            if not any(map(_PHONES.issuperset, entity.pronunciations))
-            for both in (
-                (entity.name, entity.display),
-                *zip(entity.sounds_like, entity.sounds_like),
-                *((text, text) for text, _ in entity.spoken),
+        found: list[list[Pronunciation]] = []
+        for several in _parts(list(entities)):
+            atoms = self._atoms(
+                both
+                for entity in several
+                if not any(map(_PHONES.issuperset, entity.pronunciations))
+                for both in (
+                    (entity.name, entity.display),
+                    *zip(entity.sounds_like, entity.sounds_like),
+                    *((text, text) for text, _ in entity.spoken),
+                )
             )
-        )
-        return [self._entity(entity) for entity in several]
+            found += [self._entity(entity, atoms) for entity in several]
+        return found
 
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
@@ -132,18 +147,18 @@ class Pronouncer:
                 f"it has {' '.join(foreign)!r}, which English does not write; "
                 "give it a spelling in a to z (sounds_like) or its phones (pronunciations)"
             )
-        return "" if self._name(name, name) else "no letter of it is said"
+        return "" if self.pronounce_all([name])[0] else "no letter of it is said"
 
-    def _entity(self, entity: Entity) -> list[Pronunciation]:
+    def _entity(self, entity: Entity, atoms: _Atoms) -> list[Pronunciation]:
         given = [phones for phones in entity.pronunciations if _PHONES.issuperset(phones)]
         if given:
             return [Pronunciation(phones, 0.0, "user") for phones in given]
-        own = self._name(entity.name, entity.display)
+        own = self._name(entity.name, entity.display, atoms)
         if entity.spoken:
             said = [
                 found._replace(cost=found.cost + cost)
                 for text, cost in entity.spoken
-                for found in self._name(text, text)
+                for found in self._name(text, text, atoms)
             ]
             own = self._best([*own, *said])
         if not entity.sounds_like:
@@ -151,46 +166,52 @@ class Pronouncer:
         alike = [
             found._replace(source="sounds_like")
             for spelling in entity.sounds_like
-            for found in self._name(spelling, spelling)
+            for found in self._name(spelling, spelling, atoms)
         ]
         later = [found._replace(cost=found.cost + _NEXT) for found in own]
         return self._best([*alike, *later])
 
-    def _name(self, name: str, display: str) -> list[Pronunciation]:
+    def _name(self, name: str, display: str, atoms: _Atoms) -> list[Pronunciation]:
         """All readings of a name, each the combinations of its words' pronunciations."""
         ways = readings(normalise(name), display)
         found: list[Pronunciation] = []
         for reading in ways:
             if len(reading.atoms) == 1 == len(ways) and reading.cost == 0:
-                found = self._atom(reading.atoms[0])
+                found = atoms[reading.atoms[0]]
                 break
             partial = [Pronunciation((), reading.cost, "")]
             for atom in reading.atoms:
                 partial = self._best(
                     Pronunciation(a.phones + b.phones, a.cost + b.cost, _join(a.source, b.source))
                     for a in partial
-                    for b in self._atom(atom)
+                    for b in atoms[atom]
                 )
             found += partial
         best = self._best(p for p in found if p.phones)
         # The first reading of a name may be one that the G2P cannot say.
         return [Pronunciation(p.phones, round(p.cost - best[0].cost, 4), p.source) for p in best]
 
-    def _prepare(self, names: Iterable[tuple[str, str]]) -> None:
-        """Read the words of names that the lexicon lacks all at once."""
-        atoms = {
-            atom: None
+    def _atoms(self, names: Iterable[tuple[str, str]]) -> dict[Atom, list[Pronunciation]]:
+        """How the words of names sound; those that the lexicon lacks are read all at once."""
+        wanted = dict.fromkeys(
+            atom
             for name, display in names
             for reading in readings(normalise(name), display)
             for atom in reading.atoms
-            if atom not in self._known
-        }
-        words = dict.fromkeys(
-            word for word in map(self._spelt, atoms) if word is not None and word not in self._read
         )
+        found: dict[Atom, list[Pronunciation]] = {}
+        for atom in wanted:
+            known = self._known.get(atom)
+            if known is not None:
+                found[atom] = known
+        new = [atom for atom in wanted if atom not in found]
+        words = list(dict.fromkeys(word for word in map(self._spelt, new) if word is not None))
+        read: dict[str, list[Reading]] = {}
         if words:  # or else the G2P would build its graph for nothing
-            found = self._g2p.readings_of(list(words), self._n, self._max_cost)
-            self._read.update(zip(words, found))
+            read.update(zip(words, self._g2p.readings_of(words, self._n, self._max_cost)))
+        for atom in new:
+            found[atom] = self._known.put(atom, self._look_up(atom, read))
+        return found
 
     def _spelt(self, atom: Atom) -> str | None:
         """What the G2P would have to read of an atom; None if it is not asked."""
@@ -201,14 +222,11 @@ class Pronouncer:
             return self._spelt(Atom(word[:-2]))
         return word.replace("'", "")
 
-    def _atom(self, atom: Atom) -> list[Pronunciation]:
-        known = self._known.get(atom)
-        if known is None:
-            known = self._known[atom] = self._look_up(atom)
-        return known
+    def _look_up(self, atom: Atom, read: Mapping[str, list[Reading]]) -> list[Pronunciation]:
+        """Pronounce a single word; nothing if it has a letter that is unknown.
 
-    def _look_up(self, atom: Atom) -> list[Pronunciation]:
-        """Pronounce a single word; nothing if it has a letter that is unknown."""
+        ``read`` is what the G2P makes of those words that it is asked for (:meth:`_spelt`).
+        """
         if atom.letter:
             return [Pronunciation(tuple(LETTER_NAMES[atom.text].split()), 0.0, "letters")]
         word = atom.text
@@ -221,12 +239,9 @@ class Pronouncer:
                 ]
         word = fold_diacritics(word)
         if word.endswith("'s"):
-            stem = self._look_up(Atom(word[:-2]))
+            stem = self._look_up(Atom(word[:-2]), read)
             return [found._replace(phones=possessive(found.phones)) for found in stem]
-        word = word.replace("'", "")
-        found = self._read.pop(word, None)
-        if found is None:
-            found = self._g2p.readings(word, self._n, self._max_cost)
+        found = read[word.replace("'", "")]
         return [Pronunciation(phones, cost, "g2p") for phones, cost in found]
 
     def _best(self, found: Iterable[Pronunciation]) -> list[Pronunciation]:
@@ -238,6 +253,11 @@ class Pronouncer:
                 break
             kept.setdefault(pronunciation.phones, pronunciation)
         return list(kept.values())
+
+
+def _parts(several: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for begin in range(0, len(several), _TOGETHER):
+        yield several[begin : begin + _TOGETHER]
 
 
 def _forms(word: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ctcbias_fst.bounds import not_negative
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.package import load_respelling, respell
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
@@ -26,6 +27,9 @@ __all__ = [
     "encode_variants",
     "listed_spellings",
 ]
+
+_KEPT = 20_000
+"""Names whose rows are kept, at most: some 4 kB each."""
 
 _log = logging.getLogger(__name__)
 
@@ -160,24 +164,37 @@ class SpellingsOnDemand:
         self._entities, self._tokenizer, self._variants = entities.entities, tokenizer, variants
         self._config = None if config is None or config.number == 0 else config
         self._listed = listed_spellings(entities)
-        self._known: dict[int, EncodedEntities] = {}
+        self._known: Recent[int, EncodedEntities] = Recent(_KEPT)
         if self._config is not None and variants is None:
             load_respelling()
 
     def prepare(self, names: Iterable[int]) -> None:
         """Make the variants of names; many together take less time than one by one."""
-        missing = sorted(set(names) - self._known.keys())
-        if self._config is None or not missing:
-            return
+        if self._config is not None:
+            self._made(names, self._config)
+
+    def _made(self, names: Iterable[int], config: SpellingsConfig) -> dict[int, EncodedEntities]:
+        """The rows of the variants of each name."""
+        made: dict[int, EncodedEntities] = {}
+        missing = []
+        for name in sorted(set(names)):
+            known = self._known.get(name)
+            if known is None:
+                missing.append(name)
+            else:
+                made[name] = known
+        if not missing:
+            return made
         found = encode_variants(
             [self._entities[name] for name in missing],
             self._tokenizer,
-            self._config,
+            config,
             self._variants,
             self._listed,
         )
         for place, name in enumerate(missing):
-            self._known[name] = found.select(np.array([place]))
+            made[name] = self._known.put(name, found.select(np.array([place])))
+        return made
 
     def rows(self, names: Sequence[int], spelled: Collection[int]) -> EncodedEntities:
         """Return the rows of some names, those of ``spelled`` with their variants.
@@ -186,15 +203,14 @@ class SpellingsOnDemand:
             names: positions in the list, ascending; they become 0, 1, ….
             spelled: some of them.
         """
-        self.prepare(spelled)
         own = self.own.select(np.asarray(names, dtype=np.int64))
         if self._config is None:
             return own
-        wanted = set(spelled)
+        made = self._made(spelled, self._config)
         parts = [
             replace(rows, entity_index=rows.entity_index + np.int32(place))
             for place, name in enumerate(names)
-            if name in wanted
-            for rows in (self._known[name],)
+            if name in made
+            for rows in (made[name],)
         ]
         return EncodedEntities.joined([own, *parts])

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pynini
 
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.nbest import n_best_strings
 from ctcbias_fst.sound.paths import best_strings
@@ -49,6 +50,9 @@ _MARGIN = 0.5
 
 _SPARE = 4
 """More variants of a word than are asked for, in place of those that are common words."""
+
+_KEPT = 10_000
+"""Words whose variants are kept for further lists, at most: some 4 kB each."""
 
 _rank = itemgetter(1, 0)
 """Of variants: by cost, then by spelling."""
@@ -104,8 +108,12 @@ class VariantsConfig:
                 raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
 
 
+_Sounds = dict[tuple[int, ...], float]
+"""Strings of phones and their costs."""
+
+
 class SpellingVariants:
-    """Spells names otherwise.
+    """Spells names otherwise. Threads may share it.
 
     Args:
         pronouncer: for the sounds of names.
@@ -132,8 +140,7 @@ class SpellingVariants:
         self._coarse, self._fine = spelling_graphs(
             spelling, self._config.spelling_weight, self._config.gap_cost
         )
-        self._known: dict[tuple[str, int], list[Variant]] = {}
-        self._sounding: dict[str, dict[tuple[int, ...], float]] = {}
+        self._known: Recent[tuple[str, int], list[Variant]] = Recent(_KEPT)
 
     def spelling_variants(self, names: Sequence[str], n: int = 20) -> list[list[Variant]]:
         """Return at most `n` other spellings of each name, cheapest first.
@@ -150,38 +157,52 @@ class SpellingVariants:
         """
         if n < 0:
             raise ValueError(f"n must not be negative: {n}")
-        if n:
-            self._prepare(names, n + _SPARE)
-        return [self._name(name, n) for name in names]
+        normalised = [normalise(name) for name in names]
+        for name, plain in zip(names, normalised):
+            if not plain:
+                raise InputError(f"{name!r}: the name is empty (no letter, no digit)")
+        if not n:
+            return [[] for _ in names]
+        words = self._words(normalised, n + _SPARE)
+        return [self._name(name, n, words) for name in normalised]
 
-    def _prepare(self, names: Sequence[str], n: int) -> None:
-        """Find the sounds of the words that are new, all at once."""
-        words = {word: None for name in names for word in normalise(name).split(" ")}
-        new = [word for word in words if (word, n) not in self._known and _spellable(word)]
+    def _words(self, names: Sequence[str], n: int) -> dict[str, list[Variant]]:
+        """The spellings of each word of names, itself (at no cost) first."""
+        found: dict[str, list[Variant]] = {}
+        new = []
+        for word in dict.fromkeys(word for name in names for word in name.split(" ")):
+            known = self._known.get((word, n))
+            if known is not None:
+                found[word] = known
+            elif _spellable(word):
+                new.append(word)
+            else:
+                found[word] = [Variant(word, 0.0)]
+        for word, sounds in zip(new, self._sounding(new)):
+            found[word] = self._known.put((word, n), self._spell(word, sounds, n))
+        return found
+
+    def _sounding(self, words: Sequence[str]) -> list[_Sounds]:
+        """The sounds of words, found for all of them at once."""
         config = self._config
         by_table = n_best_strings(
             self._letters.graph,
-            [self._letters.groups(_plain(word)) for word in new],
+            [self._letters.groups(_plain(word)) for word in words],
             config.readings,
             config.beam,
         )
-        for word, found, strings in zip(new, self._pronouncer.pronounce_all(new), by_table):
-            self._sounding[word] = _costs(found, strings, config)
+        spoken = self._pronouncer.pronounce_all(words)
+        return [_costs(found, strings, config) for found, strings in zip(spoken, by_table)]
 
-    def _name(self, name: str, n: int) -> list[Variant]:
-        normalised = normalise(name)
-        if not normalised:
-            raise InputError(f"{name!r}: the name is empty (no letter, no digit)")
-        if not n:
-            return []
-        words = normalised.split(" ")
-        partial = self._word(words[0], n + _SPARE)
-        for word in words[1:]:
-            partial = _combined(partial, self._word(word, n + _SPARE), 2 * n + _SPARE)
+    def _name(self, name: str, n: int, words: Mapping[str, list[Variant]]) -> list[Variant]:
+        first, *others = name.split(" ")
+        partial = words[first]
+        for word in others:
+            partial = _combined(partial, words[word], 2 * n + _SPARE)
         # Of equal spellings the cheapest stays: it comes last.
         ranked = sorted(map(self._weighed, partial), key=_rank, reverse=True)
         found = {variant.spelling: variant for variant in ranked}
-        for same in (normalised, fold_diacritics(normalised)):
+        for same in (name, fold_diacritics(name)):
             found.pop(same, None)
         kept = [v for v in found.values() if v.cost <= self._config.max_cost]
         return sorted(kept, key=_rank)[:n]
@@ -194,20 +215,10 @@ class SpellingVariants:
         extra = max(0.0, self._config.common_cost - share)
         return Variant(variant.spelling, round(variant.cost + extra, 4))
 
-    def _word(self, word: str, n: int) -> list[Variant]:
-        """Return the spellings of one word, itself (at no cost) first."""
-        known = self._known.get((word, n))
-        if known is None:
-            known = self._known[word, n] = self._spell(word, n)
-        return known
-
-    def _spell(self, word: str, n: int) -> list[Variant]:
+    def _spell(self, word: str, sounds: _Sounds, n: int) -> list[Variant]:
         itself = Variant(word, 0.0)
-        if not _spellable(word):
-            return [itself]
         plain = _plain(word)
-        sounds = acceptor(self._sounding.pop(word))
-        lattice = pynini.compose(sounds, self._spellings_of).project("output")
+        lattice = pynini.compose(acceptor(sounds), self._spellings_of).project("output")
         found: list[Variant] = []
         # Long words have enough spellings close by; short ones are looked at more widely.
         for beam in (self._config.beam, 2 * self._config.beam):
@@ -237,7 +248,7 @@ def _costs(
     pronunciations: Sequence[Pronunciation],
     by_table: Sequence[tuple[tuple[int, ...], float]],
     config: VariantsConfig,
-) -> dict[tuple[int, ...], float]:
+) -> _Sounds:
     """The strings of phones that a word may have, each at its least cost.
 
     Args:

@@ -1,4 +1,4 @@
-"""How the words of transcripts sound: looked up once, and kept while the process lives."""
+"""How the words of transcripts sound: looked up once, and kept while they are in use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.lexicon import possessive
 from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
@@ -18,7 +19,8 @@ __all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds", "load_word_sounds"]
 PHONE_ID = {phone: column for column, phone in enumerate(PHONES, start=1)}
 """Phones to columns of the phone head; column 0 is its blank."""
 
-_LARGEST = 200_000
+_KEPT = 50_000
+"""Words whose sounds are kept, at most: some 0.5 kB each."""
 
 
 class Sound(NamedTuple):
@@ -46,16 +48,12 @@ class WordSounds:
         """Begin with nothing known."""
         self._pronouncer = pronouncer
         self._most, self._max_cost = most, max_cost
-        self._words: dict[str, tuple[Sound, ...]] = {}
+        self._words: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
 
     def word(self, word: str) -> tuple[Sound, ...]:
         """Return the sounds of a word in normal form; none if it cannot be pronounced."""
         known = self._words.get(word)
-        if known is None:
-            if len(self._words) >= _LARGEST:
-                self._words.clear()
-            known = self._words[word] = self._look_up(word)
-        return known
+        return self._words.put(word, self._look_up(word)) if known is None else known
 
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has the word, so that it is more than a guess at a sound."""
@@ -161,14 +159,17 @@ class NameSounds:
         )
 
 
-@lru_cache(maxsize=1)
 def load_word_sounds() -> WordSounds:
     """Return the sounds by the lexicon and G2P that are shipped, shared by the whole process.
 
     Raises:
         ModelError: a file of theirs is missing or damaged.
     """
-    pronouncer = load_pronouncer()
+    return _word_sounds(load_pronouncer())
+
+
+@lru_cache(maxsize=1)
+def _word_sounds(pronouncer: Pronouncer) -> WordSounds:
     # The first guess builds a graph: better now than while somebody waits for a transcript.
     pronouncer.guess("a")
     return WordSounds(pronouncer)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.vocabulary import (
     CONTINUATION,
@@ -175,6 +176,10 @@ class SentencePieceTokenizer:
         return self._written[character]
 
 
+_KEPT = 100_000
+"""Words whose segmentations are kept, at most."""
+
+
 class FewestPiecesTokenizer:
     """A tokenizer for a vocabulary that came without one: as few pieces a word as possible.
 
@@ -193,7 +198,7 @@ class FewestPiecesTokenizer:
             )
             if not special and i != vocabulary.separator_id
         }
-        self._words: dict[tuple[str, int], list[tuple[tuple[int, ...], float]]] = {}
+        self._words: Recent[tuple[str, int], list[tuple[tuple[int, ...], float]]] = Recent(_KEPT)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -260,12 +265,8 @@ class FewestPiecesTokenizer:
 
     def _segment(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
         """Return up to `n` segmentations of one word with their numbers of pieces."""
-        key = (word, n)
-        if key not in self._words:
-            if len(self._words) >= 100_000:
-                self._words.clear()
-            self._words[key] = self._search(word, n)
-        return self._words[key]
+        known = self._words.get((word, n))
+        return self._words.put((word, n), self._search(word, n)) if known is None else known
 
     def _search(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
         """n-best dynamic programme over the ends of the pieces, from right to left.

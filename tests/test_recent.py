@@ -1,0 +1,212 @@
+"""What is kept of earlier lists: bounded, and without a say in the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from acoustic.conftest import TINY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sound.conftest import UNITS, tiny_model
+from sound.test_variants import CONFIG, TABLE, spelling_model
+
+from ctcbias_fst.acoustic import listed
+from ctcbias_fst.acoustic.adapter import ContextualAdapter
+from ctcbias_fst.acoustic.config import AdapterConfig
+from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.acoustic.model import ModelOutput
+from ctcbias_fst.recent import Recent
+from ctcbias_fst.sound import pronounce, spellings, variants, words
+from ctcbias_fst.sound.g2p import G2P
+from ctcbias_fst.sound.lexicon import Lexicon
+from ctcbias_fst.sound.ngram import Ngram
+from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.spellings import SpellingsConfig, SpellingsOnDemand
+from ctcbias_fst.sound.variants import SpellingVariants
+from ctcbias_fst.sound.words import WordSounds
+from ctcbias_fst.text import tokens
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+FEW = 5
+LISTS = st.lists(
+    st.lists(st.text(alphabet="acektx", min_size=1, max_size=4), min_size=1, max_size=8),
+    min_size=1,
+    max_size=6,
+)
+with_patches = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@given(
+    most=st.integers(1, 4),
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 6)), max_size=40),
+)
+def test_what_was_not_asked_for_longest_makes_room(
+    most: int, steps: list[tuple[bool, int]]
+) -> None:
+    recent: Recent[int, str] = Recent(most)
+    order: list[int] = []  # the model: the latest key is last
+    for put, key in steps:
+        if put:
+            assert recent.put(key, str(key)) == str(key)
+            order = [*(k for k in order if k != key), key][-most:]
+        else:
+            assert recent.get(key) == (str(key) if key in order else None)
+            order = [*(k for k in order if k != key), *(k for k in order if k == key)]
+        assert len(recent) == len(order)
+    for key in list(order):
+        assert recent.get(key) == str(key)
+
+
+def test_no_room_at_all() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Recent(0)
+
+
+def held(thing: Any, seen: set[int] | None = None) -> int:
+    """How many elements the containers of an object hold, and those of its parts."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    parts: list[Any] = []
+    if isinstance(thing, dict):
+        parts = list(thing.values())
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        parts = list(thing)
+    elif type(thing).__module__.startswith("ctcbias_fst"):
+        parts = list(getattr(thing, "__dict__", {}).values())
+    elif isinstance(thing, np.ndarray):
+        return thing.size
+    return len(parts) + sum(held(part, seen) for part in parts)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardly any room in every cache of names and words."""
+    for module in (pronounce, spellings, variants, words, tokens, listed):
+        monkeypatch.setattr(module, "_KEPT", FEW)
+
+
+def pronouncer() -> Pronouncer:
+    return Pronouncer(Lexicon({"ace": "EY S"}), G2P(Ngram(tuple(tiny_model()), UNITS)))
+
+
+def speller() -> SpellingVariants:
+    return SpellingVariants(pronouncer(), TABLE, spelling_model(), {}, CONFIG)
+
+
+def changing(seed: int, lists: int) -> Iterator[list[str]]:
+    generator = np.random.default_rng(seed)
+    for _ in range(lists):
+        sizes = generator.integers(3, 7, size=6)
+        yield ["".join(generator.choice(list("acektx"), size)) for size in sizes]
+
+
+def test_lists_that_change_take_no_more_room(few: None) -> None:
+    """The bound of each is reached early; then nothing grows any more."""
+    alphabet = Vocabulary(("-", *"acektx", "|"), 0, WordBoundary.SEPARATOR)
+    sounds, spells = WordSounds(pronouncer()), speller()
+    tokenizer = FewestPiecesTokenizer(alphabet)
+    distinct = dict.fromkeys(name for names in changing(1, 60) for name in names)
+    several = EntityList(tuple([Entity(name, name) for name in distinct]))
+    demand = SpellingsOnDemand(
+        several, tokenizer, config=SpellingsConfig(number=2), variants=speller()
+    )
+    bounds = {}
+    at = 0
+    for number, names in enumerate(changing(2, 50)):
+        for name in names:
+            sounds.word(name)
+            tokenizer.encode(name)
+        sounds.entities([Entity(name, name) for name in names])
+        spells.spelling_variants(names, 2)
+        demand.prepare(range(at, at + 4))
+        at = (at + 4) % (len(several) - 4)
+        assert all(len(cache) <= FEW for cache in caches(sounds, spells, tokenizer, demand))
+        if number >= 10:
+            # The entries of full caches differ in length, but by a little.
+            for name, thing in (("s", sounds), ("v", spells), ("t", tokenizer), ("d", demand)):
+                assert held(thing) <= 1.2 * bounds.setdefault(name, held(thing)) + 200
+
+
+def caches(
+    sounds: WordSounds,
+    spells: SpellingVariants,
+    tokenizer: FewestPiecesTokenizer,
+    demand: SpellingsOnDemand,
+) -> list[Recent[Any, Any]]:
+    assert demand._variants is not None
+    return [
+        sounds._words,
+        sounds._pronouncer._known,
+        spells._known,
+        spells._pronouncer._known,
+        tokenizer._words,
+        demand._known,
+        demand._variants._known,
+    ]
+
+
+@with_patches
+@given(lists=LISTS)
+def test_what_is_kept_has_no_say(few: None, lists: list[list[str]]) -> None:
+    """Every list gets what it would get if it were the first."""
+    spoken, spells, sounds = pronouncer(), speller(), WordSounds(pronouncer())
+    for names in lists:
+        assert spoken.pronounce_all(names) == pronouncer().pronounce_all(names)
+        entities = [Entity(name, name, sounds_like=(names[0],)) for name in names]
+        assert spoken.pronounce_entities(entities) == pronouncer().pronounce_entities(entities)
+        assert spells.spelling_variants(names, 3) == speller().spelling_variants(names, 3)
+        assert [sounds.word(n) for n in names] == [WordSounds(pronouncer()).word(n) for n in names]
+
+
+def test_lists_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name for several in changing(3, 4) for name in several]
+    entities = [Entity(name, name) for name in names]
+    expected = pronouncer().pronounce_all(names), pronouncer().pronounce_entities(entities)
+    monkeypatch.setattr(pronounce, "_TOGETHER", 5)
+    assert pronouncer().pronounce_all(names) == expected[0]
+    assert pronouncer().pronounce_entities(entities) == expected[1]
+
+
+@torch.inference_mode()
+def test_an_adapter_keeps_few_spellings(few: None) -> None:
+    """And those that were handed out stay as they are."""
+    torch.manual_seed(0)
+    config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
+    adapter = ContextualAdapter(config, TINY, 80).eval()
+    rows = [[2 + i, 3 + i, 5 + i % 3] for i in range(30)]
+    entities = EncodedEntities(
+        values=np.array(rows, dtype=np.int32).ravel(),
+        row_splits=3 * np.arange(31),
+        entity_index=np.arange(30, dtype=np.int32),
+        cost=np.zeros(30, dtype=np.float32),
+    )
+    used = ListedNames(adapter, entities, 2)
+    for step in range(40):
+        logits = torch.randn(2, 6, 80)
+        log_probs = (4.0 * logits).log_softmax(-1)
+        states = torch.randn(2, 6, 16)
+        output = ModelOutput(
+            log_probs, (log_probs,) * 2, log_probs, torch.tensor([6, 6 - step % 2]), states,
+            (states, states),
+        )  # fmt: skip
+        found = used.keys(output)
+        expected = ListedNames(adapter, entities, 2).keys(output)
+        for mine, right in zip(found, expected):
+            for field in ("token", "entity"):
+                assert torch.equal(getattr(mine, field), getattr(right, field))
+        assert len(used._kept[0].token) <= 3 * max(FEW, 4)
+
+
+def test_word_sounds_are_shared() -> None:
+    assert words.load_word_sounds() is words.load_word_sounds()
