@@ -74,7 +74,7 @@ def _channels_last(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         return array
     if array.ndim == 2:
         few, many = sorted(array.shape)
-        if few <= _MOST_CHANNELS and many >= 10 * few:
+        if 0 < few <= _MOST_CHANNELS and many >= 10 * few:
             return array if array.shape[1] == few else array.T
     raise AudioError(
         f"{name}: samples must be mono, or have a short axis of channels; found shape {shape}"

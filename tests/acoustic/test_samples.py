@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from ctcbias_fst.acoustic.audio import Recording, to_recording
 from ctcbias_fst.acoustic.samples import mono_samples
@@ -142,3 +145,51 @@ def test_recordings_are_resampled() -> None:
 @pytest.mark.parametrize("rate", [np.int64(16000), np.float32(16000), torch.tensor(16000)])
 def test_rates_of_other_types(rate: Any) -> None:
     assert to_recording(WAVE, 16000, rate).sampling_rate == 16000
+
+
+_ARRAYS = st.one_of(
+    [
+        arrays(
+            dtype,
+            st.one_of(
+                array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=40),
+                st.sampled_from([(800,), (800, 2), (3, 800), (1, 1, 800), (2, 800, 2)]),
+            ),
+            fill=st.just(dtype.type()),
+        )
+        for dtype in map(np.dtype, ["i1", "u1", "<i2", ">i2", "u2", "i4", "u4", "i8", "u8"])
+    ]
+    + [
+        arrays(
+            np.dtype(kind),
+            st.sampled_from([(), (0,), (800,), (800, 2), (2, 800), (30, 30), (1, 800, 1)]),
+            elements=wild,
+            fill=st.just(0.0),
+        )
+        for kind in ("f2", "f4", "f8")
+        for wild in ({}, {"min_value": -1, "max_value": 1})
+    ]
+)
+
+_RATES = st.one_of(
+    st.sampled_from([16000, 8000, 44100, 2000, 768_000, 0, -1, None, "16000", 1e308, 16000.0]),
+    st.integers(),
+    st.floats(),
+)
+
+
+@settings(max_examples=300)
+@given(_ARRAYS, _RATES)
+@pytest.mark.filterwarnings("ignore::ctcbias_fst.errors.CtcbiasWarning")
+def test_any_array_at_any_rate(array: np.ndarray, rate: Any) -> None:
+    """Samples that a model can take, or one line."""
+    try:
+        recording = to_recording(array, 16000, rate)
+    except AudioError as error:
+        assert "\n" not in str(error)
+        return
+    assert recording.samples.dtype == np.float32
+    assert recording.samples.ndim == 1
+    assert np.isfinite(recording.samples).all()
+    assert recording.seconds >= 0.02
+    assert torch.from_numpy(recording.samples).isfinite().all()
