@@ -177,8 +177,8 @@ class CtcModel(nn.Module):
         """
         if self.rate is not None and (chunks.size % 2 or chunks.left % 2):
             raise ConfigError(
-                f"chunks of {chunks.size} frames that see {chunks.left} before them: this model has "
-                "layers at half the frame rate, so both must be even"
+                f"chunks of {chunks.size} frames that see {chunks.left} before them: this model "
+                "has layers at half the frame rate, so both must be even"
             )
 
     def start_stream(self, left: int, batch: int = 1) -> StreamState:
