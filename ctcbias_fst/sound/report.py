@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.sound.variants import SpellingVariants
+from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.spoken_entities import add_spoken_forms
 
 __all__ = ["pronunciations_report", "variants_report"]
 
@@ -19,7 +21,7 @@ def pronunciations_report(
     Raises:
         InputError: one of them cannot be pronounced.
     """
-    rows = [(name, pronouncer.pronounce(name)) for name in names]
+    rows = [(name, _said(pronouncer, name)) for name in names]
     if as_json:
         return [
             json.dumps(
@@ -40,6 +42,13 @@ def pronunciations_report(
         lines.append(name)
         lines += [f"  {p.cost:5.2f}  {' '.join(p.phones):<{width}}  {p.source}" for p in found]
     return lines
+
+
+def _said(pronouncer: Pronouncer, name: str) -> list[Pronunciation]:
+    """Pronounce a name as it would be on a list: with what its symbols and initials sound like."""
+    listed = add_spoken_forms(entities_from_names([name]))
+    found = pronouncer.pronounce_entities(listed)
+    return found[0] if found and found[0] else pronouncer.pronounce(name)
 
 
 def variants_report(

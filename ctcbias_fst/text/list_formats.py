@@ -49,6 +49,10 @@ _COUNT_LAST = re.compile(r"\S\s+\d+$")
 _NUMBERED = re.compile(r"(\d+)[.)]\s+")
 _BULLET = re.compile(r"[-*•]\s+")
 _MARKUP = re.compile(r"<\?xml|<!doctype|<html|<(\w+)[^>]*>.*</\1>|\{\\rtf|\|.*\|$", re.IGNORECASE)
+_KEY_AND_VALUE = re.compile(
+    r"(?:-\s+)?(?:\"[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?|value|text|content|"
+    r"entities|keywords|hotwords|vocabulary)\s*:(?:\s|$)|\w+\s*=\s*[\[\"'])"
+)
 _JSON_ARRAY = re.compile(r"\[\s*(?:$|[\"'{\[\]])")
 _HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
@@ -331,6 +335,15 @@ def _plain(lines: _Lines) -> ListRows:
         raise lines.fault(place, f"has a tab, but the list has no header line; {_WITH_HEADER}.")
     if _MARKUP.match(lines.texts[0]):
         raise lines.fault(0, f"is markup ({quoted(lines.texts[0], 30)}), no name. {_ONE_PER_LINE}.")
+    keyed = None
+    if ":" in block or "=" in block:
+        keyed = next((i for i, text in enumerate(lines.texts) if _KEY_AND_VALUE.match(text)), None)
+    if keyed is not None:
+        raise lines.fault(
+            keyed,
+            f"{quoted(lines.texts[keyed], 30)} is a key and a value, as YAML, TOML and broken JSON "
+            f"have them. Write a JSON array of names, or one name per line.",
+        )
     if ":" in block or "#" in block or "\u2581" in block:
         if any(map(_SCORE.search, lines.texts)):
             return _sherpa(lines)

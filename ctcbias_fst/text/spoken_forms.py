@@ -344,7 +344,7 @@ def _letter_ways(
         pass
     elif whole and position and word.isupper() and not capitals and lower in ROMAN:
         words = number_words(ROMAN[lower])
-        ways = [("the", *ordinal(words)), tuple(words), (lower,)]
+        ways = [tuple(words), ("the", *ordinal(words)), (lower,)]
     elif whole and lower in full and (shortened or len(parts) > 1):
         ways = [*((said,) for said in full[lower]), (lower,)]
     elif _no_vowel(word) or ("&" in beside and word.isupper() and len(word) < 4):
@@ -358,7 +358,8 @@ def _letter_ways(
     elif not capitals and word[1:] != word[1:].lower():
         inner = _CAMEL.findall(word)
         if len(inner) > 1 and "".join(inner) == word and inner[0] not in ("Mc", "Mac", "O'"):
-            ways.append(_camel(inner))
+            initials = any(len(piece) > 1 and piece.isupper() for piece in inner)
+            ways.insert(0 if initials else 1, _camel(inner))
     return [(way, rank * _SECOND) for rank, way in enumerate(ways)]
 
 

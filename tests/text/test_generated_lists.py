@@ -175,7 +175,7 @@ SEEN: Counter[str] = Counter()
 
 def read(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for reader in (load_entities, read_entities, read_utterance_entities):
         try:
             found = reader(path)
@@ -190,7 +190,7 @@ def read(path: Path, data: bytes) -> None:
         SEEN["read"] += 1
         for names in found.values() if isinstance(found, dict) else [found]:
             check(names)
-    assert time.perf_counter() - begin < 30
+    assert time.process_time() - begin < 5
 
 
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
