@@ -445,19 +445,19 @@ class Recognizer:
         return join_segments(transcripts, segments, log_probs.frame_seconds)
 
     def transcribe_files(
-        self, sources: Iterable[Any], names: Names | None = None
+        self, paths: Iterable[Any], names: Names | None = None
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches, in their order; one that cannot be used is no error.
 
         Args:
-            sources: paths, or what else :meth:`transcribe` takes without ``sampling_rate``.
+            paths: of files, or what else :meth:`transcribe` takes without ``sampling_rate``.
             names: from :meth:`compile`.
         """
-        if isinstance(sources, (str, bytes, os.PathLike)):
-            raise AudioError(f"{sources!r} is one recording: pass a list of them, or transcribe it")
+        if isinstance(paths, (str, bytes, os.PathLike)):
+            raise AudioError(f"{paths!r:.100} is one recording: pass a list, or transcribe it")
         batch: list[Recording | Failure] = []
         seconds = 0.0
-        for number, source in enumerate(sources, start=1):
+        for number, source in enumerate(paths, start=1):
             item = self._read(source, f"recording {number}")
             batch.append(item)
             seconds += item.seconds if isinstance(item, Recording) else 0.0

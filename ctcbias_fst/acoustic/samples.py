@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -48,6 +49,12 @@ def _as_array(audio: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(audio, tuple) and len(audio) == 2 and (np.ndim(audio[0]) != np.ndim(audio[1])):
         raise AudioError(
             f"{name}: a pair of rate and samples; pass the samples, and the rate as sampling_rate"
+        )
+    first = audio[0] if isinstance(audio, (list, tuple)) and audio else None
+    if getattr(first, "ndim", 0) or isinstance(first, (list, tuple, str, bytes, os.PathLike)):
+        raise AudioError(
+            f"{name}: a {type(audio).__name__} of {type(first).__name__} is more than one "
+            "recording, or channels apart; transcribe them one by one, or make one array of them"
         )
     try:
         with warnings.catch_warnings():
