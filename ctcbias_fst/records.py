@@ -115,6 +115,8 @@ class Word:
       start, end: seconds from the start of the utterance.
       confidence: the lattice's posterior of the word around its span, in [0, 1].
       entity: whether it came out of the list of names.
+      log_prob: what the model itself says of it: the mean log-prob of its tokens (of a name of
+        several words, of all of them) where they begin, without boosts; natural log.
     """
 
     word: str
@@ -122,6 +124,7 @@ class Word:
     end: float
     confidence: float
     entity: bool = False
+    log_prob: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Word
 from ctcbias_fst.search.lattice import Lattice, Paths
@@ -31,6 +33,7 @@ class _Token:
     end: int
     confidence: float
     followed: float
+    log_prob: float
 
 
 @dataclass
@@ -42,9 +45,11 @@ class _Draft:
     end: int
     confidence: float
     entity: bool = False
+    log_probs: tuple[float, ...] = ()
 
     def add(self, token: _Token, text: str) -> None:
         self.text += text
+        self.log_probs = (*self.log_probs, token.log_prob)
         self.end = token.end
         self.confidence = min(self.confidence, token.confidence)
 
@@ -94,12 +99,13 @@ def hypotheses(
         end.tolist(),
         confidence.tolist(),
         followed.tolist(),
+        _log_probs(lattice, arcs).tolist(),
     )
     tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
     size, entities = lattice.graph.vocabulary_size, lattice.graph.entities
-    for at, token, aux, in_tree, begin, end, sure, more in rows:
+    for at, token, aux, in_tree, begin, end, sure, more, log_prob in rows:
         entity = entities[aux - size] if aux >= size else None
-        tokens[at].append(_Token(token, entity, in_tree, begin, end, sure, more))
+        tokens[at].append(_Token(token, entity, in_tree, begin, end, sure, more, log_prob))
     order = vocabulary.blank_first_order.tolist()
     return [
         Hypothesis(
@@ -113,6 +119,12 @@ def hypotheses(
             tokens, paths.score.tolist(), boost.tolist(), lm.tolist()
         )
     ]
+
+
+def _log_probs(lattice: Lattice, arcs: torch.Tensor) -> torch.Tensor:
+    """float32 (K,): the log-prob of the token that begins at each arc, without boosts."""
+    plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
+    return lattice.scores[lattice.utterance[arcs], lattice.frame[arcs], plain[lattice.token[arcs]]]
 
 
 def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
@@ -130,7 +142,7 @@ def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
             last = tokens[-1]
             tokens[-1] = replace(last, end=frame + 1, confidence=min(last.confidence, sure))
         elif token:
-            tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0))
+            tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0, math.log(sure)))
         before = token
     return Hypothesis(
         words=_words(tokens, log_probs.vocabulary.blank_first(), log_probs.frame_seconds),
@@ -258,6 +270,7 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
             round(word.end * seconds, 6),
             max(0.0, word.confidence),
             word.entity,
+            sum(word.log_probs) / len(word.log_probs),
         )
         for word in words
         if word.text
@@ -277,9 +290,10 @@ def _entity_words(
     first, last = tokens[0], tokens[-1]
     sure = min(token.confidence for token in tokens)
     sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
+    heard = tuple(token.log_prob for token in tokens)
     if len(spans) == len(names):
         return [
-            _Draft(name, tokens[begin].start, tokens[end - 1].end, sure, entity=True)
+            _Draft(name, tokens[begin].start, tokens[end - 1].end, sure, True, heard)
             for name, (begin, end, _) in zip(names, spans)
         ]
     letters = sum(map(len, names))
@@ -295,6 +309,7 @@ def _entity_words(
                 first.start + span * done // letters,
                 sure,
                 entity=True,
+                log_probs=heard,
             )
         )
     return drafts
