@@ -8,7 +8,7 @@ from typing import Any
 
 from ctcbias_fst.records import Transcript, Word
 
-__all__ = ["FORMATS", "format_transcripts", "word_record"]
+__all__ = ["FORMATS", "format_transcripts", "remarks", "word_record"]
 
 _CUE_SECONDS = 6.0
 _CUE_CHARACTERS = 80
@@ -32,6 +32,20 @@ def word_record(word: Word) -> dict[str, Any]:
     }
 
 
+def remarks(transcript: Transcript) -> dict[str, Any]:
+    """What a JSON object says of a transcript besides its words, where there is anything to say:
+    a warning, and the words that were left out for want of evidence."""
+    said: dict[str, Any] = {}
+    if transcript.left_out:
+        said["left_out"] = [
+            {**word_record(word), "log_prob": round(word.log_prob, 4)}
+            for word in transcript.left_out
+        ]
+    if transcript.warning:
+        said["warning"] = transcript.warning
+    return said
+
+
 def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
     """One object per line: path, text, words with start and end in seconds, confidence.
 
@@ -43,8 +57,7 @@ def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
             "text": transcript.best.text,
             "words": [word_record(word) for word in transcript.best.words],
         }
-        if transcript.warning:
-            record["warning"] = transcript.warning
+        record.update(remarks(transcript))
         yield json.dumps(record, ensure_ascii=False)
 
 

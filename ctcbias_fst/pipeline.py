@@ -23,6 +23,7 @@ from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, read_toml
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.evidence import leave_out_unheard
 from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
@@ -442,6 +443,7 @@ class Recognizer:
             transcripts = self.sounds.apply(
                 transcripts, batch.to(self.decoder.device), sounds, self.config.decode.nbest
             )
+        transcripts = leave_out_unheard(transcripts, batch, self.config.decode.evidence)
         return join_segments(transcripts, segments, log_probs.frame_seconds)
 
     def transcribe_files(

@@ -166,9 +166,12 @@ class Transcript:
       best: the best hypothesis; its words may be none, never missing.
       nbest: the best hypotheses, no two with the same words, best first; ``best`` leads.
       warning: what went wrong on the way, if the search had to fall back.
+      left_out: words that the search found and nothing in the audio speaks for; they are not
+        among those of ``best`` (:mod:`ctcbias_fst.decode.evidence`).
     """
 
     id: str
     best: Hypothesis
     nbest: tuple[Hypothesis, ...] = ()
     warning: str | None = None
+    left_out: tuple[Word, ...] = ()

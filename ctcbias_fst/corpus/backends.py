@@ -17,6 +17,7 @@ from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.cuts import load_recording, seconds_of
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.evidence import leave_out_unheard
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.devices import checked_device
@@ -245,4 +246,5 @@ class LogProbsBackend:
         pieces, segments = cut_at_pauses(batch)
         graphs = [None if one is None else one.graph for one in names]
         found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
+        found = leave_out_unheard(found, pieces, self.decoder.config.evidence)
         return join_segments(found, segments, self._frame_seconds)

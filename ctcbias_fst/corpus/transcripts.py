@@ -12,7 +12,7 @@ from lhotse.cut.data import DataCut
 from lhotse.supervision import AlignmentItem
 
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.output import word_record
+from ctcbias_fst.output import remarks, word_record
 from ctcbias_fst.records import Transcript
 
 __all__ = ["record_of", "write_supervisions"]
@@ -34,8 +34,7 @@ def record_of(transcript: Transcript) -> dict[str, Any]:
             {"text": hypothesis.text, "score": round(hypothesis.score, 4)}
             for hypothesis in transcript.nbest
         ]
-    if transcript.warning:
-        record["warning"] = transcript.warning
+    record.update(remarks(transcript))
     return record
 
 

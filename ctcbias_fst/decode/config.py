@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ctcbias_fst.bounds import at_least_one
+from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.search.config import SearchConfig
 
@@ -18,10 +19,12 @@ class DecodeConfig(SearchConfig):
     Attributes:
       lm: how a language model acts, if the decoder has one.
       nbest: hypotheses per utterance.
+      evidence: what words need to be heard.
     """
 
     lm: LmConfig = field(default_factory=LmConfig)
     nbest: int = 1
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -401,6 +401,7 @@ def _words_of(entity: Entity, heard: Sequence[Word]) -> list[Word]:
         return [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
     start, end = heard[0].start, heard[-1].end
     sure = min(word.confidence for word in heard)
+    clear = sum(word.log_prob for word in heard) / len(heard)
     letters = sum(map(len, shown))
     words = []
     done = 0
@@ -408,5 +409,5 @@ def _words_of(entity: Entity, heard: Sequence[Word]) -> list[Word]:
         low = start + (end - start) * done / letters
         done += len(word)
         high = start + (end - start) * done / letters
-        words.append(Word(word, round(low, 6), round(high, 6), sure, True))
+        words.append(Word(word, round(low, 6), round(high, 6), sure, True, clear))
     return words

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 __all__ = ["Segment", "cut_at_pauses", "join_segments"]
 
@@ -77,11 +77,7 @@ def _join(pieces: Sequence[tuple[Segment, Transcript]], frame_seconds: float) ->
     if len(pieces) == 1:
         return first
     words = tuple(
-        replace(
-            word,
-            start=word.start + segment.begin * frame_seconds,
-            end=word.end + segment.begin * frame_seconds,
-        )
+        _moved(word, segment.begin * frame_seconds)
         for segment, transcript in pieces
         for word in transcript.best.words
     )
@@ -95,7 +91,17 @@ def _join(pieces: Sequence[tuple[Segment, Transcript]], frame_seconds: float) ->
         phone=None if None in phones else sum(phone or 0.0 for phone in phones),
     )
     warnings = [transcript.warning for _, transcript in pieces if transcript.warning]
-    return Transcript(first.id, best, (best,), "; ".join(dict.fromkeys(warnings)) or None)
+    left_out = tuple(
+        _moved(word, segment.begin * frame_seconds)
+        for segment, transcript in pieces
+        for word in transcript.left_out
+    )
+    warning = "; ".join(dict.fromkeys(warnings)) or None
+    return Transcript(first.id, best, (best,), warning, left_out)
+
+
+def _moved(word: Word, seconds: float) -> Word:
+    return replace(word, start=word.start + seconds, end=word.end + seconds)
 
 
 def _surest_pause(blank: Tensor, width: int) -> int:

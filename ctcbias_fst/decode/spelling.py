@@ -76,6 +76,7 @@ def _named(
     start, span = words[0].start, words[-1].end - words[0].start
     letters = sum(map(len, display))
     sure = min(word.confidence for word in words)
+    clear = sum(word.log_prob for word in words) / len(words)
     shared = []
     done = 0
     for text in display:
@@ -87,6 +88,7 @@ def _named(
                 round(start + span * done / letters, 6),
                 sure,
                 entity=True,
+                log_prob=clear,
             )
         )
     return tuple(shared)

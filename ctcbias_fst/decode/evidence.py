@@ -1,0 +1,129 @@
+"""Words and names that nothing in the audio speaks for are left out, and told.
+
+Where there is no speech, a model is unsure of every frame, and a search still finds the words that
+fit least badly; of a long list some name always does. A posterior is a poor judge of it: it
+compares readings with each other, boosts and all. So the frames themselves are asked. Words between
+two pauses are *heard* if
+
+- the mean of their :attr:`ctcbias_fst.records.Word.log_prob` is not below a limit, or
+- the model is sure of its frames there, whatever it takes them for: the mean entropy of their
+  log-probs is not above ``max_entropy`` times that of a model that knows nothing, :math:`\\log V`.
+
+Speech that is misheard, a rare name above all, has the second where it lacks the first. A name
+needs a posterior above nothing, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ctcbias_fst.bounds import not_negative
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+
+__all__ = ["EvidenceConfig", "leave_out_unheard"]
+
+_MARGIN_SECONDS = 0.1
+"""Looked at before and after the words."""
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """What words need to be heard; see the module.
+
+    Attributes:
+      min_log_prob: the least mean log-prob of the words between two pauses.
+      min_name_log_prob: the same where a name of the list is among them.
+      min_name_confidence: the least confidence of a name of the list; below it the name is left
+        out by itself, unless the model is as sure of its tokens as of any word's.
+      max_entropy: share of the entropy of a model that knows nothing up to which the log-probs
+        speak for words all the same, 0 to 1; 1 leaves no word out.
+      pause: seconds without a word that part words.
+    """
+
+    min_log_prob: float = -1.0
+    min_name_log_prob: float = -1.0
+    min_name_confidence: float = 0.05
+    max_entropy: float = 0.04
+    pause: float = 0.6
+
+    def __post_init__(self) -> None:
+        not_negative(self, "max_entropy", "pause")
+
+
+def leave_out_unheard(
+    transcripts: Sequence[Transcript], log_probs: LogProbs, config: EvidenceConfig
+) -> list[Transcript]:
+    """Take out of every hypothesis the words that were not heard.
+
+    Args:
+      transcripts: of the utterances of ``log_probs``, in their order.
+      log_probs: of the model, on any device.
+      config: see :class:`EvidenceConfig`.
+
+    Returns:
+      the transcripts; those of the best hypothesis that were taken out are its ``left_out``.
+    """
+    return [
+        _checked(transcript, log_probs.log_probs[row, : int(log_probs.lengths[row])],
+                 log_probs.frame_seconds, config)
+        for row, transcript in enumerate(transcripts)
+    ]  # fmt: skip
+
+
+def _checked(
+    transcript: Transcript, log_probs: torch.Tensor, frame_seconds: float, config: EvidenceConfig
+) -> Transcript:
+    def heard(hypothesis: Hypothesis) -> tuple[Hypothesis, tuple[Word, ...]]:
+        kept: list[Word] = []
+        left: list[Word] = []
+        for words in _between_pauses(hypothesis.words, config.pause):
+            good = _clear(words, config) or _sure(words, log_probs, frame_seconds, config)
+            for word in words:
+                (kept if good and _believed(word, config) else left).append(word)
+        return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), tuple(left)
+
+    best, left_out = heard(transcript.best)
+    nbest: dict[str, Hypothesis] = {best.text.lower(): best} if transcript.nbest else {}
+    for hypothesis in transcript.nbest[1:]:
+        other, _ = heard(hypothesis)
+        nbest.setdefault(other.text.lower(), other)
+    return replace(transcript, best=best, nbest=tuple(nbest.values()), left_out=left_out)
+
+
+def _between_pauses(words: Sequence[Word], pause: float) -> list[list[Word]]:
+    islands: list[list[Word]] = []
+    for word in words:
+        if islands and word.start - islands[-1][-1].end < pause:
+            islands[-1].append(word)
+        else:
+            islands.append([word])
+    return islands
+
+
+def _clear(words: Sequence[Word], config: EvidenceConfig) -> bool:
+    named = any(word.entity for word in words)
+    least = config.min_name_log_prob if named else config.min_log_prob
+    return sum(word.log_prob for word in words) >= least * len(words)
+
+
+def _believed(word: Word, config: EvidenceConfig) -> bool:
+    return (
+        not word.entity
+        or word.confidence >= config.min_name_confidence
+        or word.log_prob >= config.min_name_log_prob
+    )
+
+
+def _sure(
+    words: Sequence[Word], log_probs: torch.Tensor, frame_seconds: float, config: EvidenceConfig
+) -> bool:
+    begin = max(0, math.floor((words[0].start - _MARGIN_SECONDS) / frame_seconds))
+    end = max(begin + 1, math.ceil((words[-1].end + _MARGIN_SECONDS) / frame_seconds))
+    frames = log_probs[begin:end].float()
+    # A probability of 0 adds nothing.
+    entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1).mean()
+    return float(entropy) <= config.max_entropy * math.log(log_probs.shape[1])

@@ -1,0 +1,182 @@
+"""What nothing in the audio speaks for is left out, and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import VOCABULARIES, batch, log_prob_arrays
+
+from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
+from ctcbias_fst.output import format_transcripts
+from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+
+VOCABULARY = VOCABULARIES[0]
+NAMES = Path(__file__).parents[2] / "ctcbias_fst/pretrained/clips/names.txt"
+RATE = 16000
+
+
+def _log_probs(sure: list[bool]) -> LogProbs:
+    """Frames of 0.1 s, each either certain or flat."""
+    array = np.full((len(sure), 5), np.log(0.2), dtype=np.float32)
+    array[sure] = np.log(np.array([0.999, 0.00025, 0.00025, 0.00025, 0.00025]))
+    return replace(batch([array], VOCABULARY), frame_seconds=0.1)
+
+
+def _transcript(*words: Word, others: tuple[Hypothesis, ...] = ()) -> Transcript:
+    best = Hypothesis(words, -1.0, ())
+    return Transcript("utt0", best, (best, *others))
+
+
+def _word(start: float, log_prob: float, *, entity: bool = False, confidence: float = 1.0) -> Word:
+    return Word(f"w{start}", start, start + 0.2, confidence, entity, log_prob)
+
+
+FLAT, CERTAIN = [False] * 30, [True] * 30
+
+
+@pytest.mark.parametrize(
+    ("frames", "words", "kept"),
+    [
+        (FLAT, [_word(1.0, -0.5)], 1),  # the model says it clearly
+        (FLAT, [_word(1.0, -2.0)], 0),
+        (CERTAIN, [_word(1.0, -2.0)], 1),  # misheard, but something was said
+        (FLAT, [_word(1.0, -2.0), _word(1.3, -0.1)], 0),  # the mean is -1.05
+        (FLAT, [_word(1.0, -1.8), _word(1.3, -0.1)], 2),
+        (FLAT, [_word(0.2, -3.0), _word(2.0, -0.1)], 1),  # a pause parts them
+        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.01)], 0),
+        (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.3)], 1),
+        (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.01), _word(1.3, -0.1)], 1),
+        (CERTAIN, [_word(1.0, -0.5, entity=True, confidence=0.01)], 1),
+    ],
+)
+def test_what_counts_as_heard(frames: list[bool], words: list[Word], kept: int) -> None:
+    config = EvidenceConfig()
+    (found,) = leave_out_unheard([_transcript(*words)], _log_probs(frames), config)
+    assert len(found.best.words) == kept
+    assert sorted([*found.best.words, *found.left_out], key=lambda w: w.start) == words
+
+
+def test_n_best_stay_distinct_and_best_leads() -> None:
+    low, high = _word(0.2, -3.0), _word(2.0, -0.1)
+    other = Hypothesis((high,), -2.0, ())
+    third = Hypothesis((replace(high, word="else"),), -3.0, ())
+    transcript = _transcript(low, high, others=(other, third))
+    (found,) = leave_out_unheard([transcript], _log_probs(FLAT), EvidenceConfig())
+    assert found.nbest[0] is found.best
+    assert [hypothesis.text for hypothesis in found.nbest] == [high.word, "else"]
+
+
+@given(data=st.data())
+def test_everything_stays_if_asked(data: st.DataObject) -> None:
+    array = data.draw(log_prob_arrays(VOCABULARY.size))
+    transcript = _transcript(_word(0.0, data.draw(st.sampled_from([-9.0, -0.1]))))
+    config = EvidenceConfig(max_entropy=1.0)
+    assert leave_out_unheard([transcript], batch([array], VOCABULARY), config) == [transcript]
+
+
+def test_it_is_told() -> None:
+    (found,) = leave_out_unheard(
+        [_transcript(_word(0.2, -3.0), _word(2.0, -0.1))], _log_probs(FLAT), EvidenceConfig()
+    )
+    record = json.loads(format_transcripts([found], "json"))
+    assert record["text"] == "w2.0"
+    assert record["left_out"] == [
+        {"word": "w0.2", "start": 0.2, "end": 0.4, "confidence": 1.0, "log_prob": -3.0}
+    ]
+
+
+def _colour(exponent: float) -> Callable[[np.random.Generator, int], np.ndarray]:
+    def noise(rng: np.random.Generator, count: int) -> np.ndarray:
+        spectrum = np.fft.rfft(rng.normal(size=count))
+        frequency = np.fft.rfftfreq(count)
+        frequency[0] = frequency[1]
+        return np.fft.irfft(spectrum / frequency ** (exponent / 2), count)
+
+    return noise
+
+
+def _tone(rng: np.random.Generator, count: int) -> np.ndarray:
+    return np.sin(2 * np.pi * rng.uniform(80, 3000) / RATE * np.arange(count))
+
+
+def _clicks(rng: np.random.Generator, count: int) -> np.ndarray:
+    samples = np.zeros(count)
+    samples[rng.integers(0, count, size=30)] = 1.0
+    return samples
+
+
+def _chords(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Chords of decaying tones with harmonics, two a second."""
+    samples = np.zeros(count)
+    for begin in range(0, count, RATE // 2):
+        time = np.arange(min(RATE, count - begin)) / RATE
+        for step in rng.choice([0, 3, 4, 7, 12], size=3):
+            pitch = 110 * 2 ** (step / 12) * rng.choice([1, 2])
+            for harmonic in range(1, 7):
+                samples[begin : begin + len(time)] += (
+                    np.exp(-3 * time) * np.sin(2 * np.pi * pitch * harmonic * time) / harmonic
+                )
+    return samples
+
+
+KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "white": _colour(0),
+    "pink": _colour(1),
+    "brown": _colour(2),
+    "tone": _tone,
+    "chords": _chords,
+    "clicks": _clicks,
+    "silence": lambda rng, count: 1e-3 * rng.normal(size=count),
+}
+
+
+def _noise(kind: str, seconds: float, seed: int) -> Recording:
+    rng = np.random.default_rng(seed)
+    samples = KINDS[kind](rng, round(seconds * RATE))
+    samples *= 10 ** rng.uniform(-2.5, -0.7) / max(float(np.std(samples)), 1e-6)
+    return Recording(f"{kind}-{seed}", np.clip(samples, -1, 1).astype(np.float32), RATE)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.from_pretrained()
+
+
+def _with_names(recognizer: Recognizer, recordings: list[Recording]) -> list[Transcript]:
+    names = recognizer.compile(NAMES.read_text(encoding="utf-8").splitlines())
+    return recognizer.transcribe_batch(recordings, [names] * len(recordings))
+
+
+def test_noise_is_no_name(recognizer: Recognizer) -> None:
+    recordings = [_noise(kind, 5.0, seed) for kind in KINDS for seed in range(2)]
+    transcripts = _with_names(recognizer, recordings)
+    named = [t.id for t in transcripts if any(word.entity for word in t.best.words)]
+    assert named == []
+    # Without the check there are names: the test would notice if it were gone.
+    assert any(word.entity for t in transcripts for word in t.left_out)
+    white = [t for t in transcripts if t.id.startswith(("white", "pink", "brown", "silence"))]
+    assert [t.best.text for t in white] == [""] * len(white)
+
+
+@pytest.mark.slow
+def test_noise_is_no_name_in_hundreds(recognizer: Recognizer) -> None:
+    """And hardly a word: what is left is counted."""
+    recordings = [_noise(kind, 5.0 + seed % 10, seed) for kind in KINDS for seed in range(60)]
+    named = words = 0
+    for begin in range(0, len(recordings), 20):
+        for transcript in _with_names(recognizer, recordings[begin : begin + 20]):
+            named += any(word.entity for word in transcript.best.words)
+            words += len(transcript.best.words)
+    seconds = sum(recording.seconds for recording in recordings)
+    print(f"{len(recordings)} clips: {named} with a name, {words / seconds:.4f} words a second")
+    assert named == 0
+    assert words / seconds < 0.03
