@@ -66,8 +66,8 @@ def kept(
         kind: the first part of the file's name.
         content: plain values: all that the item depends on.
         make: makes it.
-        to_arrays, from_arrays: between the item and its arrays; the latter may raise `ValueError`
-            or `KeyError`.
+        to_arrays, from_arrays: between the item and its arrays; whatever the latter raises, the
+            file is of something else.
     """
     folder = cache_folder()
     if folder is None:
@@ -77,7 +77,7 @@ def kept(
         item = from_arrays(_read(path))
     except FileNotFoundError:
         pass
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except Exception as error:  # whoever wrote it and whatever is in it, it can be made anew
         _log.warning("%s is damaged and made anew: %s", path, error)
     else:
         _touch(path)

@@ -5,18 +5,45 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcbias_fst import cache
-from ctcbias_fst.cache import VARIABLE, cache_folder, kept
+from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, kept
+from ctcbias_fst.lm.config import FirstPassConfig
+from ctcbias_fst.lm.static_graph import StaticGraph, compile_static
+from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.sound import package
-from ctcbias_fst.sound.package import load_pronouncer, load_variants, respell, speak
+from ctcbias_fst.sound.package import (
+    ADDITIONS,
+    DEFAULT,
+    load_pronouncer,
+    load_variants,
+    respell,
+    speak,
+)
 from ctcbias_fst.sound.spoken import SpokenNames
-from ctcbias_fst.sound.variants import variants_from_arrays, variants_to_arrays
-from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.sound.variants import (
+    Variant,
+    VariantsConfig,
+    variants_from_arrays,
+    variants_to_arrays,
+)
+from ctcbias_fst.text.entities import Entity, entities_from_names
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 MADE: list[int] = []
 
@@ -99,6 +126,135 @@ def test_where_it_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert cache_folder() == Path.home() / ".cache" / "ctcbias"
 
 
+@given(at=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255), cut=st.booleans())
+def test_damage_of_any_kind_changes_nothing(at: float, bits: int, cut: bool) -> None:
+    """One byte is another one, or the file ends there."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, folder)
+        numbers(50)
+        (path,) = Path(folder).iterdir()
+        good = path.read_bytes()
+        place = int(at * len(good))
+        rest = b"" if cut else bytes([good[place] ^ bits]) + good[place + 1 :]
+        path.write_bytes(good[:place] + rest)
+        assert numbers(50) == list(range(50))
+        assert path.read_bytes() == good
+
+
+KINDS: dict[str, Callable[[Arrays], object]] = {
+    "names": SpokenNames.from_arrays,
+    "spellings": variants_from_arrays,
+    "first-pass": StaticGraph.from_arrays,
+}
+
+
+def good_arrays(kind: str) -> dict[str, Any]:
+    if kind == "names":
+        listed = entities_from_names(["peace", "metformin", "東京"])
+        return SpokenNames.of(load_pronouncer().pronounce_entities(listed)).arrays()
+    if kind == "spellings":
+        return variants_to_arrays([[Variant("a", 0.5), Variant("bc", 1.0)], [], [Variant("d", 0)]])
+    words = [["a", "b", "ab"], ["b", "a"]] * 2
+    tokenizer = FewestPiecesTokenizer(Vocabulary.from_tokens(["<blk>", "|", "a", "b"]))
+    return dict(compile_static(train_lm(words), tokenizer, FirstPassConfig(order=2)).to_arrays())
+
+
+CHANGES: tuple[Callable[[Any], Any], ...] = (
+    lambda array: array[:0],
+    lambda array: array[:-1],
+    lambda array: array[None],
+    lambda array: array.ravel(),
+    lambda array: np.zeros((), dtype=array.dtype),
+    lambda array: -array.astype(np.int64) - 1,
+    lambda array: array.astype(np.int64) + (1 << 30),
+    lambda array: np.full(array.shape, np.nan),
+    lambda array: array.astype(bool),
+    lambda array: array[::-1],
+    lambda array: np.concatenate([array, array]),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_another_form_are_made_anew(
+    folder: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whole and with a digest, but of another version, or written by somebody else."""
+    good = good_arrays(kind)
+
+    def get() -> object:
+        return kept(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
+
+    assert get() == "made anew"
+    assert get() != "made anew"
+    (path,) = folder.iterdir()
+    refused = 0
+    for name in good:
+        for change in (None, *CHANGES):
+            arrays = dict(good)
+            if change is None:
+                del arrays[name]
+            else:
+                arrays[name] = change(good[name])
+            cache._write(path, arrays)
+            caplog.clear()
+            again = get() == "made anew"
+            assert again is (str(path) in caplog.text)
+            refused += again
+            assert get() != "made anew"
+    assert refused > 5 * len(good)
+
+
+def alone(work: Callable[[], bool]) -> bool:
+    """Whether ``work`` returns True in a process of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of threads, of which we need none
+        child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("room", [0, 100, 1000, 20_000])
+def test_a_full_disk_is_no_error(folder: Path, room: int) -> None:
+    folder.mkdir()
+
+    def work() -> bool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        return numbers(5000) == numbers(5000) == list(range(5000))
+
+    assert alone(work)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root can be another")
+@pytest.mark.parametrize(
+    ("of_folder", "of_file", "made"),
+    [(0o755, 0o644, [8]), (0o711, 0o644, [8]), (0o755, 0o600, [7, 8]), (0o700, 0o644, [7, 8])],
+)
+def test_a_folder_of_another_user_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, of_folder: int, of_file: int, made: list[int]
+) -> None:
+    """What may be read is read, and nothing written."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv(VARIABLE, folder)
+        numbers(7)
+        (path,) = Path(folder).iterdir()
+        path.chmod(of_file)
+        Path(folder).chmod(of_folder)
+
+        def work() -> bool:
+            os.setuid(65534)
+            MADE.clear()
+            return numbers(7) == list(range(7)) and numbers(8) == list(range(8)) and made == MADE
+
+        assert alone(work)
+        assert len(list(Path(folder).iterdir())) == 1
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_to_is_no_error(
     folder: Path, caplog: pytest.LogCaptureFixture
@@ -158,6 +314,82 @@ def test_lists_are_pronounced_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert second.sounds(2) == []
     with pytest.raises(TypeError):  # another list is another item
         speak(entities_from_names(names))
+
+
+ANOTHER: dict[str, Any] = {
+    "name": "kisha",
+    "display": "BBC",
+    "weight": 2.0,
+    "category": "drug",
+    "sounds_like": ("peace",),
+    "pronunciations": (("K", "IY", "SH"),),
+    "line": 7,
+    "prior": 3.0,
+    "spoken": (("two", 0.5),),
+}
+"""Another value for every field of an entity."""
+
+
+def same_arrays(one: SpokenNames, other: SpokenNames) -> bool:
+    return all(np.array_equal(array, other.arrays()[name]) for name, array in one.arrays().items())
+
+
+@pytest.mark.parametrize("field", Entity._fields)
+def test_a_list_that_sounds_otherwise_is_another_item(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """Whatever of its entities differs: what the user says of a name's sound above all."""
+    monkeypatch.setattr(package, "_KEPT_FROM", 1)
+    plain = Entity("bbc", "bbc", line=1)
+    full = plain._replace(sounds_like=("b c",), pronunciations=(("B", "IY"),))
+    for entity in (plain, full, plain._replace(spoken=(("one", 0.0),))):
+        several = [plain._replace(name="metformin"), entity]
+        other = [several[0], entity._replace(**{field: ANOTHER[field]})]
+        first, second = speak(several), speak(other)
+        for listed, spoken in ((several, first), (other, second)):
+            assert same_arrays(spoken, SpokenNames.of(load_pronouncer().pronounce_entities(listed)))
+    items = len(list(folder.iterdir()))
+    # What has no say in the sound makes no other item.
+    assert (items > 3) is (field in package.SOUND_FIELDS)
+
+
+def test_a_list_of_more_or_other_spellings_is_another_item(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "_KEPT_FROM", 1)
+    for names, n in ((["keisha"], 2), (["keisha"], 3), (["keisha", "metformin"], 2), (["kea"], 2)):
+        assert respell(names, n) == load_variants().spelling_variants(names, n)
+    assert len(list(folder.iterdir())) == 4
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(VariantsConfig)])
+def test_other_weights_spell_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setattr(package, "_KEPT_FROM", 1)
+    respell(["keisha"], 2)
+    value = getattr(VariantsConfig(), field) + 1
+    monkeypatch.setattr(package, "VariantsConfig", lambda: VariantsConfig(**{field: value}))
+    respell(["keisha"], 2)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_files_that_are_edited_are_read_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a process that read them before: what it keeps must not be of the old ones."""
+    monkeypatch.setattr(package, "_KEPT_FROM", 1)
+    sounds = tmp_path / "sounds"
+    shutil.copytree(DEFAULT, sounds)
+    listed = entities_from_names(["blorvanex"])
+    before = speak(listed, sounds).sounds(0)
+    with (sounds / ADDITIONS).open("a", encoding="utf-8") as file:
+        file.write("blorvanex\tB L AO R\n")
+    after = speak(listed, sounds).sounds(0)
+    right = tuple(PHONES.index(phone) + 1 for phone in ("B", "L", "AO", "R"))
+    assert [phones for phones, _ in after] == [right]
+    assert before != after
+    assert speak(listed, sounds).sounds(0) == after
 
 
 def test_lists_are_spelt_otherwise_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

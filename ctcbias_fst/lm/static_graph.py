@@ -16,6 +16,7 @@ be written behind them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.cache import Arrays, kept
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import digest_of
 from ctcbias_fst.lm.config import FirstPassConfig
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.token_graph import Segmented, TokenGraph, token_graph
@@ -36,7 +38,6 @@ BEGINS, WORD_START = 8, 16
 
 _KIND = "first-pass"
 _VERSION = 1
-_SAMPLE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,17 @@ class StaticGraph:
         )
         if graph.arcs.shape != (len(graph.kind), 4) or len(states) != len(weights):
             raise ValueError("its arrays do not fit together")
+        source, target, label = graph.arcs[:, 0], graph.arcs[:, 1], graph.arcs[:, 2]
+        if (
+            not len(source)
+            or (source[0], source[-1]) < (0, 0)
+            or (np.diff(source) < 0).any()
+            or max(source[-1], target.max(), *states) >= num_states
+            or min(target.min(), label.min()) < -1
+            or ((target < 0) != (label < 0)).any()
+            or min(states, default=0) < 0
+        ):
+            raise ValueError("its arcs lead nowhere")  # k2 would not look
         return graph
 
 
@@ -133,22 +145,27 @@ def compile_static(
 
 
 def made_of(model: LanguageModel, tokenizer: Tokenizer, config: FirstPassConfig) -> list[object]:
-    """All that a graph depends on, as plain values.
-
-    Of how the tokenizer writes words, a sample is looked at.
-    """
-    symbols = model.ngram.symbols
-    digest = hashlib.sha256("\n".join(symbols).encode("utf-8"))
-    for order in model.ngram.orders[: config.order]:
-        for table in (order.context, order.symbol, order.log_probability, order.log_backoff):
-            digest.update(np.ascontiguousarray(table).data)
+    """All that a graph depends on, as plain values."""
+    digest = hashlib.sha256()
+    tables: list[Mapping[str, npt.NDArray[np.generic]]] = [
+        {name: array for name, array in vars(order).items() if name != "count"}
+        for order in model.ngram.orders[: config.order]
+    ]
+    # How the tokenizer writes every word: another one of the same pieces may cut them otherwise.
+    tables.append(vars(Segmented.of(model, tokenizer)))
+    for table in tables:
+        for name, array in sorted(table.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    vocabulary = tokenizer.vocabulary
     return [
         _VERSION,
         digest.hexdigest(),
+        digest_of(model.ngram.symbols),
         model.unit,
         model.unknown,
-        tokenizer.vocabulary.digest,
-        tokenizer.encode_batch(symbols[:: max(1, len(symbols) // _SAMPLE)]),
+        vocabulary.digest,
+        vocabulary.unk_id,
         config.order,
         config.max_histories,
     ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +41,15 @@ from ctcbias_fst.lm import first_pass as first_pass_module
 from ctcbias_fst.lm import static_graph as static_graph_module
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig
+from ctcbias_fst.lm.model import LanguageModel
+from ctcbias_fst.lm.ngram import Order
 from ctcbias_fst.lm.static_graph import StaticGraph, compile_static, made_of
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 OFF = FirstPassConfig()
 LISTS = (("ab", "c"), ("cab", "a's"), ("c", "cab", "bab", "ab ab ab"))
@@ -303,6 +308,76 @@ def test_what_a_graph_is_made_of(wide: FirstPassConfig) -> None:
         made_of(bench.model, bench.tokenizer, dataclasses.replace(wide, max_histories=1)),
     ):
         assert different != one
+
+
+class Odd(FewestPiecesTokenizer):
+    """Cuts one word into single letters."""
+
+    odd = ""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [
+            [self._pieces[letter] for letter in text] if text == self.odd else found
+            for text, found in zip(texts, super().encode_batch(texts))
+        ]
+
+
+def test_any_word_that_is_cut_otherwise_makes_another_graph(wide: FirstPassConfig) -> None:
+    letters = "abcdefghij"
+    vocabulary = Vocabulary.from_tokens(["<blk>", "|", *letters, "ab", "cd"])
+    words = ["".join(w) for w in itertools.product(letters, repeat=3)]
+    tokenizer = Odd(vocabulary)
+    model = train_lm([words[i : i + 4] for i in range(0, len(words), 4)] * 2)
+    assert len(model.ngram.symbols) == 1000
+    one = made_of(model, tokenizer, wide)
+    assert made_of(model, FewestPiecesTokenizer(vocabulary), wide) == one
+    for word in words:
+        if "ab" in word or "cd" in word:
+            tokenizer.odd = word
+            assert made_of(model, tokenizer, wide) != one
+
+
+def test_any_field_that_changes_a_graph_changes_what_it_is_made_of(wide: FirstPassConfig) -> None:
+    """Of the model's tables, the vocabulary and the settings: all fields there are."""
+    bench = Bench(dataclasses.replace(wide, max_histories=4))
+    first = bench.decoder.config.lm.first_pass
+    model, ngram = bench.model, bench.model.ngram
+
+    def changed(at: int, name: str) -> LanguageModel:
+        """The model with one value of one table changed."""
+        orders = list(ngram.orders)
+        array = getattr(orders[at], name).copy()
+        array[-1] = array[-1] - 1 if array[-1] else array[-1] + 1
+        orders[at] = dataclasses.replace(orders[at], **{name: array})
+        return dataclasses.replace(model, ngram=dataclasses.replace(ngram, orders=tuple(orders)))
+
+    def key(model: LanguageModel, vocabulary: Vocabulary, config: FirstPassConfig) -> str:
+        return json.dumps(made_of(model, FewestPiecesTokenizer(vocabulary), config))
+
+    one = key(model, bench.vocabulary, first)
+    for at in range(len(ngram.orders)):
+        for field in dataclasses.fields(Order):
+            same = field.name == "count"  # of the training
+            assert (key(changed(at, field.name), bench.vocabulary, first) == one) is same
+    renamed = dataclasses.replace(ngram, symbols=(*ngram.symbols[:-1], "cab"))
+    assert key(dataclasses.replace(model, ngram=renamed), bench.vocabulary, first) != one
+    assert key(dataclasses.replace(model, unit="token"), bench.vocabulary, first) != one
+
+    others: dict[str, Any] = {
+        "tokens": ("<blk>", "\u2581a", "b", "'s", "\u2581d"),
+        "blank_id": 2,
+        "boundary": WordBoundary.CONTINUATION,
+        "unk_id": 4,
+    }
+    assert others.keys() == {field.name for field in dataclasses.fields(Vocabulary)}
+    for name, value in others.items():
+        assert key(model, dataclasses.replace(bench.vocabulary, **{name: value}), first) != one
+
+    structure = {"order": 2, "max_histories": 3}
+    for field in dataclasses.fields(FirstPassConfig):
+        value = structure.get(field.name, 0.5 if isinstance(field.default, float) else 1)
+        other = dataclasses.replace(first, **{field.name: value})
+        assert (key(model, bench.vocabulary, other) != one) is (field.name in structure)
 
 
 def test_what_cannot_be(wide: FirstPassConfig) -> None:
