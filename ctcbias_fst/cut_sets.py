@@ -19,6 +19,9 @@ __all__ = ["one_line", "read_cut_set", "refuse_commands"]
 _PIPE = "pipe:"
 """lhotse hands the rest of a path that begins so to a shell."""
 
+_OPENED = frozenset({"source", "storage_path", "storage_key", "path"})
+"""Where manifests have paths."""
+
 
 def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
     """Read a manifest of cuts, or of recordings, each of which becomes a cut.
@@ -87,24 +90,24 @@ def refuse_commands(items: Iterable[Any], path: Path) -> None:
 
 def _command(item: Any) -> str | None:
     """The first command in a manifest's object, wherever it is (sources, arrays, transforms)."""
-    waiting: list[Any] = [item]
+    waiting: list[tuple[str, Any]] = [("", item)]
     while waiting:
-        value = waiting.pop()
+        key, value = waiting.pop()
         if isinstance(value, str):
-            if value.startswith(_PIPE):
+            if key in _OPENED and value.startswith(_PIPE):
                 return value
         elif isinstance(value, AudioSource):
             if value.type == "command":
                 return str(value.source)
-            waiting.append(value.source)
+            waiting.append(("source", value.source))
         elif isinstance(value, dict):
             if value.get("type") == "command" and "source" in value:
                 return str(value["source"])
-            waiting.extend(value.values())
+            waiting.extend((str(name), inner) for name, inner in value.items())
         elif isinstance(value, (list, tuple)):
-            waiting.extend(value)
+            waiting.extend((key, inner) for inner in value)
         elif type(value).__module__.startswith("lhotse."):
-            waiting.extend(vars(value).values())
+            waiting.extend(vars(value).items())
     return None
 
 

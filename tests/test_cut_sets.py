@@ -86,3 +86,13 @@ def test_arrays_in_files_are_fine(tmp_path: Path) -> None:
     cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.1, start=0)
     CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
     assert SavedLogProbs(tmp_path / "cuts.jsonl").frames == {"c": 3}
+
+
+def test_words_are_no_commands(tmp_path: Path) -> None:
+    row = json.loads(cuts(tmp_path).read_text())
+    row["recording"]["sources"] = [{"type": "file", "channels": [0], "source": "a.wav"}]
+    row["supervisions"][0] |= {"text": "pipe: a tube", "custom": {"note": "pipe:organ"}}
+    row["id"] = "pipe:1"
+    path = tmp_path / "words.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert [cut.id for cut in read_cut_set(path)] == ["pipe:1"]
