@@ -444,7 +444,9 @@ class Recognizer:
                 transcripts, batch.to(self.decoder.device), sounds, self.config.decode.nbest
             )
         transcripts = leave_out_unheard(transcripts, batch, self.config.decode.evidence)
-        return join_segments(transcripts, segments, log_probs.frame_seconds)
+        return join_segments(
+            transcripts, segments, log_probs.frame_seconds, self.config.decode.nbest
+        )
 
     def transcribe_files(
         self, paths: Iterable[Any], names: Names | None = None

@@ -1,4 +1,4 @@
-"""From samples to log-probs with a trained model, long audio in overlapping windows."""
+"""From samples to log-probs with a trained model, long audio piece by piece."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.package import Package, load_package
+from ctcbias_fst.acoustic.pieces import LONGEST_SECONDS, Piece, pieces_of
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError
+from ctcbias_fst.pauses import find_pauses
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
@@ -26,8 +28,11 @@ __all__ = ["AcousticModel", "Attended"]
 
 _WINDOW = 3200
 _CONTEXT = 400
-"""Input frames: longer audio is run in windows of 32 s, of which 4 s at inner ends only
-give context to the rest."""
+"""Input frames: pauses of longer audio, and pieces in which there are none, are looked for in
+windows of 32 s, of which 4 s at inner ends only give context to the rest."""
+
+_BATCH = 12000
+"""Input frames of pieces that are encoded at once, padding included."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,11 @@ class AcousticModel:
         lists = list(names) or [None] * len(recordings)
         if config.scale == 0.0:
             lists = [None] * len(recordings)
-        if features.shape[1] <= _WINDOW:
+        if features.shape[1] * FRAME_SECONDS <= LONGEST_SECONDS:
             subwords, phones, lengths = self._run(features, lengths, lists, config)
         else:
-            parts = [
-                self._run_long(row[:n], own, config)
-                for row, n, own in zip(features, lengths.tolist(), lists)
-            ]
+            rows = [row[:n] for row, n in zip(features, lengths.tolist())]
+            parts = self._run_pieces(rows, lists, config)
             subwords = pad_sequence([part[0] for part in parts], batch_first=True)
             phones = pad_sequence([part[1] for part in parts], batch_first=True)
             lengths = torch.tensor([len(part[0]) for part in parts], dtype=torch.int64)
@@ -184,6 +187,65 @@ class AcousticModel:
             adapted = self.adapter(output, *attended, config.scale, config.caution)
             subwords = self.model.token_log_probs(adapted.states)
         return subwords, output.phone_log_probs, output.lengths
+
+    def _run_pieces(
+        self,
+        rows: Sequence[Tensor],
+        names: Sequence[ListedNames | None],
+        config: AttentionConfig,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Score utterances ``(frame, mel)`` of any length, long ones piece by piece.
+
+        What is in no piece, the middle of long pauses, is scored as in the whole.
+        """
+        rate = self.config.encoder.subsampling
+        long = [i for i, row in enumerate(rows) if len(row) * FRAME_SECONDS > LONGEST_SECONDS]
+        whole = dict(zip(long, self._run_all([(None, rows[i]) for i in long], config)))
+        places: list[tuple[int, int]] = []
+        todo: list[tuple[ListedNames | None, Tensor]] = []
+        for index, row in enumerate(rows):
+            spans = [Piece(0, (len(row) + rate - 1) // rate)]
+            if index in whole:
+                subwords, phones = whole[index]
+                pauses = find_pauses(subwords, self.tokenizer.vocabulary, phones)
+                spans = pieces_of(pauses, len(subwords), self.frame_seconds)
+                if names[index] is None and spans == [Piece(0, len(subwords))]:
+                    continue  # it has just been scored so
+            for piece in spans:
+                places.append((index, piece.begin))
+                todo.append((names[index], row[piece.begin * rate : piece.end * rate]))
+        for (index, begin), found in zip(places, self._run_all(todo, config)):
+            if index not in whole:
+                whole[index] = found
+                continue
+            for values, part in zip(whole[index], found):
+                values[begin : begin + len(part)] = part
+        return [whole[index] for index in range(len(rows))]
+
+    def _run_all(
+        self, todo: Sequence[tuple[ListedNames | None, Tensor]], config: AttentionConfig
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Score features ``(frame, mel)``, similar lengths together."""
+        done: list[tuple[Tensor, Tensor]] = [(Tensor(), Tensor())] * len(todo)
+        order = sorted(range(len(todo)), key=lambda i: -len(todo[i][1]))
+        at = 0
+        while at < len(order):
+            longest = len(todo[order[at]][1])
+            if longest > _WINDOW:
+                names, features = todo[order[at]]
+                done[order[at]] = self._run_long(features, names, config)
+                at += 1
+                continue
+            batch = order[at : at + max(1, _BATCH // max(1, longest))]
+            at += len(batch)
+            lengths = torch.tensor([len(todo[i][1]) for i in batch])
+            features = pad_sequence([todo[i][1] for i in batch], batch_first=True)
+            subwords, phones, counts = self._run(
+                features, lengths, [todo[i][0] for i in batch], config
+            )
+            for place, (i, count) in enumerate(zip(batch, counts.tolist())):
+                done[i] = subwords[place, :count], phones[place, :count]
+        return done
 
     def _run_long(
         self, features: Tensor, names: ListedNames | None, config: AttentionConfig

@@ -247,4 +247,4 @@ class LogProbsBackend:
         graphs = [None if one is None else one.graph for one in names]
         found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
         found = leave_out_unheard(found, pieces, self.decoder.config.evidence)
-        return join_segments(found, segments, self._frame_seconds)
+        return join_segments(found, segments, self._frame_seconds, self._config.decode.nbest)

@@ -170,10 +170,13 @@ def rescore_lattices(
         for saved in pieces:
             decoder = decoders.of(saved.vocabulary)
             lattice = decoder.with_language_model(saved.lattice)
-            transcripts += [t for _, t in decoder.read(lattice, [saved.id], saved.frame_seconds)]
-            segments.append(Segment(0, begin, begin + saved.frames))
+            for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
+                transcripts.append(transcript)
+                segments.append(Segment(0, begin, begin + saved.frames))
             begin += saved.frames
-        yield from join_segments(transcripts, segments, pieces[0].frame_seconds)
+        yield from join_segments(
+            transcripts, segments, pieces[0].frame_seconds, decoder.config.nbest
+        )
 
 
 def write_lattice_texts(

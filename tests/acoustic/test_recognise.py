@@ -12,6 +12,7 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.config import ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import save_package
+from ctcbias_fst.acoustic.pieces import Piece
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from tests.acoustic.conftest import speechlike
 
@@ -47,9 +48,12 @@ def test_long_audio_has_every_frame_once(
     model: AcousticModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = [recording(9.0, 1), recording(2.0, 2), recording(6.43, 3)]
+    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
     whole = model.log_probs(clips)
+    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 1.0)
     monkeypatch.setattr(recognise, "_WINDOW", 400)
     monkeypatch.setattr(recognise, "_CONTEXT", 120)
+    monkeypatch.setattr(recognise, "pieces_of", lambda pauses, frames, seconds: [])
     windowed = model.log_probs(clips)
     assert windowed.lengths.tolist() == whole.lengths.tolist()
     # attention sees a window instead of everything, so nearly, but frame for frame
@@ -58,3 +62,34 @@ def test_long_audio_has_every_frame_once(
         assert difference.mean() < 0.05
         shifted = (windowed.log_probs[row, 1:length] - whole.log_probs[row, : length - 1]).abs()
         assert difference.mean() < 0.5 * shifted.mean()
+
+
+def test_long_audio_is_encoded_piece_by_piece(
+    model: AcousticModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece is scored as if it were alone; what is in none, as in the whole."""
+    clips = [recording(9.0, 1), recording(2.0, 2)]
+    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
+    whole = model.log_probs(clips)
+    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 3.0)
+    monkeypatch.setattr(recognise, "_BATCH", 200)
+    pieces = [Piece(0, 50), Piece(50, 150), Piece(170, 225)]
+    monkeypatch.setattr(recognise, "pieces_of", lambda pauses, frames, seconds: pieces)
+    found = model.log_probs(clips)
+    assert found.lengths.tolist() == whole.lengths.tolist() == [225, 50]
+    assert found.phone_log_probs is not None and whole.phone_log_probs is not None
+    torch.testing.assert_close(found.log_probs[1, :50], whole.log_probs[1, :50])
+    torch.testing.assert_close(found.log_probs[0, 150:170], whole.log_probs[0, 150:170])
+    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
+    for piece in pieces:
+        samples = clips[0].samples[piece.begin * 640 : piece.end * 640]
+        alone = model.log_probs([Recording("piece", samples, 16000)])
+        # the first and last frames of a piece of audio see no samples beyond it
+        inner = slice(4, piece.end - piece.begin - 4)
+        for values, expected in (
+            (found.log_probs, alone.log_probs),
+            (found.phone_log_probs, alone.phone_log_probs),
+        ):
+            part = values[0, piece.begin : piece.end][inner]
+            assert expected is not None
+            assert (part - expected[0][inner]).abs().max() < 0.1

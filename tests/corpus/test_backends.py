@@ -85,6 +85,29 @@ def test_saved_log_probs_from_the_command_line(tmp_path: Path) -> None:
     assert texts(out) == {"sure": "a ab", "beaten": "a c"}
 
 
+def test_n_best_beyond_the_longest_piece(tmp_path: Path) -> None:
+    """13 pieces of half a minute, each with a second reading: the n best of the whole, in order."""
+    saved, out = _saved(tmp_path), tmp_path / "out.jsonl"
+    second = np.tile([[0.92, 0.02, 0.02, 0.02, 0.02]], (50, 1))
+    rows = np.concatenate([second] * (13 * 30))
+    spoken = range(25, 13 * 30 * 50, 15 * 50)
+    for place, frame in enumerate(spoken):
+        rows[frame] = [0.01, *([0.95, 0.02] if place % 2 else [0.02, 0.02]), 0.01, 0.01]
+        if place % 2 == 0:  # c, and as many a as make the readings' order known
+            rows[frame] = [0.01, 0.3 - 0.01 * place, 0.01, 0.01, 0.67 + 0.01 * place]
+    np.savez(tmp_path / "saved.npz", frame_seconds=np.array(0.02), talk=np.log(rows).astype("f4"))
+    _run("decode", *saved, "--out", str(out), "--set", "decode.nbest=3", "--parts=none")
+    (record,) = [json.loads(line) for line in out.read_text().splitlines()]
+    words = ["a" if place % 2 else "c" for place in range(len(spoken))]
+    expected = [words, ["a", *words[1:]], [*words[:2], "a", *words[3:]]]
+    assert [reading["text"].split() for reading in record["nbest"]] == expected
+    scores = [reading["score"] for reading in record["nbest"]]
+    assert scores == sorted(scores, reverse=True)
+    assert record["text"].split() == words
+    starts = [word["start"] for word in record["words"]]
+    assert starts == pytest.approx([frame * 0.02 for frame in spoken], abs=0.5)
+
+
 def test_a_compiled_graph_is_as_good_as_its_list(tmp_path: Path) -> None:
     saved, out = _saved(tmp_path), tmp_path / "out.jsonl"
     graph, picture = tmp_path / "names.fst", tmp_path / "names.svg"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import product
+from random import Random
 
 import pytest
 import torch
 
-from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.decode.segments import Segment, cut_at_pauses, join_segments
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
@@ -38,6 +41,9 @@ def test_long_ones_are_cut_where_the_blank_is_sure() -> None:
     whole = batch([20, 90])
     loud = whole.log_probs.clone()
     loud[1, :, 0] = -5.0
+    loud[1, ::2, 1] = 0.0
+    loud[1, 1::2, 2] = 0.0
+    loud[1, 30:40, :] = -5.0
     loud[1, 30:40, 0] = -0.01
     cut, segments = cut_at_pauses(replace(whole, log_probs=loud), longest_seconds=2.0)
     spans = [(s.utterance, s.begin, s.end) for s in segments]
@@ -53,11 +59,103 @@ def test_long_ones_are_cut_where_the_blank_is_sure() -> None:
 
 
 @pytest.mark.parametrize("longest", [0.04, 0.1, 0.5, 1.0])
-def test_no_segment_is_too_long_or_empty(longest: float) -> None:
-    _, segments = cut_at_pauses(batch([70, 33]), longest_seconds=longest)
+def test_every_frame_is_in_one_segment(longest: float) -> None:
+    whole = batch([70, 33])
+    _, segments = cut_at_pauses(whole, longest_seconds=longest)
     most = max(2, round(longest / 0.04))
-    assert all(0 < s.end - s.begin <= most for s in segments)
-    assert sum(s.end - s.begin for s in segments) == 103
+    assert all(0 < s.end - s.begin <= 2 * most for s in segments)
+    frames = [(s.utterance, at) for s in segments for at in range(s.begin, s.end)]
+    assert frames == [(i, at) for i, n in enumerate((70, 33)) for at in range(n)]
+    for utterance in (0, 1):
+        best = whole.log_probs[utterance].argmax(-1).tolist()
+        for cut in [s for s in segments if s.utterance == utterance][:-1]:
+            # The first of the next segment that writes something begins a word, if it was not said.
+            rest = best[cut.end : int(whole.lengths[utterance])]
+            first = next((token for token in rest if token), 1)
+            inside = "no word ends" in (cut.warning or "")
+            assert inside or (first == 1 and not (rest[0] == best[cut.end - 1] == 1))
+
+
+def says(rows: list[int], size: int, vocabulary: Vocabulary) -> LogProbs:
+    """Log-probs that say a token at each frame."""
+    values = torch.full((1, len(rows), size), -6.0)
+    values[0, torch.arange(len(rows)), torch.tensor(rows)] = 0.0
+    return LogProbs(values.log_softmax(-1), torch.tensor([len(rows)]), 0.04, ("u",), vocabulary)
+
+
+LETTERS = Vocabulary(("<blk>", "|", "a", "b"), 0, WordBoundary.SEPARATOR, None)
+
+
+def test_a_pause_of_separators_is_one() -> None:
+    # The blank is surest inside a word; the pause is all separator.
+    rows = [2, 0, 3, 1, 1] * 8 + [2, 0, 0, 0, 3, 1] + [1] * 12 + [2, 0, 0, 0, 0, 0, 0, 3]
+    _, segments = cut_at_pauses(says(rows, 4, LETTERS), longest_seconds=2.6)
+    first = segments[0]
+    assert set(rows[first.end - 5 : first.end + 5]) == {1}
+    assert first.warning is None
+
+
+def test_no_pause_in_the_second_half_is_no_reason_to_cut_a_word() -> None:
+    word = [2, 0, 3, 0] * 20
+    rows = [2, 3, 1, 1, *word, 1, 1, 2, 3]
+    _, segments = cut_at_pauses(says(rows, 4, LETTERS), longest_seconds=2.0)
+    assert [(s.begin, s.end) for s in segments] == [(0, 3), (3, 84), (84, 88)]
+    assert [s.warning for s in segments] == [None] * 3
+    _, segments = cut_at_pauses(says([2, 3, *word, *word], 4, LETTERS), longest_seconds=2.0)
+    assert "no word ends" in str(segments[0].warning)
+
+
+def test_words_without_a_pause_are_parted_and_it_is_said() -> None:
+    rows = [1, 2, 2] * 40
+    _, segments = cut_at_pauses(says(rows, 3, VOCABULARY), longest_seconds=2.0)
+    assert all(rows[s.begin] == 1 for s in segments)
+    assert all("no pause" in str(s.warning) for s in segments[:-1])
+    best = Hypothesis((), 0.0, ())
+    joined = join_segments([Transcript("u", best, (best,))] * len(segments), segments, 0.04)
+    assert str(segments[0].warning) in str(joined[0].warning)
+
+
+def test_n_best_of_the_whole() -> None:
+    """The best combinations of the pieces' readings, as brute force has them; pieces in order."""
+    random = Random(5)
+    for pieces in (2, 3, 12):
+        lists = []
+        for _ in range(pieces):
+            texts = random.sample(["", "a", "b", "a b", "b a", "c"], 3 if pieces == 12 else 4)
+            scores = sorted((random.uniform(-5, 0) for _ in texts), reverse=True)
+            lists.append(
+                [
+                    Hypothesis(
+                        tuple(Word(w, 0.0, 0.04, 1.0) for w in text.split()), score, (), boost=1.0
+                    )
+                    for text, score in zip(texts, scores)
+                ]
+            )
+        segments = [Segment(0, 10 * at, 10 * at + 10) for at in range(pieces)]
+        transcripts = [Transcript("u", one[0], tuple(one)) for one in lists]
+        (joined,) = join_segments(transcripts, segments, 0.04, nbest=7)
+        if pieces < 12:
+            best: dict[str, float] = {}
+            for taken in product(*lists):
+                text = " ".join(one.text for one in taken if one.text)
+                best[text] = max(best.get(text, -math.inf), sum(one.score for one in taken))
+            expected = sorted(best.items(), key=lambda item: -item[1])[:7]
+            assert [h.text for h in joined.nbest] == [text for text, _ in expected]
+            assert [h.score for h in joined.nbest] == pytest.approx([s for _, s in expected])
+        assert len({h.text for h in joined.nbest}) == len(joined.nbest) == 7
+        assert joined.best == joined.nbest[0]
+        assert joined.best.text == " ".join(one[0].text for one in lists if one[0].text)
+        for hypothesis in joined.nbest:
+            starts = [word.start for word in hypothesis.words]
+            assert starts == sorted(starts)
+            assert hypothesis.boost == pieces
+
+
+def test_what_lookup_made_the_best_stays_the_best() -> None:
+    worse, better = Hypothesis((Word("a", 0, 1, 1.0),), -9.0, ()), Hypothesis((), -1.0, ())
+    one = Transcript("u", worse, (worse, better))
+    (joined,) = join_segments([one, one], [Segment(0, 0, 9), Segment(0, 9, 18)], 0.04, nbest=3)
+    assert [h.text for h in joined.nbest] == ["a a", "a", ""]
 
 
 def test_times_shift_and_scores_add() -> None:

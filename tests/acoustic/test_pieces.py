@@ -1,0 +1,85 @@
+"""Pauses of log-probs, and the pieces that long audio is encoded in."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+
+from ctcbias_fst.acoustic.pieces import Piece, pieces_of
+from ctcbias_fst.pauses import Pause, find_pauses
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+WORDS = Vocabulary(("<blk>", "\u2581a", "b", "<unk>"), 0, WordBoundary.PREFIX, 3)
+LETTERS = Vocabulary(("a", "|", "b", "<blk>"), 3, WordBoundary.SEPARATOR, None)
+SIGNS = Vocabulary(("<blk>", "\u6771", "\u4eac"), 0, WordBoundary.PREFIX, None)
+
+
+def rows(tokens: list[int], size: int) -> torch.Tensor:
+    return torch.eye(size)[tokens] if tokens else torch.zeros(0, size)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "tokens", "expected"),
+    [
+        (WORDS, [], []),
+        (WORDS, [0, 0], [(0, 2)]),
+        (WORDS, [0, 1, 0, 2, 0, 0, 1, 0], [(0, 1), (4, 6), (7, 8)]),
+        (WORDS, [1, 1, 0, 1, 2, 1], [(2, 3), (5, 5)]),
+        (LETTERS, [0, 3, 2, 1, 1, 3, 0, 3, 0], [(3, 6)]),
+        (LETTERS, [1, 3, 0, 3, 1, 2, 1], [(0, 2), (3, 5), (6, 7)]),
+        (SIGNS, [1, 0, 2, 2, 0, 0, 2], [(1, 2), (4, 6)]),
+    ],
+)
+def test_pauses(vocabulary: Vocabulary, tokens: list[int], expected: list[tuple[int, int]]) -> None:
+    found = find_pauses(rows(tokens, vocabulary.size), vocabulary)
+    assert [(pause.begin, pause.end) for pause in found] == expected
+
+
+def test_where_a_phone_is_heard_is_no_pause() -> None:
+    tokens, phones = [1, 0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 0, 0, 1]
+    (pause,) = find_pauses(rows(tokens, 4), WORDS, rows(phones, 2))
+    assert (pause.begin, pause.end) == (3, 6)
+    (pause,) = find_pauses(rows(tokens, 4), WORDS, rows([1] * 7, 2))
+    assert pause.length == 0
+    assert 1 <= pause.begin <= 6
+
+
+def test_pieces_have_some_of_the_pauses_around_them() -> None:
+    pauses = [Pause(0, 50), Pause(100, 105), Pause(140, 240), Pause(290, 301), Pause(350, 400)]
+    pieces = pieces_of(pauses, 400, 0.04)
+    assert pieces == [Piece(38, 152), Piece(228, 295), Piece(295, 362)]
+    assert pieces_of([Pause(0, 400)], 400, 0.04) == []
+    assert pieces_of([], 0, 0.04) == []
+    assert pieces_of([Pause(60, 63)], 130, 0.04) == [Piece(0, 130)]
+
+
+def test_without_long_pauses_the_longest_is_taken_and_at_last_any_end_of_a_word() -> None:
+    assert pieces_of([Pause(80, 85), Pause(120, 128)], 200, 0.04) == [
+        Piece(0, 124),
+        Piece(124, 200),
+    ]
+    # Of 8 s with hardly a pause is made one piece, of 16 s two.
+    assert pieces_of([Pause(100, 101)], 200, 0.04) == [Piece(0, 200)]
+    assert pieces_of([Pause(200, 201)], 400, 0.04) == [Piece(0, 200), Piece(200, 400)]
+    # No word is cut, however long.
+    assert pieces_of([], 1000, 0.04) == [Piece(0, 1000)]
+
+
+def test_what_sounds_is_in_one_piece_and_no_cut_in_a_word() -> None:
+    random = Random(3)
+    for _ in range(300):
+        tokens: list[int] = []
+        for _ in range(random.randrange(0, 60)):
+            tokens += [1, *random.choices([0, 2], k=random.randrange(12))]
+            tokens += [0] * random.choice([0, 0, 0, 2, 5, 15, 40])
+        pauses = find_pauses(rows(tokens, 4), WORDS)
+        covered: list[int] = []
+        for piece in pieces_of(pauses, len(tokens), 0.04):
+            assert 0 <= piece.begin < piece.end <= len(tokens)
+            covered += range(piece.begin, piece.end)
+            first = next(token for token in tokens[piece.begin :] if token)
+            assert first == 1
+        assert len(set(covered)) == len(covered)
+        assert {at for at, token in enumerate(tokens) if token} <= set(covered)

@@ -1,0 +1,57 @@
+"""Long audio is as good as short: the shipped clips joined, by the shipped model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ctcbias_fst
+from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.pipeline import Names, Recognizer
+from ctcbias_fst.scoring.score import score_transcripts, total
+from ctcbias_fst.text.entities import read_entities
+
+CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
+ROWS = [json.loads(line) for line in (CLIPS / "clips.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def names(recognizer: Recognizer) -> Names:
+    return recognizer.compile(read_entities(CLIPS / "names.txt"), warn=False)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Recording]:
+    return [read_audio(CLIPS / row["path"], 16000) for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def alone(recognizer: Recognizer, names: Names, clips: list[Recording]) -> list[str]:
+    found = recognizer.transcribe_batch(clips, [names] * len(clips))
+    return [transcript.best.text for transcript in found]
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.0, 8.0])
+def test_joined_clips(
+    recognizer: Recognizer, names: Names, clips: list[Recording], alone: list[str], gap: float
+) -> None:
+    silence = np.zeros(int(16000 * gap), np.float32)
+    parts = [part for clip in clips for part in (silence, clip.samples)]
+    joined = recognizer.transcribe(Recording("joined", np.concatenate(parts), 16000), names)
+    references = {"joined": " ".join(row["text"] for row in ROWS)}
+    lists = read_entities(CLIPS / "names.txt")
+    single = total(score_transcripts(references, {"joined": " ".join(alone)}, lists))
+    score = total(score_transcripts(references, {"joined": joined.best.text}, lists))
+    assert score.words.errors <= 1.3 * single.words.errors + 1
+    assert score.entities.misses <= single.entities.misses
+    assert joined.warning is None
+    times = [(word.start, word.end) for word in joined.best.words]
+    assert times == sorted(times)
