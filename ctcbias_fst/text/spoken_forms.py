@@ -50,7 +50,7 @@ _FREQUENT = 7.5
 _WORDS = Path(__file__).parents[1] / "pretrained" / "sounds" / "words.tsv.gz"
 
 _CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
-_SAID = {"%": "percent", "°": "degrees", "=": "equals"}
+_SAID = {"%": "percent", "°": "degrees"}
 _INSIDE_WORDS = {"$": "s", "!": "i"}
 """What stands for a letter between letters: Ke$ha, P!nk."""
 
@@ -190,7 +190,8 @@ def _no_vowel(word: str) -> bool:
 
 def _parts(text: str) -> list[_Part]:
     """Part a name into runs of letters, runs of digits and symbols."""
-    composed = unicodedata.normalize("NFKC", text.replace("™", " ").replace("℠", " "))
+    text = text.replace("™", " ").replace("℠", " ").replace("№", "No. ")
+    composed = unicodedata.normalize("NFKC", text)
     composed = composed.replace("&amp;", "&")
     parts: list[_Part] = []
     for chunk in composed.split():
@@ -311,7 +312,9 @@ def _symbol_ways(
         return _full_stop_ways(before, after)
     elif symbol in _CURRENCIES and before is not None and before.kind == "digits":
         said = f"{_CURRENCIES[symbol]}s"
-    elif symbol in ("%", "°", "="):
+    elif symbol == "=" and before is not None and after is not None:
+        said = "equals"
+    elif symbol in ("%", "°"):
         said = _SAID[symbol] if before is not None and before.kind == "digits" else ""
     elif symbol == "@" and after is not None:
         said = "at"
@@ -388,7 +391,7 @@ class _Everyday:
         """Look at the name as its user wrote it."""
         self._written = normalise(text)
         self._symbols = bool(unheard_symbols(text))
-        self._told_apart = "&" in text or any(map(str.isdigit, text))
+        self._told_apart = "&" in text or any(map(str.isnumeric, text))
 
     def takes(self, form: str) -> bool:
         """Tell whether a form takes the place of common words."""
@@ -398,6 +401,7 @@ class _Everyday:
             return not as_listed and form not in ABBREVIATIONS and is_common(form)
         if form == self._written or self._told_apart or all(len(word) == 1 for word in words):
             return False
-        if {"plus", "dot", "sharp"} & set(words):
+        spelled = any(len(one) == len(other) == 1 for one, other in zip(words, words[1:]))
+        if spelled or {"plus", "dot", "sharp"} & set(words):
             return False
         return all(map(is_common, words)) and any(map(is_frequent, words))

@@ -98,3 +98,12 @@ def test_initials_that_are_a_word_are_said_as_letters(said: Path) -> None:
     texts, told = decode(said, "US\nIT\nWHO\n", "it helps us who care", "the u s and the w h o")
     assert texts == ["it helps us who care", "the US and the WHO"]
     assert "'us' is a common word" in told
+
+
+def test_the_heaviest_names_do_no_harm_to_the_search(said: Path) -> None:
+    """A weight of 1e6 ended the process inside k2."""
+    names = "name,weight\nanna,100\npeter pan,99.5\nann,100\nan,1e6\n"
+    texts, told = decode(said, names, "call anna and peter pan " * 14, "ann " * 80)
+    assert texts == [("call anna and peter pan " * 14).strip(), ("ann " * 80).strip()]
+    assert "'an' has no effect: its weight must be at most 100, not '1e6'" in told
+    assert "3 with a weight of 10 or more" in told

@@ -83,6 +83,10 @@ ALSO_DIGITS = FewestPiecesTokenizer(
         ("iOS 17.4", ["i o s seventeen point four"]),
         ("Covid19", ["covid nineteen"]),
         ("10cc", ["ten c c"]),
+        ("OpenAI", ["open a i", "openai"]),
+        ("MySQL", ["my s q l"]),
+        ("№ 5", ["number five"]),
+        ("E=mc2", ["e equals m c two"]),
     ],
 )
 def test_what_is_said(name: str, forms: list[str]) -> None:
