@@ -28,7 +28,7 @@ import torch
 
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
-from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.entities import MOST_WEIGHT, Entity, EntityList
 
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
@@ -207,7 +207,7 @@ def build_tree(
 
     Raises:
       GraphError: a token is outside the vocabulary or the blank, a row is empty, or an
-        entity index is out of range.
+        entity index is out of range; a weight is out of bounds.
     """
     _check(encoded, entities, vocabulary)
     lengths = np.diff(encoded.row_splits)
@@ -336,6 +336,12 @@ def _weight_classes(
     distinct, of_entity = np.unique(-weights, return_inverse=True)
     if not len(distinct):
         return np.ones(1), np.zeros(0, dtype=np.int64)
+    bad = np.flatnonzero(~((weights > 0) & (weights <= MOST_WEIGHT)))  # also NaN
+    if len(bad):
+        raise GraphError(
+            f"the weight of {entities[int(bad[0])].display!r}, {weights[bad[0]]:g}, is not above 0 "
+            f"and at most {MOST_WEIGHT:g}"
+        )
     return -distinct, of_entity.astype(np.int64)[owner]
 
 

@@ -158,3 +158,10 @@ def test_copies_to_a_device_are_kept(tokenizer: SentencePieceTokenizer) -> None:
     graph = boost_graph(entities_from_names(["York"]), tokenizer)
     device = torch.device("cpu")
     assert graph.tensors(device) is graph.tensors(device)
+
+
+@pytest.mark.parametrize("weight", [1e6, 0.0, -1.0, float("nan"), float("inf")])
+def test_weights_that_would_end_the_process_are_refused(weight: float) -> None:
+    """Whoever made the entity: a list is bounded where it is read, an edited graph is not."""
+    with pytest.raises(GraphError, match="the weight of 'A'"):
+        build_tree(encoded([Path((1, 2), 0)]), (Entity("a", "A", weight),), VOCABULARIES[0])
