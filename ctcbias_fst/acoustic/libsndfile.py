@@ -50,7 +50,8 @@ def read_sound_file(path: Path, part: Part) -> Outcome:
     """
     plan = _plan(path)
     with _opened(plan) as (stream, pipe):
-        rate, declared = stream.samplerate, stream.frames
+        rate = stream.samplerate
+        declared = _NO_COUNT if pipe is not None else stream.frames
         if part.start > 0 and declared < _NO_COUNT:
             begin = min(int(part.start * rate), declared)
             stream.seek(begin)
@@ -70,7 +71,7 @@ def read_sound_file(path: Path, part: Part) -> Outcome:
             return Outcome(None, where, recoverable=True)
         if _chained(stream, path):
             return Outcome("only the first of several streams in it is read", recoverable=True)
-        seconds = _declared_seconds(stream)
+        seconds = None if pipe is not None else _declared_seconds(stream)
         if plan.mpeg_frames:
             seconds = plan.mpeg_frames * (1152 if rate >= 32000 else 576) / rate
         return Outcome(shortfall(part.heard, seconds))
@@ -116,8 +117,8 @@ def _tagged(path: Path) -> bool:
 def header_seconds(path: Path) -> float | None:
     """The duration that a header gives; None if it has none, or an estimate only."""
     try:
-        with _opened(_plan(path)) as (stream, _):
-            if stream.frames >= _NO_COUNT or _chained(stream, path):
+        with _opened(_plan(path)) as (stream, pipe):
+            if pipe is not None or stream.frames >= _NO_COUNT or _chained(stream, path):
                 return None
             return float(stream.frames / stream.samplerate)
     except Exception:  # whoever decodes it says what is wrong
@@ -217,23 +218,22 @@ def _wav_plan(stream: Any, path: Path) -> _Plan | None:
         return None
     form = {"samplerate": stream.samplerate, "channels": stream.channels}
     form |= {"subtype": stream.subtype, "endian": "LITTLE", "format": "RAW"}
-    return _Plan(path, data, form=form)
+    return _Plan(path, data, form=form, piped=True)
 
 
 @contextmanager
 def _opened(plan: _Plan) -> Iterator[tuple[Any, int | None]]:
     """The file, and the pipe through which it comes, if it does."""
     if plan.piped:
-        with _piped(plan) as end, _Sequential(end, closefd=False) as stream:
+        form = plan.form or {}
+        with _piped(plan) as end, _Sequential(end, closefd=False, **form) as stream:
             yield stream, end
-    elif plan.named and not plan.begin:
+    elif plan.named:
         with _Sequential(os.fsencode(plan.path.absolute())) as stream:
             yield stream, None
     else:
-        with plan.path.open("rb", buffering=0) as file:
-            file.seek(plan.begin)
-            with _Sequential(file.fileno(), closefd=False, **(plan.form or {})) as stream:
-                yield stream, None
+        with plan.path.open("rb") as file, _Sequential(file.fileno(), closefd=False) as stream:
+            yield stream, None
 
 
 @contextmanager

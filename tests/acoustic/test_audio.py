@@ -18,6 +18,13 @@ from ctcbias_fst.acoustic.audio import longest_seconds, read_audio, to_recording
 from ctcbias_fst.errors import AudioError
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No decoder but libsndfile."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+
 def tone(rate: int, seconds: float, hertz: float = 440.0) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
 
@@ -115,10 +122,11 @@ def test_a_whole_file_has_no_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFF_FFFF, 0x7FFF_FFFF - 36])
-def test_wav_from_a_pipe(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_U8", "FLOAT", "ULAW"])
+def test_wav_from_a_pipe(tmp_path: Path, size: int, subtype: str) -> None:
     """A program that cannot go back to its header writes a size that means nothing."""
     path = tmp_path / "a.wav"
-    soundfile.write(path, NOISE, 16000)
+    soundfile.write(path, np.stack([NOISE, NOISE], axis=1), 16000, subtype=subtype)
     whole = bytearray(path.read_bytes())
     at = whole.index(b"data") + 4
     whole[at : at + 4] = size.to_bytes(4, "little")
@@ -127,6 +135,9 @@ def test_wav_from_a_pipe(tmp_path: Path, size: int) -> None:
     recording = read_audio(path)
     assert len(recording.samples) == 32000
     assert recording.warning is None
+    np.testing.assert_allclose(recording.samples, NOISE, atol=0.02)
+    part = read_audio(path, start=0.5, seconds=0.5)
+    np.testing.assert_array_equal(part.samples, recording.samples[8000:16000])
 
 
 def mp3(path: Path, samples: np.ndarray) -> bytes:
@@ -215,38 +226,26 @@ def chained(path: Path, format: str) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["VORBIS", "OPUS"])
-def test_several_ogg_streams_in_one_file(
-    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """libsndfile reads the first: another decoder is needed, or it is told."""
+def test_several_ogg_streams_in_one_file(tmp_path: Path, format: str) -> None:
+    """libsndfile reads the first."""
     path = tmp_path / "a.ogg"
     content = chained(path, format)
     assert read_audio(path).warning is None
     path.write_bytes(content + content)
     assert longest_seconds([path]) is None
-    if shutil.which("ffmpeg"):
-        assert read_audio(path).seconds == pytest.approx(4.0, abs=0.1)
-    monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
     recording = read_audio(path)
     assert recording.seconds == pytest.approx(2.0, abs=0.1)
     assert recording.warning == "only the first of several streams in it is read"
 
 
-def test_damaged_flac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libsndfile ends there, other decoders find the rest."""
+def test_damaged_flac(tmp_path: Path) -> None:
+    """libsndfile ends there."""
     path = tmp_path / "a.flac"
     soundfile.write(path, np.concatenate([NOISE] * 5), 16000)
     content = bytearray(path.read_bytes())
     at = len(content) // 3
     content[at : at + 100] = bytes(100)
     path.write_bytes(content)
-    if shutil.which("ffmpeg"):
-        recording = read_audio(path)
-        assert recording.seconds > 9.0
-        assert recording.warning is not None
-    monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
     recording = read_audio(path)
     assert recording.seconds == pytest.approx(10 / 3, abs=0.3)
     assert recording.warning is not None

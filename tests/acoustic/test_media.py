@@ -66,6 +66,29 @@ def test_a_truncated_film(decoder: str, tmp_path: Path) -> None:
         read_audio(path)
 
 
+NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 80000).astype(np.float32)
+
+
+@pytest.mark.parametrize("format", ["VORBIS", "OPUS"])
+def test_several_ogg_streams_in_one_file(decoder: str, tmp_path: Path, format: str) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, NOISE, 16000, format="OGG", subtype=format)
+    path.write_bytes(path.read_bytes() * 2)
+    assert read_audio(path).seconds == pytest.approx(10.0, abs=0.2)
+
+
+def test_what_is_behind_damage(decoder: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, NOISE, 16000)
+    content = bytearray(path.read_bytes())
+    at = len(content) // 3
+    content[at : at + 100] = bytes(100)
+    path.write_bytes(content)
+    recording = read_audio(path)
+    assert recording.seconds > 4.2
+    assert recording.warning is not None
+
+
 @pytest.mark.parametrize("content", [b"hello", b"<html>" * 1000, bytes(range(256)) * 100])
 def test_what_is_no_audio(decoder: str, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.m4a"
