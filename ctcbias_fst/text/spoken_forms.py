@@ -40,7 +40,9 @@ _SECOND = math.log(2.0)
 """Nats: what is said instead of the likeliest form is said half as often, or a quarter, …"""
 
 _MOST = 8
-_MOST_COMBINED = 512
+_MOST_COMBINED = 24
+"""Kept on the way: some forms turn out to be the same, or common words."""
+
 _LONGEST = 1000
 _LONGEST_INITIALISM = 5
 _VOWELS = frozenset("aeiouyAEIOUY")
@@ -134,11 +136,10 @@ def spoken_forms(text: str, capitals: bool = False) -> list[SpokenForm]:
     choices = [_ways(parts, position, capitals) for position in range(len(parts))]
     everyday = _Everyday(text)
     found: dict[str, float] = {}
-    for combined in itertools.islice(itertools.product(*choices), _MOST_COMBINED):
-        form = " ".join([word for words, _ in combined for word in words])
+    for words, cost in _combined(choices):
+        form = " ".join(words)
         if not (form.isascii() and form.replace(" ", "").isalpha()):
             form = normalise(form)
-        cost = sum([cost for _, cost in combined])
         known = found.get(form, math.inf)
         if form and len(form) <= _LONGEST and cost < known and not everyday.takes(form):
             found[form] = cost
@@ -283,6 +284,20 @@ def _digit_ways(text: str) -> list[_Way]:
                 ways += [("double", *spoken[1:])]
     distinct = list(dict.fromkeys(ways))
     return [(words, rank * _SECOND) for rank, words in enumerate(distinct)]
+
+
+def _combined(choices: Sequence[Sequence[_Way]]) -> list[_Way]:
+    """Return the likeliest combinations of the ways to say each part."""
+    found: list[_Way] = [((), 0.0)]
+    for ways in choices:
+        if len(ways) == 1:
+            ((words, cost),) = ways
+            found = [(before + words, paid + cost) for before, paid in found]
+            continue
+        longer = [(b + words, paid + cost) for b, paid in found for words, cost in ways]
+        longer.sort(key=lambda way: way[1])
+        found = longer[:_MOST_COMBINED]
+    return found
 
 
 def _with_and(words: tuple[str, ...]) -> tuple[str, ...]:
