@@ -25,6 +25,20 @@ def test_orthogonalise_keeps_directions_and_evens_lengths(shape: tuple[int, int,
     assert off.abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("shape", [(4, 64), (64, 4), (16, 16)])
+def test_a_step_is_as_long_as_the_longer_side_says(shape: tuple[int, int]) -> None:
+    """Every direction of a matrix changes by 0.2 times the root of its longer side."""
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(shape))
+    before = weight.detach().clone()
+    optimiser = MuonAdamW([{"params": [weight], "matrices": True, "lr": 0.5}], weight_decay=0.0)
+    weight.grad = torch.randn(shape)
+    optimiser.step()
+    lengths = torch.linalg.svdvals(before - weight.detach()) / (0.5 * 0.2 * max(shape) ** 0.5)
+    assert lengths.min() > 0.6
+    assert lengths.max() < 1.3
+
+
 def test_adamw_part_equals_torchs() -> None:
     torch.manual_seed(0)
     ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)

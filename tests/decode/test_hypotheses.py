@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import reference
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import EVERYTHING, VOCABULARIES, batch, encoded, log_prob_arrays, path_lists, tree
 
+from ctcbias_fst.decode import hypotheses as hypotheses_module
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.hypotheses import token_confidences
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.records import Word
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -153,6 +159,49 @@ def test_moving_a_token_costs_no_confidence() -> None:
     array[2] = np.log([0.5, 0.5, 1e-6, 1e-6, 1e-6])
     (transcript,) = Decoder(PREFIX, SURE).decode(batch([array], PREFIX))
     assert transcript.best.words[0].confidence == pytest.approx(0.75, abs=0.01)
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_tokens_window_ends_where_its_neighbours_begin(data: st.DataObject) -> None:
+    """Its posterior is what the same token has at the frames nearer to it than to those beside
+    it on its own path, one by one."""
+    vocabulary = data.draw(st.sampled_from(VOCABULARIES))
+    arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=12)) for _ in range(2)]
+    config = dataclasses.replace(EVERYTHING, output_beam=20.0, nbest=3)
+    calls: list[tuple[Any, ...]] = []
+
+    def noted(
+        lattice: Lattice, arcs: torch.Tensor, path: torch.Tensor, rules: WordRules
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append((lattice, arcs, path, token_confidences(lattice, arcs, path, rules)[0]))
+        return token_confidences(lattice, arcs, path, rules)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hypotheses_module, "token_confidences", noted)
+        Decoder(vocabulary, config).decode(batch(arrays, vocabulary))
+    ((lattice, arcs, path, found),) = calls
+    emits = lattice.emits.nonzero().flatten().tolist()
+    token, utterance = lattice.token.tolist(), lattice.utterance.tolist()
+    read = lattice.frame.tolist()
+    frame = {arc: int(lattice.original[utterance[arc], read[arc]]) for arc in emits}
+    tokens = list(zip(arcs.tolist(), path.tolist(), found.tolist()))
+    for k, (arc, own, confidence) in enumerate(tokens):
+        beside = [frame[other] for other, its, _ in tokens[max(0, k - 1) : k + 2] if its == own]
+        beside.remove(frame[arc])
+        expected = sum(
+            float(lattice.posterior[one])
+            for one in emits
+            if (utterance[one], token[one]) == (utterance[arc], token[arc])
+            and all(
+                # of frames as near to both, the later token's
+                2 * frame[one] >= frame[arc] + at
+                if at < frame[arc]
+                else 2 * frame[one] < frame[arc] + at
+                for at in beside
+            )
+        )
+        assert confidence == pytest.approx(min(1.0, expected), abs=1e-4)
 
 
 @given(data=st.data())

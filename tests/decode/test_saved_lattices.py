@@ -99,6 +99,27 @@ def test_pieces_of_a_long_utterance_are_joined(tmp_path: Path) -> None:
     assert [(word.word, word.start) for word in transcript.best.words] == [("a", 0.5), ("a", 2.0)]
 
 
+def test_more_than_ten_pieces_stay_in_order(tmp_path: Path) -> None:
+    """By number, not by name: the eleventh does not follow the second."""
+    vocabulary = VOCABULARIES[0]
+    count = 23
+    values = torch.full((count, 3, vocabulary.size), -9.0)
+    values[:, :, 0] = 0
+    for piece in range(count):
+        values[piece, 1, 0], values[piece, 1, (1, 4)[piece % 3 == 0]] = -9.0, 0.0
+    log_probs = LogProbs(
+        values.log_softmax(-1), torch.full((count,), 3), 0.5, ("long",) * count, vocabulary
+    )
+    decoder = Decoder(vocabulary, EVERYTHING, CPU, listener=LatticeWriter(tmp_path))
+    decoder.decode(log_probs)
+    (pieces,) = read_lattices(tmp_path)
+    assert [saved.piece for saved in pieces] == list(range(count))
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, EVERYTHING, CPU))
+    assert [(word.word, word.start) for word in transcript.best.words] == [
+        ("ac"[piece % 3 == 0], 1.5 * piece + 0.5) for piece in range(count)
+    ]
+
+
 @pytest.mark.parametrize("with_lm", [False, True])
 def test_text_is_read_by_openfst(tmp_path: Path, with_lm: bool) -> None:
     one_lattice(tmp_path)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from reference_lm import NAME, Names, Textbook, lm_score, words_of
 from strategies import (
     EVERYTHING,
+    VOCABULARIES,
     batch,
     boost_configs,
     log_prob_arrays,
@@ -290,6 +291,27 @@ def test_a_model_without_a_say_changes_nothing(data: st.DataObject) -> None:
     assert with_lm.best.score == pytest.approx(without.best.score, abs=1e-4)
     assert with_lm.best.boost == pytest.approx(without.best.boost, abs=1e-4)
     assert with_lm.best.lm == 0
+
+
+@pytest.mark.parametrize("boost_class", [False, True])
+@pytest.mark.parametrize("name", ["c", "c a", "c a c"])
+def test_every_word_of_a_name_has_its_bonus(name: str, boost_class: bool) -> None:
+    """A name of several words counts as several, one word of the class BOOST or not."""
+    vocabulary = VOCABULARIES[0]
+    lm = dataclasses.replace(ALL, scale=0.0, word_bonus=1.5)
+    boost = BoostConfig(beta=0.3, bonus=0.5)
+    config = dataclasses.replace(EVERYTHING, boost=boost, lm=lm, nbest=8)
+    graph = boost_graph(entities_from_names([name]), FewestPiecesTokenizer(vocabulary))
+    model = train_lm([["a", "c", "ab"], ["a's", "c"], ["c", "cb"]] * 2)
+    composer = LmComposer(model, vocabulary, boost_class=boost_class)
+    spoken = np.full((5, vocabulary.size), 0.02)
+    spoken[range(5), [4, 0, 1, 0, 4]] = 0.92
+    (transcript,) = Decoder(vocabulary, config, CPU, composer).decode(
+        batch([np.log(spoken).astype(np.float32)], vocabulary), graph
+    )
+    assert any(word.entity for one in transcript.nbest for word in one.words)
+    for hypothesis in transcript.nbest:
+        assert hypothesis.lm == pytest.approx(1.5 * len(hypothesis.text.split()), abs=1e-3)
 
 
 def test_a_prior_makes_a_name_likelier() -> None:

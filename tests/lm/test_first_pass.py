@@ -380,6 +380,38 @@ def test_any_field_that_changes_a_graph_changes_what_it_is_made_of(wide: FirstPa
         assert (key(model, bench.vocabulary, other) != one) is (field.name in structure)
 
 
+@pytest.mark.parametrize("boost_class", [False, True])
+@pytest.mark.parametrize("name", ["c", "c a", "c a c"])
+def test_every_word_of_a_name_has_its_bonus_in_the_first_pass(
+    wide: FirstPassConfig, name: str, boost_class: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else long names are pruned: the search's own scores, not what is left of them later."""
+    bench = Bench(wide)
+    composer = LmComposer(bench.model, bench.vocabulary, boost_class=boost_class)
+    composer = composer.with_tokenizer(bench.tokenizer)
+    tokens = bench.tokenizer.encode(name)
+    spoken = np.full((2 * len(tokens), bench.vocabulary.size), 1e-4)
+    spoken[range(0, len(spoken), 2), tokens] = 1.0
+    spoken[1::2, 0] = 1.0
+    log_probs = batch([np.log(spoken).astype(np.float32)], bench.vocabulary)
+    totals = []
+
+    def noted(*arguments: Any, **options: Any) -> k2.Fsa:
+        fsa = search(*arguments, **options)
+        totals.append(float(fsa.get_tot_scores(use_double_scores=True, log_semiring=False)[0]))
+        return fsa
+
+    monkeypatch.setattr(first_pass_module, "search", noted)
+    for bonus in (0.0, 2.0):
+        lm = dataclasses.replace(ALL, scale=0.0, word_bonus=bonus, first_pass=wide)
+        boost = BoostConfig(bonus=50.0, max_reward=50.0)
+        config = dataclasses.replace(EVERYTHING, lm=lm, boost=boost)
+        decoder = Decoder(bench.vocabulary, config, CPU, composer)
+        (transcript,) = decoder.decode(log_probs, bench.graph(name))
+        assert all(word.entity for word in transcript.best.words)
+    assert totals[1] - totals[0] == pytest.approx(2.0 * len(name.split()), abs=1e-3)
+
+
 def test_what_cannot_be(wide: FirstPassConfig) -> None:
     bench = Bench(wide)
     composer = LmComposer(bench.model, bench.vocabulary)
