@@ -97,7 +97,7 @@ def test_override_through_a_value() -> None:
         parse_overrides(["a=1", "a.b=2"])
 
 
-@pytest.mark.parametrize("name", ["train", "train_real"])
+@pytest.mark.parametrize("name", ["train", "train_real", "train_chunks"])
 def test_the_recipes_training_configurations_are_valid(name: str) -> None:
     config = load_config(TrainConfig, Path(f"recipes/synthetic/{name}.toml"))
     assert config.encoder.layers >= 14

@@ -12,14 +12,20 @@ __all__ = [
     "AdaptConfig",
     "AdapterConfig",
     "AugmentConfig",
+    "ChunkConfig",
     "Chunks",
+    "Codec",
     "EncoderConfig",
+    "JoinConfig",
     "LossConfig",
     "ModelConfig",
     "OptimiserConfig",
     "RunConfig",
     "TrainConfig",
 ]
+
+Codec = Literal["mu-law", "a-law", "gsm", "g721", "adpcm", "opus", "vorbis", "mp3"]
+"""Codecs of libsndfile for augmentation."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,14 @@ class AugmentConfig:
         lowpass_hz: cut-off frequencies, one of which is drawn for a band limit. Round ones
             are cheap, as the signal is resampled to twice that and back.
         volume: range of the linear gain.
+        telephone_probability: of a telephone's band and one of its codecs.
+        codec_probability: of one of ``codecs`` where it is no telephone.
+        codecs: real ones, of libsndfile; all up to ``g721`` run at 8 kHz.
+        clip_probability: of a microphone that overloads.
+        clip_share: range of the share of samples that are cut off then.
+        quiet_probability: of a level far too low, rounded to 16 bits.
+        quiet_db: range of that level, added to what it was.
+        whisper_probability: of noise for a voice.
     """
 
     speed: tuple[float, ...] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
@@ -181,6 +195,14 @@ class AugmentConfig:
     lowpass_hz: tuple[int, ...] = (4000, 5000, 6000)
     volume: tuple[float, float] = (0.2, 2.0)
     volume_probability: float = 0.5
+    telephone_probability: float = 0.0
+    codec_probability: float = 0.0
+    codecs: tuple[Codec, ...] = ("mu-law", "gsm", "adpcm", "opus", "vorbis", "mp3")
+    clip_probability: float = 0.0
+    clip_share: tuple[float, float] = (0.005, 0.08)
+    quiet_probability: float = 0.0
+    quiet_db: tuple[float, float] = (-45.0, -15.0)
+    whisper_probability: float = 0.0
     specaugment_probability: float = 0.9
     frequency_masks: int = 2
     frequency_mask_bins: int = 27
@@ -188,14 +210,84 @@ class AugmentConfig:
     time_mask_frames: int = 40
     time_mask_fraction: float = 0.15
 
+    def __post_init__(self) -> None:
+        if self.codec_probability and not self.codecs:
+            raise ValueError("codec_probability needs codecs to draw from")
+        _check_range(self, "clip_share", 0.0, 1.0)
+        _check_range(self, "quiet_db", -120.0, 0.0)
+
+
+@dataclass(frozen=True)
+class JoinConfig:
+    """Sentences joined for training, anew in every epoch.
+
+    Attributes:
+        share: of the cuts that may become part of a joined one.
+        most: cuts in one, at most; the number is drawn.
+        seconds: a joined one lasts, at most, before its speed is changed.
+        pause: range of the silence between two, in seconds.
+        same_voice: share of those to be joined that stay among cuts of one speaker.
+    """
+
+    share: float = 0.0
+    most: int = 6
+    seconds: float = 30.0
+    pause: tuple[float, float] = (0.0, 2.0)
+    same_voice: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_range(self, "pause", 0.0, 60.0)
+        for name in ("share", "same_voice"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
+        if self.most < 2:
+            raise ValueError(f"most must be at least 2, found {self.most}")
+
+
+@dataclass(frozen=True)
+class ChunkConfig:
+    """Training in chunks of changing sizes, so that the model runs on streams, too.
+
+    Attributes:
+        probability: of a batch that is seen in chunks rather than whole; 0: no chunk training.
+        sizes: output frames of a chunk, one of which is drawn for a batch.
+        left: output frames before a chunk that are seen, one of which is drawn for a batch.
+    """
+
+    probability: float = 0.0
+    sizes: tuple[int, ...] = (8, 16, 24, 32)
+    left: tuple[int, ...] = (64, 128, 192)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability must lie in 0..1, found {self.probability}")
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError(f"sizes must be frames of chunks, found {self.sizes}")
+        if not self.left or min(self.left) < 0:
+            raise ValueError(f"left must be numbers of frames, found {self.left}")
+
+
+def _check_range(config: object, name: str, least: float, most: float) -> None:
+    low, high = getattr(config, name)
+    if not least <= low <= high <= most:
+        raise ValueError(f"{name} must be a range within {least:g}..{most:g}, found {(low, high)}")
+
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the CTC losses, each a mean over utterances of loss per target token."""
+    """Weights of the losses; the CTC ones are means over utterances of loss per target token.
+
+    Attributes:
+        final, subword_tap, phone: CTC of the last layer, of every tap, and of the phones.
+        consistency: two views of every utterance, masked in different ways, should be heard alike
+            (CR-CTC: Yao et al., ICLR 2025): the divergence of each from the other, per target
+            token. It doubles the work of a step; 0: one view.
+    """
 
     final: float = 1.0
     subword_tap: float = 0.3
     phone: float = 0.3
+    consistency: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,7 +323,7 @@ class RunConfig:
     Attributes:
         train: CutSet files to train on; one that is named twice weighs twice.
         validation: CutSet files whose greedy error rates are logged.
-        augment, optimiser: tables of their own.
+        augment, join, optimiser: tables of their own.
         steps: optimiser steps of the whole run.
         batch_seconds: speech per optimiser step and process, padding included.
         max_seconds: longer cuts are left out.
@@ -246,6 +338,7 @@ class RunConfig:
     train: tuple[Path, ...]
     validation: tuple[Path, ...] = ()
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    join: JoinConfig = field(default_factory=JoinConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     steps: int = 10000
     batch_seconds: float = 150.0
@@ -267,7 +360,7 @@ class TrainConfig(RunConfig):
 
     Attributes:
         tokenizer: SentencePiece model.
-        encoder, loss: tables of their own.
+        encoder, loss, chunks: tables of their own.
         initial: weights (safetensors) to start from instead of random ones.
         compile: let torch (2.2 or newer) compile the blocks: a minute of preparation for
             about 1.4 times the speed on a CPU.
@@ -276,6 +369,7 @@ class TrainConfig(RunConfig):
     tokenizer: Path = Path("tokenizer.model")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    chunks: ChunkConfig = field(default_factory=ChunkConfig)
     initial: Optional[Path] = None
     compile: bool = False
 

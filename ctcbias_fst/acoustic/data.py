@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lhotse import CutSet, RecordingSet
-from lhotse.cut import Cut
+from lhotse import CutSet, RecordingSet, SupervisionSegment
+from lhotse.cut import Cut, MixedCut
 from lhotse.dataset import SpecAugment
 from lhotse.dataset.cut_transforms import (
     CutMix,
@@ -22,8 +22,10 @@ from lhotse.dataset.cut_transforms import (
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ctcbias_fst.acoustic.config import AugmentConfig
+from ctcbias_fst.acoustic.config import AugmentConfig, JoinConfig
+from ctcbias_fst.acoustic.distortions import Distortions
 from ctcbias_fst.acoustic.features import LogMel
+from ctcbias_fst.acoustic.joining import join_cuts
 from ctcbias_fst.cut_sets import one_line, read_cut_set, refuse_commands
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.text.tokens import Tokenizer
@@ -138,6 +140,7 @@ class Augmentation:
                     seed=self.random,
                 )
             )
+        self.distort = Distortions(config, self.random)
         self.transforms.append(self._limit_bands)
         self.transforms.append(
             PerturbVolume(
@@ -182,13 +185,16 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         sampling_rate: int,
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        views: int = 1,
     ) -> None:
+        """``views``: so many times all utterances, each time masked in another way."""
         self.tokenizer = tokenizer
         self.phone_ids = {phone: i for i, phone in enumerate(phones, start=1)}
         self.sampling_rate = sampling_rate
         self.extract = LogMel(mels, sampling_rate)
         self.augment_config = augment
         self.seed = seed
+        self.views = views
         self.waves: Augmentation | None = None
         self.spectra: SpecAugment | None = None
         if augment is not None:
@@ -215,15 +221,16 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
                 f"none of the {len(loaded)} recordings of a batch can be read; the first: "
                 f"{loaded[0][0].id}; see the warnings above, and make the manifest anew"
             )
-        spans = [cut.supervisions[0] for cut, _ in usable]
-        texts = tuple(span.text for span in spans)
-        spoken = [(span.custom or {}).get("phones") for span in spans]
-        entities = tuple(tuple((span.custom or {}).get("entities", ())) for span in spans)
+        texts = tuple(_text(cut) for cut, _ in usable)
+        spoken = [_spoken_phones(cut) for cut, _ in usable]
+        entities = tuple(_entities(cut) for cut, _ in usable)
         features, lengths = self.extract([samples for _, samples in usable])
+        tokens = [self.tokenizer.encode(text) for text in texts] * self.views
+        phones = [self._phones(line) for line in spoken] * self.views
+        texts, entities = texts * self.views, entities * self.views
+        features, lengths = features.repeat(self.views, 1, 1), lengths.repeat(self.views)
         if self.spectra is not None:
             features = self._mask(features, lengths)
-        tokens = [self.tokenizer.encode(text) for text in texts]
-        phones = [self._phones(line) for line in spoken]
         return Batch(
             features=features,
             lengths=lengths,
@@ -237,7 +244,10 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
 
     def _samples(self, cut: Cut) -> Tensor | None:
         try:
-            return _mono(cut, self.sampling_rate)
+            samples = _mono(cut, self.sampling_rate)
+            if self.waves is not None:
+                samples = self.waves.distort(samples, self.sampling_rate)
+            return samples
         except Exception as error:  # each backend raises types of its own
             log.warning("%s is left out: %s", cut.id, str(error).splitlines()[0])
             return None
@@ -254,6 +264,29 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         if not line:
             return []
         return [self.phone_ids[phone] for phone in line.split() if phone != "|"]
+
+
+def _text(cut: Cut) -> str:
+    return " ".join(str(span.text) for span in _spans(cut))
+
+
+def _spoken_phones(cut: Cut) -> str | None:
+    """Of all that is said, or nothing where a part has none."""
+    lines = [str((span.custom or {}).get("phones") or "") for span in _spans(cut)]
+    return " | ".join(lines) if all(lines) else None
+
+
+def _entities(cut: Cut) -> tuple[str, ...]:
+    spans = _spans(cut)
+    return tuple(name for span in spans for name in (span.custom or {}).get("entities", ()))
+
+
+def _spans(cut: Cut) -> list[SupervisionSegment]:
+    """What is said in a cut, in order: the first supervision of each of its parts."""
+    if not isinstance(cut, MixedCut):
+        return list(cut.supervisions[:1])
+    said = [track for track in cut.tracks if track.cut.supervisions]
+    return [track.cut.supervisions[0] for track in sorted(said, key=lambda t: float(t.offset))]
 
 
 def _mono(cut: Cut, sampling_rate: int) -> Tensor:
@@ -279,14 +312,16 @@ def batches_of_epoch(
     epoch: int,
     seed: int,
     shuffle: bool = True,
+    join: JoinConfig | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> list[CutSet]:
     """All batches of an epoch, the same for the same seed and epoch.
 
-    Cuts of similar durations go together: sorted by duration (with a tenth of jitter when
-    ``shuffle``), cut where the padded batch would exceed ``batch_seconds``, then shuffled.
-    Every rank gets as many batches as any other; the first ones serve twice where needed.
+    Some cuts are joined as ``join`` says. Items of similar durations go together: sorted by
+    duration (with a tenth of jitter when ``shuffle``), cut where the padded batch would exceed
+    ``batch_seconds``, then shuffled. Every rank gets as many batches as any other; the first ones
+    serve twice where needed.
     (lhotse's bucketing sampler does not run under torch 1.13.)
     """
     generator = random.Random(f"{seed} {epoch}")
@@ -295,9 +330,10 @@ def batches_of_epoch(
         jitter = generator.uniform(0.9, 1.1) if shuffle else 1.0
         return float(cut.duration) * jitter
 
+    items = cuts if join is None or not join.share else join_cuts(cuts, join, generator)
     batches: list[list[Cut]] = []
     longest = math.inf
-    for _, _, cut in sorted((key(cut), cut.id, cut) for cut in cuts):
+    for _, _, cut in sorted((key(cut), cut.id, cut) for cut in items):
         longest = max(longest, cut.duration)
         if not batches or longest * (len(batches[-1]) + 1) > batch_seconds:
             batches.append([])

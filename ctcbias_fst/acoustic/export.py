@@ -7,11 +7,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.acoustic.config import AdaptConfig, ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.config import AdaptConfig, TrainConfig
 from ctcbias_fst.acoustic.launch import config_file, read_run_config
 from ctcbias_fst.acoustic.package import save_adapter, save_package
+from ctcbias_fst.acoustic.train import model_config
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 __all__ = ["export_run"]
@@ -52,15 +52,11 @@ def export_run(
     elif found and config_file(run, TrainConfig).is_file():
         config = read_run_config(run, TrainConfig)
         chosen = found[-(average or config.average) :]
-        model_config = ModelConfig(
-            encoder=config.encoder,
-            tokens=SentencePieceTokenizer(config.tokenizer).vocabulary.size,
-            phones=PHONES,
-        )
+        made = model_config(config, SentencePieceTokenizer(config.tokenizer))
         weights = average_weights(chosen)
         if initial_share:
             weights = _mixed(weights, config.initial, initial_share, run)
-        save_package(target, weights, model_config, config.tokenizer)
+        save_package(target, weights, made, config.tokenizer)
     else:
         raise ModelError(
             f"{run}: no finished checkpoint; is this the --run of ctcbias train or adapt?"

@@ -95,7 +95,7 @@ def fit(
         parameters = sum(p.numel() for p in task.weights.parameters())
         hours = sum(cut.duration for cut in cuts) / 3600
         log.info("%.2f M parameters, %d cuts, %.1f h", parameters / 1e6, len(cuts), hours)
-    stepper = _Stepper(task, criterion, optimiser, config, place.device)
+    stepper = _Stepper(task, criterion, optimiser, config, place)
     meter = _Meter()
     with closing(_writer(run, place.rank)) as writer:
         for batch, after in _stream(config, cuts, dataset, progress, place):
@@ -146,13 +146,14 @@ class _Stepper:
         criterion: nn.Module,
         optimiser: torch.optim.Optimizer,
         config: RunConfig,
-        device: torch.device,
+        place: Place,
     ) -> None:
         self.task = task
         self.criterion = criterion
         self.optimiser = optimiser
         self.config = config
-        self.device = device
+        self.device = place.device
+        self.rank = place.rank
         self.scaler = _scaler(config.precision)
         self.bad_steps = 0
 
@@ -162,6 +163,8 @@ class _Stepper:
         factor = rate_factor(step, self.config.steps, settings)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
+        # what a step draws (dropped branches, chunks) is the same in a resumed run
+        torch.manual_seed((self.config.seed * 1000 + self.rank) * 10_000_000 + step)
         self.criterion.train()
         with autocast(self.device, self.config.precision):
             losses = self.criterion(batch)
@@ -225,6 +228,7 @@ def _stream(
             batch_seconds=config.batch_seconds,
             epoch=progress.epoch,
             seed=config.seed,
+            join=config.join,
             rank=place.rank,
             world_size=place.world_size,
         )

@@ -13,7 +13,14 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from ctcbias_fst.acoustic.checkpoint import load_weights, read_tensors
-from ctcbias_fst.acoustic.config import LossConfig, ModelConfig, RunConfig, TrainConfig
+from ctcbias_fst.acoustic.config import (
+    ChunkConfig,
+    Chunks,
+    LossConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
 from ctcbias_fst.acoustic.data import (
     Batch,
     SpeechDataset,
@@ -22,6 +29,7 @@ from ctcbias_fst.acoustic.data import (
     load_cuts,
     loader,
 )
+from ctcbias_fst.acoustic.encoder import padding_mask
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.acoustic.model import CtcModel, ModelOutput
@@ -31,7 +39,17 @@ from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["Losses", "ctc_loss", "ctc_losses", "train", "validate", "validation_batches"]
+__all__ = [
+    "Losses",
+    "consistency_loss",
+    "ctc_loss",
+    "ctc_losses",
+    "draw_chunks",
+    "model_config",
+    "train",
+    "validate",
+    "validation_batches",
+]
 
 
 @dataclass(frozen=True)
@@ -89,19 +107,55 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
     )
 
 
+def consistency_loss(log_probs: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """How far two views of the same utterances are heard otherwise, per target token.
+
+    Args:
+        log_probs: ``(2 * batch, frame, token)``: all utterances, and all of them again.
+        lengths: frames ``(2 * batch,)``.
+        target_lengths: ``(2 * batch,)``.
+    """
+    first, second = log_probs.chunk(2)
+    apart = F.kl_div(first, second.detach(), log_target=True, reduction="none").sum(dim=2)
+    apart = apart + F.kl_div(second, first.detach(), log_target=True, reduction="none").sum(dim=2)
+    inside = padding_mask(lengths[: len(first)], log_probs.shape[1], log_probs.device)
+    targets = target_lengths[: len(first)].clamp_min(1).to(log_probs.device)
+    mean: Tensor = (0.5 * (apart * inside).sum(dim=1) / targets).mean()
+    return mean
+
+
 class _Criterion(nn.Module):
-    def __init__(self, model: CtcModel, weights: LossConfig) -> None:
+    def __init__(self, model: CtcModel, weights: LossConfig, chunks: ChunkConfig) -> None:
         super().__init__()
         self.model = model
         self.loss_weights = weights
+        self.chunks = chunks
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         device = self.model.feature_mean.device
         features = self.model.normalise(batch.features.to(device), batch.lengths)
-        losses = ctc_losses(self.model(features, batch.lengths), batch)
+        chunks = draw_chunks(self.chunks)
+        output = self.model(features, batch.lengths, chunks)
+        losses = ctc_losses(output, batch)
         taps = {f"tap{i}": tap for i, tap in enumerate(losses.taps, start=1)}
         total = losses.total(self.loss_weights)
-        return {"total": total, "final": losses.final, "phone": losses.phone, **taps}
+        figures = {"final": losses.final, "phone": losses.phone, **taps}
+        if self.loss_weights.consistency:
+            figures["consistency"] = consistency_loss(
+                output.log_probs, output.lengths, batch.token_lengths
+            )
+            total = total + self.loss_weights.consistency * figures["consistency"]
+        return {"total": total, **figures}
+
+
+def draw_chunks(config: ChunkConfig) -> Chunks | None:
+    """What the frames of a batch see, by torch's random numbers; ``None``: everything."""
+    if float(torch.rand(())) >= config.probability:
+        return None
+    size, left = (
+        values[int(torch.randint(len(values), ()))] for values in (config.sizes, config.left)
+    )
+    return Chunks(size, left)
 
 
 class _TrainTask:
@@ -109,7 +163,7 @@ class _TrainTask:
         self.config = config
         self.device = device
         self.weights = model
-        self.criterion = _Criterion(model, config.loss)
+        self.criterion = _Criterion(model, config.loss, config.chunks)
 
     def initialise(self, cuts: CutSet) -> None:
         model = self.weights
@@ -127,7 +181,12 @@ class _TrainTask:
     def validate(self, weights: Mapping[str, Tensor], path: Path) -> dict[str, float]:
         model = CtcModel(copy.copy(self.weights.config))
         load_weights(model, weights, "average")
-        return validate(model.to(self.device), path, self.config, self.device)
+        figures = validate(model.to(self.device), path, self.config, self.device)
+        if self.config.chunks.probability:
+            chunks = _usual(self.config.chunks)
+            streamed = validate(model, path, self.config, self.device, chunks)
+            figures.update({f"{name}_in_chunks": value for name, value in streamed.items()})
+        return figures
 
 
 def train(config: TrainConfig, run: Path, place: Place) -> Path:
@@ -145,23 +204,41 @@ def train(config: TrainConfig, run: Path, place: Place) -> Path:
     check_precision(place.device, config.precision)
     torch.manual_seed(config.seed)
     tokenizer = SentencePieceTokenizer(config.tokenizer)
-    model_config = ModelConfig(
-        encoder=config.encoder, tokens=tokenizer.vocabulary.size, phones=PHONES
-    )
+    made = model_config(config, tokenizer)
     cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
-    model = CtcModel(model_config)
+    model = CtcModel(made)
+    for size in made.chunks:
+        model.check_chunks(Chunks(size, made.left))
     if config.compile:
         _compile_blocks(model)
     dataset = SpeechDataset(
         tokenizer,
         PHONES,
         mels=config.encoder.mels,
-        sampling_rate=model_config.sampling_rate,
+        sampling_rate=made.sampling_rate,
         augment=config.augment,
         seed=config.seed * 1000 + place.rank,
+        views=2 if config.loss.consistency else 1,
     )
     task = _TrainTask(config, model, place.device)
     return fit(task, config, cuts, dataset, run=run, place=place)
+
+
+def model_config(config: TrainConfig, tokenizer: SentencePieceTokenizer) -> ModelConfig:
+    """Of the model that a run makes."""
+    trained = config.chunks.probability > 0
+    return ModelConfig(
+        encoder=config.encoder,
+        tokens=tokenizer.vocabulary.size,
+        phones=PHONES,
+        chunks=tuple(sorted(set(config.chunks.sizes))) if trained else (),
+        left=max(config.chunks.left) if trained else 0,
+    )
+
+
+def _usual(config: ChunkConfig) -> Chunks:
+    """The chunks for validation: of the middle size, with most of the past."""
+    return Chunks(sorted(config.sizes)[(len(config.sizes) - 1) // 2], max(config.left))
 
 
 def _compile_blocks(model: CtcModel) -> None:
@@ -173,9 +250,16 @@ def _compile_blocks(model: CtcModel) -> None:
 
 @torch.inference_mode()
 def validate(
-    model: CtcModel, path: Path, config: TrainConfig, device: torch.device
+    model: CtcModel,
+    path: Path,
+    config: TrainConfig,
+    device: torch.device,
+    chunks: Chunks | None = None,
 ) -> dict[str, float]:
-    """Greedy word error rate and phone error rate, and the final head's loss per token."""
+    """Greedy word error rate and phone error rate, and the final head's loss per token.
+
+    ``chunks``: what a frame sees; ``None``: everything.
+    """
     tokenizer = SentencePieceTokenizer(config.tokenizer)
     model.eval()
     words = phones = ErrorCounts.zero()
@@ -184,7 +268,7 @@ def validate(
     for batch in validation_batches(path, tokenizer, model.config, config):
         with autocast(device, config.precision):
             features = model.normalise(batch.features.to(device), batch.lengths)
-            output = model(features, batch.lengths)
+            output = model(features, batch.lengths, chunks)
         loss += float(ctc_losses(output, batch).final) * len(batch.texts)
         utterances += len(batch.texts)
         for ids, text in zip(greedy_tokens(output.log_probs, output.lengths), batch.texts):

@@ -1,7 +1,8 @@
 """Noises and room impulse responses for augmentation while training.
 
-Noise: stationary coloured noise with slow level changes, mains hum, and babble of several
-training utterances. Rooms: image-source simulations of random shoe-box rooms by pyroomacoustics.
+Noise: stationary coloured noise with slow level changes, mains hum, babble of several training
+utterances, and music: chords, a melody and a beat, by chance. Rooms: image-source simulations of
+random shoe-box rooms by pyroomacoustics.
 """
 
 from __future__ import annotations
@@ -71,6 +72,50 @@ def _babble(rng: np.random.Generator, samples: int, speech: list[Path]) -> Sampl
     return _scaled(total)
 
 
+_SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
+"""Semitones of major, minor and pentatonic scales."""
+
+
+def music(rng: np.random.Generator, samples: int, rate: int) -> Samples:
+    """A chord for every bar, a melody over it, and a beat of noise bursts or none."""
+    beat = int(rate * 60.0 / rng.uniform(70.0, 160.0))
+    scale = np.array(_SCALES[int(rng.integers(len(_SCALES)))])
+    key = 110.0 * 2.0 ** (rng.integers(0, 12) / 12.0)
+    voices = [(rng.uniform(0.5, 2.5), rng.uniform(1.0, 8.0)) for _ in range(2)]
+    drums = rng.uniform(0.0, 0.5) if rng.random() < 0.6 else 0.0
+    total = np.zeros(samples)
+
+    def note(
+        begin: int, length: int, degree: int, level: float, voice: tuple[float, float]
+    ) -> None:
+        octave, step = divmod(degree, len(scale))
+        pitch = key * 2.0 ** (octave + scale[step] / 12.0)
+        time = np.arange(min(length, samples - begin)) / rate
+        slope, decay = voice
+        tone = np.zeros(len(time))
+        for harmonic in range(1, 12):
+            if pitch * harmonic < 0.45 * rate:
+                tone += np.sin(2.0 * np.pi * pitch * harmonic * time) / harmonic**slope
+        total[begin : begin + len(time)] += (
+            level * tone * np.exp(-decay * time) * np.minimum(1.0, time / 0.01)
+        )
+
+    degree = int(rng.integers(0, 14))
+    for count, begin in enumerate(range(0, samples, beat)):
+        if count % 4 == 0:
+            root = int(rng.integers(0, len(scale)))
+            for third in (0, 2, 4):
+                note(begin, 4 * beat, root + third, 0.4, voices[0])
+        for part in range(int(rng.integers(1, 3))):
+            degree = int(np.clip(degree + rng.integers(-3, 4), 0, 20))
+            note(min(begin + part * beat // 2, samples), beat, degree + 7, 0.5, voices[1])
+        burst = np.arange(min(beat, samples - begin)) / rate
+        total[begin : begin + len(burst)] += (
+            drums * rng.standard_normal(len(burst)) * np.exp(-burst * (15.0 + 25.0 * (count % 2)))
+        )
+    return _scaled(total)
+
+
 def _clips(settings: Noise, rate: int, speech: list[Path], seed: int) -> Iterator[Samples]:
     rng = np.random.default_rng(seed)
     samples = int(settings.clip_seconds * rate)
@@ -78,6 +123,8 @@ def _clips(settings: Noise, rate: int, speech: list[Path], seed: int) -> Iterato
         yield _stationary(rng, samples, rate)
     for _ in range(settings.babble):
         yield _babble(rng, samples, speech)
+    for _ in range(settings.music):
+        yield music(rng, samples, rate)
 
 
 def write_noises(out: Path, settings: Noise, rate: int, speech: list[Path], seed: int) -> Path:

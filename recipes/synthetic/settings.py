@@ -118,6 +118,7 @@ class Noise:
     clip_seconds: float
     stationary: int
     babble: int
+    music: int
     rooms: int
     babble_sources: int
 

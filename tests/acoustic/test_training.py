@@ -11,14 +11,20 @@ from click.testing import CliRunner
 from lhotse import CutSet, RecordingSet
 
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.acoustic.config import AugmentConfig, LossConfig, ModelConfig, TrainConfig
+from ctcbias_fst.acoustic.config import (
+    AugmentConfig,
+    ChunkConfig,
+    LossConfig,
+    ModelConfig,
+    TrainConfig,
+)
 from ctcbias_fst.acoustic.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
 from ctcbias_fst.acoustic.export import export_run
 from ctcbias_fst.acoustic.greedy import greedy_tokens
 from ctcbias_fst.acoustic.launch import launch, read_run_config
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import load_package
-from ctcbias_fst.acoustic.train import ctc_losses
+from ctcbias_fst.acoustic.train import consistency_loss, ctc_losses, draw_chunks
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
@@ -254,3 +260,79 @@ def test_commands(train_config: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "mean of 1 checkpoints" in result.output
     assert load_package(model).tokenizer.vocabulary.size == 80
+
+
+CHUNKED = ["chunks.probability=0.5", "chunks.sizes=[2,4]", "chunks.left=[4]"]
+
+
+def test_chunks_are_drawn_anew_for_every_step_and_resume(
+    train_config: Path, tmp_path: Path
+) -> None:
+    """Dropped branches and chunks are those of an uninterrupted run, to the bit."""
+    settings = [*CHUNKED, "join.share=0.5", "encoder.half_rate=[2,3]", "steps=6"]
+    launch(TrainConfig, train_config, tmp_path / "whole", settings=settings)
+    begun = [*settings, "steps=2", "optimiser.decay_fraction=0"]
+    launch(TrainConfig, train_config, tmp_path / "parts", settings=begun)
+    launch(TrainConfig, train_config, tmp_path / "parts", settings=settings)
+    whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+    log = (tmp_path / "whole" / "train.log").read_text()
+    assert "word_error_rate_in_chunks" in log
+    export_run(tmp_path / "whole", tmp_path / "model")
+    made = load_package(tmp_path / "model").model.config
+    assert (made.chunks, made.left) == ((2, 4), 4)
+
+
+def test_half_of_the_batches_are_whole() -> None:
+    torch.manual_seed(0)
+    config = ChunkConfig(probability=0.5, sizes=(8, 16), left=(32, 64))
+    drawn = [draw_chunks(config) for _ in range(400)]
+    chunks = [one for one in drawn if one is not None]
+    assert 160 < len(chunks) < 240
+    assert {(one.size, one.left) for one in chunks} == {(8, 32), (8, 64), (16, 32), (16, 64)}
+    assert all(draw_chunks(ChunkConfig()) is None for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("chunks.sizes=[8,7]", "both must be even"),
+        ("chunks.left=[63]", "both must be even"),
+        ("chunks.sizes=[]", "sizes must be frames"),
+        ("chunks.left=[-2]", "left must be numbers of frames"),
+        ("chunks.probability=2", "must lie in 0..1"),
+    ],
+)
+def test_chunks_that_do_not_fit_are_said_before_training(
+    train_config: Path, tmp_path: Path, setting: str, words: str
+) -> None:
+    settings = ["chunks.probability=0.5", "encoder.half_rate=[2,3]", setting]
+    with pytest.raises(ConfigError, match=words):
+        launch(TrainConfig, train_config, tmp_path / "run", settings=settings)
+
+
+def test_two_views_are_drawn_together(train_config: Path, tmp_path: Path) -> None:
+    settings = ["loss.consistency=0.2", "augment.specaugment_probability=1.0"]
+    launch(TrainConfig, train_config, tmp_path / "run", settings=settings)
+    log = (tmp_path / "run" / "train.log").read_text()
+    values = [float(x.split()[0]) for x in log.split("  consistency ")[1:]]
+    assert len(values) == 4
+    assert min(values) > 0.0
+
+
+def test_consistency_counts_what_views_do_not_share() -> None:
+    torch.manual_seed(0)
+    views = torch.randn(4, 5, 3).log_softmax(dim=2).requires_grad_()
+    same = torch.cat([views[:2], views[:2]])
+    lengths, targets = torch.tensor([5, 3, 5, 3]), torch.tensor([2, 1, 2, 1])
+    assert float(consistency_loss(same, lengths, targets)) == pytest.approx(0.0, abs=1e-6)
+    expected = 0.0
+    for row, length, count in ((0, 5, 2), (1, 3, 1)):
+        a, b = views[row, :length], views[2 + row, :length]
+        both = (a.exp() * (a - b)).sum() + (b.exp() * (b - a)).sum()
+        expected += 0.5 * float(both) / count / 2
+    loss = consistency_loss(views, lengths, targets)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert views.grad is not None
+    assert float(views.grad[1, 3:].abs().sum()) == 0.0
