@@ -40,7 +40,6 @@ _FIRST_SYLLABLE = "\u2e80"
 """From here on letters are ideographs, kana and Hangul syllables."""
 _LETTERS_OF_SYLLABLE = 3.0
 _MOST_OF_TOKEN = 4.0
-_TOKENS_PER_KEY = 3  # tokens of 21 bits each in one sortable 64-bit key
 
 
 @dataclass(frozen=True)
@@ -352,17 +351,20 @@ def _sorted_rows(
 ) -> npt.NDArray[np.int64]:
     """Row numbers by (weight class, tokens, cost): a prefix before its continuations.
 
-    Tokens are packed, three to a 64-bit key, so that a sort compares few keys; 0 pads.
+    Tokens are packed, as many to a 63-bit key as fit, so that a sort compares few keys; 0 pads.
     """
     if not len(lengths):
         return np.zeros(0, dtype=np.int64)
     keys = []
-    for begin in range(0, int(lengths.max()), _TOKENS_PER_KEY):
+    bits = (int(encoded.values.max(initial=0)) + 1).bit_length()
+    together = 63 // bits
+    for begin in range(0, int(lengths.max()), together):
         key = np.zeros(len(lengths), dtype=np.int64)
-        for position in range(begin, begin + _TOKENS_PER_KEY):
-            key <<= 21
+        for position in range(begin, begin + together):
+            key <<= bits
             has = lengths > position
-            key[has] |= encoded.values[encoded.row_splits[:-1][has] + position] + 1
+            tokens = encoded.values[encoded.row_splits[:-1][has] + position]
+            key[has] |= tokens.astype(np.int64) + 1
         keys.append(key)
     by: list[npt.NDArray[Any]] = [encoded.cost, *reversed(keys), row_class]
     order: npt.NDArray[np.int64] = np.lexsort(by)

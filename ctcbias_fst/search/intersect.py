@@ -69,6 +69,10 @@ def search(
     )
 
 
+_LARGEST = (1 << 31) - 1
+"""Scores, the final frame and column of k2's included, that its 32-bit numbers can count."""
+
+
 def _check_graph(graph: k2.Fsa, scores: torch.Tensor) -> None:
     if len(graph.shape) != 3 or graph.shape[0] not in (1, scores.shape[0]):
         raise GraphError(
@@ -79,7 +83,8 @@ def _check_graph(graph: k2.Fsa, scores: torch.Tensor) -> None:
         raise GraphError(
             f"the graph is on {graph.device}, the log-probs are on {scores.device}: move one"
         )
-    if "ArcSorted" not in graph.properties_str.split("|"):
+    # The bit, not k2's text of it, which has quotation marks around the first and the last word.
+    if not graph.properties & k2.fsa_properties.ARC_SORTED:
         raise GraphError("the decoding graph is not arc-sorted; use k2.arc_sort")
     lowest, highest = (int(label) for label in torch.aminmax(graph.labels))
     if lowest < -1 or highest >= scores.shape[2]:
@@ -98,6 +103,11 @@ def _check_scores(scores: torch.Tensor, lengths: torch.Tensor, ids: Sequence[str
         raise LogProbsError(
             f"lengths must be 1 to {scores.shape[1]} frames, found {int(lengths.min())} to "
             f"{int(lengths.max())}"
+        )
+    if (int(lengths.sum()) + len(ids)) * (scores.shape[2] + 1) > _LARGEST:
+        raise LogProbsError(
+            f"{int(lengths.sum())} frames of {scores.shape[2]} columns are too many for one "
+            "search: decode fewer utterances at a time"
         )
     good = (scores < torch.inf).all(dim=-1)
     good |= (

@@ -13,7 +13,8 @@ from reference import Path
 from strategies import VOCABULARIES, encoded, tree
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph, build_tree
+from ctcbias_fst.fst.boost import BoostGraph, _sorted_rows, boost_graph, build_tree
+from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity, entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -165,3 +166,32 @@ def test_weights_that_would_end_the_process_are_refused(weight: float) -> None:
     """Whoever made the entity: a list is bounded where it is read, an edited graph is not."""
     with pytest.raises(GraphError, match="the weight of 'A'"):
         build_tree(encoded([Path((1, 2), 0)]), (Entity("a", "A", weight),), VOCABULARIES[0])
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.lists(
+                st.sampled_from([0, 1, 2, 500, (1 << 21) - 2, (1 << 21) - 1, 1 << 21, 2**31 - 2]),
+                min_size=1,
+                max_size=8,
+            ),
+            st.integers(0, 2),
+            st.sampled_from([0.0, 0.5]),
+        ),
+        max_size=12,
+    )
+)
+def test_rows_of_any_vocabulary_are_sorted(rows: list[tuple[list[int], int, float]]) -> None:
+    """By class, tokens, cost, whatever the numbers of the tokens are."""
+    lengths = np.array([len(tokens) for tokens, _, _ in rows], dtype=np.int64)
+    spellings = EncodedEntities(
+        values=np.array([t for tokens, _, _ in rows for t in tokens], dtype=np.int32),
+        row_splits=np.append(0, np.cumsum(lengths)),
+        entity_index=np.zeros(len(rows), dtype=np.int32),
+        cost=np.array([cost for _, _, cost in rows], dtype=np.float32),
+    )
+    classes = np.array([of for _, of, _ in rows], dtype=np.int64)
+    order = _sorted_rows(spellings, lengths, classes).tolist()
+    found = [(rows[i][1], rows[i][0], rows[i][2]) for i in order]
+    assert found == sorted((of, tokens, cost) for tokens, of, cost in rows)

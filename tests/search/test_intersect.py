@@ -5,6 +5,8 @@ from __future__ import annotations
 import k2
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.topology import ctc_topology
@@ -51,6 +53,32 @@ def test_unsorted_graph() -> None:
     graph = k2.create_fsa_vec([k2.Fsa.from_str("0 0 2 0\n0 0 1 0\n0 1 -1 0\n1")])
     with pytest.raises(GraphError, match="not arc-sorted; use k2.arc_sort"):
         _search(graph, _scores())
+
+
+@given(
+    arcs=st.lists(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=8),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_sorted_graphs_of_any_kind_are_taken(arcs: list[list[tuple[int, int, int]]]) -> None:
+    """Also those that are not deterministic, or have states that lead nowhere or are not reached:
+    the last of k2's properties may be that arcs are sorted."""
+    graphs = []
+    for one in arcs:
+        rows = sorted({(s, label, t) for s, t, label in one} | {(3, 9, 4)})
+        text = "".join(f"{s} {t} {-1 if t == 4 else label} 0\n" for s, label, t in rows)
+        graphs.append(k2.Fsa.from_str(text + "4"))
+    scores = _scores(size=len(graphs))
+    lattice = _search(k2.create_fsa_vec(graphs), scores, ids="abc"[: len(graphs)])
+    assert lattice.shape[0] == len(graphs)
+
+
+def test_more_scores_than_k2_can_count() -> None:
+    scores = torch.zeros(1, 1, 1).expand(3, 30_000, 30_000)
+    with pytest.raises(LogProbsError, match="90000 frames of 30000 columns are too many"):
+        _search(ctc_topology(3), scores, ids="abc")
 
 
 @pytest.mark.parametrize("label", [4, 400_000])
