@@ -24,6 +24,12 @@ from ctcbias_fst.cli.options import FILE
     "--missing-as-deletions", is_flag=True, help="Score a missing hypothesis as an empty one."
 )
 @click.option("--raw", is_flag=True, help="Compare tokens as they stand, not normalised text.")
+@click.option(
+    "--published",
+    is_flag=True,
+    help="Count as the script of Le et al. 2021 does; REFERENCE (or --bias-words) is a file of "
+    "theirs. Implies --raw.",
+)
 @click.option("--ignore", multiple=True, metavar="TOKEN", help="Leave a token out (repeatable).")
 @click.option(
     "--possessive/--no-possessive",
@@ -60,6 +66,7 @@ def score(
     group_by: str | None,
     missing_as_deletions: bool,
     raw: bool,
+    published: bool,
     ignore: tuple[str, ...],
     possessive: bool,
     replications: int,
@@ -69,8 +76,9 @@ def score(
 ) -> None:
     """Score HYPOTHESIS against REFERENCE: WER, CER, entity F1, B-WER and U-WER.
 
-    Both are Kaldi text files (id, words), JSONL with id (or path) and text, or lhotse
-    manifests. Phone error rates: --field phones --raw --ignore '|'.
+    Both are Kaldi text files (id, words), JSONL with id (or path) and text, or manifests of
+    lhotse or NeMo (of a HYPOTHESIS its pred_text). Phone error rates: --field phones --raw
+    --ignore '|'.
     """
     from ctcbias_fst.scoring.report import (  # noqa: PLC0415
         score_files,
@@ -93,6 +101,7 @@ def score(
         possessive=possessive,
         replications=replications,
         seed=seed,
+        published=published,
     )
     for line in report.rejected[:20]:
         click.echo(f"warning: {line}", err=True)

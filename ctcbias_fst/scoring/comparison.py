@@ -74,7 +74,7 @@ def compare_files(
         EntityListError: the list is malformed.
     """
     said = read_transcripts(reference)
-    written = [read_transcripts(path) for path in (before, after)]
+    written = [read_transcripts(path, written=True) for path in (before, after)]
     names = None if entities is None else load_entities(entities)
     old, new = [score_transcripts(said, texts, names) for texts in written]
     utterances = []

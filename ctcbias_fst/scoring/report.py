@@ -20,7 +20,11 @@ from ctcbias_fst.scoring.score import (
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
-from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
+from ctcbias_fst.text.utterances import (
+    load_entities,
+    read_rare_words,
+    read_utterance_entities,
+)
 
 __all__ = ["ScoreReport", "score_files", "to_details", "to_json", "to_pairs", "to_table"]
 
@@ -71,6 +75,7 @@ def score_files(
     possessive: bool = True,
     replications: int = 0,
     seed: int = 0,
+    published: bool = False,
 ) -> ScoreReport:
     """Score a file of transcripts against a file of references.
 
@@ -88,28 +93,31 @@ def score_files(
         possessive: whether a name followed by ``'s`` counts as the name.
         replications: of the bootstrap; 0 for no confidence intervals.
         seed: of the bootstrap.
+        published: count as the script of Le et al. 2021, with the rare words of `bias_words`, or
+            else of `reference`; texts are compared as they stand.
 
     Raises:
         ManifestError: see `read_transcripts`, `score_transcripts`.
         EntityListError: see `load_entities`.
     """
     references = read_transcripts(reference, field)
-    hypotheses = read_transcripts(hypothesis, field)
+    hypotheses = read_transcripts(hypothesis, field, written=True)
     names = None if entities is None else load_entities(entities)
     results = score_transcripts(
         references,
         hypotheses,
         names,
-        bias_words=None if bias_words is None else _bias_words(bias_words),
+        bias_words=None if bias_words is None or published else _bias_words(bias_words),
         missing_as_deletions=missing_as_deletions,
-        normalise_text=normalise_text,
+        normalise_text=normalise_text and not published,
         ignore=ignore,
         possessive=possessive,
         groups=None if group_by is None else read_groups(reference, group_by),
+        published=read_rare_words(bias_words or reference) if published else None,
     )
     report = ScoreReport(
         results=tuple(results),
-        named=names is not None or bias_words is not None,
+        named=names is not None or bias_words is not None or published,
         without_reference=tuple(i for i in hypotheses if i not in references),
         rejected=tuple(_rejects(names)),
         intervals={},

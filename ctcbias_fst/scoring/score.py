@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import kaldialign
@@ -15,6 +15,7 @@ import numpy as np
 
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score, ratio
+from ctcbias_fst.scoring.published import align_published
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
@@ -97,7 +98,7 @@ def score_utterance(
     """
     names = frozenset(names)
     matchers = _Matchers(PhraseMatcher(names, possessive), PhraseMatcher(names, False))
-    return _score("", reference, hypothesis, matchers, None).score
+    return _score("", reference, hypothesis, matchers).score
 
 
 def score_transcripts(
@@ -111,6 +112,7 @@ def score_transcripts(
     ignore: Iterable[str] = (),
     possessive: bool = True,
     groups: Mapping[str, str] | None = None,
+    published: Mapping[str, Collection[str]] | None = None,
 ) -> list[UtteranceScore]:
     """Score transcripts against references, utterance by utterance.
 
@@ -127,12 +129,15 @@ def score_transcripts(
         ignore: tokens left out of both sides, such as the ``|`` between words of phones.
         possessive: see `score_utterance`.
         groups: utterance id to the group it belongs to, carried along.
+        published: count as the script published by Le et al. 2021: the biased words of each
+            utterance as they stand, instead of `bias_words`, and `align_published`. Its results
+            are of texts that are not normalised.
 
     Returns:
         One result per reference, in their order.
 
     Raises:
-        ManifestError: a reference has no hypothesis, list or group.
+        ManifestError: a reference has no hypothesis, list, biased words or group.
     """
     _require_hypotheses(references, hypotheses, missing_as_deletions)
     ids = list(references)
@@ -145,13 +150,16 @@ def score_transcripts(
     for position, utterance in enumerate(ids):
         if groups is not None and utterance not in groups:
             raise ManifestError(f"utterance {utterance!r} has no group.")
+        if published is not None and utterance not in published:
+            raise ManifestError(f"utterance {utterance!r} has no list of rare words.")
         results.append(
             _score(
                 utterance,
                 said[position],
                 written[position],
                 _Matchers(next(found), next(biased)),
-                None if groups is None else groups[utterance],
+                group=None if groups is None else groups[utterance],
+                published=None if published is None else published[utterance],
             )
         )
     return results
@@ -287,14 +295,20 @@ def _score(
     reference: Sequence[str],
     hypothesis: Sequence[str],
     matchers: _Matchers,
-    group: str | None,
+    *,
+    group: str | None = None,
+    published: Collection[str] | None = None,
 ) -> UtteranceScore:
-    pairs = align(reference, hypothesis)
-    biased, unbiased = _split_errors(
-        pairs,
-        _mask(matchers.biased.occurrences(reference), len(reference)),
-        _mask(matchers.biased.occurrences(hypothesis), len(hypothesis)),
-    )
+    if published is None:
+        pairs = align(reference, hypothesis)
+        masks = [
+            _mask(matchers.biased.occurrences(words), len(words))
+            for words in (reference, hypothesis)
+        ]
+    else:
+        pairs = align_published(reference, hypothesis)
+        masks = [[word in published for word in words] for words in (reference, hypothesis)]
+    biased, unbiased = _split_errors(pairs, *masks)
     words = biased + unbiased
     said = Counter(o.name for o in matchers.entities.occurrences(reference))
     written = Counter(o.name for o in matchers.entities.occurrences(hypothesis))

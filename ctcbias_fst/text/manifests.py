@@ -21,20 +21,25 @@ Row = Mapping[str, Any]
 def utterance_id(row: Row, where: str, error: type[InputError]) -> str:
     """Return the object's ``id``, or else its ``path`` without directory and suffix.
 
-    So ``{"path": "clips/a.flac", …}``, as `ctcbias transcribe` writes it, is utterance ``a``.
+    So ``{"path": "clips/a.flac", …}``, as `ctcbias transcribe` writes it, is utterance ``a``, and
+    so is NeMo's ``{"audio_filepath": "clips/a.flac", …}``; with an ``offset`` of 2.5 seconds the
+    latter is ``a-2.5``.
 
     Raises:
         error: the object has neither (`where` names file and line), or it is no text that a
             file can hold.
     """
-    for key in ("id", "path"):
+    for key in ("id", "path", "audio_filepath"):
         value = row.get(key)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
             found = str(value) if key == "id" else PurePath(str(value)).stem
             if any("\ud800" <= c <= "\udfff" for c in found):
                 raise error(f"{where}: {key!r} has half of a character (a lone surrogate).")
+            if key == "audio_filepath" and row.get("offset") is not None:
+                offset = _seconds(row, "offset", where, error)
+                return f"{found}-{offset:g}" if offset else found
             return found
-    raise error(f"{where}: neither 'id' nor 'path' is given.")
+    raise error(f"{where}: neither 'id' nor 'path' (or NeMo's 'audio_filepath') is given.")
 
 
 def supervisions_of(

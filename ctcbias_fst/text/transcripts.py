@@ -25,20 +25,27 @@ from ctcbias_fst.text.utterances import is_biasing_row
 
 __all__ = ["read_groups", "read_transcripts"]
 
+_RECOGNISED = "pred_text"
 
-def read_transcripts(path: PathLike, field: str = "text") -> dict[str, str]:
+
+def read_transcripts(
+    path: PathLike, field: str = "text", *, written: bool = False
+) -> dict[str, str]:
     """Return utterance id to text, in the order of the file.
 
     Args:
         path: the file.
         field: of JSON objects, the key that holds the text; of supervisions, a standard
             or custom field (``phones``). A list of strings is joined with spaces.
+        written: of objects with both, the ``pred_text`` is read instead of the ``text``: NeMo adds
+            what was recognised to the manifest of what was said.
 
     Raises:
         ManifestError: the file cannot be read, is empty or malformed, an id occurs twice,
             or an utterance lacks the field.
     """
-    return _collect(path, ((n, *_transcript(line, path, n, field)) for n, line in _content(path)))
+    rows = ((n, *_transcript(line, path, n, field, written)) for n, line in _content(path))
+    return _collect(path, rows)
 
 
 def read_groups(path: PathLike, field: str) -> dict[str, str]:
@@ -85,10 +92,14 @@ def _collect(path: PathLike, rows: Iterator[tuple[int, str, str]]) -> dict[str, 
     return texts
 
 
-def _transcript(line: str, path: PathLike, number: int, field: str) -> tuple[str, str]:
+def _transcript(
+    line: str, path: PathLike, number: int, field: str, written: bool
+) -> tuple[str, str]:
     if line.startswith("{"):
         row = parse_json_line(line, path, number, ManifestError)
         where = f"{path}, line {number}"
+        if written and field == "text" and _RECOGNISED in row:
+            field = _RECOGNISED
         parts = [
             _text(part, field, where)
             for part in supervisions_of(row, where, ManifestError) or [row]

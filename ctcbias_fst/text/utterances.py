@@ -33,7 +33,7 @@ from ctcbias_fst.text.files import (
 )
 from ctcbias_fst.text.manifests import supervisions_of, utterance_id
 
-__all__ = ["is_biasing_row", "load_entities", "read_utterance_entities"]
+__all__ = ["is_biasing_row", "load_entities", "read_rare_words", "read_utterance_entities"]
 
 Lists = dict[str, EntityList]
 
@@ -96,6 +96,29 @@ def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
         lines[utterance] = number
         lists[utterance] = _list_of(names, f"{path}, line {number}", shared)
     return lists
+
+
+def read_rare_words(path: PathLike) -> dict[str, frozenset[str]]:
+    """Return utterance id to the rare words of its reference, as Le et al.'s lists write them.
+
+    Raises:
+        EntityListError: the file cannot be read, or a line is no row of such a list.
+    """
+    words: dict[str, frozenset[str]] = {}
+    for number, line in enumerate(read_lines(path, EntityListError), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        if not is_biasing_row(line):
+            raise EntityListError(
+                f"{where}: no row of Le et al.'s lists (id, reference, [rare words]), of which the "
+                f"published scores are; give one of them."
+            )
+        utterance, found = _from_biasing_row(line.split("\t"), where, spoken=True)
+        if not all(isinstance(word, str) for word in found):
+            raise EntityListError(f"{where}: rare words must be strings.")
+        words[utterance] = frozenset(found)
+    return words
 
 
 def is_biasing_row(line: str) -> bool:
