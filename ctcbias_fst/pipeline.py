@@ -29,6 +29,7 @@ from ctcbias_fst.decode.phonetic import RescoreConfig
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.shortlists import ShortLists
 from ctcbias_fst.decode.sounds import SoundStages
+from ctcbias_fst.decode.times import place_words
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import (
     AudioError,
@@ -444,9 +445,10 @@ class Recognizer:
                 transcripts, batch.to(self.decoder.device), sounds, self.config.decode.nbest
             )
         transcripts = leave_out_unheard(transcripts, batch, self.config.decode.evidence)
-        return join_segments(
+        joined = join_segments(
             transcripts, segments, log_probs.frame_seconds, self.config.decode.nbest
         )
+        return place_words(joined, log_probs, self.config.decode.times)
 
     def transcribe_files(
         self, paths: Iterable[Any], names: Names | None = None

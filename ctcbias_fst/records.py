@@ -33,6 +33,7 @@ class LogProbs:
       ids: N names of the utterances, for messages and results.
       vocabulary: what the V columns are.
       phone_log_probs: float32, shape (N, T', P), of the phone head, if the model has one.
+      lag: seconds by which the model writes tokens after their sounds, as far as is known.
 
     Raises:
       LogProbsError: a shape or a dtype is wrong, or the vocabulary has another size.
@@ -44,6 +45,7 @@ class LogProbs:
     ids: tuple[str, ...]
     vocabulary: Vocabulary
     phone_log_probs: torch.Tensor | None = None
+    lag: float = 0.0
 
     def __post_init__(self) -> None:
         shape = tuple(self.log_probs.shape)

@@ -26,6 +26,11 @@ from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 __all__ = ["AcousticModel", "Attended"]
 
+LAG_SECONDS = 0.24
+"""By how much later than they sound the embedded model writes tokens: measured against times that
+festival and flite give (docs/transcribing.md), the same for each of their voices. Models that are
+trained otherwise may differ: ``decode.times.lag``."""
+
 _WINDOW = 3200
 _CONTEXT = 400
 """Input frames: pauses of longer audio, and pieces in which there are none, are looked for in
@@ -131,6 +136,7 @@ class AcousticModel:
             ids=tuple(recording.id for recording in recordings),
             vocabulary=self.tokenizer.vocabulary,
             phone_log_probs=phones,
+            lag=LAG_SECONDS,
         )
 
     @torch.inference_mode()

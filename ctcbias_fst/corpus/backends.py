@@ -20,6 +20,7 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.evidence import leave_out_unheard
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.decode.times import place_words
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
@@ -247,4 +248,5 @@ class LogProbsBackend:
         graphs = [None if one is None else one.graph for one in names]
         found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
         found = leave_out_unheard(found, pieces, self.decoder.config.evidence)
-        return join_segments(found, segments, self._frame_seconds, self._config.decode.nbest)
+        found = join_segments(found, segments, self._frame_seconds, self._config.decode.nbest)
+        return place_words(found, batch, self._config.decode.times)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.decode.evidence import EvidenceConfig
+from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.search.config import SearchConfig
 
@@ -20,11 +21,13 @@ class DecodeConfig(SearchConfig):
       lm: how a language model acts, if the decoder has one.
       nbest: hypotheses per utterance.
       evidence: what words need to be heard.
+      times: where words are placed.
     """
 
     lm: LmConfig = field(default_factory=LmConfig)
     nbest: int = 1
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    times: TimesConfig = field(default_factory=TimesConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -75,7 +75,7 @@ def test_saved_log_probs_from_the_command_line(tmp_path: Path) -> None:
     assert "2 utterances, 0 s of audio" in result.output
     assert texts(out) == {"sure": "a ab", "beaten": "a c"}
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [w["start"] for w in rows[0]["words"]] == [0.02, 0.06]
+    assert [w["start"] for w in rows[0]["words"]] == [0.0, 0.05]
     names = ["--entities", f"{tmp_path}/names.txt"]
     _run("decode", *saved, "--out", str(out), *names)
     assert texts(out) == {"sure": "a AB", "beaten": "a c"}
@@ -94,7 +94,7 @@ def test_n_best_beyond_the_longest_piece(tmp_path: Path) -> None:
     for place, frame in enumerate(spoken):
         rows[frame] = [0.01, *([0.95, 0.02] if place % 2 else [0.02, 0.02]), 0.01, 0.01]
         if place % 2 == 0:  # c, and as many a as make the readings' order known
-            rows[frame] = [0.01, 0.3 - 0.01 * place, 0.01, 0.01, 0.67 + 0.01 * place]
+            rows[frame] = [0.01, 0.47 - 0.002 * place, 0.01, 0.01, 0.5 + 0.002 * place]
     np.savez(tmp_path / "saved.npz", frame_seconds=np.array(0.02), talk=np.log(rows).astype("f4"))
     _run("decode", *saved, "--out", str(out), "--set", "decode.nbest=3", "--parts=none")
     (record,) = [json.loads(line) for line in out.read_text().splitlines()]
