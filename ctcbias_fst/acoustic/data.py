@@ -281,12 +281,13 @@ def _entities(cut: Cut) -> tuple[str, ...]:
     return tuple(name for span in spans for name in (span.custom or {}).get("entities", ()))
 
 
-def _spans(cut: Cut) -> list[SupervisionSegment]:
+def _spans(cut: Any) -> list[SupervisionSegment]:
     """What is said in a cut, in order: the first supervision of each of its parts."""
     if not isinstance(cut, MixedCut):
         return list(cut.supervisions[:1])
-    said = [track for track in cut.tracks if track.cut.supervisions]
-    return [track.cut.supervisions[0] for track in sorted(said, key=lambda t: float(t.offset))]
+    # a track is a mixture itself where lhotse mixes noise with what had reverberation
+    tracks = sorted(cut.tracks, key=lambda track: float(track.offset))
+    return [span for track in tracks for span in _spans(track.cut)]
 
 
 def _mono(cut: Cut, sampling_rate: int) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lhotse import CutSet
+from lhotse import CutSet, RecordingSet
 
 from ctcbias_fst.acoustic.config import AugmentConfig, JoinConfig
 from ctcbias_fst.acoustic.data import SpeechDataset, batches_of_epoch, load_cuts
@@ -176,6 +176,32 @@ def test_what_is_joined_is_heard_one_after_the_other(
                 apart = (found - alone[text].features[0]).abs()
                 assert float(apart.median()) < 0.1  # another sentence is some 3 away
                 begin += count + 50
+
+
+def test_augmentation_loses_nothing_of_what_is_joined(
+    tiny_cuts: Path, tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
+    """Each kind alone, and all together, as lhotse wraps one in the other."""
+    cuts = list(load_cuts([tiny_cuts], max_seconds=20.0))
+    CutSet.from_cuts([cuts[-1].recording.to_cut()]).to_file(tmp_path / "noise.jsonl.gz")
+    RecordingSet.from_recordings([cuts[0].recording]).to_file(tmp_path / "rirs.jsonl.gz")
+    config = JoinConfig(share=1.0, most=6, seconds=60.0, pause=(0.5, 0.5), same_voice=0.0)
+    items = CutSet.from_cuts(join_cuts(cuts, config, random.Random(0)))
+    expected = [
+        " ".join(s.text for s in sorted(item.supervisions, key=lambda span: span.start))
+        for item in items
+    ]
+    kinds = ("noise", "rir", "lowpass", "volume")
+    for chosen in (*((kind,) for kind in kinds), kinds):
+        augment = AugmentConfig(
+            noise=tmp_path / "noise.jsonl.gz",
+            rirs=tmp_path / "rirs.jsonl.gz",
+            specaugment_probability=0.0,
+            speed=(0.9,),
+            **{f"{kind}_probability": float(kind in chosen) for kind in kinds},
+        )
+        dataset = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=RATE, augment=augment)
+        assert list(dataset[items].texts) == expected, chosen
 
 
 def test_epochs_join_anew(tiny_cuts: Path) -> None:
