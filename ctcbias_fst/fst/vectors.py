@@ -6,7 +6,9 @@ import k2
 import numpy as np
 import torch
 
-__all__ = ["assemble", "expand", "fsa_vec", "sorted_order"]
+__all__ = ["assemble", "expand", "fsa_vec", "pair_order", "sorted_order"]
+
+_LARGEST_KEY = 1 << 62
 
 
 def assemble(
@@ -41,7 +43,8 @@ def assemble(
     # k2 sorts labels as if they were unsigned: the arcs to the final state come last.
     num_labels = int(label.max()) + 2
     rank = torch.where(label < 0, torch.full_like(label, num_labels - 1), label)
-    order = sorted_order((number[source] * num_labels + rank) * len(owner) + number[target])
+    by_label = number[source] * num_labels + rank
+    order = pair_order(by_label, number[target], (len(owner) * num_labels, len(owner)))
     fields = [local[source], local[target], label.int(), score.view(torch.int32)]
     arcs = torch.stack(fields, dim=1)[order]
     return fsa_vec(arcs, num_states, torch.bincount(owner[source], minlength=size)), order
@@ -73,6 +76,14 @@ def sorted_order(key: torch.Tensor) -> torch.Tensor:
     else:
         order = key.sort(stable=True).indices
     return order
+
+
+def pair_order(first: torch.Tensor, second: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+    """The order of pairs of numbers from 0 on, each below its limit."""
+    if limits[0] * limits[1] <= _LARGEST_KEY:
+        return sorted_order(first * limits[1] + second)
+    order = sorted_order(second)
+    return order[sorted_order(first[order])]
 
 
 def expand(begin: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

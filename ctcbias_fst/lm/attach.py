@@ -27,6 +27,7 @@ _ROOM = (1 << 18, 1 << 20)
 """States and arcs that a list may have before the graph is made anew, larger: some 1,000 names with
 all their variants."""
 _FLAGS = 4
+_LARGEST_KEY = 1 << 62
 _NAMED = 256
 """Meanings of arcs from here on are rows of :class:`_Meanings`; below, kinds of static arcs."""
 
@@ -410,7 +411,8 @@ class Workspace:
 
         frames, num_places = int(frame.max()) + 1 if len(frame) else 1, len(places.token)
         row = (owner[arc] * frames + frame[arc]) * num_places + before
-        row, what = _distinct(row, what[arc], len(table.place))
+        limits = (fsa.shape[0] * frames * num_places, len(table.place))
+        row, what = _distinct(row, what[arc], limits)
         row, before = row // num_places, row % num_places
         return Edges(
             utterance=utterance[row // frames],
@@ -461,11 +463,15 @@ def _ways_on(
 
 
 def _distinct(
-    first: torch.Tensor, second: torch.Tensor, limit: int
+    first: torch.Tensor, second: torch.Tensor, limits: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distinct pairs, sorted; ``second`` is below ``limit``."""
-    key = torch.unique(first * limit + second)
-    return key // limit, key % limit
+    """The distinct pairs, sorted; each number is below its limit."""
+    if limits[0] * limits[1] > _LARGEST_KEY:
+        few, number = torch.unique(first, return_inverse=True)
+        number, second = _distinct(number, second, (len(few), limits[1]))
+        return few[number], second
+    key = torch.unique(first * limits[1] + second)
+    return key // limits[1], key % limits[1]
 
 
 def parents(tree: BoostGraph, device: torch.device) -> torch.Tensor:

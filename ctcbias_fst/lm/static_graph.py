@@ -38,6 +38,7 @@ BEGINS, WORD_START = 8, 16
 
 _KIND = "first-pass"
 _VERSION = 1
+_LARGEST_KEY = 1 << 61
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +214,10 @@ def _with_topology(tokens: TokenGraph) -> StaticGraph:
     # k2 sorts labels as if they were unsigned: -1 comes last.
     rank = np.where(columns[2] < 0, size, columns[2])
     label_key = columns[0].astype(np.int64) * (size + 1) + rank
-    order = np.argsort(label_key * (num_states + 1) + columns[1], kind="stable")
+    if num_states**2 * (size + 1) < _LARGEST_KEY:
+        order = np.argsort(label_key * (num_states + 1) + columns[1], kind="stable")
+    else:
+        order = np.lexsort((columns[1], label_key))
     arcs = np.stack([*columns[:3], columns[3].view(np.int32)], axis=1)[order]
     return StaticGraph(
         arcs=np.ascontiguousarray(arcs),

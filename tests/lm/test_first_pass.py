@@ -35,6 +35,7 @@ from ctcbias_fst.cache import VARIABLE
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.fst import vectors as vectors_module
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm import attach as attach_module
 from ctcbias_fst.lm import first_pass as first_pass_module
@@ -410,6 +411,35 @@ def test_every_word_of_a_name_has_its_bonus_in_the_first_pass(
         (transcript,) = decoder.decode(log_probs, bench.graph(name))
         assert all(word.entity for word in transcript.best.words)
     assert totals[1] - totals[0] == pytest.approx(2.0 * len(name.split()), abs=1e-3)
+
+
+def test_keys_that_do_not_fit_change_nothing(
+    wide: FirstPassConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of states and labels share a key of 64 bits; where they would not, there are two."""
+    bench = Bench(wide)
+    graph = bench.graph("cab", "c a")
+    right = compile_static(bench.model, bench.tokenizer, wide)
+    lists, plain = bench.scores(graph), bench.scores(None)
+    distinct = torch.tensor([3, 1, 3, 0]), torch.tensor([1, 2, 1, 0])
+    monkeypatch.setattr(static_graph_module, "_LARGEST_KEY", 0)
+    monkeypatch.setattr(vectors_module, "_LARGEST_KEY", 0)
+    monkeypatch.setattr(attach_module, "_LARGEST_KEY", 200)
+    found = attach_module._distinct(*distinct, (1 << 40, 3))
+    assert [part.tolist() for part in found] == [[0, 1, 3], [0, 2, 1]]
+    other = Bench(wide)
+    made = compile_static(other.model, other.tokenizer, wide)
+    for name, array in right.to_arrays().items():
+        np.testing.assert_array_equal(array, made.to_arrays()[name])
+    monkeypatch.setattr(attach_module, "_LARGEST_KEY", 1 << 30)
+    assert other.scores(graph) == lists
+    assert other.scores(None) == plain
+    without = dataclasses.replace(
+        bench.decoder.config, lm=dataclasses.replace(bench.decoder.config.lm, first_pass=OFF)
+    )
+    two_keys = Decoder(bench.vocabulary, without, CPU).decode(bench.log_probs, graph)
+    monkeypatch.setattr(vectors_module, "_LARGEST_KEY", 1 << 62)
+    assert Decoder(bench.vocabulary, without, CPU).decode(bench.log_probs, graph) == two_keys
 
 
 def test_what_cannot_be(wide: FirstPassConfig) -> None:
