@@ -225,11 +225,11 @@ def _read_part(part: Path, digest: str) -> dict[str, dict[str, Any]]:
 
     A line that was being written when the job was stopped is cut off.
     """
-    if not part.exists():
+    content = part.read_bytes() if part.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole.count(b"\n") < 2:  # no result, so nothing that another job could lose
         part.write_text(json.dumps({"job": digest}) + "\n", encoding="utf-8")
         return {}
-    content = part.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
     try:
         header, *rows = [json.loads(line) for line in whole.splitlines()] or [{}]
         job, records = header.get("job"), {row["id"]: row for row in rows}

@@ -139,14 +139,20 @@ def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[
     Raises:
       InputError: there are none, or a file is damaged.
     """
-    paths = sorted(folder.glob(f"*{_SUFFIX}"))
+    # Not those with a dot in front: files that a run which was killed had not finished.
+    paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=_name_and_piece)
     if not paths:
         raise InputError(f"{folder}: has no lattices; make some with ctcbias decode --lattice-dir")
-    for _, several in groupby(
-        paths, key=lambda path: path.name[: -len(_SUFFIX)].rpartition(".")[0]
-    ):
-        pieces = [_read(path, device) for path in several]
-        yield sorted(pieces, key=lambda saved: saved.piece)
+    for _, several in groupby(paths, key=lambda path: _name_and_piece(path)[0]):
+        yield [_read(path, device) for path in several]
+
+
+def _name_and_piece(path: Path) -> tuple[str, int]:
+    """The utterance and the number of the piece that a file's name says."""
+    name, _, piece = path.name[: -len(_SUFFIX)].rpartition(".")
+    if not (piece.isascii() and piece.isdecimal()):
+        raise InputError(f"{path}: not named as the lattice of an utterance; remove it")
+    return name, int(piece)
 
 
 def rescore_lattices(

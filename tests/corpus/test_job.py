@@ -163,14 +163,22 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path) -> None:
 def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        _decode(_utterances("a", "crash"), out, batch_seconds=1, settings={"beta": 1})
+        _decode(_utterances("crash", "b"), out, batch_seconds=1, settings={"beta": 1})
     with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
         _decode(_utterances("a", "b"), out, settings={"beta": 2})
     with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
         _decode(_utterances("a"), out, settings={"beta": 1})
-    (tmp_path / "out.part").write_text("nonsense\n")
+    (tmp_path / "out.part").write_text("nonsense\n{}\n")
     with pytest.raises(ManifestError, match="out.part: damaged"):
         _decode(_utterances("a", "b"), out, settings={"beta": 1})
+
+
+@pytest.mark.parametrize("content", ["", '{"jo', '{"job": "another"}\n', '{"job": "x"}\n{"id'])
+def test_a_part_file_without_results_never_blocks(tmp_path: Path, content: str) -> None:
+    (tmp_path / "out.part").write_text(content)
+    assert _decode(_utterances("a"), tmp_path / "out").resumed == 0
+    assert texts(tmp_path / "out") == {"u0": "a"}
+    assert not (tmp_path / "out.part").exists()
 
 
 def test_one_list_or_one_for_each(tmp_path: Path) -> None:

@@ -120,6 +120,19 @@ def test_more_than_ten_pieces_stay_in_order(tmp_path: Path) -> None:
     ]
 
 
+def test_ids_that_look_like_pieces_and_unfinished_files(tmp_path: Path) -> None:
+    vocabulary = VOCABULARIES[0]
+    values = torch.full((3, 3, vocabulary.size), -9.0)
+    values[:, :, 0] = 0
+    log_probs = LogProbs(
+        values.log_softmax(-1), torch.tensor([3] * 3), 0.5, ("talk", "talk", "talk.1"), vocabulary
+    )
+    Decoder(vocabulary, EVERYTHING, CPU, listener=LatticeWriter(tmp_path)).decode(log_probs)
+    (tmp_path / ".1.2.talk.0.lattice.safetensors").write_bytes(b"half")
+    found = [[(one.id, one.piece) for one in pieces] for pieces in read_lattices(tmp_path)]
+    assert found == [[("talk", 0), ("talk", 1)], [("talk.1", 0)]]
+
+
 @pytest.mark.parametrize("with_lm", [False, True])
 def test_text_is_read_by_openfst(tmp_path: Path, with_lm: bool) -> None:
     one_lattice(tmp_path)
