@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.text.scripts import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,8 +156,8 @@ class Hypothesis:
 
     @property
     def text(self) -> str:
-        """The words, a space between them."""
-        return " ".join(word.word for word in self.words)
+        """The words, a space between them where the script has one."""
+        return spaced([word.word for word in self.words])
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def compile(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None,
+    language: str | None,
     segmentations: int | None,
     variants: int | None,
     config: Path | None,
@@ -75,7 +77,7 @@ def compile(
     settings = load_settings(
         config, overrides, parts="boost,g2g", model=model, of_model=tokens is None
     )
-    known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     entities = check_entities(read_entities(names), known).require_any()
     for line in entities.report():
         click.echo(f"Warning: {line}", err=True)

@@ -80,6 +80,8 @@ def decode(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None,
+    language: str | None,
     frame_seconds: float | None,
     softmax: bool,
     parts: str | None,
@@ -122,7 +124,16 @@ def decode(
 
     backend: backends.Backend
     if log_probs is not None:
-        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+        known = load_tokens(
+            model,
+            tokens,
+            tokenizer,
+            blank,
+            boundary,
+            separator,
+            language,
+            backends.columns_of(log_probs, trusted=trust_manifest),
+        )
         backend = backends.LogProbsBackend(
             log_probs,
             known,

@@ -80,6 +80,8 @@ def train(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None,
+    language: str | None,
 ) -> None:
     """Train a model on TEXTS, one sentence per line (.gz allowed)."""
     from ctcbias_fst.lm.model import save_lm  # noqa: PLC0415
@@ -91,7 +93,7 @@ def train(
 
     known = None
     if unit == "token":
-        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+        known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     config = TrainLmConfig(order, min_count, max_words, threshold)
     found = train_lm(read_sentences(texts, known, clean=not raw), config, unit)  # type: ignore[arg-type]
     save_lm(out, found, precision)  # type: ignore[arg-type]
@@ -147,6 +149,8 @@ def info(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None,
+    language: str | None,
 ) -> None:
     """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
     from ctcbias_fst.lm.model import load_lm, perplexity  # noqa: PLC0415
@@ -156,7 +160,7 @@ def info(
     click.echo(f"{lm_file}: {_summary(found)}")
     known = None
     if found.unit == "token" and texts:
-        known = load_tokens(model, tokens, tokenizer, blank, boundary)
+        known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     for text in texts:
         of = perplexity(found, read_sentences([text], known, clean=not raw))
         click.echo(

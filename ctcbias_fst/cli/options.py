@@ -46,8 +46,17 @@ _TOKENS = (
     ),
     click.option(
         "--boundary",
-        type=click.Choice(["prefix", "continuation", "separator"]),
+        type=click.Choice(["prefix", "continuation", "separator", "none"]),
         help="With --tokens: how words are told apart [by the tokens].",
+    ),
+    click.option(
+        "--separator",
+        help="With --tokens: the token between words, if it is none of the usual ones.",
+    ),
+    click.option(
+        "--language",
+        help="With --tokens: which vocabulary, where the file has one for each of several "
+        "languages.",
     ),
 )
 
@@ -137,8 +146,14 @@ def load_tokens(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None = None,
+    language: str | None = None,
+    columns: int | None = None,
 ) -> Tokenizer:
-    """The tokenizer, and with it the vocabulary, that the options name."""
+    """The tokenizer, and with it the vocabulary, that the options name.
+
+    `columns` are those of the log-probs, if they are at hand.
+    """
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.text.tokens import (  # noqa: PLC0415
         SentencePieceTokenizer,
@@ -148,8 +163,10 @@ def load_tokens(
     )
 
     if tokens is None:
-        if tokenizer is not None or blank is not None or boundary is not None:
-            raise ConfigError("--tokenizer, --blank and --boundary belong to --tokens")
+        if any(given is not None for given in (tokenizer, blank, boundary, separator, language)):
+            raise ConfigError(
+                "--tokenizer, --blank, --boundary, --separator and --language belong to --tokens"
+            )
         from ctcbias_fst.acoustic.package import DEFAULT  # noqa: PLC0415
 
         return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
@@ -159,5 +176,8 @@ def load_tokens(
         tokens,
         blank=int(blank) if blank is not None and blank.isdecimal() else blank,
         boundary=None if boundary is None else WordBoundary(boundary),
+        separator=separator,
+        language=language,
+        columns=columns,
     )
     return load_tokenizer(tokenizer or tokens, vocabulary)

@@ -47,6 +47,8 @@ def tune(
     tokenizer: Path | None,
     blank: str | None,
     boundary: str | None,
+    separator: str | None,
+    language: str | None,
     device: str,
 ) -> None:
     """Tune settings on development data as the TOML file STUDY says (docs/tuning.md).
@@ -68,7 +70,7 @@ def tune(
         table["trials"] = trials
     wanted = load_config(tuning.TuneConfig, table)
     base = load_settings(config, overrides, model=model, of_model=tokens is None)
-    known = load_tokens(model, tokens, tokenizer, blank, boundary)
+    known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     speech = any(one.cuts is not None for one in wanted.sets)
     loaded = AcousticModel.load(model, device) if speech else None
     tuned = tuning.tune(

@@ -37,6 +37,7 @@ __all__ = [
     "SpeechBackend",
     "Utterance",
     "batches_by_duration",
+    "columns_of",
     "cut_utterances",
     "recording_batches",
 ]
@@ -176,6 +177,11 @@ class SpeechBackend:
 
     def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
         return self._recognizer.transcribe_batch(loaded, names)
+
+
+def columns_of(path: Path, *, trusted: bool = False) -> int | None:
+    """How many columns the first utterance of saved log-probs has, if that can be told."""
+    return SavedLogProbs(path, trusted=trusted).columns
 
 
 class LogProbsBackend:

@@ -13,7 +13,7 @@ from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Word
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary, joined
 
 __all__ = ["greedy_hypothesis", "hypotheses", "token_confidences"]
 
@@ -265,7 +265,7 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
         words[-1].followed(token.followed)
     return tuple(
         Word(
-            word.text,
+            joined([word.text]),
             round(word.start * seconds, 6),
             round(word.end * seconds, 6),
             max(0.0, word.confidence),

@@ -87,6 +87,20 @@ class SavedLogProbs:
         """How long a frame is, if the file says so."""
         return self._file.frame_seconds
 
+    @property
+    def columns(self) -> int | None:
+        """The columns of the first array that can be read; None if there is none."""
+        for utterance in self.frames:
+            if utterance in self._file.faults:
+                continue
+            try:
+                with _reading(self.path):
+                    array = self._file.array(utterance)
+            except LogProbsError:
+                continue
+            return int(array.shape[1]) if array.ndim == 2 else None
+        return None
+
     def read(self, utterance: str, vocabulary: Vocabulary, softmax: bool = False) -> torch.Tensor:
         """The log-probs of one utterance: float32 (T, V).
 

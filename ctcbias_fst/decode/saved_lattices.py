@@ -121,6 +121,7 @@ class LatticeWriter:
             "blank_id": vocabulary.blank_id,
             "boundary": vocabulary.boundary.value,
             "unk_id": vocabulary.unk_id,
+            "separator": vocabulary.separator,
             "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
             "entities": [lattice.graph.entities[i]._asdict() for i in entity.tolist()],
         }
@@ -253,6 +254,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
         header["blank_id"],
         WordBoundary(header["boundary"]),
         header["unk_id"],
+        header.get("separator"),
     )
     arcs = torch.stack(
         [

@@ -7,6 +7,7 @@ is then read as ordinary words. What is written should not depend on that.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from ctcbias_fst.text.entities import Entity
 __all__ = ["spell_names"]
 
 _POSSESSIVE = "'s"
+_EDGES = re.compile(r"([^\w']*)(.*?)([^\w']*)", re.DOTALL)
 
 
 def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
@@ -39,7 +41,7 @@ def _spell(hypothesis: Hypothesis, graph: BoostGraph) -> Hypothesis:
     changed = False
     at = 0
     while at < len(hypothesis.words):
-        first = hypothesis.words[at].word.lower()
+        first = _bare(hypothesis.words[at].word)[1].lower()
         most = longest.get(first, 0)
         if first.endswith(_POSSESSIVE):
             most = max(most, longest.get(first[: -len(_POSSESSIVE)], 0))
@@ -61,15 +63,17 @@ def _named(
     """The words of the name that these are, or None."""
     if any(word.entity for word in words):
         return None
-    spoken = tuple(word.word.lower() for word in words)
+    opening, _, _ = _bare(words[0].word)
+    _, _, closing = _bare(words[-1].word)
+    spoken = tuple(_inner(words, i).lower() for i in range(len(words)))
     ending = ""
     if spoken not in names and spoken[-1].endswith(_POSSESSIVE):
-        ending = words[-1].word[-len(_POSSESSIVE) :]
+        ending = _bare(words[-1].word)[1][-len(_POSSESSIVE) :]
         spoken = (*spoken[:-1], spoken[-1][: -len(_POSSESSIVE)])
     entity = names.get(spoken)
     if entity is None:
         return None
-    display = (entity.display + ending).split()
+    display = (opening + entity.display + ending + closing).split()
     if len(display) == len(words):
         return tuple(replace(word, word=text, entity=True) for word, text in zip(words, display))
     # Another number of words: they share the time by their letters.
@@ -92,3 +96,16 @@ def _named(
             )
         )
     return tuple(shared)
+
+
+def _bare(word: str) -> tuple[str, str, str]:
+    """The punctuation before a word, the word, and the punctuation after it."""
+    found = _EDGES.fullmatch(word)
+    assert found is not None
+    return found[1], found[2], found[3]
+
+
+def _inner(words: tuple[Word, ...], place: int) -> str:
+    """A word without what may stand before the first word of a name, and after its last one."""
+    opening, word, closing = _bare(words[place].word)
+    return (opening if place else "") + word + (closing if place < len(words) - 1 else "")

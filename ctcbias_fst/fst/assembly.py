@@ -246,12 +246,12 @@ class Assembly:
 
     def _leave(self, closed: _Open) -> None:
         """From a complete entity to the plain tokens that end its last word."""
-        hubs, plain, ends_word = self.hubs, self.plain, self.rules.ends_word
+        hubs, plain, ends_name = self.hubs, self.plain, self.rules.ends_name
         row, token = hubs.follow(closed.hub)
-        row, token = row[ends_word[token]], token[ends_word[token]]
+        row, token = row[ends_name[token]], token[ends_name[token]]
         target = hubs.of_token[hubs.utterance[closed.hub[row]], token]
         self.graph.arcs(closed.state[row], self.hub_state[target], plain[token], aux=token)
-        word = ends_word[hubs.token].nonzero().flatten()
+        word = ends_name[hubs.token].nonzero().flatten()
         count = torch.bincount(hubs.utterance[word], minlength=self.size)
         first = torch.cumsum(count, 0) - count
         row, at = expand(first[closed.utterance], count[closed.utterance])

@@ -17,7 +17,7 @@ it: that is the decoding graph's affair (:mod:`ctcbias_fst.fst.decoding`).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,7 @@ class BoostGraph:
     entities: tuple[Entity, ...]
     digest: str
     shadowed: tuple[Entity, ...] = ()
+    split: Callable[[str], list[str]] | None = field(default=None, repr=False, compare=False)
     _on_device: dict[torch.device, TreeTensors] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -130,12 +131,13 @@ class BoostGraph:
     def by_words(self) -> tuple[dict[tuple[str, ...], Entity], dict[str, int]]:
         """The entities by the words of their names (and of what they are said), and by its first
         word the number of words of the longest name."""
+        split = str.split if self.split is None else self.split
         names = {
-            tuple(text.split()): entity
+            tuple(split(text)): entity
             for entity in reversed(self.entities)
             for text, _ in entity.spoken
         }
-        names.update({tuple(entity.name.split()): entity for entity in reversed(self.entities)})
+        names.update({tuple(split(entity.name)): entity for entity in reversed(self.entities)})
         longest: dict[str, int] = {}
         for words in names:
             longest[words[0]] = max(longest.get(words[0], 0), len(words))
@@ -262,6 +264,7 @@ def build_tree(
         entities=entities,
         digest=vocabulary.digest,
         shadowed=tuple(entities[i] for i in lost),
+        split=vocabulary.split,
     )
 
 

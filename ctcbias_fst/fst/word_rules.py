@@ -22,11 +22,13 @@ class WordRules:
 
     Attributes:
       ends_word: bool (V,): tokens that end the word before them.
+      ends_name: bool (V,): tokens that may follow a name: those, and punctuation.
       separator: the token between words, if words are marked by one.
       possessives: the token sequences that write 's at the end of a word.
     """
 
     ends_word: torch.Tensor
+    ends_name: torch.Tensor
     separator: int | None
     possessives: tuple[tuple[int, ...], ...]
 
@@ -43,6 +45,7 @@ class WordRules:
         pieces = [(written,), tuple(written)]
         return cls(
             ends_word=torch.from_numpy(vocabulary.ends_word.copy()).to(device),
+            ends_name=torch.from_numpy(vocabulary.ends_word | vocabulary.closes_word).to(device),
             separator=vocabulary.separator_id,
             possessives=tuple(
                 tuple(continuation[piece] for piece in split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.text.entities import Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
-from ctcbias_fst.text.normalise import fold_diacritics
+from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.spoken_entities import (
     REMEDY,
     add_spoken_forms,
@@ -21,6 +22,7 @@ from ctcbias_fst.text.spoken_entities import (
     known_phones_only,
 )
 from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.text.vocabulary import Case, Vocabulary
 
 __all__ = [
     "EncodedEntities",
@@ -29,6 +31,9 @@ __all__ = [
     "expand",
     "report_too_long",
 ]
+
+_TYPED = str.maketrans("\u2019\u2018\u02bc\u2010\u2011", "'''--")
+_PUNCTUATION = re.compile(r"[^\w\s']")
 
 _CHUNK = 65_536
 """Names encoded at a time: bounds the memory that lists of ids need."""
@@ -174,7 +179,7 @@ def encode_entities(
     """
     if nbest < 1:
         raise ValueError(f"nbest must be at least 1, not {nbest}.")
-    texts, owners, extra = _spellings(entities)
+    texts, owners, extra = _spellings(entities, tokenizer)
     values, lengths, owner, cost = [], [], [], []
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
@@ -196,11 +201,63 @@ def encode_entities(
     row_splits = np.zeros(sum(map(len, lengths)) + 1, dtype=np.int64)
     np.cumsum(_concatenate(lengths, np.int64), out=row_splits[1:])
     spelling = _concatenate(owner, np.int64)
-    return EncodedEntities(
+    by_spelling = EncodedEntities(
         values=_concatenate(values, np.int32),
         row_splits=row_splits,
         entity_index=owners[spelling],
         cost=_concatenate(cost, np.float32) + extra[spelling],
+    )
+    return _pronounced(by_spelling, entities, tokenizer.vocabulary)
+
+
+def own_phones(entity: Entity, vocabulary: Vocabulary) -> list[list[int]]:
+    """The pronunciations of an entity that are written in the model's own tokens, as ids."""
+    index = vocabulary.index
+    return [
+        [index[phone] for phone in phones]
+        for phones in entity.pronunciations
+        if phones and all(phone in index for phone in phones)
+    ]
+
+
+def _pronounced(
+    written: EncodedEntities, entities: EntityList | Sequence[Entity], vocabulary: Vocabulary
+) -> EncodedEntities:
+    """Names whose pronunciations are the model's own tokens are looked for by these alone."""
+    rows = entities.entities if isinstance(entities, EntityList) else entities
+    if not any(entity.pronunciations for entity in rows):
+        return written
+    phones = {i: own_phones(entity, vocabulary) for i, entity in enumerate(rows)}
+    phones = {i: several for i, several in phones.items() if several}
+    if not phones:
+        return written
+    ids = [(i, row) for i, several in phones.items() for row in several]
+    kept = ~np.isin(written.entity_index, list(phones))
+    lengths = np.diff(written.row_splits)
+    added = np.cumsum([0, *(len(row) for _, row in ids)], dtype=np.int64)
+    both = EncodedEntities.joined(
+        [
+            EncodedEntities(
+                values=written.values[np.repeat(kept, lengths)],
+                row_splits=np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64),
+                entity_index=written.entity_index[kept],
+                cost=written.cost[kept],
+            ),
+            EncodedEntities(
+                values=np.array([token for _, row in ids for token in row], dtype=np.int32),
+                row_splits=added,
+                entity_index=np.array([i for i, _ in ids], dtype=np.int32),
+                cost=np.zeros(len(ids), dtype=np.float32),
+            ),
+        ]
+    )
+    order = np.argsort(both.entity_index, kind="stable")
+    begin, lengths = both.row_splits[:-1][order], np.diff(both.row_splits)[order]
+    return EncodedEntities(
+        values=both.values[expand(begin, lengths)[1]],
+        row_splits=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        entity_index=both.entity_index[order],
+        cost=both.cost[order],
     )
 
 
@@ -231,6 +288,9 @@ def _writable(
     rejected: list[Rejected] = []
     notes: list[str] = []
     for entity in entities:
+        if own_phones(entity, tokenizer.vocabulary):
+            kept.setdefault(entity.name, entity)
+            continue
         costs: dict[str, float] = {}
         reports, said = [], []
         for place, (text, cost) in enumerate(entity.spellings):
@@ -266,17 +326,54 @@ def _writable(
 
 
 def _spellings(
-    entities: EntityList | Sequence[Entity],
+    entities: EntityList | Sequence[Entity], tokenizer: Tokenizer
 ) -> tuple[list[str], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Every spelling, the position of the entity that it belongs to, and its cost."""
     rows = entities.entities if isinstance(entities, EntityList) else entities
     owners = np.arange(len(rows), dtype=np.int32)
-    if not any(entity.sounds_like or entity.spoken for entity in rows):
+    vocabulary = tokenizer.vocabulary
+    one_form = vocabulary.case is not Case.BOTH and not vocabulary.closes_word.any()
+    if one_form and not any(entity.sounds_like or entity.spoken for entity in rows):
         return [entity.name for entity in rows], owners, np.zeros(len(rows), dtype=np.float32)
-    several = [entity.spellings for entity in rows]
+    several = [
+        entity.spellings
+        if one_form
+        else tuple(
+            (form, cost)
+            for text, cost in entity.spellings
+            for form in written_forms(text, entity.display, vocabulary)
+        )
+        for entity in rows
+    ]
     texts = [text for spellings in several for text, _ in spellings]
     costs = np.array([cost for spellings in several for _, cost in spellings], dtype=np.float32)
     return texts, np.repeat(owners, [len(spellings) for spellings in several]), costs
+
+
+def written_forms(text: str, display: str, vocabulary: Vocabulary) -> list[str]:
+    """The forms in which a vocabulary may write a spelling of a name, the spelling itself first.
+
+    One with capitals and small letters may write it in small letters, with a capital at the
+    beginning or at that of every word, as it is displayed, and in capitals if that is how its
+    display is written; one with punctuation, also with that of the display (``coca-cola``).
+    """
+    bases = [text]
+    shown = display.translate(_TYPED).strip()
+    if normalise(shown) == text and vocabulary.closes_word.any():
+        bases.append(shown.lower())
+    if vocabulary.case is not Case.BOTH:
+        return list(dict.fromkeys(bases))
+    forms = []
+    for base in bases:
+        words = base.split(" ")
+        forms += [base, base[:1].upper() + base[1:]]
+        forms.append(" ".join(word[:1].upper() + word[1:] for word in words))
+        forms.append("-".join(part[:1].upper() + part[1:] for part in forms[-1].split("-")))
+        if display.isupper():
+            forms.append(base.upper())
+    if normalise(shown) == text:
+        forms += [shown, " ".join(_PUNCTUATION.sub(" ", shown).split())]
+    return list(dict.fromkeys(forms))
 
 
 def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:

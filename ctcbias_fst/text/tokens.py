@@ -10,11 +10,13 @@ from typing import Protocol
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.files import PathLike
+from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import (
     CONTINUATION,
     PREFIX,
     Vocabulary,
     WordBoundary,
+    byte_of,
     load_sentencepiece,
 )
 
@@ -198,6 +200,7 @@ class FewestPiecesTokenizer:
             )
             if not special and i != vocabulary.separator_id
         }
+        self._bytes = dict(_byte_columns(vocabulary))
         self._words: Recent[tuple[str, int], list[tuple[tuple[int, ...], float]]] = Recent(_KEPT)
 
     @property
@@ -256,12 +259,22 @@ class FewestPiecesTokenizer:
     def _writes(self, character: str) -> bool:
         """Tell whether a piece writes just this character, wherever in a word it stands."""
         boundary = self._vocabulary.boundary
+        if self._spelt(character):
+            return True
         if boundary is WordBoundary.CONTINUATION:
             return character in self._pieces and CONTINUATION + character in self._pieces
         if boundary is WordBoundary.PREFIX:
             begins = PREFIX + character in self._pieces or PREFIX in self._pieces
+            begins |= is_unspaced(character)
             return begins and character in self._pieces
         return character in self._pieces
+
+    def _spelt(self, character: str) -> tuple[int, ...]:
+        """The byte tokens of a character that no token writes; none if it has no such tokens."""
+        if not self._bytes or character in self._pieces:
+            return ()
+        columns = [self._bytes.get(byte, -1) for byte in character.encode("utf-8", "replace")]
+        return () if -1 in columns else tuple(columns)
 
     def _segment(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
         """Return up to `n` segmentations of one word with their numbers of pieces."""
@@ -274,7 +287,8 @@ class FewestPiecesTokenizer:
         Each candidate is (pieces, minus their lengths, ids): its order is the preference.
         """
         boundary = self._vocabulary.boundary
-        text = PREFIX + word if boundary is WordBoundary.PREFIX else word
+        marked = boundary is WordBoundary.PREFIX and not is_unspaced(word)
+        text = PREFIX + word if marked else word
         best: list[list[tuple[int, tuple[int, ...], tuple[int, ...]]]] = [
             [] for _ in range(len(text) + 1)
         ]
@@ -289,8 +303,24 @@ class FewestPiecesTokenizer:
                         (count + 1, (start - end, *lengths), (piece, *ids))
                         for count, lengths, ids in best[end]
                     ]
+            spelt = self._spelt(text[start])
+            if spelt:
+                candidates += [
+                    (count + len(spelt), (-1, *lengths), (*spelt, *ids))
+                    for count, lengths, ids in best[start + 1]
+                ]
             best[start] = heapq.nsmallest(n, candidates)
         return [(ids, float(count)) for count, _, ids in best[0]]
+
+
+def _byte_columns(vocabulary: Vocabulary) -> list[tuple[int, int]]:
+    """Every byte that has a token (``<0xC3>``), and its column."""
+    found = []
+    for column, token in enumerate(vocabulary.tokens):
+        byte = byte_of(token)
+        if byte is not None:
+            found.append((byte, column))
+    return found
 
 
 def load_tokenizer(path: PathLike, vocabulary: Vocabulary | None = None) -> Tokenizer:

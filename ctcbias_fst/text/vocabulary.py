@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,22 +16,27 @@ from typing import Any, Optional, TypeVar, Union
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.errors import InputError, ModelError
-from ctcbias_fst.text.files import PathLike, read_lines
+from ctcbias_fst.errors import CtcbiasWarning, InputError, ModelError
+from ctcbias_fst.text.files import PathLike, quoted, read_lines
+from ctcbias_fst.text.scripts import apart, is_unspaced
 
-__all__ = ["Vocabulary", "WordBoundary", "load_sentencepiece"]
+__all__ = ["Case", "Vocabulary", "WordBoundary", "byte_of", "joined", "load_sentencepiece"]
 
 Blank = Optional[Union[int, str]]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 PREFIX = "\u2581"
 CONTINUATION = "##"
-_SEPARATORS = ("|", " ", "<space>")
+_SEPARATORS = ("|", "<wb>", "<space>", "<sp>", " ")
 _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_MOST_ADDED = 8
+"""Columns of the log-probs that a vocabulary may lack."""
 _DISAMBIGUATION = re.compile(r"#\d+")
-_TOKEN_AND_ID = re.compile(r"(.*?)[ \t]+(\d+)")
+_TOKEN_AND_ID = re.compile(r"(.*?)[ \t]+(\d{1,9})")
+_PIECE_AND_SCORE = re.compile(r".*\t-?\d+(\.\d+)?(e-?\d+)?")
 
 
 class WordBoundary(Enum):
@@ -42,6 +48,16 @@ class WordBoundary(Enum):
     """A token that starts with ``##`` continues one, any other begins one (wordpiece)."""
     SEPARATOR = "separator"
     """A token of its own, ``|`` or a space, stands between words (characters)."""
+    NONE = "none"
+    """Nothing does: every token is a word of its own (Chinese characters, kana)."""
+
+
+class Case(Enum):
+    """Which letters a vocabulary can write."""
+
+    LOWER = "lower"
+    UPPER = "upper"
+    BOTH = "both"
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Vocabulary:
         blank_id: the column of the CTC blank.
         boundary: how tokens join into words.
         unk_id: the column of the unknown token, if there is one.
+        separator: the token between words, if it is none of the usual ones.
 
     Raises:
         ModelError: a token occurs twice, an id is out of range, or a vocabulary with
@@ -63,6 +80,7 @@ class Vocabulary:
     blank_id: int
     boundary: WordBoundary
     unk_id: int | None = None
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.blank_id < len(self.tokens):
@@ -81,7 +99,16 @@ class Vocabulary:
         if self.boundary is WordBoundary.SEPARATOR and self.separator_id is None:
             raise ModelError(
                 f"no word separator in the vocabulary: expected one of {_SEPARATORS}; "
-                f"say boundary=prefix or continuation if words are marked in another way."
+                f"say separator=TOKEN if it is another, or boundary=prefix, continuation or none "
+                f"if words are marked in another way."
+            )
+        if self.separator is not None and (
+            self.separator not in self.index or self.boundary is not WordBoundary.SEPARATOR
+        ):
+            raise ModelError(
+                f"the separator {self.separator!r} is not in the vocabulary."
+                if self.separator not in self.index
+                else f"a separator belongs to boundary=separator, not {self.boundary.value}."
             )
 
     @property
@@ -99,12 +126,15 @@ class Vocabulary:
         """The id of the token between words; None unless boundary is SEPARATOR."""
         if self.boundary is not WordBoundary.SEPARATOR:
             return None
-        return next((self.index[s] for s in _SEPARATORS if s in self.index), None)
+        names = _SEPARATORS if self.separator is None else (self.separator,)
+        return next((self.index[s] for s in names if s in self.index), None)
 
     @cached_property
     def special(self) -> npt.NDArray[np.bool_]:
         """(V,) True where a token writes no text: blank, unknown, ``<s>``, ``[CLS]``, …"""
-        mask = np.array([bool(_SPECIAL.fullmatch(t)) or not t for t in self.tokens])
+        mask = np.array(
+            [(bool(_SPECIAL.fullmatch(t)) and not _BYTE.fullmatch(t)) or not t for t in self.tokens]
+        )
         mask[self.blank_id] = True
         if self.unk_id is not None:
             mask[self.unk_id] = True
@@ -116,10 +146,13 @@ class Vocabulary:
     def starts_word(self) -> npt.NDArray[np.bool_]:
         """(V,) True where the token itself begins a word.
 
-        With separators no token does so by itself (any may, after a separator): all False.
+        With separators no token does so by itself (any may, after a separator): all False. Of
+        scripts without spaces every token is a word of its own.
         """
         if self.boundary is WordBoundary.PREFIX:
-            mask = np.array([t.startswith(PREFIX) for t in self.tokens])
+            mask = np.array([t.startswith(PREFIX) or is_unspaced(t) for t in self.tokens])
+        elif self.boundary is WordBoundary.NONE:
+            mask = np.ones(self.size, dtype=bool)
         elif self.boundary is WordBoundary.CONTINUATION:
             mask = np.array([not t.startswith(CONTINUATION) for t in self.tokens])
         else:
@@ -145,8 +178,12 @@ class Vocabulary:
         written = []
         for token, special in zip(self.tokens, self.special.tolist()):
             text = token
+            byte = byte_of(token)
             if special:
                 text = ""
+            elif byte is not None:
+                # Joined with its neighbours it becomes a character (`joined`).
+                text = bytes([byte]).decode("utf-8", "surrogateescape")
             elif self.boundary is WordBoundary.PREFIX:
                 text = token.replace(PREFIX, "")
             elif self.boundary is WordBoundary.CONTINUATION and token.startswith(CONTINUATION):
@@ -159,17 +196,52 @@ class Vocabulary:
         return tuple(written)
 
     @cached_property
+    def case(self) -> Case:
+        """Which letters it can write; both only if small and capital ones of one alphabet are there
+        (a capital or two among small letters are other signs, as in phone alphabets)."""
+        letters = {
+            c for t, special in zip(self.surfaces, self.special.tolist()) if not special for c in t
+        }
+        small = {c for c in letters if c.upper() != c}
+        capital = {c for c in letters if c.lower() != c}
+        if capital and not small:
+            return Case.UPPER
+        pairs = sum(c.lower() in small for c in capital)
+        return Case.BOTH if 2 * pairs >= min(len(small), 6) else Case.LOWER
+
+    @property
     def upper_case(self) -> bool:
         """True if the vocabulary can only write capitals (text is upper-cased for it)."""
-        letters = "".join(
-            t for t, special in zip(self.surfaces, self.special.tolist()) if not special
+        return self.case is Case.UPPER
+
+    @cached_property
+    def closes_word(self) -> npt.NDArray[np.bool_]:
+        """(V,) True where the token is punctuation, which may follow a word at once."""
+        mask = np.array(
+            [
+                bool(t) and not any(c.isalnum() or c == "'" for c in t) and t.isprintable()
+                for t in self.surfaces
+            ]
         )
-        return letters.upper() == letters and letters.lower() != letters
+        if self.separator_id is not None:
+            mask[self.separator_id] = False
+        mask[self.special] = False
+        return _readonly(mask)
+
+    def split(self, text: str) -> list[str]:
+        """The words of normalised text as the vocabulary tells them apart."""
+        if self.boundary is WordBoundary.NONE:
+            return [character for character in text if not character.isspace()]
+        if self.boundary is WordBoundary.PREFIX:
+            text = apart(text)
+        return text.split()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over tokens, blank and boundary: the same on every machine."""
-        content = [list(self.tokens), self.blank_id, self.boundary.value]
+        content: list[Any] = [list(self.tokens), self.blank_id, self.boundary.value]
+        if self.separator is not None:
+            content.append(self.separator)
         return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
     @cached_property
@@ -188,6 +260,7 @@ class Vocabulary:
             blank_id=0,
             boundary=self.boundary,
             unk_id=None if self.unk_id is None else order.index(self.unk_id),
+            separator=self.separator,
         )
 
     def word_spans(self, ids: Sequence[int]) -> list[tuple[int, int, str]]:
@@ -204,7 +277,7 @@ class Vocabulary:
         for position, token in enumerate(ids):
             if self.ends_word[token]:
                 if parts and start is not None:
-                    spans.append((start, end, "".join(parts)))
+                    spans.append((start, end, joined(parts)))
                 parts = []
                 start = None if token == self.separator_id else position
             text = self.surfaces[token]
@@ -213,7 +286,7 @@ class Vocabulary:
                 end = position + 1
                 parts.append(text)
         if parts and start is not None:
-            spans.append((start, end, "".join(parts)))
+            spans.append((start, end, joined(parts)))
         return spans
 
     def ids_to_words(self, ids: Sequence[int]) -> list[str]:
@@ -222,7 +295,13 @@ class Vocabulary:
 
     @classmethod
     def from_tokens(
-        cls, tokens: Sequence[str], blank: Blank = None, boundary: WordBoundary | None = None
+        cls,
+        tokens: Sequence[str],
+        blank: Blank = None,
+        boundary: WordBoundary | None = None,
+        *,
+        separator: str | None = None,
+        columns: int | None = None,
     ) -> Vocabulary:
         """Make a vocabulary of a list of tokens, finding out what was not said.
 
@@ -231,6 +310,10 @@ class Vocabulary:
             blank: the blank's token or id; ``len(tokens)`` appends one after the last
                 column (NeMo's layout). By default the first of the usual names is taken.
             boundary: how words begin; by default told by the tokens.
+            separator: the token between words, if it is none of the usual ones.
+            columns: of the log-probs, if they are known. A few more columns than tokens are
+                tokens that a tokenizer added (``<s>``, ``</s>``), which write nothing; special
+                tokens behind the last column are dropped. Either is warned of.
 
         Raises:
             ModelError: no blank or no word boundary can be found.
@@ -238,24 +321,44 @@ class Vocabulary:
         tokens = tuple(tokens)
         if not tokens:
             raise ModelError("the vocabulary is empty.")
-        blank_id = _find_blank(tokens, blank)
+        if columns is not None and len(tokens) > columns:
+            tokens = _without_unused(tokens, columns)
+        blank_id = _find_blank(tokens, blank, columns)
         if blank_id == len(tokens):
             tokens = (*tokens, "<blk>")
+        if columns is not None and len(tokens) < columns <= len(tokens) + _MOST_ADDED:
+            added = [f"<column {i}>" for i in range(len(tokens), columns)]
+            _warn(
+                f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the "
+                f"last {len(added)} are taken for special tokens that write nothing"
+            )
+            tokens = (*tokens, *added)
         unk_id = next((tokens.index(u) for u in _UNKNOWNS if u in tokens), None)
+        if boundary is None:
+            boundary = _guess_boundary(tokens) if separator is None else WordBoundary.SEPARATOR
         return cls(
             tokens=tokens,
             blank_id=blank_id,
-            boundary=boundary or _guess_boundary(tokens),
+            boundary=boundary,
             unk_id=None if unk_id == blank_id else unk_id,
+            separator=separator,
         )
 
     @classmethod
     def from_file(
-        cls, path: PathLike, blank: Blank = None, boundary: WordBoundary | None = None
+        cls,
+        path: PathLike,
+        blank: Blank = None,
+        boundary: WordBoundary | None = None,
+        *,
+        separator: str | None = None,
+        language: str | None = None,
+        columns: int | None = None,
     ) -> Vocabulary:
         """Read ``*.model`` (SentencePiece), ``*.json`` (list, or token to id) or ``tokens.txt``.
 
-        A text file has one token a line, or ``token id`` as Kaldi and icefall write them;
+        A JSON object may have a vocabulary for each of several languages (MMS), of which
+        `language` names one; tokens of an ``added_tokens.json`` beside it are added. A text file has one token a line, or ``token id`` as Kaldi and icefall write them;
         trailing ``#0``, ``#1``, … (disambiguation symbols) are no columns and are dropped.
 
         Raises:
@@ -265,9 +368,14 @@ class Vocabulary:
         if path.suffix == ".model":
             return cls.from_sentencepiece(path, blank=blank, boundary=boundary)
         lines = _model_lines(path)
-        tokens = _json_tokens(lines, path) if path.suffix == ".json" else _text_tokens(lines, path)
+        if path.suffix == ".json":
+            tokens = _json_tokens(lines, path, language)
+        else:
+            tokens = _text_tokens(lines, path)
         try:
-            return cls.from_tokens(tokens, blank=blank, boundary=boundary)
+            return cls.from_tokens(
+                tokens, blank=blank, boundary=boundary, separator=separator, columns=columns
+            )
         except ModelError as fault:
             raise ModelError(f"{path}: {fault}") from None
 
@@ -288,12 +396,42 @@ class Vocabulary:
             raise ModelError(f"{path}: {fault}") from None
 
 
+def byte_of(token: str) -> int | None:
+    """The byte that a token such as ``<0xC3>`` writes; None if it is no such token."""
+    found = _BYTE.fullmatch(token)
+    return int(found[1], 16) if found else None
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The text of tokens, whose bytes (``<0xC3>``) become characters; one that is none, U+FFFD."""
+    text = "".join(parts)
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _readonly(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     array.setflags(write=False)
     return array
 
 
-def _find_blank(tokens: tuple[str, ...], blank: Blank) -> int:
+def _warn(message: str) -> None:
+    warnings.warn(message, CtcbiasWarning, stacklevel=4)
+
+
+def _without_unused(tokens: tuple[str, ...], columns: int) -> tuple[str, ...]:
+    """The tokens without special ones behind the last column, if that is all that is there."""
+    behind = tokens[columns:]
+    if not all(_SPECIAL.fullmatch(token) and not _BYTE.fullmatch(token) for token in behind):
+        return tokens
+    _warn(
+        f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the last "
+        f"({', '.join(behind[:4])}) are left out"
+    )
+    return tokens[:columns]
+
+
+def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int | None = None) -> int:
     if isinstance(blank, int):
         if not 0 <= blank <= len(tokens):
             raise ModelError(
@@ -307,6 +445,12 @@ def _find_blank(tokens: tuple[str, ...], blank: Blank) -> int:
             return tokens.index(name)
     if blank is not None:
         raise ModelError(f"the blank {blank!r} is not in the vocabulary.")
+    if columns == len(tokens) + 1:
+        _warn(
+            f"no blank among the {len(tokens)} tokens, and one column more in the log-probs: the "
+            "last column is taken for it, as in NeMo's models"
+        )
+        return len(tokens)
     raise ModelError(
         f"no CTC blank found among the {len(tokens)} tokens (looked for "
         f"{', '.join(repr(b) for b in _BLANKS)}); say which token or id it is, or "
@@ -321,9 +465,13 @@ def _guess_boundary(tokens: tuple[str, ...]) -> WordBoundary:
         return WordBoundary.CONTINUATION
     if any(separator in tokens for separator in _SEPARATORS):
         return WordBoundary.SEPARATOR
+    written = [token for token in tokens if token and not _SPECIAL.fullmatch(token)]
+    if 2 * sum(is_unspaced(token) for token in written) > len(written):
+        return WordBoundary.NONE
     raise ModelError(
-        "cannot tell how words begin: no token starts with U+2581 or '##', and none is "
-        "'|' or a space; say boundary=prefix, continuation or separator."
+        "cannot tell how words begin: no token starts with U+2581 or '##', none is "
+        "'|', '<wb>' or a space, and the script has spaces; say boundary=prefix, continuation, "
+        "separator or none, or which token the separator is."
     )
 
 
@@ -334,27 +482,64 @@ def _model_lines(path: Path) -> list[str]:
         raise ModelError(str(fault)) from None
 
 
-def _json_tokens(lines: list[str], path: Path) -> list[str]:
-    try:
-        content = json.loads("\n".join(lines))
-    except json.JSONDecodeError as fault:
-        raise ModelError(f"{path}, line {fault.lineno}: not valid JSON: {fault.msg}.") from None
+def _json_tokens(lines: list[str], path: Path, language: str | None) -> list[str]:
+    content = _json("\n".join(lines), path)
     if isinstance(content, list) and all(isinstance(token, str) for token in content):
         return list(content)
+    if isinstance(content, dict) and content and all(type(v) is dict for v in content.values()):
+        content = _of_language(content, path, language)
     if isinstance(content, dict) and all(type(i) is int for i in content.values()):
-        return _in_order([(token, i) for token, i in content.items()], path)
-    raise ModelError(f"{path}: expected a JSON list of tokens or an object of token to id.")
+        beside = path.with_name("added_tokens.json")
+        if beside != path and beside.is_file():
+            added = _json("\n".join(_model_lines(beside)), beside)
+            if not (isinstance(added, dict) and all(type(i) is int for i in added.values())):
+                raise ModelError(f"{beside}: expected a JSON object of token to id.")
+            content = {**content, **added}
+        return _in_order(list(content.items()), path)
+    raise ModelError(
+        f"{path}: expected a JSON list of tokens, an object of token to id, or one of these for "
+        "each language."
+    )
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as fault:
+        raise ModelError(f"{path}, line {fault.lineno}: not valid JSON: {fault.msg}.") from None
+    except (RecursionError, ValueError) as fault:
+        raise ModelError(f"{path}: JSON that cannot be read: {str(fault)[:100]}.") from None
+
+
+def _of_language(content: dict[str, Any], path: Path, language: str | None) -> Any:
+    """One of the vocabularies of several languages."""
+    if language is None and len(content) == 1:
+        return next(iter(content.values()))
+    if language not in content:
+        known = ", ".join(sorted(content)[:20])
+        said = "say which" if language is None else f"{language!r} is none of them"
+        raise ModelError(
+            f"{path}: has the vocabularies of {len(content)} languages ({known}); {said} "
+            "(--language)."
+        )
+    return content[language]
 
 
 def _text_tokens(lines: list[str], path: Path) -> list[str]:
     lines = [line for line in lines if line]
+    scored = bool(lines) and all(_PIECE_AND_SCORE.fullmatch(line) for line in lines)
+    if scored and (path.suffix == ".vocab" or not all(map(_TOKEN_AND_ID.fullmatch, lines))):
+        raise ModelError(
+            f"{path}: this is a SentencePiece .vocab (pieces and scores, no ids); give the "
+            ".model beside it, or a list of tokens in the order of the columns."
+        )
     matches = [_TOKEN_AND_ID.fullmatch(line) for line in lines]
     if not any(matches):
         return lines
     pairs = []
     for line, match in zip(lines, matches):
         if match is None:
-            raise ModelError(f"{path}: {line!r} has no id, but other lines do ('token id').")
+            raise ModelError(f"{path}: {quoted(line)} has no id, but other lines do ('token id').")
         # A line of only white space and an id stands for the space token.
         pairs.append((match[1] or " ", int(match[2])))
     return _in_order(pairs, path)
