@@ -21,6 +21,7 @@ from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.shortlists import ShortList
 from ctcbias_fst.errors import (
@@ -319,10 +320,16 @@ def decoded(
     """What is heard with the list, all at once or one after the other."""
     eager = BoostConfig(
         alpha=1.0, first_alpha=1.0, top_k=80, first_top_k=80, max_gap=50.0, first_max_gap=50.0,
-        min_log_prob=-50.0, bonus=20.0,
+        min_log_prob=-50.0, max_gain=50.0, max_wait=50.0, bonus=20.0, max_reward=40.0,
     )  # fmt: skip
     config = PipelineConfig(
-        decode=DecodeConfig(boost=eager, token_top_k=80, token_beam=50.0),
+        decode=DecodeConfig(
+            boost=eager,
+            search_beam=60.0,
+            token_top_k=80,
+            token_beam=50.0,
+            evidence=EvidenceConfig(max_entropy=1.0, min_name_confidence=0.0),
+        ),
         parts=SOUNDS,
         shortlist=ShortlistConfig(**shortlist),
         spellings=SpellingsConfig(number=4),

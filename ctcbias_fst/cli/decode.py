@@ -132,7 +132,7 @@ def decode(
             boundary,
             separator,
             language,
-            backends.columns_of(log_probs, trusted=trust_manifest),
+            lambda: backends.columns_of(log_probs, trusted=trust_manifest),
         )
         backend = backends.LogProbsBackend(
             log_probs,

@@ -148,11 +148,11 @@ def load_tokens(
     boundary: str | None,
     separator: str | None = None,
     language: str | None = None,
-    columns: int | None = None,
+    columns: Callable[[], int | None] = lambda: None,
 ) -> Tokenizer:
     """The tokenizer, and with it the vocabulary, that the options name.
 
-    `columns` are those of the log-probs, if they are at hand.
+    `columns` tells those of the log-probs, if there are any.
     """
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.text.tokens import (  # noqa: PLC0415
@@ -178,6 +178,6 @@ def load_tokens(
         boundary=None if boundary is None else WordBoundary(boundary),
         separator=separator,
         language=language,
-        columns=columns,
+        columns=columns(),
     )
     return load_tokenizer(tokenizer or tokens, vocabulary)

@@ -10,7 +10,7 @@ two pauses are *heard* if
   log-probs is not above ``max_entropy`` times that of a model that knows nothing, :math:`\\log V`.
 
 Speech that is misheard, a rare name above all, has the second where it lacks the first. A name
-needs a posterior above nothing, too.
+needs a posterior above nothing, too. Where the best hypothesis was heard, so were the others.
 """
 
 from __future__ import annotations
@@ -77,21 +77,32 @@ def leave_out_unheard(
 def _checked(
     transcript: Transcript, log_probs: torch.Tensor, frame_seconds: float, config: EvidenceConfig
 ) -> Transcript:
-    def heard(hypothesis: Hypothesis) -> tuple[Hypothesis, tuple[Word, ...]]:
+    def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
+        """The hypothesis without what was not heard; at ``known`` words something was said."""
         kept: list[Word] = []
         left: list[Word] = []
         for words in _between_pauses(hypothesis.words, config.pause):
-            good = _clear(words, config) or _sure(words, log_probs, frame_seconds, config)
+            good = (
+                _clear(words, config)
+                or _meet(words, known)
+                or _sure(words, log_probs, frame_seconds, config)
+            )
             for word in words:
                 (kept if good and _believed(word, config) else left).append(word)
-        return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), tuple(left)
+        return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
-    best, left_out = heard(transcript.best)
+    best, left_out = heard(transcript.best, ())
     nbest: dict[str, Hypothesis] = {best.text.lower(): best} if transcript.nbest else {}
     for hypothesis in transcript.nbest[1:]:
-        other, _ = heard(hypothesis)
+        other, _ = heard(hypothesis, best.words)
         nbest.setdefault(other.text.lower(), other)
-    return replace(transcript, best=best, nbest=tuple(nbest.values()), left_out=left_out)
+    return replace(transcript, best=best, nbest=tuple(nbest.values()), left_out=tuple(left_out))
+
+
+def _meet(words: Sequence[Word], others: Sequence[Word]) -> bool:
+    """Whether some of the others are spoken where these are."""
+    begin, end = words[0].start - _MARGIN_SECONDS, words[-1].end + _MARGIN_SECONDS
+    return any(word.start <= end and word.end >= begin for word in others)
 
 
 def _between_pauses(words: Sequence[Word], pause: float) -> list[list[Word]]:

@@ -39,22 +39,22 @@ class BoostConfig:
         together; what other parts charge comes on top.
     """
 
-    alpha: float = 0.45
+    alpha: float = 0.6
     max_gain: float = 5.0
     free: float = 1.0
     top_k: int = 18
     max_gap: float = 9.5
     min_log_prob: float = -12.0
     include_blank: bool = True
-    first_alpha: float = 0.2
+    first_alpha: float = 0.3
     first_top_k: int = 10
     first_max_gap: float = 7.0
     repeat_alpha: float = 0.8
     blank_alpha: float = 0.3
     max_wait: float = 15.0
     beta: float = 1.0
-    bonus: float = -4.0
-    min_reward: float = 0.1
+    bonus: float = -3.9
+    min_reward: float = -2.0
     max_reward: float = 10.0
 
     def __post_init__(self) -> None:

@@ -96,19 +96,17 @@ class Vocabulary:
             seen: set[str] = set()
             twice = next(t for t in self.tokens if t in seen or seen.add(t))  # type: ignore[func-returns-value]
             raise ModelError(f"token {twice!r} occurs more than once in the vocabulary.")
+        if self.separator is not None and self.separator not in self.index:
+            raise ModelError(f"the separator {quoted(self.separator)} is not in the vocabulary.")
+        if self.separator is not None and self.boundary is not WordBoundary.SEPARATOR:
+            raise ModelError(
+                f"a separator goes with boundary=separator, not {self.boundary.value}."
+            )
         if self.boundary is WordBoundary.SEPARATOR and self.separator_id is None:
             raise ModelError(
                 f"no word separator in the vocabulary: expected one of {_SEPARATORS}; "
                 f"say separator=TOKEN if it is another, or boundary=prefix, continuation or none "
                 f"if words are marked in another way."
-            )
-        if self.separator is not None and (
-            self.separator not in self.index or self.boundary is not WordBoundary.SEPARATOR
-        ):
-            raise ModelError(
-                f"the separator {self.separator!r} is not in the vocabulary."
-                if self.separator not in self.index
-                else f"a separator belongs to boundary=separator, not {self.boundary.value}."
             )
 
     @property
@@ -358,7 +356,8 @@ class Vocabulary:
         """Read ``*.model`` (SentencePiece), ``*.json`` (list, or token to id) or ``tokens.txt``.
 
         A JSON object may have a vocabulary for each of several languages (MMS), of which
-        `language` names one; tokens of an ``added_tokens.json`` beside it are added. A text file has one token a line, or ``token id`` as Kaldi and icefall write them;
+        `language` names one; tokens of an ``added_tokens.json`` beside it are added. A text file
+        has one token a line, or ``token id`` as Kaldi and icefall write them;
         trailing ``#0``, ``#1``, … (disambiguation symbols) are no columns and are dropped.
 
         Raises:
@@ -366,7 +365,7 @@ class Vocabulary:
         """
         path = Path(path)
         if path.suffix == ".model":
-            return cls.from_sentencepiece(path, blank=blank, boundary=boundary)
+            return cls.from_sentencepiece(path, blank=blank, boundary=boundary, columns=columns)
         lines = _model_lines(path)
         if path.suffix == ".json":
             tokens = _json_tokens(lines, path, language)
@@ -381,7 +380,12 @@ class Vocabulary:
 
     @classmethod
     def from_sentencepiece(
-        cls, path: PathLike, blank: Blank = None, boundary: WordBoundary | None = None
+        cls,
+        path: PathLike,
+        blank: Blank = None,
+        boundary: WordBoundary | None = None,
+        *,
+        columns: int | None = None,
     ) -> Vocabulary:
         """Read the pieces of a SentencePiece model.
 
@@ -391,7 +395,9 @@ class Vocabulary:
         processor = load_sentencepiece(path)
         pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
         try:
-            return cls.from_tokens(pieces, blank=blank, boundary=boundary or WordBoundary.PREFIX)
+            return cls.from_tokens(
+                pieces, blank=blank, boundary=boundary or WordBoundary.PREFIX, columns=columns
+            )
         except ModelError as fault:
             raise ModelError(f"{path}: {fault}") from None
 
