@@ -28,8 +28,8 @@ __all__ = ["AcousticModel", "Attended"]
 
 LAG_SECONDS = 0.24
 """By how much later than they sound the embedded model writes tokens: measured against times that
-festival and flite give (docs/transcribing.md), the same for each of their voices. Models that are
-trained otherwise may differ: ``decode.times.lag``."""
+festival gives, for three voices together (docs/transcribing.md). Models that are trained otherwise
+may differ: ``decode.times.lag``."""
 
 _WINDOW = 3200
 _CONTEXT = 400

@@ -16,7 +16,7 @@ needs a posterior above nothing, too. Where the best hypothesis was heard, so we
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +24,7 @@ import torch
 from ctcbias_fst.bounds import not_negative
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
-__all__ = ["EvidenceConfig", "leave_out_unheard"]
+__all__ = ["EvidenceConfig", "frame_entropy", "leave_out_unheard", "with_heard_words"]
 
 _MARGIN_SECONDS = 0.1
 """Looked at before and after the words."""
@@ -67,16 +67,43 @@ def leave_out_unheard(
     Returns:
       the transcripts; those of the best hypothesis that were taken out are its ``left_out``.
     """
-    return [
-        _checked(transcript, log_probs.log_probs[row, : int(log_probs.lengths[row])],
-                 log_probs.frame_seconds, config)
-        for row, transcript in enumerate(transcripts)
-    ]  # fmt: skip
+    found = []
+    for row, transcript in enumerate(transcripts):
+        frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
+
+        def entropy(begin: int, end: int, frames: torch.Tensor = frames) -> torch.Tensor:
+            return frame_entropy(frames[begin:end])
+
+        found.append(with_heard_words(transcript, entropy, log_probs.frame_seconds, config))
+    return found
 
 
-def _checked(
-    transcript: Transcript, log_probs: torch.Tensor, frame_seconds: float, config: EvidenceConfig
+def frame_entropy(log_probs: torch.Tensor) -> torch.Tensor:
+    """How little a model knows of each frame: float32 (T,), 0 to 1.
+
+    That is the entropy of its (T, V) log-probs as a share of that of a model that knows nothing.
+    """
+    frames = log_probs.float()
+    # A probability of 0 adds nothing.
+    entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1)
+    return entropy / math.log(max(2, log_probs.shape[-1]))
+
+
+def with_heard_words(
+    transcript: Transcript,
+    entropy: Callable[[int, int], torch.Tensor],
+    frame_seconds: float,
+    config: EvidenceConfig,
 ) -> Transcript:
+    """One transcript without the words that were not heard.
+
+    Args:
+      transcript: the transcript.
+      entropy: gives the :func:`frame_entropy` of its frames ``begin`` to ``end - 1``.
+      frame_seconds: of the model.
+      config: see :class:`EvidenceConfig`.
+    """
+
     def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
         """The hypothesis without what was not heard; at ``known`` words something was said."""
         kept: list[Word] = []
@@ -85,7 +112,7 @@ def _checked(
             good = (
                 _clear(words, config)
                 or _meet(words, known)
-                or _sure(words, log_probs, frame_seconds, config)
+                or _sure(words, entropy, frame_seconds, config)
             )
             for word in words:
                 (kept if good and _believed(word, config) else left).append(word)
@@ -130,11 +157,12 @@ def _believed(word: Word, config: EvidenceConfig) -> bool:
 
 
 def _sure(
-    words: Sequence[Word], log_probs: torch.Tensor, frame_seconds: float, config: EvidenceConfig
+    words: Sequence[Word],
+    entropy: Callable[[int, int], torch.Tensor],
+    frame_seconds: float,
+    config: EvidenceConfig,
 ) -> bool:
     begin = max(0, math.floor((words[0].start - _MARGIN_SECONDS) / frame_seconds))
     end = max(begin + 1, math.ceil((words[-1].end + _MARGIN_SECONDS) / frame_seconds))
-    frames = log_probs[begin:end].float()
-    # A probability of 0 adds nothing.
-    entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1).mean()
-    return float(entropy) <= config.max_entropy * math.log(log_probs.shape[1])
+    frames = entropy(begin, end)
+    return not len(frames) or float(frames.mean()) <= config.max_entropy

@@ -8,7 +8,7 @@ tried later, without the acoustic model and without a search over frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.evidence import frame_entropy, with_heard_words
 from ctcbias_fst.decode.segments import Segment, join_segments
+from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.fst.columns import Block, Columns
@@ -43,7 +45,7 @@ __all__ = [
     "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 1"
+_FORMAT = "ctcbias lattice 2"
 _SUFFIX = ".lattice.safetensors"
 _ATTRIBUTES = (FRAME, STARTS_WORD)
 
@@ -59,6 +61,9 @@ class SavedLattice:
       frame_seconds: how long one is.
       vocabulary: of the model.
       lattice: a batch of one.
+      entropy: float32 (T,), :func:`ctcbias_fst.decode.evidence.frame_entropy`.
+      written: int64, the frames at which the model writes something.
+      lag: of the model, in seconds.
     """
 
     id: str
@@ -67,6 +72,9 @@ class SavedLattice:
     frame_seconds: float
     vocabulary: Vocabulary
     lattice: Lattice
+    entropy: torch.Tensor
+    written: torch.Tensor
+    lag: float
 
 
 class LatticeWriter:
@@ -81,13 +89,16 @@ class LatticeWriter:
     def __call__(self, log_probs: LogProbs, lattice: Lattice) -> None:
         pieces: dict[str, int] = {}
         found = lattice.found.tolist()
+        written = written_frames(log_probs)
         for row, name in enumerate(log_probs.ids):
             piece = pieces.setdefault(name, 0)
             pieces[name] += 1
             if found[row]:
-                self._write(log_probs, lattice, row, piece)
+                self._write(log_probs, lattice, row, piece, written[row])
 
-    def _write(self, log_probs: LogProbs, lattice: Lattice, row: int, piece: int) -> None:
+    def _write(
+        self, log_probs: LogProbs, lattice: Lattice, row: int, piece: int, written: Sequence[int]
+    ) -> None:
         size, fsa = lattice.graph.vocabulary_size, lattice.fsa
         of_row = lattice.utterance == row
         aux = lattice.aux[of_row]
@@ -107,6 +118,8 @@ class LatticeWriter:
             "owed": lattice.owed[row : row + 1],
             "columns": lattice.scores[row],
             "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
+            "entropy": frame_entropy(log_probs.log_probs[row, : int(log_probs.lengths[row])]),
+            "written": torch.tensor(written, dtype=torch.int32),
         }
         for name in _ATTRIBUTES:
             if hasattr(fsa, name):
@@ -117,6 +130,7 @@ class LatticeWriter:
             "piece": piece,
             "frames": int(log_probs.lengths[row]),
             "frame_seconds": log_probs.frame_seconds,
+            "lag": log_probs.lag,
             "tokens": vocabulary.tokens,
             "blank_id": vocabulary.blank_id,
             "boundary": vocabulary.boundary.value,
@@ -173,17 +187,29 @@ def rescore_lattices(
     """
     decoders = _Decoders(decoder_of)
     for pieces in read_lattices(folder, device):
-        transcripts, segments, begin = [], [], 0
+        transcripts, segments, written, begin = [], [], list[int](), 0
         for saved in pieces:
             decoder = decoders.of(saved.vocabulary)
+            config = decoder.config
             lattice = decoder.with_language_model(saved.lattice)
+            entropy = saved.entropy
+
+            def of_frames(begin: int, end: int, entropy: torch.Tensor = entropy) -> torch.Tensor:
+                return entropy[begin:end]
+
             for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
-                transcripts.append(transcript)
+                transcripts.append(
+                    with_heard_words(transcript, of_frames, saved.frame_seconds, config.evidence)
+                )
                 segments.append(Segment(0, begin, begin + saved.frames))
+            written += (saved.written + begin).tolist()
             begin += saved.frames
-        yield from join_segments(
-            transcripts, segments, pieces[0].frame_seconds, decoder.config.nbest
-        )
+        frame_seconds = pieces[0].frame_seconds
+        lag = pieces[0].lag if config.times.lag is None else config.times.lag
+        for transcript in join_segments(transcripts, segments, frame_seconds, config.nbest):
+            yield with_placed_words(
+                transcript, written, begin, frame_seconds, lag=lag, widen=config.times.widen
+            )
 
 
 def write_lattice_texts(
@@ -295,6 +321,9 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
         header["frame_seconds"],
         vocabulary,
         lattice,
+        tensors["entropy"],
+        tensors["written"].long(),
+        header["lag"],
     )
 
 

@@ -75,20 +75,40 @@ def place_words(
     """
     lag = log_probs.lag if config.lag is None else config.lag
     frame = log_probs.frame_seconds
-    placed = []
     rows = zip(transcripts, log_probs.lengths.tolist(), written_frames(log_probs))
-    for transcript, length, marks in rows:
-        place = _Placing(marks, length * frame, frame, lag, config.widen)
-        nbest = tuple(place.hypothesis(hypothesis) for hypothesis in transcript.nbest)
-        placed.append(
-            replace(
-                transcript,
-                best=nbest[0] if nbest else place.hypothesis(transcript.best),
-                nbest=nbest,
-                left_out=place.words(transcript.left_out),
-            )
-        )
-    return placed
+    return [
+        with_placed_words(transcript, marks, length, frame, lag=lag, widen=config.widen)
+        for transcript, length, marks in rows
+    ]
+
+
+def with_placed_words(
+    transcript: Transcript,
+    marks: Sequence[int],
+    length: int,
+    frame_seconds: float,
+    *,
+    lag: float,
+    widen: float,
+) -> Transcript:
+    """One transcript with its words where they sound.
+
+    Args:
+      transcript: with the times of tokens.
+      marks: the frames at which the model writes something, ascending; see `written_frames`.
+      length: of the utterance, in frames.
+      frame_seconds: of the model.
+      lag: seconds by which it writes tokens after their sounds.
+      widen: see :class:`TimesConfig`.
+    """
+    place = _Placing(marks, length * frame_seconds, frame_seconds, lag, widen)
+    nbest = tuple(place.hypothesis(hypothesis) for hypothesis in transcript.nbest)
+    return replace(
+        transcript,
+        best=nbest[0] if nbest else place.hypothesis(transcript.best),
+        nbest=nbest,
+        left_out=place.words(transcript.left_out),
+    )
 
 
 @dataclass(frozen=True)

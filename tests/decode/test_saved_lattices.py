@@ -18,6 +18,7 @@ from strategies import EVERYTHING, VOCABULARIES, batch, log_prob_arrays, path_li
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.saved_lattices import (
     LatticeWriter,
     read_lattices,
@@ -25,6 +26,7 @@ from ctcbias_fst.decode.saved_lattices import (
     symbol_table,
     to_text,
 )
+from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
@@ -37,6 +39,14 @@ from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 CPU = torch.device("cpu")
 LM = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)
 MODEL = train_lm([["a", "ab", "c"], ["a", "c"], ["ab"], ["c", "as"]])
+
+
+AS_SEARCHED = dataclasses.replace(
+    EVERYTHING,
+    times=TimesConfig(lag=0.0, widen=0.0),
+    evidence=EvidenceConfig(max_entropy=1.0, min_name_confidence=0.0),
+)
+"""The words that the search finds, at the times of their tokens."""
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,7 +63,7 @@ def test_read_is_what_was_written(
         on=data.draw(st.booleans()), search_beam=1e8, max_active=10**6, lattice_beam=1e8
     )
     lm = dataclasses.replace(LM, first_pass=first_pass)
-    config = dataclasses.replace(EVERYTHING, lm=lm, nbest=4)
+    config = dataclasses.replace(AS_SEARCHED, lm=lm, nbest=4)
     composer = LmComposer(MODEL, vocabulary).with_tokenizer(FewestPiecesTokenizer(vocabulary))
     decoder = Decoder(vocabulary, config, CPU, composer, listener=LatticeWriter(folder))
     transcripts = decoder.decode(log_probs, graph)
@@ -95,7 +105,7 @@ def test_pieces_of_a_long_utterance_are_joined(tmp_path: Path) -> None:
     )
     decoder = Decoder(vocabulary, EVERYTHING, CPU, listener=LatticeWriter(tmp_path))
     decoder.decode(log_probs)
-    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, EVERYTHING, CPU))
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, AS_SEARCHED, CPU))
     assert [(word.word, word.start) for word in transcript.best.words] == [("a", 0.5), ("a", 2.0)]
 
 
@@ -114,7 +124,7 @@ def test_more_than_ten_pieces_stay_in_order(tmp_path: Path) -> None:
     decoder.decode(log_probs)
     (pieces,) = read_lattices(tmp_path)
     assert [saved.piece for saved in pieces] == list(range(count))
-    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, EVERYTHING, CPU))
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, AS_SEARCHED, CPU))
     assert [(word.word, word.start) for word in transcript.best.words] == [
         ("ac"[piece % 3 == 0], 1.5 * piece + 0.5) for piece in range(count)
     ]

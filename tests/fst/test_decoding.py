@@ -190,6 +190,7 @@ def test_equals_the_composition_of_topology_and_tree(device: torch.device) -> No
 def _unboosted() -> BoostConfig:
     return BoostConfig(
         alpha=0.0,
+        free=0.0,
         beta=0.0,
         repeat_alpha=0.0,
         top_k=1000,
