@@ -177,6 +177,7 @@ class AcousticModel:
             ids=ids,
             vocabulary=self.tokenizer.vocabulary,
             phone_log_probs=output.phone_log_probs,
+            lag=LAG_SECONDS,
         )
 
     def _run(

@@ -369,10 +369,15 @@ def test_any_field_that_changes_a_graph_changes_what_it_is_made_of(wide: FirstPa
         "blank_id": 2,
         "boundary": WordBoundary.CONTINUATION,
         "unk_id": 4,
+        "separator": "\u2581c",
     }
     assert others.keys() == {field.name for field in dataclasses.fields(Vocabulary)}
     for name, value in others.items():
-        assert key(model, dataclasses.replace(bench.vocabulary, **{name: value}), first) != one
+        more = {"boundary": WordBoundary.SEPARATOR} if name == "separator" else {}
+        other = dataclasses.replace(bench.vocabulary, **{name: value}, **more)
+        base = dataclasses.replace(bench.vocabulary, separator="b", **more) if more else None
+        beside = one if base is None else key(model, base, first)
+        assert key(model, other, first) != beside
 
     structure = {"order": 2, "max_histories": 3}
     for field in dataclasses.fields(FirstPassConfig):

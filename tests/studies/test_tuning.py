@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.config import load_config, to_mapping, write_config
 from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.search.config import BoostConfig
@@ -48,7 +49,10 @@ class Scripted:
 
 
 def _with_beta(beta: float) -> PipelineConfig:
-    return PipelineConfig(decode=DecodeConfig(boost=BoostConfig(beta=beta, bonus=0.0)))
+    # The log-probs are few and vague: nothing is left out of what they say.
+    everything = EvidenceConfig(max_entropy=1.0)
+    boost = BoostConfig(beta=beta, bonus=0.0)
+    return PipelineConfig(decode=DecodeConfig(boost=boost, evidence=everything))
 
 
 def _study(**changes: object) -> TuneConfig:
