@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.lm.ngram import BEGIN, END, FIRST_SYMBOL, Ngram, Order, find_rows
-from ctcbias_fst.text.files import read_lines
+from ctcbias_fst.text.files import quoted, read_lines
 
 __all__ = ["BEGIN_WORD", "END_WORD", "read_arpa", "write_arpa"]
 
@@ -29,8 +29,12 @@ BEGIN_WORD, END_WORD = "<s>", "</s>"
 
 _LN10 = math.log(10.0)
 _NEVER = -99.0
-_COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")
-_SECTION = re.compile(r"\\(\d+)-grams:")
+_BINARY = b"mmap lm http://kheafield.com/code"
+"""How a binary model of kenlm begins."""
+_COUNT = re.compile(r"ngram[ \t]+([0-9]{1,2})[ \t]*=[ \t]*([0-9]{1,12})")
+_SECTION = re.compile(r"\\([0-9]{1,2})-grams:")
+_SPACE = " \t\r"
+_OTHER_SPACE = re.compile("[\x0b\x0c\x1c-\x1f]")
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -53,20 +57,26 @@ def read_arpa(path: Path) -> Ngram:
         LanguageModelError: it cannot be read, is cut off, or a line is malformed; the message
             has file and line.
     """
+    _refuse_binary(path)
     lines = read_lines(path, LanguageModelError)
     counts, at = _header(lines, path)
     words: dict[str, int] = {}
     sections: list[_Section] = []
     for n, count in enumerate(counts, start=1):
+        if not count and n > 1 and not _is_section(lines, at, n):
+            continue
         at = _section_start(lines, at, n, path)
         section = _section(lines[at : at + count], (path, at), (n, count), words)
         sections.append(section)
         at += count
-    if not any(line.strip() == "\\end\\" for line in lines[at : at + 3]):
+    at = _after_blank(lines, at)
+    if at == len(lines) or lines[at].strip(_SPACE) != "\\end\\":
         raise LanguageModelError(
             f"{path}, line {min(at + 1, len(lines))}: expected \\end\\ here: the file is cut off, "
             "or has more n-grams than its header says"
         )
+    while len(sections) > 1 and not len(sections[-1].grams):
+        del sections[-1]
     symbols = tuple(word for word, number in words.items() if number >= FIRST_SYMBOL)
     names = [BEGIN_WORD, END_WORD, *symbols]
     return Ngram(_orders(sections, names, path), symbols)
@@ -99,10 +109,36 @@ def write_arpa(path: Path, ngram: Ngram) -> None:
         temporary.write_bytes(compressed)
 
 
+def _refuse_binary(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            begins = stream.read(len(_BINARY))
+    except OSError:
+        return  # told by who reads it
+    if begins == _BINARY:
+        raise LanguageModelError(
+            f"{path}: a binary model of kenlm, which does not hold the words in a form that can be "
+            "read back: give the ARPA file that it was built from"
+        )
+
+
+def _after_blank(lines: Sequence[str], at: int) -> int:
+    """The next line, from ``at`` on, that is not blank."""
+    while at < len(lines) and not lines[at].strip(_SPACE):
+        at += 1
+    return at
+
+
+def _is_section(lines: Sequence[str], at: int, n: int) -> bool:
+    at = _after_blank(lines, at)
+    found = _SECTION.fullmatch(lines[at].strip(_SPACE)) if at < len(lines) else None
+    return found is not None and int(found[1]) == n
+
+
 def _header(lines: Sequence[str], path: Path) -> tuple[list[int], int]:
     """The numbers of n-grams, and the line after them."""
     at = 0
-    while at < len(lines) and lines[at].strip() != "\\data\\":
+    while at < len(lines) and lines[at].strip(_SPACE) != "\\data\\":
         at += 1
     if at == len(lines):
         raise LanguageModelError(
@@ -111,15 +147,16 @@ def _header(lines: Sequence[str], path: Path) -> tuple[list[int], int]:
         )
     counts: list[int] = []
     at += 1
-    while at < len(lines) and not lines[at].startswith("\\"):
-        text = lines[at].strip()
+    while at < len(lines) and not lines[at].lstrip(_SPACE).startswith("\\"):
+        text = lines[at].strip(_SPACE)
         at += 1
         if not text:
             continue
         found = _COUNT.fullmatch(text)
         if not found or int(found[1]) != len(counts) + 1:
             raise LanguageModelError(
-                f"{path}, line {at}: expected 'ngram {len(counts) + 1}=NUMBER', found {text!r}"
+                f"{path}, line {at}: expected 'ngram {len(counts) + 1}=NUMBER', found "
+                f"{quoted(text)}"
             )
         counts.append(int(found[2]))
     if not counts:
@@ -128,13 +165,12 @@ def _header(lines: Sequence[str], path: Path) -> tuple[list[int], int]:
 
 
 def _section_start(lines: Sequence[str], at: int, n: int, path: Path) -> int:
-    while at < len(lines) and not lines[at].strip():
-        at += 1
-    text = lines[at].strip() if at < len(lines) else "the end of the file"
+    at = _after_blank(lines, at)
+    text = lines[at].strip(_SPACE) if at < len(lines) else "the end of the file"
     found = _SECTION.fullmatch(text)
     if not found or int(found[1]) != n:
         raise LanguageModelError(
-            f"{path}, line {at + 1}: expected '\\{n}-grams:', found {text!r}; the numbers of "
+            f"{path}, line {at + 1}: expected '\\{n}-grams:', found {quoted(text)}; the numbers of "
             "n-grams in the header may be wrong, or the file is cut off"
         )
     return at + 1
@@ -152,7 +188,7 @@ def _section(
         words: to their symbols.
     """
     (path, before), (n, count) = origin, size
-    rows = [line.split() for line in lines]
+    rows = [_fields(line) for line in lines]
 
     def fail(row: int, what: str) -> LanguageModelError:
         return LanguageModelError(f"{path}, line {before + row + 1}: {what}")
@@ -166,7 +202,7 @@ def _section(
         raise fail(
             row,
             f"expected a log-probability, {n} words and perhaps a back-off weight, found "
-            f"{lines[row]!r}",
+            f"{quoted(lines[row])}",
         )
     probability = _floats([row[0] for row in rows], fail)
     wrong = np.flatnonzero(~(probability <= 1e-4))
@@ -178,6 +214,10 @@ def _section(
     backoff[weighted] = _floats(
         [rows[row][-1] for row in weighted.tolist()], lambda i, what: fail(int(weighted[i]), what)
     )
+    endless = np.flatnonzero(~np.isfinite(backoff))
+    if len(endless):
+        row = int(endless[0])
+        raise fail(row, f"a back-off weight cannot be {rows[row][-1]}")
     if n == 1:
         _number_words([row[1] for row in rows], words, fail, path)
     flat = [word for row in rows for word in row[1 : n + 1]]
@@ -186,10 +226,23 @@ def _section(
     except KeyError as error:
         row = flat.index(error.args[0]) // n
         raise fail(row, f"{error.args[0]!r} is not among the 1-grams") from None
+    for mark, misplaced in ((END_WORD, grams[:, :-1] == END), (BEGIN_WORD, grams[:, 1:] == BEGIN)):
+        if misplaced.any():
+            row = int(np.flatnonzero(misplaced.any(axis=1))[0])
+            where = "end" if mark == END_WORD else "begin"
+            raise fail(row, f"{mark} can only {where} n-grams, found {quoted(lines[row])}")
     log_probability = np.minimum(probability, 0.0) * _LN10
     if n == 1:
         log_probability[grams[:, 0] == BEGIN] = -np.inf
     return _Section(grams, log_probability, backoff * _LN10)
+
+
+def _fields(line: str) -> list[str]:
+    """What tabs and spaces part; anything else is a part of words (as in U+00A0, U+2028)."""
+    fields = line.split()
+    if line.isascii() and not _OTHER_SPACE.search(line):
+        return fields
+    return [field for field in line.strip("\r").replace("\t", " ").split(" ") if field]
 
 
 def _floats(texts: list[str], fail: _Fail) -> _Floats:

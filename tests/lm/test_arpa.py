@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.lm.arpa import read_arpa, write_arpa
 from ctcbias_fst.lm.model import LanguageModel, load_lm, save_lm
-from ctcbias_fst.lm.ngram import log_probability
+from ctcbias_fst.lm.ngram import Ngram, log_probability
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 
 HERE = Path(__file__).parent
@@ -187,3 +188,105 @@ def test_the_same_model_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a.arpa.gz", "b.arpa.gz"):
         write_arpa(tmp_path / name, model.ngram)
     assert (tmp_path / "a.arpa.gz").read_bytes() == (tmp_path / "b.arpa.gz").read_bytes()
+
+
+# Layouts and characters as other tools write them.
+
+LAYOUT = """\\data\\
+ngram 1=7
+ngram 2=5
+ngram 3=2
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.3
+-0.9\t</s>
+-0.8\tcall\t-0.25
+-0.9\tanna\t-0.2
+-0.85\tnow\t-0.1
+-1.2\tanne\t-0.1
+
+\\2-grams:
+-0.3\t<s> call\t-0.2
+-0.4\tcall anna\t-0.1
+-0.9\tcall anne
+-0.5\tanna now\t-0.1
+-0.2\tnow </s>
+
+\\3-grams:
+-0.1\t<s> call anna
+-0.15\tcall anna now
+
+\\end\\
+"""
+
+
+def _read(tmp_path: Path, text: str) -> Ngram:
+    path = tmp_path / "lm.arpa"
+    path.write_bytes(text.encode())
+    return read_arpa(path)
+
+
+def _same(one: Ngram, other: Ngram) -> bool:
+    return one.symbols == other.symbols and all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for a, b in zip(one.orders, other.orders)
+        for name in ("context", "symbol", "suffix", "log_probability", "log_backoff")
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n\n", "\n\n\n\n\n"),
+        lambda text: text.replace("\n\\end\\", "\n\n\n\n\n\\end\\\n\n\n"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\t", "  \t "),
+        lambda text: "a comment\n\n" + text,
+        lambda text: text.replace("ngram ", "  ngram  ").replace("=", " = "),
+        lambda text: text.replace("\\2-grams:", "  \\2-grams:  "),
+        lambda text: text.replace("-0.9\tcall anne", "  -0.9\tcall anne  "),
+    ],
+)
+def test_layouts(tmp_path: Path, change: Callable[[str], str]) -> None:
+    assert _same(_read(tmp_path, change(LAYOUT)), _read(tmp_path, LAYOUT))
+
+
+def test_an_order_without_n_grams_needs_no_section(tmp_path: Path) -> None:
+    head, rest = LAYOUT.split("\\3-grams:")
+    short = head.replace("ngram 3=2", "ngram 3=0") + rest[rest.index("\\end\\") :]
+    assert len(_read(tmp_path, short).orders) == 2
+    empty = short.replace("\\end\\", "\\3-grams:\n\n\\end\\")
+    assert _same(_read(tmp_path, empty), _read(tmp_path, short))
+
+
+@pytest.mark.parametrize("mark", ["\u00a0", "\u2028", "\u0085", "\u3000", "\x0b", "\x1c", "\ufeff"])
+def test_only_tabs_and_spaces_part_words(tmp_path: Path, mark: str) -> None:
+    found = _read(tmp_path, LAYOUT.replace("anna", f"an{mark}na"))
+    assert f"an{mark}na" in found.symbols
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("call anna\t-0.1", "</s> anna\t-0.1", "</s> can only end"),
+        ("call anne", "call <s>", "<s> can only begin"),
+        ("ngram 1=7", "ngram 1=" + "7" * 5000, "expected 'ngram 1=NUMBER', found 'ngram 1=7777"),
+        ("-0.3\t<s> call", "nan\t<s> call", "'nan' is not a number"),
+        ("-0.3\t<s> call", "inf\t<s> call", "cannot be inf"),
+        ("\t-0.25", "\t-inf", "cannot be"),
+        ("\\end\\", "", "expected"),
+    ],
+)
+def test_faults_of_layout_are_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(LanguageModelError, match=message) as caught:
+        _read(tmp_path, LAYOUT.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_binary_of_kenlm_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "lm.bin"
+    path.write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0\0\0\0abc")
+    with pytest.raises(LanguageModelError, match=r"binary model of kenlm.*ARPA"):
+        read_arpa(path)
