@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.times import place_words
 from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
@@ -214,6 +216,13 @@ class LogProbsBackend:
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
         lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)
         self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
+        if frame_seconds is None and self._saved.frame_seconds is None:
+            warnings.warn(
+                f"{path}: does not say how long a frame is; {_FRAME_SECONDS} s is assumed "
+                "(--frame-seconds, or frame_seconds in the file)",
+                CtcbiasWarning,
+                stacklevel=2,
+            )
         self._frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {
             "log_probs": [str(path), path.stat().st_size, softmax, self._frame_seconds],

@@ -1,4 +1,5 @@
-"""Log-probs that another program saved: ``.npz``, ``.safetensors``, or arrays of lhotse cuts.
+"""Log-probs that another program saved: ``.npz``, ``.npy`` or a folder of such files,
+``.safetensors``, or arrays of lhotse cuts.
 
 Arrays have shape (frames, tokens): natural log, each frame a distribution. Their names are the
 utterances' ids. ``docs/own-model.md`` shows how to save them.
@@ -6,6 +7,7 @@ utterances' ids. ``docs/own-model.md`` shows how to save them.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from lhotse import CutSet
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import one_line, refuse_commands
 from ctcbias_fst.errors import LogProbsError
@@ -30,7 +32,17 @@ _FRAME_SECONDS = "frame_seconds"
 _FIELD = "log_probs"
 """The custom field of cuts."""
 
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
+
 _TOLERANCE = 0.05
+
+_SECONDS = (1e-4, 10.0)
+"""How long a frame can be."""
+
+_MOST_BYTES = 2**31
+_SUSPICIOUS_BYTES, _MOST_RATIO = 2**26, 500
+"""An array of an archive may unpack to so many bytes, and beyond the second number to so many times
+its packed size."""
 
 
 class _File(Protocol):
@@ -50,8 +62,8 @@ class SavedLogProbs:
     """A file of log-probs.
 
     Args:
-      path: ``.npz``, ``.safetensors``, or a manifest of cuts whose custom field ``log_probs``
-        is an array.
+      path: ``.npz``, ``.safetensors``, ``.npy``, a folder of ``.npy`` files, or a manifest of cuts
+        whose custom field ``log_probs`` is an array.
       trusted: whether commands in a manifest may be run.
 
     Raises:
@@ -61,13 +73,18 @@ class SavedLogProbs:
     """
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
-        kinds: Mapping[str, type[_Npz] | type[_Safetensors]]
-        kinds = {".npz": _Npz, ".safetensors": _Safetensors}
+        kinds: Mapping[str, type[_Npz] | type[_Safetensors] | type[_Npy]]
+        kinds = {".npz": _Npz, ".safetensors": _Safetensors, ".npy": _Npy}
         self.path = path
-        if not path.is_file():
+        if not path.exists():
             raise LogProbsError(f"{path}: no such file")
+        if path.suffix in _PICKLES:
+            raise LogProbsError(
+                f"{path}: reading this would run code from the file: save the arrays as .npz or "
+                ".safetensors (docs/own-model.md)"
+            )
         with _reading(path):
-            kind = kinds.get(path.suffix)
+            kind = _Npy if path.is_dir() else kinds.get(path.suffix)
             self._file: _File = _Cuts(path, trusted) if kind is None else kind(path)
         if not self._file.frames:
             raise LogProbsError(f"{path}: has no log-probs")
@@ -118,13 +135,30 @@ class SavedLogProbs:
             array = self._file.array(utterance)
         where = f"{self.path}, {utterance}"
         if array.ndim != 2 or array.shape[1] != vocabulary.size:
+            shape = tuple(array.shape)
+            turned = array.ndim == 2 and shape[0] == vocabulary.size
+            batch = array.ndim == 3 and shape[2] == vocabulary.size
             raise LogProbsError(
-                f"{where}: expected shape (frames, {vocabulary.size} tokens), found {array.shape}: "
-                "use the tokens of the model that made the log-probs, blank included"
+                f"{where}: expected shape (frames, {vocabulary.size} tokens), found {shape}: "
+                + (
+                    "save the transpose"
+                    if turned
+                    else "save each utterance of a batch by itself, without its padding"
+                    if batch
+                    else "use the tokens of the model that made the log-probs, blank included"
+                )
             )
-        if not np.issubdtype(array.dtype, np.floating):
+        floating = (
+            array.is_floating_point()
+            if isinstance(array, torch.Tensor)
+            else np.issubdtype(array.dtype, np.floating)
+        )
+        if not floating:
             raise LogProbsError(f"{where}: expected floating-point numbers, found {array.dtype}")
-        values = torch.from_numpy(np.asarray(array, dtype=np.float32))
+        if isinstance(array, torch.Tensor):
+            values = array.float()
+        else:
+            values = torch.from_numpy(np.asarray(array, dtype=np.float32))
         if softmax:
             return values.log_softmax(dim=-1)
         # NaN is left to the decoder, which names it.
@@ -157,10 +191,29 @@ def stack(
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged file leads to is one line; zip, NumPy and safetensors raise many types."""
     try:
         yield
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
-        raise LogProbsError(f"{path}: cannot be read: {error}") from error
+    except LogProbsError:
+        raise
+    except Exception as error:
+        raise LogProbsError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def _seconds(value: Any, path: Path) -> float:
+    """A frame's length, as a file says it."""
+    try:
+        found = float(np.asarray(value, dtype=np.float64).reshape(()))
+    except (TypeError, ValueError):
+        raise LogProbsError(
+            f"{path}: {_FRAME_SECONDS} must be one number, found {value!r:.60}"
+        ) from None
+    if not _SECONDS[0] <= found <= _SECONDS[1]:
+        raise LogProbsError(
+            f"{path}: {_FRAME_SECONDS} is {found:g}; a frame lasts {_SECONDS[0]} to "
+            f"{_SECONDS[1]:g} s: save it right, or pass --frame-seconds"
+        )
+    return found
 
 
 class _Npz:
@@ -174,8 +227,19 @@ class _Npz:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
                 name = member[: -len(".npy")] if member.endswith(".npy") else member
+                info = archive.getinfo(member)
+                if info.file_size > _MOST_BYTES or (
+                    info.file_size > _SUSPICIOUS_BYTES
+                    and info.file_size > _MOST_RATIO * info.compress_size
+                ):
+                    self.frames[name] = 0
+                    self.faults[name] = (
+                        f"{name} unpacks to {info.file_size >> 20} MiB from "
+                        f"{info.compress_size >> 10} KiB: save it uncompressed if it is right"
+                    )
+                    continue
                 if name == _FRAME_SECONDS:
-                    self.frame_seconds = float(self.array(name))
+                    self.frame_seconds = _seconds(self.array(name), path)
                     continue
                 try:
                     with archive.open(member) as stream:
@@ -189,6 +253,32 @@ class _Npz:
             return content[utterance]
 
 
+class _Npy:
+    """A file of one array, or a folder of them; an utterance's id is the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
+        if not files:
+            raise LogProbsError(f"{path}: a folder without .npy files")
+        self._files = {file.stem: file for file in files}
+        self.frames: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
+        self.frame_seconds: float | None = None
+        for name, file in self._files.items():
+            try:
+                with file.open("rb") as stream:
+                    shape = _npy_shape(stream)
+                if math.prod(shape) > file.stat().st_size:
+                    raise ValueError(f"its header says {shape}, the file is shorter")
+                self.frames[name] = int((shape or (1,))[0])
+            except Exception as error:  # of many types; it must not cost the others
+                self.frames[name] = 0
+                self.faults[name] = f"{name} cannot be read: {one_line(error)}"
+
+    def array(self, utterance: str) -> Any:
+        return np.load(self._files[utterance], allow_pickle=False)
+
+
 def _npy_shape(stream: Any) -> tuple[int, ...]:
     npy: Any = np.lib.format
     version = npy.read_magic(stream)
@@ -199,12 +289,13 @@ def _npy_shape(stream: Any) -> tuple[int, ...]:
 
 class _Safetensors:
     def __init__(self, path: Path) -> None:
-        content: Any = safe_open(str(path), framework="numpy")
+        # As torch reads it: NumPy has no bfloat16.
+        content: Any = safe_open(str(path), framework="pt")
         self._content = content
         self.faults: dict[str, str] = {}
         self.frames = {n: (content.get_slice(n).get_shape() or [1])[0] for n in content.keys()}  # noqa: SIM118
         seconds = (content.metadata() or {}).get(_FRAME_SECONDS)
-        self.frame_seconds = None if seconds is None else float(seconds)
+        self.frame_seconds = None if seconds is None else _seconds(seconds, path)
 
     def array(self, utterance: str) -> Any:
         return self._content.get_tensor(utterance)
@@ -236,7 +327,8 @@ class _Cuts:
                     f"cut.attach_tensor({_FIELD!r}, …)"
                 )
                 continue
-            self.frame_seconds = getattr(array, "frame_shift", self.frame_seconds)
+            shift = getattr(array, "frame_shift", None)
+            self.frame_seconds = self.frame_seconds if shift is None else _seconds(shift, path)
 
     def array(self, utterance: str) -> Any:
         return self._cuts[utterance].load_custom(_FIELD)

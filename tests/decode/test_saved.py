@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut
 from lhotse.array import Array, TemporalArray
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 from strategies import VOCABULARIES
 
+from ctcbias_fst.decode import saved as saved_module
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.errors import LogProbsError
 
@@ -160,3 +164,104 @@ def test_stack_pads() -> None:
     assert batch.log_probs.shape == (2, 4, 5)
     assert batch.lengths.tolist() == [2, 4]
     assert batch.ids == ("a", "b")
+
+
+# As other programs write them.
+
+NORMAL = np.log(np.random.default_rng(0).dirichlet(np.ones(5), size=7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float64"])
+def test_floats_of_every_width_in_safetensors(tmp_path: Path, kind: str) -> None:
+    values = torch.from_numpy(NORMAL).to(getattr(torch, kind))
+    save_tensors({"u": values}, tmp_path / "lp.safetensors", {"frame_seconds": "0.02"})
+    saved = SavedLogProbs(tmp_path / "lp.safetensors")
+    read = saved.read("u", VOCABULARIES[0])
+    assert read.dtype == torch.float32
+    torch.testing.assert_close(read, values.float())
+
+
+def test_npy_and_a_folder_of_them(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        np.save(tmp_path / f"{name}.npy", NORMAL)
+    (tmp_path / "short.npy").write_bytes((tmp_path / "one.npy").read_bytes()[:100])
+    saved = SavedLogProbs(tmp_path)
+    assert dict(saved.frames) == {"one": 7, "short": 0, "two": 7}
+    assert saved.frame_seconds is None
+    np.testing.assert_array_equal(saved.read("two", VOCABULARIES[0]).numpy(), NORMAL)
+    with pytest.raises(LogProbsError, match="short cannot be read"):
+        saved.read("short", VOCABULARIES[0])
+    assert dict(SavedLogProbs(tmp_path / "one.npy").frames) == {"one": 7}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([0.02, 0.04]), "one number"),
+        (np.array("x"), "one number"),
+        (np.array(np.nan), "frame_seconds is nan"),
+        (np.array(np.inf), "frame_seconds is inf"),
+        (np.array(1e-320), "a frame lasts"),
+        (np.array(-0.04), "a frame lasts"),
+    ],
+)
+def test_lengths_of_frames_that_cannot_be(tmp_path: Path, value: np.ndarray, message: str) -> None:
+    np.savez(tmp_path / "lp.npz", u=NORMAL, frame_seconds=value)
+    with pytest.raises(LogProbsError, match=message):
+        SavedLogProbs(tmp_path / "lp.npz")
+
+
+def test_what_unpacks_without_end_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_module, "_SUSPICIOUS_BYTES", 2**16)
+    np.savez_compressed(tmp_path / "lp.npz", u=NORMAL, bomb=np.zeros((10**6, 5), np.float32))
+    saved = SavedLogProbs(tmp_path / "lp.npz")
+    assert len(saved.read("u", VOCABULARIES[0])) == 7
+    with pytest.raises(LogProbsError, match=r"bomb unpacks to 19 MiB from \d+ KiB"):
+        saved.read("bomb", VOCABULARIES[0])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (NORMAL.T, "save the transpose"),
+        (NORMAL[None], "each utterance of a batch by itself"),
+        (NORMAL[:, :3], "blank included"),
+        (np.exp(NORMAL), "save the logarithms"),
+        (NORMAL.astype(np.int16), "floating-point"),
+    ],
+)
+def test_arrays_that_are_something_else(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    np.savez(tmp_path / "lp.npz", u=array)
+    with pytest.raises(LogProbsError, match=message) as caught:
+        SavedLogProbs(tmp_path / "lp.npz").read("u", VOCABULARIES[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_would_run_code_is_not_read(tmp_path: Path) -> None:
+    torch.save({"u": torch.from_numpy(NORMAL)}, tmp_path / "lp.pt")
+    with pytest.raises(LogProbsError, match=r"run code .* save the arrays as \.npz"):
+        SavedLogProbs(tmp_path / "lp.pt")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(["npz", "safetensors", "npy"]))
+def test_damaged_files_are_one_line(tmp_path: Path, data: st.DataObject, kind: str) -> None:
+    path = tmp_path / f"lp.{kind}"
+    if kind == "npz":
+        np.savez(path, u=NORMAL, frame_seconds=np.array(0.04))
+    elif kind == "npy":
+        np.save(path, NORMAL)
+    else:
+        save_tensors({"u": torch.from_numpy(NORMAL)}, path, {"frame_seconds": "0.04"})
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        saved = SavedLogProbs(path)
+        for utterance in saved.frames:
+            saved.read(utterance, VOCABULARIES[0])
+    except LogProbsError as fault:
+        assert "\n" not in str(fault)
