@@ -1,18 +1,27 @@
-"""Transcripts as text, JSON lines, CTM or SubRip."""
+"""Transcripts as text, JSON lines, CTM, SubRip or WebVTT."""
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ctcbias_fst.records import Transcript, Word
+from ctcbias_fst.text.scripts import spaced
 
-__all__ = ["FORMATS", "format_transcripts", "remarks", "word_record"]
+__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "remarks", "word_record"]
 
-_CUE_SECONDS = 6.0
-_CUE_CHARACTERS = 80
-_CUE_PAUSE = 1.0
+SUBTITLES = ("srt", "vtt")
+"""The formats that have the times of one recording only."""
+
+_CUE_SECONDS = 7.0
+_LINE_CHARACTERS = 42
+_CUE_LINES = 2
+_CUE_PAUSE = 0.8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
@@ -71,14 +80,29 @@ def as_ctm(transcripts: Sequence[Transcript]) -> Iterator[str]:
 
 
 def as_srt(transcripts: Sequence[Transcript]) -> Iterator[str]:
-    """SubRip cues, numbered through; a cue ends at a pause, at 6 s or at 80 characters."""
+    """SubRip cues of one recording.
+
+    A cue ends at a pause, after two lines of 42 characters, or after 7 s.
+    """
     number = 0
     for transcript in transcripts:
-        for cue in _cues(transcript.best.words):
+        for cue, lines in _cues(transcript.best.words):
             number += 1
             yield str(number)
-            yield f"{_clock(cue[0].start)} --> {_clock(cue[-1].end)}"
-            yield " ".join(word.word for word in cue)
+            yield f"{_clock(cue[0].start, ',')} --> {_clock(cue[-1].end, ',')}"
+            # No line may look like the times of a cue.
+            yield from (line.replace("-->", "->") for line in lines)
+            yield ""
+
+
+def as_vtt(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """WebVTT cues of one recording, cut as those of SubRip."""
+    yield "WEBVTT"
+    yield ""
+    for transcript in transcripts:
+        for cue, lines in _cues(transcript.best.words):
+            yield f"{_clock(cue[0].start, '.')} --> {_clock(cue[-1].end, '.')}"
+            yield from (html.escape(line, quote=False) for line in lines)
             yield ""
 
 
@@ -87,6 +111,7 @@ FORMATS: dict[str, Callable[[Sequence[Transcript]], Iterator[str]]] = {
     "json": as_json,
     "ctm": as_ctm,
     "srt": as_srt,
+    "vtt": as_vtt,
 }
 
 
@@ -106,23 +131,31 @@ def _parts(word: Word) -> Iterator[tuple[str, float, float]]:
         begin = end
 
 
-def _cues(words: Sequence[Word]) -> Iterator[list[Word]]:
+def _cues(words: Sequence[Word]) -> Iterator[tuple[list[Word], list[str]]]:
+    """The words of each cue, and its lines; none without text."""
     cue: list[Word] = []
     for word in words:
         if cue and (
             word.start - cue[-1].end > _CUE_PAUSE
             or word.end - cue[0].start > _CUE_SECONDS
-            or sum(len(w.word) + 1 for w in cue) + len(word.word) > _CUE_CHARACTERS
+            or len(_lines([*cue, word])) > _CUE_LINES
         ):
-            yield cue
+            yield cue, _lines(cue)
             cue = []
-        cue.append(word)
+        if cue or _lines([word]):
+            cue.append(word)
     if cue:
-        yield cue
+        yield cue, _lines(cue)
 
 
-def _clock(seconds: float) -> str:
+def _lines(cue: Sequence[Word]) -> list[str]:
+    """The words of a cue in lines; a word that is longer than a line has one to itself."""
+    text = _CONTROL.sub(" ", spaced([word.word for word in cue]))
+    return textwrap.wrap(text, _LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def _clock(seconds: float, point: str) -> str:
     milliseconds = round(seconds * 1000)
     minutes, milliseconds = divmod(milliseconds, 60000)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d},{milliseconds % 1000:03d}"
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.records import Hypothesis, Transcript, Word
@@ -64,6 +68,31 @@ def test_srt_breaks_at_pauses_and_long_stretches() -> None:
     words = [(f"word{i:02d}", 0.4 * i, 0.4 * i + 0.3) for i in range(40)]
     cues = format_transcripts([transcript("d", *words)], "srt").strip().split("\n\n")
     assert len(cues) > 2
-    texts = [cue.splitlines()[2] for cue in cues]
-    assert " ".join(texts).split() == [word for word, _, _ in words]
-    assert max(map(len, texts)) <= 80
+    lines = [cue.splitlines()[2:] for cue in cues]
+    assert " ".join(line for cue in lines for line in cue).split() == [w for w, _, _ in words]
+    assert max(map(len, lines)) == 2
+    assert max(len(line) for cue in lines for line in cue) <= 42
+
+
+def test_vtt_is_escaped() -> None:
+    talk = transcript("a.wav", ("AT&T", 0.0, 0.5), ("<b>", 0.5, 3725.25))
+    assert format_transcripts([talk], "vtt") == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:00.500\nAT&amp;T\n\n"
+        "00:00:00.500 --> 01:02:05.250\n&lt;b&gt;\n\n"
+    )
+    assert format_transcripts([SILENCE], "vtt") == "WEBVTT\n\n"
+
+
+@given(st.lists(st.text(min_size=1, max_size=60), max_size=12), st.sampled_from(["srt", "vtt"]))
+def test_subtitles_are_well_formed_whatever_is_said(words: list[str], style: str) -> None:
+    """Every cue has its times and one line or more, and nothing in a text looks like times."""
+    spoken = [(word, 0.5 * i, 0.5 * i + 0.4) for i, word in enumerate(words)]
+    text = format_transcripts([transcript("a.wav", *spoken)], style)
+    text.encode("utf-8")
+    cues = text.removeprefix("WEBVTT\n\n").split("\n\n")
+    times = re.compile(r"\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:\d\d:\d\d[,.]\d{3}")
+    for cue in cues[:-1]:
+        lines = cue.split("\n")[1 if style == "srt" else 0 :]
+        assert times.fullmatch(lines[0])
+        assert 1 <= len(lines) - 1 <= 3
+        assert not any("-->" in line for line in lines[1:])

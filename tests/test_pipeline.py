@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
@@ -553,6 +553,32 @@ def test_command(model: Path, clips: list[Path], tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert out.read_text().startswith("1\n00:00:0")
+
+
+def test_a_file_for_each_recording(model: Path, clips: list[Path], tmp_path: Path) -> None:
+    files = [str(clip) for clip in clips[:2]]
+    command = ["transcribe", *files, "--model", str(model)]
+
+    def run(*options: str) -> Result:
+        return CliRunner().invoke(main, [*command, *options])
+
+    result = run("--format", "srt")
+    assert result.exit_code == 1
+    assert "there are 2: pass --out-dir" in result.stderr
+    folder = tmp_path / "new" / "folder"
+    result = run("--format", "vtt", "--out-dir", str(folder))
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in folder.iterdir()) == ["clip0.vtt", "clip1.vtt"]
+    assert all(path.read_text().startswith("WEBVTT\n\n") for path in folder.iterdir())
+    assert "either --out or --out-dir" in run("--out", "x", "--out-dir", str(folder)).stderr
+    (tmp_path / "file").write_text("")
+    assert "cannot be a folder" in run("--out-dir", str(tmp_path / "file")).stderr
+    other = tmp_path / "other" / clips[0].name
+    result = CliRunner().invoke(
+        main, ["transcribe", files[0], str(other), "--model", str(model), "--out-dir", str(folder)]
+    )
+    assert result.exit_code == 1
+    assert "would both be written to" in result.stderr
 
 
 def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import click
 
 from ctcbias_fst.cli.options import LM_OPTION, PARTS_OPTION, load_settings, settings_options
 
-FORMATS = ("text", "json", "ctm", "srt")
+FORMATS = ("text", "json", "ctm", "srt", "vtt")
+_ENDINGS = {"text": "txt", "json": "jsonl"}
 
 
 @click.command()
@@ -40,6 +41,11 @@ FORMATS = ("text", "json", "ctm", "srt")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write here instead of standard output."
 )
+@click.option(
+    "--out-dir",
+    type=click.Path(path_type=Path),
+    help="Write a file for each recording into this folder, named after it.",
+)
 @click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
 def transcribe(
     audio: tuple[Path, ...],
@@ -52,6 +58,7 @@ def transcribe(
     device: str,
     style: str,
     out: Path | None,
+    out_dir: Path | None,
     timing: bool,
 ) -> None:
     """Transcribe AUDIO files of any rate and channel count.
@@ -66,6 +73,7 @@ def transcribe(
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
+    targets = _targets(audio, style, out, out_dir)
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
@@ -87,16 +95,54 @@ def transcribe(
         if item.warning:
             click.echo(f"Warning: {item.id}: {item.warning}", err=True)
         done.append(item)
-    text = format_transcripts(done, style)
-    if out is None:
-        click.echo(text, nl=False)
+    if targets:
+        for item in done:
+            with atomic_path(targets[item.id]) as temporary:
+                temporary.write_text(format_transcripts([item], style), encoding="utf-8")
+    elif out is None:
+        click.echo(format_transcripts(done, style), nl=False)
     else:
         with atomic_path(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(format_transcripts(done, style), encoding="utf-8")
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
     if failures:
         raise click.exceptions.Exit(1)
+
+
+def _targets(
+    audio: tuple[Path, ...], style: str, out: Path | None, out_dir: Path | None
+) -> dict[str, Path]:
+    """Where the transcript of each recording goes, if they go apart; looked at before the work."""
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.output import SUBTITLES  # noqa: PLC0415
+
+    if out_dir is None:
+        if style in SUBTITLES and len(audio) > 1:
+            raise ConfigError(
+                f"--format {style} has the times of one recording, and there are {len(audio)}: "
+                "pass --out-dir FOLDER, which gets a file for each"
+            )
+        return {}
+    if out is not None:
+        raise ConfigError("pass either --out or --out-dir")
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{out_dir}: cannot be a folder for transcripts: {error.strerror}"
+        ) from None
+    targets: dict[str, Path] = {}
+    owners: dict[Path, Path] = {}
+    for path in audio:
+        target = out_dir / f"{path.stem}.{_ENDINGS.get(style, style)}"
+        if owners.setdefault(target, path) != path:
+            raise ConfigError(
+                f"{owners[target]} and {path} would both be written to {target}: rename one, or "
+                "transcribe them into two folders"
+            )
+        targets[str(path)] = target
+    return targets
 
 
 def _report(begin: float, ready: float, audio_seconds: float) -> None:
