@@ -29,6 +29,9 @@ __all__ = ["EvidenceConfig", "frame_entropy", "leave_out_unheard", "with_heard_w
 _MARGIN_SECONDS = 0.1
 """Looked at before and after the words."""
 
+_LONGEST_WORD_SECONDS = 3.0
+"""What lasts longer waited for its last token through sure silence; nobody speaks a word so."""
+
 
 @dataclass(frozen=True)
 class EvidenceConfig:
@@ -162,6 +165,8 @@ def _sure(
     frame_seconds: float,
     config: EvidenceConfig,
 ) -> bool:
+    if max(word.end - word.start for word in words) > _LONGEST_WORD_SECONDS:
+        return False
     begin = max(0, math.floor((words[0].start - _MARGIN_SECONDS) / frame_seconds))
     end = max(begin + 1, math.ceil((words[-1].end + _MARGIN_SECONDS) / frame_seconds))
     frames = entropy(begin, end)

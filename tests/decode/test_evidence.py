@@ -54,6 +54,7 @@ FLAT, CERTAIN = [False] * 30, [True] * 30
         (FLAT, [_word(0.2, -3.0), _word(2.0, -0.1)], 1),  # a pause parts them
         (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.01)], 0),
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.3)], 1),
+        (CERTAIN * 2, [replace(_word(1.0, -2.0, entity=True, confidence=0.3), end=5.5)], 0),
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.01), _word(1.3, -0.1)], 1),
         (CERTAIN, [_word(1.0, -0.5, entity=True, confidence=0.01)], 1),
     ],
