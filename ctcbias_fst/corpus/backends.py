@@ -198,6 +198,9 @@ class LogProbsBackend:
       frame_seconds: of the model, if the file does not say.
       softmax: the file has logits.
       trusted: whether commands in a manifest may be run.
+
+    Attributes:
+      frame_seconds: what the file says, or the argument, or else 0.04, with a warning.
     """
 
     def __init__(
@@ -223,9 +226,9 @@ class LogProbsBackend:
                 CtcbiasWarning,
                 stacklevel=2,
             )
-        self._frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
+        self.frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {
-            "log_probs": [str(path), path.stat().st_size, softmax, self._frame_seconds],
+            "log_probs": [str(path), path.stat().st_size, softmax, self.frame_seconds],
             "vocabulary": tokenizer.vocabulary.digest,
             "config": to_mapping(config),
             "lm": fingerprint(config.lm),
@@ -238,7 +241,7 @@ class LogProbsBackend:
     def utterances(self) -> list[Utterance]:
         """What the file holds."""
         return [
-            Utterance(name, frames * self._frame_seconds, name)
+            Utterance(name, frames * self.frame_seconds, name)
             for name, frames in self._saved.frames.items()
         ]
 
@@ -247,7 +250,7 @@ class LogProbsBackend:
     ) -> Names:
         checked = check_entities(entities, self._tokenizer).require_any()
         if seconds is not None:
-            frames = math.ceil(seconds / self._frame_seconds)
+            frames = math.ceil(seconds / self.frame_seconds)
             checked = report_too_long(checked, self._tokenizer, frames)
         if graph is None or "boost" not in self._config.parts:
             graph = compile_graph(checked, self._tokenizer, self._config)
@@ -258,10 +261,10 @@ class LogProbsBackend:
 
     def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
         ids, arrays = zip(*loaded)
-        batch = stack(arrays, ids, self.vocabulary, self._frame_seconds)
+        batch = stack(arrays, ids, self.vocabulary, self.frame_seconds)
         pieces, segments = cut_at_pauses(batch)
         graphs = [None if one is None else one.graph for one in names]
         found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
         found = leave_out_unheard(found, pieces, self.decoder.config.evidence)
-        found = join_segments(found, segments, self._frame_seconds, self._config.decode.nbest)
+        found = join_segments(found, segments, self.frame_seconds, self._config.decode.nbest)
         return place_words(found, batch, self._config.decode.times)

@@ -20,7 +20,7 @@ from lhotse import CutSet
 from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import one_line, refuse_commands
-from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.errors import InputError, LogProbsError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -194,7 +194,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Whatever a damaged file leads to is one line; zip, NumPy and safetensors raise many types."""
     try:
         yield
-    except LogProbsError:
+    except InputError:
         raise
     except Exception as error:
         raise LogProbsError(f"{path}: cannot be read: {one_line(error)}") from error

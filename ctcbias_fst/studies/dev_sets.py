@@ -166,7 +166,10 @@ class SavedSource:
     ) -> None:
         self.references, self.entities = references, entities
         self._path, self._tokenizer, self._device = path, tokenizer, device
+        self._frame_seconds: float | None = None
         backend = self._backend(PipelineConfig())
+        # What it assumed is said once, not with every setting that is tried.
+        self._frame_seconds = backend.frame_seconds
         by_length = sorted(backend.utterances(), key=lambda utterance: -utterance.seconds)
         self._loaded = [backend.load(utterance) for utterance in by_length]
         self._names = _CompiledLists(entities)
@@ -184,7 +187,13 @@ class SavedSource:
         return texts
 
     def _backend(self, config: PipelineConfig) -> LogProbsBackend:
-        return LogProbsBackend(self._path, self._tokenizer, config, self._device)
+        return LogProbsBackend(
+            self._path,
+            self._tokenizer,
+            config,
+            self._device,
+            frame_seconds=self._frame_seconds,
+        )
 
 
 def open_sources(

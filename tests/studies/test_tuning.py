@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.config import load_config, to_mapping, write_config
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.evidence import EvidenceConfig
-from ctcbias_fst.errors import ConfigError, ManifestError
+from ctcbias_fst.errors import ConfigError, CtcbiasWarning, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.studies.dev_sets import DevSet, SavedSource
@@ -262,7 +262,8 @@ def saved(tmp_path: Path) -> Path:
     arrays = {"name": frames, "free": plain}
     path = tmp_path / "saved.npz"
     normal = {k: v - np.log(np.exp(v).sum(1, keepdims=True)) for k, v in arrays.items()}
-    np.savez(path, **{k: v.astype(np.float32) for k, v in normal.items()})
+    arrays = {k: v.astype(np.float32) for k, v in normal.items()}
+    np.savez(path, **arrays, frame_seconds=np.float64(0.04))
     return path
 
 
@@ -281,6 +282,17 @@ def test_saved_log_probs(saved: Path, tmp_path: Path, per_utterance: bool) -> No
     assert tuned.measures[0].f1 == 1.0
     assert tuned.measures[0].changed == 0.0
     assert source.transcribe(tuned.config)["name"] == "Kesha"
+
+
+def test_an_assumed_length_of_frames_is_told_once(saved: Path, tmp_path: Path) -> None:
+    with np.load(saved) as content:
+        np.savez(tmp_path / "bare.npz", **{k: content[k] for k in ("name", "free")})
+    vocabulary = Vocabulary.from_tokens(["<blk>", "\u2581ke", "sha", "\u2581and", "sa"])
+    with pytest.warns(CtcbiasWarning, match="does not say how long a frame is"):
+        source = SavedSource(
+            tmp_path / "bare.npz", FewestPiecesTokenizer(vocabulary), entities_from_names([]), {}
+        )
+    assert source.transcribe(PipelineConfig(parts=()))["name"] == "kesa"
 
 
 def test_an_utterance_without_a_list(saved: Path) -> None:
