@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.acoustic.audio import Recording, to_recording
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.pipeline import Names, Recognizer
 from ctcbias_fst.records import Word
@@ -95,7 +95,7 @@ def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Expla
         names: from :meth:`Recognizer.compile`.
 
     Raises:
-        AudioError: the recording is too long.
+        AudioError: the recording is too long, or cannot be used.
         ModelError: the model has no adapter.
         ConfigError: the part ``adapter`` is switched off.
     """
@@ -106,6 +106,7 @@ def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Expla
             "the model has no adapter, so there is no attention to show: train one with "
             "ctcbias adapt"
         )
+    recording = to_recording(recording, recognizer.model.sampling_rate)
     heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter)
     plain = recognizer.decode(heard.plain)[0].best.words
     biased = recognizer.decode(heard.biased, [names])[0].best.words

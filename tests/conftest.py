@@ -15,6 +15,7 @@ from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import save_adapter, save_package
 from ctcbias_fst.cache import VARIABLE
+from ctcbias_fst.pipeline import Recognizer
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
@@ -102,3 +103,9 @@ def random_model(model_without_adapter: Path) -> Path:
     torch.nn.init.zeros_(adapter.coverage)
     save_adapter(target, adapter.state_dict(), config, model_without_adapter)
     return target
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    """The embedded model, with its own settings."""
+    return Recognizer.from_pretrained()

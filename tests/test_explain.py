@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.cli import main
@@ -17,6 +18,8 @@ from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer
 from tests.acoustic.conftest import speechlike
+
+CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
 
 NAMES = ["metformin", "New York", "keisha", "john smith", "peace"]
 
@@ -47,6 +50,24 @@ def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
     )
     assert found.plain == recognizer.transcribe(clip).best.words
     assert found.biased == recognizer.transcribe(clip, names).best.words
+
+
+def test_a_long_recording_is_heard_as_it_is_transcribed(recognizer: Recognizer) -> None:
+    """Piece by piece, each with its own names."""
+    clips = [read_audio(CLIPS / f"medical-{i}.flac").samples for i in (1, 2)]
+    recording = Recording("two", np.concatenate([clips[0], np.zeros(16000), clips[1]]), 16000)
+    names = recognizer.compile(["imiglucerase", "Wampanoag", "osteochondrosis"], warn=False)
+    found = explain(recognizer, recording, names)
+    # Probabilities differ in the last digit: pieces are scored one by one here.
+    pairs = [
+        (found.plain, recognizer.transcribe(recording)),
+        (found.biased, recognizer.transcribe(recording, names)),
+    ]
+    for words, transcript in pairs:
+        expected = [(word.word, word.start, word.end) for word in transcript.best.words]
+        assert [(word.word, word.start, word.end) for word in words] == expected
+    total = found.none + sum(name.weights for name in found.names)
+    np.testing.assert_allclose(total, 1.0, atol=1e-5)
 
 
 def test_what_is_missing_of_a_recording_is_told(

@@ -19,11 +19,6 @@ ROWS = [json.loads(line) for line in (CLIPS / "clips.jsonl").read_text("utf-8").
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def names(recognizer: Recognizer) -> Names:
     return recognizer.compile(read_entities(CLIPS / "names.txt"), warn=False)
 

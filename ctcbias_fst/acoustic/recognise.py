@@ -15,7 +15,6 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
-from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.package import Package, load_package
 from ctcbias_fst.acoustic.pieces import LONGEST_SECONDS, Piece, pieces_of
 from ctcbias_fst.devices import checked_device
@@ -129,15 +128,7 @@ class AcousticModel:
             subwords = pad_sequence([part[0] for part in parts], batch_first=True)
             phones = pad_sequence([part[1] for part in parts], batch_first=True)
             lengths = torch.tensor([len(part[0]) for part in parts], dtype=torch.int64)
-        return LogProbs(
-            log_probs=subwords,
-            lengths=lengths,
-            frame_seconds=self.frame_seconds,
-            ids=tuple(recording.id for recording in recordings),
-            vocabulary=self.tokenizer.vocabulary,
-            phone_log_probs=phones,
-            lag=LAG_SECONDS,
-        )
+        return self._records(subwords, phones, lengths, tuple(one.id for one in recordings))
 
     @torch.inference_mode()
     def attend(
@@ -158,27 +149,59 @@ class AcousticModel:
                 f"{recording.id}: {recording.seconds:.1f} s are too long for a picture: choose "
                 f"at most {seconds:.0f} s"
             )
-        output = self.model(self.model.normalise(features, lengths), lengths)
-        (keys,) = names.keys(output)
-        adapted = names.adapter(output, keys, None, config.scale, config.caution)
-        listed, row_of = torch.unique(keys.entity, return_inverse=True)
-        attention = adapted.attention[0]
-        weights = attention.new_zeros((len(attention), len(listed)))
-        weights.index_add_(1, row_of, attention[:, 1:])
-        plain = self._records(output.log_probs, output, (recording.id,))
-        biased = self._records(self.model.token_log_probs(adapted.states), output, (recording.id,))
-        return Attended(features[0], plain, biased, listed, weights, attention[:, 0])
+        whole = self.model(self.model.normalise(features, lengths), lengths)
+        frames = int(whole.lengths)
+        plain, phones = whole.log_probs[0].clone(), whole.phone_log_probs[0].clone()
+        spans = [Piece(0, frames)]
+        if features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS:
+            spans = self._pieces(plain, phones)
+        biased, none = plain.clone(), plain.new_ones(frames)
+        looked: dict[int, Tensor] = {}
+        rate = self.config.encoder.subsampling
+        for span in spans:
+            part = features[:, span.begin * rate : span.end * rate]
+            output = self.model(
+                self.model.normalise(part, torch.tensor([part.shape[1]])),
+                torch.tensor([part.shape[1]]),
+            )
+            (keys,) = names.keys(output)
+            adapted = names.adapter(output, keys, None, config.scale, config.caution)
+            where = slice(span.begin, span.begin + int(output.lengths))
+            plain[where] = output.log_probs[0]
+            phones[where] = output.phone_log_probs[0]
+            biased[where] = self.model.token_log_probs(adapted.states)[0]
+            none[where] = adapted.attention[0, :, 0]
+            for column, entity in enumerate(keys.entity.tolist(), start=1):
+                weights = looked.setdefault(entity, plain.new_zeros(frames))
+                weights[where] += adapted.attention[0, :, column]
+        listed = sorted(looked)
+        weights = torch.stack([looked[e] for e in listed], 1) if listed else none[:, None][:, :0]
+        return Attended(
+            features[0],
+            self._records(plain[None], phones[None], whole.lengths, (recording.id,)),
+            self._records(biased[None], phones[None], whole.lengths, (recording.id,)),
+            torch.tensor(listed, dtype=torch.int64, device=self.device),
+            weights,
+            none,
+        )
 
-    def _records(self, subwords: Tensor, output: ModelOutput, ids: tuple[str, ...]) -> LogProbs:
+    def _records(
+        self, subwords: Tensor, phones: Tensor, lengths: Tensor, ids: tuple[str, ...]
+    ) -> LogProbs:
         return LogProbs(
             log_probs=subwords,
-            lengths=output.lengths,
+            lengths=lengths,
             frame_seconds=self.frame_seconds,
             ids=ids,
             vocabulary=self.tokenizer.vocabulary,
-            phone_log_probs=output.phone_log_probs,
+            phone_log_probs=phones,
             lag=LAG_SECONDS,
         )
+
+    def _pieces(self, subwords: Tensor, phones: Tensor) -> list[Piece]:
+        """Where long audio is cut, from log-probs ``(frame, token)`` of the whole."""
+        pauses = find_pauses(subwords, self.tokenizer.vocabulary, phones)
+        return pieces_of(pauses, len(subwords), self.frame_seconds)
 
     def _run(
         self,
@@ -214,8 +237,7 @@ class AcousticModel:
             spans = [Piece(0, (len(row) + rate - 1) // rate)]
             if index in whole:
                 subwords, phones = whole[index]
-                pauses = find_pauses(subwords, self.tokenizer.vocabulary, phones)
-                spans = pieces_of(pauses, len(subwords), self.frame_seconds)
+                spans = self._pieces(subwords, phones)
                 if names[index] is None and spans == [Piece(0, len(subwords))]:
                     continue  # it has just been scored so
             for piece in spans:

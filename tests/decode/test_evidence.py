@@ -147,11 +147,6 @@ def _noise(kind: str, seconds: float, seed: int) -> Recording:
     return Recording(f"{kind}-{seed}", np.clip(samples, -1, 1).astype(np.float32), RATE)
 
 
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.from_pretrained()
-
-
 def _with_names(recognizer: Recognizer, recordings: list[Recording]) -> list[Transcript]:
     names = recognizer.compile(NAMES.read_text(encoding="utf-8").splitlines())
     return recognizer.transcribe_batch(recordings, [names] * len(recordings))
