@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import torch
 
 from ctcbias_fst.errors import ConfigError
 
-__all__ = ["checked_device"]
+__all__ = ["checked_device", "with_versions"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def with_versions(function: _Function) -> _Function:
+    """Let callers be in ``torch.inference_mode``: k2 needs tensors that count their versions."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_inference_mode_enabled():
+            return function(*args, **kwargs)
+        with torch.inference_mode(mode=False), torch.no_grad():
+            return function(*args, **kwargs)
+
+    return cast(_Function, wrapped)
 
 
 def checked_device(device: torch.device | str, *, search: bool = True) -> torch.device:

@@ -30,7 +30,7 @@ from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.shortlists import ShortLists
 from ctcbias_fst.decode.sounds import SoundStages
 from ctcbias_fst.decode.times import place_words
-from ctcbias_fst.devices import checked_device
+from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
@@ -170,6 +170,7 @@ class Names:
     shortlists: ShortLists | None = None
 
 
+@with_versions
 def compile_graph(
     entities: EntityList,
     tokenizer: Tokenizer,
@@ -197,6 +198,7 @@ def compile_graph(
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
 
 
+@with_versions
 def language_model(
     config: PipelineConfig,
     vocabulary: Vocabulary,
@@ -220,17 +222,22 @@ def language_model(
     if path is None or "lm" not in config.parts:
         return None
     try:
-        changed = path.stat().st_mtime_ns
+        status = path.stat()
     except OSError as error:
         raise LanguageModelError(f"{path}: {error.strerror}") from error
+    changed = (status.st_mtime_ns, status.st_size, status.st_ino)
     boost_class = "boost-class" in config.parts
-    composer = _composer(path, changed, vocabulary, torch.device(device), boost_class)
+    composer = _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
     return composer if tokenizer is None else composer.with_tokenizer(tokenizer)
 
 
 @lru_cache(maxsize=2)
 def _composer(
-    path: Path, changed: int, vocabulary: Vocabulary, device: torch.device, boost_class: bool
+    path: Path,
+    changed: tuple[int, int, int],
+    vocabulary: Vocabulary,
+    device: torch.device,
+    boost_class: bool,
 ) -> LmComposer:
     return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
 
@@ -251,6 +258,7 @@ class Recognizer:
     >>> print(recognizer.transcribe("talk.wav", entities=entities).best.text) # doctest: +SKIP
     """
 
+    @with_versions
     def __init__(
         self,
         model: AcousticModel,
@@ -292,6 +300,7 @@ class Recognizer:
             config = load_config(PipelineConfig, settings_of(path))
         return cls(AcousticModel.load(path, device), config)
 
+    @with_versions
     def compile(
         self,
         entities: EntityList | Iterable[str | Mapping[str, Any]],
@@ -409,6 +418,7 @@ class Recognizer:
             latest = self._latest = copy.deepcopy(wanted), self.compile(wanted)
         return latest[1]
 
+    @with_versions
     def transcribe_batch(
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
     ) -> list[Transcript]:
@@ -434,6 +444,7 @@ class Recognizer:
         listed = [None if one is None else one.listed for one in names]
         return self.model.log_probs(recordings, listed, self.config.adapter)
 
+    @with_versions
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
         batch, segments = cut_at_pauses(log_probs)

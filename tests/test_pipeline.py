@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -35,14 +36,25 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
-from ctcbias_fst.pipeline import PARTS, Failure, PipelineConfig, Recognizer, parse_parts
+from ctcbias_fst.pipeline import (
+    PARTS,
+    Failure,
+    PipelineConfig,
+    Recognizer,
+    language_model,
+    parse_parts,
+)
 from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig
 from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.vocabulary import Vocabulary
 from tests.acoustic.conftest import speechlike
+
+CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
 
 
 @pytest.fixture
@@ -515,6 +527,18 @@ def test_a_language_model_in_the_model_directory(
     assert share() == 0
 
 
+def test_a_language_model_that_took_the_place_of_another(tmp_path: Path) -> None:
+    """A build system may give every file one time."""
+    path, vocabulary = tmp_path / "lm.arpa", Vocabulary.from_tokens(["<blk>", "|", *"abc"])
+    loaded = []
+    for text in (["a"], ["a", "b"]):
+        save_lm(path, train_lm([text, text]))
+        os.utime(path, (0, 0))
+        loaded.append(language_model(PipelineConfig(lm=path), vocabulary, "cpu"))
+    assert loaded[0] is not loaded[1]
+    assert language_model(PipelineConfig(lm=path), vocabulary, "cpu") is loaded[1]
+
+
 def test_only_our_files_become_the_language_model(model: Path, tmp_path: Path) -> None:
     save_lm(tmp_path / "lm.arpa", train_lm([["a"], ["a"]]))
     for name, message in (("lm.arpa", "convert it"), ("none.safetensors", "no such file")):
@@ -663,3 +687,19 @@ def test_command_says_what_is_wrong(
     assert result.exit_code == 1
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("listed", ["imiglucerase", None])
+def test_callers_may_be_in_inference_mode(recognizer: Recognizer, listed: str | None) -> None:
+    """As users of torch are; k2 would refuse such tensors. What is compiled there serves all."""
+    clip = CLIPS / "medical-2.flac"
+    names = [listed] if listed else read_entities(CLIPS / "names.txt")
+    with torch.inference_mode():
+        fresh = Recognizer.from_pretrained()
+        compiled = fresh.compile(names, warn=False)
+        inside = fresh.transcribe(clip, compiled)
+    assert inside.best.text.lower() == "my father takes imiglucerase and feels fine"
+    assert fresh.transcribe(clip, compiled) == inside
+    with torch.inference_mode():
+        outside = recognizer.compile(names, warn=False)
+        assert recognizer.transcribe(clip, outside) == inside

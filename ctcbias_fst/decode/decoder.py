@@ -12,6 +12,7 @@ from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.spelling import spell_names
+from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import decoding_graph
@@ -54,6 +55,7 @@ class Decoder:
       listener: is given every batch and its lattice before that.
     """
 
+    @with_versions
     def __init__(
         self,
         vocabulary: Vocabulary,
@@ -76,6 +78,7 @@ class Decoder:
         self._rules = WordRules.of(blank_first, self.device)
         self._hashes = TextHashes.of(blank_first, self.device)
 
+    @with_versions
     def decode(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> list[Transcript]:
         """Transcribe a batch; one transcript per utterance, in their order.
 
@@ -101,6 +104,7 @@ class Decoder:
                 transcripts[i] = self._rescue(log_probs.select([i]), per_utterance[i])
         return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
 
+    @with_versions
     def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:
         """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
@@ -164,6 +168,7 @@ class Decoder:
         lost = best < plain - _ROUNDING
         return Lattice(fsa, graph, frames.original, frames.owed, scores, lost=lost)
 
+    @with_versions
     def with_language_model(self, lattice: Lattice) -> Lattice:
         """Compose a lattice of the first pass with the language model, if there is one."""
         if self.lm is None:
