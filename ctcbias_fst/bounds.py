@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["at_least_one", "not_negative", "positive"]
+import math
+
+__all__ = ["at_least_one", "at_most", "finite", "not_negative", "positive"]
 
 
 def positive(config: object, *names: str) -> None:
-    """Refuse fields that are not above 0, NaN among them, with ``ValueError``."""
+    """Refuse fields that are not above 0 or not finite with ``ValueError``."""
     for name in names:
-        if not getattr(config, name) > 0:
-            raise ValueError(f"{name} must be positive, found {getattr(config, name)}")
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive and finite, found {getattr(config, name)}")
 
 
 def not_negative(config: object, *names: str) -> None:
-    """Refuse fields below 0, and NaN, with ``ValueError``."""
+    """Refuse fields below 0 or not finite with ``ValueError``."""
     for name in names:
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"{name} must be 0 or more, found {getattr(config, name)}")
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be 0 or more and finite, found {getattr(config, name)}")
 
 
 def at_least_one(config: object, *names: str) -> None:
@@ -24,3 +26,17 @@ def at_least_one(config: object, *names: str) -> None:
     for name in names:
         if not getattr(config, name) >= 1:
             raise ValueError(f"{name} must be at least 1, found {getattr(config, name)}")
+
+
+def at_most(config: object, most: float, *names: str) -> None:
+    """Refuse numbers that are larger than anything useful with ``ValueError``."""
+    for name in names:
+        if not getattr(config, name) <= most:
+            raise ValueError(f"{name} must be at most {most:g}, found {getattr(config, name)}")
+
+
+def finite(config: object) -> None:
+    """Refuse NaN and infinities in any field with ``ValueError``."""
+    for name, value in vars(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, found {value}")

@@ -7,6 +7,7 @@ TOML file (or any mapping) into an instance, checking names and types.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import sys
 import types
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.text.files import quoted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,6 +30,10 @@ __all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping",
 T = TypeVar("T")
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 
+_LARGEST = 2**31 - 1
+"""Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,
+either way, which float32 still tells apart from infinity."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
@@ -38,7 +44,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: not a TOML file: nested too deeply") from None
+    except ValueError as error:  # of TOML, UTF-8, or numbers of thousands of digits
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
@@ -53,8 +61,9 @@ def load_config(cls: type[T], source: Path | str | Mapping[str, Any]) -> T:
         source: path of a TOML file, or a mapping as parsed from one.
 
     Raises:
-        ConfigError: an unknown key, a missing key, a wrong type or a refused value; the
-            message has the file, the dotted key and what is allowed there.
+        ConfigError: an unknown key, a missing key, a wrong type, a number that is not finite or
+            absurdly large, or a refused value; the message has the file, the dotted key and what
+            is allowed there.
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -95,17 +104,21 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         dotted, equals, text = setting.partition("=")
         if not equals or not dotted:
-            raise ConfigError(f"{setting!r}: expected key=value, for example optimiser.peak=0.002")
+            raise ConfigError(
+                f"{quoted(setting)}: expected key=value, for example optimiser.peak=0.002"
+            )
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
+        except (RecursionError, ValueError):
+            raise ConfigError(f"{quoted(setting)}: no value that a setting can have") from None
         *parents, last = dotted.split(".")
         table = tables
         for parent in parents:
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"{setting!r}: {parent!r} is already set to a value")
+                raise ConfigError(f"{quoted(setting)}: {parent!r} is already set to a value")
         table[last] = value
     return tables
 
@@ -137,13 +150,16 @@ def _toml(table: Mapping[str, Any], prefix: str = "") -> str:
 
 def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{where}: {prefix or 'top level'} must be a table, found {table!r}")
+        raise ConfigError(
+            f"{where}: {prefix.rstrip('.') or 'top level'} must be a table, found {quoted(table)}"
+        )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     unknown = sorted(set(table) - set(fields))
     if unknown:
         raise ConfigError(
-            f"{where}: unknown key {prefix}{unknown[0]}; known are: {', '.join(sorted(fields))}"
+            f"{where}: unknown key {prefix}{quoted(unknown[0])[1:-1]}"
+            f"{_meant(unknown[0], cls, prefix)} known are: {', '.join(sorted(fields))}"
         )
     values = {}
     for name, field in fields.items():
@@ -155,6 +171,27 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         return cls(**values)
     except ValueError as error:
         raise ConfigError(f"{where}: {prefix.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def _meant(key: str, cls: type, prefix: str) -> str:
+    """Ask for the known key that is most like an unknown one, at its level or else below."""
+    known = _keys(cls)
+    for candidates in ([path for path in known if "." not in path], known):
+        paths = {path.rpartition(".")[2]: path for path in candidates}
+        near = difflib.get_close_matches(key[:100], paths, n=1, cutoff=0.7)
+        if near:
+            return f", did you mean {prefix}{paths[near[0]]}?"
+    return ";"
+
+
+def _keys(cls: type, prefix: str = "") -> list[str]:
+    """The dotted keys of a configuration and of those in it."""
+    found = []
+    for name, hint in typing.get_type_hints(cls).items():
+        found.append(f"{prefix}{name}")
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            found += _keys(hint, f"{prefix}{name}.")
+    return found
 
 
 def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0911
@@ -173,17 +210,27 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0
             raise _wrong(where, name, f"a list of {len(args)} values", value)
         return tuple(_convert(a, v, where, name) for a, v in zip(args, value))
     if origin is typing.Literal:
-        if value not in args:
+        if not any(type(value) is type(one) and value == one for one in args):
             raise _wrong(where, name, "one of " + ", ".join(map(repr, args)), value)
         return value
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    if hint in (int, float) and type(value) in (int, hint):
+        return _number(hint, value, where, name)
     if hint is Path and isinstance(value, (str, Path)):
+        if "\0" in str(value):
+            raise _wrong(where, name, "a path", value)
         return Path(value)
     if isinstance(hint, type) and type(value) is hint:
         return value
     raise _wrong(where, name, getattr(hint, "__name__", str(hint)), value)
 
 
+def _number(kind: type, value: float, where: str, name: str) -> float:
+    if kind is int and not abs(value) <= _LARGEST:
+        raise _wrong(where, name, f"at most {_LARGEST}", value)
+    if not abs(value) <= 1000 * _LARGEST:  # not NaN either
+        raise _wrong(where, name, "a number that is finite and not absurdly large", value)
+    return float(value) if kind is float else value
+
+
 def _wrong(where: str, name: str, expected: str, value: Any) -> ConfigError:
-    return ConfigError(f"{where}: {name} must be {expected}, found {value!r}")
+    return ConfigError(f"{where}: {name} must be {expected}, found {quoted(value)}")

@@ -20,6 +20,7 @@ from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.bounds import at_least_one, at_most
 from ctcbias_fst.config import load_config, read_toml
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
@@ -116,6 +117,8 @@ class PipelineConfig:
         unknown = sorted(set(self.parts) - set(PARTS))
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+        at_least_one(self, "segmentations")
+        at_most(self, 100, "segmentations")
 
 
 def settings_of(model: Path | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
@@ -10,7 +11,11 @@ import pytest
 
 from ctcbias_fst.acoustic.config import TrainConfig
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.search.config import BoostConfig
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,18 @@ def test_mapping_is_the_inverse() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name = 'x'\nnam = 1", "unknown key nam"),
-        ("name = 'x'\n[inner]\nrat = 1", "unknown key inner.rat"),
+        ("name = 'x'\nnam = 1", r"unknown key nam, did you mean name\? known are: inner, kind"),
+        ("name = 'x'\n[inner]\nrat = 1", r"unknown key inner.rat, did you mean inner.rate\?"),
+        ("name = 'x'\nsize = 1", r"unknown key size, did you mean inner.sizes\?"),
+        ("name = 'x'\nqqq = 1", "unknown key qqq; known are: inner"),
+        ("name = 'x'\n[inner]\nrate = nan", "inner.rate must be a number that is finite .* nan"),
+        ("name = 'x'\n[inner]\nrate = -inf", "inner.rate must be a number that is finite"),
+        ("name = 'x'\n[inner]\nrate = 1e300", "not absurdly large, found 1e.300"),
+        ("name = 'x'\n[inner]\nsizes = [1, 2147483648]", r"sizes\[1\] must be at most 2147483647"),
+        ("name = 'x'\n[inner]\nsizes = [" + "1" * 5000 + "]", "not a TOML file"),
+        ("name = " + "[" * 5000, "not a TOML file: nested too deeply"),
+        ("name = 1" + "0" * 4000, "name must be str, found 10*…"),
+        ("name = 'x'\npath = \"a\\u0000\"", "must be a path"),
         ("kind = 'a'", "key name is missing"),
         ("name = 3", "name must be str, found 3"),
         ("name = 'x'\nkind = 'c'", "kind must be one of 'a', 'b', found 'c'"),
@@ -59,7 +74,7 @@ def test_mapping_is_the_inverse() -> None:
         ("name = 'x'\n[inner]\nspan = [1.0]", "inner.span must be a list of 2"),
         ("name = 'x'\n[inner]\nrate = true", "inner.rate must be float, found True"),
         ("name = 'x'\n[inner]\nrate = -1.0", "inner: rate must not be negative"),
-        ("name = 'x'\ninner = 3", "inner. must be a table"),
+        ("name = 'x'\ninner = 3", "inner must be a table"),
         ("name = ", "not a TOML file"),
     ],
 )
@@ -69,6 +84,8 @@ def test_refuses(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         load_config(Outer, path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -90,6 +107,42 @@ def test_overrides_nest_and_merge() -> None:
 def test_override_without_key_or_value(setting: str) -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         parse_overrides([setting])
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 100_000])
+def test_override_with_a_value_that_cannot_be(value: str) -> None:
+    with pytest.raises(ConfigError, match="no value that a setting can have") as caught:
+        parse_overrides([f"rate={value}"])
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "decode.lm.first_pass.order=99",
+        "decode.boost.beta=NaN",
+        "decode.search_beam=Infinity",
+        "decode.lm.word_bonus=-Infinity",
+        "segmentations=0",
+        "segmentations=1000000",
+        "spellings.number=1000000",
+        "decode.nbest=1000000000",
+        "decode.max_active=9223372036854775808",
+        "adapter.scale=1e400",
+    ],
+)
+def test_settings_that_no_machine_can_follow(setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting.partition("=")[0].rpartition(".")[2]):
+        load_config(PipelineConfig, parse_overrides([setting]))
+
+
+def test_numbers_that_are_none_are_refused_in_python_too() -> None:
+    with pytest.raises(ValueError, match="bonus must be a finite number, found nan"):
+        BoostConfig(bonus=math.nan)
+    with pytest.raises(ValueError, match="search_beam must be positive and finite"):
+        DecodeConfig(search_beam=math.inf)
+    with pytest.raises(ValueError, match="word_bonus must be a finite number"):
+        LmConfig(word_bonus=math.inf)
 
 
 def test_override_through_a_value() -> None:

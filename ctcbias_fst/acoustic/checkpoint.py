@@ -91,8 +91,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a complete safetensors file: {error}") from error
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        # The latter two of types that this torch does not know.
+        told = str(error).strip().partition("\n")[0][:300]
+        raise ModelError(f"{path}: not a complete safetensors file: {told}") from error
     return tensors
 
 

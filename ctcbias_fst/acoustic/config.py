@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from ctcbias_fst.bounds import at_least_one, not_negative
+from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative
 
 __all__ = [
     "AdaptConfig",
@@ -67,6 +67,14 @@ class EncoderConfig:
     self_condition: bool = True
 
     def __post_init__(self) -> None:
+        at_least_one(self, "mels", "subsampling_channels", "layers", "width", "heads")
+        at_least_one(self, "feedforward", "kernel", "phone_tap")
+        at_most(self, 1000, "mels", "layers")
+        at_most(self, 100_000, "subsampling_channels", "width", "feedforward", "kernel")
+        if not 0.0 <= self.branch_drop < 1.0:
+            raise ValueError(
+                f"branch_drop must be at least 0 and below 1, found {self.branch_drop}"
+            )
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(f"width {self.width} must split into {self.heads} heads of even size")
         if self.kernel % 2 == 0:
@@ -119,6 +127,24 @@ class ModelConfig:
     chunks: tuple[int, ...] = ()
     left: int = 0
 
+    def __post_init__(self) -> None:
+        if not 2000 <= self.sampling_rate <= 768_000:
+            raise ValueError(f"sampling_rate must lie in 2000..768000, found {self.sampling_rate}")
+        at_least_one(self, "tokens")
+        not_negative(self, "left")
+        if self.chunks and min(self.chunks) < 1:
+            raise ValueError(f"chunks must be numbers of frames, found {self.chunks}")
+
+    @property
+    def least_weights(self) -> int:
+        """Numbers that a model has at least: known before any memory is asked for."""
+        encoder, channels = self.encoder, self.encoder.subsampling_channels
+        block = 4 * encoder.width + 4 * encoder.feedforward + encoder.kernel
+        heads = 1 + len(self.phones) + self.tokens
+        front = channels * (encoder.mels // encoder.subsampling)
+        convolutions = 9 * channels * (1 if encoder.subsampling == 2 else 1 + channels)
+        return encoder.width * (encoder.layers * block + heads + front) + convolutions
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -138,9 +164,17 @@ class AdapterConfig:
     reach: int = 8
 
     def __post_init__(self) -> None:
+        at_least_one(self, "width", "heads", "head_size", "fusion")
+        at_most(self, 100_000, "width", "heads", "head_size", "fusion")
         if self.width % 2:
             raise ValueError(f"width must be even, found {self.width}")
         not_negative(self, "reach")
+        at_most(self, 1000, "reach")
+
+    @property
+    def least_weights(self) -> int:
+        """Numbers that an adapter has at least: known before any memory is asked for."""
+        return self.width * (self.width + 2 * self.heads * self.head_size + self.fusion)
 
 
 @dataclass(frozen=True)
@@ -158,6 +192,7 @@ class AttentionConfig:
     caution: float = 0.3
 
     def __post_init__(self) -> None:
+        finite(self)
         at_least_one(self, "names")
         if not 0.0 <= self.caution <= 1.0:
             raise ValueError(f"caution must lie in 0..1, found {self.caution}")

@@ -18,16 +18,17 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctcbias_fst.acoustic.adapter import ContextualAdapter
 from ctcbias_fst.acoustic.checkpoint import load_weights, read_tensors
 from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.config import load_config, to_mapping
-from ctcbias_fst.errors import ConfigError, LanguageModelError, ModelError
+from ctcbias_fst.errors import ConfigError, InputError, LanguageModelError, ModelError
 from ctcbias_fst.files import atomic_directory, atomic_path
 from ctcbias_fst.lm.model import load_lm
+from ctcbias_fst.text.files import parse_json, quoted, read_lines
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 __all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_lm", "save_package"]
@@ -155,14 +156,16 @@ def load_package(path: Path | None = None, device: torch.device | str = "cpu") -
         raise ModelError(f"{path / _TOKENIZER}: no such file; copy the whole model directory")
     tokenizer = SentencePieceTokenizer(path / _TOKENIZER)
     vocabulary = tokenizer.vocabulary
+    expected = str(header.get("vocabulary"))[:12]
     if vocabulary.size != config.tokens or vocabulary.digest != header.get("vocabulary"):
         raise ModelError(
             f"{path / _TOKENIZER}: {vocabulary.size} tokens with digest "
             f"{vocabulary.digest[:12]}, but the weights were trained with {config.tokens} and "
-            f"digest {str(header.get('vocabulary'))[:12]}: this is another model's tokenizer"
+            f"digest {quoted(expected)[1:-1]}: this is another model's tokenizer"
         )
+    tensors = _read_checked(path / _WEIGHTS, header, path / _MODEL, config.least_weights)
     model = CtcModel(config)
-    _load_checked(model, path / _WEIGHTS, header, _MODEL)
+    load_weights(model, tensors, str(path / _WEIGHTS))
     adapter = None
     if (path / _ADAPTER).is_file():
         adapter = _load_adapter(path, config, str(header["weights_sha256"])).eval().to(device)
@@ -191,27 +194,38 @@ def _load_adapter(path: Path, model: ModelConfig, model_digest: str) -> Contextu
             f"ctcbias adapt, or remove {_ADAPTER} to go without"
         )
     config = _read_config(AdapterConfig, header, path / _ADAPTER)
+    weights = path / _ADAPTER_WEIGHTS
+    tensors = _read_checked(weights, header, path / _ADAPTER, config.least_weights)
     adapter = ContextualAdapter(config, model.encoder, model.tokens)
-    _load_checked(adapter, path / _ADAPTER_WEIGHTS, header, _ADAPTER)
+    load_weights(adapter, tensors, str(weights))
     return adapter
 
 
-def _load_checked(module: nn.Module, weights: Path, header: dict[str, Any], name: str) -> None:
+def _read_checked(
+    weights: Path, header: dict[str, Any], file: Path, least: int
+) -> dict[str, Tensor]:
+    """Read the weights that a header expects, if they can be enough for what it describes."""
     tensors = read_tensors(weights)
     digest, expected = _sha256(weights), str(header.get("weights_sha256"))
     if digest != expected:
         raise ModelError(
-            f"{weights}: its SHA-256 starts with {digest[:12]}, {name} expects "
-            f"{expected[:12]}: the files are of different models or damaged"
+            f"{weights}: its SHA-256 starts with {digest[:12]}, {file.name} expects "
+            f"{quoted(expected[:12])[1:-1]}: the files are of different models or damaged"
         )
-    load_weights(module, tensors, str(weights))
+    count = sum(tensor.numel() for tensor in tensors.values())
+    if least > count:
+        raise ModelError(
+            f"{file}: its sizes need {least:,} weights or more, {weights.name} has {count:,}: it "
+            "was made for another architecture, or is damaged"
+        )
+    return tensors
 
 
 def _read_config(kind: type[Config], header: dict[str, Any], file: Path) -> Config:
     try:
         return load_config(kind, header["config"])
     except ConfigError as error:
-        raise ModelError(f"{file}: {error}; it needs another version") from error
+        raise ModelError(f"{file}: {error}; it is damaged, or needs another version") from error
 
 
 def _read_header(path: Path, name: str = "model.json") -> dict[str, Any]:
@@ -219,10 +233,10 @@ def _read_header(path: Path, name: str = "model.json") -> dict[str, Any]:
     if not file.is_file():
         raise ModelError(f"{file}: no such file; {path} is not a model directory")
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
-        known = isinstance(header, dict) and header.get("format") == _FORMAT
-    except ValueError as error:
-        raise ModelError(f"{file}: not JSON: {error}") from error
+        header = parse_json("\n".join(read_lines(file)), str(file), InputError)
+    except InputError as error:
+        raise ModelError(str(error)) from None
+    known = isinstance(header, dict) and header.get("format") == _FORMAT
     if not known or not isinstance(header.get("config"), dict):
         raise ModelError(f"{file}: not a model of format {_FORMAT}; export it again")
     return dict(header)

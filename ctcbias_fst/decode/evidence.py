@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.bounds import not_negative
+from ctcbias_fst.bounds import finite, not_negative
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 __all__ = ["EvidenceConfig", "frame_entropy", "leave_out_unheard", "with_heard_words"]
@@ -54,6 +54,7 @@ class EvidenceConfig:
     pause: float = 0.6
 
     def __post_init__(self) -> None:
+        finite(self)
         not_negative(self, "max_entropy", "pause")
 
 

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
-from ctcbias_fst.bounds import at_least_one
+from ctcbias_fst.bounds import at_least_one, finite, not_negative
 from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.records import Transcript, Word
 from ctcbias_fst.sound.words import NameSounds
@@ -59,6 +59,8 @@ class LookupConfig:
     most_names: int = 10_000
 
     def __post_init__(self) -> None:
+        finite(self)
+        not_negative(self, "most_names")
         if not 0 <= self.max_distance < 1:
             raise ValueError(
                 f"max_distance must be at least 0 and below 1, found {self.max_distance}"

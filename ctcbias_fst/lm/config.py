@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import at_least_one, not_negative, positive
+from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative, positive
 
 __all__ = ["FirstPassConfig", "LmConfig"]
 
@@ -36,6 +36,7 @@ class FirstPassConfig:
         not_negative(self, "scale", "max_histories")
         positive(self, "search_beam", "lattice_beam")
         at_least_one(self, "order", "max_active")
+        at_most(self, 9, "order")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class LmConfig:
     first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
 
     def __post_init__(self) -> None:
+        finite(self)
         not_negative(self, "scale")
         positive(self, "lattice_beam", "beam")
         at_least_one(self, "max_active")

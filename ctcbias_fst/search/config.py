@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import at_least_one, not_negative, positive
+from ctcbias_fst.bounds import at_least_one, finite, not_negative, positive
 
 __all__ = ["BoostConfig", "SearchConfig"]
 
@@ -58,6 +58,7 @@ class BoostConfig:
     max_reward: float = 10.0
 
     def __post_init__(self) -> None:
+        finite(self)
         for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(

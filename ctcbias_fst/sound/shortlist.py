@@ -90,6 +90,7 @@ class ShortlistConfig:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
         not_negative(
             self,
+            "decoded_above",
             "heard",
             "spelled",
             "looked_up",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ctcbias_fst.bounds import not_negative
+from ctcbias_fst.bounds import at_most, not_negative
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.package import load_respelling, respell
 from ctcbias_fst.sound.variants import SpellingVariants
@@ -52,8 +52,9 @@ class SpellingsConfig:
     most_names: int = 10_000
 
     def __post_init__(self) -> None:
-        """Refuse negative values."""
+        """Refuse negative values, and more variants than a name can have."""
         not_negative(self, *vars(self))
+        at_most(self, 1000, "number")
 
 
 def encode_spellings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -97,15 +98,70 @@ def test_weights_of_another_architecture(package: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ("[]", "not a model of format"),
         ('{"format": 99}', "not a model of format"),
+        ("[" * 100_000, "JSON is nested too deeply"),
+        ('{"format": ' + "1" * 5000 + "}", "too many digits"),
     ],
 )
 def test_damaged_header(package: Path, text: str, words: str) -> None:
     (package / "model.json").write_text(text)
     with pytest.raises(ModelError, match=words):
         load_package(package)
+
+
+def test_header_that_is_no_text(package: Path) -> None:
+    (package / "model.json").write_bytes(b'{"format": "\xff"}')
+    with pytest.raises(ModelError, match="model.json, line 1: not UTF-8"):
+        load_package(package)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("encoder.layers", 10**9, "layers must be at most"),
+        ("encoder.layers", 1000, "need .* weights or more, model.safetensors has"),
+        ("encoder.layers", -1, "layers must be at least 1"),
+        ("encoder.layers", "2", "layers must be int, found '2'"),
+        ("encoder.layers", 2.0, "layers must be int, found 2.0"),
+        ("encoder.width", 10**5, "need .* weights or more"),
+        ("encoder.width", 10**12, "width must be at most"),
+        ("encoder.heads", 0, "heads must be at least 1"),
+        ("encoder.feedforward", 10**5, "need .* weights or more"),
+        ("encoder.subsampling_channels", 10**5, "need .* weights or more"),
+        ("encoder.kernel", -1, "kernel must be at least 1"),
+        ("encoder.mels", 0, "mels must be at least 1"),
+        ("encoder.branch_drop", math.nan, "branch_drop must be a number that is finite"),
+        ("encoder.subsampling", 4.0, "must be one of 2, 4, 8"),
+        ("encoder", [], "encoder must be a table"),
+        ("sampling_rate", 10**9, "sampling_rate must lie in 2000..768000"),
+        ("sampling_rate", 1, "sampling_rate must lie in"),
+        ("phones", "AH", "phones must be a list"),
+        ("tokens", None, "tokens must be int, found None"),
+        ("chunks", [0], "chunks must be numbers of frames"),
+    ],
+)
+def test_sizes_that_cannot_be(package: Path, key: str, value: object, words: str) -> None:
+    header = json.loads((package / "model.json").read_text())
+    table = header["config"]
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table[parent]
+    table[last] = value
+    (package / "model.json").write_text(json.dumps(header))
+    with pytest.raises(ModelError, match=words) as caught:
+        load_package(package)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_real_model_has_more_than_the_least_weights() -> None:
+    package = load_package()
+    weights = sum(tensor.numel() for tensor in package.model.state_dict().values())
+    assert 0.5 * weights < package.model.config.least_weights < weights
+    if package.adapter is not None:
+        weights = sum(tensor.numel() for tensor in package.adapter.state_dict().values())
+        assert package.adapter.config.least_weights < weights
 
 
 def test_header_with_an_unknown_key(package: Path) -> None:
