@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.printable import json_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,7 +140,7 @@ def _toml(table: Mapping[str, Any], prefix: str = "") -> str:
     values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     lines = [f"[{prefix}]"] if prefix and values else []
     for key, value in values.items():
-        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        lines.append(f"{key} = {json_text(value)}")
     text = "\n".join(lines) + "\n" if lines else ""
     for key, value in table.items():
         if isinstance(value, Mapping):

@@ -11,13 +11,13 @@ import numpy as np
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.pictures import new_figure, save_figure, svg_of, xml_text
+from ctcbias_fst.pictures import figure_text, new_figure, save_figure, svg_of, xml_text
 from ctcbias_fst.records import Word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "draw_explanation"]
+__all__ = ["FORMATS", "check_format", "draw_explanation"]
 
 FORMATS = (".png", ".svg", ".html")
 
@@ -45,15 +45,23 @@ def draw_explanation(explanation: Explanation, path: Path, top: int = 15) -> Non
         ConfigError: the file's ending is none of these.
         MissingDependencyError: matplotlib is not installed.
     """
-    kind = path.suffix.lower()
-    if kind not in FORMATS:
-        raise ConfigError(f"{path}: pictures are written as {', '.join(FORMATS)}")
+    check_format(path)
     figure = _figure(explanation, top)
-    if kind != ".html":
+    if path.suffix.lower() != ".html":
         save_figure(figure, path)
         return
     with atomic_path(path) as temporary:
         temporary.write_text(_page(explanation, svg_of(figure)), encoding="utf-8")
+
+
+def check_format(path: Path) -> None:
+    """Refuse a name that does not say in which form a picture is to be written.
+
+    Raises:
+        ConfigError: it ends in none of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{path}: pictures are written as {', '.join(FORMATS)}")
 
 
 def _figure(explanation: Explanation, top: int) -> Figure:
@@ -62,7 +70,7 @@ def _figure(explanation: Explanation, top: int) -> Figure:
     heights = [1.9, _ROW_INCHES * len(rows)]
     figure = new_figure(min(24.0, max(9.0, 2.0 + 1.3 * seconds)), sum(heights) + 1.7)
     spectrum, attention = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": heights})
-    figure.suptitle(explanation.id, x=0.01, ha="left", fontsize=10, color=_PLAIN)
+    figure.suptitle(figure_text(explanation.id), x=0.01, ha="left", fontsize=10, color=_PLAIN)
     spectrum.imshow(
         explanation.log_mel.T,
         origin="lower",
@@ -84,7 +92,7 @@ def _figure(explanation: Explanation, top: int) -> Figure:
         interpolation="nearest",
         extent=(0.0, seconds, len(rows) - 0.5, -0.5),
     )
-    attention.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=9)
+    attention.set_yticks(range(len(rows)), [figure_text(row.name) for row in rows], fontsize=9)
     for label, row in zip(attention.get_yticklabels(), rows):
         if row.written:
             label.set_color(_ENTITY)
@@ -116,7 +124,7 @@ def _words(axes: Any, words: Sequence[Word], height: float, colour: str) -> None
         axes.text(
             word.start,
             height,
-            word.word,
+            figure_text(word.word),
             transform=axes.get_xaxis_transform(),
             fontsize=9,
             color=_ENTITY if word.entity else colour,

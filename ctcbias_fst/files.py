@@ -2,18 +2,104 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-__all__ = ["atomic_directory", "atomic_path", "digest_of", "fingerprint"]
+from ctcbias_fst.errors import ConfigError
+
+__all__ = [
+    "atomic_directory",
+    "atomic_path",
+    "check_output",
+    "digest_of",
+    "file_name",
+    "fingerprint",
+    "naming",
+    "shortened",
+]
+
+NAME_BYTES = 255
+"""What file systems take for one part of a path."""
+
+_OF_THE_SYSTEM = re.compile(r"\(os error (\d+)\)")
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """Refuse what cannot be written, before any work; nothing is made or changed.
+
+    Args:
+        path: of a file, or of a folder; the folders that it is in may be missing.
+        folder: which of the two.
+
+    Raises:
+        ConfigError: it is a folder and not a file, or the other way round; what it is in is a
+            file, or may not be written; its name is too long.
+    """
+    shown = str(path).encode("utf-8", "replace").decode("utf-8")
+    try:
+        longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    except UnicodeEncodeError:
+        raise ConfigError(f"{shown}: cannot be written: no file can have this name") from None
+    if longest > NAME_BYTES or "\0" in shown:
+        why = f"is {longest} bytes long" if longest > NAME_BYTES else "has a NUL character"
+        raise ConfigError(f"{shown[:80]!r}…: cannot be written: the name {why}; give another")
+    mode = _mode(path)
+    if folder and mode and not stat.S_ISDIR(mode):
+        raise ConfigError(f"{shown}: cannot be written: it is a file, and a folder is wanted")
+    if not folder and stat.S_ISDIR(mode):
+        raise ConfigError(f"{shown}: cannot be written: it is a folder, and a file is wanted")
+    if _is_stream(path):
+        where, needed = path, os.W_OK
+    else:
+        where, needed = (path if folder else path.parent), os.W_OK | os.X_OK
+        while not _mode(where):
+            where = where.parent
+        if not stat.S_ISDIR(_mode(where)):
+            raise ConfigError(f"{shown}: cannot be written: {where} is a file, not a folder")
+    if not os.access(where, needed):
+        raise ConfigError(f"{shown}: cannot be written: {where.absolute()} is write-protected")
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let the system's errors name ``path``, where they name no file or one of our own.
+
+    Args:
+        path: what the user asked for.
+        temporary: what is written in its place, until it is complete.
+
+    Raises:
+        OSError: as the body, that of a full disk among them, whatever writes the file.
+    """
+    # Only what writes needs it, and ``--help`` does not.
+    from safetensors import SafetensorError  # noqa: PLC0415
+
+    try:
+        yield
+    except SafetensorError as error:
+        code = _OF_THE_SYSTEM.search(str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+    except OSError as error:
+        ours = error.filename is None or (
+            temporary is not None and str(error.filename).startswith(str(temporary))
+        )
+        if not ours or error.errno in (None, errno.EPIPE):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -22,29 +108,66 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffixes of ``path``, as some writers choose the format by
     them. When the body raises, ``path`` stays as it was and the temporary file is removed.
+    A link stays one, and what it leads to is replaced; what is no file (``/dev/stdout``, a
+    pipe) is written to when all is there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{threading.get_native_id()}.{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if _is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / path.name
+            with naming(path, temporary):
+                yield temporary
+                with temporary.open("rb") as source, path.open("ab") as target:
+                    shutil.copyfileobj(source, target)
+        return
+    target_path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    temporary = _temporary(target_path)
+    with naming(path, temporary):
+        target_path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(target_path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """The same for a directory, which must not exist yet or is replaced as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with naming(path, temporary):
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_name(name: str, ending: str) -> str:
+    """A file name that tells a name (of an utterance, say) from any other.
+
+    Characters that no file name may have are escaped as in a URL.
+
+    Args:
+        name: any text.
+        ending: what the file name ends with.
+    """
+    # A dot in front would hide the file.
+    readable = re.sub(r"^\.", "%2E", quote(name, safe="", errors="surrogatepass"))
+    return shortened(readable or "%", ending)
+
+
+def shortened(name: str, ending: str) -> str:
+    """A name and its ending; what is too long for a file is cut, and gets a digest of all of it."""
+    if len(os.fsencode(name + ending)) <= NAME_BYTES:
+        return name + ending
+    digest = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}"
+    kept = os.fsencode(name)[: NAME_BYTES - len(os.fsencode(digest + ending))]
+    return re.sub("%.?$", "", kept.decode("utf-8", "ignore")) + digest + ending
 
 
 def digest_of(content: Any) -> str:
@@ -55,3 +178,28 @@ def digest_of(content: Any) -> str:
 def fingerprint(*paths: Path | None) -> list[str]:
     """SHA-256 of each file; empty where there is none."""
     return ["" if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether this is no file that another could take the place of."""
+    mode = _mode(path)
+    folder = os.path.realpath(path.parent)
+    if folder == "/dev" or folder.startswith("/proc/"):
+        return bool(mode)
+    return bool(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _mode(path: Path) -> int:
+    """What is there: the mode of it; 0 if there is nothing, or nothing that may be seen."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside ``path``, with its end."""
+    prefix, name = f".{os.getpid()}.{threading.get_native_id()}.", path.name
+    while len(prefix) + len(os.fsencode(name)) > NAME_BYTES:
+        name = name[1:]
+    return path.with_name(prefix + name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ctcbias_fst.records import Transcript, Word
+from ctcbias_fst.text.printable import json_text, one_line, one_token
 from ctcbias_fst.text.scripts import spaced
 
 __all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "remarks", "word_record"]
@@ -21,14 +20,13 @@ _CUE_SECONDS = 7.0
 _LINE_CHARACTERS = 42
 _CUE_LINES = 2
 _CUE_PAUSE = 0.8
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
     """One line per recording; with several, its id and a tab come first."""
     for transcript in transcripts:
-        prefix = f"{transcript.id}\t" if len(transcripts) > 1 else ""
-        yield prefix + transcript.best.text
+        prefix = f"{one_line(transcript.id)}\t" if len(transcripts) > 1 else ""
+        yield prefix + one_line(transcript.best.text)
 
 
 def word_record(word: Word) -> dict[str, Any]:
@@ -67,13 +65,15 @@ def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
             "words": [word_record(word) for word in transcript.best.words],
         }
         record.update(remarks(transcript))
-        yield json.dumps(record, ensure_ascii=False)
+        yield json_text(record)
 
 
 def as_ctm(transcripts: Sequence[Transcript]) -> Iterator[str]:
     """NIST CTM: recording, channel, start, duration, word, confidence."""
     for transcript in transcripts:
-        name = transcript.id.replace(" ", "_")
+        name = one_token(transcript.id)
+        if name.startswith(";;"):  # a comment
+            name = f"_{name}"
         for word in transcript.best.words:
             for part, start, end in _parts(word):
                 yield f"{name} 1 {start:.2f} {end - start:.2f} {part} {word.confidence:.4f}"
@@ -122,7 +122,7 @@ def format_transcripts(transcripts: Sequence[Transcript], style: str) -> str:
 
 def _parts(word: Word) -> Iterator[tuple[str, float, float]]:
     """A phrase as its words, sharing its time by their lengths: CTM has one word a line."""
-    parts = word.word.split()
+    parts = one_line(word.word).split()
     characters = sum(map(len, parts))
     begin = word.start
     for part in parts:
@@ -150,7 +150,7 @@ def _cues(words: Sequence[Word]) -> Iterator[tuple[list[Word], list[str]]]:
 
 def _lines(cue: Sequence[Word]) -> list[str]:
     """The words of a cue in lines; a word that is longer than a line has one to itself."""
-    text = _CONTROL.sub(" ", spaced([word.word for word in cue]))
+    text = one_line(spaced([word.word for word in cue]))
     return textwrap.wrap(text, _LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
 
 

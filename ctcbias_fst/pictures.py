@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from ctcbias_fst.errors import MissingDependencyError
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "save_figure", "svg_of", "xml_text"]
+__all__ = ["figure_text", "new_figure", "save_figure", "svg_of", "xml_text"]
 
-# XML 1.0 has no way to write these.
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# Besides control characters, XML 1.0 has no way to write these.
+_NOT_IN_XML = re.compile("[\ufffe\uffff]")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -59,5 +60,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def xml_text(text: str) -> str:
-    """Escape text for SVG or HTML; what XML cannot hold becomes U+FFFD."""
-    return escape(_NOT_IN_XML.sub("\ufffd", text))
+    """Escape text for SVG or HTML, on one line; what XML cannot hold becomes U+FFFD."""
+    return escape(_NOT_IN_XML.sub("\ufffd", one_line(text)))
+
+
+def figure_text(text: str) -> str:
+    """Text as a figure takes it: on one line, and dollars are dollars, not formulas."""
+    return _NOT_IN_XML.sub("\ufffd", one_line(text)).replace("$", r"\$")

@@ -596,7 +596,7 @@ def test_a_file_for_each_recording(model: Path, clips: list[Path], tmp_path: Pat
     assert all(path.read_text().startswith("WEBVTT\n\n") for path in folder.iterdir())
     assert "either --out or --out-dir" in run("--out", "x", "--out-dir", str(folder)).stderr
     (tmp_path / "file").write_text("")
-    assert "cannot be a folder" in run("--out-dir", str(tmp_path / "file")).stderr
+    assert "it is a file, and a folder is wanted" in run("--out-dir", str(tmp_path / "file")).stderr
     other = tmp_path / "other" / clips[0].name
     result = CliRunner().invoke(
         main, ["transcribe", files[0], str(other), "--model", str(model), "--out-dir", str(folder)]

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, settings_options
+from ctcbias_fst.cli.options import FILE, load_settings, output_folder, settings_options
 
 
 @click.command()
 @click.argument("study", type=FILE)
-@click.option("--out", type=FILE, required=True, help="Folder of the results.")
+@click.option(
+    "--out", type=FILE, required=True, callback=output_folder, help="Folder of the results."
+)
 @click.option(
     "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, output_file
 
 
 @click.command()
@@ -15,7 +15,7 @@ from ctcbias_fst.cli.options import FILE
 @click.argument("before", type=FILE)
 @click.argument("after", type=FILE)
 @click.option("--entities", type=FILE, help="Names: one list for all utterances, or one for each.")
-@click.option("-o", "--out", type=FILE, help="Draw it here as well (SVG).")
+@click.option("-o", "--out", type=FILE, callback=output_file, help="Draw it here as well (SVG).")
 @click.option(
     "--color/--no-color",
     default=None,

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, settings_options, tokens_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    load_settings,
+    output_file,
+    settings_options,
+    tokens_options,
+)
 
 
 @click.command()
@@ -16,6 +22,7 @@ from ctcbias_fst.cli.options import FILE, load_settings, settings_options, token
     "--out",
     type=FILE,
     required=True,
+    callback=output_file,
     help="The graph: OpenFst's text format if it ends in .txt, else binary. What it means is "
     "kept beside it, in OUT.json.",
 )
@@ -32,7 +39,7 @@ from ctcbias_fst.cli.options import FILE, load_settings, settings_options, token
     "spellings.number. ctcbias variants shows them.",
 )
 @settings_options
-@click.option("--draw", type=FILE, help="Draw the graph here, as SVG.")
+@click.option("--draw", type=FILE, callback=output_file, help="Draw the graph here, as SVG.")
 @click.option(
     "--max-paths",
     type=click.IntRange(1),
@@ -64,13 +71,14 @@ def compile(
     Entries that can have no effect are reported with their line.
     """
     from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.files import atomic_path, check_output  # noqa: PLC0415
     from ctcbias_fst.fst.draw import draw_boost_graph  # noqa: PLC0415
-    from ctcbias_fst.fst.openfst import write_boost_graph  # noqa: PLC0415
+    from ctcbias_fst.fst.openfst import sidecar_path, write_boost_graph  # noqa: PLC0415
     from ctcbias_fst.pipeline import compile_graph  # noqa: PLC0415
     from ctcbias_fst.text.encoded_entities import check_entities  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
+    check_output(sidecar_path(out))
     for key, value in (("segmentations", segmentations), ("spellings.number", variants)):
         if value is not None:
             overrides = (*overrides, f"{key}={value}")

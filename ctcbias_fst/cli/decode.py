@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +15,8 @@ from ctcbias_fst.cli.options import (
     PARTS_OPTION,
     load_settings,
     load_tokens,
+    output_file,
+    output_folder,
     settings_options,
     tokens_options,
 )
@@ -25,7 +30,13 @@ from ctcbias_fst.cli.options import (
     help="Saved log-probs instead of audio: .npz, .safetensors, or cuts with an array "
     "'log_probs' (docs/own-model.md).",
 )
-@click.option("--out", type=FILE, required=True, help="Transcripts; OUT.part until all is done.")
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    callback=output_file,
+    help="Transcripts; OUT.part until all is done.",
+)
 @click.option(
     "--format",
     "style",
@@ -54,7 +65,12 @@ from ctcbias_fst.cli.options import (
 @click.option(
     "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
 )
-@click.option("--lattice-dir", type=FILE, help="Save the lattices here too, for ctcbias rescore.")
+@click.option(
+    "--lattice-dir",
+    type=FILE,
+    callback=output_folder,
+    help="Save the lattices here too, for ctcbias rescore.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--batch-seconds",
@@ -99,14 +115,12 @@ def decode(
     Utterances that cannot be used are reported and left out, the others are written, and the
     exit status is 1. A job that was stopped is resumed when the same command is given again.
     """
-    from ctcbias_fst.config import write_config  # noqa: PLC0415
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
     from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
-    from ctcbias_fst.corpus.job import decode_corpus, read_lists  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcripts import write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcripts import write_records, write_supervisions  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
-    from ctcbias_fst.pipeline import SETTINGS_FILE  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -116,6 +130,7 @@ def decode(
         raise ConfigError("--format lhotse needs --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    part_file(out)  # before any work
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
     settings = load_settings(
@@ -123,6 +138,7 @@ def decode(
     )
 
     backend: backends.Backend
+    write: Callable[[Mapping[str, Mapping[str, Any]], Path], None] = write_records
     if log_probs is not None:
         known = load_tokens(
             model,
@@ -149,8 +165,8 @@ def decode(
         backend = backends.SpeechBackend(model, settings, device)
         manifest = read_cuts(cuts, trusted=trust_manifest)
         utterances = backends.cut_utterances(manifest)
-    if lattice_dir is not None:  # what ctcbias rescore starts from
-        write_config(settings, lattice_dir / SETTINGS_FILE)
+        if style == "lhotse":
+            write = partial(write_supervisions, manifest)
     summary = decode_corpus(
         utterances,
         backend,
@@ -159,10 +175,10 @@ def decode(
         settings={**backend.settings, "lists": fingerprint(entities, graph)},
         batch_seconds=batch_seconds,
         lattice_dir=lattice_dir,
+        config=settings,  # what ctcbias rescore starts from
+        write=write,
         report=lambda message: click.echo(f"Warning: {message}", err=True),
     )
-    if cuts is not None and style == "lhotse":
-        write_supervisions(manifest, summary.records, out)
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""
     click.echo(

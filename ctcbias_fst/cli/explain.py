@@ -6,13 +6,20 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, settings_options
+from ctcbias_fst.cli.options import FILE, load_settings, output_file, settings_options
 
 
 @click.command()
 @click.argument("audio", type=FILE)
 @click.option("--entities", required=True, type=FILE, help="List of names (docs/entity-lists.md).")
-@click.option("-o", "--out", required=True, type=FILE, help="Picture: .png, .svg or .html.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=FILE,
+    callback=output_file,
+    help="Picture: .png, .svg or .html.",
+)
 @click.option("--model", type=FILE, help="Model directory [the model inside the package].")
 @click.option(
     "--top",
@@ -49,10 +56,11 @@ def explain(
     from ctcbias_fst.acoustic.audio import read_audio  # noqa: PLC0415
     from ctcbias_fst.explain import cut  # noqa: PLC0415
     from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
-    from ctcbias_fst.explain_picture import draw_explanation  # noqa: PLC0415
+    from ctcbias_fst.explain_picture import check_format, draw_explanation  # noqa: PLC0415
     from ctcbias_fst.pipeline import Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
+    check_format(out)
     listed = read_entities(entities)
     settings = load_settings(config, overrides, model=model)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)

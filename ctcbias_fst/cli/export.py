@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from ctcbias_fst.cli.options import FILE, output_folder
+
 
 @click.command()
-@click.option("--run", required=True, type=click.Path(path_type=Path), help="Run directory.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model directory.")
+@click.option("--run", required=True, type=FILE, help="Run directory.")
+@click.option("--out", required=True, type=FILE, callback=output_folder, help="Model directory.")
 @click.option(
     "--average", type=click.IntRange(1), help="Newest checkpoints to average [run's own number]."
 )

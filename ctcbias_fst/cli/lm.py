@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_tokens, tokens_options
+from ctcbias_fst.cli.options import FILE, load_tokens, output_file, output_folder, tokens_options
 
 if TYPE_CHECKING:
     from ctcbias_fst.lm.model import LanguageModel
@@ -19,8 +19,23 @@ PRECISION = click.option(
     show_default=True,
     help="Of the numbers in a .safetensors.",
 )
+
+
+def _lm_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    from ctcbias_fst.lm.model import check_name  # noqa: PLC0415
+
+    output_file(context, option, path)
+    if path is not None:
+        check_name(path)
+    return path
+
+
 OUT = click.option(
-    "--out", type=FILE, required=True, help="The model: NAME.safetensors, .arpa or .arpa.gz."
+    "--out",
+    type=FILE,
+    required=True,
+    callback=_lm_file,
+    help="The model: NAME.safetensors, .arpa or .arpa.gz.",
 )
 
 
@@ -171,7 +186,7 @@ def info(
 
 @lm.command()
 @click.argument("lm_file", metavar="LM", type=FILE)
-@click.option("--model", type=FILE, required=True, help="Model directory.")
+@click.option("--model", type=FILE, required=True, callback=output_folder, help="Model directory.")
 def attach(lm_file: Path, model: Path) -> None:
     """Make LM (.safetensors) the language model of a model directory."""
     from ctcbias_fst.acoustic.package import save_lm  # noqa: PLC0415

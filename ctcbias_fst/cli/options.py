@@ -18,11 +18,34 @@ __all__ = [
     "PARTS_OPTION",
     "load_settings",
     "load_tokens",
+    "output_file",
+    "output_folder",
     "settings_options",
     "tokens_options",
 ]
 
 FILE = click.Path(path_type=Path)
+
+
+def output_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """The callback of options that name a file to write: refuse before any work what cannot be."""
+    return _checked(path, folder=False)
+
+
+def output_folder(
+    context: click.Context, option: click.Parameter, path: Path | None
+) -> Path | None:
+    """The same for a folder."""
+    return _checked(path, folder=True)
+
+
+def _checked(path: Path | None, folder: bool) -> Path | None:
+    from ctcbias_fst.files import check_output  # noqa: PLC0415
+
+    if path is not None:
+        check_output(path, folder=folder)
+    return path
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, output_folder
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.option("--out", type=FILE, required=True, help="Where everything is written.")
+@click.option(
+    "--out", type=FILE, required=True, callback=output_folder, help="Where everything is written."
+)
 @click.option("--source", type=FILE, help="The data set as it is distributed.")
 @click.option(
     "--stage",

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, settings_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    load_settings,
+    output_file,
+    output_folder,
+    settings_options,
+)
 
 
 @click.command()
 @click.argument("folder", type=FILE)
-@click.option("--out", type=FILE, help="Transcripts, a JSON object per utterance.")
+@click.option(
+    "--out", type=FILE, callback=output_file, help="Transcripts, a JSON object per utterance."
+)
 @click.option("--lm", type=FILE, help="Language model [the one inside the package].")
 @click.option("--no-lm", is_flag=True, help="None at all.")
 @settings_options
@@ -21,6 +29,7 @@ from ctcbias_fst.cli.options import FILE, load_settings, settings_options
 @click.option(
     "--text-dir",
     type=FILE,
+    callback=output_folder,
     help="Write each lattice here as text, with its symbol table.",
 )
 @click.option(

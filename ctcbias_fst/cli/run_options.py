@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ctcbias_fst.cli.options import FILE, output_folder
+
 __all__ = ["run_options", "start_run"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -16,13 +18,13 @@ _OPTIONS = (
     click.option(
         "--config",
         required=True,
-        type=click.Path(path_type=Path),
+        type=FILE,
         help="TOML file; docs/training.md has its keys.",
     ),
-    click.option("--run", required=True, type=click.Path(path_type=Path), help="Run directory."),
+    click.option("--run", required=True, type=FILE, callback=output_folder, help="Run directory."),
     click.option(
         "--data",
-        type=click.Path(path_type=Path),
+        type=FILE,
         help="Where relative paths of the configuration start [the configuration's folder].",
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE
+from ctcbias_fst.cli.options import FILE, output_file
 
 
 @click.command()
@@ -48,7 +48,12 @@ from ctcbias_fst.cli.options import FILE
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap."
 )
-@click.option("--details", type=FILE, help="Write one JSON object per utterance here.")
+@click.option(
+    "--details",
+    type=FILE,
+    callback=output_file,
+    help="Write one JSON object per utterance here.",
+)
 @click.option(
     "--format",
     "output_format",
@@ -80,6 +85,7 @@ def score(
     lhotse or NeMo (of a HYPOTHESIS its pred_text). Phone error rates: --field phones --raw
     --ignore '|'.
     """
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.scoring.report import (  # noqa: PLC0415
         score_files,
         to_details,
@@ -111,6 +117,8 @@ def score(
         noun = "hypothesis" if count == 1 else "hypotheses"
         click.echo(f"warning: {count} {noun} without a reference: {ids}", err=True)
     if details is not None:
-        details.write_text("".join(f"{line}\n" for line in to_details(report)), encoding="utf-8")
+        with atomic_path(details) as temporary:
+            lines = "".join(f"{line}\n" for line in to_details(report))
+            temporary.write_text(lines, encoding="utf-8")
     show = {"table": to_table, "json": to_json, "pairs": to_pairs}[output_format]
     click.echo(show(report))

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from ctcbias_fst.cli.options import FILE, output_file
+
 
 @click.command()
-@click.argument("texts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("texts", nargs=-1, required=True, type=FILE)
 @click.option("--size", default=500, show_default=True, type=click.IntRange(3), help="Pieces.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Where the model file goes."
+    "--out", required=True, type=FILE, callback=output_file, help="Where the model file goes."
 )
 def tokenizer(texts: tuple[Path, ...], size: int, out: Path) -> None:
     """Train the subwords of a new model on TEXTS, one sentence per line."""

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ctcbias_fst.cli.options import LM_OPTION, PARTS_OPTION, load_settings, settings_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    LM_OPTION,
+    PARTS_OPTION,
+    load_settings,
+    output_file,
+    output_folder,
+    settings_options,
+)
+
+if TYPE_CHECKING:
+    from ctcbias_fst.records import Transcript
 
 FORMATS = ("text", "json", "ctm", "srt", "vtt")
 _ENDINGS = {"text": "txt", "json": "jsonl"}
 
 
 @click.command()
-@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("audio", nargs=-1, required=True, type=FILE)
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Model directory [the model inside the package].",
 )
 @click.option(
     "--entities",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="List of names to listen for, one per line (docs/entity-lists.md).",
 )
 @PARTS_OPTION
@@ -39,11 +52,12 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
     help="How transcripts are written.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write here instead of standard output."
+    "--out", type=FILE, callback=output_file, help="Write here instead of standard output."
 )
 @click.option(
     "--out-dir",
-    type=click.Path(path_type=Path),
+    type=FILE,
+    callback=output_folder,
     help="Write a file for each recording into this folder, named after it.",
 )
 @click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
@@ -68,7 +82,6 @@ def transcribe(
     """
     begin = time.perf_counter()
     from ctcbias_fst.acoustic.audio import longest_seconds  # noqa: PLC0415
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
@@ -83,7 +96,7 @@ def transcribe(
         for line in names.entities.report():
             click.echo(f"Warning: {line}", err=True)
     ready = time.perf_counter()
-    done = []
+    done: list[Transcript] = []
     failures = 0
     for item in recognizer.transcribe_files(audio, names):
         if isinstance(item, Failure):
@@ -94,16 +107,14 @@ def transcribe(
             continue
         if item.warning:
             click.echo(f"Warning: {item.id}: {item.warning}", err=True)
-        done.append(item)
-    if targets:
-        for item in done:
-            with atomic_path(targets[item.id]) as temporary:
-                temporary.write_text(format_transcripts([item], style), encoding="utf-8")
-    elif out is None:
+        if targets:
+            _write(targets[item.id], [item], style)
+        else:
+            done.append(item)
+    if out is not None:
+        _write(out, done, style)
+    elif not targets:
         click.echo(format_transcripts(done, style), nl=False)
-    else:
-        with atomic_path(out) as temporary:
-            temporary.write_text(format_transcripts(done, style), encoding="utf-8")
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
     if failures:
@@ -115,8 +126,11 @@ def _targets(
 ) -> dict[str, Path]:
     """Where the transcript of each recording goes, if they go apart; looked at before the work."""
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.files import check_output, shortened  # noqa: PLC0415
     from ctcbias_fst.output import SUBTITLES  # noqa: PLC0415
 
+    if out is not None and any(_same(path, out) for path in audio):
+        raise ConfigError(f"--out {out} would take the place of a recording: give another name")
     if out_dir is None:
         if style in SUBTITLES and len(audio) > 1:
             raise ConfigError(
@@ -126,23 +140,33 @@ def _targets(
         return {}
     if out is not None:
         raise ConfigError("pass either --out or --out-dir")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{out_dir}: cannot be a folder for transcripts: {error.strerror}"
-        ) from None
     targets: dict[str, Path] = {}
     owners: dict[Path, Path] = {}
     for path in audio:
-        target = out_dir / f"{path.stem}.{_ENDINGS.get(style, style)}"
+        ending = f".{_ENDINGS.get(style, style)}"
+        target = out_dir / shortened(path.stem, ending)
+        if target.name != path.stem + ending:
+            click.echo(f"Warning: {path}: too long a name; it is written to {target}", err=True)
         if owners.setdefault(target, path) != path:
             raise ConfigError(
                 f"{owners[target]} and {path} would both be written to {target}: rename one, or "
                 "transcribe them into two folders"
             )
+        check_output(target)
         targets[str(path)] = target
     return targets
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and one.samefile(other)
+
+
+def _write(path: Path, transcripts: Sequence[Transcript], style: str) -> None:
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(format_transcripts(transcripts, style), encoding="utf-8")
 
 
 def _report(begin: float, ready: float, audio_seconds: float) -> None:

@@ -11,6 +11,7 @@ from ctcbias_fst.cli.options import (
     FILE,
     load_settings,
     load_tokens,
+    output_file,
     settings_options,
     tokens_options,
 )
@@ -18,11 +19,19 @@ from ctcbias_fst.cli.options import (
 
 @click.command()
 @click.argument("study", type=FILE)
-@click.option("--out", type=FILE, required=True, help="The best configuration, as TOML.")
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    callback=output_file,
+    help="The best configuration, as TOML.",
+)
 @click.option(
     "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
-@click.option("--journal", type=FILE, help="Where trials are kept [OUT.journal].")
+@click.option(
+    "--journal", type=FILE, callback=output_file, help="Where trials are kept [OUT.journal]."
+)
 @settings_options
 @click.option(
     "--search",
@@ -61,9 +70,12 @@ def tune(
         read_toml,
         write_config,
     )
+    from ctcbias_fst.files import check_output  # noqa: PLC0415
     from ctcbias_fst.studies import tuning  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
 
+    journal = journal or out.with_name(out.name + ".journal")
+    check_output(journal)
     table = read_toml(study)
     table["search"] = [*table.get("search", []), *search]
     if trials is not None:
@@ -77,7 +89,7 @@ def tune(
         wanted,
         base,
         open_sources(wanted.sets, data or study.parent, loaded, known, device),
-        journal or out.with_name(out.name + ".journal"),
+        journal,
         report=lambda message: click.echo(message, err=True),
     )
     write_config(tuned.config, out)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
 from tqdm import tqdm
 
+from ctcbias_fst.config import write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
-from ctcbias_fst.corpus.transcripts import record_of
+from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.decode.saved_lattices import LatticeWriter
 from ctcbias_fst.errors import (
@@ -28,16 +29,17 @@ from ctcbias_fst.errors import (
     MissingDependencyError,
     ModelError,
 )
-from ctcbias_fst.files import atomic_path, digest_of
+from ctcbias_fst.files import atomic_path, check_output, digest_of, naming
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
-from ctcbias_fst.pipeline import Names
+from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Lists", "Summary", "decode_corpus", "read_lists"]
+__all__ = ["Lists", "Summary", "decode_corpus", "part_file", "read_lists"]
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +82,10 @@ def decode_corpus(
     batch_seconds: float = 120.0,
     report: Callable[[str], None] = lambda message: None,
     lattice_dir: Path | None = None,
+    config: PipelineConfig | None = None,
+    write: Callable[[Mapping[str, Mapping[str, Any]], Path], None] = write_records,
 ) -> Summary:
-    """Decode utterances and write a JSON object for each to ``out``.
+    """Decode utterances and write their transcripts to ``out``.
 
     Args:
       utterances: distinct ids.
@@ -92,17 +96,29 @@ def decode_corpus(
       batch_seconds: audio per batch, padding included.
       report: told about names without effect and utterances that are left out.
       lattice_dir: where lattices are saved (:mod:`ctcbias_fst.decode.saved_lattices`), if at all.
+      config: is kept beside the lattices.
+      write: writes the records to a file; by default a JSON object for each.
 
     Raises:
+      ConfigError: ``out`` is no file, so that results cannot be kept beside it.
+      OSError: a file cannot be written; what was decoded before is kept.
       ManifestError: every utterance was left out, the part file is of another job, or an
         utterance has no list although others do.
     """
-    if lattice_dir is not None:
-        backend.decoder.listener = LatticeWriter(lattice_dir)
+    part = part_file(out)
     names = _Lists(lists, backend, utterances, report)
-    part = out.with_name(out.name + ".part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    records = _read_part(part, digest_of([settings, [(u.id, u.seconds) for u in utterances]]))
+    ids = {utterance.id: None for utterance in utterances}
+    made_of = [settings, [(u.id, u.seconds) for u in utterances]]
+    if lattice_dir is not None:
+        made_of.append(str(lattice_dir.absolute()))
+    with naming(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        records = _read_part(part, digest_of(made_of), ids, report)
+    lattices: LatticeWriter | None = None
+    if lattice_dir is not None:
+        backend.decoder.listener = lattices = LatticeWriter(lattice_dir, ids, report)
+        if config is not None:
+            write_config(config, lattice_dir / SETTINGS_FILE)
     resumed = len(records)
     skipped: dict[str, str] = {}
 
@@ -112,11 +128,14 @@ def decode_corpus(
             reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
             _log.debug("%s is left out", utterance.id, exc_info=error)
         skipped[utterance.id] = reason
+        if lattices is not None:
+            lattices.keep(utterance.id, set())
         report(f"{utterance.id} is left out: {reason}")
 
     todo = [utterance for utterance in utterances if utterance.id not in records]
     total = sum(utterance.seconds for utterance in utterances)
     with (
+        naming(part),
         part.open("a", encoding="utf-8") as stream,
         tqdm(total=round(total), unit="s", desc="decode", disable=None) as bar,
     ):
@@ -126,7 +145,7 @@ def decode_corpus(
                 if transcript.warning:
                     report(f"{transcript.id}: {transcript.warning}")
                 records[transcript.id] = record_of(transcript)
-                stream.write(json.dumps(records[transcript.id], ensure_ascii=False) + "\n")
+                stream.write(json_text(records[transcript.id]) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
             bar.update(round(sum(utterance.seconds for utterance in batch)))
@@ -135,11 +154,24 @@ def decode_corpus(
         raise ManifestError(f"none of {len(utterances)} utterances can be used; the first: {first}")
     ordered = {u.id: records[u.id] for u in utterances if u.id in records}
     with atomic_path(out) as temporary:
-        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in ordered.values())
-        temporary.write_text("".join(lines), encoding="utf-8")
+        write(ordered, temporary)
     part.unlink()
     seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
     return Summary(ordered, skipped, seconds, resumed)
+
+
+def part_file(out: Path) -> Path:
+    """Where results are kept until all are there.
+
+    Raises:
+      ConfigError: it cannot be written, or ``out`` is a pipe or a device.
+    """
+    check_output(out)
+    if out.exists() and not out.is_file():
+        raise ConfigError(f"{out}: is no file, and results are kept beside it: name a file")
+    part = out.with_name(out.name + ".part")
+    check_output(part)
+    return part
 
 
 def _decode(
@@ -220,26 +252,50 @@ class _Lists:
         return names
 
 
-def _read_part(part: Path, digest: str) -> dict[str, dict[str, Any]]:
+def _read_part(
+    part: Path, digest: str, ids: Collection[str], report: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
     """The records of a job that was stopped; begins the part file if there is none.
 
-    A line that was being written when the job was stopped is cut off.
+    A line that was being written when the job was stopped is cut off; what else is no record of
+    the job is told, and decoded again.
     """
     content = part.read_bytes() if part.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if whole.count(b"\n") < 2:  # no result, so nothing that another job could lose
         part.write_text(json.dumps({"job": digest}) + "\n", encoding="utf-8")
         return {}
-    try:
-        header, *rows = [json.loads(line) for line in whole.splitlines()] or [{}]
-        job, records = header.get("job"), {row["id"]: row for row in rows}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"{part}: damaged: {error}; delete it to begin anew") from error
-    if job != digest:
+    header, *rows = map(_parsed, whole.split(b"\n")[:-1])
+    if "job" not in header:
+        raise ManifestError(f"{part}: damaged in its first line; delete it to begin anew")
+    if header["job"] != digest:
         raise ManifestError(
             f"{part}: belongs to a job with another manifest, model, list or settings; finish "
             "that one with its own options, or delete the file to begin anew"
         )
     if len(whole) < len(content):
-        part.write_bytes(whole)
+        os.truncate(part, len(whole))
+    records = {row["id"]: row for row in rows if _is_record(row) and row["id"] in ids}
+    damaged = sum(not _is_record(row) for row in rows)
+    if damaged:
+        report(f"{part}: {damaged} lines are damaged; their utterances are decoded again")
     return records
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The object of a line; an empty one if there is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_record(row: Mapping[str, Any]) -> bool:
+    """Whether this is what :func:`ctcbias_fst.corpus.transcripts.record_of` makes."""
+    return (
+        isinstance(row.get("id"), str)
+        and isinstance(row.get("text"), str)
+        and isinstance(row.get("words"), list)
+        and "score" in row
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ctcbias_fst.acoustic.package import DEFAULT
-from ctcbias_fst.corpus.transcripts import record_of
+from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.devices import checked_device
@@ -55,10 +54,10 @@ def rescore_corpus(
         write_lattice_texts(folder, decoder_of, text_dir, kaldi, device)
     if out is None:
         return sum(1 for _ in read_lattices(folder, device))
-    lines = [
-        json.dumps(record_of(transcript), ensure_ascii=False) + "\n"
+    records = {
+        transcript.id: record_of(transcript)
         for transcript in rescore_lattices(folder, decoder_of, device)
-    ]
+    }
     with atomic_path(out) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
-    return len(lines)
+        write_records(records, temporary)
+    return len(records)

@@ -11,11 +11,11 @@ from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 from lhotse.supervision import AlignmentItem
 
-from ctcbias_fst.files import atomic_path
 from ctcbias_fst.output import remarks, word_record
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.text.printable import json_text
 
-__all__ = ["record_of", "write_supervisions"]
+__all__ = ["record_of", "write_records", "write_supervisions"]
 
 
 def record_of(transcript: Transcript) -> dict[str, Any]:
@@ -38,16 +38,21 @@ def record_of(transcript: Transcript) -> dict[str, Any]:
     return record
 
 
+def write_records(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write JSON objects, one a line."""
+    lines = (json_text(record) + "\n" for record in records.values())
+    path.write_text("".join(lines), encoding="utf-8")
+
+
 def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Write a lhotse SupervisionSet: a segment for each cut that was decoded, with its id.
 
     Words are its alignment ``word``, with their confidences as scores. As lhotse has it,
     times are those of the recording, not of the cut.
     """
-    with atomic_path(path) as temporary:
-        SupervisionSet.from_segments(
-            _supervision(cut, records[cut.id]) for cut in cuts if cut.id in records
-        ).to_file(temporary)
+    SupervisionSet.from_segments(
+        _supervision(cut, records[cut.id]) for cut in cuts if cut.id in records
+    ).to_file(path)
 
 
 def _supervision(cut: Cut, record: Mapping[str, Any]) -> SupervisionSegment:

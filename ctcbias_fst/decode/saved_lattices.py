@@ -8,12 +8,12 @@ tried later, without the acoustic model and without a search over frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import k2
 import torch
@@ -25,7 +25,7 @@ from ctcbias_fst.decode.evidence import frame_entropy, with_heard_words
 from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, file_name
 from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
@@ -33,6 +33,7 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.printable import one_token
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
 
 _FORMAT = "ctcbias lattice 2"
 _SUFFIX = ".lattice.safetensors"
+_LONGEST_END = f".999999{_SUFFIX}"
 _ATTRIBUTES = (FRAME, STARTS_WORD)
 
 
@@ -80,14 +82,41 @@ class SavedLattice:
 class LatticeWriter:
     """Writes the lattices of a decoder (its ``listener``) into a folder.
 
-    An utterance that the search lost has none.
+    An utterance that the search lost has none. Pieces that an utterance had in a former run, and
+    has no more, are removed.
+
+    Args:
+      folder: may be missing.
+      ids: all utterances that are going to be written.
+      report: told about files of other utterances, which stay, and about ids that are too long
+        for a file name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ids: Iterable[str] = (),
+        report: Callable[[str], None] = lambda message: None,
+    ) -> None:
         self._folder = folder
+        self._before: dict[str, set[int]] = {}
+        for path in folder.glob(f"[!.]*{_SUFFIX}"):
+            name, piece = _name_and_piece(path)
+            self._before.setdefault(name, set()).add(piece)
+        ours = {_stem(one): one for one in ids}
+        others = len(self._before.keys() - ours.keys())
+        if others:
+            report(
+                f"{folder}: has lattices of {others} other utterances, which ctcbias rescore reads "
+                "too; remove them if they are not wanted"
+            )
+        for stem, one in ours.items():
+            if stem != file_name(one, ""):
+                report(f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{_SUFFIX}")
 
     def __call__(self, log_probs: LogProbs, lattice: Lattice) -> None:
         pieces: dict[str, int] = {}
+        kept: dict[str, set[int]] = {}
         found = lattice.found.tolist()
         written = written_frames(log_probs)
         for row, name in enumerate(log_probs.ids):
@@ -95,6 +124,15 @@ class LatticeWriter:
             pieces[name] += 1
             if found[row]:
                 self._write(log_probs, lattice, row, piece, written[row])
+                kept.setdefault(name, set()).add(piece)
+        for name in pieces:
+            self.keep(name, kept.get(name, set()))
+
+    def keep(self, name: str, pieces: AbstractSet[int]) -> None:
+        """Remove what the folder has of an utterance but these pieces."""
+        for piece in self._before.get(_stem(name), set()) - pieces:
+            (self._folder / f"{_stem(name)}.{piece}{_SUFFIX}").unlink(missing_ok=True)
+        self._before[_stem(name)] = {*pieces}
 
     def _write(
         self, log_probs: LogProbs, lattice: Lattice, row: int, piece: int, written: Sequence[int]
@@ -139,7 +177,7 @@ class LatticeWriter:
             "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
             "entities": [lattice.graph.entities[i]._asdict() for i in entity.tolist()],
         }
-        path = self._folder / f"{quote(log_probs.ids[row], safe='')}.{piece}{_SUFFIX}"
+        path = self._folder / f"{_stem(log_probs.ids[row])}.{piece}{_SUFFIX}"
         with atomic_path(path) as temporary:
             save_file(
                 {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -160,6 +198,14 @@ def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[
         raise InputError(f"{folder}: has no lattices; make some with ctcbias decode --lattice-dir")
     for _, several in groupby(paths, key=lambda path: _name_and_piece(path)[0]):
         yield [_read(path, device) for path in several]
+
+
+def _stem(name: str) -> str:
+    """What the files of an utterance are called, the number of the piece and the ending left out.
+
+    So that these fit after it, it is cut earlier than need be.
+    """
+    return file_name(name, _LONGEST_END).removesuffix(_LONGEST_END)
 
 
 def _name_and_piece(path: Path) -> tuple[str, int]:
@@ -230,12 +276,12 @@ def write_lattice_texts(
             lattice = decoders.of(saved.vocabulary).with_language_model(saved.lattice)
             name = saved.id if len(pieces) == 1 else f"{saved.id}.{saved.piece}"
             text = to_text(lattice, kaldi)
-            symbols = target / f"{quote(name, safe='')}.symbols.txt"
+            symbols = target / file_name(name, ".symbols.txt")
             _write_text(symbols, symbol_table(lattice, saved.vocabulary))
             if kaldi:
-                together.append(f"{name.replace(' ', '_')}\n{text}\n")
+                together.append(f"{one_token(name)}\n{text}\n")
             else:
-                _write_text(target / f"{quote(name, safe='')}.fst.txt", text)
+                _write_text(target / file_name(name, ".fst.txt"), text)
     if kaldi:
         _write_text(target / "lattices.txt", "".join(together))
 
@@ -339,9 +385,9 @@ def _entity(fields: dict[str, Any]) -> Entity:
 def symbol_table(lattice: Lattice, vocabulary: Vocabulary) -> str:
     """The symbols of `to_text` as OpenFst has them: tokens of the blank-first vocabulary from 1,
     then the names of the lattice; 0 is epsilon."""
-    names = [entity.display.replace(" ", "_") for entity in lattice.graph.entities]
+    names = [entity.display for entity in lattice.graph.entities]
     symbols = ["<eps>", *vocabulary.blank_first().tokens, *names]
-    return "".join(f"{symbol or '<empty>'} {i}\n" for i, symbol in enumerate(symbols))
+    return "".join(f"{one_token(symbol or '<empty>')} {i}\n" for i, symbol in enumerate(symbols))
 
 
 def to_text(lattice: Lattice, kaldi: bool) -> str:

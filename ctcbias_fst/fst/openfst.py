@@ -26,6 +26,7 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["TEXT_SUFFIX", "read_boost_graph", "sidecar_path", "write_boost_graph"]
@@ -150,7 +151,7 @@ def _sidecar(graph: BoostGraph) -> str:
         "vocabulary": graph.digest,
         "entities": [entity._asdict() for entity in graph.entities],
     }
-    return json.dumps(content, ensure_ascii=False) + "\n"
+    return json_text(content) + "\n"
 
 
 def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:

@@ -148,14 +148,23 @@ def save_lm(path: Path, model: LanguageModel, precision: Precision = "float32") 
     Raises:
         LanguageModelError: another name.
     """
+    check_name(path)
     if path.suffix == ".safetensors":
         metadata = {**model.ngram.metadata, "unit": model.unit}
         ngram_file.save(
             path, model.ngram.orders, model.ngram.symbols, precision=precision, metadata=metadata
         )
-    elif path.name.endswith((".arpa", ".arpa.gz")):
-        write_arpa(path, model.ngram)
     else:
+        write_arpa(path, model.ngram)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that does not say in which form a model is to be written.
+
+    Raises:
+        LanguageModelError: it ends in none of those that `save_lm` knows.
+    """
+    if not path.name.endswith((".safetensors", ".arpa", ".arpa.gz")):
         raise LanguageModelError(
             f"{path}: name it .safetensors (small, loads quickly), .arpa or .arpa.gz (for others)"
         )

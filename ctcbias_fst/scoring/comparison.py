@@ -12,6 +12,7 @@ from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
 from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.printable import one_line
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
@@ -148,7 +149,7 @@ def to_lines(comparison: Comparison, colour: bool) -> Iterator[str]:
         colour: by ANSI codes; else wrong words stand in brackets, mended ones between stars.
     """
     for utterance in comparison.utterances:
-        yield utterance.id
+        yield one_line(utterance.id)
         for label, row in zip(_LABELS, _rows(utterance)):
             words = [_marked(word, colour) for word in row]
             yield f"  {label:<7} {' '.join(words)}".rstrip()
@@ -162,9 +163,9 @@ def _rows(utterance: Compared) -> tuple[tuple[Word, ...], ...]:
 
 def _marked(word: Word, colour: bool) -> str:
     if not colour:
-        return _MARKS[word.kind].format(word.text)
-    code = _COLOURS.get(word.kind)
-    return word.text if code is None else f"\x1b[{code}m{word.text}\x1b[0m"
+        return _MARKS[word.kind].format(one_line(word.text))
+    code, text = _COLOURS.get(word.kind), one_line(word.text)
+    return text if code is None else f"\x1b[{code}m{text}\x1b[0m"
 
 
 _LINE, _GAP, _MARGIN, _INDENT, _CHARACTER = 22, 14, 18, 80, 8.7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from ctcbias_fst.scoring.score import (
 )
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import PathLike
+from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
 from ctcbias_fst.text.utterances import (
     load_entities,
@@ -138,7 +138,7 @@ def to_json(report: ScoreReport) -> str:
     content = {**everything, "without_reference": list(report.without_reference)}
     if blocks:
         content["groups"] = blocks
-    return json.dumps(content, ensure_ascii=False, indent=2)
+    return json_text(content, indent=2)
 
 
 def to_details(report: ScoreReport) -> Iterator[str]:
@@ -155,25 +155,29 @@ def to_details(report: ScoreReport) -> Iterator[str]:
         }
         if result.group is not None:
             content["group"] = result.group
-        yield json.dumps(content, ensure_ascii=False)
+        yield json_text(content)
 
 
 def to_pairs(report: ScoreReport) -> str:
     """Return each reference above its hypothesis, word under word; ``*`` where one is missing."""
     blocks = []
     for result in report.results:
-        columns = [(said or "*", written or "*") for said, written in result.pairs]
+        columns = [
+            (one_line(said or "*"), one_line(written or "*")) for said, written in result.pairs
+        ]
         widths = [max(map(len, column)) for column in columns]
         lines = [
             " ".join([row[side].ljust(width) for row, width in zip(columns, widths)]).rstrip()
             for side in (0, 1)
         ]
         names = [
-            f"  {kind}: {', '.join(found)}"
+            f"  {kind}: {one_line(', '.join(found))}"
             for kind, found in (("missed", result.misses), ("false alarm", result.false_alarms))
             if found
         ]
-        blocks.append("\n".join([result.id, f"  ref: {lines[0]}", f"  hyp: {lines[1]}", *names]))
+        blocks.append(
+            "\n".join([one_line(result.id), f"  ref: {lines[0]}", f"  hyp: {lines[1]}", *names])
+        )
     return "\n".join(blocks)
 
 
@@ -183,7 +187,7 @@ def to_table(report: ScoreReport) -> str:
     parts = []
     for group, results in report.groups.items():
         score = total(results)
-        heading = f"{'' if group is None else f'{group}, '}utterances: {score.utterances}"
+        heading = f"{'' if group is None else f'{one_line(group)}, '}utterances: {score.utterances}"
         rows = _rows(score, report.intervals.get(group, {}))
         parts.append("\n".join([heading, *[rows[name] for name in shown]]))
     return "\n\n".join(parts)

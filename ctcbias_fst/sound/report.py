@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.spoken_entities import add_spoken_forms
 
 __all__ = ["pronunciations_report", "variants_report"]
@@ -24,7 +24,7 @@ def pronunciations_report(
     rows = [(name, _said(pronouncer, name)) for name in names]
     if as_json:
         return [
-            json.dumps(
+            json_text(
                 {
                     "name": name,
                     "pronunciations": [
@@ -32,14 +32,13 @@ def pronunciations_report(
                         for p in found
                     ],
                 },
-                ensure_ascii=False,
             )
             for name, found in rows
         ]
     lines = []
     for name, found in rows:
         width = max(len(" ".join(p.phones)) for p in found)
-        lines.append(name)
+        lines.append(one_line(name))
         lines += [f"  {p.cost:5.2f}  {' '.join(p.phones):<{width}}  {p.source}" for p in found]
     return lines
 
@@ -62,17 +61,16 @@ def variants_report(
     rows = list(zip(names, variants.spelling_variants(names, n)))
     if as_json:
         return [
-            json.dumps(
+            json_text(
                 {
                     "name": name,
                     "variants": [{"spelling": v.spelling, "cost": round(v.cost, 3)} for v in found],
                 },
-                ensure_ascii=False,
             )
             for name, found in rows
         ]
     lines = []
     for name, found in rows:
-        lines.append(name if found else f"{name}  (none)")
-        lines += [f"  {v.cost:5.2f}  {v.spelling}" for v in found]
+        lines.append(one_line(name) + ("" if found else "  (none)"))
+        lines += [f"  {v.cost:5.2f}  {one_line(v.spelling)}" for v in found]
     return lines

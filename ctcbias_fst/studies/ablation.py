@@ -29,6 +29,7 @@ from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
@@ -319,6 +320,5 @@ def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
 def _write_cell(path: Path, identity: Any, content: Mapping[str, Any]) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
-            json.dumps({"identity": digest_of(identity), **content}, ensure_ascii=False, indent=0),
-            encoding="utf-8",
+            json_text({"identity": digest_of(identity), **content}, indent=0), encoding="utf-8"
         )

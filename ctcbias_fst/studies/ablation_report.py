@@ -7,9 +7,8 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from ctcbias_fst.pictures import new_figure, svg_of
+from ctcbias_fst.pictures import figure_text, new_figure, svg_of, xml_text
 from ctcbias_fst.scoring.score import Interval, bootstrap, rates, score_transcripts, total
 from ctcbias_fst.studies.ablation import AblateConfig, Cell
 from ctcbias_fst.studies.ablation_summary import percent
@@ -130,16 +129,16 @@ def to_page(figures: Sequence[Figures], title: str, command: str) -> str:
         MissingDependencyError: matplotlib is not installed.
     """
     tables = "".join(
-        f"<h2>{escape(name)}, list {escape(listed)}</h2>{_table(rows)}"
+        f"<h2>{xml_text(name)}, list {xml_text(listed)}</h2>{_table(rows)}"
         for (name, listed), rows in _blocks(figures)
     )
     return (
         "<!DOCTYPE html><html lang=en><meta charset=utf-8>"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"
+        f"<title>{xml_text(title)}</title><style>{_STYLE}</style><h1>{xml_text(title)}</h1>"
         "<p>Rates in percent, with 95 % confidence intervals (bootstrap over utterances). "
         "<i>Gain</i>: F1 against the row named. <i>Free WER</i>: where no name is spoken. "
         "<i>x RT</i>: seconds of audio per second, encoder included.</p>"
-        f"<p>Made by <code>{escape(command)}</code></p>{_plots(figures)}{tables}</html>\n"
+        f"<p>Made by <code>{xml_text(command)}</code></p>{_plots(figures)}{tables}</html>\n"
     )
 
 
@@ -154,7 +153,7 @@ def _table(rows: Sequence[Figures]) -> str:
     head = ["row", *_RATES[:3], "gain", *_RATES[3:], "free WER", "x RT"]
     lines = ["".join(f"<th>{name}</th>" for name in head)]
     for row in rows:
-        cells = [escape(row.cell.row), *(_with_interval(row, rate) for rate in _RATES[:3])]
+        cells = [xml_text(row.cell.row), *(_with_interval(row, rate) for rate in _RATES[:3])]
         cells += [_signed(row.gain), *(_with_interval(row, rate) for rate in _RATES[3:])]
         cells += [percent(row.free_wer), f"{row.speed:.0f}"]
         lines.append("".join(f"<td>{cell}</td>" for cell in cells))
@@ -198,12 +197,12 @@ def _plots(figures: Sequence[Figures]) -> str:
                 fmt="o",
                 markersize=5,
                 color=_COLOURS[i % len(_COLOURS)],
-                label=name,
+                label=figure_text(name),
             )
-        panel.set_title(f"list {listed}", fontsize=10)
+        panel.set_title(f"list {figure_text(listed)}", fontsize=10)
         panel.set_xlabel("F1 of the names, percent", fontsize=9)
         panel.grid(axis="x", color="#ddd")
-    axes[0].set_yticks(range(len(rows)), rows, fontsize=9)
+    axes[0].set_yticks(range(len(rows)), [*map(figure_text, rows)], fontsize=9)
     axes[0].invert_yaxis()
     axes[0].legend(fontsize=9, loc="lower left")
     return svg_of(figure)

@@ -42,6 +42,7 @@ from ctcbias_fst.scoring.report import score_files, to_json, to_table
 from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.utterances import load_entities
 
 __all__ = ["STAGES", "Recipe", "RecipeConfig", "find_recipe"]
@@ -310,4 +311,4 @@ def _write_references(manifests: Sequence[Path], target: Path) -> None:
         for path in manifests:
             for cut in read_cuts(path):
                 text = " ".join(segment.text or "" for segment in cut.supervisions)
-                stream.write(json.dumps({"id": cut.id, "text": text}, ensure_ascii=False) + "\n")
+                stream.write(json_text({"id": cut.id, "text": text}) + "\n")

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import VOCABULARIES
 
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.job import Summary, decode_corpus
-from ctcbias_fst.errors import AudioError, LogProbsError, ManifestError
+from ctcbias_fst.errors import AudioError, ConfigError, LogProbsError, ManifestError
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
 from tests.corpus.test_transcripts import texts, transcript
+from tests.test_files import full_disk
 
 VOCABULARY = VOCABULARIES[0]
 
@@ -64,6 +70,22 @@ class Echo:
             transcript(utterance.id, " ".join([utterance.source, *names]))
             for utterance, names in zip(loaded, listed)
         ]
+
+
+class Stopped(Echo):
+    """Somebody stops it after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self._left = batches
+
+    def decode(
+        self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+    ) -> list[Transcript]:
+        if not self._left:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return super().decode(loaded, names)
 
 
 def _utterances(*sources: str) -> list[Utterance]:
@@ -169,7 +191,7 @@ def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
         _decode(_utterances("a"), out, settings={"beta": 1})
     (tmp_path / "out.part").write_text("nonsense\n{}\n")
-    with pytest.raises(ManifestError, match="out.part: damaged"):
+    with pytest.raises(ManifestError, match="out.part: damaged in its first line; delete"):
         _decode(_utterances("a", "b"), out, settings={"beta": 1})
 
 
@@ -179,6 +201,66 @@ def test_a_part_file_without_results_never_blocks(tmp_path: Path, content: str) 
     assert _decode(_utterances("a"), tmp_path / "out").resumed == 0
     assert texts(tmp_path / "out") == {"u0": "a"}
     assert not (tmp_path / "out.part").exists()
+
+
+def test_what_is_written_when_the_disk_is_full(tmp_path: Path) -> None:
+    """Nothing is half written, and the same command goes on when there is room."""
+    out = tmp_path / "out"
+    utterances = _utterances("a", "b " * 3000, "c")
+    with full_disk(5000), pytest.raises(OSError, match="File too large") as caught:
+        _decode(utterances, out, batch_seconds=1)
+    assert caught.value.filename == str(tmp_path / "out.part")
+    assert not out.exists()
+    backend = Echo()
+    assert _decode(utterances, out, backend, batch_seconds=1).resumed == 1
+    assert backend.batches == [["u1"], ["u0"]]
+    assert list(texts(out)) == ["u0", "u1", "u2"]
+    with full_disk(5000), pytest.raises(OSError, match="File too large") as caught:
+        _decode(_utterances(*["d " * 200] * 9), out, batch_seconds=1)
+    assert list(texts(out)) == ["u0", "u1", "u2"]
+
+
+def test_results_have_a_place_beside_the_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: is no file, and results are kept beside it"):
+        _decode(_utterances("a"), tmp_path / "pipe")
+    (tmp_path / "out.part").mkdir()
+    with pytest.raises(ConfigError, match=r"out\.part: cannot be written: it is a folder"):
+        _decode(_utterances("a"), tmp_path / "out")
+
+
+_LINES = ("", "{", "null", "[1]", '{"id": 3}', '{"id": "u0", "text": 5}', "\x00\udc80", "9" * 5000)
+
+
+@given(data=st.data())
+def test_a_job_that_was_stopped_anywhere_goes_on(data: st.DataObject) -> None:
+    """Part files that are cut, or have lines of others: the same result in the end."""
+    letters = st.sampled_from("ab\n\r\x1c\x85\u2028\ud800\x00é😀 ")
+    ids = data.draw(st.lists(st.text(letters, min_size=1), min_size=1, max_size=5, unique=True))
+    utterances = [
+        Utterance(one, data.draw(st.sampled_from([5.0, 10.0])), data.draw(st.text(letters)))
+        for one in ids
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        whole, out = Path(name) / "whole", Path(name) / "out"
+        part = Path(name) / "out.part"
+        _decode(utterances, whole, batch_seconds=1)
+        stop = data.draw(st.integers(0, len(ids)))
+        with suppress(KeyboardInterrupt):
+            _decode(utterances, out, Stopped(stop), batch_seconds=1)
+        if part.exists():
+            header, *lines = part.read_bytes().splitlines(keepends=True)
+            for line in data.draw(st.lists(st.sampled_from(_LINES), max_size=3)):
+                at = data.draw(st.integers(0, len(lines)))
+                lines.insert(at, line.encode("utf-8", "surrogateescape") + b"\n")
+            content = header + b"".join(lines)
+            kept = data.draw(st.integers(0, len(content)))
+            part.write_bytes(content[:kept])
+        told: list[str] = []
+        _decode(utterances, out, report=told.append, batch_seconds=1)
+        assert out.read_bytes() == whole.read_bytes()
+        assert not part.exists()
+        assert all("lines are damaged; their utterances are decoded again" in t for t in told)
 
 
 def test_one_list_or_one_for_each(tmp_path: Path) -> None:

@@ -143,6 +143,47 @@ def test_ids_that_look_like_pieces_and_unfinished_files(tmp_path: Path) -> None:
     assert found == [[("talk", 0), ("talk", 1)], [("talk.1", 0)]]
 
 
+def _spoken(*ids: str) -> LogProbs:
+    """Three frames for each id, all blank."""
+    values = torch.full((len(ids), 3, VOCABULARIES[0].size), -9.0)
+    values[:, :, 0] = 0
+    lengths = torch.full((len(ids),), 3)
+    return LogProbs(values.log_softmax(-1), lengths, 0.5, ids, VOCABULARIES[0])
+
+
+def _write(folder: Path, *ids: str) -> list[str]:
+    """Write lattices; returns what is told."""
+    told: list[str] = []
+    listener = LatticeWriter(folder, ids, told.append)
+    Decoder(VOCABULARIES[0], EVERYTHING, CPU, listener=listener).decode(_spoken(*ids))
+    return told
+
+
+def test_pieces_of_a_former_run_are_not_joined_on(tmp_path: Path) -> None:
+    _write(tmp_path, "talk", "talk", "talk", "talk.1", "other")
+    told = _write(tmp_path, "talk", "talk.1")
+    found = [[(one.id, one.piece) for one in pieces] for pieces in read_lattices(tmp_path)]
+    assert found == [[("other", 0)], [("talk", 0)], [("talk.1", 0)]]
+    (line,) = told
+    assert line.startswith(f"{tmp_path}: has lattices of 1 other utterances, which ctcbias rescore")
+
+
+def test_any_id_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Too long for a file name, hidden, of half a character, or like an id that was cut."""
+    ids = ("n" * 300, "n" * 299 + "o", "ü/" * 60, ".hidden", "..", "\ud800", "a\0\nb", "")
+    told = _write(tmp_path, *ids)
+    found = [[(one.id, one.piece) for one in pieces] for pieces in read_lattices(tmp_path)]
+    assert sorted(found) == sorted([(one, 0)] for one in ids)
+    assert [line[:3] for line in told] == ["nnn", "nnn", "ü/ü"]
+    assert all("too long for a file name; its lattices are " in line for line in told)
+    texts = tmp_path / "texts"
+    result = run("rescore", tmp_path, "--no-lm", "--text-dir", texts, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert len(list(texts.glob("*.symbols.txt"))) == len(ids)
+    rows = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(row)["id"] for row in rows) == sorted(ids)
+
+
 @pytest.mark.parametrize("with_lm", [False, True])
 def test_text_is_read_by_openfst(tmp_path: Path, with_lm: bool) -> None:
     one_lattice(tmp_path)
