@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ __all__ = [
     "fingerprint",
     "naming",
     "shortened",
+    "sort_metadata",
 ]
 
 NAME_BYTES = 255
@@ -178,6 +180,21 @@ def digest_of(content: Any) -> str:
 def fingerprint(*paths: Path | None) -> list[str]:
     """SHA-256 of each file; empty where there is none."""
     return ["" if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def sort_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file, so that the same content is the same bytes.
+
+    The library writes them in an order that changes from call to call.
+    """
+    with path.open("r+b") as stream:
+        (size,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        assert len(text) <= size
+        stream.seek(8)
+        stream.write(text.ljust(size))
 
 
 def _is_stream(path: Path) -> bool:

@@ -36,6 +36,7 @@ from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
     CtcbiasWarning,
+    EntityListError,
     LanguageModelError,
     MissingDependencyError,
     ModelError,
@@ -56,6 +57,7 @@ from ctcbias_fst.text.encoded_entities import (
     report_too_long,
 )
 from ctcbias_fst.text.entities import EntityList, entities_from_names, require_names
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -433,7 +435,9 @@ class Recognizer:
 
         Raises:
             AudioError: one of them cannot be used.
+            EntityListError: there are not as many lists as recordings.
         """
+        _check_lists(names, len(recordings))
         usable = [to_recording(one, self.model.sampling_rate) for one in recordings]
         found = self.decode(self.log_probs(usable, names), names)
         with self._lock:
@@ -444,12 +448,14 @@ class Recognizer:
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
     ) -> LogProbs:
         """What the encoder makes of recordings, each with its list if the adapter acts."""
+        _check_lists(names, len(recordings))
         listed = [None if one is None else one.listed for one in names]
         return self.model.log_probs(recordings, listed, self.config.adapter)
 
     @with_versions
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
+        _check_lists(names, log_probs.size)
         batch, segments = cut_at_pauses(log_probs)
         own = [names[s.utterance] if names else None for s in segments]
         graphs, sounds = _for_utterances(batch.to(self.decoder.device), own)
@@ -516,6 +522,24 @@ class Recognizer:
             failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
             failed.__cause__ = error
             return [Failure(name, error if isinstance(error, AudioError) else failed)]
+
+
+def _check_lists(names: Sequence[Names | None], recordings: int) -> None:
+    """Refuse what is not one compiled list (or None) for each recording, or none at all."""
+    if isinstance(names, Names):
+        raise EntityListError(
+            f"one list of names where each recording has its own: pass [names] * {recordings}"
+        )
+    if names and len(names) != recordings:
+        raise EntityListError(
+            f"{len(names)} lists of names for {recordings} recordings: pass one for each, None "
+            "where there is none"
+        )
+    for one in names:
+        if one is not None and not isinstance(one, Names):
+            raise EntityListError(
+                f"{quoted(one)} is no compiled list of names: pass what compile() returns"
+            )
 
 
 def _warned(transcript: Transcript, warning: str | None) -> Transcript:

@@ -6,9 +6,11 @@ frame is one row of the log-probs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ctcbias_fst.errors import LogProbsError
@@ -19,7 +21,42 @@ if TYPE_CHECKING:
 
     from ctcbias_fst.text.tokens import Vocabulary
 
-__all__ = ["Hypothesis", "LogProbs", "Transcript", "Word"]
+__all__ = ["Hypothesis", "LogProbs", "Transcript", "Word", "as_float32", "first_unnormalised"]
+
+_TOLERANCE = 0.05
+"""By how much the probabilities of a frame may miss 1: half precision, and what models round."""
+
+
+def as_float32(array: Any) -> torch.Tensor:
+    """Log-probs of any floating-point type, numpy's or torch's, as a float32 tensor.
+
+    Raises:
+      LogProbsError: they are integers, or no array.
+    """
+    if not isinstance(array, torch.Tensor):
+        array = np.asarray(array)
+        if np.issubdtype(array.dtype, np.floating):
+            return torch.from_numpy(array.astype(np.float32))
+    elif array.is_floating_point():
+        return array.float()
+    raise LogProbsError(
+        f"log-probs must be floating-point numbers, found {array.dtype}: save them as float32 or "
+        "float16"
+    )
+
+
+def first_unnormalised(log_probs: torch.Tensor) -> tuple[tuple[int, ...], float] | None:
+    """The first frame whose probabilities do not sum to 1, and what they sum to.
+
+    Args:
+      log_probs: float32 (..., V), natural log.
+    """
+    total = log_probs.exp().sum(dim=-1)
+    off = ((total - 1).abs() > _TOLERANCE).nonzero()  # NaN is told by others
+    if not len(off):
+        return None
+    place = tuple(off[0].tolist())
+    return place, float(total[place])
 
 
 @dataclass(frozen=True)
@@ -27,17 +64,19 @@ class LogProbs:
     """What a CTC model says about a batch of utterances.
 
     Attributes:
-      log_probs: float32, shape (N, T, V): natural log, each frame sums to one. Rows at
-        and after an utterance's length are padding and never read.
+      log_probs: shape (N, T, V): natural log, each frame sums to one. Rows at and after an
+        utterance's length are padding and never read. Arrays of numpy and other floating-point
+        types become float32 tensors.
       lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T.
       frame_seconds: how much audio one frame stands for.
       ids: N names of the utterances, for messages and results.
       vocabulary: what the V columns are.
-      phone_log_probs: float32, shape (N, T', P), of the phone head, if the model has one.
+      phone_log_probs: shape (N, T, P), of the phone head, if the model has one; likewise.
       lag: seconds by which the model writes tokens after their sounds, as far as is known.
 
     Raises:
-      LogProbsError: a shape or a dtype is wrong, or the vocabulary has another size.
+      LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, or the phone
+        log-probs are of other frames.
     """
 
     log_probs: torch.Tensor
@@ -49,11 +88,11 @@ class LogProbs:
     lag: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "log_probs", as_float32(self.log_probs))
         shape = tuple(self.log_probs.shape)
-        if self.log_probs.ndim != 3 or self.log_probs.dtype != torch.float32:
+        if self.log_probs.ndim != 3:
             raise LogProbsError(
-                f"log-probs must be float32 of shape (utterances, frames, tokens), found "
-                f"{self.log_probs.dtype} of shape {shape}"
+                f"log-probs must have the shape (utterances, frames, tokens), found {shape}"
             )
         if shape[2] != self.vocabulary.size:
             raise LogProbsError(
@@ -77,8 +116,16 @@ class LogProbs:
                 f"lengths reach from {int(self.lengths.min())} to {int(self.lengths.max())}, "
                 f"but the log-probs have {shape[1]} frames"
             )
-        if not self.frame_seconds > 0:
+        if not 0 < self.frame_seconds < math.inf:
             raise LogProbsError(f"frame_seconds must be positive, found {self.frame_seconds}")
+        if self.phone_log_probs is not None:
+            object.__setattr__(self, "phone_log_probs", as_float32(self.phone_log_probs))
+            phones = tuple(self.phone_log_probs.shape)
+            if len(phones) != 3 or phones[:2] != shape[:2]:
+                raise LogProbsError(
+                    f"phone log-probs have the shape {phones}, expected ({shape[0]} utterances, "
+                    f"{shape[1]} frames, phones): give those of the same frames as the log-probs"
+                )
 
     @property
     def size(self) -> int:
@@ -105,7 +152,7 @@ class LogProbs:
             log_probs=self.log_probs[rows, :longest],
             lengths=lengths,
             ids=tuple(self.ids[i] for i in indexes),
-            phone_log_probs=None if phones is None else phones[rows],
+            phone_log_probs=None if phones is None else phones[rows, :longest],
         )
 
 

@@ -300,6 +300,24 @@ def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
         assert transcript.best.score == pytest.approx(alone.best.score, abs=1e-3)
 
 
+def test_lists_that_are_not_those_of_the_recordings(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    names = recognizer.compile(["keisha"])
+    two = [read_audio(path) for path in clips[:2]]
+    log_probs = recognizer.log_probs(two)
+    for wrong, words in (
+        ([names], r"1 lists of names for 2 recordings: pass one for each"),
+        ([names] * 3, r"3 lists of names for 2 recordings"),
+        (names, r"pass \[names\] \* 2"),
+        ([["keisha"], None], r"\['keisha'\] is no compiled list of names: pass what compile\(\)"),
+    ):
+        for use in (recognizer.transcribe_batch, recognizer.log_probs):
+            with pytest.raises(EntityListError, match=words):
+                use(two, wrong)  # type: ignore[arg-type]
+        with pytest.raises(EntityListError, match=words):
+            recognizer.decode(log_probs, wrong)  # type: ignore[arg-type]
+
+
 def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Path]) -> None:
     listed = ["metformin", "New York", "keisha", "john smith", "peace"]
     recordings = [read_audio(path) for path in clips]

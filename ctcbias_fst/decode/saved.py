@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs, as_float32, first_unnormalised
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["SavedLogProbs", "stack"]
@@ -33,8 +33,6 @@ _FIELD = "log_probs"
 """The custom field of cuts."""
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
-
-_TOLERANCE = 0.05
 
 _SECONDS = (1e-4, 10.0)
 """How long a frame can be."""
@@ -148,27 +146,20 @@ class SavedLogProbs:
                     else "use the tokens of the model that made the log-probs, blank included"
                 )
             )
-        floating = (
-            array.is_floating_point()
-            if isinstance(array, torch.Tensor)
-            else np.issubdtype(array.dtype, np.floating)
-        )
-        if not floating:
-            raise LogProbsError(f"{where}: expected floating-point numbers, found {array.dtype}")
-        if isinstance(array, torch.Tensor):
-            values = array.float()
-        else:
-            values = torch.from_numpy(np.asarray(array, dtype=np.float32))
+        try:
+            values = as_float32(array)
+        except LogProbsError as error:
+            raise LogProbsError(f"{where}: {error}") from None
         if softmax:
             return values.log_softmax(dim=-1)
         # NaN is left to the decoder, which names it.
-        off = (values.exp().sum(dim=-1) - 1).abs() > _TOLERANCE
-        if bool(off.any()):
-            frame = int(off.nonzero()[0, 0])
+        off = first_unnormalised(values)
+        if off is not None:
+            (frame,), total = off
             raise LogProbsError(
                 f"{where}, frame {frame}: these are no natural log-probs, their exponentials sum "
-                f"to {float(values[frame].exp().sum()):.3g} instead of 1: say --softmax for "
-                "logits; of probabilities save the logarithms"
+                f"to {total:.3g} instead of 1: say --softmax for logits; of probabilities save the "
+                "logarithms"
             )
         return values
 

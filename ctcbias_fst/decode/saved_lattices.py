@@ -25,7 +25,7 @@ from ctcbias_fst.decode.evidence import frame_entropy, with_heard_words
 from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path, file_name
+from ctcbias_fst.files import atomic_path, file_name, sort_metadata
 from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
@@ -184,6 +184,7 @@ class LatticeWriter:
                 temporary,
                 {"format": _FORMAT, "lattice": json.dumps(header)},
             )
+            sort_metadata(temporary)
 
 
 def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[list[SavedLattice]]:

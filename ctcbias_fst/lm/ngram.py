@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, sort_metadata
 
 __all__ = [
     "BEGIN",
@@ -120,6 +120,7 @@ def save(
     header = {**(metadata or {}), "format": _FORMAT, "symbols": json.dumps(list(symbols))}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, header)
+        sort_metadata(temporary)
 
 
 def load(path: Path) -> Ngram:
@@ -142,8 +143,13 @@ def load(path: Path) -> Ngram:
         raise ModelError(f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}")
     rest = {key: value for key, value in metadata.items() if key not in ("format", "symbols")}
     try:
-        return Ngram(_orders(tensors), tuple(json.loads(metadata["symbols"])), rest)
-    except (KeyError, ValueError, IndexError) as error:
+        symbols = json.loads(metadata["symbols"])
+        if not isinstance(symbols, list) or not all(isinstance(one, str) for one in symbols):
+            raise ValueError("its symbols are no texts")
+        orders = _orders(tensors)
+        _check(orders, FIRST_SYMBOL + len(symbols))
+        return Ngram(orders, tuple(symbols), rest)
+    except (KeyError, ValueError, IndexError, RecursionError) as error:
         raise ModelError(f"{path}: its tables do not fit together: {error!r}") from error
 
 
@@ -203,6 +209,8 @@ def _compact(values: _Ints) -> npt.NDArray[np.generic]:
 
 def _orders(tensors: dict[str, npt.NDArray[np.generic]]) -> tuple[Order, ...]:
     """Decode the tables; contexts follow from the numbers of children, suffixes by search."""
+    if any(table.ndim != 1 for table in tensors.values()):
+        raise ValueError("a table is no list of numbers")
     count = sum(name.startswith("symbol.") for name in tensors)
     orders: list[Order] = []
     for n in range(1, count + 1):
@@ -211,7 +219,10 @@ def _orders(tensors: dict[str, npt.NDArray[np.generic]]) -> tuple[Order, ...]:
         context = suffix = np.zeros(rows, dtype=np.int64)
         if n > 1:
             below = orders[-1]
-            context = np.repeat(np.arange(len(below.symbol)), _counts(tensors[f"children.{n - 1}"]))
+            children = tensors[f"children.{n - 1}"].astype(np.int64)
+            if len(children) != len(below.symbol) or children.sum() != rows:
+                raise ValueError(f"tables of order {n} differ in length")
+            context = np.repeat(np.arange(len(below.symbol)), children)
             suffix = _rows_of(below, below.suffix[context] if n > 2 else context * 0, symbol)
         probabilities = _decoded(tensors, "log_probability", n)
         backoffs = _decoded(tensors, "log_backoff", n) if n < count else np.zeros(rows)
@@ -219,6 +230,20 @@ def _orders(tensors: dict[str, npt.NDArray[np.generic]]) -> tuple[Order, ...]:
             raise ValueError(f"tables of order {n} differ in length")
         orders.append(Order(context, symbol, suffix, probabilities, backoffs, np.zeros(rows)))
     return tuple(orders)
+
+
+def _check(orders: Sequence[Order], n_symbols: int) -> None:
+    """Refuse tables that no search can rely on."""
+    if not orders or not len(orders[0].symbol):
+        raise ValueError("it has no symbols")
+    for n, order in enumerate(orders, start=1):
+        if len(order.symbol) and int(order.symbol.max()) >= n_symbols:
+            raise ValueError(f"order {n} has symbol {int(order.symbol.max())} of {n_symbols}")
+        key = order.context * n_symbols + order.symbol
+        if not (key[1:] > key[:-1]).all():
+            raise ValueError(f"the rows of order {n} are not sorted")
+        if not (order.log_probability < np.inf).all() or not np.isfinite(order.log_backoff).all():
+            raise ValueError(f"order {n} has numbers that are none")
 
 
 def _decoded(tensors: dict[str, npt.NDArray[np.generic]], name: str, n: int) -> _Floats:
@@ -240,7 +265,3 @@ def _rows_of(order: Order, context: _Ints, symbol: _Ints) -> _Ints:
     if not np.array_equal(key[row], wanted):
         raise ValueError("an n-gram's suffix is not listed")
     return row
-
-
-def _counts(table: npt.NDArray[np.generic]) -> _Ints:
-    return table.astype(np.int64)

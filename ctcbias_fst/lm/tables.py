@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.ngram import BEGIN, END, Order
 
@@ -52,7 +53,11 @@ class NgramTables:
 
     @classmethod
     def of(cls, model: LanguageModel, device: torch.device | str) -> NgramTables:
-        """Number the states and sort the arcs of a model."""
+        """Number the states and sort the arcs of a model.
+
+        Raises:
+          LanguageModelError: its tables are not sorted.
+        """
         orders, n_symbols = model.ngram.orders, model.num_symbols
         keys: list[npt.NDArray[np.int64]] = []
         targets: list[npt.NDArray[np.int64]] = []
@@ -77,7 +82,11 @@ class NgramTables:
         # Contexts of an order are numbered in the order of its rows, by which the next one is
         # sorted: the keys ascend already.
         key = np.concatenate([*keys, sentinel])
-        assert bool((key[1:] > key[:-1]).all())
+        if not bool((key[1:] > key[:-1]).all()):
+            raise LanguageModelError(
+                f"{model.source}: its n-grams are not sorted, or have symbols that it does not "
+                "name: convert the model that it was made of anew"
+            )
         log_probability = np.concatenate([o.log_probability[o.symbol != BEGIN] for o in orders])
         first = orders[0].symbol == BEGIN
         begin = int(cls._state_of_begin(orders)) if first.any() else 0

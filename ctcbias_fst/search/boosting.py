@@ -48,7 +48,7 @@ import torch
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs, first_unnormalised
 from ctcbias_fst.search.config import BoostConfig, SearchConfig
 
 _TIES = 4
@@ -72,8 +72,8 @@ def check_log_probs(log_probs: LogProbs) -> None:
     A token of probability 0 (-inf) is fine, as long as its frame has another.
 
     Raises:
-      LogProbsError: NaN, +inf, or a frame without any probability; the message names the
-        utterance and the frame.
+      LogProbsError: NaN, +inf, a frame without any probability, or one whose probabilities do
+        not sum to 1; the message names the utterance and the frame.
     """
     values = log_probs.log_probs
     lengths = log_probs.lengths.to(values.device)
@@ -82,6 +82,16 @@ def check_log_probs(log_probs: LogProbs) -> None:
     inside = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
     bad = (~good & inside).nonzero()
     if not len(bad):
+        off = first_unnormalised(
+            values.masked_fill(~inside[:, :, None], -math.log(values.shape[2]))
+        )
+        if off is not None:
+            (row, frame), total = off
+            raise LogProbsError(
+                f"utterance {log_probs.ids[row]}, frame {frame}: these are no natural log-probs, "
+                f"their exponentials sum to {total:.3g} instead of 1: take the log-softmax of "
+                "logits, and the logarithm of probabilities"
+            )
         return
     row, frame = bad[0].tolist()
     found = values[row, frame]

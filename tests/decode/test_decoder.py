@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -379,6 +380,58 @@ def test_broken_frames_are_named(value: float) -> None:
     log_probs.log_probs[1, 4, 2] = value
     with pytest.raises(LogProbsError, match="utterance utt1, frame 4: the log-probs have"):
         Decoder(vocabulary).decode(log_probs)
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_what_is_no_distribution_is_refused(kind: str) -> None:
+    vocabulary = VOCABULARIES[0]
+    array = np.full((4, vocabulary.size), -np.log(vocabulary.size), dtype=np.float32)
+    array[2] = [5.0, 1.0, 0.0, 2.0, 3.0] if kind == "logits" else [0.2] * 5
+    with pytest.raises(
+        LogProbsError, match=r"utt1, frame 2: .* sum to .* instead of 1: take the log-softmax"
+    ):
+        Decoder(vocabulary).decode(batch([array[:2], array], vocabulary))
+
+
+def test_every_floating_type_is_read_and_integers_are_refused() -> None:
+    vocabulary = VOCABULARIES[0]
+    random = np.random.default_rng(0)
+    array = np.log(random.dirichlet(np.ones(5), size=(1, 6)))
+
+    def of(values: Any) -> LogProbs:
+        return LogProbs(values, torch.tensor([6]), 0.04, ("u",), vocabulary)
+
+    (best,) = Decoder(vocabulary).decode(of(array.astype(np.float32)))
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        found = of(torch.from_numpy(array).to(dtype))
+        assert found.log_probs.dtype == torch.float32
+        assert Decoder(vocabulary).decode(found)[0].best.text == best.best.text
+    for integers in (np.zeros((1, 6, 5), np.int64), torch.zeros(1, 6, 5, dtype=torch.uint8)):
+        with pytest.raises(LogProbsError, match="must be floating-point numbers, found .*int"):
+            of(integers)
+    with pytest.raises(LogProbsError, match=r"\(utterances, frames, tokens\), found \(6, 5\)"):
+        of(array[0])
+
+
+def test_phone_log_probs_of_other_frames_are_refused() -> None:
+    values = torch.full((2, 6, 5), -np.log(5.0))
+    for shape in ((2, 7, 3), (1, 6, 3), (6, 3)):
+        with pytest.raises(
+            LogProbsError,
+            match=r"phone log-probs have the shape .*, expected \(2 utterances, 6 frames, phones\)",
+        ):
+            LogProbs(
+                values,
+                torch.tensor([6, 5]),
+                0.04,
+                ("a", "b"),
+                VOCABULARIES[0],
+                phone_log_probs=torch.zeros(shape),
+            )
+    whole = LogProbs(
+        values, torch.tensor([6, 5]), 0.04, ("a", "b"), VOCABULARIES[0], torch.zeros(2, 6, 3)
+    )
+    assert whole.select([1]).phone_log_probs is not None
 
 
 def test_frame_without_probability_is_named() -> None:

@@ -181,6 +181,16 @@ def test_scores_are_those_of_the_plain_model(data: st.DataObject) -> None:
         assert hypothesis.boost == 0
 
 
+def test_unsorted_tables_are_told() -> None:
+    model = train_lm([["a", "b"], ["b", "a"]], TrainLmConfig(order=2, min_count=1))
+    first, second = model.ngram.orders
+    second = dataclasses.replace(second, context=second.context[::-1], symbol=second.symbol[::-1])
+    ngram = dataclasses.replace(model.ngram, orders=(first, second))
+    broken = dataclasses.replace(model, ngram=ngram, source="x.lm")
+    with pytest.raises(LanguageModelError, match=r"x\.lm: its n-grams are not sorted"):
+        NgramTables.of(broken, CPU)
+
+
 def test_scores_are_kenlms() -> None:
     """Many sentences, forced through the search: the share is kenlm's score, to 1e-4."""
     here = Path(__file__).parent

@@ -30,6 +30,18 @@ def test_rare_words_are_unknown_words() -> None:
     assert model.score(["a", "f"]) > model.score(["b", "f"])
 
 
+@pytest.mark.parametrize("name", ["lm.safetensors", "lm.arpa.gz"])
+def test_the_same_text_is_the_same_bytes(tmp_path: Path, name: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{' '.join(line)}\n" for line in TEXT))
+    contents = set()
+    for number in range(6):
+        out = tmp_path / str(number) / name
+        assert run("train", text, "--out", out).exit_code == 0
+        contents.add(out.read_bytes())
+    assert len(contents) == 1
+
+
 def test_all_words_or_only_the_most_frequent() -> None:
     assert UNKNOWN not in train_lm(TEXT, TrainLmConfig(min_count=1)).index
     assert train_lm(TEXT, TrainLmConfig(max_words=1)).ngram.symbols == (UNKNOWN, "a")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.lm.estimate import estimate, perplexity, prune
@@ -155,3 +157,29 @@ def test_faults_of_the_file(tmp_path: Path) -> None:
     path.write_bytes(whole.replace(b"children.1", b"childish.1"))
     with pytest.raises(ModelError, match="do not fit together"):
         ngram.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("symbol.1", lambda a: np.full_like(a, 60_000), "suffix is not listed"),
+        ("symbol.1", lambda a: a[::-1], "order 1 are not sorted|suffix is not listed"),
+        ("symbol.1", lambda a: a[:0], "differ in length|no symbols"),
+        ("children.1", lambda a: np.full(len(a), 2**32 - 1, np.uint32), "differ in length"),
+        ("log_probability.2", lambda a: np.full(len(a), np.nan, np.float32), "that are none"),
+        ("log_probability.2", lambda a: a[:, None], "do not fit together"),
+    ],
+)
+def test_tables_that_cannot_be(
+    tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    ngram.save(path, estimate([[2, 3]], 2), ("x", "y"), precision="float32")
+    with safe_open(path, framework="numpy") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors[name] = np.ascontiguousarray(change(tensors[name]))
+    save_file(tensors, path, metadata)
+    with pytest.raises(ModelError, match=words) as caught:
+        ngram.load(path)
+    assert "\n" not in str(caught.value)
