@@ -11,6 +11,7 @@ from ctcbias_fst.acoustic.audio import Recording, to_recording
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.pipeline import Names, Recognizer
 from ctcbias_fst.records import Word
+from ctcbias_fst.text.phrases import PhraseMatcher
 
 __all__ = ["Explanation", "NameAttention", "cut", "explain"]
 
@@ -110,14 +111,15 @@ def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Expla
     heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter)
     plain = recognizer.decode(heard.plain)[0].best.words
     biased = recognizer.decode(heard.biased, [names])[0].best.words
-    written = f" {' '.join(word.word for word in biased)} ".lower()
     weights = heard.weights.cpu().numpy()
     entities = names.entities.entities
+    matcher = PhraseMatcher([entity.display for entity in entities])
+    written = {found.name for found in matcher.occurrences([word.word for word in biased])}
     attended = [
         NameAttention(
             entities[position].display,
             weights[:, column],
-            f" {entities[position].display.lower()} " in written,
+            entities[position].display in written,
         )
         for column, position in enumerate(heard.names.tolist())
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ctcbias_fst.acoustic.adapter import EntityBatch
 from ctcbias_fst.acoustic.align import BLANK_FRAME
+from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = ["BiasingList", "ListMaker", "ordinary_words", "pad_names", "wanted_rows"]
@@ -96,22 +97,29 @@ class ListMaker:
         utterances = [self._utterance(text, names) for text, names in zip(texts, entities)]
         listed = self._listed(utterances)
         index = {name: i for i, name in enumerate(listed)}
-        by_first_word: dict[str, list[tuple[list[str], int]]] = {}
-        for name, i in index.items():
-            parts = name.split()
-            by_first_word.setdefault(parts[0], []).append((parts, i))
+        tokens = self.tokenizer.encode_batch(listed)
+        matcher = PhraseMatcher(listed)
         allowed = torch.ones(len(texts), len(listed), dtype=torch.bool)
         spoken: list[tuple[tuple[int, int], ...]] = []
         for row, utterance in zip(allowed, utterances):
-            places = self._places(utterance.text.split(), by_first_word)
+            words = utterance.text.split()
             # Another utterance may have listed a name as it is spelled there.
-            barred = {index[name] for name in utterance.respelled if name in index}
+            barred = {name for name in utterance.respelled if name in index}
             if utterance.denied:
-                barred.update(name for _, name in places)
-            row[list(barred)] = False
-            spoken.append(tuple(place for place in places if place[1] not in barred))
-        encoded = pad_names(self.tokenizer.encode_batch(listed))
-        return BiasingList(encoded, allowed, tuple(spoken), tuple(u.text for u in utterances))
+                barred.update(found.name for found in matcher.every(words))
+            row[[index[name] for name in barred]] = False
+            starts, rows = self._targets(words)
+            places = [
+                (starts[found.start], index[found.name])
+                for found in matcher.occurrences(words, without=barred)
+            ]
+            # The tokens of a possessive may begin otherwise than the name's.
+            spoken.append(
+                tuple((at, i) for at, i in places if rows[at : at + len(tokens[i])] == tokens[i])
+            )
+        return BiasingList(
+            pad_names(tokens), allowed, tuple(spoken), tuple(u.text for u in utterances)
+        )
 
     def _utterance(self, text: str, entities: Sequence[str]) -> _Utterance:
         denied = self.random.random() < self.empty
@@ -144,19 +152,17 @@ class ListMaker:
         count = min(len(others), int(self.random.expovariate(1.0) * self.ordinary + 0.5))
         return [*entities, *self.random.sample(others, count)]
 
-    def _places(
-        self, words: Sequence[str], by_first_word: dict[str, list[tuple[list[str], int]]]
-    ) -> tuple[tuple[int, int], ...]:
-        """First target and name of every occurrence of a listed name, in whole words."""
-        starts = [0]
+    def _targets(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
+        """The first target of every word, and all targets of a text."""
+        targets: list[int] = []
+        starts = []
+        separator = self.tokenizer.vocabulary.separator_id
         for row in self.tokenizer.encode_batch(list(words)):
-            starts.append(starts[-1] + len(row))
-        return tuple(
-            (starts[first], index)
-            for first, word in enumerate(words)
-            for parts, index in by_first_word.get(word, ())
-            if list(words[first : first + len(parts)]) == parts
-        )
+            if separator is not None and targets:
+                targets.append(separator)
+            starts.append(len(targets))
+            targets += row
+        return starts, targets
 
 
 def ordinary_words(text: str) -> list[str]:
@@ -165,11 +171,12 @@ def ordinary_words(text: str) -> list[str]:
 
 
 def _with_spellings(text: str, others: Mapping[str, str]) -> str:
-    """Replace names, in whole words, the longest first."""
-    padded = f" {text.replace(' ', '  ')} "
-    for name in sorted(others, key=len, reverse=True):
-        padded = padded.replace(f" {name.replace(' ', '  ')} ", f" {others[name]} ")
-    return " ".join(padded.split())
+    """Replace names, in whole words."""
+    words = text.split()
+    found = PhraseMatcher(others, possessive=False).occurrences(words)
+    for one in reversed(found):
+        words[one.start : one.end] = [others[one.name]]
+    return " ".join(words)
 
 
 def pad_names(rows: Sequence[Sequence[int]]) -> EntityBatch:

@@ -18,6 +18,7 @@ import torch
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative
 from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, Unit
+from ctcbias_fst.decode.spelling import words_of_name
 from ctcbias_fst.records import Transcript, Word
 from ctcbias_fst.sound.words import NameSounds
 from ctcbias_fst.text.entities import Entity
@@ -385,7 +386,7 @@ def _with_names(
     for candidate in candidates:
         begin, end = units[candidate.first].begin, units[candidate.end - 1].end
         words += best.words[at:begin]
-        words += _words_of(candidate.entity, best.words[begin:end])
+        words += words_of_name(candidate.entity.display.split(), best.words[begin:end])
         at = end
     words += best.words[at:]
     new = replace(best, words=tuple(words))
@@ -394,22 +395,3 @@ def _with_names(
     text = new.text.lower()
     others = tuple(h for h in transcript.nbest if h is not best and h.text.lower() != text)
     return replace(transcript, best=new, nbest=(new, *others))
-
-
-def _words_of(entity: Entity, heard: Sequence[Word]) -> list[Word]:
-    """The words of a name at the times of those in whose place they come, by letters."""
-    shown = entity.display.split()
-    if len(shown) == len(heard):
-        return [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
-    start, end = heard[0].start, heard[-1].end
-    sure = min(word.confidence for word in heard)
-    clear = sum(word.log_prob for word in heard) / len(heard)
-    letters = sum(map(len, shown))
-    words = []
-    done = 0
-    for word in shown:
-        low = start + (end - start) * done / letters
-        done += len(word)
-        high = start + (end - start) * done / letters
-        words.append(Word(word, round(low, 6), round(high, 6), sure, True, clear))
-    return words

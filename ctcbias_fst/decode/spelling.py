@@ -7,18 +7,16 @@ is then read as ordinary words. What is written should not depend on that.
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.phrases import Occurrence
+from ctcbias_fst.text.scripts import is_unspaced
 
-__all__ = ["spell_names"]
-
-_POSSESSIVE = "'s"
-_EDGES = re.compile(r"([^\w']*)(.*?)([^\w']*)", re.DOTALL)
+__all__ = ["spell_names", "words_of_name"]
 
 
 def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
@@ -35,77 +33,72 @@ def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
     return replace(transcript, best=best, nbest=nbest)
 
 
+def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:
+    """The words of a name at the times of those in whose place they come.
+
+    Another number of words shares the time by letters, and the least of the confidences.
+    """
+    if len(shown) == len(heard):
+        return [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
+    start, span = heard[0].start, heard[-1].end - heard[0].start
+    sure = min(word.confidence for word in heard)
+    clear = sum(word.log_prob for word in heard) / len(heard)
+    letters = sum(map(len, shown))
+    words = []
+    done = 0
+    for text in shown:
+        begin, done = done, done + len(text)
+        low, high = start + span * begin / letters, start + span * done / letters
+        words.append(Word(text, round(low, 6), round(high, 6), sure, True, clear))
+    return words
+
+
 def _spell(hypothesis: Hypothesis, graph: BoostGraph) -> Hypothesis:
-    names, longest = graph.by_words
     words: list[Word] = []
     changed = False
-    at = 0
-    while at < len(hypothesis.words):
-        first = _bare(hypothesis.words[at].word)[1].lower()
-        most = longest.get(first, 0)
-        if first.endswith(_POSSESSIVE):
-            most = max(most, longest.get(first[: -len(_POSSESSIVE)], 0))
-        for count in range(min(most, len(hypothesis.words) - at), 0, -1):
-            found = _named(hypothesis.words[at : at + count], names)
-            if found:
-                changed = True
-                break
-        else:
-            count, found = 1, hypothesis.words[at : at + 1]
-        words.extend(found)
-        at += count
+    for named, group in groupby(hypothesis.words, key=lambda word: word.entity):
+        run = list(group)
+        found = [] if named else graph.matcher.occurrences([word.word for word in run])
+        changed |= bool(found)
+        at = 0
+        for several in _by_words(found):
+            begin, end = several[0].start, several[-1].end
+            words += run[at:begin]
+            words += _respelt(run[begin:end], several, graph)
+            at = end
+        words += run[at:]
     return replace(hypothesis, words=tuple(words)) if changed else hypothesis
 
 
-def _named(
-    words: tuple[Word, ...], names: Mapping[tuple[str, ...], Entity]
-) -> tuple[Word, ...] | None:
-    """The words of the name that these are, or None."""
-    if any(word.entity for word in words):
-        return None
-    opening, _, _ = _bare(words[0].word)
-    _, _, closing = _bare(words[-1].word)
-    spoken = tuple(_inner(words, i).lower() for i in range(len(words)))
-    ending = ""
-    if spoken not in names and spoken[-1].endswith(_POSSESSIVE):
-        ending = _bare(words[-1].word)[1][-len(_POSSESSIVE) :]
-        spoken = (*spoken[:-1], spoken[-1][: -len(_POSSESSIVE)])
-    entity = names.get(spoken)
-    if entity is None:
-        return None
-    display = (opening + entity.display + ending + closing).split()
-    if len(display) == len(words):
-        return tuple(replace(word, word=text, entity=True) for word, text in zip(words, display))
-    # Another number of words: they share the time by their letters.
-    start, span = words[0].start, words[-1].end - words[0].start
-    letters = sum(map(len, display))
-    sure = min(word.confidence for word in words)
-    clear = sum(word.log_prob for word in words) / len(words)
-    shared = []
-    done = 0
-    for text in display:
-        begin, done = done, done + len(text)
-        shared.append(
-            Word(
-                text,
-                round(start + span * begin / letters, 6),
-                round(start + span * done / letters, 6),
-                sure,
-                entity=True,
-                log_prob=clear,
-            )
-        )
-    return tuple(shared)
+def _by_words(found: Sequence[Occurrence]) -> list[list[Occurrence]]:
+    """Names of which each begins in the word in which the one before it ends belong together."""
+    groups: list[list[Occurrence]] = []
+    for occurrence in found:
+        if groups and occurrence.start < groups[-1][-1].end:
+            groups[-1].append(occurrence)
+        else:
+            groups.append([occurrence])
+    return groups
 
 
-def _bare(word: str) -> tuple[str, str, str]:
-    """The punctuation before a word, the word, and the punctuation after it."""
-    found = _EDGES.fullmatch(word)
-    assert found is not None
-    return found[1], found[2], found[3]
-
-
-def _inner(words: tuple[Word, ...], place: int) -> str:
-    """A word without what may stand before the first word of a name, and after its last one."""
-    opening, word, closing = _bare(words[place].word)
-    return (opening if place else "") + word + (closing if place < len(words) - 1 else "")
+def _respelt(heard: Sequence[Word], found: Sequence[Occurrence], graph: BoostGraph) -> list[Word]:
+    """Words with names in them, as the list writes these, and what stands around them."""
+    parts = [(found[0].before, False)]
+    for one, following in zip(found, [*found[1:], None]):
+        parts.append((graph.by_text[one.name].display, True))
+        between = one.after
+        if following is not None:
+            between = between[
+                : len(following.before) - len(heard[one.end - 1 - found[0].start].word)
+            ]
+        parts.append((between, False))
+    shown: list[tuple[str, bool]] = []
+    for text, named in parts:
+        for i, word in enumerate(text.split()):
+            apart = i or not shown or (is_unspaced(shown[-1][0][-1]) and is_unspaced(word))
+            if apart:
+                shown.append((word, named))
+            else:
+                shown[-1] = (shown[-1][0] + word, named or shown[-1][1])
+    words = words_of_name([text for text, _ in shown], heard)
+    return [replace(word, entity=named) for word, (_, named) in zip(words, shown)]

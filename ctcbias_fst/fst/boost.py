@@ -29,6 +29,7 @@ import torch
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import MOST_WEIGHT, Entity, EntityList
+from ctcbias_fst.text.phrases import PhraseMatcher
 
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
@@ -128,20 +129,19 @@ class BoostGraph:
         return np.concatenate([np.full(1, -1, dtype=np.int32), parents])
 
     @cached_property
-    def by_words(self) -> tuple[dict[tuple[str, ...], Entity], dict[str, int]]:
-        """The entities by the words of their names (and of what they are said), and by its first
-        word the number of words of the longest name."""
+    def by_text(self) -> dict[str, Entity]:
+        """The entities by the words of their names, then of what they are said."""
         split = str.split if self.split is None else self.split
-        names = {
-            tuple(split(text)): entity
-            for entity in reversed(self.entities)
-            for text, _ in entity.spoken
-        }
-        names.update({tuple(split(entity.name)): entity for entity in reversed(self.entities)})
-        longest: dict[str, int] = {}
-        for words in names:
-            longest[words[0]] = max(longest.get(words[0], 0), len(words))
-        return names, longest
+        found = {" ".join(split(entity.name)): entity for entity in self.entities}
+        for entity in self.entities:
+            for text, _ in entity.spoken:
+                found.setdefault(" ".join(split(text)), entity)
+        return found
+
+    @cached_property
+    def matcher(self) -> PhraseMatcher:
+        """Finds the names of :attr:`by_text` in words."""
+        return PhraseMatcher(self.by_text)
 
     def paths(self) -> list[tuple[tuple[int, ...], int, float]]:
         """Each segmentation, its entity and its cost, in the order of the nodes."""

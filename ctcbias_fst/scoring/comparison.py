@@ -12,6 +12,7 @@ from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
 from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.printable import one_line
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
@@ -100,12 +101,8 @@ def _right(result: UtteranceScore) -> list[bool]:
 def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
     words = [said for said, _ in result.pairs if said is not None]
     named = [False] * len(words)
-    for name in sorted({*result.hits, *result.misses}, key=len, reverse=True):
-        parts = name.split()
-        for at in range(len(words) - len(parts) + 1):
-            spoken = words[at : at + len(parts)]
-            if spoken == parts or spoken == [*parts[:-1], parts[-1] + "'s"]:
-                named[at : at + len(parts)] = [True] * len(parts)
+    for found in PhraseMatcher([*result.hits, *result.misses]).occurrences(words):
+        named[found.start : found.end] = [True] * (found.end - found.start)
     shown = _as_written(words, text)
     return tuple(Word(word, "name" if mark else "plain") for word, mark in zip(shown, named))
 

@@ -13,6 +13,7 @@ from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.text.entities import Entity, EntityList
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.phrases import PhraseMatcher
 
 __all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds", "load_word_sounds"]
 
@@ -105,8 +106,8 @@ class NameSounds:
         """Index the list by what transcripts show."""
         self.entities = entities
         self.words = words
-        self._by_display = {" ".join(e.display.split()).lower(): e for e in entities}
-        self._longest = max((len(text.split()) for text in self._by_display), default=0)
+        self._by_display = {entity.display: entity for entity in entities}
+        self._matcher: PhraseMatcher | None = None
         self._sounds = dict(sounds or {})
         self._looked_up = looked_up
 
@@ -133,30 +134,21 @@ class NameSounds:
             For each name, or word that is part of none, how many words it has and its sounds.
             A possessive ``'s`` may follow a name.
         """
+        if self._matcher is None:
+            self._matcher = PhraseMatcher(self._by_display)
         parts: list[tuple[int, tuple[Sound, ...]]] = []
         at = 0
-        lower = [word.lower() for word in words]
-        while at < len(words):
-            for length in range(min(self._longest, len(words) - at), 0, -1):
-                found = self._named(" ".join(lower[at : at + length]))
-                if found is not None:
-                    break
-            else:
-                length, found = 1, self.words.word(lower[at])
-            parts.append((length, found))
-            at += length
+        for found in self._matcher.occurrences(words):
+            if found.start < at or found.within:
+                continue
+            parts += [(1, self.words.word(word.lower())) for word in words[at : found.start]]
+            sounds = self.sounds(self._by_display[found.name])
+            if found.possessive:
+                sounds = tuple(Sound(_possessive(s.phones), s.cost) for s in sounds)
+            parts.append((found.end - found.start, sounds))
+            at = found.end
+        parts += [(1, self.words.word(word.lower())) for word in words[at:]]
         return parts
-
-    def _named(self, text: str) -> tuple[Sound, ...] | None:
-        entity = self._by_display.get(text)
-        if entity is not None:
-            return self.sounds(entity)
-        if not text.endswith("'s") or text[:-2] not in self._by_display:
-            return None
-        return tuple(
-            Sound(_possessive(sound.phones), sound.cost)
-            for sound in self.sounds(self._by_display[text[:-2]])
-        )
 
 
 def load_word_sounds() -> WordSounds:

@@ -1,61 +1,283 @@
-"""Where the names of a list stand in a text."""
+"""Where the names of a list stand in words: the one place that says so.
+
+Names and words are compared in the normal form (`ctcbias_fst.text.normalise`), so capitals,
+punctuation, typographic apostrophes, and composed or decomposed letters make no difference. They
+are taken apart at hyphens and the like, and at each letter of a script without spaces: ``北京`` is
+found in ``我在北京``, ``Coca-Cola`` in ``coca cola`` and the other way round.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.scripts import apart, is_unspaced
 
 __all__ = ["Occurrence", "PhraseMatcher"]
 
+_POSSESSIVE = "'s"
 
-@dataclass(frozen=True)
-class Occurrence:
-    """Where a name stands in a sequence of words: ``words[start:end]``."""
+_PARTING = ',;!?()[]{}"“”„«»，、。；！？（）「」『』《》،؛؟'
+"""Between two words of a name these stand only where it has them itself."""
+
+_KEPT = 50_000
+"""Words that are not taken apart again, at most."""
+
+_SAID = re.compile(r"[&+#@]|^\.[^\W\d_]{2}")
+"""What may be words in the normal form."""
+
+
+class _Kinds(dict[int, str]):
+    """Of what kind a character is, as one letter: see `_RUN`."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        kind = "L" if category[0] in "LM" else "D" if category[0] == "N" else "-"
+        if character in ".+#":
+            kind = character
+        elif category == "Cf":
+            kind = "c"
+        elif character in "\u3099\u309a":
+            kind = "v"
+        elif kind != "-" and is_unspaced(character):
+            kind = "U"
+        elif normalise(f"a{character}a") == "a'a":
+            kind = "'"
+        self[code] = kind
+        return kind
+
+
+_KINDS = _Kinds()
+
+_SIMPLE_LINES = re.compile("[a-zA-Z0-9]+(?:[ \n][a-zA-Z0-9]+)*")
+
+_RUN = re.compile("Uv?|[LD](?:['c]*[LD])*")
+"""A part of a word: a letter of a script without spaces, or others, marks and digits, with
+apostrophes and invisible characters between them."""
+
+_SYMBOLIC = re.compile(r"(?:\.(?=L)|\+(?=D)|[LDU]).*[LDU+#]|[LDU]")
+"""The only part of a word with symbols that are said: from its first letter to its last."""
+
+
+class Occurrence(NamedTuple):
+    """Where a name stands in a sequence of words: ``words[start:end]``.
+
+    Attributes:
+        start, end: which words.
+        name: as it was given.
+        before: what stands before the name in its first word.
+        after: what stands after it in its last word: punctuation, a possessive, other letters.
+        possessive: whether an ``'s`` follows it.
+    """
 
     start: int
     end: int
     name: str
+    before: str = ""
+    after: str = ""
+    possessive: bool = False
+
+    @property
+    def within(self) -> bool:
+        """Whether it is a part of a longer word."""
+        if not self.before and not self.after:
+            return False
+        after = self.after[len(_POSSESSIVE) :] if self.possessive else self.after
+        return any(map(str.isalnum, self.before + after))
 
 
 class PhraseMatcher:
     """Finds the names of a list in a sequence of words: leftmost, longest, no overlaps.
 
-    From left to right, the longest name that begins at a word is taken and the search
-    goes on behind it.
+    From left to right, the longest name that begins at a word (or at a letter of a script without
+    spaces) is taken and the search goes on behind it. Of names whose normal form is the same the
+    one that is written there is taken, or else the first.
 
     Args:
-        names: in normal form, words separated by single spaces.
+        names: in any spelling.
         possessive: whether a name whose last word has ``'s`` appended counts as the name.
     """
 
     def __init__(self, names: Iterable[str], possessive: bool = True) -> None:
-        self._names = frozenset(names)
         self._possessive = possessive
-        self._longest: dict[str, int] = {}
-        for name in self._names:
-            first, *rest = name.split(" ")
-            self._longest[first] = max(self._longest.get(first, 0), 1 + len(rest))
+        self._names: dict[str, str] = {}
+        self._others: dict[str, list[str]] = {}
+        self._longest: dict[str, int] = {}  # pieces, of the names that begin with a piece
+        names = list(names)
+        longest = self._longest
+        for key, name in zip(_keys(names), names):
+            if self._names.setdefault(key, name) != name:
+                self._others.setdefault(key, []).append(name)
+                continue
+            first, space, rest = key.partition(" ")
+            count = 2 + rest.count(" ") if space else 1
+            if longest.get(first, 0) < count:
+                longest[first] = count
+        self._names.pop("", None)
 
-    def occurrences(self, words: Sequence[str]) -> list[Occurrence]:
-        """Return the names in `words`, from left to right."""
+    def occurrences(self, words: Sequence[str], without: Collection[str] = ()) -> list[Occurrence]:
+        """Return the names in `words`, from left to right; some names may be left out."""
+        text = _Text.of(words)
         found = []
-        start = 0
-        while start < len(words):
-            occurrence = self._at(words, start)
-            if occurrence is not None:
-                found.append(occurrence)
-            start = start + 1 if occurrence is None else occurrence.end
+        free = 0
+        for at in self._starts(text):
+            if at >= free:
+                for length, occurrence in self._at(text, at):
+                    if occurrence.name not in without:
+                        found.append(occurrence)
+                        free = at + length
+                        break  # the longest comes first
         return found
 
-    def _at(self, words: Sequence[str], start: int) -> Occurrence | None:
-        first = words[start]
-        longest = self._longest.get(first, 0)
-        if self._possessive and first.endswith("'s"):
-            longest = max(longest, self._longest.get(first[:-2], 0))
-        for end in range(min(start + longest, len(words)), start, -1):
-            phrase = " ".join(words[start:end])
-            if phrase in self._names:
-                return Occurrence(start, end, phrase)
-            if self._possessive and phrase.endswith("'s") and phrase[:-2] in self._names:
-                return Occurrence(start, end, phrase[:-2])
-        return None
+    def every(self, words: Sequence[str]) -> list[Occurrence]:
+        """Return all names in `words`, those within or across others too, by where they begin."""
+        text = _Text.of(words)
+        return [found for at in self._starts(text) for _, found in self._at(text, at)]
+
+    def _starts(self, text: _Text) -> list[int]:
+        """The pieces with which a name may begin."""
+        longest, stem = self._longest, self._stem
+        if text.places is None:
+            return [at for at, key in enumerate(text.keys) if key in longest]
+        return [
+            at
+            for at, key in enumerate(text.keys)
+            if (key in longest or stem(key) in longest) and text.begins(at)
+        ]
+
+    def _at(self, text: _Text, at: int) -> Iterator[tuple[int, Occurrence]]:
+        """The names that begin at piece `at`, the longest first, and how many pieces they have."""
+        keys, names, simple = text.keys, self._names, text.places is None
+        most = self._longest.get(keys[at], 0)
+        if not simple:
+            most = max(most, self._longest.get(self._stem(keys[at]), 0))
+        for count in range(min(most, len(keys) - at), 0, -1):
+            written = " ".join(keys[at : at + count])
+            key = written if simple or written in names else self._stem(written)
+            if key in names and (simple or text.ends(at + count - 1)):
+                found = self._occurrence(text, at, at + count, key, len(written) - len(key))
+                if found is not None:
+                    yield count, found
+
+    def _stem(self, key: str) -> str:
+        """What is left of a possessive; empty if it is none."""
+        return key[:-2] if self._possessive and key.endswith(_POSSESSIVE) else ""
+
+    def _occurrence(self, text: _Text, at: int, end: int, key: str, kept: int) -> Occurrence | None:
+        """The name whose pieces `key` are, before a possessive of `kept` letters."""
+        name = self._names[key]
+        others = self._others.get(key, ())
+        if text.places is None and not others:
+            return Occurrence(at, end, name)
+        found = text.occurrence(at, end, name, kept)
+        exact = " ".join(text.words[found.start : found.end])
+        exact = exact[len(found.before) : len(exact) - len(found.after)]
+        if exact in others:
+            return found._replace(name=exact)
+        marks = _marks(exact)
+        return None if marks and marks != _marks(name.strip(_PARTING)) else found
+
+
+class _Piece(NamedTuple):
+    """A part of a word that is compared as a whole.
+
+    Attributes:
+        key: its normal form.
+        begin, end: which characters of the word; -1 where no name may begin or end, for the word's
+            form has more pieces than are written.
+    """
+
+    key: str
+    begin: int
+    end: int
+
+
+class _Text(NamedTuple):
+    """Words in pieces.
+
+    Attributes:
+        words: as they are written.
+        keys: the pieces of all words.
+        places: the word of each piece, and the piece; None if every word is a piece, letters and
+            digits alone.
+    """
+
+    words: Sequence[str]
+    keys: Sequence[str]
+    places: list[tuple[int, _Piece]] | None
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> _Text:
+        """Take words apart."""
+        block = "".join(words)
+        if _is_simple(block):
+            return cls(words, words if block.islower() else [w.lower() for w in words], None)
+        places = [(i, piece) for i, word in enumerate(words) for piece in _pieces(word)]
+        return cls(words, [piece.key for _, piece in places], places)
+
+    def begins(self, at: int) -> bool:
+        """Whether a name may begin with a piece: it is a word's first, or of no spaced script."""
+        if self.places is None:
+            return True
+        word, piece = self.places[at]
+        if piece.begin < 0:
+            return False
+        return (
+            at == 0
+            or self.places[at - 1][0] != word
+            or is_unspaced(piece.key)
+            or is_unspaced(self.keys[at - 1])
+        )
+
+    def ends(self, at: int) -> bool:
+        """Whether a name may end with a piece."""
+        return self.places is None or self.places[at][1].end >= 0
+
+    def occurrence(self, at: int, end: int, name: str, kept: int) -> Occurrence:
+        """The pieces ``at`` to ``end - 1`` as a name, less the last `kept` letters."""
+        if self.places is None:
+            return Occurrence(at, end, name)
+        (first, head), (last, tail) = self.places[at], self.places[end - 1]
+        before = self.words[first][: head.begin]
+        after = self.words[last][tail.end - kept :]
+        return Occurrence(first, last + 1, name, before, after, kept > 0)
+
+
+def _marks(text: str) -> list[str]:
+    """The punctuation that parts words."""
+    return [character for character in text if character in _PARTING]
+
+
+def _is_simple(text: str) -> bool:
+    """Tell whether the normal form of words is that they are in small letters."""
+    return text.isascii() and text.isalnum()
+
+
+def _keys(names: Sequence[str]) -> Sequence[str]:
+    """The pieces of each name, with spaces between."""
+    block = "\n".join(names)
+    if _SIMPLE_LINES.fullmatch(block):
+        return block.lower().split("\n")
+    return [
+        " ".join([piece.key for word in name.split() for piece in _pieces(word)]) for name in names
+    ]
+
+
+@lru_cache(maxsize=_KEPT)
+def _pieces(word: str) -> tuple[_Piece, ...]:
+    """Take a word apart; one without letters is a piece itself."""
+    whole = (_Piece(word.lower(), 0, len(word)),)
+    if _is_simple(word):
+        return whole
+    pieces: list[_Piece] = []
+    for run in (_SYMBOLIC if _SAID.search(word) else _RUN).finditer(word.translate(_KINDS)):
+        keys = apart(normalise(word[run.start() : run.end()])).split()
+        for i, key in enumerate(keys):
+            begin = -1 if i else run.start()
+            pieces.append(_Piece(key, begin, -1 if i < len(keys) - 1 else run.end()))
+    return tuple(pieces) or whole

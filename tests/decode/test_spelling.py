@@ -57,6 +57,27 @@ def test_texts(read: str, written: str) -> None:
     assert spell_names(_transcript(read), NAMES).best.text == written
 
 
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        ("我爱北京和上海", "我爱 *北京 和 *上海"),
+        ("买iphone手机吧", "*买iPhone手机 吧"),
+        ("“北京”、上海。", "*“北京”、 *上海 。"),
+        ("iphone，手机", "*iPhone，手机"),
+        ("“北京”", "*“北京”"),
+        ("coca-cola’s", "*Coca-Cola’s"),
+    ],
+)
+def test_names_within_words(read: str, words: str) -> None:
+    listed = [Entity("北京", "北京"), Entity("上海", "上海"), Entity("iphone 手机", "iPhone手机")]
+    listed += [Entity("iphone", "iPhone"), Entity("coca cola", "Coca-Cola")]
+    found = spell_names(_transcript(read), _graph(*listed)).best
+    assert " ".join("*" * word.entity + word.word for word in found.words) == words
+    assert found.words[0].start == 0.0
+    assert found.words[-1].end == 0.5
+    assert found.text.lower() == read
+
+
 def test_words_of_a_name_keep_their_times() -> None:
     before = _transcript("call keisha smith")
     after = spell_names(before, NAMES)

@@ -166,7 +166,7 @@ def check(names: EntityList) -> None:
             json.dumps(entity, ensure_ascii=False).encode()
             assert tokenizer.encode(entity.name)
         assert len(checked) == len({entity.name for entity in checked})
-        assert all(words for words in graph.by_words[0])
+        assert all(graph.matcher.occurrences(text.split()) for text in graph.by_text)
         ElementTree.fromstring(draw_boost_graph(graph, tokenizer.vocabulary, 5))
 
 
