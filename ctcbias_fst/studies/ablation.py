@@ -42,20 +42,21 @@ class Row:
 
     Attributes:
         name: of the row.
-        parts: which act.
+        parts: which act; ``None`` is those of the configuration that rows change, as a rule all
+            that the model has, and none of a greedy row.
         greedy: take the best token of every frame, without any search.
         over: the row whose figures the difference is taken to.
         set: further changes, ``key=value``, as ``ctcbias decode --set`` takes them.
     """
 
     name: str
-    parts: tuple[str, ...] = ()
+    parts: tuple[str, ...] | None = None
     greedy: bool = False
     over: str = ""
     set: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.greedy and set(self.parts) - {"adapter"}:
+        if self.greedy and {*(self.parts or ())} - {"adapter"}:
             raise ValueError(f"row {self.name!r}: greedy decoding has no parts but the adapter")
 
 
@@ -199,12 +200,15 @@ def ablate(
 
 def _settings(row: Row, base: PipelineConfig) -> PipelineConfig:
     table = merge(to_mapping(base), parse_overrides(row.set))
-    return replace(load_config(PipelineConfig, table), parts=row.parts)
+    config = load_config(PipelineConfig, table)
+    if row.greedy or row.parts is not None:
+        config = replace(config, parts=row.parts or ())
+    return config
 
 
 def _check_parts(config: AblateConfig, model: AcousticModel) -> None:
     for part, there in (("adapter", model.adapter), ("lm", model.lm)):
-        needing = [row.name for row in config.rows if part in row.parts]
+        needing = [row.name for row in config.rows if part in (row.parts or ())]
         if needing and there is None:
             raise ConfigError(f"row {needing[0]!r} needs the part {part}, which the model lacks")
 

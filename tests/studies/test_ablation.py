@@ -103,6 +103,21 @@ def test_only_what_changed_is_decoded_again(data: Path, random_model: Path) -> N
     assert told == ["tiny, list 2: greedy"]
 
 
+def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> None:
+    """As the page says; and those of the configuration, if that names any."""
+    rows = (Row("all"), Row("none", parts=()), Row("greedy", greedy=True))
+    cells, _ = run(data, random_model, study(rows))
+    every = Recognizer.from_pretrained(random_model, config=PipelineConfig())
+    names = every.compile(["metformin", "New York"])
+    assert cells[0].texts["clip0"] == every.transcribe(data / "clip0.wav", names).best.text
+    assert cells[0].texts != cells[1].texts
+    base = PipelineConfig(parts=("boost",))
+    (own, other) = ablate(
+        study((Row("own"), Row("named", parts=("boost",)))), base, random_model, data, data / "o"
+    )[:2]
+    assert own.texts == other.texts
+
+
 def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
     lists = {"clip0": ["metformin"], "clip1": ["New York"], "clip2": []}
     (data / "few.txt").write_text(
@@ -282,4 +297,6 @@ def test_the_recipes_studies_are_valid(name: str) -> None:
     config = load_config(AblateConfig, recipe / f"{name}.toml")
     assert [one.name for one in config.sets][:2] == ["medical", "parliament"]
     for row in config.rows:
-        load_config(PipelineConfig, merge({"parts": list(row.parts)}, parse_overrides(row.set)))
+        load_config(
+            PipelineConfig, merge({"parts": list(row.parts or ())}, parse_overrides(row.set))
+        )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, ManifestError
 from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.studies import tuning
 from ctcbias_fst.studies.dev_sets import DevSet, SavedSource
 from ctcbias_fst.studies.tuning import Measures, Objective, Range, TuneConfig, parse_range, tune
 from ctcbias_fst.text.entities import EntityList, entities_from_names
@@ -157,6 +161,53 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     assert len(drawn) == 5
     with pytest.raises(ConfigError, match="belongs to a study with other sets"):
         tune(_study(seed=1), _with_beta(0.5), [Scripted()], tmp_path / "j")
+
+
+def test_what_a_killed_process_leaves_holds_nobody_up(tmp_path: Path) -> None:
+    """Optuna's lock file, and half a line; a killed process has no lock of ours any more."""
+    journal = tmp_path / "j"
+    tune(_study(trials=2), _with_beta(0.5), [Scripted()], journal)
+    (tmp_path / "j.lock").symlink_to(journal)
+    with journal.open("a") as stream:
+        stream.write('{"op_code":5,"worker_id":"x","tri')
+    begin = time.monotonic()
+    assert tune(_study(trials=4), _with_beta(0.5), [Scripted()], journal).trials == 4
+    assert time.monotonic() - begin < 10
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_waiting_for_another_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "_PATIENCE", 0.1)
+    journal = tmp_path / "j"
+    journal.touch()
+    told: list[str] = []
+    with journal.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def tell(message: str) -> None:
+            told.append(message)
+            fcntl.flock(other, fcntl.LOCK_UN)
+
+        tune(_study(trials=1), _with_beta(0.5), [Scripted()], journal, tell)
+    assert told[0] == f"{journal}: another process holds it; waiting"
+    assert told[1].startswith("trial 1: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("names\nof a list\n", "j: no journal of ctcbias tune; name another file"),
+        ('{"op_code":0,"worker_id":"x"}\n', "j: damaged .* delete it to begin anew"),
+        ('{"op_code":0,"wor\n{"op_code":1}\n', "j: damaged .* delete it to begin anew"),
+    ],
+)
+def test_other_files_are_no_journals(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "j").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        tune(_study(), _with_beta(0.5), [Scripted()], tmp_path / "j")
+    assert (tmp_path / "j").read_text().startswith(content)
 
 
 def test_the_start_is_tried_again_if_that_trial_was_interrupted(tmp_path: Path) -> None:
