@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcbias_fst.errors import MissingDependencyError
+from ctcbias_fst.errors import CtcbiasWarning, MissingDependencyError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.printable import one_line
 
@@ -44,7 +45,12 @@ def svg_of(figure: Figure) -> str:
     import matplotlib  # noqa: PLC0415
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}):
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "ctcbias", "svg.fonttype": "none"}),
+        warnings.catch_warnings(),
+    ):
+        # The text stays text, and whoever shows it has a font for it.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
@@ -55,8 +61,22 @@ def save_figure(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".svg":
             temporary.write_text(svg_of(figure), encoding="utf-8")
-        else:
+            return
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", r"Glyph \d+ .* missing from")
             figure.savefig(temporary, dpi=110)
+    missing = 0
+    for one in caught:
+        if "missing from" in str(one.message):
+            missing += 1
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if missing:
+        warnings.warn(
+            f"{path}: the font lacks some of the characters; a picture in SVG or HTML has them",
+            CtcbiasWarning,
+            stacklevel=2,
+        )
 
 
 def xml_text(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import click
 
 from ctcbias_fst import __version__
 from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
+from ctcbias_fst.text.printable import one_line
 
 __all__ = ["COMMANDS", "main"]
 
@@ -44,6 +46,18 @@ COMMANDS = {
 }
 
 
+_INTERRUPTED = 130
+"""The exit status of what Ctrl-C has stopped, as shells have it."""
+
+_GO_ON = {
+    **dict.fromkeys(
+        ("ablate", "adapt", "decode", "recipe", "train", "tune"),
+        "the same command goes on where it was",
+    ),
+    "transcribe": "what --out-dir has is complete, the same command begins anew",
+}
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are needed, and whose errors are one line."""
 
@@ -67,13 +81,36 @@ class _LazyGroup(click.Group):
         except CtcbiasError as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(one_line(str(error))) from error
         except OSError as error:
             # click itself ends quietly when nobody reads its output any more.
             if ctx.params.get("debug") or error.errno == errno.EPIPE:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
+            raise click.ClickException(one_line(f"{where}{error.strerror or error}")) from error
+        except UnicodeEncodeError as error:
+            encoding = sys.stdout.encoding.lower()
+            if ctx.params.get("debug") or encoding == "utf-8":
+                raise
+            written = error.object[error.start : error.end][:20]
+            raise click.ClickException(
+                f"standard output is {encoding}, which cannot write {written!a}: write to a file, "
+                "or set PYTHONIOENCODING=utf-8"
+            ) from error
+        except KeyboardInterrupt:
+            raise _stopped(ctx) from None
+        except RuntimeError as error:
+            # As libraries in C++ tell it, torch while it is loaded for one.
+            if not str(error).startswith(KeyboardInterrupt.__name__):
+                raise
+            raise _stopped(ctx) from None
+
+
+def _stopped(ctx: click.Context) -> click.exceptions.Exit:
+    """Say how to go on after Ctrl-C; returns what ends the command."""
+    on = _GO_ON.get(str(ctx.invoked_subcommand), "the same command begins anew")
+    click.echo(f"Stopped: {on}", err=True)
+    return click.exceptions.Exit(_INTERRUPTED)
 
 
 @click.group(cls=_LazyGroup)
@@ -109,7 +146,7 @@ def _warnings_in_one_line() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, CtcbiasWarning):
-                click.echo(f"Warning: {message}", err=True)
+                click.echo(f"Warning: {one_line(str(message))}", err=True)
             else:
                 usual(message, category, filename, lineno, file, line)
 

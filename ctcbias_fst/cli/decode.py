@@ -118,7 +118,11 @@ def decode(
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
     from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcripts import write_records, write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcripts import (  # noqa: PLC0415
+        check_supervisions,
+        write_records,
+        write_supervisions,
+    )
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
 
@@ -131,6 +135,8 @@ def decode(
     if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     part_file(out)  # before any work
+    if style == "lhotse":
+        check_supervisions(out)
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
     settings = load_settings(

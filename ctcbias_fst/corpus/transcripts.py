@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 from lhotse.supervision import AlignmentItem
 
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.output import remarks, word_record
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.printable import json_text
 
-__all__ = ["record_of", "write_records", "write_supervisions"]
+__all__ = ["check_supervisions", "record_of", "write_records", "write_supervisions"]
 
 
 def record_of(transcript: Transcript) -> dict[str, Any]:
@@ -49,10 +51,34 @@ def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], p
 
     Words are its alignment ``word``, with their confidences as scores. As lhotse has it,
     times are those of the recording, not of the cut.
+
+    Raises:
+      ConfigError: see `check_supervisions`.
     """
-    SupervisionSet.from_segments(
+    check_supervisions(path)
+    found = SupervisionSet.from_segments(
         _supervision(cut, records[cut.id]) for cut in cuts if cut.id in records
-    ).to_file(path)
+    )
+    if ".yaml" in path.suffixes:
+        found.to_file(path)
+        return
+    # Not by lhotse, which writes control characters and halves of characters as they are.
+    rows = list(found.to_dicts())
+    text = "".join(f"{json_text(row)}\n" for row in rows)
+    if ".json" in path.suffixes:
+        text = json_text(rows, indent=2) + "\n"
+    content = text.encode("utf-8")
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def check_supervisions(path: Path) -> None:
+    """Refuse a name that lhotse could not read a SupervisionSet from.
+
+    Raises:
+      ConfigError: it has none of lhotse's endings.
+    """
+    if not {".jsonl", ".json", ".yaml"} & {*path.suffixes}:
+        raise ConfigError(f"{path}: name it .jsonl, .jsonl.gz, .json or .yaml, as lhotse has it")
 
 
 def _supervision(cut: Cut, record: Mapping[str, Any]) -> SupervisionSegment:

@@ -98,6 +98,12 @@ def failing(kind: str) -> None:
         raise ModelError("weights.safetensors: no such file; run again with --model.")
     if kind == "file":
         Path("/nowhere/at/all").read_text()
+    if kind == "stopped":
+        raise KeyboardInterrupt
+    if kind == "stopped in C++":
+        raise RuntimeError("KeyboardInterrupt: <EMPTY MESSAGE>")
+    if kind == "lines":
+        raise ModelError("a\nb\x1b[31m: no such file")
     if kind == "bug":
         raise ZeroDivisionError("a bug")
     raise BrokenPipeError(32, "Broken pipe")
@@ -122,6 +128,32 @@ def test_errors_of_the_system_are_one_line() -> None:
     result = run("failing", "--kind", "file")
     assert result.exit_code == 1
     assert result.output == "Error: /nowhere/at/all: No such file or directory\n"
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_messages_are_one_line_whatever_files_are_called() -> None:
+    assert run("failing", "--kind", "lines").output == "Error: a b [31m: no such file\n"
+
+
+@pytest.mark.usefixtures("with_failing")
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("stopped", "stopped in C++"):
+        result = run("failing", "--kind", kind)
+        assert (result.exit_code, result.output) == (130, "Stopped: the same command begins anew\n")
+    monkeypatch.setitem(ctcbias_fst.cli._GO_ON, "failing", "it goes on")
+    assert run("failing", "--kind", "stopped").output == "Stopped: it goes on\n"
+    assert set(ctcbias_fst.cli._GO_ON) - {"failing"} <= set(COMMANDS)
+
+
+def test_letters_that_the_terminal_cannot_show(tmp_path: Path) -> None:
+    for name in ("reference", "hypothesis"):
+        (tmp_path / name).write_text("a λόγος\n", encoding="utf-8")
+    command = ["-m", "ctcbias_fst", "score", "--format", "pairs"]
+    files = [str(tmp_path / "reference"), str(tmp_path / "hypothesis")]
+    result = python(*command, *files, env={**os.environ, "PYTHONIOENCODING": "iso-8859-1"})
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert re.match(r"Error: standard output is iso-?8859-1, which cannot write ", line)
 
 
 @pytest.mark.usefixtures("with_failing")

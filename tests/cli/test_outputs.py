@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,6 +16,8 @@ from click.testing import CliRunner, Result
 
 from ctcbias_fst.cli import COMMANDS, main
 from ctcbias_fst.cli.options import output_folder
+from ctcbias_fst.corpus.backends import LogProbsBackend
+from ctcbias_fst.pipeline import Recognizer
 from tests.acoustic.conftest import speechlike
 from tests.test_files import full_disk
 
@@ -143,16 +146,21 @@ def test_long_names_of_recordings(clip: Path, random_model: Path, tmp_path: Path
     assert written == set(map(str, long))
 
 
-def test_lattices_on_a_full_disk(tmp_path: Path) -> None:
-    """The job stops, and does not take a full disk for a fault of the utterances."""
-    tokens = ["<pad>", "|", *"abc"]
-    (tmp_path / "tokens.txt").write_text("\n".join(tokens))
+@pytest.fixture
+def log_probs(tmp_path: Path) -> Path:
+    """A folder with log-probs of two utterances, and their tokens."""
+    (tmp_path / "tokens.txt").write_text("\n".join(["<pad>", "|", *"abc"]))
     array = np.log(np.random.default_rng(0).dirichlet(np.ones(5), 20)).astype(np.float32)
     np.savez(tmp_path / "lp.npz", frame_seconds=0.04, u0=array, u1=array[:10])
-    out, folder = tmp_path / "out.jsonl", tmp_path / "lattices"
-    command = ["decode", "--log-probs", tmp_path / "lp.npz", "--tokens", tmp_path / "tokens.txt"]
+    return tmp_path
+
+
+def test_lattices_on_a_full_disk(log_probs: Path) -> None:
+    """The job stops, and does not take a full disk for a fault of the utterances."""
+    out, folder = log_probs / "out.jsonl", log_probs / "lattices"
+    command = ["decode", "--log-probs", log_probs / "lp.npz", "--tokens", log_probs / "tokens.txt"]
     command += ["--out", out, "--lattice-dir", folder]
-    (tmp_path / "out.jsonl.part").write_text("")  # of a disk that was full before
+    (log_probs / "out.jsonl.part").write_text("")  # of a disk that was full before
     with full_disk(3000):
         result = run(*command)
     assert result.exit_code == 1
@@ -167,3 +175,47 @@ def test_lattices_on_a_full_disk(tmp_path: Path) -> None:
         "u0.0.lattice.safetensors",
         "u1.0.lattice.safetensors",
     ]
+
+
+def test_decode_is_stopped_and_goes_on(log_probs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["decode", "--log-probs", log_probs / "lp.npz", "--tokens", log_probs / "tokens.txt"]
+    command += ["--batch-seconds", 1]
+    assert run(*command, "--out", log_probs / "whole").exit_code == 0
+    decode, calls = LogProbsBackend.decode, iter(range(9))
+
+    def interrupted(self: LogProbsBackend, *arguments: Any) -> Any:
+        if next(calls):
+            raise KeyboardInterrupt
+        return decode(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogProbsBackend, "decode", interrupted)
+        result = run(*command, "--out", log_probs / "out")
+    assert result.exit_code == 130
+    assert result.output == "Stopped: the same command goes on where it was\n"
+    assert not (log_probs / "out").exists()
+    result = run(*command, "--out", log_probs / "out")
+    assert "2 utterances (1 of them before)" in result.output
+    assert (log_probs / "out").read_bytes() == (log_probs / "whole").read_bytes()
+
+
+def test_transcripts_that_are_done_are_kept(
+    clip: Path, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.wav"
+    other.write_bytes(clip.read_bytes())
+
+    def interrupted(self: Recognizer, *arguments: Any) -> Iterator[Any]:
+        yield next(files(self, *arguments))
+        raise KeyboardInterrupt
+
+    files = Recognizer.transcribe_files
+    monkeypatch.setattr(Recognizer, "transcribe_files", interrupted)
+    command = ["transcribe", clip, other, "--model", random_model]
+    result = run(*command, "--out-dir", tmp_path / "new")
+    assert result.exit_code == 130
+    assert result.output.startswith("Stopped: what --out-dir has is complete")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clip.txt"]
+    result = run(*command, "--out", tmp_path / "out.txt")
+    assert result.exit_code == 130
+    assert not (tmp_path / "out.txt").exists()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
 
 from ctcbias_fst.corpus.transcripts import record_of, write_supervisions
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 
 
@@ -55,3 +57,13 @@ def test_supervisions_are_on_the_recordings_clock(tmp_path: Path) -> None:
     first, second = segment.alignment["word"]
     assert (first.symbol, first.start, first.duration, first.score) == ("two", 3.1, 0.8, 0.5)
     assert second.start == 4.1
+
+
+def test_names_that_lhotse_does_not_know_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"x\.txt: name it \.jsonl"):
+        write_supervisions(CutSet.from_cuts([cut("a")]), {}, tmp_path / "x.txt")
+    for name in ("x.json", "x.yaml", "x.json.gz"):
+        records = {"a": record_of(transcript("a", "two words"))}
+        write_supervisions(CutSet.from_cuts([cut("a")]), records, tmp_path / name)
+        (segment,) = SupervisionSet.from_file(tmp_path / name)
+        assert segment.text == "two words"
