@@ -99,6 +99,8 @@ class PipelineConfig:
         adapter: how far the adapter is trusted.
         lm: the language model's file; by default the one in the model directory, if there is one.
         segmentations: how many segmentations of a name the boosting graph knows.
+        spoken_forms: whether names with digits, symbols and initials are looked for as rules say
+            that they are said; not those of an entry with `sounds_like`.
         shortlist: which names of a long list the decoder knows.
         spellings: the spelling variants that the boosting graph knows (part ``g2g``).
         rescore: phone scores of hypotheses.
@@ -110,6 +112,7 @@ class PipelineConfig:
     adapter: AttentionConfig = field(default_factory=AttentionConfig)
     lm: Optional[Path] = None
     segmentations: int = 1
+    spoken_forms: bool = True
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
     spellings: SpellingsConfig = field(default_factory=SpellingsConfig)
     rescore: RescoreConfig = field(default_factory=RescoreConfig)
@@ -329,7 +332,8 @@ class Recognizer:
         """
         if not isinstance(entities, EntityList):
             entities = entities_from_names(entities)
-        checked = check_entities(entities, self.model.tokenizer).require_any()
+        checked = check_entities(entities, self.model.tokenizer, self.config.spoken_forms)
+        checked = checked.require_any()
         if seconds is not None:
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)

@@ -86,7 +86,8 @@ def compile(
         config, overrides, parts="boost,g2g", model=model, of_model=tokens is None
     )
     known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
-    entities = check_entities(read_entities(names), known).require_any()
+    listed = read_entities(names)
+    entities = check_entities(listed, known, settings.spoken_forms).require_any()
     for line in entities.report():
         click.echo(f"Warning: {line}", err=True)
     graph = compile_graph(entities, known, settings)

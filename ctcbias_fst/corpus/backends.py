@@ -248,7 +248,8 @@ class LogProbsBackend:
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
     ) -> Names:
-        checked = check_entities(entities, self._tokenizer).require_any()
+        checked = check_entities(entities, self._tokenizer, self._config.spoken_forms)
+        checked = checked.require_any()
         if seconds is not None:
             frames = math.ceil(seconds / self.frame_seconds)
             checked = report_too_long(checked, self._tokenizer, frames)

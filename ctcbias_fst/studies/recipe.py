@@ -199,7 +199,8 @@ class Recipe:
             target = self.out / "graphs" / f"{name}.fst"
             if target.is_file() and self._is_done(f"compile.{name}", made_of):
                 continue
-            checked = check_entities(entities, package.tokenizer).require_any()
+            checked = check_entities(entities, package.tokenizer, self.settings.spoken_forms)
+            checked = checked.require_any()
             for line in checked.report():
                 self._report(f"Warning: {path.name}: {line}")
             graph = compile_graph(checked, package.tokenizer, self.settings)

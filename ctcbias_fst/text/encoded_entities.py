@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
-from ctcbias_fst.text.spoken_entities import (
-    REMEDY,
-    add_spoken_forms,
-    first_few,
-    known_phones_only,
-)
+from ctcbias_fst.text.spoken_entities import add_spoken_forms, first_few, known_phones_only
+from ctcbias_fst.text.spoken_forms import said
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Case, Vocabulary
 
@@ -108,7 +104,9 @@ class EncodedEntities:
         return frames
 
 
-def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
+def check_entities(
+    entities: EntityList, tokenizer: Tokenizer, spoken_forms: bool = True
+) -> EntityList:
     """Return the list without the entries that can have no effect on this model.
 
     A name with letters the model lacks is tried once more with accents and ligatures in
@@ -118,6 +116,7 @@ def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
     Args:
         entities: as read.
         tokenizer: of the model.
+        spoken_forms: make spoken forms by rule, for names without `Entity.sounds_like`.
 
     Returns:
         The list with further rejects: entries, or single spellings of an entry, that the
@@ -126,13 +125,13 @@ def check_entities(entities: EntityList, tokenizer: Tokenizer) -> EntityList:
         looked for as they are said only.
     """
     known = known_phones_only(entities, tokenizer.vocabulary.index)
-    spoken = add_spoken_forms(known)
+    spoken = add_spoken_forms(known, spoken_forms)
     kept, rejected, notes = _writable(spoken, tokenizer)
     return replace(
         spoken,
         entities=tuple(kept),
         rejected=_by_line(spoken.rejected, rejected),
-        notes=(*spoken.notes, *first_few(notes)),
+        notes=(*spoken.notes, *notes),
     )
 
 
@@ -284,45 +283,96 @@ def _writable(
     )
     if tokenizer.covers("".join(sorted(alphabet))):
         return list(entities), [], []
+    uncovered = _Uncovered(tokenizer, alphabet)
     kept: dict[str, Entity] = {}
     rejected: list[Rejected] = []
-    notes: list[str] = []
+    otherwise: list[Entity] = []
     for entity in entities:
         if own_phones(entity, tokenizer.vocabulary):
             kept.setdefault(entity.name, entity)
             continue
-        costs: dict[str, float] = {}
-        reports, said = [], []
-        for place, (text, cost) in enumerate(entity.spellings):
-            spelling = text if not tokenizer.uncovered(text) else fold_diacritics(text)
-            missing = tokenizer.uncovered(spelling)
-            by_rule = place > len(entity.sounds_like)
-            if not missing:
-                if by_rule and spelling not in costs:
-                    said.append(spelling)
-                costs.setdefault(spelling, cost)
-            elif not by_rule:
-                letters = ", ".join(repr(c) for c in missing)
-                reason = f"the model's vocabulary cannot write {letters}"
-                reason = reason if missing.isalpha() else f"{reason}: {REMEDY}"
-                reports.append(Rejected(entity.line, text if place else entity.display, reason))
-        if said and next(iter(costs)) == said[0]:  # what is as it is written cannot be
-            notes.append(f"{quoted(entity.display)} is looked for as it is said: {quoted(said[0])}")
-            reports = reports[1:]
+        written, reports = _as_writable(entity, uncovered)
         rejected += reports
-        if not costs:
+        if written is None:
             continue
-        name, *others = costs
-        if name in kept:
-            reason = f"same as line {kept[name].line} ({quoted(kept[name].display)}) on this model"
+        one = kept.setdefault(written.name, written)
+        if one is not written:
+            reason = f"same as line {one.line} ({quoted(one.display)}) on this model"
             rejected.append(Rejected(entity.line, entity.display, reason))
-            continue
-        kept[name] = entity._replace(
-            name=name,
-            sounds_like=tuple(text for text in others if text not in said),
-            spoken=tuple((text, costs[text]) for text in others if text in said),
-        )
-    return list(kept.values()), rejected, notes
+        elif written is not entity and entity.spoken and written.name == entity.spoken[0][0]:
+            otherwise.append(written)
+    notes = [
+        f"{quoted(entity.display)} is looked for as it is said: {quoted(entity.name)}"
+        for entity in otherwise[:3]
+    ]
+    return list(kept.values()), rejected, first_few(notes, len(otherwise))
+
+
+def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, Sequence[Rejected]]:
+    """Return a name with the spellings that can be written, and what cannot be.
+
+    The very same entity is returned if nothing is to be done; None if nothing can be written.
+    """
+    if not entity.sounds_like:
+        spoken = entity.spoken
+        if not any(uncovered(text) for text, _ in spoken):
+            if not uncovered(entity.name):
+                return entity, ()
+            if spoken and entity.name.isascii() and "'" not in entity.name:
+                (name, _), *rest = spoken
+                return entity._replace(name=name, spoken=tuple(rest)), ()
+    costs: dict[str, float] = {}
+    reports, by_rule = [], []
+    for place, (text, cost) in enumerate(entity.spellings):
+        spelling = text if not uncovered(text) else fold_diacritics(text)
+        if "'" in uncovered(spelling):
+            spelling = spelling.replace("'", "")
+        missing = uncovered(spelling)
+        ruled = place > len(entity.sounds_like)
+        if not missing:
+            if ruled and spelling not in costs:
+                by_rule.append(spelling)
+            costs.setdefault(spelling, cost)
+        elif not ruled:
+            letters = ", ".join(repr(c) for c in missing)
+            reason = f"the model's vocabulary cannot write {letters}"
+            reports.append(Rejected(entity.line, text if place else entity.display, reason))
+    if not costs:
+        first, *further = reports
+        return None, [first._replace(reason=first.reason + _remedy(entity)), *further]
+    name, *others = costs
+    if reports and reports[0].text == entity.display:
+        # What cannot be written as it is listed is looked for otherwise.
+        first, *further = reports
+        other = first._replace(reason=f"{first.reason}; it is looked for as {quoted(name)}")
+        reports = further if name in by_rule else [other, *further]
+    return entity._replace(
+        name=name,
+        sounds_like=tuple(text for text in others if text not in by_rule),
+        spoken=tuple((text, costs[text]) for text in others if text in by_rule),
+    ), reports
+
+
+class _Uncovered:
+    """Which characters keep texts from being written; most texts are settled at a glance."""
+
+    def __init__(self, tokenizer: Tokenizer, alphabet: set[str]) -> None:
+        """Take the characters of all texts."""
+        self._tokenizer = tokenizer
+        good = [c for c in sorted(alphabet) if tokenizer.covers(c)]
+        good = good if tokenizer.covers("".join(good)) else []
+        self._other = re.compile(f"[^{re.escape(''.join(good))}]" if good else ".", re.DOTALL)
+
+    def __call__(self, text: str) -> str:
+        """Return them, each once."""
+        return self._tokenizer.uncovered(text) if self._other.search(text) else ""
+
+
+def _remedy(entity: Entity) -> str:
+    """What to do about a name that cannot be written, and why no rule helps."""
+    found = said(entity.display).common
+    why = f", and {quoted(found)}, as it is said, is common" if found else ""
+    return f"{why}: {REMEDY}"
 
 
 def _spellings(

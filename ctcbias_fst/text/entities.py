@@ -27,6 +27,7 @@ __all__ = [
     "EMPTY",
     "HEAVY",
     "MOST_WEIGHT",
+    "REMEDY",
     "Entity",
     "EntityList",
     "Rejected",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 EMPTY = "empty after normalisation (no letter, no digit)"
+
+REMEDY = "list it as it is said, and give what is to be shown as its 'display'"
 
 MOST_WEIGHT = 100.0
 """A name of weight w earns w times what it earns otherwise, some ten nats. Scores are summed in 32
@@ -355,7 +358,8 @@ def _displays(texts: Sequence[str]) -> list[str]:
 def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
     """Say why an entry can have no effect; empty if it can."""
     if not _is_name(name):
-        return EMPTY
+        symbols = any(unicodedata.category(c)[0] == "S" for c in display)
+        return f"{EMPTY}; {REMEDY}" if symbols else EMPTY
     if _SURROGATES.search(display):
         return "it has half of a character (a lone surrogate), which no file can hold"
     for what, value, most in (("weight", weight, MOST_WEIGHT), ("prior", prior, _MOST_PRIOR)):

@@ -17,6 +17,7 @@ from difflib import SequenceMatcher
 from typing import Any, Union
 
 from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.common_words import is_common
 from ctcbias_fst.text.files import (
     PathLike,
     parse_json,
@@ -31,7 +32,6 @@ from ctcbias_fst.text.foreign_lists import (
     holds_names,
     scaled_weight,
 )
-from ctcbias_fst.text.spoken_forms import is_common
 
 __all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
 

@@ -25,6 +25,9 @@ _EDGE_APOSTROPHE = re.compile(r"(?:^|(?<=[\s']))'|'(?=[\s']|$)")
 # Trade marks, which NFKC would write as letters.
 _MARKS = "\u2122\u2120"
 
+# Variation selectors, which say how the sign before them is drawn.
+_VARIANTS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
 _ALNUM = r"[^\W_]"
 _AND = re.compile(rf"(?<={_ALNUM})[^\S\n]*&(?:amp;)?[^\S\n]*(?={_ALNUM})")
 _AT = re.compile(rf"(?<={_ALNUM})@(?={_ALNUM})")
@@ -53,7 +56,7 @@ class _Prepare(dict[int, "str | None"]):
             self[code] = "'"
         elif character in _MARKS:
             self[code] = " "
-        elif unicodedata.category(character) == "Cf":
+        elif unicodedata.category(character) == "Cf" or character in _VARIANTS:
             self[code] = None
         else:
             self[code] = character

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ABBREVIATIONS", "ONES", "ROMAN", "number_readings", "number_words", "ordinal"]
+__all__ = [
+    "ABBREVIATIONS",
+    "ONES",
+    "ROMAN",
+    "SCALES",
+    "UNITS",
+    "fraction",
+    "number_readings",
+    "number_words",
+    "ordinal",
+]
 
 # fmt: off
 ABBREVIATIONS = {
@@ -20,6 +30,25 @@ ROMAN = {
     "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12,
     "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18, "xix": 19, "xx": 20,
 }
+UNITS = {
+    "mg": "milligrams", "mcg": "micrograms", "μg": "micrograms", "kg": "kilograms",
+    "ml": "milliliters", "mL": "milliliters", "μl": "microliters", "km": "kilometers",
+    "cm": "centimeters", "mm": "millimeters", "μm": "micrometers", "lb": "pounds",
+    "lbs": "pounds", "oz": "ounces", "ft": "feet", "mph": "miles per hour",
+    "kmh": "kilometers per hour", "mps": "meters per second", "mgml": "milligrams per milliliter",
+    "mgdl": "milligrams per deciliter", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
+    "GHz": "gigahertz", "KB": "kilobytes", "MB": "megabytes", "GB": "gigabytes",
+    "TB": "terabytes", "kW": "kilowatts", "mW": "milliwatts", "mAh": "milliamp hours",
+}
+"""Behind a number."""
+
+SCALES = {
+    "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion",
+    "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion",
+    "tn": "trillion",
+}
+"""Behind an amount of money."""
+
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
@@ -76,7 +105,8 @@ def number_readings(part: str) -> list[tuple[str, ...]]:
     if len(digits) > 1:
         ways.append(by_digit)
     if ending == "s":
-        ways = [[*way[:-1], _plural(way[-1])] for way in ways[:2]]
+        # Decades have one reading: nineteen nineties.
+        ways = [[*way[:-1], _plural(way[-1])] for way in ways[: 2 if len(digits) == 3 else 1]]
     return list(dict.fromkeys(tuple(way) for way in ways))
 
 
@@ -86,6 +116,20 @@ def ordinal(words: list[str]) -> list[str]:
     if last in _ORDINALS:
         return [*words[:-1], _ORDINALS[last]]
     return [*words[:-1], f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"]
+
+
+def fraction(numerator: int, denominator: int) -> list[tuple[str, ...]]:
+    """Return the ways to say a fraction of small numbers, such as *two thirds*.
+
+    >>> fraction(1, 4)
+    [('one', 'quarter'), ('a', 'quarter'), ('one', 'fourth')]
+    """
+    parts = [ordinal(number_words(denominator))[-1]]
+    if denominator in (2, 4):
+        parts = ["half"] if denominator == 2 else ["quarter", "fourth"]
+    if numerator > 1:
+        return [(ONES[numerator], f"{part}s") for part in parts]
+    return [("one", parts[0]), ("a", parts[0]), *(("one", part) for part in parts[1:])]
 
 
 def _plural(word: str) -> str:

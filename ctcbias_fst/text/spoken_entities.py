@@ -2,88 +2,166 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.common_words import common_words, is_common, is_frequent
+from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
-from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.name_parts import stands_for_letters
+from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.spoken_forms import (
-    is_common,
-    is_frequent,
+    Said,
     needs_spoken_forms,
-    spoken_forms,
+    said,
     unheard_symbols,
     unknown_symbols,
 )
 
-__all__ = ["REMEDY", "add_spoken_forms", "first_few", "known_phones_only"]
-
-REMEDY = "list it as it is said, and give what is to be shown as its 'display'"
+__all__ = ["add_spoken_forms", "first_few", "known_phones_only"]
 
 _LONGEST_WORD_IN_CAPITALS = 6
 _LONGEST_CONFUSED = 3
+_OFTEN = 8.0
+"""Nats: a word as common as *may*."""
+
+_LONG_LIST = 100_000
+_OF_LONG_LISTS = 2
+"""So many spoken forms has a name of a list in which more names than that need them."""
+
+_SHORT_CAPITALS = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 
 
-def add_spoken_forms(entities: EntityList) -> EntityList:
+def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
     """Return the list with `Entity.spoken` filled in where a name is said otherwise.
 
     What is left of a name without its symbols is not looked for where that is a common word or
     a single letter, nor a word such as *it* for ``IT``: such a name has its first spoken form
-    as its `name`, or is rejected if there is none.
+    as its `name`, or is rejected if there is none. A name with `sounds_like` has spoken forms of
+    its user's, and gets no others.
+
+    Args:
+        entities: the list.
+        by_rule: without it nothing is added, and what would need it is rejected.
     """
+    notes = _taken_words(entities)
     # What the user wrote is a name or a display, whatever it is; most lists need nothing.
     written = [f"{entity.display}\n{entity.name}" for entity in entities]
-    if not needs_spoken_forms("\n".join(written)):
-        return entities
-    concerned = [
-        entity
-        for entity, text in zip(entities, written)
-        if needs_spoken_forms(text) and not entity.spoken
-    ]
+    concerned: list[Entity] = []
+    if needs_spoken_forms("\n".join(written)):
+        concerned = [
+            entity
+            for entity, text in zip(entities, written)
+            if needs_spoken_forms(text) and not entity.spoken
+        ]
     if not concerned:
-        return entities
+        return replace(entities, notes=(*entities.notes, *notes)) if notes else entities
     capitals = _in_capitals(entities)
-    taken = {text for entity in entities for text, _ in entity.spellings}
+    taken = {entity.name for entity in entities}
+    taken.update(text for entity in entities if entity.sounds_like for text in entity.sounds_like)
     changed: dict[str, Entity | None] = {}
     rejected: list[Rejected] = []
-    notes: list[str] = []
-    for entity in concerned:
-        text = _written(entity)
-        forms = [(form, cost) for form, cost in spoken_forms(text, capitals)]
-        order = [form for form, _ in forms]
-        confused = _confused(entity.name, text, capitals, order)
-        free = [(form, cost) for form, cost in forms if form not in taken]
-        if confused and not free:
-            changed[entity.name] = None
-            rejected.append(Rejected(entity.line, entity.display, f"{confused}; {REMEDY}"))
-            continue
-        first = entity.name
-        if free and (confused or (first in order[1:] and unheard_symbols(text))):
-            first = free[0][0]
-            own = [(name, cost) for name, cost in forms if name == entity.name and not confused]
-            free = [*free[1:], *own]
-        changed[entity.name] = entity._replace(name=first, spoken=tuple(free))
-        taken.update((first, *(form for form, _ in free)))
-        unknown = unknown_symbols(text)
-        if unknown:
-            notes.append(
-                f"{quoted(unknown)} of {quoted(entity.display)} is not heard: it is looked for as "
-                f"{quoted(first)}"
-            )
-        if confused:
-            notes.append(
-                f"{quoted(entity.display)} is looked for as {quoted(first)} only: {confused}"
-            )
-    kept = [changed.get(entity.name, entity) for entity in entities]
+    told = []
+    most = math.inf if by_rule else 0
+    if by_rule and len(concerned) > _LONG_LIST:
+        most = _OF_LONG_LISTS
+        notes.append(
+            f"{len(concerned)} names are said otherwise than they are written: in so long a list "
+            f"each is looked for in the likeliest {most} ways"
+        )
+    for entity, text in zip(concerned, _as_written(concerned)):
+        looked_for, why = _spoken(entity, text, capitals, taken, most)
+        if looked_for is None:
+            rejected.append(Rejected(entity.line, entity.display, f"{why}; {REMEDY}"))
+        elif why:
+            told.append(why)
+        if looked_for is not entity:
+            changed[entity.name] = looked_for
+    kept = [changed.get(entity.name, entity) for entity in entities] if changed else entities
     whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
     return replace(
         entities,
         entities=tuple(entity for entity in kept if entity is not None),
         rejected=tuple(whole),
-        notes=(*entities.notes, *first_few(notes)),
+        notes=(*entities.notes, *notes, *first_few(told, len(told))),
     )
+
+
+def _spoken(
+    entity: Entity, text: str, capitals: bool, taken: set[str], most: float
+) -> tuple[Entity | None, str]:
+    """Return a name with its spoken forms, None if it cannot be looked for; and what to tell.
+
+    Args:
+        entity: a name.
+        text: what its user wrote.
+        capitals: all names are in capitals.
+        taken: what is looked for already; the forms are added.
+        most: so many forms are made by rule.
+    """
+    found = said(text, capitals, entity.name if text == entity.display else None)
+    own = entity.sounds_like
+    forms: Sequence[tuple[str, float]] = () if own else found.forms
+    forms = forms if len(forms) <= most else forms[: int(most)]
+    confused = _confused(entity.name, text, capitals, found)
+    free = [(form, cost) for form, cost in forms if form not in taken]
+    first = entity.name
+    if confused and not free and not own:
+        return None, confused
+    if confused and own:
+        first, *rest = own
+        entity = entity._replace(name=first, sounds_like=tuple(rest))
+    else:
+        order = [form for form, _ in forms]
+        if free and (confused or (first in order[1:] and unheard_symbols(text))):
+            first = free[0][0]
+            itself = [(form, cost) for form, cost in forms if form == entity.name and not confused]
+            free = [*free[1:], *itself]
+        if first is not entity.name or free:
+            entity = entity._replace(name=first, spoken=tuple(free))
+            taken.add(first)
+            taken.update([form for form, _ in free])
+    unknown = unknown_symbols(text) if not text.isascii() and not own else ""
+    shown = quoted(entity.display)
+    if unknown:
+        return entity, f"{quoted(unknown)} of {shown} is not heard: it is looked for as " + (
+            quoted(first)
+        )
+    if confused and not stands_for_letters(text):
+        return entity, f"{shown} is looked for as {quoted(first)} only: {confused}"
+    written = any(map(str.isdecimal, entity.name))  # which few models can write
+    if found.common and not own and (free or not written):
+        only = free[0][0] if written else first
+        return entity, (
+            f"{shown} is looked for as {quoted(only)} only: {_common(found.common)}; {REMEDY}"
+        )
+    return entity, ""
+
+
+def _taken_words(entities: EntityList) -> list[str]:
+    """Tell of names that are common words when written small, and take their place."""
+    common = common_words()
+    found = [
+        entity
+        for entity in entities
+        if entity.name in common
+        and entity.display.lower() == entity.name != entity.display
+        and (common[entity.name] < _OFTEN or entity.display.isupper())
+        and not _read_as_letters(entity.name, entity.display)
+    ]
+    if not found:
+        return []
+    name, shown = quoted(found[0].name), quoted(found[0].display)
+    more = f" ({len(found) - 1} more are common words)" if len(found) > 1 else ""
+    return [f"{name} is a common word, which is shown as {shown} wherever it is heard{more}"]
+
+
+def _common(form: str) -> str:
+    what = "are common words" if " " in form else "is a common word"
+    return f"{form!r}, as it is said, {what}"
 
 
 def known_phones_only(entities: EntityList, tokens: Collection[str]) -> EntityList:
@@ -114,15 +192,22 @@ def known_phones_only(entities: EntityList, tokens: Collection[str]) -> EntityLi
     return replace(entities, entities=tuple(kept), rejected=tuple(whole)) if rejected else entities
 
 
-def first_few(notes: Sequence[str], most: int = 3) -> list[str]:
-    """Return a few of many notes, and how many more there are."""
-    rest = len(notes) - most
+def first_few(notes: Sequence[str], count: int, most: int = 3) -> list[str]:
+    """Return the first of many notes, and how many more there are.
+
+    Args:
+        notes: at least the first ``most``.
+        count: of all.
+        most: are shown.
+    """
+    rest = count - most
     return [*notes[:most], *([f"{rest} more are looked for otherwise"] if rest > 0 else [])]
 
 
-def _written(entity: Entity) -> str:
-    """The name as the user wrote it, as far as that is known."""
-    return entity.display if normalise(entity.display) == entity.name else entity.name
+def _as_written(entities: Sequence[Entity]) -> list[str]:
+    """The names as the user wrote them, as far as that is known."""
+    normal = normalise_lines([entity.display for entity in entities])
+    return [e.display if text == e.name else e.name for e, text in zip(entities, normal)]
 
 
 def _in_capitals(entities: EntityList) -> bool:
@@ -134,15 +219,44 @@ def _in_capitals(entities: EntityList) -> bool:
     return longest > _LONGEST_WORD_IN_CAPITALS
 
 
-def _confused(name: str, text: str, capitals: bool, forms: Sequence[str]) -> str:
+def _confused(name: str, text: str, capitals: bool, found: Said) -> str:
     """Say why the normal form of a name is not looked for; empty if it is."""
+    if stands_for_letters(text):
+        # Nobody says p nk for P!nk.
+        return _common(found.common) if found.common else f"{name!r} is not how it is said"
     if " " in name:
-        return ""
+        return "" if capitals else _confused_word(text)
     symbols = unheard_symbols(text)
-    if symbols and is_common(name) and name not in forms:
+    if symbols and is_common(name) and not any(form == name for form, _ in found.forms):
         what = "a single letter" if len(name) == 1 else "a common word"
         shown = ", ".join(repr(symbol) for symbol in symbols)
         return f"{shown} is not heard, and without it {name!r} is {what}"
-    if not capitals and text.isupper() and 1 < len(name) <= _LONGEST_CONFUSED and is_frequent(name):
+    if not capitals and text.isupper() and _read_as_letters(name, text):
         return f"{name!r} is a common word"
     return ""
+
+
+def _confused_word(text: str) -> str:
+    """Say which word of a name is to be read as letters, since it is a common word otherwise."""
+    if text.isupper() or not _SHORT_CAPITALS.search(text):
+        return ""
+    words = text.split()
+    for word in words:
+        lower = word.lower()
+        if _read_as_letters(lower, word):
+            others = (other.lower() for other in words if other != word)
+            if len(word) == 2 or all(map(is_common, others)):
+                return f"{lower!r} is a common word"
+    return ""
+
+
+def _read_as_letters(name: str, shown: str) -> bool:
+    """Tell whether a word in capitals is read as letters, and another word when written small.
+
+    ``AM`` and ``IT`` are, and ``WHO``; ``AIDS`` and ``CAT`` may be said as words.
+    """
+    if not shown.isupper():
+        return False
+    return (len(name) == 2 and is_common(name)) or (
+        1 < len(name) <= _LONGEST_CONFUSED and is_frequent(name)
+    )

@@ -103,7 +103,8 @@ class SentencePieceTokenizer:
             )
         self._same_ids = all(column in (i, -1) for i, column in enumerate(self._columns))
         self._unwritable = frozenset(i for i, c in enumerate(self._columns) if c < 0)
-        self._written: dict[str, bool] = {}
+        self._written: frozenset[str] = frozenset()
+        self._unwritten: frozenset[str] = frozenset()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -135,7 +136,7 @@ class SentencePieceTokenizer:
 
     def uncovered(self, text: str) -> str:
         """Return the characters that keep `text` from being written, each once."""
-        missing = "".join([c for c in dict.fromkeys(text) if not self._writes(c)])
+        missing = self._lacking(text)
         if missing or self.encode(text) or not text.strip():
             return missing
         # Each letter has a piece, but the tokenizer prefers one that the model lacks.
@@ -145,7 +146,7 @@ class SentencePieceTokenizer:
 
     def covers(self, characters: str) -> bool:
         """Tell whether every text over `characters` (and spaces) can be written."""
-        return self._complete and all(self._writes(c) for c in characters)
+        return self._complete and not self._lacking(characters)
 
     def _cased(self, texts: Sequence[str]) -> list[str]:
         if self._vocabulary.upper_case:
@@ -172,10 +173,18 @@ class SentencePieceTokenizer:
         best = max(found.values(), default=0.0)
         return [(list(columns), best - score) for columns, score in found.items()]
 
-    def _writes(self, character: str) -> bool:
-        if character not in self._written:
-            self._written[character] = character.isspace() or bool(self.encode(character))
-        return self._written[character]
+    def _lacking(self, text: str) -> str:
+        """Return the characters that no piece writes, each once."""
+        new = set(text).difference(self._written)
+        if new:
+            rows = self.encode_batch(list(new))
+            written = {c for c, ids in zip(new, rows) if ids or c.isspace()}
+            # Threads may do this at the same time: what is known is replaced, the outcome first.
+            self._unwritten = self._unwritten | (new - written)
+            self._written = self._written | new
+        if self._unwritten.isdisjoint(text):
+            return ""
+        return "".join([c for c in dict.fromkeys(text) if c in self._unwritten])
 
 
 _KEPT = 100_000

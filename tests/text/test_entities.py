@@ -228,7 +228,7 @@ def test_check_reports_what_the_model_cannot_write(tokenizer: SentencePieceToken
     assert checked.notes == ("'500 mg' is looked for as it is said: 'five hundred milligrams'",)
     assert checked.rejected == (
         Rejected(4, "jose", "same as line 3 ('José') on this model"),
-        Rejected(5, "Δx", "the model's vocabulary cannot write 'δ'"),
+        Rejected(5, "Δx", "the model's vocabulary cannot write 'δ'; it is looked for as 'delta x'"),
         Rejected(5, "дx", "the model's vocabulary cannot write 'д'"),
     )
     assert names.by_name.keys() == {"york", "500 mg", "josé", "jose", "δx"}

@@ -44,3 +44,16 @@ def test_reading_and_encoding(names: Path, tokenizer: SentencePieceTokenizer) ->
     # About 2 s and 8 s on one free core; the bounds allow for a busy machine.
     assert read < 10
     assert everything < 30
+
+
+def test_names_with_numbers(names: Path, tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+    lines = names.read_text().splitlines()
+    numbered = tmp_path / "numbered.txt"
+    numbered.write_text("".join(f"{name} {i % 9973}\n" for i, name in enumerate(lines)))
+    start = time.perf_counter()
+    checked = check_entities(read_entities(numbered), tokenizer)
+    encoded = encode_entities(checked, tokenizer)
+    # About 20 s on one free core.
+    assert time.perf_counter() - start < 120
+    assert len(checked) == COUNT
+    assert len(encoded) < 2.1 * COUNT

@@ -207,3 +207,65 @@ def test_a_symbol_without_a_rule_is_told() -> None:
 def test_what_cannot_be_said_by_rule_is_reported_with_the_remedy() -> None:
     names = check_entities(listed("Нокия 3", "x"), LETTERS)
     assert "'display'" in names.report()[0]
+
+
+def test_no_forms_by_rule_if_not_wanted() -> None:
+    names = listed("Imiglucerase", "IBM", "B12", "IT", "P!nk", "1st")
+    checked = check_entities(names, LETTERS, spoken_forms=False)
+    assert [(e.name, e.display, e.spoken) for e in checked] == [
+        ("imiglucerase", "Imiglucerase", ()),
+        ("ibm", "IBM", ()),
+    ]
+    assert [reject.text for reject in checked.rejected] == ["B12", "IT", "P!nk", "1st"]
+    assert all("give what is to be shown as its 'display'" in r.reason for r in checked.rejected)
+    assert checked.notes == ()
+
+
+def test_an_entry_with_forms_of_its_own_gets_no_others() -> None:
+    rows = [
+        {"name": "B12", "sounds_like": ["bee twelve"]},
+        {"name": "IT", "sounds_like": ["eye tee"]},
+        {"name": "IBM", "sounds_like": ["big blue"]},
+        {"name": "dix huit", "display": "18"},
+    ]
+    names = check_entities(entities_from_names(rows), LETTERS)
+    assert [(e.display, [text for text, _ in e.spellings]) for e in names] == [
+        ("B12", ["bee twelve"]),
+        ("IT", ["eye tee"]),
+        ("IBM", ["ibm", "big blue"]),
+        ("18", ["dix huit"]),
+    ]
+    told = names.report()
+    assert "'IT' is looked for as 'eye tee' only: 'it' is a common word" in told[0]
+    assert "it is looked for as 'bee twelve'" in told[1]
+
+
+@pytest.mark.parametrize("name", ["IT", "US", "AM", "WHO", "ALL", "IT Crowd", "US Open"])
+def test_no_common_word_becomes_an_acronym(name: str) -> None:
+    (found,) = check_entities(listed("metformin", name), LETTERS).entities[1:]
+    first, *rest = name.lower().split()
+    assert (found.name, found.spoken, found.display) == (" ".join([*first, *rest]), (), name)
+
+
+def test_names_that_take_the_place_of_words_are_told() -> None:
+    names = check_entities(listed("May", "CAT", "York", "may day"), LETTERS)
+    assert names.report()[0] == (
+        "<list>: 'may' is a common word, which is shown as 'May' wherever it is heard (1 more are "
+        "common words)"
+    )
+    assert check_entities(listed("York", "Apple"), LETTERS).report() == []
+
+
+def test_a_name_with_one_number_is_said_as_by_the_general_rules() -> None:
+    for name in ("Boeing 747", "Windows 2.0", "Channel $5", "Formula 1st", "Version V8-turbo"):
+        apart = spoken_forms(f"Formula & {name}")
+        assert [form.text.removeprefix("formula and ") for form in apart] == [
+            form.text for form in spoken_forms(name)
+        ]
+
+
+def test_names_of_a_long_list_have_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcbias_fst.text.spoken_entities._LONG_LIST", 1)
+    names = check_entities(listed("metformin", "B747", "B748"), LETTERS)
+    assert [len(e.spellings) for e in names] == [1, 2, 2]
+    assert "2 names are said otherwise than they are written" in names.report()[0]

@@ -1,0 +1,33 @@
+"""Common English words, whose place no name is to take."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+from ctcbias_fst.text.files import read_lines
+
+__all__ = ["common_words", "is_common", "is_frequent"]
+
+_WORDS = Path(__file__).parents[1] / "pretrained" / "sounds" / "words.tsv.gz"
+
+_FREQUENT = 7.5
+"""Nats: the few hundred most common words."""
+
+
+def is_common(word: str) -> bool:
+    """Tell whether a word of the normal form is a single letter or a common English word."""
+    return (len(word) == 1 and word.isalpha()) or word in common_words()
+
+
+def is_frequent(word: str) -> bool:
+    """Tell whether a word is one of the few hundred most common, such as *it* and *us*."""
+    return word in ("a", "i") or common_words().get(word, math.inf) < _FREQUENT
+
+
+@lru_cache(maxsize=1)
+def common_words() -> dict[str, float]:
+    """Common words and their costs, nats; those with an apostrophe are in their normal form."""
+    rows = (line.split("\t") for line in read_lines(_WORDS))
+    return {word: float(cost) for word, cost in rows if len(word) > 1}
