@@ -33,6 +33,8 @@ def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
     Raises:
         ManifestError: it is missing, malformed, or names a command and is not trusted.
     """
+    if path.is_dir():
+        raise ManifestError(f"{path}: is a folder; give a manifest of lhotse cuts")
     if not path.is_file():
         raise ManifestError(f"{path}: no such file")
     cuts = []
@@ -48,7 +50,8 @@ def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
         raise
     except Exception as error:  # lhotse raises many types on a malformed manifest
         raise ManifestError(
-            f"{path}: not a readable manifest of cuts: {one_line(error)}"
+            f"{path}: not a readable manifest of cuts: {one_line(error)}; lhotse writes them as "
+            "JSONL, JSON or YAML"
         ) from error
     if not trusted:
         refuse_commands(cuts, path)

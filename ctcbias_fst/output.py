@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ctcbias_fst.records import Transcript, Word
@@ -53,14 +54,19 @@ def remarks(transcript: Transcript) -> dict[str, Any]:
     return said
 
 
-def as_json(transcripts: Sequence[Transcript]) -> Iterator[str]:
+def as_json(
+    transcripts: Sequence[Transcript], paths: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
     """One object per line: path, text, words with start and end in seconds, confidence.
 
-    And a warning, where something was lost on the way.
+    The id comes first where that is not the path. And a warning, where something was lost on the
+    way.
     """
     for transcript in transcripts:
+        named = {"id": transcript.id} if transcript.id in paths else {}
         record: dict[str, Any] = {
-            "path": transcript.id,
+            **named,
+            "path": paths.get(transcript.id, transcript.id),
             "text": transcript.best.text,
             "words": [word_record(word) for word in transcript.best.words],
         }
@@ -115,9 +121,18 @@ FORMATS: dict[str, Callable[[Sequence[Transcript]], Iterator[str]]] = {
 }
 
 
-def format_transcripts(transcripts: Sequence[Transcript], style: str) -> str:
-    """All transcripts in one of ``FORMATS``, each line ended."""
-    return "".join(f"{line}\n" for line in FORMATS[style](transcripts))
+def format_transcripts(
+    transcripts: Sequence[Transcript], style: str, paths: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """All transcripts in one of ``FORMATS``, each line ended.
+
+    Args:
+        transcripts: to write.
+        style: the format.
+        paths: of recordings whose ids are not their paths, for JSON.
+    """
+    lines = as_json(transcripts, paths) if style == "json" else FORMATS[style](transcripts)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _parts(word: Word) -> Iterator[tuple[str, float, float]]:

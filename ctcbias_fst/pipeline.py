@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import torch
 
-from ctcbias_fst.acoustic.audio import Recording, to_recording
+from ctcbias_fst.acoustic.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.package import DEFAULT
@@ -501,6 +501,7 @@ class Recognizer:
             return to_recording(source, self.model.sampling_rate, name=name)
         except AudioError as error:
             known = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
+            known = source.id if isinstance(source, AudioPart) else known
             return Failure(known, error)
 
     def _transcribe_good(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,15 @@ from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
 
-__all__ = ["Recording", "longest_seconds", "read_audio", "read_channels", "to_recording"]
+__all__ = [
+    "AudioPart",
+    "Recording",
+    "declared_seconds",
+    "longest_seconds",
+    "read_audio",
+    "read_channels",
+    "to_recording",
+]
 
 Samples = npt.NDArray[np.float32]
 
@@ -48,6 +57,25 @@ class Recording:
         return len(self.samples) / self.sampling_rate
 
 
+@dataclass(frozen=True)
+class AudioPart:
+    """A recording that a folder or a list names, or a part of one; not read yet.
+
+    Attributes:
+        id: name for messages and results.
+        path: of the file.
+        start: where it begins, in seconds.
+        seconds: how long it is, if not all that there is.
+        command: a shell command whose output takes the place of the file.
+    """
+
+    id: str
+    path: Path
+    start: float = 0.0
+    seconds: float | None = None
+    command: str | None = None
+
+
 def to_recording(
     audio: Any, sampling_rate: int, rate: int | None = None, name: str = "samples"
 ) -> Recording:
@@ -55,7 +83,8 @@ def to_recording(
 
     Args:
         audio: the path of a file; the file's content as bytes, or a binary file object; samples
-            (:func:`ctcbias_fst.acoustic.samples.mono_samples`); or a :class:`Recording`.
+            (:func:`ctcbias_fst.acoustic.samples.mono_samples`); an :class:`AudioPart`; or a
+            :class:`Recording`.
         sampling_rate: of the result.
         rate: of samples, which do not say it themselves.
         name: of what has no name of its own.
@@ -64,6 +93,8 @@ def to_recording(
         AudioError: it cannot be used, samples are without a rate, or the rate of something else
             is given.
     """
+    if isinstance(audio, AudioPart):
+        return _read_part(audio, sampling_rate)
     is_file = isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview))
     if is_file or isinstance(audio, Recording) or hasattr(audio, "read"):
         if rate is not None:
@@ -85,6 +116,32 @@ def to_recording(
         )
     samples = _at_rate(mono_samples(audio, name), rate, sampling_rate, name)
     return Recording(name, samples, sampling_rate)
+
+
+def _read_part(part: AudioPart, sampling_rate: int) -> Recording:
+    source: Any = part.path
+    failure = None
+    if part.command is not None:
+        source, failure = _output_of(part.command, part.id)
+    found = read_audio(
+        source, sampling_rate, start=part.start, seconds=part.seconds, name=str(part.path)
+    )
+    told = "; ".join(said for said in (found.warning, failure) if said) or None
+    return replace(found, id=part.id, warning=told)
+
+
+def _output_of(command: str, name: str) -> tuple[bytes, str | None]:
+    """What a shell command writes, and what it says if it fails all the same."""
+    done = subprocess.run(
+        command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode == 0:
+        return done.stdout, None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    reason = f"its command ended with status {done.returncode}" + (f": {said[-1]}" if said else "")
+    if not done.stdout:
+        raise AudioError(f"{name}: {reason}")
+    return done.stdout, reason
 
 
 def _usable(samples: Any) -> bool:
@@ -237,26 +294,32 @@ def longest_seconds(paths: Iterable[Any]) -> float | None:
 
     None if one of them is of unknown length; those that cannot be used do not count.
     """
-    seconds = []
-    for source in paths:
-        if isinstance(source, Recording):
-            seconds.append(source.seconds)
-            continue
-        if not isinstance(source, (str, os.PathLike)):
-            return None
-        try:
-            path = Path(os.fsdecode(source))
-            mode = path.stat()
-        except (OSError, ValueError, TypeError):
-            continue  # whoever reads it says why it cannot be used
-        if stat.S_ISFIFO(mode.st_mode):
-            return None
-        if stat.S_ISREG(mode.st_mode) and mode.st_size:
-            declared = header_seconds(path)
-            if declared is None:
-                return None
-            seconds.append(declared)
-    return max(seconds, default=None)
+    found = [declared_seconds(source) for source in paths]
+    if any(seconds is None for seconds in found):
+        return None
+    return max((seconds for seconds in found if seconds), default=None)
+
+
+def declared_seconds(source: Any) -> float | None:
+    """How long a recording is, from its header: None if that is not known, 0 if it is not usable.
+
+    Whoever reads it says why it cannot be used.
+    """
+    if isinstance(source, (AudioPart, Recording)) and source.seconds is not None:
+        return source.seconds
+    if isinstance(source, AudioPart) and source.command is None:
+        whole = declared_seconds(source.path)
+        return whole and max(0.0, whole - source.start)
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    try:
+        path = Path(os.fsdecode(source))
+        mode = path.stat()
+    except (OSError, ValueError, TypeError):
+        return 0.0
+    if stat.S_ISFIFO(mode.st_mode):
+        return None
+    return header_seconds(path) if stat.S_ISREG(mode.st_mode) and mode.st_size else 0.0
 
 
 def _at_rate(samples: Samples, rate: Any, target: int, name: str) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from ctcbias_fst.cli.options import (
     FILE,
     LM_OPTION,
     PARTS_OPTION,
+    TRUST_OPTION,
     load_settings,
     load_tokens,
     output_file,
@@ -21,14 +22,24 @@ from ctcbias_fst.cli.options import (
     tokens_options,
 )
 
+if TYPE_CHECKING:
+    from ctcbias_fst.corpus.backends import Utterance
+
+Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
+
 
 @click.command()
-@click.option("--cuts", type=FILE, help="Manifest of lhotse cuts with audio.")
+@click.option(
+    "--cuts",
+    type=FILE,
+    help="What to decode: a manifest of lhotse cuts with audio, a NeMo manifest, a Kaldi wav.scp, "
+    "or a folder of audio.",
+)
 @click.option(
     "--log-probs",
     type=FILE,
-    help="Saved log-probs instead of audio: .npz, .safetensors, or cuts with an array "
-    "'log_probs' (docs/own-model.md).",
+    help="Saved log-probs instead of audio: .npz, .safetensors, .npy, a folder of .npy, or cuts "
+    "with an array 'log_probs' (docs/own-model.md).",
 )
 @click.option(
     "--out",
@@ -79,11 +90,7 @@ from ctcbias_fst.cli.options import (
     show_default=True,
     help="Audio per batch.",
 )
-@click.option(
-    "--trust-manifest",
-    is_flag=True,
-    help="Run the commands that recordings of the manifest come from [it is refused].",
-)
+@TRUST_OPTION
 def decode(
     cuts: Path | None,
     log_probs: Path | None,
@@ -110,19 +117,14 @@ def decode(
     batch_seconds: float,
     trust_manifest: bool,
 ) -> None:
-    """Decode a manifest of cuts, or log-probs that any CTC model made.
+    """Decode the recordings of a manifest or folder, or log-probs that any CTC model made.
 
     Utterances that cannot be used are reported and left out, the others are written, and the
     exit status is 1. A job that was stopped is resumed when the same command is given again.
     """
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
-    from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcripts import (  # noqa: PLC0415
-        check_supervisions,
-        write_records,
-        write_supervisions,
-    )
+    from ctcbias_fst.corpus.transcripts import check_supervisions, write_records  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
 
@@ -144,7 +146,7 @@ def decode(
     )
 
     backend: backends.Backend
-    write: Callable[[Mapping[str, Mapping[str, Any]], Path], None] = write_records
+    write: Write = write_records
     if log_probs is not None:
         known = load_tokens(
             model,
@@ -169,10 +171,7 @@ def decode(
     else:
         assert cuts is not None
         backend = backends.SpeechBackend(model, settings, device)
-        manifest = read_cuts(cuts, trusted=trust_manifest)
-        utterances = backends.cut_utterances(manifest)
-        if style == "lhotse":
-            write = partial(write_supervisions, manifest)
+        utterances, write = _recordings(cuts, style, trust_manifest)
     summary = decode_corpus(
         utterances,
         backend,
@@ -193,3 +192,21 @@ def decode(
     )
     if summary.skipped:
         raise click.exceptions.Exit(1)
+
+
+def _recordings(path: Path, style: str, trusted: bool) -> tuple[list[Utterance], Write]:
+    """What there is to decode, and what writes the transcripts."""
+    from ctcbias_fst.corpus.backends import cut_utterances, part_utterances  # noqa: PLC0415
+    from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
+    from ctcbias_fst.corpus.sources import audio_parts  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcripts import write_records, write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+
+    listed = audio_parts(path, trusted=trusted)
+    if listed is None:
+        cuts = read_cuts(path, trusted=trusted)
+        write = partial(write_supervisions, cuts) if style == "lhotse" else write_records
+        return cut_utterances(cuts), write
+    if style == "lhotse":
+        raise ConfigError(f"--format lhotse writes supervisions of lhotse cuts; {path} has none")
+    return part_utterances(listed), write_records

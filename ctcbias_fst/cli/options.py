@@ -16,6 +16,7 @@ __all__ = [
     "FILE",
     "LM_OPTION",
     "PARTS_OPTION",
+    "TRUST_OPTION",
     "load_settings",
     "load_tokens",
     "output_file",
@@ -95,6 +96,12 @@ PARTS_OPTION = click.option(
     "--parts",
     help="What acts: comma-separated parts (docs/transcribing.md), all or none [as --config "
     "says, or all].",
+)
+
+TRUST_OPTION = click.option(
+    "--trust-manifest",
+    is_flag=True,
+    help="Run the commands that recordings of a manifest or wav.scp come from [it is refused].",
 )
 
 _SETTINGS = (

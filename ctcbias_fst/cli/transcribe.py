@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ctcbias_fst.cli.options import (
     FILE,
     LM_OPTION,
     PARTS_OPTION,
+    TRUST_OPTION,
     load_settings,
     output_file,
     output_folder,
@@ -21,6 +22,7 @@ from ctcbias_fst.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from ctcbias_fst.acoustic.audio import AudioPart
     from ctcbias_fst.records import Transcript
 
 FORMATS = ("text", "json", "ctm", "srt", "vtt")
@@ -60,6 +62,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
     callback=output_folder,
     help="Write a file for each recording into this folder, named after it.",
 )
+@TRUST_OPTION
 @click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
 def transcribe(
     audio: tuple[Path, ...],
@@ -73,32 +76,37 @@ def transcribe(
     style: str,
     out: Path | None,
     out_dir: Path | None,
+    trust_manifest: bool,
     timing: bool,
 ) -> None:
-    """Transcribe AUDIO files of any rate and channel count.
+    """Transcribe AUDIO: files of any rate and channel count, folders of them, lists of paths.
 
-    libsndfile reads them, or PyAV or ffmpeg where it is installed. A file that cannot be used is
-    reported, the others are transcribed, and the exit status is 1.
+    libsndfile reads them, or PyAV or ffmpeg where it is installed. Lists are Kaldi's wav.scp and
+    NeMo's manifests. A file that cannot be used is reported, the others are transcribed, and the
+    exit status is 1.
     """
     begin = time.perf_counter()
-    from ctcbias_fst.acoustic.audio import longest_seconds  # noqa: PLC0415
+    from ctcbias_fst.acoustic.audio import AudioPart, longest_seconds  # noqa: PLC0415
+    from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
-    targets = _targets(audio, style, out, out_dir)
+    recordings = recordings_of(audio, trusted=trust_manifest)
+    paths = {one.id: str(one.path) for one in recordings if isinstance(one, AudioPart)}
+    targets = _targets(recordings, style, out, out_dir)
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     names = None
     if listed is not None:
-        names = recognizer.compile(listed, longest_seconds(audio), warn=False)
+        names = recognizer.compile(listed, longest_seconds(recordings), warn=False)
         for line in names.entities.report():
             click.echo(f"Warning: {line}", err=True)
     ready = time.perf_counter()
     done: list[Transcript] = []
     failures = 0
-    for item in recognizer.transcribe_files(audio, names):
+    for item in recognizer.transcribe_files(recordings, names):
         if isinstance(item, Failure):
             failures += 1
             click.echo(f"Error: {item.error}", err=True)
@@ -108,13 +116,13 @@ def transcribe(
         if item.warning:
             click.echo(f"Warning: {item.id}: {item.warning}", err=True)
         if targets:
-            _write(targets[item.id], [item], style)
+            _write(targets[item.id], [item], style, paths)
         else:
             done.append(item)
     if out is not None:
-        _write(out, done, style)
+        _write(out, done, style, paths)
     elif not targets:
-        click.echo(format_transcripts(done, style), nl=False)
+        click.echo(format_transcripts(done, style, paths), nl=False)
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
     if failures:
@@ -122,14 +130,17 @@ def transcribe(
 
 
 def _targets(
-    audio: tuple[Path, ...], style: str, out: Path | None, out_dir: Path | None
+    audio: Sequence[Path | AudioPart], style: str, out: Path | None, out_dir: Path | None
 ) -> dict[str, Path]:
     """Where the transcript of each recording goes, if they go apart; looked at before the work."""
+    from ctcbias_fst.acoustic.audio import AudioPart  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.files import check_output, shortened  # noqa: PLC0415
+    from ctcbias_fst.files import check_output, file_name, shortened  # noqa: PLC0415
     from ctcbias_fst.output import SUBTITLES  # noqa: PLC0415
 
-    if out is not None and any(_same(path, out) for path in audio):
+    if out is not None and any(
+        _same(one.path if isinstance(one, AudioPart) else one, out) for one in audio
+    ):
         raise ConfigError(f"--out {out} would take the place of a recording: give another name")
     if out_dir is None:
         if style in SUBTITLES and len(audio) > 1:
@@ -142,18 +153,26 @@ def _targets(
         raise ConfigError("pass either --out or --out-dir")
     targets: dict[str, Path] = {}
     owners: dict[Path, Path] = {}
-    for path in audio:
+    for one in audio:
         ending = f".{_ENDINGS.get(style, style)}"
-        target = out_dir / shortened(path.stem, ending)
-        if target.name != path.stem + ending:
-            click.echo(f"Warning: {path}: too long a name; it is written to {target}", err=True)
+        if isinstance(one, AudioPart):
+            *folders, last = one.id.split("/")
+            name = "/".join([*(file_name(part, "") for part in folders), file_name(last, ending)])
+            path = one.path
+        else:
+            path, name = one, shortened(one.stem, ending)
+            if name != one.stem + ending:
+                click.echo(
+                    f"Warning: {path}: too long a name; it is written to {out_dir / name}", err=True
+                )
+        target = out_dir / name
         if owners.setdefault(target, path) != path:
             raise ConfigError(
                 f"{owners[target]} and {path} would both be written to {target}: rename one, or "
                 "transcribe them into two folders"
             )
         check_output(target)
-        targets[str(path)] = target
+        targets[one.id if isinstance(one, AudioPart) else str(one)] = target
     return targets
 
 
@@ -161,12 +180,14 @@ def _same(one: Path, other: Path) -> bool:
     return one.is_file() and other.is_file() and one.samefile(other)
 
 
-def _write(path: Path, transcripts: Sequence[Transcript], style: str) -> None:
+def _write(
+    path: Path, transcripts: Sequence[Transcript], style: str, paths: Mapping[str, str]
+) -> None:
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
 
     with atomic_path(path) as temporary:
-        temporary.write_text(format_transcripts(transcripts, style), encoding="utf-8")
+        temporary.write_text(format_transcripts(transcripts, style, paths), encoding="utf-8")
 
 
 def _report(begin: float, ready: float, audio_seconds: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from lhotse import CutSet
 
-from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.acoustic.audio import AudioPart, Recording, declared_seconds, to_recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.cuts import load_recording, seconds_of
@@ -41,8 +41,12 @@ __all__ = [
     "batches_by_duration",
     "columns_of",
     "cut_utterances",
+    "part_utterances",
     "recording_batches",
 ]
+
+_UNKNOWN_SECONDS = 30.0
+"""What recordings count for whose headers do not say how long they are."""
 
 _FRAME_SECONDS = 0.04
 """Of models that do not say: four times the usual 10 ms."""
@@ -60,6 +64,17 @@ class Utterance:
 def cut_utterances(cuts: CutSet) -> list[Utterance]:
     """What there is to decode in a manifest of cuts."""
     return [Utterance(cut.id, seconds_of(cut), cut) for cut in cuts]
+
+
+def part_utterances(parts: Sequence[AudioPart]) -> list[Utterance]:
+    """What there is to decode in a folder or a list of paths."""
+    utterances = []
+    for part in parts:
+        seconds = declared_seconds(part)
+        utterances.append(
+            Utterance(part.id, _UNKNOWN_SECONDS if seconds is None else seconds, part)
+        )
+    return utterances
 
 
 def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[list[Recording]]:
@@ -175,7 +190,10 @@ class SpeechBackend:
         return replace(names, graph=graph) if boosts and graph is not None else names
 
     def load(self, utterance: Utterance) -> Recording:
-        return load_recording(utterance.source, self._recognizer.model.sampling_rate)
+        rate = self._recognizer.model.sampling_rate
+        if isinstance(utterance.source, AudioPart):
+            return to_recording(utterance.source, rate)
+        return load_recording(utterance.source, rate)
 
     def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
         return self._recognizer.transcribe_batch(loaded, names)

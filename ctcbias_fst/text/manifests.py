@@ -13,7 +13,7 @@ from typing import Any
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.text.files import quoted
 
-__all__ = ["supervisions_of", "utterance_id"]
+__all__ = ["seconds_of_row", "supervisions_of", "utterance_id"]
 
 Row = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def utterance_id(row: Row, where: str, error: type[InputError]) -> str:
             if any("\ud800" <= c <= "\udfff" for c in found):
                 raise error(f"{where}: {key!r} has half of a character (a lone surrogate).")
             if key == "audio_filepath" and row.get("offset") is not None:
-                offset = _seconds(row, "offset", where, error)
+                offset = seconds_of_row(row, "offset", where, error)
                 return f"{found}-{offset:g}" if offset else found
             return found
     raise error(f"{where}: neither 'id' nor 'path' (or NeMo's 'audio_filepath') is given.")
@@ -61,8 +61,8 @@ def supervisions_of(
             [
                 {
                     **supervision,
-                    "start": _seconds(supervision, "start", where, error)
-                    + _seconds(track, "offset", where, error),
+                    "start": seconds_of_row(supervision, "start", where, error)
+                    + seconds_of_row(track, "offset", where, error),
                 }
                 for track in _objects(row, "tracks", where, error)
                 for supervision in _objects(
@@ -76,7 +76,7 @@ def supervisions_of(
 
 
 def _by_start(supervisions: Iterable[Row], where: str, error: type[InputError]) -> list[Row]:
-    return sorted(supervisions, key=lambda s: _seconds(s, "start", where, error))
+    return sorted(supervisions, key=lambda s: seconds_of_row(s, "start", where, error))
 
 
 def _object(row: Row, key: str, where: str, error: type[InputError]) -> Row:
@@ -97,7 +97,12 @@ def _objects(row: Row, key: str, where: str, error: type[InputError]) -> list[Ro
     return value
 
 
-def _seconds(row: Row, key: str, where: str, error: type[InputError]) -> float:
+def seconds_of_row(row: Row, key: str, where: str, error: type[InputError]) -> float:
+    """A time of a row, 0 where it is not given.
+
+    Raises:
+        error: it is no finite number (`where` names file and line).
+    """
     value = row.get(key, 0.0)
     try:
         number = math.nan if isinstance(value, bool) else float(value)

@@ -60,7 +60,7 @@ def load_entities(path: PathLike) -> EntityList | Lists:
 
 def is_utterance(row: Mapping[str, Any]) -> bool:
     """Tell whether an object of a JSONL file stands for an utterance, and not for a name."""
-    known = {"id", "path", "supervisions", "recording_id", "tracks"}
+    known = {"id", "path", "audio_filepath", "supervisions", "recording_id", "tracks"}
     return "name" not in row and bool(known & set(row))
 
 
