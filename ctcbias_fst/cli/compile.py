@@ -12,6 +12,7 @@ from ctcbias_fst.cli.options import (
     output_file,
     settings_options,
     tokens_options,
+    warn,
 )
 
 
@@ -89,13 +90,11 @@ def compile(
     listed = read_entities(names)
     entities = check_entities(listed, known, settings.spoken_forms).require_any()
     for line in entities.report():
-        click.echo(f"Warning: {line}", err=True)
+        warn(line)
     graph = compile_graph(entities, known, settings)
     assert graph is not None
     for entity in graph.shadowed:
-        click.echo(
-            f"Warning: {entity.display!r} has no effect: another name has the same tokens", err=True
-        )
+        warn(f"{entity.display!r} has no effect: another name has the same tokens")
     write_boost_graph(graph, out, known.vocabulary)
     if draw is not None:
         with atomic_path(draw) as temporary:

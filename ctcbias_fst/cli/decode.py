@@ -20,6 +20,7 @@ from ctcbias_fst.cli.options import (
     output_folder,
     settings_options,
     tokens_options,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def decode(
         lattice_dir=lattice_dir,
         config=settings,  # what ctcbias rescore starts from
         write=write,
-        report=lambda message: click.echo(f"Warning: {message}", err=True),
+        report=warn,
     )
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""

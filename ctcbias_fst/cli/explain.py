@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, output_file, settings_options
+from ctcbias_fst.cli.options import FILE, load_settings, output_file, settings_options, warn
+from ctcbias_fst.text.printable import one_line
 
 
 @click.command()
@@ -66,13 +67,13 @@ def explain(
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
     whole = read_audio(audio, recognizer.model.sampling_rate)
     if whole.warning:
-        click.echo(f"Warning: {audio}: {whole.warning}", err=True)
+        warn(f"{audio}: {whole.warning}")
     recording = cut(whole, start, duration)
     explanation = explained(recognizer, recording, recognizer.compile(listed))
     draw_explanation(explanation, out, top)
-    click.echo(f"without list: {' '.join(word.word for word in explanation.plain)}")
-    click.echo(f"with list:    {' '.join(word.word for word in explanation.biased)}")
+    click.echo(f"without list: {one_line(' '.join(word.word for word in explanation.plain))}")
+    click.echo(f"with list:    {one_line(' '.join(word.word for word in explanation.biased))}")
     for name in explanation.names[:top]:
         if name.peak >= 0.05:
             at = int(name.weights.argmax()) * explanation.frame_seconds + start
-            click.echo(f"{name.peak:5.2f} at {at:6.2f} s  {name.name}")
+            click.echo(f"{name.peak:5.2f} at {at:6.2f} s  {one_line(name.name)}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ctcbias_fst.text.printable import one_line
+
 if TYPE_CHECKING:
     from ctcbias_fst.pipeline import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
@@ -23,9 +25,15 @@ __all__ = [
     "output_folder",
     "settings_options",
     "tokens_options",
+    "warn",
 ]
 
 FILE = click.Path(path_type=Path)
+
+
+def warn(message: str) -> None:
+    """Tell on standard error, in one line, what was dropped, cut or guessed."""
+    click.echo(f"Warning: {one_line(message)}", err=True)
 
 
 def output_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, output_file
+from ctcbias_fst.cli.options import FILE, output_file, warn
 
 
 @click.command()
@@ -110,12 +110,12 @@ def score(
         published=published,
     )
     for line in report.rejected[:20]:
-        click.echo(f"warning: {line}", err=True)
+        warn(line)
     if report.without_reference:
         ids = ", ".join(report.without_reference[:5])
         count = len(report.without_reference)
         noun = "hypothesis" if count == 1 else "hypotheses"
-        click.echo(f"warning: {count} {noun} without a reference: {ids}", err=True)
+        warn(f"{count} {noun} without a reference: {ids}")
     if details is not None:
         with atomic_path(details) as temporary:
             lines = "".join(f"{line}\n" for line in to_details(report))

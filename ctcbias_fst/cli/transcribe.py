@@ -19,7 +19,9 @@ from ctcbias_fst.cli.options import (
     output_file,
     output_folder,
     settings_options,
+    warn,
 )
+from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
     from ctcbias_fst.acoustic.audio import AudioPart
@@ -102,19 +104,19 @@ def transcribe(
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)
         for line in names.entities.report():
-            click.echo(f"Warning: {line}", err=True)
+            warn(line)
     ready = time.perf_counter()
     done: list[Transcript] = []
     failures = 0
     for item in recognizer.transcribe_files(recordings, names):
         if isinstance(item, Failure):
             failures += 1
-            click.echo(f"Error: {item.error}", err=True)
+            click.echo(f"Error: {one_line(str(item.error))}", err=True)
             if click.get_current_context().find_root().params.get("debug"):
                 traceback.print_exception(type(item.error), item.error, item.error.__traceback__)
             continue
         if item.warning:
-            click.echo(f"Warning: {item.id}: {item.warning}", err=True)
+            warn(f"{item.id}: {item.warning}")
         if targets:
             _write(targets[item.id], [item], style, paths)
         else:
@@ -162,9 +164,7 @@ def _targets(
         else:
             path, name = one, shortened(one.stem, ending)
             if name != one.stem + ending:
-                click.echo(
-                    f"Warning: {path}: too long a name; it is written to {out_dir / name}", err=True
-                )
+                warn(f"{path}: too long a name; it is written to {out_dir / name}")
         target = out_dir / name
         if owners.setdefault(target, path) != path:
             raise ConfigError(

@@ -71,9 +71,8 @@ def write_boost_graph(graph: BoostGraph, path: Path, vocabulary: Vocabulary) -> 
     """
     graph.require_vocabulary(vocabulary)
     text = _text(_arcs_of(graph))
-    with atomic_path(sidecar_path(path)) as temporary:
-        temporary.write_text(_sidecar(graph), encoding="utf-8")
-    with atomic_path(path) as temporary:
+    with atomic_path(sidecar_path(path)) as beside, atomic_path(path) as temporary:
+        beside.write_text(_sidecar(graph), encoding="utf-8")
         if path.suffix == TEXT_SUFFIX:
             temporary.write_text(text, encoding="ascii")
             return

@@ -12,6 +12,7 @@ from ctcbias_fst.pictures import figure_text, new_figure, svg_of, xml_text
 from ctcbias_fst.scoring.score import Interval, bootstrap, rates, score_transcripts, total
 from ctcbias_fst.studies.ablation import AblateConfig, Cell
 from ctcbias_fst.studies.ablation_summary import percent
+from ctcbias_fst.text.printable import one_line
 
 __all__ = ["Figures", "score_cells", "to_csv", "to_page", "to_table"]
 
@@ -80,7 +81,7 @@ def to_table(figures: Sequence[Figures]) -> str:
     blocks = []
     for (name, listed), rows in _blocks(figures):
         width = max(len(row.cell.row) for row in rows)
-        head = f"{name}, list {listed}"
+        head = one_line(f"{name}, list {listed}")
         columns = ["precision", "recall", "F1", "gain", "WER", "B-WER", "U-WER", "free WER", "x RT"]
         lines = [head, " " * width + "".join(f"{column:>10}" for column in columns)]
         for row in rows:
@@ -91,7 +92,9 @@ def to_table(figures: Sequence[Figures]) -> str:
                 percent(row.free_wer),
                 f"{row.speed:.0f}",
             ]
-            lines.append(row.cell.row.ljust(width) + "".join(f"{cell:>10}" for cell in cells))
+            lines.append(
+                one_line(row.cell.row).ljust(width) + "".join(f"{cell:>10}" for cell in cells)
+            )
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -113,7 +116,7 @@ def to_csv(figures: Sequence[Figures]) -> str:
         values += [one.gain, one.free_wer]
         values += [cell.audio_seconds, cell.encoder_seconds, cell.decoder_seconds]
         shown = ["" if math.isnan(value) else f"{value:.5f}" for value in values]
-        writer.writerow([cell.set, cell.list, cell.row, *shown])
+        writer.writerow([*map(one_line, (cell.set, cell.list, cell.row)), *shown])
     return buffer.getvalue()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,36 @@ def test_what_cannot_be_written_is_told_before_any_work(
     result = run(*command.split(), option, path)
     assert result.output == (f"Error: {path}: cannot be written: {tmp_path} is write-protected\n")
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compile names.txt --tokens tokens.txt -o out/x.fst",
+        "compile names.txt --tokens tokens.txt -o out/x.txt",
+        "lm train text.txt --min-count 1 --out out/x.arpa",
+        "lm train text.txt --min-count 1 --out out/x.arpa.gz",
+        "lm train text.txt --min-count 1 --out out/x.safetensors",
+        "tokenizer text.txt --size 40 --out out/x.model",
+        "score said said --details out/x.jsonl",
+        "compare said said said -o out/x.svg",
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"name{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(99)]
+    Path("names.txt").write_text("\n".join(names))
+    Path("tokens.txt").write_text("\n".join(["<pad>", "|", *string.ascii_lowercase]))
+    Path("text.txt").write_text("\n".join(f"the quick {name} is a fox" for name in names))
+    Path("said").write_text("\n".join(f"{name} some words" for name in names))
+    with full_disk(500):
+        result = run(*command.split())
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert re.fullmatch(r"Error: out/x\S+: File too large", line)
+    assert not Path("out").exists() or list(Path("out").iterdir()) == []
 
 
 @pytest.fixture
