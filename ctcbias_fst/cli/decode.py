@@ -126,8 +126,9 @@ def decode(
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
     from ctcbias_fst.corpus.transcripts import check_supervisions, write_records  # noqa: PLC0415
-    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError, EntityListError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
+    from ctcbias_fst.text.files import hold  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -145,6 +146,8 @@ def decode(
     settings = load_settings(
         config, overrides, parts=parts, lm=lm, model=model, of_model=tokens is None
     )
+
+    held = None if entities is None else hold(entities, EntityListError)
 
     backend: backends.Backend
     write: Write = write_records
@@ -177,8 +180,11 @@ def decode(
         utterances,
         backend,
         out,
-        lists=read_lists(entities, graph, backend.vocabulary),
-        settings={**backend.settings, "lists": fingerprint(entities, graph)},
+        lists=read_lists(held, graph, backend.vocabulary),
+        settings={
+            **backend.settings,
+            "lists": ["" if held is None else held.digest, *fingerprint(graph)],
+        },
         batch_seconds=batch_seconds,
         lattice_dir=lattice_dir,
         config=settings,  # what ctcbias rescore starts from

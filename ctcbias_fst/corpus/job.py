@@ -35,6 +35,7 @@ from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.files import Source
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -47,7 +48,7 @@ Lists = Union[EntityList, BoostGraph, Mapping[str, EntityList], None]
 """One list for all utterances (compiled or not), one for each (by id), or none."""
 
 
-def read_lists(entities: Path | None, graph: Path | None, vocabulary: Vocabulary) -> Lists:
+def read_lists(entities: Source | None, graph: Path | None, vocabulary: Vocabulary) -> Lists:
     """Read lists of names, or a compiled graph."""
     if graph is not None:
         return read_boost_graph(graph, vocabulary)

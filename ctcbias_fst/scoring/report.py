@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import (
     Interval,
@@ -17,7 +18,7 @@ from ctcbias_fst.scoring.score import (
     total,
 )
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.files import PathLike
+from ctcbias_fst.text.files import PathLike, Source, hold
 from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
 from ctcbias_fst.text.utterances import (
@@ -193,7 +194,8 @@ def to_table(report: ScoreReport) -> str:
     return "\n\n".join(parts)
 
 
-def _bias_words(path: PathLike) -> EntityList | dict[str, EntityList]:
+def _bias_words(path: Source) -> EntityList | dict[str, EntityList]:
+    path = hold(path, EntityListError)
     names = load_entities(path)
     return names if isinstance(names, EntityList) else read_utterance_entities(path, spoken=True)
 

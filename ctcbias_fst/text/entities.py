@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.files import PathLike, quoted
+from ctcbias_fst.text.files import PathLike, Source, quoted
 from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME, read_list
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
@@ -170,7 +170,7 @@ class EntityList:
         return self
 
 
-def read_entities(path: PathLike) -> EntityList:
+def read_entities(path: Source) -> EntityList:
     """Read a list of names; see `ctcbias_fst.text.list_formats` for the forms it may have.
 
     Entries that cannot have an effect (empty after normalisation, a weight that is no positive

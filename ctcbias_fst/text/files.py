@@ -7,20 +7,25 @@ never end.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import re
 import stat
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
 from ctcbias_fst.errors import InputError
 
 __all__ = [
+    "Held",
     "PathLike",
+    "Source",
     "bounded_gunzip",
+    "hold",
     "parse_json",
     "parse_json_line",
     "quoted",
@@ -29,7 +34,30 @@ __all__ = [
     "require_object",
 ]
 
+
+@dataclass(frozen=True)
+class Held:
+    """A file that has been read: what comes through a pipe can be read but once.
+
+    Attributes:
+        path: where it was, for messages.
+        content: its bytes.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
 PathLike = Union[str, Path]
+Source = Union[str, Path, Held]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -44,7 +72,16 @@ _CHUNK = 1 << 20
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def read_lines(path: PathLike, error: type[InputError] = InputError) -> list[str]:
+def hold(path: Source, error: type[InputError] = InputError) -> Held:
+    """Read a file once, for all who want to read it.
+
+    Raises:
+        error: the file is missing, a directory or unreadable.
+    """
+    return path if isinstance(path, Held) else Held(str(path), _read_bytes(Path(path), error))
+
+
+def read_lines(path: Source, error: type[InputError] = InputError) -> list[str]:
     """Return the lines of a UTF-8 text file (gzip allowed), without their line ends.
 
     A byte-order mark is dropped; LF, CRLF and CR all end a line. Unicode's other line
@@ -53,7 +90,7 @@ def read_lines(path: PathLike, error: type[InputError] = InputError) -> list[str
     Raises:
         error: the file is missing, a directory, unreadable, binary or not UTF-8.
     """
-    text = _decode(_read_bytes(Path(path), error), path, error)
+    text = _decode(_unpacked(hold(path, error), error), path, error)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
@@ -63,7 +100,7 @@ def read_lines(path: PathLike, error: type[InputError] = InputError) -> list[str
 
 
 def read_json_lines(
-    path: PathLike, error: type[InputError] = InputError
+    path: Source, error: type[InputError] = InputError
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) for each line of a JSONL file; blank lines are skipped.
 
@@ -78,7 +115,7 @@ def read_json_lines(
             )
 
 
-def parse_json_line(line: str, path: PathLike, number: int, error: type[InputError]) -> Any:
+def parse_json_line(line: str, path: Source, number: int, error: type[InputError]) -> Any:
     """Parse one line of JSON.
 
     Raises:
@@ -113,7 +150,7 @@ def parse_json(text: str, where: str, error: type[InputError], remedy: str = "")
 
 
 def require_object(
-    value: Any, path: PathLike, number: int, error: type[InputError]
+    value: Any, path: Source, number: int, error: type[InputError]
 ) -> dict[str, Any]:
     """Return `value` if it is a JSON object, else raise `error` naming the file and line."""
     if not isinstance(value, dict):
@@ -167,14 +204,18 @@ def _read_bytes(path: Path, error: type[InputError]) -> bytes:
         raise error(f"{quoted(str(path))}: no file can have this name.") from None
     except OSError as fault:
         raise error(f"{quoted(str(path))[1:-1]}: cannot be read: {fault.strerror}.") from None
-    if data.startswith(_GZIP_MAGIC):
-        return bounded_gunzip(data, path, error)
-    if data.startswith(_ZIP_MAGIC):
+    return data
+
+
+def _unpacked(held: Held, error: type[InputError]) -> bytes:
+    if held.content.startswith(_GZIP_MAGIC):
+        return bounded_gunzip(held.content, held.path, error)
+    if held.content.startswith(_ZIP_MAGIC):
         raise error(
-            f"{path}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
+            f"{held}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
             f"UTF-8."
         )
-    return data
+    return held.content
 
 
 def _read_file(path: Path, error: type[InputError]) -> bytes:
@@ -191,7 +232,7 @@ def _read_file(path: Path, error: type[InputError]) -> bytes:
         return b"".join(chunks)
 
 
-def _decode(data: bytes, path: PathLike, error: type[InputError]) -> str:
+def _decode(data: bytes, path: Source, error: type[InputError]) -> str:
     if data.startswith(_UTF16_MARKS):
         raise error(
             f"{path}: is UTF-16, not UTF-8. Save it as UTF-8, "

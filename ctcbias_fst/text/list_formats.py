@@ -19,7 +19,7 @@ from typing import Any, Union
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.common_words import is_common
 from ctcbias_fst.text.files import (
-    PathLike,
+    Source,
     parse_json,
     parse_json_line,
     quoted,
@@ -65,6 +65,8 @@ _WITH_HEADER = (
     f"begin the file with the names of its columns ({', '.join(COLUMNS)}), as in 'name,weight'"
 )
 
+_OF_UTTERANCES = frozenset({"id", "path", "audio_filepath"})
+
 
 @dataclass(frozen=True)
 class ListRows:
@@ -96,7 +98,7 @@ class _Lines:
         return EntityListError(f"{self.source}, line {self.numbers[place]}: {message}")
 
 
-def read_list(path: PathLike) -> ListRows:
+def read_list(path: Source) -> ListRows:
     """Read the entries of a list of names.
 
     Raises:
@@ -138,6 +140,7 @@ def _json_objects(lines: _Lines) -> ListRows:
     for number, text in zip(lines.numbers, lines.texts):
         value = parse_json_line(text, lines.source, number, EntityListError)
         row = require_object(value, lines.source, number, EntityListError)
+        _refuse_utterance(row, lines.source)
         rows.append(_own_keys(row, f"{lines.source}, line {number}", notes))
     return ListRows(lines.numbers, rows, tuple(notes))
 
@@ -152,11 +155,7 @@ def _is_document(lines: _Lines) -> bool:
 
 def _document(value: Any, lines: _Lines) -> ListRows:
     """Read a JSON array, or the object that a service takes."""
-    if isinstance(value, dict) and "entities" in value and ("id" in value or "path" in value):
-        raise EntityListError(
-            f"{lines.source}: is a list for each utterance (keys 'id' and 'entities'); "
-            f"one list for all is wanted here."
-        )
+    _refuse_utterance(value, lines.source)
     items, notes = document_items(value, lines.source)
     found = dict.fromkeys(notes)
     rows: list[str | Mapping[str, Any]] = []
@@ -174,6 +173,15 @@ def _document(value: Any, lines: _Lines) -> ListRows:
         return ListRows(numbers, names, tuple(found), "entry")
     mappings = [{"name": row} if isinstance(row, str) else row for row in rows]
     return ListRows(numbers, mappings, tuple(found), "entry")
+
+
+def _refuse_utterance(value: Any, source: str) -> None:
+    """Refuse what has a list of names for an utterance, where names are wanted."""
+    if isinstance(value, dict) and "entities" in value and _OF_UTTERANCES & set(value):
+        raise EntityListError(
+            f"{source}: is a list for each utterance (keys 'id' and 'entities'), which ctcbias "
+            f"decode takes; one list for all is wanted here."
+        )
 
 
 def _own_keys(row: Mapping[str, Any], where: str, notes: dict[str, None]) -> Mapping[str, Any]:

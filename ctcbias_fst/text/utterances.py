@@ -25,7 +25,8 @@ from ctcbias_fst.text.entities import (
     read_entities,
 )
 from ctcbias_fst.text.files import (
-    PathLike,
+    Source,
+    hold,
     parse_json,
     parse_json_line,
     quoted,
@@ -38,12 +39,13 @@ __all__ = ["is_biasing_row", "load_entities", "read_rare_words", "read_utterance
 Lists = dict[str, EntityList]
 
 
-def load_entities(path: PathLike) -> EntityList | Lists:
+def load_entities(path: Source) -> EntityList | Lists:
     """Read a list for all utterances, or one per utterance, whichever the file holds.
 
     Raises:
         EntityListError: as `read_entities` and `read_utterance_entities`.
     """
+    path = hold(path, EntityListError)
     first = _first_line(read_lines(path, EntityListError))
     if is_biasing_row(first):
         return read_utterance_entities(path)
@@ -64,7 +66,7 @@ def is_utterance(row: Mapping[str, Any]) -> bool:
     return "name" not in row and bool(known & set(row))
 
 
-def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
+def read_utterance_entities(path: Source, spoken: bool = False) -> Lists:
     """Read one list per utterance; see the module for the forms.
 
     Names repeated within an utterance count once (manifests list them as often as they
@@ -98,7 +100,7 @@ def read_utterance_entities(path: PathLike, spoken: bool = False) -> Lists:
     return lists
 
 
-def read_rare_words(path: PathLike) -> dict[str, frozenset[str]]:
+def read_rare_words(path: Source) -> dict[str, frozenset[str]]:
     """Return utterance id to the rare words of its reference, as Le et al.'s lists write them.
 
     Raises:
@@ -131,7 +133,7 @@ def _first_line(lines: list[str]) -> str:
     return next((line.strip() for line in lines if line.strip()), "")
 
 
-def _rows(path: PathLike, spoken: bool) -> Iterator[tuple[int, str, list[Any]]]:
+def _rows(path: Source, spoken: bool) -> Iterator[tuple[int, str, list[Any]]]:
     """Yield (line number, utterance id, names as they were written)."""
     for number, line in enumerate(read_lines(path, EntityListError), start=1):
         if not line.strip():

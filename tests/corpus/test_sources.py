@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -314,3 +318,45 @@ def test_supervisions_need_cuts(model_without_adapter: Path, corpus: Path) -> No
     done = run("decode", "--cuts", corpus / "corpus", *options)
     assert done.exit_code == 1
     assert "--format lhotse writes supervisions of lhotse cuts" in done.stderr
+
+
+@contextmanager
+def piped(folder: Path, content: str) -> Iterator[Path]:
+    """A pipe with some text in it, which can be read once."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+    writer = Thread(target=path.write_text, args=(content,), daemon=True)
+    writer.start()
+    yield path
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("command", ["decode", "transcribe", "compile", "score"])
+def test_lists_from_a_pipe_are_read_once(
+    model_without_adapter: Path, corpus: Path, command: str, each: bool
+) -> None:
+    listed = "metformin\nnew york\n東京\n"
+    if each:
+        listed = rows(
+            *({"id": one, "entities": ["metformin", "東京"]} for one in ("x/a", "y/a", "b"))
+        )
+    out = corpus / "out.jsonl"
+    (corpus / "hypotheses.txt").write_text("x/a one\ny/a metformin\nb three\n")
+    with piped(corpus, listed) as pipe:
+        found = {
+            "decode": ("--cuts", corpus / "corpus", "--entities", pipe, "--out", out),
+            "transcribe": (corpus / "corpus", "--entities", pipe, "--out", out),
+            "compile": (pipe, "--out", corpus / "names.fst"),
+            "score": (corpus / "refs.txt", corpus / "hypotheses.txt", "--entities", pipe),
+        }[command]
+        options = () if command == "score" else ("--model", model_without_adapter)
+        done = run(command, *found, *options)
+    if each and command in ("transcribe", "compile"):
+        assert done.exit_code == 1
+        assert "is a list for each utterance (keys 'id' and 'entities'), which" in done.stderr
+        return
+    assert done.exit_code == 0, done.output
+    if command != "score":
+        assert "東京" in done.stderr
