@@ -60,6 +60,6 @@ def checked_device(device: torch.device | str, *, search: bool = True) -> torch.
 
 
 def _k2_has_cuda() -> bool:
-    import k2  # noqa: PLC0415  (training goes without it)
+    from ctcbias_fst.k2_import import k2  # noqa: PLC0415  (training goes without it)
 
     return bool(getattr(k2, "with_cuda", True))

@@ -43,6 +43,7 @@ COMMANDS = {
     "rescore": "rescore",
     "pronounce": "pronounce",
     "variants": "variants",
+    "doctor": "doctor",
 }
 
 
@@ -82,6 +83,13 @@ class _LazyGroup(click.Group):
             if ctx.params.get("debug"):
                 raise
             raise click.ClickException(one_line(str(error))) from error
+        except ImportError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(
+                f"{one_line(str(error))}: a package is missing or does not fit; 'ctcbias doctor' "
+                "tells which"
+            ) from error
         except OSError as error:
             # click itself ends quietly when nobody reads its output any more.
             if ctx.params.get("debug") or error.errno == errno.EPIPE:

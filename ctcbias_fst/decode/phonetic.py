@@ -25,13 +25,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import k2
 import numpy as np
 import torch
 
 from ctcbias_fst.bounds import at_least_one, not_negative, positive
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.phones import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME, search
 from ctcbias_fst.sound.words import NameSounds, Sound, WordSounds

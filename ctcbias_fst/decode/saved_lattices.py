@@ -15,7 +15,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import k2
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,6 +28,7 @@ from ctcbias_fst.files import atomic_path, file_name, sort_metadata
 from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import k2
 import torch
 
 from ctcbias_fst.fst.candidates import Candidates
@@ -25,6 +24,7 @@ from ctcbias_fst.fst.hubs import Hubs
 from ctcbias_fst.fst.reachable import Nodes
 from ctcbias_fst.fst.vectors import assemble, expand
 from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.k2_import import k2
 
 __all__ = ["Assembly"]
 

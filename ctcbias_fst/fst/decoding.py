@@ -36,7 +36,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import k2
 import torch
 
 from ctcbias_fst.fst.assembly import Assembly
@@ -45,6 +44,7 @@ from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import Columns
 from ctcbias_fst.fst.reachable import Forest, reachable
 from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.text.entities import Entity
 
 __all__ = ["DecodingGraph", "Reward", "decoding_graph"]

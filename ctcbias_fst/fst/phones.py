@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import k2
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ctcbias_fst.fst.vectors import assemble, expand
+from ctcbias_fst.k2_import import k2
 
 __all__ = ["HYPOTHESIS", "POSITION", "PhoneGraph", "SoundTable", "WordTree", "phone_graph"]
 

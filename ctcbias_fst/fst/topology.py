@@ -14,10 +14,10 @@ what to compose with a graph of one's own.
 
 from __future__ import annotations
 
-import k2
 import torch
 
 from ctcbias_fst.errors import GraphError
+from ctcbias_fst.k2_import import k2
 
 __all__ = ["ctc_topology"]
 

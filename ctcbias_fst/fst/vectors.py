@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import k2
 import numpy as np
 import torch
+
+from ctcbias_fst.k2_import import k2
 
 __all__ = ["assemble", "expand", "fsa_vec", "pair_order", "sorted_order"]
 

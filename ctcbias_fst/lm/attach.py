@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import k2
 import torch
 
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, STAY, Columns
 from ctcbias_fst.fst.vectors import sorted_order
 from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.lm.edges import Edges
 from ctcbias_fst.lm.static_graph import BEGINS, WORD_START, StaticGraph
 from ctcbias_fst.lm.token_graph import LETTERS, UNKNOWN, WORD

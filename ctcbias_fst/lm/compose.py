@@ -33,12 +33,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
-import k2
 import torch
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.first_pass import FirstPass
 from ctcbias_fst.lm.lexicon import Lexicon

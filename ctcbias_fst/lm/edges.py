@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-import k2
 import torch
 
 from ctcbias_fst.fst.columns import PLAIN, Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.frames import Frames
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import k2
 import torch
 
 from ctcbias_fst.errors import GraphError, LogProbsError
+from ctcbias_fst.k2_import import k2
 
 __all__ = ["FRAME", "search"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import k2
 import torch
 
 from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 
 __all__ = ["Lattice", "LmScores", "Paths", "best_paths", "with_weights"]
