@@ -34,9 +34,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
-        raise MissingDependencyError(
-            "pictures need matplotlib: pip install 'ctcbias_fst[plots]'"
-        ) from error
+        raise MissingDependencyError("pictures need matplotlib: pip install matplotlib") from error
     return Figure(figsize=(width, height), layout="constrained")
 
 

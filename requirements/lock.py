@@ -17,23 +17,20 @@ HERE = Path(__file__).resolve().parent
 
 # k2's wheels are tagged py3.9, py3.10 and py3.11, which pip reads as "any Python 3": left
 # to itself it installs one built for another Python. With one hash it can take only that.
-K2_WHEELS = {
-    "3.9": "e483092fc06bbf211827474e17d71c3acee8a37ddbee32cbf2706bf179f2fa19",
-    "3.10": "1404589732fdb7f6f5bf62297a20dd73318b7b4f2e10dd52dc3d5b6669688a4c",
-    "3.11": "5b5f709b12b9cd092b583984d0b7d940c9f898101259c998d68d1f4adefa48d4",
-}
+K2_WHEEL = re.compile(r'^k2==.* python_version == "(.*)" --hash=sha256:(\w+)$', re.MULTILINE)
 K2_ENTRY = re.compile(r"^(k2==[\w.]+) \\\n(?:    --hash=sha256:\w+(?: \\)?\n)+", re.MULTILINE)
 
 
 def main() -> None:
     """Write the lock file of the running Python."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if python not in K2_WHEELS:
-        sys.exit(f"no k2 1.23.4 wheel for Python {python}; there are: {', '.join(K2_WHEELS)}")
+    wheels = dict(K2_WHEEL.findall((HERE / "k2.txt").read_text()))
+    if python not in wheels:
+        sys.exit(f"no k2 1.23.4 wheel for Python {python}; there are: {', '.join(wheels)}")
     target = HERE / f"py{python.replace('.', '')}.txt"
     compile_lock(target)
     text, entries = K2_ENTRY.subn(
-        lambda entry: f"{entry[1]} \\\n    --hash=sha256:{K2_WHEELS[python]}\n", target.read_text()
+        lambda entry: f"{entry[1]} \\\n    --hash=sha256:{wheels[python]}\n", target.read_text()
     )
     if entries != 1:
         sys.exit(f"{target}: expected one k2 entry, found {entries}")

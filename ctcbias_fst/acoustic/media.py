@@ -17,10 +17,7 @@ from ctcbias_fst.acoustic.blocks import BLOCK, Outcome, Part, clean, reason_of, 
 from ctcbias_fst.acoustic.libsndfile import header_seconds, read_sound_file
 from ctcbias_fst.errors import AudioError
 
-__all__ = ["EXTRA", "PartT", "decode", "header_seconds"]
-
-EXTRA = "ctcbias_fst[audio]"
-"""The optional packages that read what libsndfile does not."""
+__all__ = ["PartT", "decode", "header_seconds"]
 
 PartT = TypeVar("PartT", bound=Part)
 
@@ -72,7 +69,7 @@ def decode(path: Path, new: Callable[[], PartT]) -> tuple[PartT, str | None]:
     if len(decoders) == 1:
         remedy = (
             "it is damaged, or in a format that libsndfile lacks (as m4a, mp4, webm, mkv): install "
-            f"PyAV (pip install '{EXTRA}') or ffmpeg, or convert it to WAV, FLAC, Ogg or MP3"
+            "PyAV (pip install av) or ffmpeg, or convert it to WAV, FLAC, Ogg or MP3"
         )
     raise AudioError(f"cannot be decoded ({'; '.join(reasons)}); {remedy}")
 
