@@ -29,7 +29,7 @@ else:
 __all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping", "write_config"]
 
 T = TypeVar("T")
-_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+_UNIONS = (typing.Union, types.UnionType)
 
 _LARGEST = 2**31 - 1
 """Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,

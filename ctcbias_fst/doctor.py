@@ -68,8 +68,6 @@ def examine() -> Iterator[Check]:
 
 def _python() -> Check:
     found = f"{platform.python_version()} ({sys.executable}), {platform.platform()}"
-    if sys.version_info < (3, 10):
-        return Check("Python", WRONG, found, "Python 3.10 to 3.13 is needed")
     return Check("Python", OK, found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +75,7 @@ def find_pauses(
     # How many separators there are before each frame.
     before = torch.cat([torch.zeros(1, dtype=torch.int64), separated.long().cumsum(0)]).tolist()
     quiet = (~loud).tolist()
-    for left, right in zip(spoken, spoken[1:]):
+    for left, right in itertools.pairwise(spoken):
         repeated = right == left + 1 and tokens[left] == tokens[right]
         word_ends = before[right] > before[left] or (begins[right] and not repeated)
         if word_ends:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -110,7 +110,7 @@ class PipelineConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter: AttentionConfig = field(default_factory=AttentionConfig)
-    lm: Optional[Path] = None
+    lm: Path | None = None
     segmentations: int = 1
     spoken_forms: bool = True
     shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal
 
 import pytest
 
@@ -33,7 +33,7 @@ class Inner:
 class Outer:
     name: str
     kind: Literal["a", "b"] = "a"
-    path: Optional[Path] = None
+    path: Path | None = None
     inner: Inner = field(default_factory=Inner)
 
 

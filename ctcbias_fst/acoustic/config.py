@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal
 
 from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative
 
@@ -221,10 +221,10 @@ class AugmentConfig:
     """
 
     speed: tuple[float, ...] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
-    noise: Optional[Path] = None
+    noise: Path | None = None
     noise_probability: float = 0.4
     noise_snr: tuple[float, float] = (5.0, 25.0)
-    rirs: Optional[Path] = None
+    rirs: Path | None = None
     rir_probability: float = 0.25
     lowpass_probability: float = 0.15
     lowpass_hz: tuple[int, ...] = (4000, 5000, 6000)
@@ -405,7 +405,7 @@ class TrainConfig(RunConfig):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     chunks: ChunkConfig = field(default_factory=ChunkConfig)
-    initial: Optional[Path] = None
+    initial: Path | None = None
     compile: bool = False
 
 

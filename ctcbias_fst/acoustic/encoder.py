@@ -13,6 +13,7 @@ with what came before it in a cache.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -98,7 +99,7 @@ class Subsampling(nn.Module):
         channels = [1] + [config.subsampling_channels] * self.stages
         self.convolutions = nn.ModuleList(
             nn.Conv2d(fan_in, fan_out, kernel_size=3, stride=2, padding=1)
-            for fan_in, fan_out in zip(channels, channels[1:])
+            for fan_in, fan_out in itertools.pairwise(channels)
         )
         bins = config.mels
         for _ in range(self.stages):

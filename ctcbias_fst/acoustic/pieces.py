@@ -7,6 +7,7 @@ see where nothing is said, and then piece by piece.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def pieces_of(pauses: Sequence[Pause], frames: int, frame_seconds: float) -> lis
         cuts += [*_cuts_between(cuts[-1], pause, between, frame_seconds), pause]
     kept = round(_KEPT_SECONDS / frame_seconds)
     pieces = []
-    for left, right in zip(cuts, cuts[1:]):
+    for left, right in itertools.pairwise(cuts):
         begin = max(0 if left is first else left.middle, left.end - kept)
         end = min(frames if right is last else right.middle, right.begin + kept)
         pieces.append(Piece(begin, end))

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from tqdm import tqdm
 
@@ -44,7 +44,7 @@ __all__ = ["Lists", "Summary", "decode_corpus", "part_file", "read_lists"]
 
 _log = logging.getLogger(__name__)
 
-Lists = Union[EntityList, BoostGraph, Mapping[str, EntityList], None]
+Lists = EntityList | BoostGraph | Mapping[str, EntityList] | None
 """One list for all utterances (compiled or not), one for each (by id), or none."""
 
 

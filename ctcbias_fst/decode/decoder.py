@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Union
 
 import torch
 
@@ -35,7 +34,7 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["BoostGraphs", "Decoder"]
 
-BoostGraphs = Union[BoostGraph, Sequence[Union[BoostGraph, None]], None]
+BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
 """One list for all utterances, or one (or none) for each, or none at all."""
 
 _WIDER = 4.0

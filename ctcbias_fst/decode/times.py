@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
 
 import torch
 
@@ -39,7 +38,7 @@ class TimesConfig:
         most; never beyond the middle between two words.
     """
 
-    lag: Optional[float] = None
+    lag: float | None = None
     widen: float = 0.08
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ what is to be paid on it. Arcs are in no order; the graph is cyclic and not dete
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -236,7 +237,7 @@ def _continued(orders: Sequence[Order], most: int) -> list[npt.NDArray[np.bool_]
     """Which n-grams are histories: those that something follows, the most probable ones."""
     found = []
     scores: list[_Floats] = []
-    for n, (order, longer) in enumerate(zip(orders, orders[1:])):
+    for n, (order, longer) in enumerate(itertools.pairwise(orders)):
         follows = np.zeros(len(order.symbol), dtype=bool)
         follows[longer.context] = True
         found.append(follows & (order.symbol != END))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ctcbias_fst.corpus.backends import LogProbsBackend, recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
@@ -49,7 +49,7 @@ class DevSet:
     cuts: Path | None = None
     log_probs: Path | None = None
     references: Path | None = None
-    changed_tolerance: Optional[float] = None
+    changed_tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if (self.cuts is None) == (self.log_probs is None):

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from ctcbias_fst.errors import InputError
 
@@ -56,8 +56,8 @@ class Held:
         return hashlib.sha256(self.content).hexdigest()
 
 
-PathLike = Union[str, Path]
-Source = Union[str, Path, Held]
+PathLike = str | Path
+Source = str | Path | Held
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"

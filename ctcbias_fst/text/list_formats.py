@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any, Union
+from typing import Any
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.common_words import is_common
@@ -80,7 +80,7 @@ class ListRows:
     """
 
     numbers: Sequence[int]
-    rows: Union[Sequence[str], Sequence[Mapping[str, Any]]]
+    rows: Sequence[str] | Sequence[Mapping[str, Any]]
     notes: tuple[str, ...] = ()
     unit: str = "line"
 

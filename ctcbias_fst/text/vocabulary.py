@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from ctcbias_fst.text.scripts import apart, is_unspaced
 
 __all__ = ["Case", "Vocabulary", "WordBoundary", "byte_of", "joined", "load_sentencepiece"]
 
-Blank = Optional[Union[int, str]]
+Blank = int | str | None
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 PREFIX = "\u2581"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_joined_cuts_have_each_sentence_once(tiny_cuts: Path) -> None:
     assert max(item.duration for item in items) <= 7.0
     for item in items:
         ordered = sorted(item.supervisions, key=lambda span: span.start)
-        for one, other in zip(ordered, ordered[1:]):
+        for one, other in itertools.pairwise(ordered):
             assert 0.45 <= other.start - one.end <= 1.05
     assert [i.id for i in items] == [i.id for i in join_cuts(cuts, config, random.Random(0))]
     none = join_cuts(cuts, JoinConfig(share=0.0), random.Random(0))

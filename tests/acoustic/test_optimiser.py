@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -87,4 +89,4 @@ def test_rate_rises_stays_and_falls() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == factors[40] == factors[75] == 1.0
     assert factors[100] == 0.0
-    assert all(a > b for a, b in zip(factors[75:], factors[76:]))
+    assert all(a > b for a, b in itertools.pairwise(factors[75:]))

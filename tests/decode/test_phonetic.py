@@ -133,7 +133,7 @@ def test_spans_hold_the_phones_of_their_words(table: np.ndarray, sequence: list[
         return
     # In order, inside the audio, and each word's frames explain it as well alone as together.
     assert [begin[place] for place in spoken] == sorted(begin[place] for place in spoken)
-    for place, following in zip(spoken, spoken[1:]):
+    for place, following in itertools.pairwise(spoken):
         assert 0 <= begin[place] < end[place] <= begin[following] < len(table)
     assert all(begin[p] == -1 for p in range(len(sequence)) if p not in spoken)
     total = 0.0

@@ -163,8 +163,8 @@ def test_retrieval_counts_the_sequences_that_rows_share_with_the_slots(
     built = PhoneIndex.build(pronounced([[[PHONES[p - 1] for p in row]] for row in rows]))
     slots = torch.nn.functional.one_hot(torch.tensor(said), 40).float()
     pairs = built._postings[0]
-    own = [set(zip(row, row[1:])) for row in rows]
-    heard = set(zip(said, said[1:])) | set(zip(said, said[2:]))
+    own = [set(itertools.pairwise(row)) for row in rows]
+    heard = set(itertools.pairwise(said)) | set(zip(said, said[2:]))
     frequency = {pair: sum(pair in one for one in own) for pair in set(itertools.chain(*own))}
 
     def weight(found: set[tuple[int, int]]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from unicodedata import category
@@ -280,7 +281,7 @@ def test_encoding_equals_the_tokenizer_name_by_name(
     assert [encoded.row(i) for i in range(len(encoded))] == [ids for _, ids, _ in expected]
     assert encoded.entity_index.tolist() == [index for index, _, _ in expected]
     np.testing.assert_allclose(encoded.cost, [cost for _, _, cost in expected], atol=1e-5)
-    frames = [len(ids) + sum(a == b for a, b in zip(ids, ids[1:])) for _, ids, _ in expected]
+    frames = [len(ids) + sum(a == b for a, b in itertools.pairwise(ids)) for _, ids, _ in expected]
     assert encoded.min_frames.tolist() == frames
     assert (encoded.values.dtype, encoded.row_splits.dtype) == (np.int32, np.int64)
     assert (encoded.entity_index.dtype, encoded.cost.dtype) == (np.int32, np.float32)
