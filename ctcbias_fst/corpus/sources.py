@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from ctcbias_fst.acoustic.audio import AudioPart
 from ctcbias_fst.errors import CtcbiasWarning, ManifestError
@@ -40,7 +40,7 @@ class _Found:
     ids: tuple[str, ...]
 
 
-def recordings_of(paths: Iterable[Path], *, trusted: bool = False) -> list[Union[Path, AudioPart]]:
+def recordings_of(paths: Iterable[Path], *, trusted: bool = False) -> list[Path | AudioPart]:
     """The recordings that files, folders and lists of paths stand for, in their order.
 
     Args:

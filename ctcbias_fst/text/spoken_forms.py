@@ -500,7 +500,7 @@ class _Everyday:
         words = form.split(" ")
         if all(len(word) == 1 for word in words):
             return False
-        spelled = any(len(one) == len(other) == 1 for one, other in itertools.pairwise(words))
+        spelled = any(len(one) == len(other) == 1 for one, other in zip(words, words[1:]))
         if spelled or not {"plus", "dot", "sharp", "hashtag"}.isdisjoint(words):
             return False
         return all(map(is_common, words)) and any(map(is_frequent, words))
