@@ -59,7 +59,7 @@ _ODD_SPACE = re.compile(r"[^\S ]|  ")
 # What no output shows, and neither XML nor a terminal may be given: control characters, marks that
 # turn the direction of text, code points that are no characters.
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
 )
 _ARPABET = frozenset(PHONES)
 _SURROGATES = re.compile("[\ud800-\udfff]")

@@ -61,7 +61,34 @@ Source = str | Path | Held
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
+_UTF32_MARKS = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+_WINDOWS = re.compile(rb"[\x80-\x9f]")
+"""Quotation marks and dashes in that encoding, and control characters in ISO-8859-1."""
+
+_BINARY = {
+    b"%PDF-": "a PDF file",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"PK\x05\x06": "an empty zip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!\x1a": "a RAR archive",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"RIFF": "a recording",
+    b"fLaC": "a recording",
+    b"OggS": "a recording",
+    b"ID3": "a recording",
+    b"SQLite format 3\0": "a database",
+    b"PAR1": "a Parquet file",
+    b"\x93NUMPY": "a NumPy array",
+    **{bytes((0x80, protocol)): "a Python pickle" for protocol in range(2, 6)},
+}
+"""What files begin with that are no text."""
 
 _LEAST_UNPACKED = 64 << 20
 _MOST_RATIO = 100
@@ -215,6 +242,9 @@ def _unpacked(held: Held, error: type[InputError]) -> bytes:
             f"{held}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
             f"UTF-8."
         )
+    for begin, what in _BINARY.items():
+        if held.content.startswith(begin):
+            raise error(f"{held}: is {what}, no text. Give a text file, UTF-8.")
     return held.content
 
 
@@ -233,6 +263,8 @@ def _read_file(path: Path, error: type[InputError]) -> bytes:
 
 
 def _decode(data: bytes, path: Source, error: type[InputError]) -> str:
+    if data.startswith(_UTF32_MARKS):
+        raise error(f"{path}: is UTF-32, not UTF-8. Save it as UTF-8.")
     if data.startswith(_UTF16_MARKS):
         raise error(
             f"{path}: is UTF-16, not UTF-8. Save it as UTF-8, "
@@ -243,11 +275,14 @@ def _decode(data: bytes, path: Source, error: type[InputError]) -> str:
     except UnicodeDecodeError as fault:
         line = data.count(b"\n", 0, fault.start) + 1
         column = fault.start - data.rfind(b"\n", 0, fault.start)
+        likely = "WINDOWS-1252" if _WINDOWS.search(data) else "ISO-8859-1"
         raise error(
             f"{path}, line {line}: not UTF-8 (byte 0x{data[fault.start]:02x}, column {column}). "
-            f"Save it as UTF-8, for example: iconv -f ISO-8859-1 -t UTF-8 {path}"
+            f"Save it as UTF-8, for example: iconv -f {likely} -t UTF-8 {path}"
         ) from None
     nul = text.find("\0")
+    if nul >= 0 and 5 * text.count("\0") > 2 * len(text):  # half of it, if it is English
+        raise error(f"{path}: is UTF-16 without a byte-order mark. Save it as UTF-8.")
     if nul >= 0:
         line = text.count("\n", 0, nul) + 1
         raise error(f"{path}, line {line}: holds a NUL byte, so it is no text file.")

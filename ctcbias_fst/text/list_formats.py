@@ -8,11 +8,12 @@ there.
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -32,6 +33,7 @@ from ctcbias_fst.text.foreign_lists import (
     holds_names,
     scaled_weight,
 )
+from ctcbias_fst.text.refused_forms import refused_form
 
 __all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
 
@@ -46,8 +48,16 @@ _SCORE = re.compile(rf"\s:{_NUMBER}(?:\s|$)|\s#0?\.\d+(?:\s|$)|\u2581")
 _GLUED_SCORE = re.compile(rf"[^\W\d_]:{_NUMBER}$")
 _NUMBER_LAST = re.compile(rf"[,;]\s*\"?{_NUMBER}\"?\s*$")
 _COUNT_LAST = re.compile(r"\S\s+\d+$")
-_NUMBERED = re.compile(r"(\d+)[.)]\s+")
-_BULLET = re.compile(r"[-*•]\s+")
+_SEVERAL = re.compile(r", .* and ")
+_COUNT_FIRST = re.compile(r"\d+\s+\D")
+_NUMBERED = re.compile(r"(\d+)(?:[.)]\s+|\t|\s+)")
+_BULLET = re.compile(r"[-*•·‣▪]\s+(?:\[[ xX]\]\s+)?")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
+_QUOTES = {'"': '"', "'": "'", "“": "”", "”": "”", "„": "“”", "«": "»", "»": "«", "‘": "’"}
+_AWS = {"phrase", "soundslike", "ipa", "displayas"}
+_CLASS = re.compile(r"\$(?:[A-Z][A-Z_]{3,}|\{[^}]*\})")
+"""Of Google's phrases: numbers, addresses, custom classes."""
+
 _MARKUP = re.compile(r"<\?xml|<!doctype|<html|<(\w+)[^>]*>.*</\1>|\{\\rtf|\|.*\|$", re.IGNORECASE)
 _KEY_AND_VALUE = re.compile(
     r"(?:-\s+)?(?:\"[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?|value|text|content|"
@@ -59,6 +69,9 @@ _HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _SHERPA_USUAL = 1.5
 _ALIKE = 0.6
 """Least likeness of a name and a spelling of it in NeMo's lists."""
+
+_MOST_CHANCE = 2
+"""So many lines may begin with their number by chance."""
 
 _ONE_PER_LINE = "Write one name per line"
 _WITH_HEADER = (
@@ -115,12 +128,14 @@ def read_list(path: Source) -> ListRows:
         return _json_objects(lines)
     if _JSON_ARRAY.match(first) or (first.startswith("[") and _is_document(lines)):
         return _document(parse_json("\n".join(raw), lines.source, EntityListError), lines)
-    if "\t" in first or first.lower() in ("name", "phrase"):
+    if ("\t" in first and not _BULLET.match(first)) or first.lower() in ("name", "phrase"):
         return _tabs(lines)
-    separated = _with_commas(lines)
+    written, notes = _unescaped(lines)
+    separated = _with_commas(written)
     if separated is not None:
         return separated
-    return _plain(lines)
+    names = _plain(written)
+    return replace(names, notes=(*notes, *names.notes))
 
 
 def _json_objects(lines: _Lines) -> ListRows:
@@ -158,6 +173,8 @@ def _document(value: Any, lines: _Lines) -> ListRows:
     _refuse_utterance(value, lines.source)
     items, notes = document_items(value, lines.source)
     found = dict.fromkeys(notes)
+    if any("Google" in note for note in notes):
+        items = _without_classes(items, found)
     rows: list[str | Mapping[str, Any]] = []
     for number, item in enumerate(items, start=1):
         where = f"{lines.source}, entry {number}"
@@ -184,6 +201,18 @@ def _refuse_utterance(value: Any, source: str) -> None:
         )
 
 
+def _without_classes(items: Sequence[Any], notes: dict[str, None]) -> list[Any]:
+    """Leave out phrases of Google's with a class, such as ``$FULLPHONENUM``."""
+    kept = []
+    for item in items:
+        text = item.get("value", item.get("name")) if isinstance(item, dict) else item
+        if isinstance(text, str) and _CLASS.search(text):
+            notes[f"{quoted(text)} has a class of Google's, which is not looked for"] = None
+        else:
+            kept.append(item)
+    return kept
+
+
 def _own_keys(row: Mapping[str, Any], where: str, notes: dict[str, None]) -> Mapping[str, Any]:
     """Return an object with our keys; those that belong to another tool are translated."""
     if "name" in row:
@@ -201,7 +230,7 @@ def _tabs(lines: _Lines) -> ListRows:
     # An empty first cell must not vanish with the white space around the line.
     cells = [lines.raw[number - 1].split("\t") for number in lines.numbers]
     lower = [cell.lower() for cell in header]
-    if set(lower) <= {"phrase", "soundslike", "ipa", "displayas"} and "phrase" in lower:
+    if set(lower) <= _AWS and "phrase" in lower:
         return _aws(lines, lower, cells)
     if not set(lower) & set(COLUMNS):
         if all(len(row) == 2 and _IS_NUMBER.fullmatch(row[1].strip()) for row in cells):
@@ -285,13 +314,20 @@ def _with_commas(lines: _Lines) -> ListRows | None:
         return _with_commas(rest) or _plain(rest)
     for delimiter in ",;":
         header = [cell.strip().strip('"').strip().lower() for cell in texts[0].split(delimiter)]
+        if len(header) > 1 and set(header) <= _AWS and "phrase" in header:
+            places, cells = _csv_rows(lines, delimiter)
+            return _aws(replace(lines, numbers=places), header, cells)
         if len(header) > 1 and ("name" in header or set(header) <= set(COLUMNS)):
             return _csv(lines, delimiter)
     if not any("," in text or ";" in text for text in texts):
         return None
-    counts = {text.count(",") for text in texts}
-    spaced = any(", " in text for text in texts)
-    in_columns = len(texts) > 1 and len(counts) == 1 and 0 not in counts and not spaced
+    alike = [
+        separator
+        for separator in ",;"
+        if len({text.count(separator) for text in texts}) == 1 and separator in texts[0]
+    ]
+    spaced = any(", " in text or "; " in text for text in texts)
+    in_columns = len(texts) > 1 and bool(alike) and not spaced
     trailing = all(text.endswith((",", ";")) for text in texts[:-1]) and len(texts) > 1
     numbers = sum(bool(_NUMBER_LAST.search(text)) for text in texts)
     if 2 * numbers >= len(texts) or (in_columns and not trailing):
@@ -301,8 +337,9 @@ def _with_commas(lines: _Lines) -> ListRows | None:
             f"comma-separated values without a header line; {_WITH_HEADER}, or write one name per "
             f"line.",
         )
-    alone = len(texts) == 1 and (texts[0].count(",") > 1 or ("," in texts[0] and not spaced))
-    if alone and not texts[0].endswith(","):
+    marks = max(texts[0].count(","), texts[0].count(";"))
+    alone = len(texts) == 1 and (marks > 1 or not spaced or "; " in texts[0])
+    if alone and not texts[0].endswith((",", ";")):
         raise lines.fault(
             0, f"is one string with commas, as Whisper's hot words are. {_ONE_PER_LINE}."
         )
@@ -310,6 +347,11 @@ def _with_commas(lines: _Lines) -> ListRows | None:
 
 
 def _csv(lines: _Lines, delimiter: str) -> ListRows:
+    numbers, cells = _csv_rows(lines, delimiter)
+    return _table(lines, cells[0], cells, numbers)
+
+
+def _csv_rows(lines: _Lines, delimiter: str) -> tuple[list[int], list[list[str]]]:
     begin = lines.numbers[0] - 1
     numbers, cells = [], []
     try:
@@ -324,12 +366,11 @@ def _csv(lines: _Lines, delimiter: str) -> ListRows:
         raise EntityListError(
             f"{lines.source}, line {begin + reader.line_num}: not valid CSV: {fault}."
         ) from None
-    return _table(lines, cells[0], cells, numbers)
+    return numbers, cells
 
 
 def _plain(lines: _Lines) -> ListRows:
     """One name per line, or a form of other tools that looks like it."""
-    block = "\n".join(lines.texts)
     if max(map(len, lines.texts)) > LONGEST_NAME:
         place = next(i for i, text in enumerate(lines.texts) if len(text) > LONGEST_NAME)
         text = lines.texts[place]
@@ -338,43 +379,81 @@ def _plain(lines: _Lines) -> ListRows:
             f"has {len(text)} characters, which begin with {quoted(text, 40)}; a name has at most "
             f"{LONGEST_NAME}. {_ONE_PER_LINE}.",
         )
-    if "\t" in block:
-        place = next(i for i, text in enumerate(lines.texts) if "\t" in text)
-        raise lines.fault(place, f"has a tab, but the list has no header line; {_WITH_HEADER}.")
-    if _MARKUP.match(lines.texts[0]):
-        raise lines.fault(0, f"is markup ({quoted(lines.texts[0], 30)}), no name. {_ONE_PER_LINE}.")
-    keyed = None
-    if ":" in block or "=" in block:
-        keyed = next((i for i, text in enumerate(lines.texts) if _KEY_AND_VALUE.match(text)), None)
-    if keyed is not None:
-        raise lines.fault(
-            keyed,
-            f"{quoted(lines.texts[keyed], 30)} is a key and a value, as YAML, TOML and broken JSON "
-            f"have them. Write a JSON array of names, or one name per line.",
-        )
-    if ":" in block or "#" in block or "\u2581" in block:
-        if any(map(_SCORE.search, lines.texts)):
-            return _sherpa(lines)
-        glued = next((i for i, text in enumerate(lines.texts) if _GLUED_SCORE.search(text)), None)
-        if glued is not None:
-            raise lines.fault(
-                glued,
-                f"{quoted(lines.texts[glued])} ends in a colon and a number, as Deepgram's "
-                f"keywords do (name:weight); write weights in a column: {_WITH_HEADER}.",
-            )
     texts, notes = _undecorated(lines.texts)
+    block = "\n".join(texts)
+    _refuse_others(lines, texts, block)
+    if (":" in block or "#" in block or "\u2581" in block) and any(map(_SCORE.search, lines.texts)):
+        return _sherpa(lines)
+    glued = next((i for i, text in enumerate(texts) if _GLUED_SCORE.search(text)), None)
+    if glued is not None:
+        raise lines.fault(
+            glued,
+            f"{quoted(texts[glued])} ends in a colon and a number, as Deepgram's keywords do "
+            f"(name:weight); write weights in a column: {_WITH_HEADER}.",
+        )
     if "_" in block:
         return _nemo(lines, texts)
+    return ListRows(lines.numbers, texts, (*notes, *_doubts(texts)))
+
+
+def _refuse_others(lines: _Lines, texts: Sequence[str], block: str) -> None:
+    """Refuse what is no list of names: tables, markup, YAML and others.
+
+    Args:
+        lines: as they are.
+        texts: without list marks and the like.
+        block: these, joined.
+    """
+    if "\t" in block:
+        place = next(i for i, text in enumerate(texts) if "\t" in text)
+        raise lines.fault(place, f"has a tab, but the list has no header line; {_WITH_HEADER}.")
+    if _MARKUP.match(texts[0]):
+        raise lines.fault(0, f"is markup ({quoted(texts[0], 30)}), no name. {_ONE_PER_LINE}.")
+    if ":" in block or "=" in block:
+        keyed = next((i for i, text in enumerate(lines.texts) if _KEY_AND_VALUE.match(text)), None)
+        if keyed is not None:
+            raise lines.fault(
+                keyed,
+                f"{quoted(lines.texts[keyed], 30)} is a key and a value, as YAML, TOML and broken "
+                f"JSON have them. Write a JSON array of names, or one name per line.",
+            )
+    refused = refused_form(lines.texts if texts[0] == lines.texts[0] else texts)
+    if refused is not None:
+        raise lines.fault(*refused)
+
+
+def _doubts(texts: Sequence[str]) -> list[str]:
+    """Tell of what may be meant otherwise than it is read."""
+    notes = []
     if len(texts) > 1 and all(map(_COUNT_LAST.search, texts)):
         notes.append(
             "every line ends in a number, which is read as part of its name; if these are weights, "
             "as FunASR's lists have them, write them in a column 'weight'"
         )
+    if len(texts) > 1 and all(map(_COUNT_FIRST.match, texts)):
+        notes.append("every line begins with a number, which is read as part of its name")
+    if len(texts) == 1 and _SEVERAL.search(texts[0]):
+        notes.append("its only line is read as one name; write one name per line if it has several")
     if len(texts) > 2 and all(text.count(",") == 1 for text in texts):
         notes.append(
             "every line has a comma; what is listed must be in the order in which it is said"
         )
-    return ListRows(lines.numbers, texts, tuple(notes))
+    return notes
+
+
+def _unescaped(lines: _Lines) -> tuple[_Lines, list[str]]:
+    """Read ``&eacute;`` and the like as the characters that they stand for."""
+    if not any(map(_ENTITY.search, lines.texts)):
+        return lines, []
+    texts = [" ".join(html.unescape(text).split()) for text in lines.texts]
+    kept = [(number, text) for number, text in zip(lines.numbers, texts) if text]
+    if not kept:
+        return lines, []
+    numbers, texts = [number for number, _ in kept], [text for _, text in kept]
+    note = (
+        "characters that are written as in HTML, such as '&amp;', are read as what they stand for"
+    )
+    return replace(lines, numbers=numbers, texts=texts), [note]
 
 
 def _undecorated(texts: Sequence[str]) -> tuple[Sequence[str], list[str]]:
@@ -397,13 +476,15 @@ def _without_comma(text: str, place: int, count: int) -> str | None:
 
 
 def _without_quotes(text: str, place: int, count: int) -> str | None:
-    quotes = len(text) > 2 and text[0] == text[-1] in ('"', "'") and text[0] not in text[1:-1]
-    return text[1:-1].strip() if quotes else None
+    quotes = len(text) > 2 and text[-1] in _QUOTES.get(text[0], "")
+    inner = text[1:-1]
+    return inner.strip() if quotes and not {text[0], text[-1]} & set(inner) else None
 
 
 def _without_number(text: str, place: int, count: int) -> str | None:
     found = _NUMBERED.match(text)
-    return text[found.end() :] if found and int(found[1]) == place else None
+    marked = found is not None and (found[0].rstrip()[-1] in ".)" or count > _MOST_CHANCE)
+    return text[found.end() :] if found and marked and found[1] == str(place) else None
 
 
 def _without_bullet(text: str, place: int, count: int) -> str | None:

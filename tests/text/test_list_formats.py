@@ -108,6 +108,30 @@ ARRAY = [("Anna", 1.0), ("Peter", 1.0)]
         ("1. Anna\n2. Peter\n", ARRAY, "list numbers"),
         ('"Anna",\n"Peter"\n', ARRAY, "quotation marks"),
         ("Anna,\nPeter,\n", ARRAY, "commas at the end"),
+        ("- [ ] Anna\n- [x] Peter\n", ARRAY, "list marks"),
+        ("•\tAnna\n•\tPeter\n", ARRAY, "list marks"),
+        ("1 Anna\n2 Peter\n3 Jo\n", [*ARRAY, ("Jo", 1.0)], "list numbers"),
+        ("“Anna”\n„Peter“\n", ARRAY, "quotation marks"),
+        ("AT&amp;T\nO&#39;Neill\n", [("AT&T", 1.0), ("O'Neill", 1.0)], "as in HTML"),
+        ("12 Monkeys\n9 Songs\n", [("12 Monkeys", 1.0), ("9 Songs", 1.0)], "begins with a num"),
+        ("Anna, Jo and Peter\n", [("Anna, Jo and Peter", 1.0)], "its only line"),
+        ("\u200bAnna\nPe\u00adter\n", ARRAY, "are dropped"),
+        ("Phrase,SoundsLike,IPA,DisplayAs\nAnna,an-na,,\nPeter,,,\n", ARRAY, "Amazon"),
+        (
+            as_json({"config": {"speechContexts": [{"phrases": ["Anna"], "boost": 20}]}}),
+            [("Anna", 2.0)],
+            "Google's configuration",
+        ),
+        (
+            as_json({"customClass": {"items": [{"value": "Anna"}, {"value": "Peter"}]}}),
+            ARRAY,
+            "custom class",
+        ),
+        (
+            as_json({"phrases": [{"value": "Anna"}, {"value": "call $FULLPHONENUM"}]}),
+            [("Anna", 1.0)],
+            "'call $FULLPHONENUM' has a class",
+        ),
         ("Windows 10\nCatch 22\n", [("Windows 10", 1.0), ("Catch 22", 1.0)], "FunASR"),
     ],
 )
@@ -152,6 +176,17 @@ def test_spellings_of_other_tools_are_kept(tmp_path: Path) -> None:
         "3:10 to Yuma\n",
         "10. Downing\nAnna\n",
         "Jean-Luc\n-Anna\n",
+        "Mission: Impossible\nStar Trek: Picard\n",
+        "Fahrenheit: 451\nAnna\nPeter\n",
+        "I <3 U\nYahoo!\n",
+        "C#\nF# minor\n",
+        "Face/On\nFace|Off\nAC\\DC\n",
+        "E=mc2\nAnna\n",
+        "2 Fast\n2 Furious Anna\nAnna\n",
+        "São Paulo\nÂngela\nÃ\n",
+        "100% Wolf\n50% Off\n",
+        "null\nAnna\n",
+        "K L M\nDAY\n",
     ],
 )
 def test_plain_names_that_look_a_little_like_something_else(tmp_path: Path, text: str) -> None:
@@ -198,6 +233,43 @@ def test_plain_names_that_look_a_little_like_something_else(tmp_path: Path, text
         ("<?xml version='1.0'?>\n<a/>\n", "is markup"),
         ("{\\rtf1 Anna}\n", "is markup"),
         ("| name |\n| --- |\n| Anna |\n", "is markup"),
+        ("<names>\n <name>Anna</name>\n</names>\n", "line 1: '<names>' is markup"),
+        ("Anna\n<b>Peter</b>\n", "line 2: '<b>Peter</b>' is markup"),
+        ("<!-- x -->\nAnna\n", "is markup"),
+        ("Anna <anna@example.com>\nPeter <p@x.org>\n", "is an address of mail"),
+        ("<eps> 0\nANNA 1\nPETER 2\n", "is a table of symbols"),
+        ("a 0\nb 1\nc 2\n", "is of a table of symbols"),
+        ("// mine\nAnna\n", "line 1: '// mine' is a comment.*begin comments with '#'"),
+        ("; mine\nAnna\n", "is a comment"),
+        ("Anna # my aunt\nPeter\n", "is a name and a comment"),
+        ("\\data\\\nngram 1=3\n", "is of an ARPA language model"),
+        ("\\begin{itemize}\n\\item Anna\n", "is TeX"),
+        ("1\n00:00:01,000 --> 00:00:02,000\nhello\n", "line 2: .* is of subtitles"),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n", "is of subtitles"),
+        ("utt1 1 0.00 0.35 hello\n", "is of a CTM file"),
+        ("<<<<<<< HEAD\nAnna\n=======\nPeter\n>>>>>>> b\n", "is of a patch"),
+        ("INSERT INTO names VALUES ('Anna');\n", "is SQL"),
+        ("BEGIN:VCARD\nFN:Anna\nEND:VCARD\n", "is of an address book"),
+        ("From: a@b.org\n\nAnna\n", "is of a mail"),
+        ("```\nAnna\n```\n", "is Markdown"),
+        ("names=(Anna Peter)\n", "is code"),
+        ("---\n- Anna\n", "is YAML"),
+        ("drugs:\n- Anna\n- Peter\n", "is YAML"),
+        ("- word: Anna\n  boost: 2\n", "is a key and a value"),
+        ("Anna: 2\nPeter: 1.5\n", "is a key and a value"),
+        ("[names]\nAnna=2\nPeter = 1\n", "line 2: 'Anna=2' is a key and a value"),
+        ("[Anna, Peter]\n", "is a list on one line"),
+        ("Anna\\nPeter\\n", "is one line with"),
+        ("Peter%20Pan\n", "is an encoded address"),
+        ("MÃ¼nchen\n", "is UTF-8 that was read as another encoding"),
+        ("O\u00e2\u20ac\u2122Neill\n", "is UTF-8 that was read as another encoding"),
+        ("Anna\u2028Peter\n", "is more than one line to some programs"),
+        ("ana -> Anna\npetr -> Peter\n", "is two texts and an arrow"),
+        ("Anna|2\nPeter|1\n", "is columns with '|' between"),
+        ("Anna;drug\nPeter;drug\n", "comma-separated values without a header"),
+        ("Anna; Peter; Maria\n", "one string with commas"),
+        ("ANNA  AE N AH\nPETER  P IY1 T ER0\n", "is a word and its phones"),
+        ("null\n", "null is JSON, but no list"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -255,6 +327,34 @@ def test_an_excel_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04" + bytes(range(256)))
     with pytest.raises(EntityListError, match="zip archive.*Excel"):
         read_entities(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"%PDF-1.4\n1 0 obj\n", "is a PDF file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Excel or Word file"),
+        (b"PK\x05\x06" + bytes(18), "is an empty zip archive"),
+        (b"\x89PNG\r\n", "is a picture"),
+        (b"RIFF\0\0\0\0WAVE", "is a recording"),
+        (b"BZh91AY", "is compressed by bzip2"),
+        (b"PAR1\x15\x04", "is a Parquet file"),
+        (b"SQLite format 3\0", "is a database"),
+        (b"\x80\x04\x95a", "is a Python pickle"),
+        ("Anna\r\nPeter\r\n".encode("utf-16"), "is UTF-16, not UTF-8.*iconv -f UTF-16"),
+        ("Anna\r\nPeter\r\n".encode("utf-16-le"), "is UTF-16 without a byte-order mark"),
+        ("Anna\r\nPeter\r\n".encode("utf-16-be"), "is UTF-16 without a byte-order mark"),
+        ("Anna\r\n".encode("utf-32"), "is UTF-32"),
+        (b"O\x92Neill\n", "iconv -f WINDOWS-1252"),
+        (b"M\xfcnchen\n", "iconv -f ISO-8859-1"),
+    ],
+)
+def test_what_is_no_text_is_told(tmp_path: Path, data: bytes, what: str) -> None:
+    path = tmp_path / "names"
+    path.write_bytes(data)
+    with pytest.raises(EntityListError, match=what) as caught:
+        read_entities(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_pipe_is_read(tmp_path: Path) -> None:
