@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -353,12 +354,15 @@ def loader(dataset: SpeechDataset, batches: Sequence[CutSet], workers: int) -> D
         sampler=batches,  # an index is a CutSet
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_begin_worker if workers else None,
     )
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C is for the process that trains, which ends this one. One that ended by itself would be
+    # taken for a crash.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def feature_statistics(

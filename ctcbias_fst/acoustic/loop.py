@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -97,8 +100,10 @@ def fit(
         log.info("%.2f M parameters, %d cuts, %.1f h", parameters / 1e6, len(cuts), hours)
     stepper = _Stepper(task, criterion, optimiser, config, place)
     meter = _Meter()
-    with closing(_writer(run, place.rank)) as writer:
+    with closing(_writer(run, place.rank)) as writer, _interruptions() as interrupted:
         for batch, after in _stream(config, cuts, dataset, progress, place):
+            if interrupted():
+                raise KeyboardInterrupt
             if progress.step >= config.steps:
                 break
             losses = stepper.step(batch, progress.step)
@@ -111,6 +116,31 @@ def fit(
                 if config.validation and _due(progress.step, config.validate_every, config):
                     _validate(task, config, run, progress, writer)
     return checkpoint_path(run, progress.step)
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether Ctrl-C was pressed.
+
+    Python drops the exception where it comes while an object is deleted, as the iterator of a
+    loader that ends its workers.
+    """
+    seen = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if callable(before):
+            before(number, frame)
+
+    mine = threading.current_thread() is threading.main_thread() and callable(before)
+    if mine:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def _due(step: int, every: int, config: RunConfig) -> bool:

@@ -324,7 +324,8 @@ def tune(
                 f"{one.key} is {start[one.key]} to start with, outside the range that is searched: "
                 "widen the range, or set another value"
             )
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # It warns of a trial that was stopped, with a stack trace.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     _check_journal(journal)
     with _of_journal(journal):
         study = optuna.create_study(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
 from lhotse import CutSet, RecordingSet
 
+from ctcbias_fst.acoustic import loop
 from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.acoustic.config import (
     AugmentConfig,
@@ -47,6 +51,36 @@ def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: P
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
+
+
+def test_ctrl_c_is_not_lost(
+    train_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Python has nobody to tell, the next step does; checkpoints stay, and it goes on."""
+
+    class Deleted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def step(self: Any, batch: Batch, number: int) -> dict[str, float]:
+        if number == 3:
+            Deleted()
+        return before(self, batch, number)
+
+    before, usual = loop._Stepper.step, signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(loop._Stepper, "step", step)
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    command = ["train", "--config", str(train_config), "--run", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, [*command, "--set", "steps=9"])
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "Stopped: the same command goes on where it was"
+    assert [path.name for path in checkpoints(tmp_path / "run")] == [
+        "step-00000002",
+        "step-00000004",
+    ]
+    assert signal.getsignal(signal.SIGINT) is usual
+    monkeypatch.undo()
+    assert CliRunner().invoke(main, [*command, "--set", "steps=9"]).exit_code == 0
 
 
 def test_overfits_a_few_clips(train_config: Path, tmp_path: Path) -> None:

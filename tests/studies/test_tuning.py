@@ -210,7 +210,9 @@ def test_other_files_are_no_journals(tmp_path: Path, content: str, message: str)
     assert (tmp_path / "j").read_text().startswith(content)
 
 
-def test_the_start_is_tried_again_if_that_trial_was_interrupted(tmp_path: Path) -> None:
+def test_the_start_is_tried_again_if_that_trial_was_interrupted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     class Interrupted(Scripted):
         def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
             if self.seen:
@@ -219,6 +221,7 @@ def test_the_start_is_tried_again_if_that_trial_was_interrupted(tmp_path: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         tune(_study(trials=3), _with_beta(1.2), [Interrupted()], tmp_path / "j")
+    assert capfd.readouterr().err == ""
     source = Scripted()
     tuned = tune(_study(trials=3), _with_beta(1.2), [source], tmp_path / "j")
     assert source.seen[1].decode.boost.beta == 1.2
