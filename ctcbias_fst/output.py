@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ctcbias_fst.records import Transcript, Word
+from ctcbias_fst.records import Transcript, Word, text_of
 from ctcbias_fst.text.printable import json_text, one_line, one_token
-from ctcbias_fst.text.scripts import spaced
 
 __all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "remarks", "word_record"]
 
@@ -165,7 +164,7 @@ def _cues(words: Sequence[Word]) -> Iterator[tuple[list[Word], list[str]]]:
 
 def _lines(cue: Sequence[Word]) -> list[str]:
     """The words of a cue in lines; a word that is longer than a line has one to itself."""
-    text = one_line(spaced([word.word for word in cue]))
+    text = one_line(text_of(cue))
     return textwrap.wrap(text, _LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
 
 

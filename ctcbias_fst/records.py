@@ -14,14 +14,21 @@ import numpy as np
 import torch
 
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.text.scripts import spaced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ctcbias_fst.text.tokens import Vocabulary
 
-__all__ = ["Hypothesis", "LogProbs", "Transcript", "Word", "as_float32", "first_unnormalised"]
+__all__ = [
+    "Hypothesis",
+    "LogProbs",
+    "Transcript",
+    "Word",
+    "as_float32",
+    "first_unnormalised",
+    "text_of",
+]
 
 _TOLERANCE = 0.05
 """By how much the probabilities of a frame may miss 1: half precision, and what models round."""
@@ -167,6 +174,7 @@ class Word:
       entity: whether it came out of the list of names.
       log_prob: what the model itself says of it: the mean log-prob of its tokens (of a name of
         several words, of all of them) where they begin, without boosts; natural log.
+      glued: whether no space stands before it (scripts without spaces).
     """
 
     word: str
@@ -175,6 +183,12 @@ class Word:
     confidence: float
     entity: bool = False
     log_prob: float = 0.0
+    glued: bool = False
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """The words with the spaces between them."""
+    return "".join([word.word if word.glued else f" {word.word}" for word in words]).strip(" ")
 
 
 @dataclass(frozen=True)
@@ -204,7 +218,7 @@ class Hypothesis:
     @property
     def text(self) -> str:
         """The words, a space between them where the script has one."""
-        return spaced([word.word for word in self.words])
+        return text_of(self.words)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 PLAIN, FIRST, LATER = "plain", "first", "later"
@@ -83,7 +84,14 @@ def parses(
     spellings = possessives(vocabulary)
 
     def ends(position: int) -> bool:
-        return position == len(tokens) or bool(vocabulary.ends_word[tokens[position]])
+        return position == len(tokens) or bool(
+            vocabulary.ends_word[tokens[position]] or parts(position)
+        )
+
+    def parts(position: int) -> bool:
+        token = tokens[position]
+        silent = vocabulary.tokens[token] == "<s>"
+        return silent or (separator is not None and is_unspaced(vocabulary.surfaces[token]))
 
     def after_entity(position: int) -> Iterator[list[tuple[str, Path | None]]]:
         """An entity is complete before ``position``: what may follow."""
@@ -116,7 +124,12 @@ def parses(
     def free(position: int) -> Iterator[list[tuple[str, Path | None]]]:
         """A plain token, or the beginning, is before ``position``."""
         yield from plain_or_end(position)
-        if separator is None or position == 0 or tokens[position - 1] == separator:
+        if (
+            separator is None
+            or position == 0
+            or tokens[position - 1] == separator
+            or parts(position - 1)
+        ):
             yield from entity_at(position)
 
     yield from free(0)

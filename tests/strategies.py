@@ -24,6 +24,9 @@ VOCABULARIES = (
 )
 """One of each kind of word boundary, blank first, each able to write a possessive."""
 
+MIXED = Vocabulary.from_tokens(["<blk>", "|", "a", "ก", "<s>"])
+"""Letters of a script without spaces beside others, a separator, a special token."""
+
 EVERYTHING = DecodeConfig(
     search_beam=1e8,
     output_beam=1e8,
@@ -35,6 +38,7 @@ EVERYTHING = DecodeConfig(
 """No pruning of any kind."""
 
 vocabularies = st.sampled_from(VOCABULARIES)
+every_vocabulary = st.sampled_from((*VOCABULARIES, MIXED))
 
 
 @st.composite

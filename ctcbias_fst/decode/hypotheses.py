@@ -13,6 +13,7 @@ from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Word
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, joined
 
 __all__ = ["greedy_hypothesis", "hypotheses", "token_confidences"]
@@ -46,6 +47,7 @@ class _Draft:
     confidence: float
     entity: bool = False
     log_probs: tuple[float, ...] = ()
+    glued: bool = False
 
     def add(self, token: _Token, text: str) -> None:
         self.text += text
@@ -243,24 +245,42 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
     """Join tokens; an entity's become the words of its display form."""
     words: list[_Draft] = []
     open_word = False  # whether a token that continues a word goes to the last one
+    separated = True  # whether a separator came after the last word
     before = 0.0  # what may have come between a separator and the word after it
     entity: list[_Token] = []
+
+    def glued(text: str) -> bool:
+        if vocabulary.separator_id is not None:
+            return not separated
+        return _unspaced_between(next((w.text for w in reversed(words) if w.text), ""), text)
+
     for token in tokens:
         if token.in_tree:
             entity.append(token)
             if token.entity is not None:
-                words.extend(_entity_words(entity, token.entity, vocabulary, before))
-                entity, open_word, before = [], True, 0.0
+                shown = token.entity.display
+                drafts = _entity_words(entity, token.entity, vocabulary, before)
+                drafts[0].glued = glued(shown)
+                words.extend(drafts)
+                entity, open_word, separated, before = [], True, False, 0.0
             continue
-        if vocabulary.ends_word[token.token]:
-            open_word = False
         text = vocabulary.surfaces[token.token]
         if token.token == vocabulary.separator_id:
             before = token.followed
+            open_word, separated = False, True
             continue
+        if vocabulary.ends_word[token.token]:
+            open_word = (
+                open_word
+                and vocabulary.joins_letters
+                and not words[-1].entity
+                and not _unspaced_beside(words[-1].text, text)
+            )
+        elif open_word and words[-1].entity and _unspaced_between(words[-1].text, text):
+            open_word = False
         if not open_word:
-            words.append(_Draft("", token.start, token.end, 1.0 - before))
-            open_word, before = True, 0.0
+            words.append(_Draft("", token.start, token.end, 1.0 - before, glued=glued(text)))
+            open_word, separated, before = True, False, 0.0
         words[-1].add(token, text)
         words[-1].followed(token.followed)
     return tuple(
@@ -271,10 +291,20 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
             max(0.0, word.confidence),
             word.entity,
             sum(word.log_probs) / len(word.log_probs),
+            word.glued,
         )
         for word in words
         if word.text
     )
+
+
+def _unspaced_between(before: str, after: str) -> bool:
+    """Whether letters of scripts without spaces meet."""
+    return bool(before and after) and is_unspaced(before[-1]) and is_unspaced(after)
+
+
+def _unspaced_beside(before: str, after: str) -> bool:
+    return bool(before and is_unspaced(before[-1])) or is_unspaced(after)
 
 
 def _entity_words(

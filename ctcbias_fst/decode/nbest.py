@@ -43,12 +43,12 @@ class TextHashes:
 
     Attributes:
       factor, summand: int64 (2, V), of the token after something, and at a word's start.
-      upper_case: whether names are written in capitals.
+      vocabulary: which writes names as it can.
     """
 
     factor: torch.Tensor
     summand: torch.Tensor
-    upper_case: bool
+    vocabulary: Vocabulary
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, device: torch.device | str) -> TextHashes:
@@ -59,7 +59,7 @@ class TextHashes:
         if vocabulary.separator_id is not None:
             starting[vocabulary.separator_id] = ""
         hashes = torch.tensor([list(map(_hash, row)) for row in (inside, starting)], device=device)
-        return cls(hashes[..., 0], hashes[..., 1], vocabulary.upper_case)
+        return cls(hashes[..., 0], hashes[..., 1], vocabulary)
 
     def of_arcs(self, lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
         """(factor, summand) of every arc; an entity writes its name with its last token."""
@@ -73,7 +73,7 @@ class TextHashes:
         entity, of_arc = torch.unique(aux[complete] - size, return_inverse=True)
         names = [lattice.graph.entities[at].name for at in entity.tolist()]
         if names:
-            written = [_hash(" " + (n.upper() if self.upper_case else n)) for n in names]
+            written = [_hash(" " + self.vocabulary.writing(name)) for name in names]
             of_name = torch.tensor(written, device=aux.device)
             factor[complete], summand[complete] = of_name[of_arc].unbind(-1)
         return factor, summand

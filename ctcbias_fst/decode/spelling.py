@@ -39,18 +39,19 @@ def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:
     Another number of words shares the time by letters, and the least of the confidences.
     """
     if len(shown) == len(heard):
-        return [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
-    start, span = heard[0].start, heard[-1].end - heard[0].start
-    sure = min(word.confidence for word in heard)
-    clear = sum(word.log_prob for word in heard) / len(heard)
-    letters = sum(map(len, shown))
-    words = []
-    done = 0
-    for text in shown:
-        begin, done = done, done + len(text)
-        low, high = start + span * begin / letters, start + span * done / letters
-        words.append(Word(text, round(low, 6), round(high, 6), sure, True, clear))
-    return words
+        words = [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
+    else:
+        start, span = heard[0].start, heard[-1].end - heard[0].start
+        sure = min(word.confidence for word in heard)
+        clear = sum(word.log_prob for word in heard) / len(heard)
+        letters = sum(map(len, shown))
+        words = []
+        done = 0
+        for text in shown:
+            begin, done = done, done + len(text)
+            low, high = start + span * begin / letters, start + span * done / letters
+            words.append(Word(text, round(low, 6), round(high, 6), sure, True, clear))
+    return [replace(word, glued=heard[0].glued and not i) for i, word in enumerate(words)]
 
 
 def _spell(hypothesis: Hypothesis, graph: BoostGraph) -> Hypothesis:
@@ -92,13 +93,15 @@ def _respelt(heard: Sequence[Word], found: Sequence[Occurrence], graph: BoostGra
                 : len(following.before) - len(heard[one.end - 1 - found[0].start].word)
             ]
         parts.append((between, False))
-    shown: list[tuple[str, bool]] = []
+    shown: list[tuple[str, bool, bool]] = []  # with whether it is a name's, and glued
     for text, named in parts:
         for i, word in enumerate(text.split()):
-            apart = i or not shown or (is_unspaced(shown[-1][0][-1]) and is_unspaced(word))
-            if apart:
-                shown.append((word, named))
+            glued = bool(shown) and not i
+            if glued and not (is_unspaced(shown[-1][0][-1]) and is_unspaced(word)):
+                shown[-1] = (shown[-1][0] + word, named or shown[-1][1], shown[-1][2])
             else:
-                shown[-1] = (shown[-1][0] + word, named or shown[-1][1])
-    words = words_of_name([text for text, _ in shown], heard)
-    return [replace(word, entity=named) for word, (_, named) in zip(words, shown)]
+                shown.append((word, named, glued or (not shown and heard[0].glued)))
+    words = words_of_name([text for text, _, _ in shown], heard)
+    return [
+        replace(word, entity=named, glued=glued) for word, (_, named, glued) in zip(words, shown)
+    ]

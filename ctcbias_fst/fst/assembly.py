@@ -153,9 +153,11 @@ class Assembly:
         separated = self.rules.separator is not None
         # Token 0 is the blank: without separators nothing is equal to it.
         separates = torch.eq(hubs.token, self.rules.separator or 0)
+        parts = self.rules.parts_words[hubs.token]
         if separated:
-            blanks.append(graph.states(self.utterances))
-            after = torch.where(separates, after, blanks[1][hubs.utterance])
+            blanks += [graph.states(self.utterances), graph.states(self.utterances)]
+            inside = torch.where(parts, blanks[2][hubs.utterance], blanks[1][hubs.utterance])
+            after = torch.where(separates, after, inside)
         self.hub_state = graph.states(hubs.utterance)
         for state in blanks:
             graph.arcs(state, state, 0)
@@ -178,8 +180,12 @@ class Assembly:
             starts_word=separates[row],
         )
         if separated:
-            hub = separates.nonzero().flatten()
+            hub = (separates | parts).nonzero().flatten()
         word_start = _Open(self.hub_state[hub], hub, blank, self.utterances)
+        if separated:
+            none = hub[:0]
+            loose = _Open(self.hub_state[none], none, blanks[2], self.utterances)
+            word_start = _Open.joined([word_start, loose])
         owners = [self.utterances for _ in blanks] + [hubs.utterance]
         return word_start, torch.cat([*blanks, self.hub_state]), torch.cat(owners)
 

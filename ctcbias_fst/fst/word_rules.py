@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import APOSTROPHES, Vocabulary
 
 __all__ = ["STARTS_WORD", "WordRules"]
 
 STARTS_WORD = "starts_word"
 """The attribute of arcs that start a word, if words are marked by separators."""
-
-_APOSTROPHE_S = "'s"
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,17 @@ class WordRules:
 
     Attributes:
       ends_word: bool (V,): tokens that end the word before them.
-      ends_name: bool (V,): tokens that may follow a name: those, and punctuation.
+      ends_name: bool (V,): tokens that may follow a name: those, punctuation, special tokens,
+        and letters of scripts without spaces.
+      parts_words: bool (V,): where separators mark words, what a name may follow all the same:
+        special tokens, and letters of scripts without spaces.
       separator: the token between words, if words are marked by one.
       possessives: the token sequences that write 's at the end of a word.
     """
 
     ends_word: torch.Tensor
     ends_name: torch.Tensor
+    parts_words: torch.Tensor
     separator: int | None
     possessives: tuple[tuple[int, ...], ...]
 
@@ -41,11 +43,17 @@ class WordRules:
             for token, surface in enumerate(vocabulary.surfaces)
             if surface and not vocabulary.ends_word[token] and not vocabulary.special[token]
         }
-        written = _APOSTROPHE_S.upper() if vocabulary.upper_case else _APOSTROPHE_S
-        pieces = [(written,), tuple(written)]
+        letter = "S" if vocabulary.upper_case else "s"
+        written = [apostrophe + letter for apostrophe in APOSTROPHES]
+        pieces = [split for one in written for split in ((one,), tuple(one))]
+        parts_words = vocabulary.silent | vocabulary.unspaced
+        ends_name = vocabulary.ends_word | vocabulary.closes_word | vocabulary.silent
+        if vocabulary.separator_id is not None:
+            ends_name |= parts_words
         return cls(
             ends_word=torch.from_numpy(vocabulary.ends_word.copy()).to(device),
-            ends_name=torch.from_numpy(vocabulary.ends_word | vocabulary.closes_word).to(device),
+            ends_name=torch.from_numpy(ends_name).to(device),
+            parts_words=torch.from_numpy(parts_words).to(device),
             separator=vocabulary.separator_id,
             possessives=tuple(
                 tuple(continuation[piece] for piece in split)

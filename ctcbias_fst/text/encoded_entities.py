@@ -15,10 +15,11 @@ import numpy.typing as npt
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
+from ctcbias_fst.text.scripts import OPTIONAL_MARKS
 from ctcbias_fst.text.spoken_entities import add_spoken_forms, first_few, known_phones_only
 from ctcbias_fst.text.spoken_forms import said
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.text.vocabulary import Case, Vocabulary
+from ctcbias_fst.text.vocabulary import APOSTROPHES, Case, Vocabulary
 
 __all__ = [
     "EncodedEntities",
@@ -29,6 +30,12 @@ __all__ = [
 ]
 
 _TYPED = str.maketrans("\u2019\u2018\u02bc\u2010\u2011", "'''--")
+_DOTLESS = frozenset("\u0130\u0131")
+_SEVERAL_FORMS = _DOTLESS.union(
+    APOSTROPHES[1:], filter(OPTIONAL_MARKS.match, map(chr, range(0x591, 0x671)))
+)
+"""Letters of vocabularies that may write a name in one case in several ways."""
+
 _PUNCTUATION = re.compile(r"[^\w\s']")
 
 _CHUNK = 65_536
@@ -325,14 +332,16 @@ def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, 
     reports, by_rule = [], []
     for place, (text, cost) in enumerate(entity.spellings):
         spelling = text if not uncovered(text) else fold_diacritics(text)
-        if "'" in uncovered(spelling):
-            spelling = spelling.replace("'", "")
-        missing = uncovered(spelling)
         ruled = place > len(entity.sounds_like)
+        written = [spelling]
+        if "'" in uncovered(spelling):  # O'Brien is obrien, or o brien
+            written = [spelling.replace("'", ""), spelling.replace("'", " ")]
+        missing = uncovered(written[0])
         if not missing:
-            if ruled and spelling not in costs:
-                by_rule.append(spelling)
-            costs.setdefault(spelling, cost)
+            for one in written:
+                if (ruled or one is not written[0]) and one not in costs:
+                    by_rule.append(one)
+                costs.setdefault(one, cost)
         elif not ruled:
             letters = ", ".join(repr(c) for c in missing)
             reason = f"the model's vocabulary cannot write {letters}"
@@ -383,6 +392,7 @@ def _spellings(
     owners = np.arange(len(rows), dtype=np.int32)
     vocabulary = tokenizer.vocabulary
     one_form = vocabulary.case is not Case.BOTH and not vocabulary.closes_word.any()
+    one_form &= _SEVERAL_FORMS.isdisjoint(vocabulary.letters)
     if one_form and not any(entity.sounds_like or entity.spoken for entity in rows):
         return [entity.name for entity in rows], owners, np.zeros(len(rows), dtype=np.float32)
     several = [
@@ -409,21 +419,36 @@ def written_forms(text: str, display: str, vocabulary: Vocabulary) -> list[str]:
     """
     bases = [text]
     shown = display.translate(_TYPED).strip()
-    if normalise(shown) == text and vocabulary.closes_word.any():
+    as_shown = fold_diacritics(normalise(shown)) == fold_diacritics(text)
+    if as_shown and vocabulary.closes_word.any():
         bases.append(shown.lower())
+    letters = vocabulary.letters
+    turkish = not _DOTLESS.isdisjoint(letters)
+    if turkish:
+        if as_shown:
+            bases.append(shown.replace("\u0130", "i").replace("I", "\u0131").lower())
+        if vocabulary.upper_case:
+            bases += [base.replace("i", "i\u0307") for base in bases]
+    bases += [OPTIONAL_MARKS.sub("", base) for base in bases]
+    bases += [base.replace("'", c) for base in bases for c in APOSTROPHES if c in letters]
     if vocabulary.case is not Case.BOTH:
         return list(dict.fromkeys(bases))
     forms = []
     for base in bases:
         words = base.split(" ")
-        forms += [base, base[:1].upper() + base[1:]]
-        forms.append(" ".join(word[:1].upper() + word[1:] for word in words))
-        forms.append("-".join(part[:1].upper() + part[1:] for part in forms[-1].split("-")))
+        forms += [base, _capitalised(base, turkish)]
+        forms.append(" ".join(_capitalised(word, turkish) for word in words))
+        forms.append("-".join(_capitalised(part, turkish) for part in forms[-1].split("-")))
         if display.isupper():
             forms.append(base.upper())
-    if normalise(shown) == text:
+    if as_shown:
         forms += [shown, " ".join(_PUNCTUATION.sub(" ", shown).split())]
     return list(dict.fromkeys(forms))
+
+
+def _capitalised(text: str, turkish: bool) -> str:
+    first = "\u0130" if turkish and text.startswith("i") else text[:1].upper()
+    return first + text[1:]
 
 
 def _concatenate(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:

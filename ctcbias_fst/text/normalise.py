@@ -113,8 +113,21 @@ def fold_diacritics(text: str) -> str:
     if text.isascii():
         return text
     decomposed = unicodedata.normalize("NFD", text)
-    plain = "".join([c for c in decomposed if not unicodedata.category(c).startswith("M")])
+    plain = "".join([c for c in decomposed if not _is_accent(c)])
     return unicodedata.normalize("NFC", plain).translate(_FOLDS)
+
+
+def _is_accent(character: str) -> bool:
+    """Tell marks without which the same word is left: no vowel signs, tones, or marks of kana."""
+    category = unicodedata.category(character)
+    combining = unicodedata.combining(character)
+    if category == "Mn" and "\ufe00" <= character <= "\ufe0f":  # how to draw it
+        return True
+    return (
+        category == "Me"
+        or (category == "Mn" and (combining == 1 or 9 < combining < 84))
+        or (category == "Mn" and combining > 132)
+    )
 
 
 def _normalise_block(block: str) -> str:

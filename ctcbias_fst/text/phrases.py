@@ -1,7 +1,8 @@
 """Where the names of a list stand in words: the one place that says so.
 
 Names and words are compared in the normal form (`ctcbias_fst.text.normalise`), so capitals,
-punctuation, typographic apostrophes, and composed or decomposed letters make no difference. They
+punctuation, typographic apostrophes, and composed or decomposed letters make no difference; nor do
+letters that are the same in capitals (ß and ss, ı and i), and the points of Hebrew and Arabic. They
 are taken apart at hyphens and the like, and at each letter of a script without spaces: ``北京`` is
 found in ``我在北京``, ``Coca-Cola`` in ``coca cola`` and the other way round.
 """
@@ -15,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ctcbias_fst.text.normalise import normalise
-from ctcbias_fst.text.scripts import apart, is_unspaced
+from ctcbias_fst.text.scripts import OPTIONAL_MARKS, apart, is_unspaced
 
 __all__ = ["Occurrence", "PhraseMatcher"]
 
@@ -23,6 +24,8 @@ _POSSESSIVE = "'s"
 
 _PARTING = ',;!?()[]{}"“”„«»，、。；！？（）「」『』《》،؛؟'
 """Between two words of a name these stand only where it has them itself."""
+
+_UNKNOWN = "<unk>"
 
 _KEPT = 50_000
 """Words that are not taken apart again, at most."""
@@ -42,7 +45,7 @@ class _Kinds(dict[int, str]):
             kind = character
         elif category == "Cf":
             kind = "c"
-        elif character in "\u3099\u309a":
+        elif character in "\u3099\u309a\uff9e\uff9f":
             kind = "v"
         elif kind != "-" and is_unspaced(character):
             kind = "U"
@@ -248,6 +251,14 @@ class _Text(NamedTuple):
         return Occurrence(first, last + 1, name, before, after, kept > 0)
 
 
+def _folded(text: str) -> str:
+    """Normalised text without what capitals do not tell apart, nor points that may be left out."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFC", text.casefold().replace("i\u0307", "i"))
+    return OPTIONAL_MARKS.sub("", text.replace("\u0131", "i"))
+
+
 def _marks(text: str) -> list[str]:
     """The punctuation that parts words."""
     return [character for character in text if character in _PARTING]
@@ -275,8 +286,10 @@ def _pieces(word: str) -> tuple[_Piece, ...]:
     if _is_simple(word):
         return whole
     pieces: list[_Piece] = []
+    if _UNKNOWN in word:  # who knows what it is a part of
+        return whole
     for run in (_SYMBOLIC if _SAID.search(word) else _RUN).finditer(word.translate(_KINDS)):
-        keys = apart(normalise(word[run.start() : run.end()])).split()
+        keys = apart(_folded(normalise(word[run.start() : run.end()]))).split()
         for i, key in enumerate(keys):
             begin = -1 if i else run.start()
             pieces.append(_Piece(key, begin, -1 if i < len(keys) - 1 else run.end()))

@@ -1,16 +1,21 @@
-"""Scripts that put no space between words: Thai to Myanmar, Khmer, ideographs, kana."""
+"""Scripts without spaces between words (Thai to Myanmar, Khmer, ideographs, kana); points."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-__all__ = ["apart", "is_unspaced", "spaced"]
+__all__ = ["OPTIONAL_MARKS", "apart", "is_unspaced"]
 
 _UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
     "\U00020000-\U0003ffff]"
 )
+
+
+OPTIONAL_MARKS = re.compile(
+    "[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0670]"
+)
+"""Points of Hebrew and Arabic, which most texts leave out."""
 
 
 def is_unspaced(text: str) -> bool:
@@ -21,12 +26,3 @@ def is_unspaced(text: str) -> bool:
 def apart(text: str) -> str:
     """The text with spaces around every letter of such a script."""
     return _UNSPACED.sub(r" \g<0> ", text)
-
-
-def spaced(words: Sequence[str]) -> str:
-    """The words with spaces between them, but none between two letters of such scripts."""
-    text = ""
-    for word in words:
-        glued = text and word and is_unspaced(text[-1]) and is_unspaced(word)
-        text += word if glued or not text else f" {word}"
-    return text

@@ -149,9 +149,7 @@ class SentencePieceTokenizer:
         return self._complete and not self._lacking(characters)
 
     def _cased(self, texts: Sequence[str]) -> list[str]:
-        if self._vocabulary.upper_case:
-            return [text.upper() for text in texts]
-        return list(texts)
+        return [self._vocabulary.writing(text) for text in texts]
 
     def _to_columns(self, ids: list[int]) -> list[int]:
         if not self._unwritable.isdisjoint(ids):
@@ -230,8 +228,7 @@ class FewestPiecesTokenizer:
         """Return up to `n` segmentations, costs in pieces more than the fewest."""
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}.")
-        if self._vocabulary.upper_case:
-            text = text.upper()
+        text = self._vocabulary.writing(text)
         separator = self._vocabulary.separator_id
         phrases: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
         for position, word in enumerate(text.split()):
@@ -255,18 +252,23 @@ class FewestPiecesTokenizer:
 
     def uncovered(self, text: str) -> str:
         """Return the characters that keep `text` from being written, each once."""
-        words = text.upper().split() if self._vocabulary.upper_case else text.split()
-        lacking = [c for word in words if not self._segment(word, 1) for c in word]
-        loose = dict.fromkeys(c for c in lacking if not self._writes(c))
+        writing = self._vocabulary.writing
+        words = [word for word in text.split() if not self._segment(writing(word), 1)]
+        if self._vocabulary.upper_case:
+            words = [word.upper() for word in words]
+        loose = dict.fromkeys(c for word in words for c in word if not self._writes(c))
         return "".join(loose)
 
     def covers(self, characters: str) -> bool:
         """Tell whether every text over `characters` (and spaces) can be written."""
-        cased = characters.upper() if self._vocabulary.upper_case else characters
-        return all(c.isspace() or self._writes(c) for c in cased)
+        return all(c.isspace() or self._writes(c) for c in characters)
 
     def _writes(self, character: str) -> bool:
-        """Tell whether a piece writes just this character, wherever in a word it stands."""
+        """Tell whether pieces write just this character, wherever in a word it stands."""
+        parts = self._vocabulary.writing(character)
+        if len(parts) > 1:
+            return all(map(self._writes, parts))
+        character = parts
         boundary = self._vocabulary.boundary
         if self._spelt(character):
             return True

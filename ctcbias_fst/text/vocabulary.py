@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -34,9 +35,47 @@ _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _MOST_ADDED = 8
 """Columns of the log-probs that a vocabulary may lack."""
+APOSTROPHES = "'\u2019\u02bc"
+"""Those that vocabularies have."""
+
 _DISAMBIGUATION = re.compile(r"#\d+")
 _TOKEN_AND_ID = re.compile(r"(.*?)[ \t]+(\d{1,9})")
 _PIECE_AND_SCORE = re.compile(r".*\t-?\d+(\.\d+)?(e-?\d+)?")
+
+
+class _Writings(dict[int, str]):
+    """How a character is written in some letters, found when it is asked for."""
+
+    def __init__(self, letters: frozenset[str]) -> None:
+        super().__init__()
+        self._letters = letters
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = next(filter(self._letters.issuperset, _written_as(character)), character)
+        return self[code]
+
+
+def _written_as(character: str) -> Iterator[str]:
+    """A character, and what stands for it where there is no such letter."""
+    yield character
+    if character == "'":
+        yield from APOSTROPHES
+    parts = unicodedata.normalize("NFD", character)
+    if parts != character:
+        yield parts
+        yield "".join(map(_alone, parts))
+
+
+def _alone(jamo: str) -> str:
+    """A jamo that joins into syllables as the letter that stands alone; others as they are."""
+    kind, _, name = unicodedata.name(jamo, "").rpartition("SEONG ")
+    if not kind.startswith("HANGUL J") and not kind.startswith("HANGUL CHO"):
+        return jamo
+    try:
+        return unicodedata.lookup(f"HANGUL LETTER {name}")
+    except KeyError:
+        return jamo
 
 
 class WordBoundary(Enum):
@@ -141,6 +180,15 @@ class Vocabulary:
         return _readonly(mask)
 
     @cached_property
+    def silent(self) -> npt.NDArray[np.bool_]:
+        """(V,) True for special tokens that stand for nothing that is said: all but the unknown."""
+        mask = self.special.copy()
+        mask[self.blank_id] = False
+        if self.unk_id is not None:
+            mask[self.unk_id] = False
+        return _readonly(mask)
+
+    @cached_property
     def starts_word(self) -> npt.NDArray[np.bool_]:
         """(V,) True where the token itself begins a word.
 
@@ -157,6 +205,23 @@ class Vocabulary:
             mask = np.zeros(self.size, dtype=bool)
         mask[self.special] = False
         return _readonly(mask)
+
+    @cached_property
+    def unspaced(self) -> npt.NDArray[np.bool_]:
+        """(V,) True where the token begins with a letter of a script without spaces."""
+        mask = np.array([is_unspaced(text) for text in self.surfaces])
+        mask[self.special] = False
+        return _readonly(mask)
+
+    @cached_property
+    def joins_letters(self) -> bool:
+        """Whether tokens of other scripts that follow one another are one word.
+
+        So it is where nothing marks words, since most tokens are of scripts without spaces.
+        """
+        return self.boundary is WordBoundary.NONE and 2 * self.unspaced.sum() > sum(
+            map(bool, self.surfaces)
+        )
 
     @cached_property
     def ends_word(self) -> npt.NDArray[np.bool_]:
@@ -194,14 +259,36 @@ class Vocabulary:
         return tuple(written)
 
     @cached_property
+    def letters(self) -> frozenset[str]:
+        """The characters that tokens write."""
+        special = self.special.tolist()
+        return frozenset(c for t, mute in zip(self.surfaces, special) if not mute for c in t)
+
+    def writing(self, text: str) -> str:
+        """Text in the characters that the tokens have.
+
+        Capitals where there are no others; what no token writes as the parts that it is made of
+        (accents, jamo), or with another apostrophe.
+        """
+        if self.upper_case:
+            eszett = next((c for c in "\u1e9e\u00df" if c in self.letters), "SS")
+            upper = eszett.join(part.upper() for part in text.split("\u00df"))
+            text = unicodedata.normalize("NFC", upper)
+        elif text.isascii() and "'" not in text:
+            return text
+        return text.translate(self._writings)
+
+    @cached_property
+    def _writings(self) -> _Writings:
+        return _Writings(self.letters)
+
+    @cached_property
     def case(self) -> Case:
         """Which letters it can write; both only if small and capital ones of one alphabet are there
         (a capital or two among small letters are other signs, as in phone alphabets)."""
-        letters = {
-            c for t, special in zip(self.surfaces, self.special.tolist()) if not special for c in t
-        }
-        small = {c for c in letters if c.upper() != c}
-        capital = {c for c in letters if c.lower() != c}
+        # Eszett has no capital of its own in most fonts: it stands among capitals.
+        small = {c for c in self.letters if c.upper() != c and len(c.upper()) == 1}
+        capital = {c for c in self.letters if c.lower() != c}
         if capital and not small:
             return Case.UPPER
         pairs = sum(c.lower() in small for c in capital)
@@ -228,9 +315,9 @@ class Vocabulary:
 
     def split(self, text: str) -> list[str]:
         """The words of normalised text as the vocabulary tells them apart."""
-        if self.boundary is WordBoundary.NONE:
+        if self.boundary is WordBoundary.NONE and not self.joins_letters:
             return [character for character in text if not character.isspace()]
-        if self.boundary is WordBoundary.PREFIX:
+        if self.boundary is WordBoundary.PREFIX or self.joins_letters:
             text = apart(text)
         return text.split()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,11 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
 from ctcbias_fst.fst.boost import boost_graph
+from ctcbias_fst.records import Hypothesis
 from ctcbias_fst.text.encoded_entities import check_entities, written_forms
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Case, Vocabulary, WordBoundary
 
@@ -305,3 +310,209 @@ def test_a_name_that_can_be_written_is_found(data: st.DataObject, kind: str) -> 
     assert any(word.entity for word in transcript.best.words)
     lowered = written_out.lower().replace(" ", "")
     assert lowered == "".join(said)
+
+
+# Scripts, and the ways in which letters are written.
+
+
+def heard(
+    vocabulary: Vocabulary,
+    tokens: Sequence[str],
+    names: Sequence[str],
+    wrong: tuple[int, str] | None = None,
+) -> tuple[Hypothesis, Hypothesis]:
+    """Tokens read without a list, and with one; at one place another token is a nat better."""
+    rows: list[int] = []
+    frames = []
+    for token in tokens:
+        column = vocabulary.index[token]
+        rows += [vocabulary.blank_id] * (bool(rows) and rows[-1] == column) + [column]
+        frames.append(len(rows) - 1)
+    array = np.full((len(rows), vocabulary.size), -12.0)
+    array[range(len(rows)), rows] = 0.0
+    if wrong is not None:
+        array[frames[wrong[0]], vocabulary.index[wrong[1]]] = 1.0
+    array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
+    tokenizer = FewestPiecesTokenizer(vocabulary)
+    checked = check_entities(entities_from_names(names), tokenizer)
+    assert not checked.rejected
+    graph = boost_graph(checked, tokenizer)
+    log_probs = batch([array.astype(np.float32)], vocabulary)
+    decoder = Decoder(vocabulary)
+    return decoder.decode(log_probs, None)[0].best, decoder.decode(log_probs, graph)[0].best
+
+
+def _nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+HAN = "的一是不了人有大这上个国到说时要就出会可也你"
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "other", "more", "name", "expected"),
+    [
+        # Accents as letters of their own, or names that are listed so.
+        (_nfd("chez|josé|là"), 7, "a", "", "José", "chez José " + _nfd("là")),
+        ("chez|josé|là", 7, "a", "", _nfd("José"), "chez José là"),
+        # i with a dot and without, in both cases.
+        ("ben|ığdır|da", 5, "k", "i", "Iğdır", "ben Iğdır da"),
+        ("ben|istanbul|da", 6, "k", "ı", "İSTANBUL", "ben İSTANBUL da"),
+        ("BEN|İSTANBUL|DA", 6, "K", "I", "istanbul", "BEN istanbul DA"),
+        ("BEN|IĞDIR|DA", 5, "K", "İ", "Iğdır", "BEN Iğdır DA"),
+        ("Ben|Iğdır|da", 5, "k", "abcdegABCDEGİıi", "Iğdır", "Ben Iğdır da"),
+        ("Ben|ığdır|da", 5, "k", "ABCDEGIİi", "Iğdır", "Ben Iğdır da"),
+        ("Ben|İstanbul|da", 6, "k", "ABCDEGIıi", "İstanbul", "Ben İstanbul da"),
+        ("Ben|İstanbul|da", 6, "k", "ABCDEGIıi", "istanbul", "Ben istanbul da"),
+        # Eszett.
+        ("in|gießen|da", 7, "a", "", "Gießen", "in Gießen da"),
+        ("in|giessen|da", 8, "a", "", "Gießen", "in Gießen da"),
+        ("IN|GIESSEN|DA", 8, "A", "", "Gießen", "IN Gießen DA"),
+        ("IN|GIE\u1e9eEN|DA", 7, "A", "", "Gießen", "IN Gießen DA"),
+        ("IN|GIEßEN|DA", 7, "A", "", "Gießen", "IN Gießen DA"),
+        ("in|gießen|da", None, "", "s", "GIESSEN", "in GIESSEN da"),
+        # Apostrophes: typographic ones, both, none.
+        ("call|o’brien|on", 9, "a", "", "O'Brien", "call O'Brien on"),
+        ("call|o’brien’s|on", 9, "a", "'", "O'Brien", "call O'Brien’s on"),
+        ("call|obrien|on", 8, "a", "", "O’Brien", "call O’Brien on"),
+        ("call|o|brien|on", 9, "a", "", "O'Brien", "call O'Brien on"),
+        # From right to left, with points and without.
+        ("אני|משה|כהן", 9, "ב", "", "מֹשֶׁה כהן", "אני מֹשֶׁה כהן"),
+        ("انا|محمد|هنا", 6, "ب", "", "مُحَمَّد", "انا مُحَمَّد هنا"),
+        ("انا|محمد|هنا", 6, "ب", "َُِّ", "مُحَمَّد", "انا مُحَمَّد هنا"),
+        ("انا|مُحَمَّد|هنا", None, "", "", "محمد", "انا محمد هنا"),
+        # Thai and Chinese, in sentences without a space; where one is written, it stays.
+        ("ไปกรุงเทพวัน", 4, "ป", "", "กรุงเทพ", "ไปกรุงเทพวัน"),
+        ("ไป|กรุงเทพ|วัน", 5, "ป", "", "กรุงเทพ", "ไป กรุงเทพ วัน"),
+        ("我们在北京吧", 4, "上", HAN, "北京", "我们在北京吧"),
+        ("買了|iphone|手机吧", 5, "a", HAN, "iPhone 手机", "買了 iPhone 手机吧"),
+        ("買了|iphone", 5, "a", HAN, "iPhone", "買了 iPhone"),
+        ("買了手机吧", 3, "上", HAN, "手机", "買了手机吧"),
+        # A listed space stays, too.
+        ("在北京大学吧", None, "", HAN, "北京 大学", "在北京 大学吧"),
+        # Syllables of Hangul, and jamo of both kinds.
+        ("나는|김철수", 4, "서", "", "김철수", "나는 김철수"),
+        (_nfd("나는|김철수"), 9, "\u1161", "", "김철수", _nfd("나는 ") + "김철수"),
+        ("ㄴㅏㄴㅡㄴ|ㄱㅣㅁㅊㅓㄹㅅㅜ", 10, "ㅏ", "", "김철수", "ㄴㅏㄴㅡㄴ 김철수"),
+        # Half-width kana are composed otherwise.
+        ("カガタナベース", 3, "ヌ", HAN, "ﾀﾅﾍﾞ", "カガﾀﾅﾍﾞース"),
+    ],
+)
+def test_a_name_as_the_script_writes_it(  # noqa: PLR0917
+    said: str, place: int | None, other: str, more: str, name: str, expected: str
+) -> None:
+    letters = dict.fromkeys([*said, *other, *more, "|"])
+    vocabulary = Vocabulary.from_tokens(["<s>", "<pad>", "</s>", "<unk>", *letters])
+    for wrong in [None] if place is None else [None, (place + 1, other)]:
+        plain, found = heard(vocabulary, ["<s>", *said, "</s>"], [name], wrong)
+        assert found.text == expected
+        shown = " ".join(word.word for word in found.words if word.entity)
+        assert shown.removesuffix("’s") == unicodedata.normalize("NFC", name)
+        assert (plain.text == said.replace("|", " ")) == (wrong is None)
+
+
+def test_letters_in_a_vocabulary_without_spaces_are_words() -> None:
+    vocabulary = Vocabulary.from_tokens(["<blk>", "<unk>", *HAN, *"买手机aehinop"])
+    assert vocabulary.boundary is WordBoundary.NONE
+    plain, found = heard(vocabulary, "买了iphone手机", ["iPhone 手机"], (3, "a"))
+    assert plain.text == "买了 iahone 手机"
+    assert found.text == "买了 iPhone 手机"
+    assert heard(vocabulary, "买了iphone手机", ["手机"])[1].text == "买了 iphone 手机"
+
+
+def test_what_is_unknown_beside_a_name_is_a_part_of_its_word() -> None:
+    vocabulary = Vocabulary.from_tokens(["<s>", "<|en|>", "<unk>", *CHARACTERS])
+    _, found = heard(vocabulary, ["<|en|>", *"anna", "<unk>", "|", *"anna", "<s>"], ["Anna"])
+    assert found.text == "anna<unk> Anna"
+
+
+SCRIPTS = {
+    "latin": "abdeiklnor",
+    "accents": "aeéñüçoxy",
+    "turkish": "aıiğşbrk",
+    "german": "aeßöbrst",
+    "apostrophes": "abdo'dn",
+    "greek": "αβγδεάλσ",
+    "hebrew": "אבגדהלמנ",
+    "arabic": "ابتمحدره",
+    "devanagari": "दलकमरिी्",
+    "hangul": "김철수서울나는각",
+    "thai": "กรุงเทพไปวั",
+    "han": "北京上海我在们",
+    "kana": "たなかがざわばぱ",
+}
+
+
+def _as_tokens(script: str, way: str, word: str) -> list[str]:
+    """The characters that a vocabulary has for a word."""
+    if way == "decomposed":
+        return list(_nfd(word))
+    if way == "typographic":
+        return list(word.replace("'", "’"))
+    if way == "bytes":
+        return [f"<0x{byte:02X}>" for byte in word.encode()]
+    if way == "capitals":
+        return list(word.replace("i", "İ").upper() if script == "turkish" else word.upper())
+    return list(word)
+
+
+def _marked(marking: str, words: Sequence[Sequence[str]]) -> list[str]:
+    """The tokens of words, and what tells where they begin."""
+    found: list[str] = []
+    for word in words:
+        first, *rest = word
+        if marking == "separator":
+            found += ["|", *word] if found else word
+        elif marking == "prefix" and first.startswith("<"):
+            found += ["\u2581", *word]
+        elif marking == "prefix":
+            found += ["\u2581" + first, *rest]
+        elif marking == "continuation":
+            found += [first, *("##" + part for part in rest)]
+        else:
+            found += word
+    return found
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), script=st.sampled_from(sorted(SCRIPTS)))
+def test_a_name_of_any_script_is_found_as_it_is_listed(data: st.DataObject, script: str) -> None:
+    alphabet = SCRIPTS[script]
+    spelled = st.text(st.sampled_from(alphabet), min_size=3, max_size=6)
+    said = data.draw(
+        st.lists(spelled.filter(lambda w: normalise(w) == w), min_size=2, max_size=4, unique=True)
+    )
+    unspaced = is_unspaced(alphabet)
+    markings = ["none", "separator", "prefix"] if unspaced else ["separator", "prefix"]
+    marking = data.draw(st.sampled_from(markings if unspaced else [*markings, "continuation"]))
+    ways = ["plain", "decomposed"] + ["bytes"] * (marking == "prefix")
+    ways += ["capitals"] * (not unspaced) + ["typographic"] * ("'" in alphabet)
+    way = data.draw(st.sampled_from(ways))
+    words = [_as_tokens(script, way, word) for word in said]
+    if marking == "prefix" and unspaced and way != "bytes":
+        tokens = [token for word in words for token in word]
+    else:
+        tokens = _marked(marking, words)
+    others = _marked(marking, [_as_tokens(script, way, c) * 2 for c in alphabet if c.isalpha()])
+    kinds = {"prefix": WordBoundary.PREFIX, "none": WordBoundary.NONE}
+    vocabulary = Vocabulary.from_tokens(
+        ["<blk>", "<unk>", "<s>", *dict.fromkeys([*tokens, *others])], boundary=kinds.get(marking)
+    )
+    at = data.draw(st.integers(0, len(said) - 1))
+    name = " ".join(said[at : at + data.draw(st.integers(1, 2))])
+    capital = {"i": "İ"}.get(name[0], name[0].upper()) if script == "turkish" else name[0].upper()
+    listed = data.draw(st.sampled_from([name, _nfd(name), capital + name[1:]]))
+    shown = unicodedata.normalize("NFC", listed)
+    place = data.draw(st.sampled_from([-1, 0, len(tokens)]))  # of a special token, beside words
+    if place >= 0:
+        tokens = [*tokens[:place], "<s>", *tokens[place:]]
+    plain, found = heard(vocabulary, tokens, [listed])
+    text = normalise(plain.text.replace("\u0130", "i") if script == "turkish" else plain.text)
+    if not (unspaced or script in ("turkish", "german")):
+        assert text == " ".join(said)
+    entities = " ".join(word.word for word in found.words if word.entity)
+    assert shown.replace(" ", "") in entities.replace(" ", "")
+    assert shown in found.text
+    apart = (normalise(one.text).replace(" ", "") for one in (plain, found))
+    if script not in ("turkish", "german"):
+        assert len(set(apart)) == 1

@@ -15,10 +15,10 @@ from strategies import (
     EVERYTHING,
     VOCABULARIES,
     decode_configs,
+    every_vocabulary,
     log_prob_arrays,
     path_lists,
     tree,
-    vocabularies,
 )
 
 from ctcbias_fst.decode.config import DecodeConfig
@@ -73,7 +73,7 @@ def _search(
 @given(data=st.data())
 def test_best_and_total_score_equal_brute_force(data: st.DataObject, device: torch.device) -> None:
     """The total over all paths shows that no reading is lost and none is there twice."""
-    vocabulary = data.draw(vocabularies)
+    vocabulary = data.draw(every_vocabulary)
     config = dataclasses.replace(data.draw(decode_configs), blank_threshold=1.0)
     log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=4))
     lists = [data.draw(path_lists(vocabulary)) for _ in range(2)] + [[]]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from strategies import (
     batch,
     decode_configs,
+    every_vocabulary,
     log_prob_arrays,
     path_lists,
     tree,
-    vocabularies,
 )
 
 from ctcbias_fst.decode.config import DecodeConfig
@@ -157,7 +157,7 @@ def test_no_column_of_a_name_is_above_the_best_of_its_frame(
     data: st.DataObject, device: torch.device
 ) -> None:
     """So a name that is begun is never ahead of the plain reading."""
-    vocabulary = data.draw(vocabularies)
+    vocabulary = data.draw(every_vocabulary)
     config = data.draw(decode_configs)
     values = torch.from_numpy(data.draw(log_prob_arrays(vocabulary.size))).to(device)[None]
     names = tree(data.draw(path_lists(vocabulary, max_paths=4)), vocabulary)
@@ -182,7 +182,7 @@ def test_no_column_of_a_name_is_above_the_best_of_its_frame(
 @given(data=st.data())
 def test_the_best_path_is_never_below_the_plain_reading(data: st.DataObject) -> None:
     """Whatever the list: with a beam above the highest reward nothing is lost."""
-    vocabulary = data.draw(vocabularies)
+    vocabulary = data.draw(every_vocabulary)
     config = data.draw(decode_configs)
     config = replace(config, search_beam=config.boost.max_reward + 6.0)
     arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=8)) for _ in range(2)]

@@ -11,7 +11,14 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import VOCABULARIES, decode_configs, log_prob_arrays, path_lists, tree, vocabularies
+from strategies import (
+    VOCABULARIES,
+    decode_configs,
+    every_vocabulary,
+    log_prob_arrays,
+    path_lists,
+    tree,
+)
 
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
@@ -51,7 +58,7 @@ def _graph(
 def test_reach_is_where_waiting_costs_more_than_the_beam(
     data: st.DataObject, device: torch.device
 ) -> None:
-    vocabulary = data.draw(vocabularies)
+    vocabulary = data.draw(every_vocabulary)
     beam = data.draw(st.sampled_from([0.5, 3.0, 20.0]))
     config = dataclasses.replace(data.draw(decode_configs), search_beam=beam)
     log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=8))
@@ -76,7 +83,7 @@ def test_reach_is_where_waiting_costs_more_than_the_beam(
 @given(data=st.data())
 def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None:
     """A name falls behind by what it does not fit, and is never ahead before it is complete."""
-    vocabulary = data.draw(vocabularies)
+    vocabulary = data.draw(every_vocabulary)
     config = data.draw(decode_configs)
     boost = dataclasses.replace(config.boost, beta=0.0, bonus=0.0, min_reward=0.0)
     beam = data.draw(st.sampled_from([1.0, 4.0]))
