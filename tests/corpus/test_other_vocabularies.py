@@ -480,7 +480,12 @@ def test_a_name_of_any_script_is_found_as_it_is_listed(data: st.DataObject, scri
     alphabet = SCRIPTS[script]
     spelled = st.text(st.sampled_from(alphabet), min_size=3, max_size=6)
     said = data.draw(
-        st.lists(spelled.filter(lambda w: normalise(w) == w), min_size=2, max_size=4, unique=True)
+        st.lists(
+            spelled.filter(lambda w: w[0].isalpha() and normalise(w) == w),
+            min_size=2,
+            max_size=4,
+            unique=True,
+        )
     )
     unspaced = is_unspaced(alphabet)
     markings = ["none", "separator", "prefix"] if unspaced else ["separator", "prefix"]
@@ -507,12 +512,10 @@ def test_a_name_of_any_script_is_found_as_it_is_listed(data: st.DataObject, scri
     if place >= 0:
         tokens = [*tokens[:place], "<s>", *tokens[place:]]
     plain, found = heard(vocabulary, tokens, [listed])
-    text = normalise(plain.text.replace("\u0130", "i") if script == "turkish" else plain.text)
-    if not (unspaced or script in ("turkish", "german")):
-        assert text == " ".join(said)
+    if script not in ("turkish", "german"):  # which capitals cannot tell
+        texts = [normalise(one.text).replace("ς", "σ") for one in (plain, found)]
+        assert unspaced or texts[0] == " ".join(said)
+        assert len({text.replace(" ", "") for text in texts}) == 1
     entities = " ".join(word.word for word in found.words if word.entity)
     assert shown.replace(" ", "") in entities.replace(" ", "")
     assert shown in found.text
-    apart = (normalise(one.text).replace(" ", "") for one in (plain, found))
-    if script not in ("turkish", "german"):
-        assert len(set(apart)) == 1
