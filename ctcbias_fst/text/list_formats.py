@@ -128,7 +128,8 @@ def read_list(path: Source) -> ListRows:
         return _json_objects(lines)
     if _JSON_ARRAY.match(first) or (first.startswith("[") and _is_document(lines)):
         return _document(parse_json("\n".join(raw), lines.source, EntityListError), lines)
-    if ("\t" in first and not _BULLET.match(first)) or first.lower() in ("name", "phrase"):
+    alone = _cell(first).lower() in ("name", "phrase")
+    if ("\t" in first and not _BULLET.match(first)) or alone:
         return _tabs(lines)
     written, notes = _unescaped(lines)
     separated = _with_commas(written)
@@ -226,9 +227,9 @@ def _own_keys(row: Mapping[str, Any], where: str, notes: dict[str, None]) -> Map
 
 def _tabs(lines: _Lines) -> ListRows:
     """Columns separated by tabs, with a header or, of two columns, without."""
-    header = [cell.strip() for cell in lines.texts[0].split("\t")]
+    header = [_cell(cell) for cell in lines.texts[0].split("\t")]
     # An empty first cell must not vanish with the white space around the line.
-    cells = [lines.raw[number - 1].split("\t") for number in lines.numbers]
+    cells = [list(map(_cell, lines.raw[number - 1].split("\t"))) for number in lines.numbers]
     lower = [cell.lower() for cell in header]
     if set(lower) <= _AWS and "phrase" in lower:
         return _aws(lines, lower, cells)
@@ -242,6 +243,15 @@ def _tabs(lines: _Lines) -> ListRows:
                 f"lexicon has them (word, tab, spelling); {_WITH_HEADER}, tab-separated.",
             )
     return _table(lines, header, cells, lines.numbers)
+
+
+def _cell(text: str) -> str:
+    """Return what a cell holds, without the quotation marks that spreadsheets put around it."""
+    text = text.strip()
+    inner = text[1:-1].replace('""', "")
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inner:
+        return text[1:-1].replace('""', '"').strip()
+    return text
 
 
 def _with_scores(lines: _Lines, scored: Sequence[tuple[str, float]]) -> ListRows:

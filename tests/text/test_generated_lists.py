@@ -135,10 +135,94 @@ LISTS = st.one_of(
 )
 
 
+# As a stranger exports a list: what is before it, a line of it, what is between, what is behind.
+EXPORTS = {
+    "plain": ("", "{}", "\n", "\n"),
+    "comments": ("# mine\n", "{}", "\n# more\n", ""),
+    "other comments": ("// mine\n", "{}", "\n", ""),
+    "comments behind": ("", "{} # mine", "\n", "\n"),
+    "sherpa": ("", "{} :2.0", "\n", "\n"),
+    "pieces": ("", "▁{} :1.5 #0.3", "\n", "\n"),
+    "nemo": ("", "{0}_{0}", "\n", "\n"),
+    "nemo phrases": (
+        '{{"key_phrase_items_list": [',
+        '{{"phrase": "{}", "lang": "en"}}',
+        ",",
+        "]}}",
+    ),
+    "google": ('{{"phraseSets":[{{"phrases":[', '{{"value": "{}", "boost": 20}}', ",", "]}}]}}"),
+    "google v1": ('{{"config":{{"speechContexts":[{{"phrases":[', '"{}"', ",", "]}}]}}}}"),
+    "azure": ('{{"phraseList":{{"phrases":[', '"{}"', ",", '], "biasingWeight": 1.5}}}}'),
+    "amazon": ("Phrase\tIPA\tSoundsLike\tDisplayAs\n", "{0}\t\t\t{0}", "\n", ""),
+    "amazon csv": ("Phrase,SoundsLike\n", "{0},", "\n", "\n"),
+    "json": ("[", '"{}"', ", ", "]"),
+    "json objects": ("[", '{{"name": "{}", "weight": 2}}', ",\n", "]\n"),
+    "json map": ("{{", '"{}": 2', ",\n", "}}\n"),
+    "json lines": ("", '{{"name": "{}"}}', "\n", "\n"),
+    "json strings": ("", '"{}"', "\n", "\n"),
+    "broken json": ("[", '"{}"', ",\n", ",\n]"),
+    "csv": ("name,weight\n", '"{}",2', "\n", "\n"),
+    "csv without header": ("", "{},2", "\n", "\n"),
+    "csv of one column": ("name\n", '"{}"', "\n", ""),
+    "excel": ("sep=;\nname;weight\n", "{};2", "\n", "\n"),
+    "excel without header": ("", "{};drug", "\n", "\n"),
+    "tabs": ("name\tcategory\n", "{}\tdrug", "\n", "\n"),
+    "tabs without header": ("", "{}\tdrug", "\n", "\n"),
+    "riva": ("", "{}\t20", "\n", "\n"),
+    "pipes": ("name|weight\n", "{}|2", "\n", "\n"),
+    "deepgram": ("", "{}:2", "\n", "\n"),
+    "funasr": ("", "{} 20", "\n", "\n"),
+    "yaml": ("", "- {}", "\n", "\n"),
+    "yaml document": ("---\n", "- {}", "\n", "\n...\n"),
+    "yaml mapping": ("drugs:\n", "  - {}", "\n", "\n"),
+    "yaml objects": ("", "- name: {}\n  weight: 2", "\n", "\n"),
+    "yaml weights": ("", "{}: 2.0", "\n", "\n"),
+    "yaml flow": ("[", "{}", ", ", "]\n"),
+    "toml": ("[names]\nlist = [", '"{}"', ", ", "]\n"),
+    "ini": ("[names]\n", "{}=2", "\n", "\n"),
+    "xml": ('<?xml version="1.0"?>\n<names>\n', " <name>{}</name>", "\n", "\n</names>\n"),
+    "xml alone": ("<names>\n", " <name>{}</name>", "\n", "\n</names>\n"),
+    "html": ("<ul>\n", "<li>{}</li>", "\n", "\n</ul>\n"),
+    "markdown": ("# Names\n\n", "* {}", "\n", "\n"),
+    "markdown table": ("| name |\n|---|\n", "| {} |", "\n", "\n"),
+    "checklist": ("", "- [ ] {}", "\n", "\n"),
+    "numbered": ("1. Anna\n", "{}", "\n", "\n"),
+    "tex": ("\\begin{{itemize}}\n", "\\item {}", "\n", "\n\\end{{itemize}}\n"),
+    "python": ("NAMES = [\n", "    '{}',", "\n", "\n]\n"),
+    "sql": ("", "INSERT INTO names VALUES ('{}');", "\n", "\n"),
+    "lexicon": ("", "{} P IY T ER", "\n", "\n"),
+    "symbols": ("<eps> 0\n", "{} 1", "\n", "\n"),
+    "mail": ("", "{0} <{0}@example.com>", "\n", "\n"),
+    "arrows": ("", "{0} -> {0}", "\n", "\n"),
+    "one line": ("", "{}", ", ", "\n"),
+    "subtitles": ("1\n", "00:00:01,000 --> 00:00:02,000\n{}", "\n\n", "\n"),
+}
+EXPORTED_NAMES = st.lists(
+    st.sampled_from("Imiglucerase Piketoprofen Culverhouse Norfenefrine Teriflunomide".split()),
+    min_size=3,
+    max_size=5,
+    unique=True,
+)
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+
+
+def exported(form: str, names: list[str], end: str = "\n") -> str:
+    before, line, between, behind = EXPORTS[form]
+    rows = between.join(line.format(name) for name in names)
+    return f"{before.format()}{rows}{behind.format()}".replace("\n", end)
+
+
 @st.composite
 def spoilt(draw: st.DrawFn) -> bytes:
     """A file of any form, perhaps with bytes cut out, doubled, or put in; perhaps as gzip."""
-    data = draw(LISTS).encode("utf-8", "surrogatepass")
+    if draw(st.booleans()):
+        form = draw(st.sampled_from(sorted(EXPORTS)))
+        names = draw(st.one_of(EXPORTED_NAMES, st.lists(NAMES, max_size=4)))
+        text = exported(form, names, draw(ENDS))
+        data = text.encode(draw(ENCODINGS), "replace")
+    else:
+        data = draw(LISTS).encode("utf-8", "surrogatepass")
     for _ in range(draw(st.integers(0, 3))):
         begin = draw(st.integers(0, len(data)))
         end = draw(st.integers(begin, min(len(data), begin + 20)))
@@ -205,6 +289,24 @@ MANY = settings(
 @given(data=spoilt())
 def test_files(tmp_path: Path, data: bytes) -> None:
     read(tmp_path / "names", data)
+
+
+@pytest.mark.parametrize("form", sorted(EXPORTS))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(names=EXPORTED_NAMES, end=ENDS, encoding=ENCODINGS)
+def test_nothing_else_is_taken_as_a_name(
+    form: str, tmp_path: Path, names: list[str], end: str, encoding: str
+) -> None:
+    path = tmp_path / "names"
+    text = exported(form, names, end)
+    path.write_bytes(text.encode(encoding, "replace"))
+    try:
+        found = read_entities(path)
+    except EntityListError as error:
+        assert "\n" not in str(error)
+        return
+    shown = [entity.display for entity in found]
+    assert shown == names or found.notes or form == "numbered"
 
 
 def in_memory(items: Any) -> None:
