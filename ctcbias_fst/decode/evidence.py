@@ -6,28 +6,38 @@ compares readings with each other, boosts and all. So the frames themselves are 
 two pauses are *heard* if
 
 - the mean of their :attr:`ctcbias_fst.records.Word.log_prob` is not below a limit, or
+- that of the tokens that the model would write there by itself is not: a list of names never takes
+  away what was said, or
 - the model is sure of its frames there, whatever it takes them for: the mean entropy of their
   log-probs is not above ``max_entropy`` times that of a model that knows nothing, :math:`\\log V`.
 
-Speech that is misheard, a rare name above all, has the second where it lacks the first. A name
+Speech that is misheard, a rare name above all, has the last where it lacks the first. A name
 needs a posterior above nothing, too. Where the best hypothesis was heard, so were the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ctcbias_fst.bounds import finite, not_negative
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.text.scripts import is_unspaced
 
-__all__ = ["EvidenceConfig", "frame_entropy", "leave_out_unheard", "with_heard_words"]
+__all__ = ["EvidenceConfig", "FrameEvidence", "leave_out_unheard", "with_heard_words"]
 
 _MARGIN_SECONDS = 0.1
 """Looked at before and after the words."""
+
+_SURE_LETTERS = 8
+"""Fewer letters between two pauses need more: of a short word by itself the share of the limits
+that its letters are of these. A tone is heard as *no* or *be*, never as a sentence."""
+
+_LETTERS_OF_UNSPACED = 3
+"""A sign of a script without spaces says as much as so many letters."""
 
 _LONGEST_WORD_SECONDS = 3.0
 """What lasts longer waited for its last token through sure silence; nobody speaks a word so."""
@@ -41,7 +51,8 @@ class EvidenceConfig:
       min_log_prob: the least mean log-prob of the words between two pauses.
       min_name_log_prob: the same where a name of the list is among them.
       min_name_confidence: the least confidence of a name of the list; below it the name is left
-        out by itself, unless the model is as sure of its tokens as of any word's.
+        out by itself, unless the model is as sure of its tokens, or of others there, as of any
+        word's.
       max_entropy: share of the entropy of a model that knows nothing up to which the log-probs
         speak for words all the same, 0 to 1; 1 leaves no word out.
       pause: seconds without a word that part words.
@@ -56,6 +67,39 @@ class EvidenceConfig:
     def __post_init__(self) -> None:
         finite(self)
         not_negative(self, "max_entropy", "pause")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameEvidence:
+    """What the frames of an utterance say by themselves, each float32 (T,).
+
+    Attributes:
+      entropy: how little the model knows of each frame: the entropy of its log-probs as a share of
+        that of a model that knows nothing, 0 to 1.
+      plain: the log-prob of the token that the best column of each frame begins; NaN where that is
+        blank or the token of the frame before it.
+    """
+
+    entropy: torch.Tensor
+    plain: torch.Tensor
+
+    @classmethod
+    def of(cls, log_probs: torch.Tensor, blank_id: int) -> FrameEvidence:
+        """Look at the log-probs (T, V) of one utterance."""
+        frames = log_probs.float()
+        # A probability of 0 adds nothing.
+        entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1)
+        best, token = frames.max(dim=-1)
+        before = torch.cat([token.new_full((1,), blank_id), token[:-1]])
+        begins = (token != blank_id) & (token != before)
+        plain = best.masked_fill(~begins, math.nan)
+        return cls(entropy / math.log(max(2, log_probs.shape[-1])), plain)
+
+    def mean_plain(self, frames: slice) -> float:
+        """The mean of ``plain`` in these frames; -inf where it has nothing there."""
+        plain = self.plain[frames]
+        plain = plain[~plain.isnan()]
+        return float(plain.mean()) if len(plain) else -math.inf
 
 
 def leave_out_unheard(
@@ -74,28 +118,14 @@ def leave_out_unheard(
     found = []
     for row, transcript in enumerate(transcripts):
         frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
-
-        def entropy(begin: int, end: int, frames: torch.Tensor = frames) -> torch.Tensor:
-            return frame_entropy(frames[begin:end])
-
-        found.append(with_heard_words(transcript, entropy, log_probs.frame_seconds, config))
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary.blank_id)
+        found.append(with_heard_words(transcript, evidence, log_probs.frame_seconds, config))
     return found
-
-
-def frame_entropy(log_probs: torch.Tensor) -> torch.Tensor:
-    """How little a model knows of each frame: float32 (T,), 0 to 1.
-
-    That is the entropy of its (T, V) log-probs as a share of that of a model that knows nothing.
-    """
-    frames = log_probs.float()
-    # A probability of 0 adds nothing.
-    entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1)
-    return entropy / math.log(max(2, log_probs.shape[-1]))
 
 
 def with_heard_words(
     transcript: Transcript,
-    entropy: Callable[[int, int], torch.Tensor],
+    evidence: FrameEvidence,
     frame_seconds: float,
     config: EvidenceConfig,
 ) -> Transcript:
@@ -103,7 +133,7 @@ def with_heard_words(
 
     Args:
       transcript: the transcript.
-      entropy: gives the :func:`frame_entropy` of its frames ``begin`` to ``end - 1``.
+      evidence: of its frames.
       frame_seconds: of the model.
       config: see :class:`EvidenceConfig`.
     """
@@ -113,13 +143,15 @@ def with_heard_words(
         kept: list[Word] = []
         left: list[Word] = []
         for words in _between_pauses(hypothesis.words, config.pause):
+            share = _share_of_limits(words)
             good = (
-                _clear(words, config)
+                _clear(words, config, share)
                 or _meet(words, known)
-                or _sure(words, entropy, frame_seconds, config)
+                or _speech(words, evidence, frame_seconds, config, share)
             )
             for word in words:
-                (kept if good and _believed(word, config) else left).append(word)
+                believed = _believed(word, evidence, frame_seconds, config)
+                (kept if good and believed else left).append(word)
         return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
     best, left_out = heard(transcript.best, ())
@@ -146,29 +178,52 @@ def _between_pauses(words: Sequence[Word], pause: float) -> list[list[Word]]:
     return islands
 
 
-def _clear(words: Sequence[Word], config: EvidenceConfig) -> bool:
+def _share_of_limits(words: Sequence[Word]) -> float:
+    """What of the limits holds for words: 1 for names and for what is not short."""
+    if any(word.entity for word in words):
+        return 1.0
+    text = "".join(word.word for word in words)
+    letters = len(text) * (_LETTERS_OF_UNSPACED if is_unspaced(text) else 1)
+    return min(1.0, letters / _SURE_LETTERS)
+
+
+def _clear(words: Sequence[Word], config: EvidenceConfig, share: float) -> bool:
     named = any(word.entity for word in words)
     least = config.min_name_log_prob if named else config.min_log_prob
-    return sum(word.log_prob for word in words) >= least * len(words)
+    return sum(word.log_prob for word in words) >= share * least * len(words)
 
 
-def _believed(word: Word, config: EvidenceConfig) -> bool:
+def _believed(
+    word: Word, evidence: FrameEvidence, frame_seconds: float, config: EvidenceConfig
+) -> bool:
+    """Whether a word stays by itself; what would leave a hole in speech does."""
     return (
         not word.entity
         or word.confidence >= config.min_name_confidence
         or word.log_prob >= config.min_name_log_prob
+        or evidence.mean_plain(_frames(word.start, word.end, frame_seconds)) >= config.min_log_prob
     )
 
 
-def _sure(
+def _speech(
     words: Sequence[Word],
-    entropy: Callable[[int, int], torch.Tensor],
-    frame_seconds: float,
+    evidence: FrameEvidence,
+    seconds: float,
     config: EvidenceConfig,
+    share: float,
 ) -> bool:
+    """Whether the frames speak for words, though perhaps for others than these."""
+    if config.max_entropy >= 1.0:
+        return True
     if max(word.end - word.start for word in words) > _LONGEST_WORD_SECONDS:
         return False
-    begin = max(0, math.floor((words[0].start - _MARGIN_SECONDS) / frame_seconds))
-    end = max(begin + 1, math.ceil((words[-1].end + _MARGIN_SECONDS) / frame_seconds))
-    frames = entropy(begin, end)
-    return not len(frames) or float(frames.mean()) <= config.max_entropy
+    frames = _frames(words[0].start - _MARGIN_SECONDS, words[-1].end + _MARGIN_SECONDS, seconds)
+    if evidence.mean_plain(frames) >= share * config.min_log_prob:
+        return True
+    entropy = evidence.entropy[frames]
+    return not len(entropy) or float(entropy.mean()) <= share * config.max_entropy
+
+
+def _frames(begin: float, end: float, frame_seconds: float) -> slice:
+    first = max(0, math.floor(begin / frame_seconds))
+    return slice(first, max(first + 1, math.ceil(end / frame_seconds)))

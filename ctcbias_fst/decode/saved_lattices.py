@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.evidence import frame_entropy, with_heard_words
+from ctcbias_fst.decode.evidence import FrameEvidence, with_heard_words
 from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
@@ -46,7 +46,7 @@ __all__ = [
     "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 2"
+_FORMAT = "ctcbias lattice 3"
 _SUFFIX = ".lattice.safetensors"
 _LONGEST_END = f".999999{_SUFFIX}"
 _ATTRIBUTES = (FRAME, STARTS_WORD)
@@ -63,7 +63,7 @@ class SavedLattice:
       frame_seconds: how long one is.
       vocabulary: of the model.
       lattice: a batch of one.
-      entropy: float32 (T,), :func:`ctcbias_fst.decode.evidence.frame_entropy`.
+      evidence: of the frames.
       written: int64, the frames at which the model writes something.
       lag: of the model, in seconds.
     """
@@ -74,7 +74,7 @@ class SavedLattice:
     frame_seconds: float
     vocabulary: Vocabulary
     lattice: Lattice
-    entropy: torch.Tensor
+    evidence: FrameEvidence
     written: torch.Tensor
     lag: float
 
@@ -146,6 +146,8 @@ class LatticeWriter:
         aux[aux >= size] = size + number
         first = int(lattice.first_state[row])
         blocks = lattice.graph.columns.blocks
+        frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary.blank_id)
         tensors = {
             "source": (lattice.source[of_row] - first).int(),
             "target": (lattice.target[of_row] - first).int(),
@@ -156,7 +158,8 @@ class LatticeWriter:
             "owed": lattice.owed[row : row + 1],
             "columns": lattice.scores[row],
             "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
-            "entropy": frame_entropy(log_probs.log_probs[row, : int(log_probs.lengths[row])]),
+            "entropy": evidence.entropy,
+            "plain": evidence.plain,
             "written": torch.tensor(written, dtype=torch.int32),
         }
         for name in _ATTRIBUTES:
@@ -239,15 +242,11 @@ def rescore_lattices(
             decoder = decoders.of(saved.vocabulary)
             config = decoder.config
             lattice = decoder.with_language_model(saved.lattice)
-            entropy = saved.entropy
-
-            def of_frames(begin: int, end: int, entropy: torch.Tensor = entropy) -> torch.Tensor:
-                return entropy[begin:end]
-
             for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
-                transcripts.append(
-                    with_heard_words(transcript, of_frames, saved.frame_seconds, config.evidence)
+                heard = with_heard_words(
+                    transcript, saved.evidence, saved.frame_seconds, config.evidence
                 )
+                transcripts.append(heard)
                 segments.append(Segment(0, begin, begin + saved.frames))
             written += (saved.written + begin).tolist()
             begin += saved.frames
@@ -368,7 +367,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
         header["frame_seconds"],
         vocabulary,
         lattice,
-        tensors["entropy"],
+        FrameEvidence(tensors["entropy"], tensors["plain"]),
         tensors["written"].long(),
         header["lag"],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import VOCABULARIES, batch, log_prob_arrays
@@ -37,7 +38,7 @@ def _transcript(*words: Word, others: tuple[Hypothesis, ...] = ()) -> Transcript
 
 
 def _word(start: float, log_prob: float, *, entity: bool = False, confidence: float = 1.0) -> Word:
-    return Word(f"w{start}", start, start + 0.2, confidence, entity, log_prob)
+    return Word(f"spoken{start}", start, start + 0.2, confidence, entity, log_prob)
 
 
 FLAT, CERTAIN = [False] * 30, [True] * 30
@@ -66,6 +67,41 @@ def test_what_counts_as_heard(frames: list[bool], words: list[Word], kept: int) 
     assert sorted([*found.best.words, *found.left_out], key=lambda w: w.start) == words
 
 
+@pytest.mark.parametrize(("plain", "kept"), [(0.5, 1), (0.3, 0)])
+@pytest.mark.parametrize("entity", [False, True])
+def test_a_list_takes_nothing_away(plain: float, kept: int, entity: bool) -> None:
+    """The model would have written something else there, and clearly enough."""
+    frames = _log_probs(FLAT)
+    frames.log_probs[0, 11] = torch.tensor(
+        [(1 - plain) / 4] * 3 + [plain] + [(1 - plain) / 4]
+    ).log()
+    word = _word(1.0, -2.5, entity=entity)
+    (found,) = leave_out_unheard([_transcript(word)], frames, EvidenceConfig())
+    assert len(found.best.words) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "log_prob", "kept"),
+    [
+        ("no", -0.2, 1),
+        ("no", -0.3, 0),
+        ("home", -0.45, 1),
+        ("home", -0.55, 0),
+        ("tomorrow", -0.95, 1),
+        ("\u4e0d", -0.3, 1),
+        ("\u4e0d", -0.4, 0),
+    ],
+)
+def test_a_short_word_by_itself_needs_more(text: str, log_prob: float, kept: int) -> None:
+    word = replace(_word(1.0, log_prob), word=text)
+    (found,) = leave_out_unheard([_transcript(word)], _log_probs(FLAT), EvidenceConfig())
+    assert len(found.best.words) == kept
+    # Not so as a name of the list, or beside another word.
+    for words in [[replace(word, entity=True)], [word, _word(1.3, log_prob)]]:
+        (found,) = leave_out_unheard([_transcript(*words)], _log_probs(FLAT), EvidenceConfig())
+        assert list(found.best.words) == words
+
+
 def test_n_best_stay_distinct_and_best_leads() -> None:
     low, high = _word(0.2, -3.0), _word(2.0, -0.1)
     other = Hypothesis((high,), -2.0, ())
@@ -89,9 +125,9 @@ def test_it_is_told() -> None:
         [_transcript(_word(0.2, -3.0), _word(2.0, -0.1))], _log_probs(FLAT), EvidenceConfig()
     )
     record = json.loads(format_transcripts([found], "json"))
-    assert record["text"] == "w2.0"
+    assert record["text"] == "spoken2.0"
     assert record["left_out"] == [
-        {"word": "w0.2", "start": 0.2, "end": 0.4, "confidence": 1.0, "log_prob": -3.0}
+        {"word": "spoken0.2", "start": 0.2, "end": 0.4, "confidence": 1.0, "log_prob": -3.0}
     ]
 
 
