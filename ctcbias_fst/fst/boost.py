@@ -131,11 +131,12 @@ class BoostGraph:
     @cached_property
     def by_text(self) -> dict[str, Entity]:
         """The entities by the words of their names, then of what they are said."""
-        split = str.split if self.split is None else self.split
-        found = {" ".join(split(entity.name)): entity for entity in self.entities}
+        found = {entity.name: entity for entity in self.entities}
         for entity in self.entities:
             for text, _ in entity.spoken:
-                found.setdefault(" ".join(split(text)), entity)
+                found.setdefault(text, entity)
+        if self.split is not None:
+            found = {" ".join(self.split(text)): entity for text, entity in found.items()}
         return found
 
     @cached_property
@@ -264,7 +265,7 @@ def build_tree(
         entities=entities,
         digest=vocabulary.digest,
         shadowed=tuple(entities[i] for i in lost),
-        split=vocabulary.split,
+        split=vocabulary.split if vocabulary.splits_words else None,
     )
 
 

@@ -141,7 +141,8 @@ class NameSounds:
         for found in self._matcher.occurrences(words):
             if found.start < at or found.within:
                 continue
-            parts += [(1, self.words.word(word.lower())) for word in words[at : found.start]]
+            if found.start > at:
+                parts += [(1, self.words.word(word.lower())) for word in words[at : found.start]]
             sounds = self.sounds(self._by_display[found.name])
             if found.possessive:
                 sounds = tuple(Sound(_possessive(s.phones), s.cost) for s in sounds)

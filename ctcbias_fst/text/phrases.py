@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -129,18 +129,28 @@ class PhraseMatcher:
         found = []
         free = 0
         for at in self._starts(text):
-            if at >= free:
-                for length, occurrence in self._at(text, at):
-                    if occurrence.name not in without:
-                        found.append(occurrence)
-                        free = at + length
-                        break  # the longest comes first
+            if at < free:
+                continue
+            one, count = self._at(text, at, len(text.keys))
+            while without and one is not None and one.name in without:
+                one, count = self._at(text, at, count - 1)
+            if one is not None:
+                found.append(one)
+                free = at + count
         return found
 
     def every(self, words: Sequence[str]) -> list[Occurrence]:
         """Return all names in `words`, those within or across others too, by where they begin."""
         text = _Text.of(words)
-        return [found for at in self._starts(text) for _, found in self._at(text, at)]
+        found = []
+        for at in self._starts(text):
+            count = len(text.keys)
+            while count:
+                one, count = self._at(text, at, count)
+                if one is not None:
+                    found.append(one)
+                count -= 1
+        return found
 
     def _starts(self, text: _Text) -> list[int]:
         """The pieces with which a name may begin."""
@@ -153,19 +163,31 @@ class PhraseMatcher:
             if (key in longest or stem(key) in longest) and text.begins(at)
         ]
 
-    def _at(self, text: _Text, at: int) -> Iterator[tuple[int, Occurrence]]:
-        """The names that begin at piece `at`, the longest first, and how many pieces they have."""
+    def _at(self, text: _Text, at: int, most: int) -> tuple[Occurrence | None, int]:
+        """The longest name of `most` pieces at most that begins at piece `at`, and how many it has;
+        None and 1 if there is none."""
         keys, names, simple = text.keys, self._names, text.places is None
-        most = self._longest.get(keys[at], 0)
-        if not simple:
-            most = max(most, self._longest.get(self._stem(keys[at]), 0))
-        for count in range(min(most, len(keys) - at), 0, -1):
+        first = keys[at]
+        longest = self._longest.get(first, 0)
+        if not simple:  # there may be apostrophes
+            longest = max(longest, self._longest.get(self._stem(first), 0))
+        most = min(longest, most, len(keys) - at)
+        if simple and not self._others:
+            for count in range(most, 1, -1):
+                name = names.get(" ".join(keys[at : at + count]))
+                if name is not None:
+                    return Occurrence(at, at + count, name), count
+            name = names.get(first) if most else None
+            return None if name is None else Occurrence(at, at + 1, name), 1
+        for count in range(most, 0, -1):
             written = " ".join(keys[at : at + count])
-            key = written if simple or written in names else self._stem(written)
-            if key in names and (simple or text.ends(at + count - 1)):
-                found = self._occurrence(text, at, at + count, key, len(written) - len(key))
+            key = written if written in names else self._stem(written)
+            if key in names and text.ends(at + count - 1):
+                kept = len(written) - len(key)
+                found = self._occurrence(text, at, at + count, key, kept)
                 if found is not None:
-                    yield count, found
+                    return found, count
+        return None, 1
 
     def _stem(self, key: str) -> str:
         """What is left of a possessive; empty if it is none."""
@@ -175,8 +197,6 @@ class PhraseMatcher:
         """The name whose pieces `key` are, before a possessive of `kept` letters."""
         name = self._names[key]
         others = self._others.get(key, ())
-        if text.places is None and not others:
-            return Occurrence(at, end, name)
         found = text.occurrence(at, end, name, kept)
         exact = " ".join(text.words[found.start : found.end])
         exact = exact[len(found.before) : len(exact) - len(found.after)]

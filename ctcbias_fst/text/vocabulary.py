@@ -313,6 +313,11 @@ class Vocabulary:
         mask[self.special] = False
         return _readonly(mask)
 
+    @property
+    def splits_words(self) -> bool:
+        """Whether every token is a word, whatever its script: then `split` is needed."""
+        return self.boundary is WordBoundary.NONE and not self.joins_letters
+
     def split(self, text: str) -> list[str]:
         """The words of normalised text as the vocabulary tells them apart."""
         if self.boundary is WordBoundary.NONE and not self.joins_letters:
