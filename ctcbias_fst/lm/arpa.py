@@ -208,7 +208,7 @@ def _section(
     wrong = np.flatnonzero(~(probability <= 1e-4))
     if len(wrong):
         row = int(wrong[0])
-        raise fail(row, f"a log-probability cannot be {rows[row][0]}: it must be 0 or less")
+        raise fail(row, f"a log-probability cannot be {rows[row][0][:40]}: it must be 0 or less")
     weighted = np.flatnonzero(lengths == n + 2)
     backoff = np.zeros(count)
     backoff[weighted] = _floats(
@@ -217,7 +217,7 @@ def _section(
     endless = np.flatnonzero(~np.isfinite(backoff))
     if len(endless):
         row = int(endless[0])
-        raise fail(row, f"a back-off weight cannot be {rows[row][-1]}")
+        raise fail(row, f"a back-off weight cannot be {rows[row][-1][:40]}")
     if n == 1:
         _number_words([row[1] for row in rows], words, fail, path)
     flat = [word for row in rows for word in row[1 : n + 1]]
@@ -225,7 +225,7 @@ def _section(
         grams = np.array([words[word] for word in flat], dtype=np.int64).reshape(count, n)
     except KeyError as error:
         row = flat.index(error.args[0]) // n
-        raise fail(row, f"{error.args[0]!r} is not among the 1-grams") from None
+        raise fail(row, f"{quoted(error.args[0])} is not among the 1-grams") from None
     for mark, misplaced in ((END_WORD, grams[:, :-1] == END), (BEGIN_WORD, grams[:, 1:] == BEGIN)):
         if misplaced.any():
             row = int(np.flatnonzero(misplaced.any(axis=1))[0])
@@ -257,7 +257,7 @@ def _floats(texts: list[str], fail: _Fail) -> _Floats:
                 break
     bad = np.flatnonzero(np.isnan(values))
     if len(bad):
-        raise fail(int(bad[0]), f"{texts[int(bad[0])]!r} is not a number")
+        raise fail(int(bad[0]), f"{quoted(texts[int(bad[0])])} is not a number")
     return values
 
 
@@ -269,7 +269,7 @@ def _number_words(texts: list[str], words: dict[str, int], fail: _Fail, path: Pa
     for row, text in enumerate(texts):
         word = special.get(text, text)
         if word in seen:
-            raise fail(row, f"the word {text!r} occurs twice among the 1-grams")
+            raise fail(row, f"the word {quoted(text)} occurs twice among the 1-grams")
         seen.add(word)
         if word != text:
             words[text] = words[word]
@@ -303,7 +303,7 @@ def _orders(sections: list[_Section], names: Sequence[str], path: Path) -> tuple
         twice = np.flatnonzero(key[1:] == key[:-1])
         if len(twice):
             words = " ".join(names[at] for at in section.grams[order[twice[0]]].tolist())
-            raise LanguageModelError(f"{path}: the {n}-gram {words!r} is listed twice")
+            raise LanguageModelError(f"{path}: the {n}-gram {quoted(words)} is listed twice")
         added = np.flatnonzero(np.isnan(probability))
         if n > 1 and len(added):
             below = orders[-1]

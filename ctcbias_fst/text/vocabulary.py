@@ -668,6 +668,10 @@ def load_sentencepiece(path: PathLike) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such tokenizer file.")
     try:
-        return sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        processor = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        for piece in range(processor.get_piece_size()):
+            processor.id_to_piece(piece)  # damaged ones are no UTF-8
     except (RuntimeError, OSError, ValueError) as fault:
-        raise ModelError(f"{path}: not a SentencePiece model: {fault}") from None
+        said = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+        raise ModelError(f"{path}: not a SentencePiece model: {said}") from None
+    return processor
