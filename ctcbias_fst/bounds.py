@@ -6,11 +6,13 @@ import math
 
 __all__ = ["at_least_one", "at_most", "finite", "not_negative", "positive"]
 
+_LEAST = 1e-30
+
 
 def positive(config: object, *names: str) -> None:
-    """Refuse fields that are not above 0 or not finite with ``ValueError``."""
+    """Refuse fields that are not above 0, also in 32 bits, or not finite, with ``ValueError``."""
     for name in names:
-        if not 0 < getattr(config, name) < math.inf:
+        if not _LEAST <= getattr(config, name) < math.inf:
             raise ValueError(f"{name} must be positive and finite, found {getattr(config, name)}")
 
 

@@ -123,6 +123,7 @@ def test_override_with_a_value_that_cannot_be(value: str) -> None:
         "decode.boost.beta=NaN",
         "decode.search_beam=Infinity",
         "decode.lm.word_bonus=-Infinity",
+        "rescore.search_beam=1e-296",
         "segmentations=0",
         "segmentations=1000000",
         "spellings.number=1000000",
