@@ -18,8 +18,8 @@ _ONE_PER_LINE = "write one name per line"
 
 # One such line is enough; what it is, and what to do.
 _LINES = (
-    (r"<[^<>\s]+@[^<>\s]+>", "an address of mail", _ONE_PER_LINE),
-    (r"<\S+>\s+\d+$", "a table of symbols", _ONE_PER_LINE),
+    (r"<[^<>\s@]+@[^<>\s@]+>", "an address of mail", _ONE_PER_LINE),
+    (r"<[^<>\s]+>\s+\d+$", "a table of symbols", _ONE_PER_LINE),
     (r"</?[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|<!--|<\?xml|<!doctype", "markup", _ONE_PER_LINE),
     (r"\{\\rtf", "markup", _ONE_PER_LINE),
     (r"^(?://|;|--\s|%\s|/\*|REM\s)", "a comment", "begin comments with '#'"),

@@ -41,7 +41,9 @@ _MOST_COMBINED = 24
 """Kept on the way: some forms turn out to be the same, or common words."""
 
 _LONGEST = 1000
-_SHORT = 200
+_SHORT = 300
+"""Characters; for longer names there are no rules, which would take long."""
+
 _LONGEST_INITIALISM = 5
 _VOWELS = frozenset("aeiouyAEIOUY")
 
@@ -166,12 +168,14 @@ def said(text: str, capitals: bool = False, written: str | None = None) -> Said:
         capitals: it comes from a list in capitals, so that these say nothing.
         written: its normal form, if that is known.
     """
+    if len(text) > _SHORT:
+        return Said([], "")
     if _TELEPHONE.fullmatch(text):
         forms = _telephone_forms(text)
         if forms:
             return Said(forms, "")
     chunks = chunks_of(text)
-    if len(chunks) > 1 and len(text) < _SHORT and text.isascii():
+    if len(chunks) > 1 and text.isascii():
         forms = _with_one_number(chunks, capitals, text)
         if forms:
             return Said(forms, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -129,6 +130,13 @@ def listed(*names: str) -> EntityList:
 def test_most_names_are_said_as_they_are_written(name: str) -> None:
     assert not needs_spoken_forms(name)
     assert check_entities(listed("x", name), ALSO_DIGITS).entities[0].spoken == ()
+
+
+@pytest.mark.parametrize("unit", ["½", "a/", "1-", "'n", "->", "AA ", "<@", "°"])
+def test_long_names_take_no_time(unit: str) -> None:
+    begin = time.process_time()
+    check_entities(listed((unit * 500)[:290], (unit * 500)[:990]), LETTERS)
+    assert time.process_time() - begin < 2
 
 
 def test_other_scripts_have_no_rules() -> None:
