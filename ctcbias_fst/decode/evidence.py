@@ -6,13 +6,14 @@ compares readings with each other, boosts and all. So the frames themselves are 
 two pauses are *heard* if
 
 - the mean of their :attr:`ctcbias_fst.records.Word.log_prob` is not below a limit, or
-- that of the tokens that the model would write there by itself is not: a list of names never takes
-  away what was said, or
+- that of the tokens that the model would write there by itself is not, or
 - the model is sure of its frames there, whatever it takes them for: the mean entropy of their
   log-probs is not above ``max_entropy`` times that of a model that knows nothing, :math:`\\log V`.
 
 Speech that is misheard, a rare name above all, has the last where it lacks the first. A name
-needs a posterior above nothing, too. Where the best hypothesis was heard, so were the others.
+needs a posterior above nothing, too. Where a name is left out and the model by itself would write
+something clearly enough, that takes its place: a list never takes away what was said. Where the
+best hypothesis was heard, so were the others.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import torch
 
 from ctcbias_fst.bounds import finite, not_negative
+from ctcbias_fst.decode.hypotheses import greedy_reading
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.text.scripts import is_unspaced
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["EvidenceConfig", "FrameEvidence", "leave_out_unheard", "with_heard_words"]
 
@@ -50,9 +54,10 @@ class EvidenceConfig:
     Attributes:
       min_log_prob: the least mean log-prob of the words between two pauses.
       min_name_log_prob: the same where a name of the list is among them.
+      min_plain_log_prob: the least mean log-prob of the tokens that the model would write by
+        itself where a name was not clear, for the name to stay.
       min_name_confidence: the least confidence of a name of the list; below it the name is left
-        out by itself, unless the model is as sure of its tokens, or of others there, as of any
-        word's.
+        out by itself, unless the model is as sure of its tokens as of any word's.
       max_entropy: share of the entropy of a model that knows nothing up to which the log-probs
         speak for words all the same, 0 to 1; 1 leaves no word out.
       pause: seconds without a word that part words.
@@ -60,6 +65,7 @@ class EvidenceConfig:
 
     min_log_prob: float = -1.0
     min_name_log_prob: float = -1.0
+    min_plain_log_prob: float = -1.0
     min_name_confidence: float = 0.05
     max_entropy: float = 0.04
     pause: float = 0.6
@@ -71,35 +77,62 @@ class EvidenceConfig:
 
 @dataclass(frozen=True, eq=False)
 class FrameEvidence:
-    """What the frames of an utterance say by themselves, each float32 (T,).
+    """What the frames of an utterance say by themselves.
 
     Attributes:
-      entropy: how little the model knows of each frame: the entropy of its log-probs as a share of
-        that of a model that knows nothing, 0 to 1.
-      plain: the log-prob of the token that the best column of each frame begins; NaN where that is
-        blank or the token of the frame before it.
+      entropy: float32 (T,), how little the model knows of each frame: the entropy of its log-probs
+        as a share of that of a model that knows nothing, 0 to 1.
+      token: int64 (T,), the best column of each frame.
+      log_prob: float32 (T,), its log-prob.
+      vocabulary: of the model.
+      frame_seconds: how long a frame is.
     """
 
     entropy: torch.Tensor
-    plain: torch.Tensor
+    token: torch.Tensor
+    log_prob: torch.Tensor
+    vocabulary: Vocabulary
+    frame_seconds: float
 
     @classmethod
-    def of(cls, log_probs: torch.Tensor, blank_id: int) -> FrameEvidence:
-        """Look at the log-probs (T, V) of one utterance."""
+    def of(
+        cls, log_probs: torch.Tensor, vocabulary: Vocabulary, frame_seconds: float
+    ) -> FrameEvidence:
+        """Look at the log-probs (T, V) of one utterance, on any device."""
         frames = log_probs.float()
         # A probability of 0 adds nothing.
         entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1)
+        entropy = entropy / math.log(max(2, log_probs.shape[-1]))
         best, token = frames.max(dim=-1)
-        before = torch.cat([token.new_full((1,), blank_id), token[:-1]])
-        begins = (token != blank_id) & (token != before)
-        plain = best.masked_fill(~begins, math.nan)
-        return cls(entropy / math.log(max(2, log_probs.shape[-1])), plain)
+        return cls(entropy.cpu(), token.cpu(), best.cpu(), vocabulary, frame_seconds)
 
-    def mean_plain(self, frames: slice) -> float:
-        """The mean of ``plain`` in these frames; -inf where it has nothing there."""
-        plain = self.plain[frames]
-        plain = plain[~plain.isnan()]
-        return float(plain.mean()) if len(plain) else -math.inf
+    @cached_property
+    def _begun(self) -> torch.Tensor:
+        """float32 (T,), the log-prob of the token that begins at each frame, or NaN."""
+        blank = self.vocabulary.blank_id
+        before = torch.cat([self.token.new_full((1,), blank), self.token[:-1]])
+        begins = (self.token != blank) & (self.token != before)
+        return self.log_prob.masked_fill(~begins, math.nan)
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """What the model would write by itself."""
+        return greedy_reading(self.token, self.log_prob, self.vocabulary, self.frame_seconds).words
+
+    def _frames(self, begin: float, end: float) -> slice:
+        first = max(0, math.floor(begin / self.frame_seconds))
+        return slice(first, max(first + 1, math.ceil(end / self.frame_seconds)))
+
+    def mean_entropy(self, begin: float, end: float) -> float:
+        """Of the frames between two times in seconds; 0 where there are none."""
+        entropy = self.entropy[self._frames(begin, end)]
+        return float(entropy.mean()) if len(entropy) else 0.0
+
+    def mean_log_prob(self, begin: float, end: float) -> float:
+        """Of the tokens that the model would write by itself; -inf where there are none."""
+        begun = self._begun[self._frames(begin, end)]
+        begun = begun[~begun.isnan()]
+        return float(begun.mean()) if len(begun) else -math.inf
 
 
 def leave_out_unheard(
@@ -118,40 +151,44 @@ def leave_out_unheard(
     found = []
     for row, transcript in enumerate(transcripts):
         frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
-        evidence = FrameEvidence.of(frames, log_probs.vocabulary.blank_id)
-        found.append(with_heard_words(transcript, evidence, log_probs.frame_seconds, config))
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds)
+        found.append(with_heard_words(transcript, evidence, config))
     return found
 
 
 def with_heard_words(
-    transcript: Transcript,
-    evidence: FrameEvidence,
-    frame_seconds: float,
-    config: EvidenceConfig,
+    transcript: Transcript, evidence: FrameEvidence, config: EvidenceConfig
 ) -> Transcript:
     """One transcript without the words that were not heard.
 
     Args:
       transcript: the transcript.
       evidence: of its frames.
-      frame_seconds: of the model.
       config: see :class:`EvidenceConfig`.
     """
+
+    @cache
+    def plain() -> list[Word]:
+        """What would be heard of what the model writes by itself."""
+        parts = _between_pauses(evidence.words, config.pause)
+        return [word for words in parts if _heard(words, evidence, config) for word in words]
 
     def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
         """The hypothesis without what was not heard; at ``known`` words something was said."""
         kept: list[Word] = []
         left: list[Word] = []
         for words in _between_pauses(hypothesis.words, config.pause):
-            share = _share_of_limits(words)
-            good = (
-                _clear(words, config, share)
-                or _meet(words, known)
-                or _speech(words, evidence, frame_seconds, config, share)
-            )
+            if not (_meet(words, known) or _heard(words, evidence, config)):
+                left += words
+                if any(word.entity for word in words):
+                    kept += _between(plain(), *_span(words, config.pause / 2))
+                continue
             for word in words:
-                believed = _believed(word, evidence, frame_seconds, config)
-                (kept if good and believed else left).append(word)
+                if _believed(word, evidence, config):
+                    kept.append(word)
+                else:
+                    left.append(word)
+                    kept += _between(plain(), word.start, word.end)
         return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
     best, left_out = heard(transcript.best, ())
@@ -164,7 +201,7 @@ def with_heard_words(
 
 def _meet(words: Sequence[Word], others: Sequence[Word]) -> bool:
     """Whether some of the others are spoken where these are."""
-    begin, end = words[0].start - _MARGIN_SECONDS, words[-1].end + _MARGIN_SECONDS
+    begin, end = _span(words)
     return any(word.start <= end and word.end >= begin for word in others)
 
 
@@ -178,52 +215,44 @@ def _between_pauses(words: Sequence[Word], pause: float) -> list[list[Word]]:
     return islands
 
 
+def _between(words: Sequence[Word], begin: float, end: float) -> list[Word]:
+    return [word for word in words if begin <= (word.start + word.end) / 2 <= end]
+
+
+def _span(words: Sequence[Word], margin: float = _MARGIN_SECONDS) -> tuple[float, float]:
+    return words[0].start - margin, words[-1].end + margin
+
+
 def _share_of_limits(words: Sequence[Word]) -> float:
-    """What of the limits holds for words: 1 for names and for what is not short."""
-    if any(word.entity for word in words):
-        return 1.0
+    """What of the limits holds for words: 1 for what is not short."""
     text = "".join(word.word for word in words)
     letters = len(text) * (_LETTERS_OF_UNSPACED if is_unspaced(text) else 1)
     return min(1.0, letters / _SURE_LETTERS)
 
 
-def _clear(words: Sequence[Word], config: EvidenceConfig, share: float) -> bool:
+def _heard(words: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
+    """Whether the words between two pauses stay."""
     named = any(word.entity for word in words)
+    share = 1.0 if named else _share_of_limits(words)
     least = config.min_name_log_prob if named else config.min_log_prob
-    return sum(word.log_prob for word in words) >= share * least * len(words)
-
-
-def _believed(
-    word: Word, evidence: FrameEvidence, frame_seconds: float, config: EvidenceConfig
-) -> bool:
-    """Whether a word stays by itself; what would leave a hole in speech does."""
-    return (
-        not word.entity
-        or word.confidence >= config.min_name_confidence
-        or word.log_prob >= config.min_name_log_prob
-        or evidence.mean_plain(_frames(word.start, word.end, frame_seconds)) >= config.min_log_prob
-    )
-
-
-def _speech(
-    words: Sequence[Word],
-    evidence: FrameEvidence,
-    seconds: float,
-    config: EvidenceConfig,
-    share: float,
-) -> bool:
-    """Whether the frames speak for words, though perhaps for others than these."""
+    if sum(word.log_prob for word in words) >= share * least * len(words):
+        return True
     if config.max_entropy >= 1.0:
         return True
     if max(word.end - word.start for word in words) > _LONGEST_WORD_SECONDS:
         return False
-    frames = _frames(words[0].start - _MARGIN_SECONDS, words[-1].end + _MARGIN_SECONDS, seconds)
-    if evidence.mean_plain(frames) >= share * config.min_log_prob:
-        return True
-    entropy = evidence.entropy[frames]
-    return not len(entropy) or float(entropy.mean()) <= share * config.max_entropy
+    plain = config.min_plain_log_prob if named else config.min_log_prob
+    return (
+        evidence.mean_log_prob(*_span(words)) >= share * plain
+        or evidence.mean_entropy(*_span(words)) <= share * config.max_entropy
+    )
 
 
-def _frames(begin: float, end: float, frame_seconds: float) -> slice:
-    first = max(0, math.floor(begin / frame_seconds))
-    return slice(first, max(first + 1, math.ceil(end / frame_seconds)))
+def _believed(word: Word, evidence: FrameEvidence, config: EvidenceConfig) -> bool:
+    """Whether a word stays, where the words around it do."""
+    return (
+        not word.entity
+        or word.confidence >= config.min_name_confidence
+        or word.log_prob >= config.min_name_log_prob
+        or evidence.mean_log_prob(word.start, word.end) >= config.min_plain_log_prob
+    )

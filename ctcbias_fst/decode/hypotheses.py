@@ -16,7 +16,7 @@ from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, joined
 
-__all__ = ["greedy_hypothesis", "hypotheses", "token_confidences"]
+__all__ = ["greedy_hypothesis", "greedy_reading", "hypotheses", "token_confidences"]
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,33 @@ def _log_probs(lattice: Lattice, arcs: torch.Tensor) -> torch.Tensor:
 
 
 def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
-    """The best label of every frame of a single utterance, as words.
+    """The best label of every frame of a single utterance, as words; see `greedy_reading`."""
+    best, token = log_probs.log_probs[0, : int(log_probs.lengths[0])].max(dim=-1)
+    return greedy_reading(token, best, log_probs.vocabulary, log_probs.frame_seconds)
+
+
+def greedy_reading(
+    best_tokens: torch.Tensor, log_probs: torch.Tensor, vocabulary: Vocabulary, frame_seconds: float
+) -> Hypothesis:
+    """The best label of every frame as words.
 
     Confidences are the least probability among the best labels of a word's frames.
+
+    Args:
+      best_tokens: int64 (T,), the best column of each frame.
+      log_probs: float32 (T,), its log-prob.
+      vocabulary: of the model.
+      frame_seconds: how long a frame is.
     """
-    order = log_probs.vocabulary.blank_first_order.tolist()
-    values = log_probs.log_probs[0, : int(log_probs.lengths[0]), order]
-    best, label = values.max(dim=-1)
+    order = vocabulary.blank_first_order.tolist()
+    number = [0] * len(order)
+    for position, column in enumerate(order):
+        number[column] = position
     tokens: list[_Token] = []
     before = 0
-    for frame, (token, sure) in enumerate(zip(label.tolist(), best.exp().tolist())):
+    columns, surely = best_tokens.tolist(), log_probs.exp().tolist()
+    for frame, (column, sure) in enumerate(zip(columns, surely)):
+        token = number[column]
         if token and token == before:
             last = tokens[-1]
             tokens[-1] = replace(last, end=frame + 1, confidence=min(last.confidence, sure))
@@ -147,8 +164,8 @@ def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
             tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0, math.log(sure)))
         before = token
     return Hypothesis(
-        words=_words(tokens, log_probs.vocabulary.blank_first(), log_probs.frame_seconds),
-        score=float(best.double().sum()),
+        words=_words(tokens, vocabulary.blank_first(), frame_seconds),
+        score=float(log_probs.double().sum()),
         token_ids=tuple(order[token.token] for token in tokens),
     )
 

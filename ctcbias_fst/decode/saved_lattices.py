@@ -147,7 +147,7 @@ class LatticeWriter:
         first = int(lattice.first_state[row])
         blocks = lattice.graph.columns.blocks
         frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
-        evidence = FrameEvidence.of(frames, log_probs.vocabulary.blank_id)
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds)
         tensors = {
             "source": (lattice.source[of_row] - first).int(),
             "target": (lattice.target[of_row] - first).int(),
@@ -159,7 +159,8 @@ class LatticeWriter:
             "columns": lattice.scores[row],
             "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
             "entropy": evidence.entropy,
-            "plain": evidence.plain,
+            "best": evidence.token.int(),
+            "best_log_prob": evidence.log_prob,
             "written": torch.tensor(written, dtype=torch.int32),
         }
         for name in _ATTRIBUTES:
@@ -243,10 +244,7 @@ def rescore_lattices(
             config = decoder.config
             lattice = decoder.with_language_model(saved.lattice)
             for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
-                heard = with_heard_words(
-                    transcript, saved.evidence, saved.frame_seconds, config.evidence
-                )
-                transcripts.append(heard)
+                transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
                 segments.append(Segment(0, begin, begin + saved.frames))
             written += (saved.written + begin).tolist()
             begin += saved.frames
@@ -367,7 +365,13 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
         header["frame_seconds"],
         vocabulary,
         lattice,
-        FrameEvidence(tensors["entropy"], tensors["plain"]),
+        FrameEvidence(
+            tensors["entropy"],
+            tensors["best"].long(),
+            tensors["best_log_prob"],
+            vocabulary,
+            header["frame_seconds"],
+        ),
         tensors["written"].long(),
         header["lag"],
     )

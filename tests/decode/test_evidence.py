@@ -12,9 +12,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import VOCABULARIES, batch, log_prob_arrays
+from strategies import VOCABULARIES, batch, log_prob_arrays, path_lists, tree
 
 from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.pipeline import Recognizer
@@ -78,6 +79,41 @@ def test_a_list_takes_nothing_away(plain: float, kept: int, entity: bool) -> Non
     word = _word(1.0, -2.5, entity=entity)
     (found,) = leave_out_unheard([_transcript(word)], frames, EvidenceConfig())
     assert len(found.best.words) == kept
+
+
+def test_what_the_model_writes_takes_the_place_of_a_name() -> None:
+    """In a quiet place nothing does."""
+    frames = _log_probs(FLAT)
+    frames.log_probs[0, 11] = torch.tensor([0.01, 0.01, 0.01, 0.96, 0.01]).log()
+    names = [_word(start, -2.5, entity=True) for start in (1.0, 2.5)]
+    config = EvidenceConfig(min_plain_log_prob=-0.01)
+    (found,) = leave_out_unheard([_transcript(*names)], frames, config)
+    (word,) = found.best.words
+    assert (word.word, word.start, word.entity) == (
+        VOCABULARY.tokens[3].strip("\u2581"),
+        1.1,
+        False,
+    )
+    assert list(found.left_out) == names
+
+
+@given(data=st.data())
+def test_no_list_takes_away_what_was_said(data: st.DataObject) -> None:
+    """Wherever a word stays without names, a word stays with them."""
+    vocabulary = data.draw(st.sampled_from(VOCABULARIES))
+    array = data.draw(log_prob_arrays(vocabulary.size))
+    graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
+    decoder, frames = Decoder(vocabulary), batch([array], vocabulary)
+    config = EvidenceConfig(min_plain_log_prob=data.draw(st.sampled_from([-1.0, -0.3, 0.0])))
+    without, with_names = (
+        leave_out_unheard(decoder.decode(frames, graphs), frames, config)[0].best.words
+        for graphs in (None, graph)
+    )
+    for word in without:
+        assert any(
+            other.start <= word.end + config.pause and other.end >= word.start - config.pause
+            for other in with_names
+        )
 
 
 @pytest.mark.parametrize(
