@@ -19,7 +19,7 @@ best hypothesis was heard, so were the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -39,6 +39,10 @@ _MARGIN_SECONDS = 0.1
 _SURE_LETTERS = 8
 """Fewer letters between two pauses need more: of a short word by itself the share of the limits
 that its letters are of these. A tone is heard as *no* or *be*, never as a sentence."""
+
+_ALONE_SECONDS = 1.5
+"""Only of words from which all others are so far: the first word of a sentence may be written long
+before the second."""
 
 _LETTERS_OF_UNSPACED = 3
 """A sign of a script without spaces says as much as so many letters."""
@@ -170,15 +174,16 @@ def with_heard_words(
     @cache
     def plain() -> list[Word]:
         """What would be heard of what the model writes by itself."""
-        parts = _between_pauses(evidence.words, config.pause)
-        return [word for words in parts if _heard(words, evidence, config) for word in words]
+        islands = _islands(evidence.words, config.pause)
+        heard = (words for words, alone in islands if _heard(words, alone, evidence, config))
+        return [word for words in heard for word in words]
 
     def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
         """The hypothesis without what was not heard; at ``known`` words something was said."""
         kept: list[Word] = []
         left: list[Word] = []
-        for words in _between_pauses(hypothesis.words, config.pause):
-            if not (_meet(words, known) or _heard(words, evidence, config)):
+        for words, alone in _islands(hypothesis.words, config.pause):
+            if not (_meet(words, known) or _heard(words, alone, evidence, config)):
                 left += words
                 if any(word.entity for word in words):
                     kept += _between(plain(), *_span(words, config.pause / 2))
@@ -205,14 +210,20 @@ def _meet(words: Sequence[Word], others: Sequence[Word]) -> bool:
     return any(word.start <= end and word.end >= begin for word in others)
 
 
-def _between_pauses(words: Sequence[Word], pause: float) -> list[list[Word]]:
+def _islands(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], bool]]:
+    """The words between two pauses, and whether others are far from them."""
     islands: list[list[Word]] = []
     for word in words:
         if islands and word.start - islands[-1][-1].end < pause:
             islands[-1].append(word)
         else:
             islands.append([word])
-    return islands
+    for before, island, after in zip([None, *islands], islands, [*islands[1:], None]):
+        near = [
+            island[0].start - before[-1].end if before else math.inf,
+            after[0].start - island[-1].end if after else math.inf,
+        ]
+        yield island, min(near) > _ALONE_SECONDS
 
 
 def _between(words: Sequence[Word], begin: float, end: float) -> list[Word]:
@@ -230,10 +241,12 @@ def _share_of_limits(words: Sequence[Word]) -> float:
     return min(1.0, letters / _SURE_LETTERS)
 
 
-def _heard(words: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
+def _heard(
+    words: Sequence[Word], alone: bool, evidence: FrameEvidence, config: EvidenceConfig
+) -> bool:
     """Whether the words between two pauses stay."""
     named = any(word.entity for word in words)
-    share = 1.0 if named else _share_of_limits(words)
+    share = _share_of_limits(words) if alone and not named else 1.0
     least = config.min_name_log_prob if named else config.min_log_prob
     if sum(word.log_prob for word in words) >= share * least * len(words):
         return True

@@ -132,8 +132,12 @@ def test_a_short_word_by_itself_needs_more(text: str, log_prob: float, kept: int
     word = replace(_word(1.0, log_prob), word=text)
     (found,) = leave_out_unheard([_transcript(word)], _log_probs(FLAT), EvidenceConfig())
     assert len(found.best.words) == kept
-    # Not so as a name of the list, or beside another word.
-    for words in [[replace(word, entity=True)], [word, _word(1.3, log_prob)]]:
+    # Not so as a name of the list, or beside another word, be it after a pause.
+    for words in [
+        [replace(word, entity=True)],
+        [word, _word(1.3, log_prob)],
+        [word, _word(2.3, log_prob)],
+    ]:
         (found,) = leave_out_unheard([_transcript(*words)], _log_probs(FLAT), EvidenceConfig())
         assert list(found.best.words) == words
 
