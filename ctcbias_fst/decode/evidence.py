@@ -47,6 +47,9 @@ before the second."""
 _LETTERS_OF_UNSPACED = 3
 """A sign of a script without spaces says as much as so many letters."""
 
+_CLEAR_LOG_PROB = -0.1
+"""A word that the model is so sure of stays whatever is beside it."""
+
 _LONGEST_WORD_SECONDS = 3.0
 """What lasts longer waited for its last token through sure silence; nobody speaks a word so."""
 
@@ -183,17 +186,18 @@ def with_heard_words(
         kept: list[Word] = []
         left: list[Word] = []
         for words, alone in _islands(hypothesis.words, config.pause):
-            if not (_meet(words, known) or _heard(words, alone, evidence, config)):
-                left += words
-                if any(word.entity for word in words):
-                    kept += _between(plain(), *_span(words, config.pause / 2))
-                continue
-            for word in words:
-                if _believed(word, evidence, config):
+            stays = _meet(words, known) or _heard(words, alone, evidence, config)
+            borders = _borders(words, config.pause)
+            for word, begin, end in zip(words, borders, borders[1:]):
+                if _believed(word, evidence, config) if stays else word.log_prob >= _CLEAR_LOG_PROB:
                     kept.append(word)
-                else:
+                    continue
+                said = [w for w in plain() if begin <= (w.start + w.end) / 2 < end]
+                if word.entity:
                     left.append(word)
-                    kept += _between(plain(), word.start, word.end)
+                    kept += said
+                else:
+                    (kept if said else left).append(word)
         return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
     best, left_out = heard(transcript.best, ())
@@ -226,12 +230,14 @@ def _islands(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], 
         yield island, min(near) > _ALONE_SECONDS
 
 
-def _between(words: Sequence[Word], begin: float, end: float) -> list[Word]:
-    return [word for word in words if begin <= (word.start + word.end) / 2 <= end]
+def _borders(words: Sequence[Word], pause: float) -> list[float]:
+    """Where the frames of each of some words begin, and where those of the last one end."""
+    between = [(word.end + after.start) / 2 for word, after in zip(words, words[1:])]
+    return [words[0].start - pause / 2, *between, words[-1].end + pause / 2]
 
 
-def _span(words: Sequence[Word], margin: float = _MARGIN_SECONDS) -> tuple[float, float]:
-    return words[0].start - margin, words[-1].end + margin
+def _span(words: Sequence[Word]) -> tuple[float, float]:
+    return words[0].start - _MARGIN_SECONDS, words[-1].end + _MARGIN_SECONDS
 
 
 def _share_of_limits(words: Sequence[Word]) -> float:

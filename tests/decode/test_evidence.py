@@ -51,10 +51,12 @@ FLAT, CERTAIN = [False] * 30, [True] * 30
         (FLAT, [_word(1.0, -0.5)], 1),  # the model says it clearly
         (FLAT, [_word(1.0, -2.0)], 0),
         (CERTAIN, [_word(1.0, -2.0)], 1),  # misheard, but something was said
-        (FLAT, [_word(1.0, -2.0), _word(1.3, -0.1)], 0),  # the mean is -1.05
+        (FLAT, [_word(1.0, -2.0), _word(1.3, -0.11)], 0),  # the mean is -1.055
+        (FLAT, [_word(1.0, -2.0), _word(1.3, -0.09)], 1),  # but what is clear by itself stays
         (FLAT, [_word(1.0, -1.8), _word(1.3, -0.1)], 2),
         (FLAT, [_word(0.2, -3.0), _word(2.0, -0.1)], 1),  # a pause parts them
-        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.01)], 0),
+        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.01)], 1),
+        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.2)], 0),
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.3)], 1),
         (CERTAIN * 2, [replace(_word(1.0, -2.0, entity=True, confidence=0.3), end=5.5)], 0),
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.01), _word(1.3, -0.1)], 1),
@@ -95,6 +97,20 @@ def test_what_the_model_writes_takes_the_place_of_a_name() -> None:
         False,
     )
     assert list(found.left_out) == names
+
+
+def test_words_beside_a_name_that_was_not_heard() -> None:
+    """They stay as they are, and what was said stands there once."""
+    frames = _log_probs(FLAT)
+    token = next(i for i, text in enumerate(VOCABULARY.tokens) if text.startswith("\u2581"))
+    frames.log_probs[0, [10, 13]] = np.log(0.01)
+    frames.log_probs[0, [10, 13], token] = np.log(0.96)
+    names = [_word(start, -4.5, entity=True, confidence=0.0) for start in (1.15, 1.35)]
+    before = _word(0.9, -1.5)
+    config = EvidenceConfig(min_plain_log_prob=-0.01)
+    (found,) = leave_out_unheard([_transcript(before, *names)], frames, config)
+    text = VOCABULARY.tokens[token].strip("\u2581")
+    assert found.best.text.split() == [before.word, text]
 
 
 @given(data=st.data())
