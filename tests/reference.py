@@ -208,7 +208,9 @@ class FrameScores:
     def stay(self, t: int, v: int, inside: bool) -> float:
         """What a further frame of a token scores, or a blank (v = 0), inside an entity or not."""
         plain, boost = float(self.l[t, v]), self.config.boost
-        if inside and self.lag(t, v) > boost.max_wait:
+        better = 1 + int(np.argmax(self.l[t, 1:]))
+        most = boost.max_wait if self.letters[better] > 1 else boost.max_wait_letter
+        if inside and self.lag(t, v) > most:
             return -math.inf
         if v == 0:
             return plain + (inside * boost.blank_alpha * self.lag(t, v) if inside else 0.0)

@@ -27,6 +27,9 @@ VOCABULARIES = (
 MIXED = Vocabulary.from_tokens(["<blk>", "|", "a", "ก", "<s>"])
 """Letters of a script without spaces beside others, a separator, a special token."""
 
+WIDE = Vocabulary.from_tokens(["<blk>", "\u2581abc", "b", "\u2581cd", "\u2581e"])
+"""Tokens of several letters."""
+
 EVERYTHING = DecodeConfig(
     search_beam=1e8,
     output_beam=1e8,
@@ -38,7 +41,7 @@ EVERYTHING = DecodeConfig(
 """No pruning of any kind."""
 
 vocabularies = st.sampled_from(VOCABULARIES)
-every_vocabulary = st.sampled_from((*VOCABULARIES, MIXED))
+every_vocabulary = st.sampled_from((*VOCABULARIES, MIXED, WIDE))
 
 
 @st.composite
@@ -85,6 +88,7 @@ boost_configs = st.builds(
     repeat_alpha=st.sampled_from([0.0, 0.7]),
     blank_alpha=st.sampled_from([0.0, 0.3]),
     max_wait=st.sampled_from([1.0, 100.0]),
+    max_wait_letter=st.sampled_from([2.0, 100.0]),
     bonus=st.sampled_from([-0.7, 0.5]),
     min_reward=st.sampled_from([-1.0, 0.1]),
     max_reward=st.sampled_from([0.6, 10.0]),

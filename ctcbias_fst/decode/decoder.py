@@ -146,7 +146,7 @@ class Decoder:
             trees,
             self._token_order,
             self._rules,
-            reach=reach(frames.blank, frames.candidates, config),
+            reach=reach(frames.blank, frames.candidates, self._letters, config),
             modified=config.modified_topology,
             reward=lambda letters, weight: reward(letters, weight, config.boost),
         )

@@ -197,9 +197,11 @@ def score_columns(
             gain += weight * boost.free * letters[candidates.token]
             value = value + torch.minimum(gain, candidates.lag)
         elif kind == STAY:
-            taken &= candidates.lag <= boost.max_wait
+            better, limit = _better(blank, candidates, letters, boost)
+            behind = better[candidates.utterance, candidates.frame] - value
+            taken &= behind <= limit[candidates.utterance, candidates.frame]
             value = value + candidates.boosted * boost.repeat_alpha * candidates.gap
-            scores[:, :, int(of_token[0])] = _waiting(blank, candidates, boost)
+            scores[:, :, int(of_token[0])] = _waiting(blank, candidates, letters, boost)
         else:
             assert kind == PLAIN
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
@@ -219,7 +221,9 @@ def reward(letters: torch.Tensor, weight: torch.Tensor, boost: BoostConfig) -> t
     return earned.clamp(min=boost.min_reward, max=boost.max_reward)
 
 
-def reach(blank: torch.Tensor, candidates: Candidates, config: SearchConfig) -> torch.Tensor:
+def reach(
+    blank: torch.Tensor, candidates: Candidates, letters: torch.Tensor, config: SearchConfig
+) -> torch.Tensor:
     """How long an entity can wait for its next token: int64 (N, T).
 
     While it waits it takes blank at every frame, and falls behind the best column of each. The
@@ -229,10 +233,11 @@ def reach(blank: torch.Tensor, candidates: Candidates, config: SearchConfig) -> 
     Args:
       blank: float32 (N, T), the log-probs of blank.
       candidates: at the same frames.
+      letters: float32 (V,), what each token writes.
       config: the search's settings.
     """
-    best = torch.maximum(_best(blank, candidates), blank)
-    behind = (best - _waiting(blank, candidates, config.boost)).double()
+    best, _ = _better(blank, candidates, letters, config.boost)
+    behind = (best - _waiting(blank, candidates, letters, config.boost)).double()
     # A frame at which no entity may wait costs more than the beam.
     waited = behind.clamp(max=2 * config.search_beam).cumsum(1)
     most = waited + config.search_beam
@@ -255,25 +260,40 @@ def plain_scores(
       candidates: at the same frames.
     """
     inside = torch.arange(blank.shape[1], device=blank.device) < lengths[:, None]
-    best = torch.maximum(_best(blank, candidates), blank).double()
+    best = torch.maximum(_best(blank, candidates)[0], blank).double()
     return torch.where(inside, best, torch.zeros_like(best)).sum(dim=1)
 
 
-def _waiting(blank: torch.Tensor, candidates: Candidates, boost: BoostConfig) -> torch.Tensor:
+def _waiting(
+    blank: torch.Tensor, candidates: Candidates, letters: torch.Tensor, boost: BoostConfig
+) -> torch.Tensor:
     """What blank scores inside an entity, (N, T); -inf where something else is too clear."""
-    behind = (_best(blank, candidates) - blank).clamp(min=0)
+    best, limit = _better(blank, candidates, letters, boost)
+    behind = best - blank
     value = torch.where(behind > 0, blank + boost.blank_alpha * behind, blank)
-    return value.masked_fill(behind > boost.max_wait, -torch.inf)
+    return value.masked_fill(behind > limit, -torch.inf)
 
 
-def _best(blank: torch.Tensor, candidates: Candidates) -> torch.Tensor:
-    """The best score of a plausible token at each frame, (N, T); -inf where there is none.
+def _better(
+    blank: torch.Tensor, candidates: Candidates, letters: torch.Tensor, boost: BoostConfig
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best score of each frame, and by how much an entity may pass it over, (N, T) both."""
+    best, token = _best(blank, candidates)
+    limit = torch.where(letters[token] > 1, boost.max_wait, boost.max_wait_letter)
+    return torch.maximum(best, blank), limit
+
+
+def _best(blank: torch.Tensor, candidates: Candidates) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best plausible token of each frame, its score and its number, (N, T) both; -inf and
+    blank where there is none.
 
     Candidates of a frame are together, the best one first.
     """
     best = torch.full_like(blank, -torch.inf)
+    token = torch.zeros_like(blank, dtype=torch.int64)
     place = candidates.utterance * blank.shape[1] + candidates.frame
     first = torch.ones_like(candidates.entry)
     first[1:] = place[1:] != place[:-1]
     best.view(-1)[place[first]] = candidates.score[first]
-    return best
+    token.view(-1)[place[first]] = candidates.token[first]
+    return best, token

@@ -32,6 +32,8 @@ class BoostConfig:
         although another column is better.
       max_wait: inside an entity no frame may be passed over, by blank or by going on with a token,
         where something else is better by more than so many nats: what was clearly said stays.
+      max_wait_letter: the same where that is a token of one letter, as is heard inside names that
+        are misheard.
       beta: nats for every letter of a complete entity, paid at its last token.
       bonus: nats for every complete entity; below 0 it is a price, which a short name that fits
         badly cannot pay.
@@ -51,7 +53,8 @@ class BoostConfig:
     first_max_gap: float = 7.0
     repeat_alpha: float = 0.8
     blank_alpha: float = 0.3
-    max_wait: float = 15.0
+    max_wait: float = 8.0
+    max_wait_letter: float = 10.0
     beta: float = 1.0
     bonus: float = -3.9
     min_reward: float = -2.0
@@ -65,7 +68,8 @@ class BoostConfig:
                     f"{name} must lie between 0 and 1, found {getattr(self, name)}: above 1 a "
                     "subword would score the better the less it fits"
                 )
-        not_negative(self, "beta", "max_gain", "free", "max_gap", "first_max_gap", "max_wait")
+        not_negative(self, "beta", "max_gain", "free", "max_gap", "first_max_gap")
+        not_negative(self, "max_wait", "max_wait_letter")
         at_least_one(self, "top_k", "first_top_k")
 
 

@@ -301,7 +301,9 @@ def test_what_the_search_loses_is_searched_again() -> None:
     follows: the search ends, but below the plain reading."""
     vocabulary = VOCABULARIES[0]
     array, graph = _dead_end()
-    boost = BoostConfig(beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0)
+    boost = BoostConfig(
+        beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0, max_wait_letter=100.0
+    )
     lossy = DecodeConfig(boost=boost, search_beam=5.0)
     decoder = Decoder(vocabulary, lossy)
     log_probs = batch([array, array], vocabulary)
@@ -326,7 +328,9 @@ def test_a_batch_that_is_lost_as_a_whole_recovers_with_a_language_model(
     """Nothing is left to compose: every utterance is searched again."""
     vocabulary = VOCABULARIES[0]
     array, graph = _dead_end()
-    boost = BoostConfig(beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0)
+    boost = BoostConfig(
+        beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0, max_wait_letter=100.0
+    )
     config = DecodeConfig(boost=boost, search_beam=5.0, nbest=nbest)
     model = train_lm([["abbb", "c"], ["a"], ["abbb"]], TrainLmConfig(order=2))
     composer = LmComposer(model, vocabulary, CPU, boost_class=boost_class)

@@ -201,6 +201,7 @@ def _unboosted() -> BoostConfig:
         first_max_gap=1e8,
         blank_alpha=0.0,
         max_wait=1e8,
+        max_wait_letter=1e8,
         bonus=0.0,
         min_reward=0.0,
     )

@@ -69,7 +69,7 @@ KINDS = [Kind(name, floor) for name in ("words", "pieces", "characters") for flo
 
 
 def utterances(count: int, seed: int) -> list[list[str]]:
-    """Words in which names are begun and not ended, repeat, and overlap."""
+    """Words in which names are begun and not ended, repeat, overlap, and have others inside."""
     rng = random.Random(seed)
 
     def filler(least: int, most: int) -> list[str]:
@@ -79,11 +79,13 @@ def utterances(count: int, seed: int) -> list[list[str]]:
     for _ in range(count):
         one, other = rng.choice(NAMES).split(), rng.choice(NAMES).split()
         begun = one[: rng.randint(1, len(one))]
+        parted = [word for part in one for word in [part, *filler(0, 2)]]
         said.append(
             rng.choice(
                 [
                     [*filler(0, 3), *begun, *filler(0, 4), *one, *filler(0, 3)],
                     [*filler(0, 3), *begun, *filler(1, 4)],
+                    [*filler(0, 3), *parted, *filler(0, 2)],
                     [*filler(0, 2), *one, *begun, *one, *filler(0, 3)],
                     [*filler(0, 2), *begun, *other, *filler(0, 2), *one, *other[:1], *filler(0, 2)],
                     [*begun, *begun, *filler(0, 1), *one, *one],

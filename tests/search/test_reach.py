@@ -64,10 +64,13 @@ def test_reach_is_where_waiting_costs_more_than_the_beam(
     log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=8))
     candidates = _candidates(log_probs, config, device)
     blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
-    found = reach(blank, candidates, config)[0].tolist()
+    letters = torch.from_numpy(token_letters(vocabulary))
+    found = reach(blank, candidates, letters.to(device), config)[0].tolist()
     behind = log_probs.max(axis=1) - log_probs[:, 0]
     costs = (1 - config.boost.blank_alpha) * behind
-    costs[behind > config.boost.max_wait] = np.inf
+    short = letters.numpy()[1 + log_probs[:, 1:].argmax(axis=1)] <= 1
+    limit = np.where(short, config.boost.max_wait_letter, config.boost.max_wait)
+    costs[behind > limit] = np.inf
     for frame, last in enumerate(found):
         reachable = [
             later
@@ -93,14 +96,15 @@ def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None
     candidates = _candidates(log_probs, config, device)
     blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
     best = []
-    for limit in (None, reach(blank, candidates, config)):
+    letters = torch.from_numpy(token_letters(vocabulary)).to(device)
+    for limit in (None, reach(blank, candidates, letters, config)):
         graph = _graph(candidates, names, vocabulary, config, limit)
         lattice = search(
             score_columns(
                 blank,
                 candidates,
                 graph.columns,
-                torch.from_numpy(token_letters(vocabulary)).to(device),
+                letters,
                 config,
             ),
             torch.tensor([len(log_probs)]),
@@ -122,10 +126,13 @@ def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> 
     log_probs = np.full((len(heard), vocabulary.size), -20.0, dtype=np.float32)
     log_probs[:, 0] = -4.0
     log_probs[range(len(heard)), heard] = -0.02
-    config = DecodeConfig(search_beam=9.0, boost=BoostConfig(blank_alpha=0.0, max_wait=100.0))
+    config = DecodeConfig(
+        search_beam=9.0, boost=BoostConfig(blank_alpha=0.0, max_wait=100.0, max_wait_letter=100.0)
+    )
     candidates = _candidates(log_probs, config, torch.device("cpu"))
     blank = torch.from_numpy(log_probs[None, :, 0])
     names = tree([reference.Path((1, 2), 0)], vocabulary)
-    limit = reach(blank, candidates, config)
+    letters = torch.from_numpy(token_letters(vocabulary))
+    limit = reach(blank, candidates, letters, config)
     graph = _graph(candidates, names, vocabulary, config, limit)
     assert bool((graph.fsa.aux_labels >= vocabulary.size).any()) == kept
