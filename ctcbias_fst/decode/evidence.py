@@ -187,17 +187,19 @@ def with_heard_words(
         left: list[Word] = []
         for words, alone in _islands(hypothesis.words, config.pause):
             stays = _meet(words, known) or _heard(words, alone, evidence, config)
-            borders = _borders(words, config.pause)
-            for word, begin, end in zip(words, borders, borders[1:]):
-                if _believed(word, evidence, config) if stays else word.log_prob >= _CLEAR_LOG_PROB:
-                    kept.append(word)
+            units = _units(words)
+            borders = _borders(units, config.pause)
+            for unit, begin, end in zip(units, borders, borders[1:]):
+                clear = unit[0].log_prob >= _CLEAR_LOG_PROB
+                if _believed(unit, evidence, config) if stays else clear:
+                    kept += unit
                     continue
                 said = [w for w in plain() if begin <= (w.start + w.end) / 2 < end]
-                if word.entity:
-                    left.append(word)
+                if unit[0].entity:
+                    left += unit
                     kept += said
                 else:
-                    (kept if said else left).append(word)
+                    (kept if said else left).extend(unit)
         return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
     best, left_out = heard(transcript.best, ())
@@ -230,10 +232,27 @@ def _islands(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], 
         yield island, min(near) > _ALONE_SECONDS
 
 
-def _borders(words: Sequence[Word], pause: float) -> list[float]:
+def _units(words: Sequence[Word]) -> list[list[Word]]:
+    """Single words and whole names: the words of a name have all figures in common."""
+    units: list[list[Word]] = []
+    for word in words:
+        last = units[-1][-1] if units else None
+        if (
+            last is not None
+            and word.entity
+            and last.entity
+            and (word.log_prob, word.confidence) == (last.log_prob, last.confidence)
+        ):
+            units[-1].append(word)
+        else:
+            units.append([word])
+    return units
+
+
+def _borders(units: Sequence[Sequence[Word]], pause: float) -> list[float]:
     """Where the frames of each of some words begin, and where those of the last one end."""
-    between = [(word.end + after.start) / 2 for word, after in zip(words, words[1:])]
-    return [words[0].start - pause / 2, *between, words[-1].end + pause / 2]
+    between = [(unit[-1].end + after[0].start) / 2 for unit, after in zip(units, units[1:])]
+    return [units[0][0].start - pause / 2, *between, units[-1][-1].end + pause / 2]
 
 
 def _span(words: Sequence[Word]) -> tuple[float, float]:
@@ -267,11 +286,11 @@ def _heard(
     )
 
 
-def _believed(word: Word, evidence: FrameEvidence, config: EvidenceConfig) -> bool:
-    """Whether a word stays, where the words around it do."""
+def _believed(unit: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
+    """Whether a word, or a whole name, stays where the words around it do."""
     return (
-        not word.entity
-        or word.confidence >= config.min_name_confidence
-        or word.log_prob >= config.min_name_log_prob
-        or evidence.mean_log_prob(word.start, word.end) >= config.min_plain_log_prob
+        not unit[0].entity
+        or unit[0].confidence >= config.min_name_confidence
+        or unit[0].log_prob >= config.min_name_log_prob
+        or evidence.mean_log_prob(unit[0].start, unit[-1].end) >= config.min_plain_log_prob
     )

@@ -8,9 +8,11 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
   nothing but blank may be taken at it;
 - token v is a *boosted candidate* at t if it is among the ``top_k`` best tokens besides
   blank, :math:`g \le` ``max_gap`` and :math:`l \ge` ``min_log_prob``. As a later subword
-  of an entity of weight w it scores
+  of an entity of weight w (here at most 1.5) it scores
 
-  .. math:: l(t, v) + \min(g'(t, v), \min(\min(1, w \alpha)\, g(t, v), \gamma) + w \varphi n(v))
+  .. math::
+
+     l(t, v) + \min(0.9\, g'(t, v), \min(\min(1, w \alpha)\, g(t, v), \gamma) + w \varphi n(v))
 
   at the frame where it is emitted, with the letters n(v) that it writes
   (:func:`ctcbias_fst.fst.boost.token_letters`) and the gap g' to the best of all columns; where
@@ -22,7 +24,8 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
 - inside an entity, a further frame of a token scores
   :math:`l(t, v) + \alpha_r g(t, v)` where v is a boosted candidate (``repeat_alpha``), and a
   blank before the last token :math:`l(t, 0) + \alpha_b (m'(t) - l(t, 0))`, m' being the best
-  of all columns (``blank_alpha``); neither may be taken more than ``max_wait`` below m';
+  of all columns (``blank_alpha``); neither may be taken more than ``max_wait`` below m'
+  (``max_wait_letter`` where a token of one letter is the best);
 - a complete entity is paid its :func:`reward` with its last token.
 
 - v is *plausible* at t if it is among the ``token_top_k`` best tokens besides blank and at
@@ -50,6 +53,14 @@ from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
 from ctcbias_fst.records import LogProbs, first_unnormalised
 from ctcbias_fst.search.config import BoostConfig, SearchConfig
+
+_MOST_OF_LAG = 0.9
+"""Of what a token lacks at most so much is given back: of two names that sound alike the one that
+fits better scores more."""
+
+_MOST_BOOST = 1.5
+"""A greater weight pays a complete entity more, but gives its tokens no more back: what fits badly
+must cost something, or a heavy entity takes the place of words that sound like nothing of it."""
 
 _TIES = 4
 """Half-precision log-probs often have equal tokens where a frame's best k end: so many more
@@ -193,9 +204,10 @@ def score_columns(
             value = value + boost.first_alpha * candidates.gap
         elif kind == BOOSTED:
             taken &= candidates.boosted
-            gain = (min(1.0, weight * boost.alpha) * candidates.gap).clamp(max=boost.max_gain)
-            gain += weight * boost.free * letters[candidates.token]
-            value = value + torch.minimum(gain, candidates.lag)
+            share = min(weight, _MOST_BOOST)
+            gain = (min(1.0, share * boost.alpha) * candidates.gap).clamp(max=boost.max_gain)
+            gain += share * boost.free * letters[candidates.token]
+            value = value + torch.minimum(gain, _MOST_OF_LAG * candidates.lag)
         elif kind == STAY:
             better, limit = _better(blank, candidates, letters, boost)
             behind = better[candidates.utterance, candidates.frame] - value

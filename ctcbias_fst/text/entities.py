@@ -48,8 +48,8 @@ MOST_WEIGHT = 100.0
 bits, which tell thousandths of a nat apart up to 2**14 nats: at this weight up to some fifteen
 names in an utterance. Where they do not tell nats apart, at 1e5, k2 ends the process."""
 
-HEAVY = 10.0
-"""From here on a name may swallow the words beside it."""
+HEAVY = 3.0
+"""From here on a name may take the place of words that were said otherwise."""
 
 _MOST_PRIOR = 1e9
 
@@ -305,7 +305,7 @@ def _assemble(
     if heavy:
         notes.append(
             f"{len(heavy)} with a weight of {HEAVY:g} or more, such as {quoted(heavy[0].display)}: "
-            f"such names may swallow the words beside them"
+            f"such names may take the place of words that were said otherwise"
         )
     return EntityList(tuple(entities.values()), tuple(rejected), source, tuple(notes), unit)
 

@@ -113,6 +113,18 @@ def test_words_beside_a_name_that_was_not_heard() -> None:
     assert found.best.text.split() == [before.word, text]
 
 
+def test_a_name_stays_or_goes_as_a_whole() -> None:
+    names = [_word(start, -4.5, entity=True, confidence=0.01) for start in (1.0, 1.2)]
+    frames = _log_probs(FLAT)
+    # The model is sure of a token below the first word, but not of the second.
+    frames.log_probs[0, 10] = torch.tensor([0.01, 0.96, 0.01, 0.01, 0.01]).log()
+    frames.log_probs[0, 13] = torch.tensor([0.16, 0.16, 0.16, 0.36, 0.16]).log()
+    config = EvidenceConfig(min_plain_log_prob=-0.1)
+    (found,) = leave_out_unheard([_transcript(*names)], frames, config)
+    assert not any(word.entity for word in found.best.words)
+    assert list(found.left_out) == names
+
+
 @given(data=st.data())
 def test_no_list_takes_away_what_was_said(data: st.DataObject) -> None:
     """Wherever a word stays without names, a word stays with them."""

@@ -231,6 +231,21 @@ def test_a_name_of_two_tokens_is_found(gap: float) -> None:
     assert transcript.best.text == "call Kisha"
 
 
+@pytest.mark.parametrize("names", [["Kishe", "Kisha"], ["Kisha", "Kishe"]])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.45, 0.55, 0.7, 0.99])
+def test_of_two_names_the_one_that_fits_better_wins(names: list[str], share: float) -> None:
+    tokenizer, graph = _graph_of(names, ["<blk>", "\u2581call", "\u2581ki", "she", "sha"])
+    array = np.full((6, 5), np.log(1e-5), dtype=np.float32)
+    array[range(4), [1, 0, 2, 0]] = 0.0
+    array[4, [3, 4]] = np.log([1 - share, share])
+    array[5, 0] = 0.0
+    array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
+    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+        batch([array], tokenizer.vocabulary), graph
+    )
+    assert transcript.best.text == ("call Kisha" if share > 0.5 else "call Kishe")
+
+
 def test_a_blank_of_probability_zero_is_no_nan() -> None:
     """Where blank is impossible inside a name, the name cannot wait there."""
     tokenizer, graph = _graph_of(["Anna"], ["<blk>", "|", *map(chr, range(97, 123))])

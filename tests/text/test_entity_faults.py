@@ -31,11 +31,11 @@ def test_weights_out_of_bounds_have_no_effect(weight: Any) -> None:
 
 
 def test_a_heavy_name_is_told() -> None:
-    names = entities_from_names([{"name": "York", "weight": 10}, {"name": "Hull", "weight": 9.9}])
+    names = entities_from_names([{"name": "York", "weight": 3}, {"name": "Hull", "weight": 2.9}])
     assert len(names) == 2
     assert names.notes == (
-        "1 with a weight of 10 or more, such as 'York': such names may swallow the words beside "
-        "them",
+        "1 with a weight of 3 or more, such as 'York': such names may take the place of words that "
+        "were said otherwise",
     )
 
 
