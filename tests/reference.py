@@ -202,8 +202,9 @@ class FrameScores:
         elif kind == LATER:
             allowed &= self.candidate(t, v, boost.top_k, boost.max_gap)
             weight = min(weight, 1.5)
-            added = min(boost.max_gain, min(1.0, weight * boost.alpha) * self.gap(t, v))
-            added = min(added + weight * boost.free * self.letters[v], 0.9 * self.lag(t, v))
+            added = min(1.0, weight * boost.alpha) * self.gap(t, v)
+            added += weight * boost.free * self.letters[v]
+            added = min(added, boost.max_gain, 0.9 * self.lag(t, v))
         return float(self.l[t, v]) + added if allowed else -math.inf
 
     def stay(self, t: int, v: int, inside: bool) -> float:

@@ -12,7 +12,7 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
 
   .. math::
 
-     l(t, v) + \min(0.9\, g'(t, v), \min(\min(1, w \alpha)\, g(t, v), \gamma) + w \varphi n(v))
+     l(t, v) + \min(0.9\, g'(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
 
   at the frame where it is emitted, with the letters n(v) that it writes
   (:func:`ctcbias_fst.fst.boost.token_letters`) and the gap g' to the best of all columns; where
@@ -205,8 +205,9 @@ def score_columns(
         elif kind == BOOSTED:
             taken &= candidates.boosted
             share = min(weight, _MOST_BOOST)
-            gain = (min(1.0, share * boost.alpha) * candidates.gap).clamp(max=boost.max_gain)
+            gain = min(1.0, share * boost.alpha) * candidates.gap
             gain += share * boost.free * letters[candidates.token]
+            gain = gain.clamp(max=boost.max_gain)
             value = value + torch.minimum(gain, _MOST_OF_LAG * candidates.lag)
         elif kind == STAY:
             better, limit = _better(blank, candidates, letters, boost)

@@ -17,8 +17,9 @@ class BoostConfig:
 
     Attributes:
       alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
-      max_gain: nats that a subword is given at most, so that what the model is sure of stays.
       free: nats of the gap given back besides, for every letter that a subword writes.
+      max_gain: nats that a subword is given at most, both together, so that what the model is sure
+        of stays.
       top_k: only the k best tokens of a frame (blank apart) are boosted.
       max_gap: only tokens at most this many nats below the frame's best are boosted.
       min_log_prob: only tokens of at least this log-prob are boosted; keeps names out of
@@ -42,7 +43,7 @@ class BoostConfig:
     """
 
     alpha: float = 0.6
-    max_gain: float = 5.0
+    max_gain: float = 6.0
     free: float = 1.0
     top_k: int = 18
     max_gap: float = 9.5
@@ -53,7 +54,7 @@ class BoostConfig:
     first_max_gap: float = 7.0
     repeat_alpha: float = 0.8
     blank_alpha: float = 0.3
-    max_wait: float = 8.0
+    max_wait: float = 6.0
     max_wait_letter: float = 10.0
     beta: float = 1.0
     bonus: float = -3.9
