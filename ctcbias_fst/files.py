@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -29,12 +30,14 @@ __all__ = [
     "fingerprint",
     "naming",
     "shortened",
+    "sole_writer",
     "sort_metadata",
 ]
 
 NAME_BYTES = 255
 """What file systems take for one part of a path."""
 
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _OF_THE_SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
@@ -147,6 +150,35 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Keep other processes from writing a file while the body does; it is made if it is missing.
+
+    The body may remove the file, or write it through its own streams. File systems that know no
+    locks do without.
+
+    Raises:
+        ConfigError: another process is at it.
+        OSError: it cannot be written.
+    """
+    while True:
+        with path.open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{path}: another job is writing it: let it end, or name another file"
+                ) from None
+            except OSError as error:
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+            # The one who had the lock before may have removed the file meanwhile.
+            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(stream.fileno())):
+                continue
+            yield
+            return
 
 
 def file_name(name: str, ending: str) -> str:

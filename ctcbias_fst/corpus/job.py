@@ -29,7 +29,7 @@ from ctcbias_fst.errors import (
     MissingDependencyError,
     ModelError,
 )
-from ctcbias_fst.files import atomic_path, check_output, digest_of, naming
+from ctcbias_fst.files import atomic_path, check_output, digest_of, naming, sole_writer
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
@@ -101,7 +101,8 @@ def decode_corpus(
       write: writes the records to a file; by default a JSON object for each.
 
     Raises:
-      ConfigError: ``out`` is no file, so that results cannot be kept beside it.
+      ConfigError: ``out`` is no file, so that results cannot be kept beside it, or another job is
+        writing them.
       OSError: a file cannot be written; what was decoded before is kept.
       ManifestError: every utterance was left out, the part file is of another job, or an
         utterance has no list although others do.
@@ -114,51 +115,55 @@ def decode_corpus(
         made_of.append(str(lattice_dir.absolute()))
     with naming(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-        records = _read_part(part, digest_of(made_of), ids, report)
-    lattices: LatticeWriter | None = None
-    if lattice_dir is not None:
-        backend.decoder.listener = lattices = LatticeWriter(lattice_dir, ids, report)
-        if config is not None:
-            write_config(config, lattice_dir / SETTINGS_FILE)
-    resumed = len(records)
-    skipped: dict[str, str] = {}
+    with sole_writer(part):
+        with naming(part):
+            records = _read_part(part, digest_of(made_of), ids, report)
+        lattices: LatticeWriter | None = None
+        if lattice_dir is not None:
+            backend.decoder.listener = lattices = LatticeWriter(lattice_dir, ids, report)
+            if config is not None:
+                write_config(config, lattice_dir / SETTINGS_FILE)
+        resumed = len(records)
+        skipped: dict[str, str] = {}
 
-    def skip(utterance: Utterance, error: Exception) -> None:
-        reason = str(error)
-        if not isinstance(error, InputError):
-            reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
-            _log.debug("%s is left out", utterance.id, exc_info=error)
-        skipped[utterance.id] = reason
-        if lattices is not None:
-            lattices.keep(utterance.id, set())
-        report(f"{utterance.id} is left out: {reason}")
+        def skip(utterance: Utterance, error: Exception) -> None:
+            reason = str(error)
+            if not isinstance(error, InputError):
+                reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
+                _log.debug("%s is left out", utterance.id, exc_info=error)
+            skipped[utterance.id] = reason
+            if lattices is not None:
+                lattices.keep(utterance.id, set())
+            report(f"{utterance.id} is left out: {reason}")
 
-    todo = [utterance for utterance in utterances if utterance.id not in records]
-    total = sum(utterance.seconds for utterance in utterances)
-    with (
-        naming(part),
-        part.open("a", encoding="utf-8") as stream,
-        tqdm(total=round(total), unit="s", desc="decode", disable=None) as bar,
-    ):
-        bar.update(round(total - sum(utterance.seconds for utterance in todo)))
-        for batch in batches_by_duration(todo, batch_seconds):
-            for transcript in _decode(batch, backend, names, skip):
-                if transcript.warning:
-                    report(f"{transcript.id}: {transcript.warning}")
-                records[transcript.id] = record_of(transcript)
-                stream.write(json_text(records[transcript.id]) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-            bar.update(round(sum(utterance.seconds for utterance in batch)))
-    if skipped and not records:
-        first = next(iter(skipped.values()))
-        raise ManifestError(f"none of {len(utterances)} utterances can be used; the first: {first}")
-    ordered = {u.id: records[u.id] for u in utterances if u.id in records}
-    with atomic_path(out) as temporary:
-        write(ordered, temporary)
-    part.unlink()
-    seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
-    return Summary(ordered, skipped, seconds, resumed)
+        todo = [utterance for utterance in utterances if utterance.id not in records]
+        total = sum(utterance.seconds for utterance in utterances)
+        with (
+            naming(part),
+            part.open("a", encoding="utf-8") as stream,
+            tqdm(total=round(total), unit="s", desc="decode", disable=None) as bar,
+        ):
+            bar.update(round(total - sum(utterance.seconds for utterance in todo)))
+            for batch in batches_by_duration(todo, batch_seconds):
+                for transcript in _decode(batch, backend, names, skip):
+                    if transcript.warning:
+                        report(f"{transcript.id}: {transcript.warning}")
+                    records[transcript.id] = record_of(transcript)
+                    stream.write(json_text(records[transcript.id]) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+                bar.update(round(sum(utterance.seconds for utterance in batch)))
+        if skipped and not records:
+            first = next(iter(skipped.values()))
+            raise ManifestError(
+                f"none of {len(utterances)} utterances can be used; the first: {first}"
+            )
+        ordered = {u.id: records[u.id] for u in utterances if u.id in records}
+        with atomic_path(out) as temporary:
+            write(ordered, temporary)
+        part.unlink(missing_ok=True)
+        seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
+        return Summary(ordered, skipped, seconds, resumed)
 
 
 def part_file(out: Path) -> Path:

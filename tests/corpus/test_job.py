@@ -195,6 +195,28 @@ def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
         _decode(_utterances("a", "b"), out, settings={"beta": 1})
 
 
+@pytest.mark.parametrize("again", [0, 1])
+def test_two_jobs_never_write_one_file(tmp_path: Path, again: int) -> None:
+    """A job that begins while another is at work is refused, the same one or not."""
+    refused: list[str] = []
+    out = tmp_path / "out.jsonl"
+
+    class Slow(Echo):
+        def decode(
+            self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+        ) -> list[Transcript]:
+            with pytest.raises(ConfigError) as raised:
+                _decode(_utterances("good", "good")[again:], out)
+            refused.append(str(raised.value))
+            return super().decode(loaded, names)
+
+    done = _decode(_utterances("good", "good"), out, Slow())
+    assert len(done.records) == 2 and not list(tmp_path.glob("*.part"))
+    assert set(refused) == {
+        f"{out}.part: another job is writing it: let it end, or name another file"
+    }
+
+
 @pytest.mark.parametrize("content", ["", '{"jo', '{"job": "another"}\n', '{"job": "x"}\n{"id'])
 def test_a_part_file_without_results_never_blocks(tmp_path: Path, content: str) -> None:
     (tmp_path / "out.part").write_text(content)
