@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -101,6 +102,8 @@ def _write(path: Path, arrays: Arrays) -> None:
     """Keep arrays; a cache that cannot be written to is no error."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
+        if path.exists() and not path.is_file():
+            raise FileExistsError("it is there, and is no file")
         with atomic_path(path) as temporary:
             save_file(plain, temporary, {_DIGEST: _digest(plain)})
         _make_room(path.parent)
@@ -138,6 +141,8 @@ def _make_room(folder: Path) -> None:
         try:
             status = path.stat()
         except OSError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
             continue
         found.append((status.st_mtime_ns, status.st_size, path))
     left = sum(size for _, size, _ in found)

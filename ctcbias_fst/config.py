@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.files import is_named_pipe, quoted
 from ctcbias_fst.text.printable import json_text
 
 if sys.version_info >= (3, 11):
@@ -42,6 +42,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing, not UTF-8, or not TOML (the message has the line).
     """
+    if is_named_pipe(path):
+        raise ConfigError(f"{path}: is a pipe; give a file")
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)

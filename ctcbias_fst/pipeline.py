@@ -57,7 +57,7 @@ from ctcbias_fst.text.encoded_entities import (
     report_too_long,
 )
 from ctcbias_fst.text.entities import EntityList, entities_from_names, require_names
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.files import is_named_pipe, quoted
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -233,6 +233,8 @@ def language_model(
         status = path.stat()
     except OSError as error:
         raise LanguageModelError(f"{path}: {error.strerror}") from error
+    if is_named_pipe(path):
+        raise LanguageModelError(f"{path}: is a pipe; give a file")
     changed = (status.st_mtime_ns, status.st_size, status.st_ino)
     boost_class = "boost-class" in config.parts
     composer = _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)

@@ -177,6 +177,8 @@ def part_file(out: Path) -> Path:
         raise ConfigError(f"{out}: is no file, and results are kept beside it: name a file")
     part = out.with_name(out.name + ".part")
     check_output(part)
+    if part.exists() and not part.is_file():
+        raise ConfigError(f"{part}: is no file, and results are kept there; remove it")
     return part
 
 

@@ -109,19 +109,29 @@ def _of_folder(folder: Path) -> list[_Found]:
     """The audio files below a folder, sorted by their paths."""
     taken: list[Path] = []
     others: list[Path] = []
+    irregular: list[Path] = []
     for inside in sorted(_files_in(folder), key=lambda one: one.parts):
         known = inside.suffix.lower() in AUDIO_SUFFIXES and not inside.name.startswith(".")
-        (taken if known and not (folder / inside).is_dir() else others).append(inside)
+        if not known:
+            others.append(inside)
+        elif _is_irregular(folder / inside):
+            irregular.append(inside)
+        else:
+            taken.append(inside)
     if not taken:
         remedy = "; it has a wav.scp: give that" if (folder / "wav.scp").is_file() else ""
         raise ManifestError(
             f"{folder}: has no audio files, which end with {', '.join(sorted(AUDIO_SUFFIXES))}"
             f"{remedy}"
         )
-    if others:
-        shown = ", ".join(quoted(str(one)) for one in others[:_SHOWN])
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        _warn(f"{folder}: left out, as their names are not those of audio files: {shown}{more}")
+    for left_out, why in (
+        (others, "their names are not those of audio files"),
+        (irregular, "they are no regular files (folders, pipes, sockets, devices)"),
+    ):
+        if left_out:
+            shown = ", ".join(quoted(str(one)) for one in left_out[:_SHOWN])
+            more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+            _warn(f"{folder}: left out, as {why}: {shown}{more}")
     return [
         _Found(
             AudioPart(inside.stem, folder / inside),
@@ -129,6 +139,11 @@ def _of_folder(folder: Path) -> list[_Found]:
         )
         for inside in taken
     ]
+
+
+def _is_irregular(path: Path) -> bool:
+    """Whether there is something that is no file; a link to nothing is told when it is read."""
+    return path.exists() and not path.is_file()
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

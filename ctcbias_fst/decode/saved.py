@@ -76,6 +76,8 @@ class SavedLogProbs:
         self.path = path
         if not path.exists():
             raise LogProbsError(f"{path}: no such file")
+        if not (path.is_file() or path.is_dir()):
+            raise LogProbsError(f"{path}: is neither a file nor a folder")
         if path.suffix in _PICKLES:
             raise LogProbsError(
                 f"{path}: reading this would run code from the file: save the arrays as .npz or "
@@ -257,6 +259,8 @@ class _Npy:
         self.frame_seconds: float | None = None
         for name, file in self._files.items():
             try:
+                if not file.is_file():
+                    raise ValueError("it is no file")
                 with file.open("rb") as stream:
                     shape = _npy_shape(stream)
                 if math.prod(shape) > file.stat().st_size:

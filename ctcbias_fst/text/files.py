@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import stat
 import zlib
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "bounded_gunzip",
     "hold",
+    "is_named_pipe",
     "parse_json",
     "parse_json_line",
     "quoted",
@@ -106,6 +108,17 @@ def hold(path: Source, error: type[InputError] = InputError) -> Held:
         error: the file is missing, a directory or unreadable.
     """
     return path if isinstance(path, Held) else Held(str(path), _read_bytes(Path(path), error))
+
+
+def is_named_pipe(path: PathLike) -> bool:
+    """Whether this is a pipe in a folder, which may wait for its writer for ever.
+
+    One of a shell's ``<(...)`` is not: it has its writer.
+    """
+    try:
+        return stat.S_ISFIFO(os.lstat(os.path.realpath(path)).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def read_lines(path: Source, error: type[InputError] = InputError) -> list[str]:

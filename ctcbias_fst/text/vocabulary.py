@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.errors import CtcbiasWarning, InputError, ModelError
-from ctcbias_fst.text.files import PathLike, quoted, read_lines
+from ctcbias_fst.text.files import PathLike, is_named_pipe, quoted, read_lines
 from ctcbias_fst.text.scripts import apart, is_unspaced
 
 __all__ = ["Case", "Vocabulary", "WordBoundary", "byte_of", "joined", "load_sentencepiece"]
@@ -574,6 +574,8 @@ def _guess_boundary(tokens: tuple[str, ...]) -> WordBoundary:
 
 
 def _model_lines(path: Path) -> list[str]:
+    if is_named_pipe(path):
+        raise ModelError(f"{path}: is a pipe; give a file.")
     try:
         return read_lines(path)
     except InputError as fault:

@@ -81,6 +81,18 @@ def test_other_files_are_told(tmp_path: Path) -> None:
         assert list(parts(tmp_path)) == ["a"]
 
 
+def test_what_is_no_regular_file_is_told(tmp_path: Path) -> None:
+    """A pipe in a folder would be waited for."""
+    wave(tmp_path / "audio/a.wav")
+    (tmp_path / "elsewhere").mkdir()
+    os.mkfifo(tmp_path / "audio/b.wav")
+    (tmp_path / "audio/c.wav").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "audio/d.wav").symlink_to("/dev/zero")
+    (tmp_path / "audio/e.wav").symlink_to("missing")
+    with pytest.warns(CtcbiasWarning, match=r"no regular files .*: 'b\.wav', 'c\.wav', 'd\.wav'$"):
+        assert list(parts(tmp_path / "audio")) == ["a", "e"]
+
+
 def test_a_folder_without_audio(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no audio")
     with pytest.raises(ManifestError, match=r"has no audio files, which end with .*\.flac.*\.wav"):
