@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["at_least_one", "at_most", "finite", "not_negative", "positive"]
+__all__ = ["MOST_STATES", "at_least_one", "at_most", "finite", "not_negative", "positive"]
+
+MOST_STATES = 1_000_000
+"""States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
 
 _LEAST = 1e-30
 
@@ -34,7 +37,7 @@ def at_most(config: object, most: float, *names: str) -> None:
     """Refuse numbers that are larger than anything useful with ``ValueError``."""
     for name in names:
         if not getattr(config, name) <= most:
-            raise ValueError(f"{name} must be at most {most:g}, found {getattr(config, name)}")
+            raise ValueError(f"{name} must be at most {most}, found {getattr(config, name)}")
 
 
 def finite(config: object) -> None:

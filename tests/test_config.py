@@ -129,6 +129,10 @@ def test_override_with_a_value_that_cannot_be(value: str) -> None:
         "spellings.number=1000000",
         "decode.nbest=1000000000",
         "decode.max_active=9223372036854775808",
+        "decode.max_active=2147483647",
+        "decode.lm.first_pass.max_active=2147483647",
+        "rescore.max_active=2147483647",
+        "rescore.nbest=2147483647",
         "adapter.scale=1e400",
     ],
 )

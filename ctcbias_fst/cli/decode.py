@@ -14,6 +14,7 @@ from ctcbias_fst.cli.options import (
     LM_OPTION,
     PARTS_OPTION,
     TRUST_OPTION,
+    Number,
     load_settings,
     load_tokens,
     output_file,
@@ -67,7 +68,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @tokens_options
 @click.option(
     "--frame-seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     help="With --log-probs: how long a frame is [as the file says, or 0.04].",
 )
 @click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
@@ -86,7 +87,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--batch-seconds",
-    type=click.FloatRange(1),
+    type=Number(1),
     default=120.0,
     show_default=True,
     help="Audio per batch.",

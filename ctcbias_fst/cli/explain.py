@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, output_file, settings_options, warn
+from ctcbias_fst.cli.options import FILE, Number, load_settings, output_file, settings_options, warn
 from ctcbias_fst.text.printable import one_line
 
 
@@ -29,12 +29,10 @@ from ctcbias_fst.text.printable import one_line
     show_default=True,
     help="Names with a row of their own.",
 )
-@click.option(
-    "--start", type=click.FloatRange(0), default=0.0, show_default=True, help="First second."
-)
+@click.option("--start", type=Number(0), default=0.0, show_default=True, help="First second.")
 @click.option(
     "--duration",
-    type=click.FloatRange(0.1, 32.0),
+    type=Number(0.1, 32.0),
     default=30.0,
     show_default=True,
     help="Seconds to show.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, output_folder
+from ctcbias_fst.cli.options import FILE, Number, output_folder
 
 
 @click.command()
@@ -17,7 +17,7 @@ from ctcbias_fst.cli.options import FILE, output_folder
 )
 @click.option(
     "--initial-share",
-    type=click.FloatRange(0.0, 1.0),
+    type=Number(0.0, 1.0),
     default=0.0,
     show_default=True,
     help="Share of the weights that the run began with.",

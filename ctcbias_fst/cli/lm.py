@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_tokens, output_file, output_folder, tokens_options
+from ctcbias_fst.cli.options import (
+    FILE,
+    Number,
+    load_tokens,
+    output_file,
+    output_folder,
+    tokens_options,
+)
 
 if TYPE_CHECKING:
     from ctcbias_fst.lm.model import LanguageModel
@@ -65,7 +72,7 @@ def lm() -> None:
 @click.option(
     "--prune",
     "threshold",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=0.0,
     show_default=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
@@ -120,7 +127,7 @@ def train(
 @OUT
 @click.option(
     "--threshold",
-    type=click.FloatRange(0),
+    type=Number(0),
     required=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ __all__ = [
     "LM_OPTION",
     "PARTS_OPTION",
     "TRUST_OPTION",
+    "Number",
     "load_settings",
     "load_tokens",
     "output_file",
@@ -29,6 +31,19 @@ __all__ = [
 ]
 
 FILE = click.Path(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A number in a range; click takes NaN for one in every range, and infinity in open ones."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it, or say what is wrong."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def warn(message: str) -> None:
@@ -210,6 +225,8 @@ def load_tokens(
         return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
     if model is not None:
         raise ConfigError("say either --model or --tokens")
+    if tokenizer is not None and tokenizer.suffix != ".model":
+        raise ConfigError(f"--tokenizer {tokenizer}: must be a SentencePiece .model")
     vocabulary = Vocabulary.from_file(
         tokens,
         blank=int(blank) if blank is not None and blank.isdecimal() else blank,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ctcbias_fst.cli.options import Number
+
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
@@ -12,7 +14,7 @@ import click
     "--max-cost",
     default=4.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=Number(0),
     help="Leave out what is less likely than the best by more than this (natural log).",
 )
 @click.option(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from ctcbias_fst.bounds import MOST_STATES
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
@@ -225,7 +226,7 @@ class Decoder:
             self.config,
             lm=replace(self.config.lm, first_pass=first_pass),
             search_beam=_WIDER * self.config.search_beam,
-            max_active=int(_WIDER * self.config.max_active),
+            max_active=min(int(_WIDER * self.config.max_active), MOST_STATES),
         )
         for tree, warning in (
             (graph, "the search was lost and repeated with wider beams"),

@@ -67,9 +67,11 @@ def write_boost_graph(graph: BoostGraph, path: Path, vocabulary: Vocabulary) -> 
       vocabulary: of the model, for the symbol table.
 
     Raises:
-      GraphError: the graph is of another vocabulary.
+      GraphError: the graph is of another vocabulary, or OpenFst takes no such file name.
     """
     graph.require_vocabulary(vocabulary)
+    if path.suffix != TEXT_SUFFIX:
+        _check_name(path)
     text = _text(_arcs_of(graph))
     with atomic_path(sidecar_path(path)) as beside, atomic_path(path) as temporary:
         beside.write_text(_sidecar(graph), encoding="utf-8")
@@ -189,7 +191,17 @@ def _entity(fields: dict[str, Any]) -> Entity:
     )
 
 
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise GraphError(
+            f"{path}: OpenFst takes file names in UTF-8 only; name it otherwise, or {TEXT_SUFFIX}"
+        ) from None
+
+
 def _read_binary(path: Path) -> _Arcs:
+    _check_name(path)
     fst = kaldifst.StdVectorFst.read(str(path))
     if fst is None:
         raise GraphError(f"{path}: not a binary OpenFst file of type vector, standard arcs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative, positive
+from ctcbias_fst.bounds import MOST_STATES, at_least_one, at_most, finite, not_negative, positive
 
 __all__ = ["FirstPassConfig", "LmConfig"]
 
@@ -37,6 +37,7 @@ class FirstPassConfig:
         positive(self, "search_beam", "lattice_beam")
         at_least_one(self, "order", "max_active")
         at_most(self, 9, "order")
+        at_most(self, MOST_STATES, "max_active")
 
 
 @dataclass(frozen=True)

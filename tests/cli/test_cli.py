@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -154,6 +155,66 @@ def test_letters_that_the_terminal_cannot_show(tmp_path: Path) -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert re.match(r"Error: standard output is iso-?8859-1, which cannot write ", line)
+
+
+def test_numbers_are_finite() -> None:
+    """Of every option that is a number: NaN is in no range, though click takes it for one."""
+    waiting: list[tuple[str, click.Command]] = [("", main)]
+    found = []
+    while waiting:
+        name, command = waiting.pop()
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for inner in command.list_commands(context):
+                below = command.get_command(context, inner)
+                assert below is not None
+                waiting.append((f"{name} {inner}".strip(), below))
+        for option in command.params:
+            if isinstance(option.type, click.types.FloatParamType):
+                found.append(f"{name} {option.name}")
+                for value in ("nan", "inf", "-inf", "-nan", "1e999"):
+                    with pytest.raises(click.BadParameter):
+                        option.type.convert(value, option, None)
+    assert len(found) >= 7, found
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_frame_of_no_length(tmp_path: Path, value: str) -> None:
+    found = run("decode", "--log-probs", "a.npz", "--out", tmp_path / "o", "--frame-seconds", value)
+    assert found.exit_code == 2
+    assert f"{value} is not" in found.stderr or "is not in the range" in found.stderr
+
+
+def test_a_tokenizer_of_another_kind(tmp_path: Path) -> None:
+    """It was passed over in silence."""
+    (tmp_path / "tokens.txt").write_text("<blk>\n|\na\n")
+    (tmp_path / "names.txt").write_text("a\n")
+    found = run(
+        *("compile", tmp_path / "names.txt", "-o", tmp_path / "a.fst"),
+        *("--tokens", tmp_path / "tokens.txt", "--tokenizer", tmp_path / "bpe.json"),
+    )
+    assert found.exit_code == 1
+    assert found.stderr.endswith("bpe.json: must be a SentencePiece .model\n")
+
+
+def test_names_of_files_that_openfst_cannot_have(tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("<blk>\n|\na\n")
+    (tmp_path / "names.txt").write_text("a\n")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.fst"))
+    common = (tmp_path / "names.txt", "--tokens", tmp_path / "tokens.txt")
+    found = run("compile", *common, "-o", odd)
+    assert found.exit_code == 1 and isinstance(found.exception, SystemExit)
+    assert "OpenFst takes file names in UTF-8 only" in found.stderr
+    assert run("compile", *common, "-o", tmp_path / "a.fst").exit_code == 0
+    for ending in ("", ".json"):
+        (tmp_path / f"a.fst{ending}").rename(f"{odd}{ending}")
+    np.savez(tmp_path / "a.npz", a=np.log(np.full((4, 3), 1 / 3, np.float32)))
+    found = run(
+        *("decode", "--log-probs", tmp_path / "a.npz", "--tokens", tmp_path / "tokens.txt"),
+        *("--graph", odd, "--out", tmp_path / "o"),
+    )
+    assert found.exit_code == 1 and isinstance(found.exception, SystemExit)
+    assert "OpenFst takes file names in UTF-8 only" in found.stderr
 
 
 @pytest.mark.usefixtures("with_failing")
