@@ -12,7 +12,10 @@ from ctcbias_fst.cli.options import (
     output_file,
     output_folder,
     settings_options,
+    warn,
 )
+
+_SHOWN = 5
 
 
 @click.command()
@@ -55,10 +58,10 @@ def rescore(
     """Read the lattices in FOLDER (of ctcbias decode --lattice-dir) anew.
 
     The settings are those that they were decoded with, unless --config or --set say otherwise.
-    Those of decode.lm, decode.output_beam and decode.nbest act, and the part boost-class; what
-    the search has boosted stays as it is.
+    Those of decode.lm, decode.output_beam, decode.nbest, decode.evidence and decode.times act, and
+    the parts lm and boost-class; what the search has boosted stays as it is. Others are told.
     """
-    from ctcbias_fst.corpus.rescore import rescore_corpus  # noqa: PLC0415
+    from ctcbias_fst.corpus.rescore import rescore_corpus, without_effect  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 
     if out is None and text_dir is None:
@@ -68,6 +71,13 @@ def rescore(
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
     settings = load_settings(config, overrides, lm=lm, model=folder)
+    dead = without_effect(settings, load_settings(None, model=folder))
+    if dead:
+        more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
+        warn(
+            f"{', '.join(dead[:_SHOWN])}{more}: cannot act on saved lattices; decode anew to "
+            "change what the search does"
+        )
     count = rescore_corpus(
         folder,
         settings,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
@@ -13,7 +16,48 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.pipeline import PipelineConfig, language_model
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["rescore_corpus"]
+__all__ = ["rescore_corpus", "without_effect"]
+
+_ACTING = (
+    "lm",
+    "decode.nbest",
+    "decode.output_beam",
+    "decode.evidence.",
+    "decode.times.",
+    "decode.lm.",
+)
+"""Settings that act on a saved lattice; what ends with a dot stands for all below it."""
+
+_SEARCHED = ("decode.lm.first_pass.", "decode.lm.lattice_beam")
+"""Of these, what only the search heeds."""
+
+_PARTS = {"lm", "boost-class"}
+
+
+def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
+    """The dotted keys of settings that are not as when the lattices were made, and cannot act.
+
+    Args:
+      config: wanted.
+      saved: that the lattices were made with.
+    """
+    before, after = _flat(to_mapping(saved)), _flat(to_mapping(config))
+    changed = [key for key in (before | after) if before.get(key) != after.get(key)]
+    dead = [key for key in changed if not key.startswith(_ACTING) or key.startswith(_SEARCHED)]
+    if set(config.parts) ^ set(saved.parts) <= _PARTS:
+        dead = [key for key in dead if key != "parts"]
+    return dead
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def rescore_corpus(

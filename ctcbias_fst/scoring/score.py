@@ -31,8 +31,8 @@ __all__ = [
     "total",
 ]
 
-_EPSILON = "\0"
-"""Stands for "no word" in an alignment; no text file may hold it."""
+_NO_WORD = -1
+"""Stands for "no word" in an alignment, in which words are numbers: any text may be a word."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,14 @@ def align(
     None stands where there is no such word. Of several such alignments kaldialign's
     choice is taken.
     """
-    pairs = kaldialign.align(list(reference), list(hypothesis), _EPSILON)
-    return [(None if r == _EPSILON else r, None if h == _EPSILON else h) for r, h in pairs]
+    words = list(dict.fromkeys((*reference, *hypothesis)))
+    number = {word: i for i, word in enumerate(words)}
+    pairs = kaldialign.align(
+        [number[word] for word in reference], [number[word] for word in hypothesis], _NO_WORD
+    )
+    return [
+        (None if r == _NO_WORD else words[r], None if h == _NO_WORD else words[h]) for r, h in pairs
+    ]
 
 
 def score_utterance(

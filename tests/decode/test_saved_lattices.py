@@ -257,6 +257,10 @@ def test_commands(tmp_path: Path) -> None:
     assert {r["id"]: r for r in map(json.loads, out.read_text().splitlines())} == found[0]
     assert (texts / "lattices.txt").read_text().startswith("u/2\n0 ")
     assert (texts / "u%2F2.symbols.txt").is_file()
+    assert "cannot act" not in result.output
+    result = run("rescore", lattices, *lm, "--set", "decode.boost.beta=3", "--out", out)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: decode.boost.beta: cannot act on saved lattices")
     result = run("rescore", lattices, "--no-lm", "--text-dir", texts, "--text-format", "openfst")
     assert result.exit_code == 0, result.output
     assert (texts / "u1.fst.txt").is_file()

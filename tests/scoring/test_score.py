@@ -190,6 +190,23 @@ def test_a_worked_example() -> None:
     assert results[2].pairs == ((None, "um"),)
 
 
+@given(st.lists(st.text(min_size=1), max_size=6) | st.just(["\0"]), st.lists(st.text(), max_size=6))
+def test_any_text_may_be_a_word(reference: list[str], hypothesis: list[str]) -> None:
+    """NUL among them, which once stood for a word that is missing."""
+    for words in (reference, hypothesis):
+        assert align(words, words) == [(word, word) for word in words]
+    pairs = align(reference, hypothesis)
+    assert [r for r, _ in pairs if r is not None] == reference
+    assert [h for _, h in pairs if h is not None] == hypothesis
+
+
+@pytest.mark.parametrize("text", ["a\0b c", "b \0", "\0", "\0 \0"])
+@pytest.mark.parametrize("normalise_text", [True, False])
+def test_nul_in_texts(text: str, normalise_text: bool) -> None:
+    (result,) = score_transcripts({"u": text}, {"u": text}, normalise_text=normalise_text)
+    assert result.score.words.errors == result.score.characters.errors == 0
+
+
 def test_possessives() -> None:
     reference, hypothesis = ["smith's", "hat"], ["smith", "hat"]
     loose = score_utterance(reference, hypothesis, ["smith"])
