@@ -51,7 +51,7 @@ def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
     except Exception as error:  # lhotse raises many types on a malformed manifest
         raise ManifestError(
             f"{path}: not a readable manifest of cuts: {one_line(error)}; lhotse writes them as "
-            "JSONL, JSON or YAML"
+            "JSONL, JSON or YAML (a Kaldi wav.scp is one if its name ends with scp)"
         ) from error
     if not trusted:
         refuse_commands(cuts, path)

@@ -20,6 +20,8 @@ one), and what to do. The command line prints it without a stack trace.
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "AudioError",
     "ConfigError",
@@ -36,8 +38,15 @@ __all__ = [
 ]
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 class CtcbiasError(Exception):
     """The root: whoever catches this catches everything below."""
+
+    def __str__(self) -> str:
+        """The message; half of a character, which cannot be printed, is U+FFFD in it."""
+        return _HALF.sub("\ufffd", super().__str__())
 
 
 class CtcbiasWarning(UserWarning):

@@ -484,9 +484,16 @@ class Recognizer:
         Args:
             paths: of files, or what else :meth:`transcribe` takes without ``sampling_rate``.
             names: from :meth:`compile`.
+
+        Raises:
+            AudioError: ``paths`` is no list.
+            EntityListError: ``names`` is no compiled list.
+            GraphError: it was compiled for another model.
         """
-        if isinstance(paths, (str, bytes, os.PathLike)):
-            raise AudioError(f"{paths!r:.100} is one recording: pass a list, or transcribe it")
+        _check_lists([names], 1)
+        if names is not None and names.graph is not None:
+            names.graph.require_vocabulary(self.model.tokenizer.vocabulary)
+        paths = _several(paths)
         batch: list[Recording | Failure] = []
         seconds = 0.0
         for number, source in enumerate(paths, start=1):
@@ -520,7 +527,7 @@ class Recognizer:
         """All at once; if something is wrong with one of them, each alone."""
         try:
             return list(self.transcribe_batch(recordings, [names] * len(recordings)))
-        except (ConfigError, ModelError, MissingDependencyError):
+        except (ConfigError, EntityListError, ModelError, MissingDependencyError):
             raise  # of none of them
         except Exception as error:  # whatever it is, it must not cost the others
             if len(recordings) > 1:
@@ -529,6 +536,16 @@ class Recognizer:
             failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
             failed.__cause__ = error
             return [Failure(name, error if isinstance(error, AudioError) else failed)]
+
+
+def _several(recordings: Any) -> Iterable[Any]:
+    """Refuse what is one recording, or none, where several are wanted."""
+    one = isinstance(recordings, (str, bytes, bytearray, memoryview, os.PathLike, Recording))
+    if one or not isinstance(recordings, Iterable):
+        raise AudioError(
+            f"{quoted(recordings, 100)} is no list of recordings: pass a list, or transcribe it"
+        )
+    return recordings
 
 
 def _check_lists(names: Sequence[Names | None], recordings: int) -> None:

@@ -92,6 +92,24 @@ def test_other_rates_of_samples(model: Path) -> None:
         recognizer.transcribe(speechlike(1.0, 0))
 
 
+def test_a_wrong_list_is_no_fault_of_the_recordings(model: Path, clips: list[Path]) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    wrong: Any = "abba"
+    with pytest.raises(EntityListError, match="'abba' is no compiled list of names"):
+        list(recognizer.transcribe_files(clips, wrong))
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [(None, "NoneType is neither samples"), ("", "name a file"), ("\ud800.wav", "\ufffd.wav")],
+)
+def test_what_is_said_of_no_recording(model: Path, audio: Any, message: str) -> None:
+    with pytest.raises(AudioError) as raised:
+        Recognizer.from_pretrained(model).transcribe(audio)
+    assert message in str(raised.value)
+    str(raised.value).encode("utf-8")
+
+
 def test_audio_of_every_kind_is_the_same(model: Path, clips: list[Path]) -> None:
     recognizer = Recognizer.from_pretrained(model)
     expected = recognizer.transcribe(clips[0]).best
@@ -153,7 +171,7 @@ def test_every_kind_of_bad_recording_among_good_ones(
     ids = [item.id for item in items if isinstance(item, Failure)]
     assert ids[:4] == [str(loud), str(slow), str(tmp_path), "recording 5"]
     assert all(isinstance(item.error, AudioError) for item in items if isinstance(item, Failure))
-    with pytest.raises(AudioError, match="is one recording: pass a list"):
+    with pytest.raises(AudioError, match="is no list of recordings: pass a list"):
         list(recognizer.transcribe_files(str(clips[0])))
 
 

@@ -110,11 +110,12 @@ def to_recording(
             own = _at_rate(samples, audio.sampling_rate, sampling_rate, audio.id)
             return replace(audio, samples=own, sampling_rate=sampling_rate)
         return read_audio(audio, sampling_rate, name=name)
+    mono = mono_samples(audio, name)
     if rate is None:
         raise AudioError(
             f"{name}: the sampling rate of samples must be said: sampling_rate=16000, for example"
         )
-    samples = _at_rate(mono_samples(audio, name), rate, sampling_rate, name)
+    samples = _at_rate(mono, rate, sampling_rate, name)
     return Recording(name, samples, sampling_rate)
 
 
@@ -211,9 +212,12 @@ def _name(source: Any, name: str) -> str:
     if not isinstance(source, (str, os.PathLike)):
         return name
     try:
-        return os.fsdecode(source)
+        path = os.fsdecode(source)
     except (TypeError, ValueError) as error:
         raise AudioError(f"{source!r}: not a path: {error}") from error
+    if not path:
+        raise AudioError("a path without any letter; name a file")
+    return path
 
 
 def _decode(source: Any, new: Callable[[], PartT], name: str) -> tuple[PartT, str | None]:
@@ -222,7 +226,7 @@ def _decode(source: Any, new: Callable[[], PartT], name: str) -> tuple[PartT, st
         with _regular(source, name) as path:
             return decode(path, new)
     except AudioError as error:
-        if str(error).startswith(name):
+        if str(error.args[0]).startswith(name):
             raise
         raise AudioError(f"{name}: {error}") from error
     except FileNotFoundError as error:

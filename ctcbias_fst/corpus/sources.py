@@ -86,7 +86,7 @@ def audio_parts(path: Path, *, trusted: bool = False) -> list[AudioPart] | None:
 def _expanded(path: Path, trusted: bool, any_name: bool = False) -> list[_Found] | None:
     if path.is_dir():
         return _of_folder(path)
-    if path.suffix.lower() == ".scp":
+    if path.name.lower().endswith("scp"):
         return _of_scp(path, trusted)
     if (any_name or path.name.lower().endswith(_MANIFESTS)) and path.is_file():
         return _of_nemo(path)

@@ -383,7 +383,7 @@ class Broken:
         ("a\0b", "cannot be opened"),
         ("a" * 5000, "cannot be opened"),
         ("\ud800.wav", "cannot be opened"),
-        ("", "is a directory"),
+        ("", "name a file"),
         ("/dev/zero", "neither a file nor a pipe"),
         ("https://example.org/a.mp3", "no such file; download it first"),
     ],

@@ -146,6 +146,25 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(ctcbias_fst.cli._GO_ON) - {"failing"} <= set(COMMANDS)
 
 
+def test_ctrl_c_while_modules_are_imported() -> None:
+    """In the first tenths of a second there is no command yet."""
+    code = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ctcbias_fst.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from ctcbias_fst.__main__ import run
+run()
+"""
+    found = python("-c", code)
+    assert found.returncode == 130
+    assert found.stderr == "Stopped: the same command begins anew\n"
+
+
 def test_letters_that_the_terminal_cannot_show(tmp_path: Path) -> None:
     for name in ("reference", "hypothesis"):
         (tmp_path / name).write_text("a λόγος\n", encoding="utf-8")

@@ -93,6 +93,18 @@ def test_what_is_no_regular_file_is_told(tmp_path: Path) -> None:
         assert list(parts(tmp_path / "audio")) == ["a", "e"]
 
 
+def test_lists_of_kaldi_are_known_by_the_end_of_their_names(tmp_path: Path) -> None:
+    wave(tmp_path / "here.wav")
+    for name in ("scp", "wav_scp", "dev.SCP"):
+        (tmp_path / name).write_text("utt-1 here.wav\n")
+        assert list(parts(tmp_path / name)) == ["utt-1"]
+    (tmp_path / "list.txt").write_text("utt-1 here.wav\n")
+    found = CliRunner().invoke(
+        main, ["decode", "--cuts", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out")]
+    )
+    assert "a Kaldi wav.scp is one if its name ends with scp" in found.stderr
+
+
 def test_a_folder_without_audio(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no audio")
     with pytest.raises(ManifestError, match=r"has no audio files, which end with .*\.flac.*\.wav"):
