@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ctcbias_fst.records import Transcript, Word, text_of
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import json_text, one_line, one_token
 
-__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "remarks", "word_record"]
+__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "remarks", "word_record"]
 
 SUBTITLES = ("srt", "vtt")
 """The formats that have the times of one recording only."""
@@ -20,6 +21,7 @@ _CUE_SECONDS = 7.0
 _LINE_CHARACTERS = 42
 _CUE_LINES = 2
 _CUE_PAUSE = 0.8
+_SHOWN = 5
 
 
 def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
@@ -51,6 +53,17 @@ def remarks(transcript: Transcript) -> dict[str, Any]:
     if transcript.warning:
         said["warning"] = transcript.warning
     return said
+
+
+def notes(transcript: Transcript) -> list[str]:
+    """What a person should know of a transcript that is not in its text, in lines."""
+    lines = [transcript.warning] if transcript.warning else []
+    if transcript.left_out:
+        shown = ", ".join(quoted(word.word) for word in transcript.left_out[:_SHOWN])
+        more = len(transcript.left_out) - _SHOWN
+        also = f" and {more} more" if more > 0 else ""
+        lines.append(f"left out, as hardly anything in the audio speaks for it: {shown}{also}")
+    return [f"{one_line(transcript.id)}: {line}" for line in lines]
 
 
 def as_json(

@@ -204,7 +204,7 @@ class FrameScores:
             weight = min(weight, 1.5)
             added = min(1.0, weight * boost.alpha) * self.gap(t, v)
             added += weight * boost.free * self.letters[v]
-            added = min(added, boost.max_gain, 0.9 * self.lag(t, v))
+            added = min(added, boost.max_gain, 0.97 * self.lag(t, v))
         return float(self.l[t, v]) + added if allowed else -math.inf
 
     def stay(self, t: int, v: int, inside: bool) -> float:

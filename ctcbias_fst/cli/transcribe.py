@@ -90,7 +90,7 @@ def transcribe(
     begin = time.perf_counter()
     from ctcbias_fst.acoustic.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
-    from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
+    from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
     from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
@@ -115,8 +115,8 @@ def transcribe(
             if click.get_current_context().find_root().params.get("debug"):
                 traceback.print_exception(type(item.error), item.error, item.error.__traceback__)
             continue
-        if item.warning:
-            warn(f"{item.id}: {item.warning}")
+        for line in notes(item):
+            warn(line)
         if targets:
             _write(targets[item.id], [item], style, paths)
         else:

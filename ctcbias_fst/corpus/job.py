@@ -32,6 +32,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.files import atomic_path, check_output, digest_of, naming, sole_writer
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
+from ctcbias_fst.output import notes
 from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList
@@ -146,8 +147,8 @@ def decode_corpus(
             bar.update(round(total - sum(utterance.seconds for utterance in todo)))
             for batch in batches_by_duration(todo, batch_seconds):
                 for transcript in _decode(batch, backend, names, skip):
-                    if transcript.warning:
-                        report(f"{transcript.id}: {transcript.warning}")
+                    for line in notes(transcript):
+                        report(line)
                     records[transcript.id] = record_of(transcript)
                     stream.write(json_text(records[transcript.id]) + "\n")
                 stream.flush()

@@ -36,6 +36,9 @@ __all__ = ["EvidenceConfig", "FrameEvidence", "leave_out_unheard", "with_heard_w
 _MARGIN_SECONDS = 0.1
 """Looked at before and after the words."""
 
+_SHORT_LETTERS, _LONG_LETTERS = 16, 30
+"""Noise is heard as a few words, hardly ever as many."""
+
 _SURE_LETTERS = 8
 """Fewer letters between two pauses need more: of a short word by itself the share of the limits
 that its letters are of these. A tone is heard as *no* or *be*, never as a sentence."""
@@ -59,7 +62,9 @@ class EvidenceConfig:
     """What words need to be heard; see the module.
 
     Attributes:
-      min_log_prob: the least mean log-prob of the words between two pauses.
+      min_log_prob: the least mean log-prob of the words between two pauses, if they have 30 letters
+        or more.
+      min_short_log_prob: the same of 16 letters or fewer; between them it grows evenly.
       min_name_log_prob: the same where a name of the list is among them.
       min_plain_log_prob: the least mean log-prob of the tokens that the model would write by
         itself where a name was not clear, for the name to stay.
@@ -71,6 +76,7 @@ class EvidenceConfig:
     """
 
     min_log_prob: float = -1.0
+    min_short_log_prob: float = -1.0
     min_name_log_prob: float = -1.0
     min_plain_log_prob: float = -1.0
     min_name_confidence: float = 0.05
@@ -261,9 +267,19 @@ def _span(words: Sequence[Word]) -> tuple[float, float]:
 
 def _share_of_limits(words: Sequence[Word]) -> float:
     """What of the limits holds for words: 1 for what is not short."""
+    return min(1.0, _letters(words) / _SURE_LETTERS)
+
+
+def _least_log_prob(words: Sequence[Word], config: EvidenceConfig) -> float:
+    """The least mean log-prob of words without names."""
+    long = (_letters(words) - _SHORT_LETTERS) / (_LONG_LETTERS - _SHORT_LETTERS)
+    long = min(1.0, max(0.0, long))
+    return long * config.min_log_prob + (1 - long) * config.min_short_log_prob
+
+
+def _letters(words: Sequence[Word]) -> int:
     text = "".join(word.word for word in words)
-    letters = len(text) * (_LETTERS_OF_UNSPACED if is_unspaced(text) else 1)
-    return min(1.0, letters / _SURE_LETTERS)
+    return len(text) * (_LETTERS_OF_UNSPACED if is_unspaced(text) else 1)
 
 
 def _heard(
@@ -272,14 +288,15 @@ def _heard(
     """Whether the words between two pauses stay."""
     named = any(word.entity for word in words)
     share = _share_of_limits(words) if alone and not named else 1.0
-    least = config.min_name_log_prob if named else config.min_log_prob
+    usual = _least_log_prob(words, config)
+    least = config.min_name_log_prob if named else usual
     if sum(word.log_prob for word in words) >= share * least * len(words):
         return True
     if config.max_entropy >= 1.0:
         return True
     if max(word.end - word.start for word in words) > _LONGEST_WORD_SECONDS:
         return False
-    plain = config.min_plain_log_prob if named else config.min_log_prob
+    plain = config.min_plain_log_prob if named else usual
     return (
         evidence.mean_log_prob(*_span(words)) >= share * plain
         or evidence.mean_entropy(*_span(words)) <= share * config.max_entropy

@@ -12,7 +12,7 @@ log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) a
 
   .. math::
 
-     l(t, v) + \min(0.9\, g'(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
+     l(t, v) + \min(0.97\, g'(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
 
   at the frame where it is emitted, with the letters n(v) that it writes
   (:func:`ctcbias_fst.fst.boost.token_letters`) and the gap g' to the best of all columns; where
@@ -54,7 +54,7 @@ from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
 from ctcbias_fst.records import LogProbs, first_unnormalised
 from ctcbias_fst.search.config import BoostConfig, SearchConfig
 
-_MOST_OF_LAG = 0.9
+_MOST_OF_LAG = 0.97
 """Of what a token lacks at most so much is given back: of two names that sound alike the one that
 fits better scores more."""
 

@@ -106,4 +106,4 @@ def test_the_heaviest_names_do_no_harm_to_the_search(said: Path) -> None:
     texts, told = decode(said, names, "call anna and peter pan " * 14, "ann " * 80)
     assert texts == [("call anna and peter pan " * 14).strip(), ("ann " * 80).strip()]
     assert "'an' has no effect: its weight must be at most 100, not '1e6'" in told
-    assert "3 with a weight of 10 or more" in told
+    assert "3 with a weight of 3 or more" in told

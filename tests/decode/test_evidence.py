@@ -17,7 +17,7 @@ from strategies import VOCABULARIES, batch, log_prob_arrays, path_lists, tree
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
-from ctcbias_fst.output import format_transcripts
+from ctcbias_fst.output import format_transcripts, notes
 from ctcbias_fst.pipeline import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
@@ -197,6 +197,15 @@ def test_it_is_told() -> None:
     assert record["left_out"] == [
         {"word": "spoken0.2", "start": 0.2, "end": 0.4, "confidence": 1.0, "log_prob": -3.0}
     ]
+
+
+def test_it_is_told_in_a_line() -> None:
+    words = [_word(float(start), -3.0) for start in range(7)]
+    (found,) = leave_out_unheard([_transcript(*words)], _log_probs(FLAT * 3), EvidenceConfig())
+    (line,) = notes(found)
+    assert line.startswith("utt0: left out, as hardly anything in the audio speaks for it: ")
+    assert line.endswith("'spoken4.0' and 2 more")
+    assert notes(replace(found, left_out=())) == []
 
 
 def _colour(exponent: float) -> Callable[[np.random.Generator, int], np.ndarray]:
