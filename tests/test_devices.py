@@ -50,9 +50,10 @@ def test_commands_say_it_in_one_line(
     np.savez(tmp_path / "a.npz", u=np.zeros((3, 80), np.float32))
     (tmp_path / "names.txt").write_text("keisha\n")
     model, out = ["--model", str(random_model)], ["--out", str(tmp_path / "out")]
+    picture = ["--out", str(tmp_path / "out.svg")]
     for command in (
         ["transcribe", "a.wav", *model],
-        ["explain", "a.wav", "--entities", str(tmp_path / "names.txt"), *out, *model],
+        ["explain", "a.wav", "--entities", str(tmp_path / "names.txt"), *picture, *model],
         ["decode", "--log-probs", str(tmp_path / "a.npz"), *out, *model],
         ["rescore", str(tmp_path), *out],
     ):

@@ -20,7 +20,12 @@ _ONE_PER_LINE = "write one name per line"
 _LINES = (
     (r"<[^<>\s@]+@[^<>\s@]+>", "an address of mail", _ONE_PER_LINE),
     (r"<[^<>\s]+>\s+\d+$", "a table of symbols", _ONE_PER_LINE),
-    (r"</?[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|<!--|<\?xml|<!doctype", "markup", _ONE_PER_LINE),
+    (
+        r"^<[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|</[A-Za-z][\w:-]*\s*>|<[A-Za-z][\w:-]*\s*/>"
+        r"|<!--|<\?xml|<!doctype",
+        "markup",
+        _ONE_PER_LINE,
+    ),
     (r"\{\\rtf", "markup", _ONE_PER_LINE),
     (r"^(?://|;|--\s|%\s|/\*|REM\s)", "a comment", "begin comments with '#'"),
     (r"\S\s+#\s", "a name and a comment", "write comments, with '#', on lines of their own"),

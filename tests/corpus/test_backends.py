@@ -61,7 +61,7 @@ def _saved(folder: Path) -> list[str]:
 
 
 # A name of two tokens cannot pay the price that names have by default.
-_CHEAP = ["--set", "decode.boost.bonus=-2.0"]
+_CHEAP = ["--set", "decode.boost.bonus=-1.5"]
 
 
 def _run(*arguments: str) -> Result:
