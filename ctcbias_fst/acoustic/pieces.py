@@ -8,6 +8,7 @@ see where nothing is said, and then piece by piece.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,8 +66,7 @@ def pieces_of(pauses: Sequence[Pause], frames: int, frame_seconds: float) -> lis
     long = [p for p in inner if p.length * frame_seconds >= _PAUSE_SECONDS]
     cuts = [first]
     for pause in [*long, last]:
-        between = [p for p in inner if cuts[-1].end <= p.begin and p.end <= pause.begin]
-        cuts += [*_cuts_between(cuts[-1], pause, between, frame_seconds), pause]
+        cuts += [*_cuts_between(cuts[-1], pause, inner, frame_seconds), pause]
     kept = round(_KEPT_SECONDS / frame_seconds)
     pieces = []
     for left, right in itertools.pairwise(cuts):
@@ -79,7 +79,7 @@ def pieces_of(pauses: Sequence[Pause], frames: int, frame_seconds: float) -> lis
 def _cuts_between(
     left: Pause, right: Pause, pauses: Sequence[Pause], frame_seconds: float
 ) -> list[Pause]:
-    """Where else to cut between two cuts."""
+    """Where else to cut between two cuts: at some of the pauses, which are in order of time."""
     done: list[Pause] = []
     todo = [(left, right)]
     while todo:
@@ -88,9 +88,11 @@ def _cuts_between(
         if seconds <= LONGEST_SECONDS:
             continue
         least = _SHORT_PAUSE_SECONDS if seconds <= 2 * LONGEST_SECONDS else 0.0
+        low = bisect_left(pauses, begin.end, key=lambda pause: pause.begin)
+        high = bisect_right(pauses, end.begin, key=lambda pause: pause.end)
         inside = [
             pause
-            for pause in pauses
+            for pause in pauses[low:high]
             if (pause.begin - begin.end) * frame_seconds >= _SHORTEST_SECONDS
             and (end.begin - pause.end) * frame_seconds >= _SHORTEST_SECONDS
             and pause.length * frame_seconds >= least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -187,9 +188,12 @@ def _cut(
     """Where to end what begins at a frame, if there is a place, and what is wrong with it."""
     half = begin + most // 2
     for first, last in ((half, begin + most), (begin + 1, half), (begin + most, begin + 2 * most)):
+        final = min(last, length - 1)
+        low = bisect_left(pauses, first, key=lambda pause: pause.end)
+        high = bisect_right(pauses, final, key=lambda pause: pause.begin)
         # What is left of a pause that was cut already is not cut again before something is said.
-        left = [pause for pause in pauses if pause.begin > begin or first == half]
-        inside = [pause.within(first, min(last, length - 1)) for pause in left]
+        left = [pause for pause in pauses[low:high] if pause.begin > begin or first == half]
+        inside = [pause.within(first, final) for pause in left]
         usable = [pause for pause in inside if pause is not None]
         if usable:
             best = max(usable, key=lambda pause: pause.length)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from random import Random
+from time import perf_counter
+from unittest.mock import patch
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ctcbias_fst.acoustic import pieces
 from ctcbias_fst.acoustic.pieces import Piece, pieces_of
 from ctcbias_fst.pauses import Pause, find_pauses
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
@@ -83,3 +88,28 @@ def test_what_sounds_is_in_one_piece_and_no_cut_in_a_word() -> None:
             assert first == 1
         assert len(set(covered)) == len(covered)
         assert {at for at, token in enumerate(tokens) if token} <= set(covered)
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 20)), max_size=40), st.booleans())
+def test_pieces_are_those_of_a_search_through_all_pauses(
+    spoken: list[tuple[int, int]], silent_end: bool
+) -> None:
+    pauses: list[Pause] = []
+    for said, silent in spoken:
+        start = said + (pauses[-1].end if pauses else -1)
+        pauses.append(Pause(start, start + silent))
+    frames = (pauses[-1].end if pauses else 0) + (0 if silent_end else 30)
+    with (
+        patch.object(pieces, "bisect_left", lambda *_, **__: 0),
+        patch.object(pieces, "bisect_right", lambda found, *_, **__: len(found)),
+    ):
+        expected = pieces_of(pauses, frames, 0.04)
+    assert pieces_of(pauses, frames, 0.04) == expected
+
+
+def test_eight_hours_are_pieces_soon() -> None:
+    """Every long pause once looked at all pauses."""
+    pauses = [Pause(at, at + (0, 2, 1, 12)[at // 24 % 4]) for at in range(10, 30_000 * 24, 24)]
+    started = perf_counter()
+    assert len(pieces_of(pauses, 30_000 * 24, 0.04)) == 7501
+    assert perf_counter() - started < 5.0
