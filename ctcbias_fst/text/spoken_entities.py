@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ctcbias_fst.text.common_words import common_words, is_common, is_frequent
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
@@ -72,8 +73,14 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
             f"{len(concerned)} names are said otherwise than they are written: in so long a list "
             f"each is looked for in the likeliest {most} ways"
         )
-    for entity, text in zip(concerned, _as_written(concerned)):
-        looked_for, why = _spoken(entity, text, capitals, taken, most)
+    ways = [
+        _ways(entity, text, capitals, most)
+        for entity, text in zip(concerned, _as_written(concerned))
+    ]
+    owners = _owners(ways, taken)
+    for one in ways:
+        entity = one.entity
+        looked_for, why = _spoken(one, owners)
         if looked_for is None:
             rejected.append(Rejected(entity.line, entity.display, f"{why}; {REMEDY}"))
         elif why:
@@ -90,24 +97,49 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
     )
 
 
-def _spoken(
-    entity: Entity, text: str, capitals: bool, taken: set[str], most: float
-) -> tuple[Entity | None, str]:
-    """Return a name with its spoken forms, None if it cannot be looked for; and what to tell.
+class _Ways(NamedTuple):
+    """How a name may be said.
 
-    Args:
-        entity: a name.
+    Attributes:
+        entity: the name.
         text: what its user wrote.
-        capitals: all names are in capitals.
-        taken: what is looked for already; the forms are added.
-        most: so many forms are made by rule.
+        forms: by rule, with their costs, the likeliest first.
+        confused: why its normal form is not looked for; empty if it is.
+        common: what it is said as, too, and is not looked for: common words.
     """
+
+    entity: Entity
+    text: str
+    forms: Sequence[tuple[str, float]]
+    confused: str
+    common: str
+
+
+def _ways(entity: Entity, text: str, capitals: bool, most: float) -> _Ways:
+    """Find how a name may be said: in at most so many ways by rule."""
     found = said(text, capitals, entity.name if text == entity.display else None)
-    own = entity.sounds_like
-    forms: Sequence[tuple[str, float]] = () if own else found.forms
+    forms: Sequence[tuple[str, float]] = () if entity.sounds_like else found.forms
     forms = forms if len(forms) <= most else forms[: int(most)]
-    confused = _confused(entity.name, text, capitals, found)
-    free = [(form, cost) for form, cost in forms if form not in taken]
+    return _Ways(entity, text, forms, _confused(entity.name, text, capitals, found), found.common)
+
+
+def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
+    """The name that each form belongs to, of those that may be said so: the likeliest, then the
+    first in the alphabet, whatever the order of the list. What is taken belongs to none."""
+    owners: dict[str, tuple[float, str]] = {}
+    for one in ways:
+        for form, cost in one.forms:
+            claim = (cost, one.entity.name)
+            if form not in taken and claim < owners.get(form, (math.inf, "")):
+                owners[form] = claim
+    return {form: name for form, (_, name) in owners.items()}
+
+
+def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]:
+    """Return a name with its spoken forms, None if it cannot be looked for; and what to tell."""
+    entity, text, forms, confused, common = ways
+    own = entity.sounds_like
+    free = [(form, cost) for form, cost in forms if owners.get(form) == entity.name]
     first = entity.name
     if confused and not free and not own:
         return None, confused
@@ -122,8 +154,6 @@ def _spoken(
             free = [*free[1:], *itself]
         if first is not entity.name or free:
             entity = entity._replace(name=first, spoken=tuple(free))
-            taken.add(first)
-            taken.update([form for form, _ in free])
     unknown = unknown_symbols(text) if not text.isascii() and not own else ""
     shown = quoted(entity.display)
     if unknown:
@@ -133,10 +163,10 @@ def _spoken(
     if confused and not stands_for_letters(text):
         return entity, f"{shown} is looked for as {quoted(first)} only: {confused}"
     written = any(map(str.isdecimal, entity.name))  # which few models can write
-    if found.common and not own and (free or not written):
+    if common and not own and (free or not written):
         only = free[0][0] if written else first
         return entity, (
-            f"{shown} is looked for as {quoted(only)} only: {_common(found.common)}; {REMEDY}"
+            f"{shown} is looked for as {quoted(only)} only: {_common(common)}; {REMEDY}"
         )
     return entity, ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import time
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.spoken_entities import add_spoken_forms
 from ctcbias_fst.text.spoken_forms import needs_spoken_forms, spoken_forms
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary
 
@@ -277,3 +279,32 @@ def test_names_of_a_long_list_have_two_forms(monkeypatch: pytest.MonkeyPatch) ->
     names = check_entities(listed("metformin", "B747", "B748"), LETTERS)
     assert [len(e.spellings) for e in names] == [1, 2, 2]
     assert "2 names are said otherwise than they are written" in names.report()[0]
+
+
+ALIKE = ["ChatGPT", "Chat GPT", "Louis XIV", "Louis 14", "USB-C", "USBC", "RnD", "R'n'D"]
+ALIKE += ["R&D", "AT&T", "ATT", "IT", "Node.js", "NodeJS", "MP3", "MP 3", "24/7", "C++", "St. John"]
+
+
+@given(st.lists(st.sampled_from(ALIKE), unique_by=normalise), st.randoms(use_true_random=False))
+def test_forms_do_not_depend_on_the_order_of_the_list(names: list[str], random: Random) -> None:
+    """Of names that may be said alike each form goes to the same one. (Of names that are written
+    alike the first counts, which is told.)"""
+
+    def forms(listed: list[str]) -> dict[str, object]:
+        found = check_entities(entities_from_names(listed), LETTERS)
+        rejected = {one.text for one in found.rejected}
+        return {**{e.display: (e.name, e.spoken) for e in found}, **dict.fromkeys(rejected)}
+
+    shuffled = list(names)
+    random.shuffle(shuffled)
+    assert forms(shuffled) == forms(names)
+
+
+def test_a_form_belongs_to_the_name_that_is_likeliest_said_so() -> None:
+    for names in (["Louis 14", "Louis XIV"], ["Louis XIV", "Louis 14"]):
+        by_display = {e.display: e for e in add_spoken_forms(entities_from_names(names))}
+        for name in names:
+            alone = dict(spoken_forms(name))
+            for form, cost in by_display[name].spoken:
+                other = dict(spoken_forms(names[1 - names.index(name)]))
+                assert alone[form] == cost <= other.get(form, cost)
