@@ -40,6 +40,14 @@ EVERYTHING = DecodeConfig(
 )
 """No pruning of any kind."""
 
+
+class Unchecked(DecodeConfig):
+    """Settings that are refused to users."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 vocabularies = st.sampled_from(VOCABULARIES)
 every_vocabulary = st.sampled_from((*VOCABULARIES, MIXED, WIDE))
 
@@ -95,7 +103,7 @@ boost_configs = st.builds(
 )
 
 decode_configs = st.builds(
-    DecodeConfig,
+    Unchecked,
     boost=boost_configs,
     search_beam=st.just(1e8),
     output_beam=st.just(1e8),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -165,11 +166,16 @@ class _Reader(AudioBackend):  # type: ignore[misc]
         return read_channels(path_or_fd, start=offset, seconds=duration, name="its audio")
 
 
+_READING = Lock()
+
+
 @contextmanager
 def _reader() -> Iterator[None]:
-    before = get_current_audio_backend()
-    set_current_audio_backend(_Reader())
-    try:
-        yield
-    finally:
-        set_current_audio_backend(before)
+    """Let lhotse use our reader. Its backend is that of all threads: one after the other."""
+    with _READING:
+        before = get_current_audio_backend()
+        set_current_audio_backend(_Reader())
+        try:
+            yield
+        finally:
+            set_current_audio_backend(before)

@@ -34,6 +34,7 @@ from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.output import notes
 from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import Source
@@ -220,6 +221,10 @@ _OF_THE_JOB = (ConfigError, MissingDependencyError, ModelError, OSError)
 """What no utterance is to blame for: a full disk, for example."""
 
 
+_KEPT = 64
+"""Compiled lists of single utterances, for a batch that is tried again."""
+
+
 class _Lists:
     """Lists of names, compiled when they are needed; the latest are kept."""
 
@@ -233,6 +238,8 @@ class _Lists:
         self._backend, self._report = backend, report
         self._lists = lists if isinstance(lists, Mapping) else None
         self._shared: Names | None = None
+        self._compiled: Recent[str, Names] = Recent(_KEPT)
+        self._told: set[str] = set()
         longest = max((utterance.seconds for utterance in utterances), default=None)
         if isinstance(lists, EntityList):
             self._shared = self._compile(lists, longest)
@@ -250,13 +257,25 @@ class _Lists:
         if self._lists is None:
             return self._shared
         entities = self._lists[utterance.id]
-        return self._compile(entities, utterance.seconds) if len(entities) else None
+        if not len(entities):
+            return None
+        names = self._compiled.get(utterance.id)
+        if names is None:
+            told = utterance.id in self._told
+            self._told.add(utterance.id)
+            names = self._compile(entities, utterance.seconds, tell=not told)
+            self._compiled.put(utterance.id, names)
+        return names
 
     def _compile(
-        self, entities: EntityList, seconds: float | None, graph: BoostGraph | None = None
+        self,
+        entities: EntityList,
+        seconds: float | None,
+        graph: BoostGraph | None = None,
+        tell: bool = True,
     ) -> Names:
         names = self._backend.compile(entities, graph, seconds)
-        for line in names.entities.report():
+        for line in names.entities.report() if tell else ():
             self._report(line)
         return names
 

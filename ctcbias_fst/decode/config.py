@@ -34,3 +34,8 @@ class DecodeConfig(SearchConfig):
         at_least_one(self, "nbest")
         at_most(self, 10_000, "nbest")
         at_most(self, MOST_STATES, "max_active")
+        if self.boost.max_reward >= self.search_beam:
+            raise ValueError(
+                f"boost.max_reward must be below search_beam, found {self.boost.max_reward:g} and "
+                f"{self.search_beam:g}: a name that was paid that much would push out all else"
+            )

@@ -130,13 +130,17 @@ class BoostGraph:
 
     @cached_property
     def by_text(self) -> dict[str, Entity]:
-        """The entities by the words of their names, then of what they are said."""
-        found = {entity.name: entity for entity in self.entities}
-        for entity in self.entities:
-            for text, _ in entity.spoken:
-                found.setdefault(text, entity)
+        """The entities by the words of their names, then of what they are said.
+
+        A name is never taken for what another one is said.
+        """
+        texts = [(entity.name, entity) for entity in self.entities]
+        texts += [(text, entity) for entity in self.entities for text, _ in entity.spoken]
         if self.split is not None:
-            found = {" ".join(self.split(text)): entity for text, entity in found.items()}
+            texts = [(" ".join(self.split(text)), entity) for text, entity in texts]
+        found: dict[str, Entity] = {}
+        for text, entity in texts:
+            found.setdefault(text, entity)
         return found
 
     @cached_property

@@ -320,7 +320,7 @@ class Vocabulary:
 
     def split(self, text: str) -> list[str]:
         """The words of normalised text as the vocabulary tells them apart."""
-        if self.boundary is WordBoundary.NONE and not self.joins_letters:
+        if self.splits_words:
             return [character for character in text if not character.isspace()]
         if self.boundary is WordBoundary.PREFIX or self.joins_letters:
             text = apart(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event, Thread, current_thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio.backend import get_current_audio_backend
 
+from ctcbias_fst.acoustic.audio import read_channels
 from ctcbias_fst.cli import main
+from ctcbias_fst.corpus import cuts
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts, seconds_of
 from ctcbias_fst.errors import AudioError, InputError, ManifestError
 from tests.acoustic.conftest import speechlike
@@ -103,6 +107,34 @@ def test_composed_cuts_are_read_by_the_same_reader(tmp_path: Path) -> None:
     with pytest.raises(AudioError) as caught:
         load_recording(recording.to_cut().pad(duration=3.0), 16000)
     assert str(caught.value) == f"{path}: no such file"
+    assert get_current_audio_backend() is before
+
+
+def test_threads_leave_lhotse_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that begins first ends first."""
+    cut = recorded(tmp_path / "a.wav").to_cut().pad(duration=3.0)
+    before = get_current_audio_backend()
+    second, first_done = Event(), Event()
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        if current_thread().name == "first":
+            second.wait(0.2)
+        else:
+            second.set()
+            first_done.wait(5.0)
+        return read_channels(*arguments, **options)
+
+    def first() -> None:
+        load_recording(cut, 16000)
+        first_done.set()
+
+    monkeypatch.setattr(cuts, "read_channels", read)
+    threads = [Thread(target=first, name="first"), Thread(target=load_recording, args=(cut, 16000))]
+    for thread in threads:
+        thread.start()
+        sleep(0.05)
+    for thread in threads:
+        thread.join()
     assert get_current_audio_backend() is before
 
 

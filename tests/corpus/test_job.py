@@ -300,6 +300,18 @@ def test_one_list_or_one_for_each(tmp_path: Path) -> None:
         _decode(_utterances("a", "b", "c"), tmp_path / "few", backend, lists=lists)
 
 
+def test_lists_of_a_batch_that_is_tried_again_are_compiled_and_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    lists = {
+        f"u{i}": entities_from_names([f"Ada {i}", "!!!"], source=f"list{i}.txt") for i in range(3)
+    }
+    backend = Echo()
+    _decode(_utterances("a", "poison", "c"), tmp_path / "out", backend, told.append, lists=lists)
+    assert texts(tmp_path / "out") == {"u0": "a Ada 0", "u2": "c Ada 2"}
+    assert sorted(backend.compiled) == [(f"ada {i}",) for i in range(3)]
+    assert sum("has no effect" in line for line in told) == 3
+
+
 def test_names_without_effect_are_told(tmp_path: Path) -> None:
     told: list[str] = []
     names = entities_from_names(["Ada", "!!!"], source="names.txt")

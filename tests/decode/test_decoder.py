@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strategies import (
     EVERYTHING,
     VOCABULARIES,
+    Unchecked,
     batch,
     decode_configs,
     log_prob_arrays,
@@ -304,7 +305,7 @@ def test_what_the_search_loses_is_searched_again() -> None:
     boost = BoostConfig(
         beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0, max_wait_letter=100.0
     )
-    lossy = DecodeConfig(boost=boost, search_beam=5.0)
+    lossy = Unchecked(boost=boost, search_beam=5.0)
     decoder = Decoder(vocabulary, lossy)
     log_probs = batch([array, array], vocabulary)
     assert decoder.lattice(log_probs, [graph, None]).found.tolist() == [False, True]
@@ -331,7 +332,7 @@ def test_a_batch_that_is_lost_as_a_whole_recovers_with_a_language_model(
     boost = BoostConfig(
         beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0, max_wait_letter=100.0
     )
-    config = DecodeConfig(boost=boost, search_beam=5.0, nbest=nbest)
+    config = Unchecked(boost=boost, search_beam=5.0, nbest=nbest)
     model = train_lm([["abbb", "c"], ["a"], ["abbb"]], TrainLmConfig(order=2))
     composer = LmComposer(model, vocabulary, CPU, boost_class=boost_class)
     decoder = Decoder(vocabulary, config, CPU, composer)
@@ -341,6 +342,13 @@ def test_a_batch_that_is_lost_as_a_whole_recovers_with_a_language_model(
     for transcript in decoder.decode(log_probs, graph):
         assert transcript.best.text == "abbb"
         assert "repeated" in str(transcript.warning)
+
+
+def test_a_reward_of_the_beam_is_refused() -> None:
+    for reward in (12.0, 40.0):
+        with pytest.raises(ValueError, match=r"boost\.max_reward must be below search_beam, found"):
+            DecodeConfig(boost=BoostConfig(max_reward=reward), search_beam=12.0)
+    DecodeConfig(boost=BoostConfig(max_reward=11.9), search_beam=12.0)
 
 
 def test_settings_as_they_come_lose_nothing_in_a_dead_end() -> None:

@@ -17,7 +17,7 @@ from ctcbias_fst.fst.boost import BoostGraph, _sorted_rows, boost_graph, build_t
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity, entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 WIDE = Vocabulary.from_tokens(["<blk>", *(f"\u2581{i}" for i in range(30))])
 
@@ -103,6 +103,15 @@ def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> N
     )
     paths = [Path((1, 2), 0), Path((1, 3), 1), Path((1, 2), 2, cost=1.0)]
     assert {p[:2] for p in tree(paths, VOCABULARIES[0]).paths()} == {((1, 2), 0), ((1, 3), 1)}
+
+
+def test_what_a_name_is_said_never_takes_the_place_of_another() -> None:
+    """Also where the vocabulary takes the words apart, and both are the same then."""
+    letters = Vocabulary(("<blk>", "a", "b"), 0, WordBoundary.NONE, None)
+    assert letters.splits_words
+    listed = (Entity("ab", "Ab"), Entity("b", "B", spoken=(("a b", 0.0),)))
+    graph = build_tree(encoded([]), listed, letters)
+    assert graph.by_text == {"a b": listed[0], "b": listed[1]}
 
 
 def test_many_tokens_in_a_name() -> None:

@@ -126,9 +126,8 @@ def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> 
     log_probs = np.full((len(heard), vocabulary.size), -20.0, dtype=np.float32)
     log_probs[:, 0] = -4.0
     log_probs[range(len(heard)), heard] = -0.02
-    config = DecodeConfig(
-        search_beam=9.0, boost=BoostConfig(blank_alpha=0.0, max_wait=100.0, max_wait_letter=100.0)
-    )
+    boost = BoostConfig(blank_alpha=0.0, max_wait=100.0, max_wait_letter=100.0, max_reward=8.0)
+    config = DecodeConfig(search_beam=9.0, boost=boost)
     candidates = _candidates(log_probs, config, torch.device("cpu"))
     blank = torch.from_numpy(log_probs[None, :, 0])
     names = tree([reference.Path((1, 2), 0)], vocabulary)
