@@ -353,7 +353,12 @@ def tune(
         table = to_mapping(base)
         for one in ranges:
             table = merge(table, parse_overrides([f"{one.key}={json.dumps(one.suggest(trial))}"]))
-        measures = objective.measures(load_config(PipelineConfig, table))
+        try:
+            changed = load_config(PipelineConfig, table)
+        except ConfigError as error:  # each is right by itself, both together are not
+            report(f"trial {trial.number + 1}: passed over: {error}")
+            raise optuna.TrialPruned from error
+        measures = objective.measures(changed)
         value = objective.value(measures)
         trial.set_user_attr("config", json.dumps(table))
         f1 = " ".join(f"{one.f1:.3f}" for one in measures)

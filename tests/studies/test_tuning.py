@@ -252,6 +252,19 @@ def test_the_start_must_be_within_the_range(tmp_path: Path) -> None:
         tune(_study(), _with_beta(4.0), [Scripted()], tmp_path / "j")
 
 
+def test_settings_that_do_not_go_together_are_told_and_passed_over(tmp_path: Path) -> None:
+    ranges = ("decode.search_beam=11,20", "decode.boost.max_reward=10.0,11.5")
+    base = _with_beta(1.2)
+    base = dataclasses.replace(base, decode=dataclasses.replace(base.decode, search_beam=20.0))
+    told: list[str] = []
+    scripted = Scripted()
+    tuned = tune(_study(search=ranges, trials=12), base, [scripted], tmp_path / "j", told.append)
+    assert tuned.value == 1.0
+    assert sum("max_reward must be below search_beam" in line for line in told) >= 1
+    seen = [one.decode for one in scripted.seen]
+    assert all(one.boost.max_reward < one.search_beam for one in seen)
+
+
 def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:
     study = _study(search=("segmentations=1:9",), trials=3)
     tuned = tune(study, _with_beta(1.2), [Scripted()], tmp_path / "j")
@@ -263,7 +276,10 @@ def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:
     [
         ("decode.boost.alpha=0.5:1.0", Range("decode.boost.alpha", low=0.5, high=1.0)),
         ("decode.boost.top_k=5:20", Range("decode.boost.top_k", low=5, high=20)),
-        ("decode.search_beam=5:20:log", Range("decode.search_beam", low=5.0, high=20.0, log=True)),
+        (
+            "decode.search_beam=11:20:log",
+            Range("decode.search_beam", low=11.0, high=20.0, log=True),
+        ),
         (
             "decode.boost.include_blank=true,false",
             Range("decode.boost.include_blank", choices=(True, False)),
