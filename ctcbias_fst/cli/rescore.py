@@ -60,6 +60,7 @@ def rescore(
     The settings are those that they were decoded with, unless --config or --set say otherwise.
     Those of decode.lm, decode.output_beam, decode.nbest, decode.evidence and decode.times act, and
     the parts lm and boost-class; what the search has boosted stays as it is. Others are told.
+    Names are spelled as the list of the decoding has them.
     """
     from ctcbias_fst.corpus.rescore import rescore_corpus, without_effect  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
@@ -86,5 +87,6 @@ def rescore(
         text_dir=text_dir,
         kaldi=text_format == "kaldi",
         device=device,
+        report=lambda message: click.echo(message, err=True),
     )
     click.echo(f"{folder}: {count} utterances", err=True)

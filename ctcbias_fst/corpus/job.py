@@ -150,6 +150,9 @@ def decode_corpus(
                 for transcript in _decode(batch, backend, names, skip):
                     for line in notes(transcript):
                         report(line)
+                    told = lattices is None or lattices.tell(transcript.id, transcript.warning)
+                    if not told:
+                        report(f"{transcript.id}: has no lattice; ctcbias rescore leaves it out")
                     records[transcript.id] = record_of(transcript)
                     stream.write(json_text(records[transcript.id]) + "\n")
                 stream.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.output import notes
 from ctcbias_fst.pipeline import PipelineConfig, language_model
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -69,6 +70,7 @@ def rescore_corpus(
     text_dir: Path | None = None,
     kaldi: bool = True,
     device: str = "cpu",
+    report: Callable[[str], None] = lambda message: None,
 ) -> int:
     """Read saved lattices with other settings; returns how many utterances there are.
 
@@ -80,6 +82,7 @@ def rescore_corpus(
       text_dir: where lattices are written as text, if at all.
       kaldi: as Kaldi's lattices, or as OpenFst's.
       device: where to compute.
+      report: told the warnings of transcripts, and words that were left out.
 
     Raises:
       InputError: there are no lattices, or one is damaged.
@@ -98,10 +101,11 @@ def rescore_corpus(
         write_lattice_texts(folder, decoder_of, text_dir, kaldi, device)
     if out is None:
         return sum(1 for _ in read_lattices(folder, device))
-    records = {
-        transcript.id: record_of(transcript)
-        for transcript in rescore_lattices(folder, decoder_of, device)
-    }
+    records = {}
+    for transcript in rescore_lattices(folder, decoder_of, device):
+        for line in notes(transcript):
+            report(line)
+        records[transcript.id] = record_of(transcript)
     with atomic_path(out) as temporary:
         write_records(records, temporary)
     return len(records)

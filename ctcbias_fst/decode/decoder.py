@@ -33,10 +33,16 @@ from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["BoostGraphs", "Decoder"]
+__all__ = ["BoostGraphs", "Decoder", "Listener"]
 
 BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
 """One list for all utterances, or one (or none) for each, or none at all."""
+
+Listener = Callable[
+    [LogProbs, Lattice, Sequence[BoostGraph | None], Sequence[int], str | None], None
+]
+"""Is given a batch, a lattice before a language model acts, and of each of its utterances the list
+and the number in the batch; at last a warning for all of them."""
 
 _WIDER = 4.0
 _ROUNDING = 0.05
@@ -52,7 +58,8 @@ class Decoder:
       config: see :class:`DecodeConfig`.
       device: where to search; log-probs are moved there.
       lm: a language model that is composed with every lattice.
-      listener: is given every batch and its lattice before that.
+      listener: is given every batch and its lattice before that, and again the lattice of each
+        utterance that was lost and searched again.
     """
 
     @with_versions
@@ -62,7 +69,7 @@ class Decoder:
         config: DecodeConfig = DecodeConfig(),  # noqa: B008  (frozen)
         device: torch.device | str = "cpu",
         lm: LmComposer | None = None,
-        listener: Callable[[LogProbs, Lattice], None] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.config = config
@@ -101,7 +108,7 @@ class Decoder:
         per_utterance = self._per_utterance(log_probs, graphs)
         for i in range(log_probs.size):
             if i not in transcripts:
-                transcripts[i] = self._rescue(log_probs.select([i]), per_utterance[i])
+                transcripts[i] = self._rescue(log_probs, i, per_utterance[i])
         return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
 
     @with_versions
@@ -134,7 +141,7 @@ class Decoder:
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
         if self.listener is not None:
-            self.listener(log_probs, lattice)
+            self.listener(log_probs, lattice, trees, range(log_probs.size), None)
         return self.with_language_model(lattice)
 
     def _without_language_model(
@@ -219,8 +226,9 @@ class Decoder:
             nbest = tuple(distinct.values())
             yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
-    def _rescue(self, one: LogProbs, graph: BoostGraph | None) -> Transcript:
+    def _rescue(self, batch: LogProbs, number: int, graph: BoostGraph | None) -> Transcript:
         """Transcribe an utterance that the search lost; its first pass knows no language model."""
+        one = batch.select([number])
         first_pass = replace(self.config.lm.first_pass, on=False)
         wide = replace(
             self.config,
@@ -228,14 +236,20 @@ class Decoder:
             search_beam=_WIDER * self.config.search_beam,
             max_active=min(int(_WIDER * self.config.max_active), MOST_STATES),
         )
+        searched: list[Lattice] = []
+
+        def keep(_: LogProbs, lattice: Lattice, *__: object) -> None:
+            searched.append(lattice)
+
         for tree, warning in (
             (graph, "the search was lost and repeated with wider beams"),
             (None, "the search was lost and repeated without names"),
         ):
-            decoder = Decoder(self.vocabulary, wide, self.device, self.lm)
-            for _, transcript in decoder.read(
-                decoder.lattice(one, tree), one.ids, one.frame_seconds, warning
-            ):
+            decoder = Decoder(self.vocabulary, wide, self.device, self.lm, keep)
+            lattice = decoder.lattice(one, tree)
+            if self.listener is not None:  # names are spelled as the list says in any case
+                self.listener(batch, searched[-1], [graph], [number], warning)
+            for _, transcript in decoder.read(lattice, one.ids, one.frame_seconds, warning):
                 return transcript
         best = greedy_hypothesis(one)
         return Transcript(

@@ -1,16 +1,18 @@
 """Lattices on disk: saved while decoding, read again with other scales, shown to other programs.
 
-A file per utterance (and per piece of a long one), safetensors, in one folder. What is saved is
-the lattice of the first pass, before a language model acts: so any model and any scales can be
-tried later, without the acoustic model and without a search over frames.
+A file per utterance (and per piece of a long one), safetensors, in one folder, and one for each
+list of names, which says how these are written. What is saved is the lattice of the first pass,
+before a language model acts: so any model and any scales can be tried later, without the acoustic
+model and without a search over frames. With the settings that they were decoded with, what is read
+is what was decoded, warnings included (but for phonetic rescoring and lookup: they need the audio).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,16 @@ from safetensors.torch import save_file
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.evidence import FrameEvidence, with_heard_words
 from ctcbias_fst.decode.segments import Segment, join_segments
+from ctcbias_fst.decode.spelling import Spellings, spell_names
 from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path, file_name, sort_metadata
+from ctcbias_fst.files import atomic_path, digest_of, file_name, sort_metadata
+from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
 from ctcbias_fst.fst.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
@@ -46,8 +51,12 @@ __all__ = [
     "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 3"
+_FORMAT = "ctcbias lattice 4"
 _SUFFIX = ".lattice.safetensors"
+_NAMES_SUFFIX = ".names.json"
+_KEPT = 8
+"""Lists of names whose spellings are at hand."""
+
 _LONGEST_END = f".999999{_SUFFIX}"
 _ATTRIBUTES = (FRAME, STARTS_WORD)
 
@@ -59,31 +68,43 @@ class SavedLattice:
     Attributes:
       id: of the utterance.
       piece: 0, or which piece of a long utterance it is.
+      pieces: how many the utterance has.
+      begin: the frame of the utterance at which the piece begins.
       frames: of the model, this piece only.
+      all_frames: of the utterance.
       frame_seconds: how long one is.
       vocabulary: of the model.
       lattice: a batch of one.
       evidence: of the frames.
       written: int64, the frames at which the model writes something.
       lag: of the model, in seconds.
+      spellings: of the names of its list.
+      warning: of the search for this piece.
+      told: of the whole utterance, if anything was.
     """
 
     id: str
     piece: int
+    pieces: int
+    begin: int
     frames: int
+    all_frames: int
     frame_seconds: float
     vocabulary: Vocabulary
     lattice: Lattice
     evidence: FrameEvidence
     written: torch.Tensor
     lag: float
+    spellings: Spellings | None
+    warning: str | None
+    told: str | None
 
 
 class LatticeWriter:
     """Writes the lattices of a decoder (its ``listener``) into a folder.
 
-    An utterance that the search lost has none. Pieces that an utterance had in a former run, and
-    has no more, are removed.
+    What the search lost has the lattice of a wider search, or of one without names. Pieces that an
+    utterance had in a former run, and has no more, are removed.
 
     Args:
       folder: may be missing.
@@ -99,6 +120,7 @@ class LatticeWriter:
         report: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._folder = folder
+        self._lists: Recent[int, tuple[BoostGraph, str]] = Recent(_KEPT)
         self._before: dict[str, set[int]] = {}
         for path in folder.glob(f"[!.]*{_SUFFIX}"):
             name, piece = _name_and_piece(path)
@@ -114,37 +136,80 @@ class LatticeWriter:
             if stem != file_name(one, ""):
                 report(f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{_SUFFIX}")
 
-    def __call__(self, log_probs: LogProbs, lattice: Lattice) -> None:
-        pieces: dict[str, int] = {}
-        kept: dict[str, set[int]] = {}
+    def __call__(
+        self,
+        log_probs: LogProbs,
+        lattice: Lattice,
+        graphs: Sequence[BoostGraph | None],
+        rows: Sequence[int],
+        warning: str | None,
+    ) -> None:
+        """Write the lattices of some rows of a batch; see `Listener`."""
+        places = _places(log_probs)
         found = lattice.found.tolist()
-        written = written_frames(log_probs)
-        for row, name in enumerate(log_probs.ids):
-            piece = pieces.setdefault(name, 0)
-            pieces[name] += 1
-            if found[row]:
-                self._write(log_probs, lattice, row, piece, written[row])
-                kept.setdefault(name, set()).add(piece)
-        for name in pieces:
-            self.keep(name, kept.get(name, set()))
+        kept: dict[str, set[int]] = {log_probs.ids[row]: set() for row in rows}
+        for at, row in enumerate(rows):
+            if found[at]:
+                header = {**places[row], "warning": warning, "names": self._names(graphs[at])}
+                self._write(log_probs, lattice, at, row, header)
+                kept[log_probs.ids[row]].add(places[row]["piece"])
+        for name, pieces in kept.items():
+            whole = len(rows) == log_probs.size
+            self.keep(name, pieces if whole else pieces | self._before.get(_stem(name), set()))
+
+    def tell(self, name: str, warning: str | None) -> bool:
+        """Save what was told of an utterance, all of it; returns whether it has a lattice."""
+        pieces = self._before.get(_stem(name))
+        if not pieces:
+            return False
+        if not warning:
+            return True
+        path = self._path(name, min(pieces))
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        header = {**json.loads(metadata["lattice"]), "told": warning}
+        _save(path, tensors, header)
+        return True
+
+    def _path(self, name: str, piece: int) -> Path:
+        return self._folder / f"{_stem(name)}.{piece}{_SUFFIX}"
+
+    def _names(self, graph: BoostGraph | None) -> str | None:
+        """Write how the names of a list are written, once; returns what the file is called."""
+        if graph is None or not graph.by_text:
+            return None
+        known = self._lists.get(id(graph))
+        if known is not None:
+            return known[1]
+        rows = [[text, entity.display] for text, entity in graph.by_text.items()]
+        content = json.dumps(rows)
+        name = f"{digest_of(rows)[:32]}{_NAMES_SUFFIX}"
+        path = self._folder / name
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                temporary.write_text(content, encoding="ascii")
+        self._lists.put(id(graph), (graph, name))  # holds the graph: its id stays its own
+        return name
 
     def keep(self, name: str, pieces: AbstractSet[int]) -> None:
         """Remove what the folder has of an utterance but these pieces."""
         for piece in self._before.get(_stem(name), set()) - pieces:
-            (self._folder / f"{_stem(name)}.{piece}{_SUFFIX}").unlink(missing_ok=True)
+            self._path(name, piece).unlink(missing_ok=True)
         self._before[_stem(name)] = {*pieces}
 
     def _write(
-        self, log_probs: LogProbs, lattice: Lattice, row: int, piece: int, written: Sequence[int]
+        self, log_probs: LogProbs, lattice: Lattice, at: int, row: int, place: dict[str, Any]
     ) -> None:
+        """Write number ``at`` of the lattice, which is number ``row`` of the batch."""
         size, fsa = lattice.graph.vocabulary_size, lattice.fsa
-        of_row = lattice.utterance == row
+        of_row = lattice.utterance == at
         aux = lattice.aux[of_row]
         # Entities are numbered anew: only those that occur are kept.
         entity, number = torch.unique(aux[aux >= size] - size, return_inverse=True)
         aux = aux.clone()
         aux[aux >= size] = size + number
-        first = int(lattice.first_state[row])
+        first = int(lattice.first_state[at])
         blocks = lattice.graph.columns.blocks
         frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
         evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds)
@@ -154,14 +219,14 @@ class LatticeWriter:
             "label": fsa.labels[of_row],
             "score": fsa.scores.detach()[of_row],
             "aux": aux.int(),
-            "original": lattice.original[row].int(),
-            "owed": lattice.owed[row : row + 1],
-            "columns": lattice.scores[row],
+            "original": lattice.original[at].int(),
+            "owed": lattice.owed[at : at + 1],
+            "columns": lattice.scores[at],
             "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
             "entropy": evidence.entropy,
             "best": evidence.token.int(),
             "best_log_prob": evidence.log_prob,
-            "written": torch.tensor(written, dtype=torch.int32),
+            "written": torch.tensor(written_frames(log_probs.select([row]))[0], dtype=torch.int32),
         }
         for name in _ATTRIBUTES:
             if hasattr(fsa, name):
@@ -169,7 +234,7 @@ class LatticeWriter:
         vocabulary = log_probs.vocabulary
         header = {
             "id": log_probs.ids[row],
-            "piece": piece,
+            **place,
             "frames": int(log_probs.lengths[row]),
             "frame_seconds": log_probs.frame_seconds,
             "lag": log_probs.lag,
@@ -181,14 +246,32 @@ class LatticeWriter:
             "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
             "entities": [lattice.graph.entities[i]._asdict() for i in entity.tolist()],
         }
-        path = self._folder / f"{_stem(log_probs.ids[row])}.{piece}{_SUFFIX}"
-        with atomic_path(path) as temporary:
-            save_file(
-                {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                {"format": _FORMAT, "lattice": json.dumps(header)},
-            )
-            sort_metadata(temporary)
+        _save(self._path(log_probs.ids[row], place["piece"]), tensors, header)
+
+
+def _save(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+            temporary,
+            {"format": _FORMAT, "lattice": json.dumps(header)},
+        )
+        sort_metadata(temporary)
+
+
+def _places(log_probs: LogProbs) -> list[dict[str, int]]:
+    """Of each utterance of a batch which piece it is of its id's, and where that begins."""
+    lengths = log_probs.lengths.tolist()
+    places: list[dict[str, int]] = []
+    pieces: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    for name, length in zip(log_probs.ids, lengths):
+        places.append({"piece": pieces.get(name, 0), "begin": frames.get(name, 0)})
+        pieces[name] = pieces.get(name, 0) + 1
+        frames[name] = frames.get(name, 0) + length
+    for place, name in zip(places, log_probs.ids):
+        place.update(pieces=pieces[name], all_frames=frames[name])
+    return places
 
 
 def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[list[SavedLattice]]:
@@ -201,8 +284,9 @@ def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[
     paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=_name_and_piece)
     if not paths:
         raise InputError(f"{folder}: has no lattices; make some with ctcbias decode --lattice-dir")
+    lists: Recent[str, Spellings] = Recent(_KEPT)
     for _, several in groupby(paths, key=lambda path: _name_and_piece(path)[0]):
-        yield [_read(path, device) for path in several]
+        yield [_read(path, device, lists) for path in several]
 
 
 def _stem(name: str) -> str:
@@ -228,6 +312,8 @@ def rescore_lattices(
 ) -> Iterator[Transcript]:
     """Read saved lattices with a language model, or without.
 
+    Where a piece of an utterance is missing, the transcript has a ``warning``.
+
     Args:
       folder: of the lattices.
       decoder_of: makes the decoder for a vocabulary; called once per vocabulary.
@@ -238,22 +324,50 @@ def rescore_lattices(
     """
     decoders = _Decoders(decoder_of)
     for pieces in read_lattices(folder, device):
-        transcripts, segments, written, begin = [], [], list[int](), 0
+        transcripts, segments, written = [], [], list[int]()
+        told = next((saved.told for saved in pieces if saved.told), None)
+        warnings: list[str | None]
+        # What was told of the whole has the warnings of its pieces.
+        warnings = [told] if told else [saved.warning for saved in pieces]
+        missing = sorted(set(range(pieces[0].pieces)) - {saved.piece for saved in pieces})
+        if missing:
+            numbers = ", ".join(str(piece + 1) for piece in missing)
+            warnings.append(
+                f"of its {pieces[0].pieces} pieces, number {numbers} has no lattice: its words are "
+                "missing; decode it again"
+            )
         for saved in pieces:
             decoder = decoders.of(saved.vocabulary)
             config = decoder.config
-            lattice = decoder.with_language_model(saved.lattice)
-            for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
-                transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
-                segments.append(Segment(0, begin, begin + saved.frames))
-            written += (saved.written + begin).tolist()
-            begin += saved.frames
-        frame_seconds = pieces[0].frame_seconds
-        lag = pieces[0].lag if config.times.lag is None else config.times.lag
-        for transcript in join_segments(transcripts, segments, frame_seconds, config.nbest):
-            yield with_placed_words(
-                transcript, written, begin, frame_seconds, lag=lag, widen=config.times.widen
+            transcript, warning = _read_piece(decoder, saved)
+            transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
+            segments.append(Segment(0, saved.begin, saved.begin + saved.frames))
+            written += (saved.written + saved.begin).tolist()
+            warnings.append(warning)
+        first = pieces[0]
+        lag = first.lag if config.times.lag is None else config.times.lag
+        for joined in join_segments(transcripts, segments, first.frame_seconds, config.nbest):
+            placed = with_placed_words(
+                joined,
+                written,
+                first.all_frames,
+                first.frame_seconds,
+                lag=lag,
+                widen=config.times.widen,
             )
+            distinct = dict.fromkeys(warning for warning in warnings if warning)
+            yield replace(placed, warning="; ".join(distinct) or None)
+
+
+def _read_piece(decoder: Decoder, saved: SavedLattice) -> tuple[Transcript, str | None]:
+    """The transcript of a lattice; without the language model if that loses it."""
+    for lattice, warning in (
+        (decoder.with_language_model(saved.lattice), None),
+        (saved.lattice, "the language model's search was lost; this is a reading without it"),
+    ):
+        for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
+            return spell_names(transcript, saved.spellings), warning
+    raise InputError(f"{saved.id}: its lattice has no path; make the lattices anew")
 
 
 def write_lattice_texts(
@@ -302,23 +416,37 @@ class _Decoders:
         return self._made[vocabulary.digest]
 
 
-def _read(path: Path, device: torch.device | str) -> SavedLattice:
+def _read_spellings(path: Path) -> Spellings:
+    try:
+        rows = json.loads(path.read_text(encoding="ascii"))
+        return Spellings({text: Entity(text, display) for text, display in rows})
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged: {error!r}; make the lattices anew") from error
+
+
+def _read(path: Path, device: torch.device | str, lists: Recent[str, Spellings]) -> SavedLattice:
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise InputError(
-                    f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: make the "
-                    "lattices anew"
+                    f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: decode "
+                    "again with ctcbias decode --lattice-dir"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(metadata["lattice"])
-        return _restored(header, tensors)
+        name = header["names"]
+        spellings = None if name is None else lists.get(name)
+        if name is not None and spellings is None:
+            spellings = lists.put(name, _read_spellings(path.parent / name))
+        return _restored(header, tensors, spellings)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: damaged: {error!r}; make the lattices anew") from error
 
 
-def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SavedLattice:
+def _restored(
+    header: dict[str, Any], tensors: dict[str, torch.Tensor], spellings: Spellings | None
+) -> SavedLattice:
     vocabulary = Vocabulary(
         tuple(header["tokens"]),
         header["blank_id"],
@@ -361,7 +489,10 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
     return SavedLattice(
         header["id"],
         header["piece"],
+        header["pieces"],
+        header["begin"],
         header["frames"],
+        header["all_frames"],
         header["frame_seconds"],
         vocabulary,
         lattice,
@@ -374,6 +505,9 @@ def _restored(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Saved
         ),
         tensors["written"].long(),
         header["lag"],
+        spellings,
+        header["warning"],
+        header.get("told"),
     )
 
 

@@ -7,19 +7,37 @@ is then read as ordinary words. What is written should not depend on that.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.text.phrases import Occurrence
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
 from ctcbias_fst.text.scripts import is_unspaced
 
-__all__ = ["spell_names", "words_of_name"]
+__all__ = ["Spellings", "spell_names", "words_of_name"]
 
 
-def spell_names(transcript: Transcript, graph: BoostGraph | None) -> Transcript:
+@dataclass(frozen=True)
+class Spellings:
+    """How the names of a list are written: all that :func:`spell_names` needs of it.
+
+    Attributes:
+      by_text: see :attr:`ctcbias_fst.fst.boost.BoostGraph.by_text`.
+    """
+
+    by_text: Mapping[str, Entity]
+
+    @cached_property
+    def matcher(self) -> PhraseMatcher:
+        """Finds the names in words."""
+        return PhraseMatcher(self.by_text)
+
+
+def spell_names(transcript: Transcript, graph: BoostGraph | Spellings | None) -> Transcript:
     """Write ordinary words that are a name of the list as the list does, the longest name first.
 
     Times, confidences and scores stay; the words count as a name's. A possessive 's is kept.
@@ -54,7 +72,7 @@ def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:
     return [replace(word, glued=heard[0].glued and not i) for i, word in enumerate(words)]
 
 
-def _spell(hypothesis: Hypothesis, graph: BoostGraph) -> Hypothesis:
+def _spell(hypothesis: Hypothesis, graph: BoostGraph | Spellings) -> Hypothesis:
     words: list[Word] = []
     changed = False
     for named, group in groupby(hypothesis.words, key=lambda word: word.entity):
@@ -82,7 +100,9 @@ def _by_words(found: Sequence[Occurrence]) -> list[list[Occurrence]]:
     return groups
 
 
-def _respelt(heard: Sequence[Word], found: Sequence[Occurrence], graph: BoostGraph) -> list[Word]:
+def _respelt(
+    heard: Sequence[Word], found: Sequence[Occurrence], graph: BoostGraph | Spellings
+) -> list[Word]:
     """Words with names in them, as the list writes these, and what stands around them."""
     parts = [(found[0].before, False)]
     for one, following in zip(found, [*found[1:], None]):

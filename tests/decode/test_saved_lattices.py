@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import k2
 import kaldifst
+import numpy as np
 import pytest
+import reference
 import torch
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from strategies import EVERYTHING, VOCABULARIES, batch, log_prob_arrays, path_lists, tree
+from strategies import (
+    EVERYTHING,
+    VOCABULARIES,
+    Unchecked,
+    batch,
+    encoded,
+    log_prob_arrays,
+    path_lists,
+    tree,
+)
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.decoder import Decoder
@@ -26,14 +39,18 @@ from ctcbias_fst.decode.saved_lattices import (
     symbol_table,
     to_text,
 )
+from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.fst.boost import build_tree
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.lattice import best_paths
+from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 
 CPU = torch.device("cpu")
@@ -130,6 +147,81 @@ def test_more_than_ten_pieces_stay_in_order(tmp_path: Path) -> None:
     ]
 
 
+def _dead_ends(*pieces: Sequence[int]) -> LogProbs:
+    """A long utterance whose pieces say these tokens."""
+    arrays = []
+    for said in pieces:
+        array = np.full((len(said), VOCABULARIES[0].size), -60.0, dtype=np.float32)
+        array[range(len(said)), said] = 0.0
+        arrays.append(array)
+    return dataclasses.replace(batch(arrays, VOCABULARIES[0]), ids=("long",) * len(pieces))
+
+
+LOST = [1, 2, 0, 2, 0, 2]
+"""abbb, where the name "a b" is paid more than the beam and can only swallow the rest."""
+
+
+@pytest.mark.parametrize("beam", [5.0, 15.0])
+@pytest.mark.parametrize("pieces", [([0, 1, 0], LOST, [0, 1, 0]), (LOST,), (LOST, LOST)])
+def test_what_the_search_lost_is_read_as_it_was_decoded(
+    tmp_path: Path, beam: float, pieces: Sequence[Sequence[int]]
+) -> None:
+    boost = BoostConfig(
+        beta=20.0, bonus=0.0, max_reward=40.0, max_wait=100.0, max_wait_letter=100.0
+    )
+    config = Unchecked(
+        boost=boost, search_beam=beam, times=AS_SEARCHED.times, evidence=AS_SEARCHED.evidence
+    )
+    decoder = Decoder(VOCABULARIES[0], config, CPU, listener=LatticeWriter(tmp_path))
+    log_probs = _dead_ends(*pieces)
+    names = tree([reference.Path((1, 2), 0)], VOCABULARIES[0])
+    found = decoder.decode(log_probs, names)
+    ends = list(itertools.accumulate(map(len, pieces)))
+    segments = [Segment(0, end - len(one), end) for one, end in zip(pieces, ends)]
+    (expected,) = join_segments(found, segments, 0.04)
+    assert "repeated with" in str(expected.warning)
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, config, CPU))
+    assert transcript.warning == expected.warning
+    rounded = [
+        dataclasses.replace(word, start=round(word.start, 6), end=round(word.end, 6))
+        for word in expected.best.words
+    ]
+    assert list(transcript.best.words) == rounded
+    assert transcript.best.text.count("abbb") == list(map(len, pieces)).count(6)
+
+
+def test_a_piece_that_is_missing_is_told(tmp_path: Path) -> None:
+    log_probs = _dead_ends([0, 1, 0], LOST, [0, 1, 0])
+    log_probs = dataclasses.replace(log_probs, frame_seconds=0.5)
+    writer = LatticeWriter(tmp_path)
+    Decoder(VOCABULARIES[0], EVERYTHING, CPU, listener=writer).decode(log_probs)
+    (tmp_path / "long.1.lattice.safetensors").unlink()
+    assert writer.tell("long", "cut at 0.12 s, where no pause is between the words")
+    assert not writer.tell("other", "lost")
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, AS_SEARCHED, CPU))
+    assert [(word.word, word.start) for word in transcript.best.words] == [("a", 0.5), ("a", 5.0)]
+    assert transcript.warning == (
+        "cut at 0.12 s, where no pause is between the words; of its 3 pieces, number 2 has no "
+        "lattice: its words are missing; decode it again"
+    )
+
+
+def test_names_that_were_read_as_words_are_spelled(tmp_path: Path) -> None:
+    log_probs = _dead_ends([0, 1, 2, 0], [3, 0, 0, 1])
+    names = build_tree(encoded([]), (Entity("ab", "A-B"), Entity("c", "C")), VOCABULARIES[0])
+    for _ in range(2):  # the list is written once
+        decoder = Decoder(VOCABULARIES[0], AS_SEARCHED, CPU, listener=LatticeWriter(tmp_path))
+        first, second = decoder.decode(log_probs, names)
+    assert first.best.text == "A-B"
+    (transcript,) = rescore_lattices(tmp_path, lambda v: Decoder(v, AS_SEARCHED, CPU))
+    assert transcript.best.text == f"{first.best.text} {second.best.text}"
+    assert transcript.best.words[0].entity
+    (listed,) = tmp_path.glob("*.names.json")
+    listed.write_text("{")
+    with pytest.raises(InputError, match=r"names\.json: damaged"):
+        list(read_lattices(tmp_path))
+
+
 def test_ids_that_look_like_pieces_and_unfinished_files(tmp_path: Path) -> None:
     vocabulary = VOCABULARIES[0]
     values = torch.full((3, 3, vocabulary.size), -9.0)
@@ -215,7 +307,7 @@ def test_faults(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.0\.lattice\.safetensors: damaged"):
         list(read_lattices(tmp_path))
     save_file({"a": torch.zeros(1)}, bad, {"format": "other"})
-    with pytest.raises(InputError, match="format 'other'"):
+    with pytest.raises(InputError, match="format 'other', .*: decode again with ctcbias decode"):
         list(read_lattices(tmp_path))
 
 
@@ -264,6 +356,30 @@ def test_commands(tmp_path: Path) -> None:
     result = run("rescore", lattices, "--no-lm", "--text-dir", texts, "--text-format", "openfst")
     assert result.exit_code == 0, result.output
     assert (texts / "u1.fst.txt").is_file()
+
+
+def test_a_long_utterance_with_a_list_is_rescored_as_decoded(tmp_path: Path) -> None:
+    """A cut without a pause is told, and names that were read as words are spelled."""
+    vocabulary = VOCABULARIES[0]
+    said = [*[1, 2, 2] * 300, 0, 3]
+    array = torch.full((len(said), vocabulary.size), -9.0)
+    array[range(len(said)), said] = 0.0
+    save_file({"long": array.log_softmax(-1)}, tmp_path / "log_probs.safetensors")
+    rows = (f"{token} {i}\n" for i, token in enumerate(vocabulary.tokens))
+    (tmp_path / "tokens.txt").write_text("".join(rows))
+    (tmp_path / "names.txt").write_text("Abb\nAB\nC\n")
+    saved = ["--log-probs", tmp_path / "log_probs.safetensors", "--tokens", tmp_path / "tokens.txt"]
+    saved += ["--frame-seconds", 0.04, "--entities", tmp_path / "names.txt"]
+    lattices, out = tmp_path / "lattices", tmp_path / "out.jsonl"
+    result = run("decode", *saved, "--lattice-dir", lattices, "--out", out)
+    assert result.exit_code == 0, result.output
+    record = json.loads(out.read_text())
+    assert "no pause is between the words" in record["warning"]
+    assert record["words"][0]["word"] == "AB"
+    again = run("rescore", lattices, "--no-lm", "--out", tmp_path / "again.jsonl")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "again.jsonl").read_text()) == record
+    assert f"long: {record['warning']}" in again.output
 
 
 @pytest.mark.parametrize(
