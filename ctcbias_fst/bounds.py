@@ -3,45 +3,98 @@
 from __future__ import annotations
 
 import math
+from dataclasses import is_dataclass
+from numbers import Integral, Real
+from typing import Any
 
-__all__ = ["MOST_STATES", "at_least_one", "at_most", "finite", "not_negative", "positive"]
+from ctcbias_fst.text.files import quoted
+
+__all__ = [
+    "LARGEST",
+    "MOST_STATES",
+    "at_least_one",
+    "at_most",
+    "finite",
+    "not_negative",
+    "positive",
+    "typed",
+]
 
 MOST_STATES = 1_000_000
 """States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
 
+LARGEST = 2**31 - 1
+"""Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,
+either way, which float32 still tells apart from infinity."""
+
 _LEAST = 1e-30
+
+
+def typed(config: object) -> None:
+    """Refuse fields that are not of their type with ``ValueError``; numpy's numbers become plain.
+
+    Args:
+        config: a dataclass, of whose fields numbers, truth values and other dataclasses count.
+    """
+    fields: dict[str, Any] = type(config).__dataclass_fields__  # type: ignore[attr-defined]
+    for name, field in fields.items():
+        value, kind = getattr(config, name), field.default_factory
+        if field.type in ("int", "float", int, float):
+            _number(config, name)
+        elif field.type in ("bool", bool) and not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, found {quoted(value)}")
+        elif isinstance(kind, type) and is_dataclass(kind) and not isinstance(value, kind):
+            raise ValueError(f"{name} must be a {kind.__name__}, found {quoted(value)}")
 
 
 def positive(config: object, *names: str) -> None:
     """Refuse fields that are not above 0, also in 32 bits, or not finite, with ``ValueError``."""
     for name in names:
-        if not _LEAST <= getattr(config, name) < math.inf:
+        if not _LEAST <= _number(config, name) < math.inf:
             raise ValueError(f"{name} must be positive and finite, found {getattr(config, name)}")
 
 
 def not_negative(config: object, *names: str) -> None:
     """Refuse fields below 0 or not finite with ``ValueError``."""
     for name in names:
-        if not 0 <= getattr(config, name) < math.inf:
+        if not 0 <= _number(config, name) < math.inf:
             raise ValueError(f"{name} must be 0 or more and finite, found {getattr(config, name)}")
 
 
 def at_least_one(config: object, *names: str) -> None:
     """Refuse numbers below 1 with ``ValueError``."""
     for name in names:
-        if not getattr(config, name) >= 1:
+        if not _number(config, name) >= 1:
             raise ValueError(f"{name} must be at least 1, found {getattr(config, name)}")
 
 
 def at_most(config: object, most: float, *names: str) -> None:
     """Refuse numbers that are larger than anything useful with ``ValueError``."""
     for name in names:
-        if not getattr(config, name) <= most:
+        if not _number(config, name) <= most:
             raise ValueError(f"{name} must be at most {most}, found {getattr(config, name)}")
 
 
 def finite(config: object) -> None:
-    """Refuse NaN and infinities in any field with ``ValueError``."""
+    """Refuse NaN and infinities in any field, and what `typed` does, with ``ValueError``."""
+    typed(config)
     for name, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} must be a finite number, found {value}")
+
+
+def _number(config: object, name: str) -> float:
+    """A field that is a number of its type, not absurdly large; other bounds are left to others."""
+    value: Any = getattr(config, name)
+    whole = type(config).__dataclass_fields__[name].type in ("int", int)  # type: ignore[attr-defined]
+    right = isinstance(value, Integral) if whole else isinstance(value, Real)
+    if isinstance(value, bool) or not right:
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} must be {kind}, found {quoted(value)}")
+    absurd = LARGEST if whole else 1000 * LARGEST
+    if abs(value) > absurd and abs(value) != math.inf:
+        raise ValueError(f"{name} must be at most {absurd}, found {quoted(value)}")
+    if type(value) not in (int, float):
+        object.__setattr__(config, name, int(value) if whole else float(value))
+    number: float = getattr(config, name)
+    return number

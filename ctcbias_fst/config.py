@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ctcbias_fst.bounds import LARGEST
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.files import is_named_pipe, quoted
@@ -30,10 +31,6 @@ __all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping",
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, types.UnionType)
-
-_LARGEST = 2**31 - 1
-"""Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,
-either way, which float32 still tells apart from infinity."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -228,9 +225,9 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0
 
 
 def _number(kind: type, value: float, where: str, name: str) -> float:
-    if kind is int and not abs(value) <= _LARGEST:
-        raise _wrong(where, name, f"at most {_LARGEST}", value)
-    if not abs(value) <= 1000 * _LARGEST:  # not NaN either
+    if kind is int and not abs(value) <= LARGEST:
+        raise _wrong(where, name, f"at most {LARGEST}", value)
+    if not abs(value) <= 1000 * LARGEST:  # not NaN either
         raise _wrong(where, name, "a number that is finite and not absurdly large", value)
     return float(value) if kind is float else value
 

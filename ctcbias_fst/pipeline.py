@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,7 +21,7 @@ from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
-from ctcbias_fst.bounds import at_least_one, at_most
+from ctcbias_fst.bounds import at_least_one, at_most, typed
 from ctcbias_fst.config import load_config, read_toml
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
@@ -44,7 +45,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.model import load_lm
-from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.records import LogProbs, Transcript, require_log_probs
 from ctcbias_fst.sound.package import speak
 from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig, SpellingsOnDemand, encode_spellings
@@ -119,6 +120,11 @@ class PipelineConfig:
     lookup: LookupConfig = field(default_factory=LookupConfig)
 
     def __post_init__(self) -> None:
+        typed(self)
+        if isinstance(self.parts, str) or not isinstance(self.parts, Iterable):
+            raise ValueError(f"parts must be a list of names, found {quoted(self.parts)}")
+        if isinstance(self.lm, str):
+            object.__setattr__(self, "lm", Path(self.lm))
         unknown = sorted(set(self.parts) - set(PARTS))
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
@@ -274,6 +280,11 @@ class Recognizer:
         model: AcousticModel,
         config: PipelineConfig = PipelineConfig(),
     ) -> None:
+        if not isinstance(config, PipelineConfig):
+            raise ConfigError(
+                f"config must be a PipelineConfig, found {quoted(config)}; "
+                "ctcbias_fst.config.load_config(PipelineConfig, mapping) makes one"
+            )
         self.model = model
         self.config = config
         self.sounds = _sound_stages(config, model)
@@ -306,6 +317,10 @@ class Recognizer:
             ConfigError: the model's settings are wrong, or there is no such device.
         """
         checked_device(device)
+        if path is not None:
+            if not isinstance(path, (str, os.PathLike)):
+                raise ModelError(f"{quoted(path)} is no path of a model directory")
+            path = Path(path)
         if config is None:
             config = load_config(PipelineConfig, settings_of(path))
         return cls(AcousticModel.load(path, device), config)
@@ -337,6 +352,8 @@ class Recognizer:
         checked = check_entities(entities, self.model.tokenizer, self.config.spoken_forms)
         checked = checked.require_any()
         if seconds is not None:
+            if not isinstance(seconds, Real) or not 0 <= seconds < math.inf:
+                raise ConfigError(f"seconds must be 0 or more and finite, found {quoted(seconds)}")
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)
         for line in checked.report() if warn else ():
@@ -424,9 +441,10 @@ class Recognizer:
     def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:
         wanted = entities if isinstance(entities, EntityList) else require_names(entities)
         latest = self._latest
-        if latest is None or latest[0] != wanted:
-            # A copy, as the caller may change what is in the list.
-            latest = self._latest = copy.deepcopy(wanted), self.compile(wanted)
+        if latest is None or not _equal(latest[0], wanted):
+            # First what tells wrong values; a copy, as the caller may change what is in the list.
+            names = self.compile(wanted)
+            latest = self._latest = copy.deepcopy(wanted), names
         return latest[1]
 
     @with_versions
@@ -443,7 +461,10 @@ class Recognizer:
             AudioError: one of them cannot be used.
             EntityListError: there are not as many lists as recordings.
         """
+        recordings = list(_several(recordings))
         _check_lists(names, len(recordings))
+        if not recordings:
+            return []
         usable = [to_recording(one, self.model.sampling_rate) for one in recordings]
         found = self.decode(self.log_probs(usable, names), names)
         with self._lock:
@@ -454,6 +475,9 @@ class Recognizer:
         self, recordings: Sequence[Recording], names: Sequence[Names | None] = ()
     ) -> LogProbs:
         """What the encoder makes of recordings, each with its list if the adapter acts."""
+        recordings = list(_several(recordings))
+        if not recordings:
+            raise AudioError("no recordings: pass at least one")
         _check_lists(names, len(recordings))
         listed = [None if one is None else one.listed for one in names]
         return self.model.log_probs(recordings, listed, self.config.adapter)
@@ -461,6 +485,7 @@ class Recognizer:
     @with_versions
     def decode(self, log_probs: LogProbs, names: Sequence[Names | None] = ()) -> list[Transcript]:
         """Decode log-probs of this model; long utterances are cut at pauses."""
+        require_log_probs(log_probs)
         _check_lists(names, log_probs.size)
         batch, segments = cut_at_pauses(log_probs)
         own = [names[s.utterance] if names else None for s in segments]
@@ -538,6 +563,14 @@ class Recognizer:
             return [Failure(name, error if isinstance(error, AudioError) else failed)]
 
 
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two lists of names are the same; values that cannot be compared are not."""
+    try:
+        return bool(one == other)
+    except Exception:  # whatever the user's values raise
+        return False
+
+
 def _several(recordings: Any) -> Iterable[Any]:
     """Refuse what is one recording, or none, where several are wanted."""
     one = isinstance(recordings, (str, bytes, bytearray, memoryview, os.PathLike, Recording))
@@ -553,6 +586,10 @@ def _check_lists(names: Sequence[Names | None], recordings: int) -> None:
     if isinstance(names, Names):
         raise EntityListError(
             f"one list of names where each recording has its own: pass [names] * {recordings}"
+        )
+    if not isinstance(names, Sequence):
+        raise EntityListError(
+            f"{quoted(names)} is no list of compiled lists: pass one for each recording, or none"
         )
     if names and len(names) != recordings:
         raise EntityListError(

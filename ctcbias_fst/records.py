@@ -7,6 +7,7 @@ frame is one row of the log-probs.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,10 @@ import numpy as np
 import torch
 
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from ctcbias_fst.text.tokens import Vocabulary
 
 __all__ = [
     "Hypothesis",
@@ -27,6 +27,7 @@ __all__ = [
     "Word",
     "as_float32",
     "first_unnormalised",
+    "require_log_probs",
     "text_of",
 ]
 
@@ -41,11 +42,21 @@ def as_float32(array: Any) -> torch.Tensor:
       LogProbsError: they are integers, or no array.
     """
     if not isinstance(array, torch.Tensor):
-        array = np.asarray(array)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # older numpy warns about ragged lists
+                array = np.asarray(array)
+        except Exception as error:  # whatever another library's array raises
+            raise LogProbsError(f"log-probs are no array: {error}") from error
         if np.issubdtype(array.dtype, np.floating):
             return torch.from_numpy(array.astype(np.float32))
+    elif array.layout != torch.strided or array.is_quantized or array.device.type == "meta":
+        raise LogProbsError(
+            f"log-probs must be a dense tensor with values, found {array.layout}, {array.dtype} on "
+            f"{array.device}"
+        )
     elif array.is_floating_point():
-        return array.float()
+        return (array.detach() if array.requires_grad else array).float()
     raise LogProbsError(
         f"log-probs must be floating-point numbers, found {array.dtype}: save them as float32 or "
         "float16"
@@ -66,6 +77,19 @@ def first_unnormalised(log_probs: torch.Tensor) -> tuple[tuple[int, ...], float]
     return place, float(total[place])
 
 
+def _as_lengths(lengths: Any) -> torch.Tensor:
+    """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
+    if isinstance(lengths, torch.Tensor):
+        return lengths
+    try:
+        array = np.asarray(lengths)
+        if np.issubdtype(array.dtype, np.integer):
+            return torch.from_numpy(array.astype(np.int64))
+    except (TypeError, ValueError, OverflowError, DeprecationWarning):
+        pass
+    raise LogProbsError(f"lengths must be whole numbers, one per utterance, found {lengths!r:.60}")
+
+
 @dataclass(frozen=True)
 class LogProbs:
     """What a CTC model says about a batch of utterances.
@@ -74,7 +98,7 @@ class LogProbs:
       log_probs: shape (N, T, V): natural log, each frame sums to one. Rows at and after an
         utterance's length are padding and never read. Arrays of numpy and other floating-point
         types become float32 tensors.
-      lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T.
+      lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
       frame_seconds: how much audio one frame stands for.
       ids: N names of the utterances, for messages and results.
       vocabulary: what the V columns are.
@@ -96,11 +120,14 @@ class LogProbs:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
+        object.__setattr__(self, "lengths", _as_lengths(self.lengths))
         shape = tuple(self.log_probs.shape)
         if self.log_probs.ndim != 3:
             raise LogProbsError(
                 f"log-probs must have the shape (utterances, frames, tokens), found {shape}"
             )
+        if not isinstance(self.vocabulary, Vocabulary):
+            raise LogProbsError(f"vocabulary must be a Vocabulary, found {self.vocabulary!r:.60}")
         if shape[2] != self.vocabulary.size:
             raise LogProbsError(
                 f"log-probs have {shape[2]} columns, the vocabulary has {self.vocabulary.size} "
@@ -116,6 +143,9 @@ class LogProbs:
                 f"{self.lengths.dtype} on {self.lengths.device} of shape "
                 f"{tuple(self.lengths.shape)}"
             )
+        if not isinstance(self.ids, (tuple, list)) or not all(isinstance(i, str) for i in self.ids):
+            raise LogProbsError(f"ids must be strings, one per utterance, found {self.ids!r:.60}")
+        object.__setattr__(self, "ids", tuple(self.ids))
         if len(self.ids) != shape[0]:
             raise LogProbsError(f"{len(self.ids)} ids for {shape[0]} utterances")
         if shape[0] and not 0 <= int(self.lengths.min()) <= int(self.lengths.max()) <= shape[1]:
@@ -123,8 +153,15 @@ class LogProbs:
                 f"lengths reach from {int(self.lengths.min())} to {int(self.lengths.max())}, "
                 f"but the log-probs have {shape[1]} frames"
             )
-        if not 0 < self.frame_seconds < math.inf:
+        try:
+            seconds = math.nan if isinstance(self.frame_seconds, str) else float(self.frame_seconds)
+        except (TypeError, ValueError, RuntimeError):
+            raise LogProbsError(
+                f"frame_seconds must be a number, found {self.frame_seconds!r:.60}"
+            ) from None
+        if not 0 < seconds < math.inf:
             raise LogProbsError(f"frame_seconds must be positive, found {self.frame_seconds}")
+        object.__setattr__(self, "frame_seconds", seconds)
         if self.phone_log_probs is not None:
             object.__setattr__(self, "phone_log_probs", as_float32(self.phone_log_probs))
             phones = tuple(self.phone_log_probs.shape)
@@ -160,6 +197,19 @@ class LogProbs:
             lengths=lengths,
             ids=tuple(self.ids[i] for i in indexes),
             phone_log_probs=None if phones is None else phones[rows, :longest],
+        )
+
+
+def require_log_probs(value: Any) -> None:
+    """Refuse what is no `LogProbs`.
+
+    Raises:
+      LogProbsError: it is something else.
+    """
+    if not isinstance(value, LogProbs):
+        raise LogProbsError(
+            f"a {type(value).__name__} where LogProbs are wanted: make them of it, with lengths, "
+            "ids and a vocabulary"
         )
 
 

@@ -17,7 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ctcbias_fst.acoustic.blocks import Channels, Mono, check_rate, check_samples
+from ctcbias_fst.acoustic.blocks import (
+    HIGHEST_RATE,
+    LONGEST_SECONDS,
+    Channels,
+    Mono,
+    check_rate,
+    check_samples,
+)
 from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
@@ -106,17 +113,22 @@ def to_recording(
             if _usable(audio.samples) and audio.sampling_rate == sampling_rate:
                 check_samples(audio.samples, sampling_rate, audio.id)
                 return audio
-            samples = mono_samples(audio.samples, audio.id)
+            samples = mono_samples(audio.samples, audio.id, _most(audio.sampling_rate, audio.id))
             own = _at_rate(samples, audio.sampling_rate, sampling_rate, audio.id)
             return replace(audio, samples=own, sampling_rate=sampling_rate)
         return read_audio(audio, sampling_rate, name=name)
-    mono = mono_samples(audio, name)
+    mono = mono_samples(audio, name, _most(HIGHEST_RATE if rate is None else rate, name))
     if rate is None:
         raise AudioError(
             f"{name}: the sampling rate of samples must be said: sampling_rate=16000, for example"
         )
     samples = _at_rate(mono, rate, sampling_rate, name)
     return Recording(name, samples, sampling_rate)
+
+
+def _most(rate: Any, name: str) -> float:
+    """How many samples a recording may have."""
+    return LONGEST_SECONDS * check_rate(rate, name)
 
 
 def _read_part(part: AudioPart, sampling_rate: int) -> Recording:

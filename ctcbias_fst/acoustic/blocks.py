@@ -206,7 +206,7 @@ def check_rate(rate: Any, name: str) -> int:
         if isinstance(rate, bool) or int(rate) != rate:
             raise ValueError
         whole = int(rate)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise AudioError(f"{name}: a sampling rate of {rate!r} is no whole number of Hz") from None
     if not LOWEST_RATE <= whole <= HIGHEST_RATE:
         raise AudioError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
@@ -19,7 +20,7 @@ _MOST_CHANNELS = 32
 Samples = npt.NDArray[np.float32]
 
 
-def mono_samples(audio: Any, name: str = "samples") -> Samples:
+def mono_samples(audio: Any, name: str = "samples", most: float = math.inf) -> Samples:
     """Samples as a new float32 array ``(samples,)`` whose full scale is 1.
 
     Args:
@@ -28,12 +29,19 @@ def mono_samples(audio: Any, name: str = "samples") -> Samples:
             (unsigned ones are centred first). ``(samples,)``, or one axis more for channels, the
             much shorter one, over which they are averaged.
         name: for messages.
+        most: samples, of all channels together; more is refused before anything is copied.
 
     Raises:
-        AudioError: it is no array of numbers, or its type or shape has no one meaning.
+        AudioError: it is no array of numbers, its type or shape has no one meaning, or it is too
+            long.
     """
-    array = _as_array(audio, name)
-    scaled = _scaled(_channels_last(array, name), name)
+    array = _channels_last(_as_array(audio, name), name)
+    if len(array) > most:
+        raise AudioError(f"{name}: {len(array)} samples are too many for one recording; cut it")
+    try:
+        scaled = _scaled(array, name)
+    except MemoryError as error:
+        raise AudioError(f"{name}: too long for the memory of this machine") from error
     with np.errstate(over="ignore", invalid="ignore"):  # what is absurd is refused afterwards
         mono = scaled if scaled.ndim == 1 else scaled.mean(axis=1)
         return np.array(mono, dtype=np.float32, order="C")
@@ -42,9 +50,13 @@ def mono_samples(audio: Any, name: str = "samples") -> Samples:
 def _as_array(audio: Any, name: str) -> npt.NDArray[Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(audio, torch.Tensor):
-        audio = audio.detach().cpu()
-        if audio.is_sparse or audio.is_quantized:
-            raise AudioError(f"{name}: a dense tensor is needed, not {audio.layout}, {audio.dtype}")
+        audio = audio.detach()
+        if audio.layout != torch.strided or audio.is_quantized or audio.device.type == "meta":
+            raise AudioError(
+                f"{name}: a dense tensor with values is needed, not {audio.layout}, {audio.dtype} "
+                f"on {audio.device}"
+            )
+        audio = audio.cpu()
         audio = (audio.float() if audio.dtype == torch.bfloat16 else audio).resolve_neg().numpy()
     if isinstance(audio, tuple) and len(audio) == 2 and (np.ndim(audio[0]) != np.ndim(audio[1])):
         raise AudioError(

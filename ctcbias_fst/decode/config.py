@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import MOST_STATES, at_least_one, at_most
+from ctcbias_fst.bounds import MOST_STATES, at_least_one, at_most, typed
 from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.lm.config import LmConfig
@@ -30,6 +30,7 @@ class DecodeConfig(SearchConfig):
     times: TimesConfig = field(default_factory=TimesConfig)
 
     def __post_init__(self) -> None:
+        typed(self)
         super().__post_init__()
         at_least_one(self, "nbest")
         at_most(self, 10_000, "nbest")

@@ -12,13 +12,13 @@ from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.spelling import spell_names
-from ctcbias_fst.devices import with_versions
-from ctcbias_fst.errors import GraphError, LogProbsError
+from ctcbias_fst.devices import checked_device, with_versions
+from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, require_log_probs
 from ctcbias_fst.search.boosting import (
     blank_frames,
     check_log_probs,
@@ -60,6 +60,9 @@ class Decoder:
       lm: a language model that is composed with every lattice.
       listener: is given every batch and its lattice before that, and again the lattice of each
         utterance that was lost and searched again.
+
+    Raises:
+      ConfigError: there is no such device.
     """
 
     @with_versions
@@ -71,9 +74,13 @@ class Decoder:
         lm: LmComposer | None = None,
         listener: Listener | None = None,
     ) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            raise ModelError(f"a decoder needs a Vocabulary, not {vocabulary!r:.60}")
+        if not isinstance(config, DecodeConfig):
+            raise ConfigError(f"config must be a DecodeConfig, found {config!r:.60}")
         self.vocabulary = vocabulary
         self.config = config
-        self.device = torch.device(device)
+        self.device = checked_device(device)
         self.lm = lm
         self.listener = listener
         blank_first = vocabulary.blank_first()
@@ -101,6 +108,7 @@ class Decoder:
           GraphError: a list was compiled for another model, or there are not as many lists
             as utterances.
         """
+        require_log_probs(log_probs)
         if not log_probs.size:
             return []
         lattice = self.lattice(log_probs, graphs)
@@ -118,6 +126,7 @@ class Decoder:
         Arguments and errors are those of :meth:`decode`.
         """
         config = self.config
+        require_log_probs(log_probs)
         if log_probs.vocabulary.digest != self.vocabulary.digest:
             raise LogProbsError(
                 "the log-probs are of another vocabulary than the decoder's: "
@@ -187,6 +196,16 @@ class Decoder:
     ) -> Sequence[BoostGraph | None]:
         if graphs is None or isinstance(graphs, BoostGraph):
             graphs = [graphs] * log_probs.size
+        wrong = (
+            next((one for one in graphs if not isinstance(one, BoostGraph | None)), None)
+            if isinstance(graphs, (list, tuple))
+            else graphs
+        )
+        if wrong is not None:
+            raise GraphError(
+                f"{wrong!r:.60} is no compiled list of names: give one for all utterances, or a "
+                "list of one (or None) for each"
+            )
         if len(graphs) != log_probs.size:
             raise GraphError(
                 f"{len(graphs)} lists of names for {log_probs.size} utterances: give one for all "

@@ -365,7 +365,7 @@ def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
     for what, value, most in (("weight", weight, MOST_WEIGHT), ("prior", prior, _MOST_PRIOR)):
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # whatever is in the place of a number
             number = math.nan
         if not (number > 0 and math.isfinite(number)):
             return f"its {what} must be a positive number, not {quoted(value)}"

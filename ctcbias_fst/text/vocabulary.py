@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -38,6 +39,7 @@ _MOST_ADDED = 8
 APOSTROPHES = "'\u2019\u02bc"
 """Those that vocabularies have."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _DISAMBIGUATION = re.compile(r"#\d+")
 _TOKEN_AND_ID = re.compile(r"(.*?)[ \t]+(\d{1,9})")
 _PIECE_AND_SCORE = re.compile(r".*\t-?\d+(\.\d+)?(e-?\d+)?")
@@ -122,6 +124,11 @@ class Vocabulary:
     separator: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", _checked_tokens(self.tokens))
+        object.__setattr__(self, "blank_id", _column(self.blank_id, "blank id"))
+        if self.unk_id is not None:
+            object.__setattr__(self, "unk_id", _column(self.unk_id, "unknown-token id"))
+        object.__setattr__(self, "boundary", _checked_boundary(self.boundary))
         if not 0 <= self.blank_id < len(self.tokens):
             raise ModelError(
                 f"blank id {self.blank_id} is outside the vocabulary of {len(self.tokens)} tokens."
@@ -408,7 +415,8 @@ class Vocabulary:
         Raises:
             ModelError: no blank or no word boundary can be found.
         """
-        tokens = tuple(tokens)
+        tokens = _checked_tokens(tokens)
+        columns = None if columns is None else _column(columns, "columns")
         if not tokens:
             raise ModelError("the vocabulary is empty.")
         if columns is not None and len(tokens) > columns:
@@ -455,7 +463,10 @@ class Vocabulary:
         Raises:
             ModelError: the file is missing or malformed, ids have gaps; see `from_tokens`.
         """
-        path = Path(path)
+        try:
+            path = Path(path)
+        except TypeError:
+            raise ModelError(f"{quoted(path)} is no path of a vocabulary.") from None
         if path.suffix == ".model":
             return cls.from_sentencepiece(path, blank=blank, boundary=boundary, columns=columns)
         lines = _model_lines(path)
@@ -529,8 +540,42 @@ def _without_unused(tokens: tuple[str, ...], columns: int) -> tuple[str, ...]:
     return tokens[:columns]
 
 
+def _checked_tokens(tokens: Any) -> tuple[str, ...]:
+    """Tokens as a tuple, if they are strings that a file can hold."""
+    if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Iterable):
+        raise ModelError(f"tokens must be a list of strings, found {quoted(tokens)}.")
+    found: tuple[Any, ...] = tuple(tokens)
+    for column, token in enumerate(found):
+        if not isinstance(token, str):
+            raise ModelError(f"token {column} must be a string, found {quoted(token)}.")
+        if not token.isascii() and _SURROGATES.search(token):
+            raise ModelError(
+                f"token {column}, {quoted(token)}, has half of a character (a lone surrogate), "
+                f"which no file can hold."
+            )
+    return found
+
+
+def _column(number: Any, what: str) -> int:
+    """A column as Python's int, whatever kind of whole number it is."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ModelError(f"{what} must be a whole number, found {quoted(number)}.") from None
+
+
+def _checked_boundary(boundary: Any) -> WordBoundary:
+    """A boundary, or the one of that name."""
+    try:
+        return WordBoundary(boundary)
+    except ValueError:
+        known = ", ".join(one.value for one in WordBoundary)
+        raise ModelError(f"boundary must be one of {known}, found {quoted(boundary)}.") from None
+
+
 def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int | None = None) -> int:
-    if isinstance(blank, int):
+    if blank is not None and not isinstance(blank, str):
+        blank = _column(blank, "blank")
         if not 0 <= blank <= len(tokens):
             raise ModelError(
                 f"blank {blank} is out of range: the vocabulary has {len(tokens)} tokens "

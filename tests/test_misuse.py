@@ -1,0 +1,187 @@
+"""Wrong arguments in Python: an error of the package that says what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.errors import CtcbiasError
+from ctcbias_fst.lm.config import LmConfig
+from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
+LENGTHS = torch.tensor([5, 5])
+VALUES = torch.zeros(2, 5, 4).log_softmax(-1)
+SILENCE = np.zeros(16000, np.float32)
+SILENCE_ON_META = torch.zeros(16000, device="meta")
+ENDLESS = np.broadcast_to(np.float32(0), 10**12)
+
+
+class Stubborn:
+    """Can be neither hashed, nor compared, nor copied."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not to be compared")
+
+    def __deepcopy__(self, memo: object) -> Stubborn:
+        raise RuntimeError("not to be copied")
+
+
+def batch(**changes: Any) -> LogProbs:
+    usual: dict[str, Any] = {
+        "log_probs": VALUES,
+        "lengths": LENGTHS,
+        "frame_seconds": 0.04,
+        "ids": ("a", "b"),
+        "vocabulary": VOCABULARY,
+    }
+    return LogProbs(**{**usual, **changes})
+
+
+def tokens(*more: Any, **options: Any) -> Vocabulary:
+    return Vocabulary.from_tokens(["<blk>", "|", *more], **options)
+
+
+def decode(*arguments: Any) -> Any:
+    decoder: Any = Decoder(VOCABULARY)
+    return decoder.decode(*arguments)
+
+
+Wrong = Callable[[Any], Any]
+OF_RECOGNIZER: dict[str, Wrong] = {
+    "no recordings": lambda r: r.transcribe_batch(None),
+    "one recording": lambda r: r.transcribe_batch("a.wav"),
+    "no files": lambda r: list(r.transcribe_files(None)),
+    "no lists": lambda r: r.transcribe_batch([Recording("a", SILENCE, 16000)], 3),
+    "generator of lists": lambda r: r.transcribe_batch(
+        [Recording("a", SILENCE, 16000)], (one for one in [None])
+    ),
+    "nothing to encode": lambda r: r.log_probs([]),
+    "nothing to decode": lambda r: r.decode(None),
+    "seconds nan": lambda r: r.compile(["abba"], seconds=float("nan")),
+    "seconds inf": lambda r: r.compile(["abba"], seconds=float("inf")),
+    "seconds text": lambda r: r.compile(["abba"], seconds="x"),
+    "path number": lambda r: r.from_pretrained(3),
+    "path bytes": lambda r: r.from_pretrained(b"x"),
+    "config mapping": lambda r: r.from_pretrained(config={}),
+    "meta samples": lambda r: r.transcribe(SILENCE_ON_META, sampling_rate=16000),
+    "meta rate": lambda r: r.transcribe(SILENCE, sampling_rate=SILENCE_ON_META[0]),
+    "endless": lambda r: r.transcribe(ENDLESS, sampling_rate=16000),
+    "endless integers": lambda r: r.transcribe(
+        np.broadcast_to(np.int16(0), 10**12), sampling_rate=16000
+    ),
+    "endless recording": lambda r: r.transcribe(Recording("a", ENDLESS, 16000)),
+    "meta weight": lambda r: r.compile([{"name": "abba", "weight": SILENCE_ON_META[0]}]),
+    "stubborn weight": lambda r: r.compile([{"name": "abba", "weight": Stubborn()}]),
+    "stubborn category": lambda r: r.transcribe(
+        SILENCE, entities=[{"name": "abba", "category": Stubborn()}], sampling_rate=16000
+    ),
+}
+
+OF_PARTS: dict[str, Callable[[], Any]] = {
+    **{
+        f"device {name}": lambda name=name: Decoder(VOCABULARY, device=name)  # type: ignore[misc]
+        for name in ("xx", "meta", "cuda:99", None)
+    },
+    "decoder of nothing": lambda: Decoder(None),  # type: ignore[arg-type]
+    "decoder of a mapping": lambda: Decoder(VOCABULARY, {}),  # type: ignore[arg-type]
+    "list text": lambda: decode(batch(), "ab"),
+    "list of names": lambda: decode(batch(), [["abba"], None]),
+    "generator": lambda: decode(batch(), (one for one in [None, None])),
+    "number": lambda: decode(batch(), 3),
+    "nothing": lambda: decode(None),
+    "tensor": lambda: decode(VALUES),
+    "lengths float": lambda: batch(lengths=[5.0, 5.0]),
+    "lengths none": lambda: batch(lengths=None),
+    "lengths ragged": lambda: batch(lengths=[[1], [2, 3]]),
+    "lengths huge": lambda: batch(lengths=[10**30, 5]),
+    "ids none": lambda: batch(ids=None),
+    "ids text": lambda: batch(ids="ab"),
+    "ids numbers": lambda: batch(ids=(1, 2)),
+    "frame text": lambda: batch(frame_seconds="x"),
+    "frame none": lambda: batch(frame_seconds=None),
+    "frame two": lambda: batch(frame_seconds=torch.tensor([0.04, 0.04])),
+    "ragged": lambda: batch(log_probs=[[[0.0], [1.0, 2.0]]]),
+    "meta": lambda: batch(log_probs=VALUES.to("meta")),
+    "sparse": lambda: batch(log_probs=VALUES.to_sparse()),
+    "vocabulary none": lambda: batch(vocabulary=None),
+    "tokens none": lambda: Vocabulary.from_tokens(None),  # type: ignore[arg-type]
+    "tokens text": lambda: Vocabulary.from_tokens("|ab"),
+    "token none": lambda: tokens("a", None),
+    "token half": lambda: tokens("a", "\ud800"),
+    "boundary": lambda: tokens("a", boundary="spaces"),
+    "columns": lambda: tokens("a", columns="x"),
+    "blank": lambda: tokens("a", blank=1.5),
+    "path": lambda: Vocabulary.from_file(3),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", OF_RECOGNIZER)
+def test_recognizer(name: str, recognizer: Recognizer) -> None:
+    with pytest.raises(CtcbiasError) as raised:
+        OF_RECOGNIZER[name](recognizer)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("name", OF_PARTS)
+def test_parts(name: str) -> None:
+    with pytest.raises(CtcbiasError) as raised:
+        OF_PARTS[name]()
+    assert len(str(raised.value)) < 400
+
+
+def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:
+    assert recognizer.transcribe_batch([]) == []
+    several = (Recording(name, SILENCE, 16000) for name in "ab")
+    assert [one.id for one in recognizer.transcribe_batch(several)] == ["a", "b"]  # type: ignore[arg-type]
+    for lengths in ([5, 4], (5, 4), np.array([5, 4], np.int32)):
+        assert batch(lengths=lengths).lengths.tolist() == [5, 4]
+    assert batch(ids=["a", "b"]).ids == ("a", "b")
+    for seconds in (np.float32(0.5), torch.tensor(0.5)):
+        assert type(batch(frame_seconds=seconds).frame_seconds) is float
+    named: Any = "separator"
+    assert tokens("a", boundary=named).boundary is WordBoundary.SEPARATOR
+    assert tokens("a", blank=np.int64(0)) == tokens("a")
+    assert Vocabulary(("<blk>", "|"), np.int64(0), named).digest  # type: ignore[arg-type]
+    assert PipelineConfig(lm="lm.arpa").lm == Path("lm.arpa")  # type: ignore[arg-type]
+    assert type(DecodeConfig(nbest=np.int64(3)).nbest) is int  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (DecodeConfig, "nbest", 1.5),
+        (DecodeConfig, "search_beam", "x"),
+        (DecodeConfig, "max_active", True),
+        (DecodeConfig, "boost", None),
+        (DecodeConfig, "modified_topology", "x"),
+        (BoostConfig, "top_k", 1.5),
+        (BoostConfig, "first_top_k", 2**31),
+        (BoostConfig, "beta", 10**30),
+        pytest.param(BoostConfig, "beta", 10**5000, id="digits"),
+        (BoostConfig, "bonus", None),
+        (LmConfig, "scale", "1"),
+        (LmConfig, "first_pass", {}),
+        (PipelineConfig, "segmentations", 1.5),
+        (PipelineConfig, "parts", "boost"),
+        (PipelineConfig, "parts", None),
+    ],
+)
+def test_settings(kind: type, name: str, value: Any) -> None:
+    """They are refused when they are made, not by the search."""
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        kind(**{name: value})
