@@ -21,7 +21,7 @@ from ctcbias_fst.pipeline import PipelineConfig
         ('parts=["boost", "lm"]', True),
         ('parts=["lm"]', False),
         ("decode.boost.beta=3", False),
-        ("decode.search_beam=3", False),
+        ("decode.search_beam=15", False),
         ("decode.lm.lattice_beam=3", False),
         ("decode.lm.first_pass.on=true", False),
         ("rescore.nbest=3", False),
