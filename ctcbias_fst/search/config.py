@@ -55,7 +55,7 @@ class BoostConfig:
     repeat_alpha: float = 0.8
     blank_alpha: float = 0.3
     max_wait: float = 6.0
-    max_wait_letter: float = 10.0
+    max_wait_letter: float = 8.5
     beta: float = 1.0
     bonus: float = -3.9
     min_reward: float = -2.0
