@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,11 @@ def _compare(folder: Path, decoders: Sequence[str]) -> dict[tuple[str, str], dic
 def _run(script: str, *arguments: object) -> str:
     """Run a benchmark; returns what it prints."""
     command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, arguments)]
-    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+    # The package need not be installed where its tests run.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
