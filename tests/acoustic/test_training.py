@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: P
         assert torch.equal(tensor, parts[name]), name
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """What runs in the background is started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_is_not_lost(
     train_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
