@@ -214,7 +214,7 @@ def score_columns(
             behind = better[candidates.utterance, candidates.frame] - value
             taken &= behind <= limit[candidates.utterance, candidates.frame]
             value = value + candidates.boosted * boost.repeat_alpha * candidates.gap
-            scores[:, :, int(of_token[0])] = _waiting(blank, candidates, letters, boost)
+            scores[:, :, int(of_token[0])] = _waiting(blank, better, limit, boost)
         else:
             assert kind == PLAIN
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
@@ -249,8 +249,8 @@ def reach(
       letters: float32 (V,), what each token writes.
       config: the search's settings.
     """
-    best, _ = _better(blank, candidates, letters, config.boost)
-    behind = (best - _waiting(blank, candidates, letters, config.boost)).double()
+    better, limit = _better(blank, candidates, letters, config.boost)
+    behind = (better - _waiting(blank, better, limit, config.boost)).double()
     # A frame at which no entity may wait costs more than the beam.
     waited = behind.clamp(max=2 * config.search_beam).cumsum(1)
     most = waited + config.search_beam
@@ -278,11 +278,13 @@ def plain_scores(
 
 
 def _waiting(
-    blank: torch.Tensor, candidates: Candidates, letters: torch.Tensor, boost: BoostConfig
+    blank: torch.Tensor, better: torch.Tensor, limit: torch.Tensor, boost: BoostConfig
 ) -> torch.Tensor:
-    """What blank scores inside an entity, (N, T); -inf where something else is too clear."""
-    best, limit = _better(blank, candidates, letters, boost)
-    behind = best - blank
+    """What blank scores inside an entity, (N, T); -inf where something else is too clear.
+
+    ``better`` and ``limit`` are what :func:`_better` gives.
+    """
+    behind = better - blank
     value = torch.where(behind > 0, blank + boost.blank_alpha * behind, blank)
     return value.masked_fill(behind > limit, -torch.inf)
 
