@@ -21,6 +21,8 @@ one), and what to do. The command line prints it without a stack trace.
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 
 __all__ = [
     "AudioError",
@@ -35,6 +37,7 @@ __all__ = [
     "ManifestError",
     "MissingDependencyError",
     "ModelError",
+    "warn_caller",
 ]
 
 
@@ -51,6 +54,18 @@ class CtcbiasError(Exception):
 
 class CtcbiasWarning(UserWarning):
     """Something was dropped, cut or guessed, and the rest is used."""
+
+
+def warn_caller(message: str) -> None:
+    """Warn (`CtcbiasWarning`) at the line that called the package, however deep this is in it."""
+    level = outermost = 1
+    frame = sys._getframe(1).f_back
+    while frame is not None:
+        level += 1
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+            outermost = level
+        frame = frame.f_back
+    warnings.warn(message, CtcbiasWarning, stacklevel=outermost + 2)
 
 
 class InputError(CtcbiasError):

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctcbias_fst.errors import CtcbiasWarning, MissingDependencyError
+from ctcbias_fst.errors import MissingDependencyError, warn_caller
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.printable import one_line
 
@@ -70,10 +70,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if missing:
-        warnings.warn(
-            f"{path}: the font lacks some of the characters; a picture in SVG or HTML has them",
-            CtcbiasWarning,
-            stacklevel=2,
+        warn_caller(
+            f"{path}: the font lacks some of the characters; a picture in SVG or HTML has them"
         )
 
 

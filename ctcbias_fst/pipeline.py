@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -36,11 +35,11 @@ from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
-    CtcbiasWarning,
     EntityListError,
     LanguageModelError,
     MissingDependencyError,
     ModelError,
+    warn_caller,
 )
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.lm.compose import LmComposer
@@ -357,7 +356,7 @@ class Recognizer:
             frames = math.ceil(seconds / self.model.frame_seconds)
             checked = report_too_long(checked, self.model.tokenizer, frames)
         for line in checked.report() if warn else ():
-            warnings.warn(line, CtcbiasWarning, stacklevel=2)
+            warn_caller(line)
         parts, tokenizer = self.config.parts, self.model.tokenizer
         spoken, order = None, checked
         if self._heard and len(checked) > self.config.shortlist.decoded_above:
@@ -435,7 +434,7 @@ class Recognizer:
             names = self._compiled(entities)
         recording = to_recording(audio, self.model.sampling_rate, sampling_rate)
         if recording.warning:
-            warnings.warn(f"{recording.id}: {recording.warning}", CtcbiasWarning, stacklevel=2)
+            warn_caller(f"{recording.id}: {recording.warning}")
         return self.transcribe_batch([recording], [names])[0]
 
     def _compiled(self, entities: EntityList | Iterable[str | Mapping[str, Any]]) -> Names:

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.errors import ConfigError, CtcbiasWarning
+from ctcbias_fst.pipeline import Recognizer
 
 
 def test_devices_that_are_there(device: torch.device) -> None:
@@ -61,3 +62,14 @@ def test_commands_say_it_in_one_line(
         assert result.exit_code == 1
         message = "Error: --device cuda: torch sees no CUDA device; use --device cpu\n"
         assert result.stderr == message
+
+
+def test_warnings_are_of_the_line_that_called_the_package(random_model: Path) -> None:
+    recognizer = Recognizer.from_pretrained(random_model)
+    with pytest.warns(
+        CtcbiasWarning,
+    ) as caught:
+        recognizer.compile(["metformin", "!"])
+    with pytest.warns(CtcbiasWarning) as inside:
+        recognizer.transcribe(np.zeros(16000), sampling_rate=16000, entities=["metformin", "?"])
+    assert {one.filename for one in [*caught, *inside]} == {__file__}

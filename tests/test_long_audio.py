@@ -10,6 +10,7 @@ import pytest
 
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.pipeline import Names, Recognizer
 from ctcbias_fst.scoring.score import score_transcripts, total
 from ctcbias_fst.text.entities import read_entities
@@ -50,3 +51,33 @@ def test_joined_clips(
     assert joined.warning is None
     times = [(word.start, word.end) for word in joined.best.words]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("decibels", [-47, -57])
+def test_very_quiet_speech_is_heard(
+    recognizer: Recognizer,
+    names: Names,
+    clips: list[Recording],
+    alone: list[str],
+    decibels: float,
+) -> None:
+    factor = np.float32(10 ** (decibels / 20))
+    quiet = [Recording(clip.id, factor * clip.samples, 16000) for clip in clips[:3]]
+    found = recognizer.transcribe_batch(quiet, [names] * 3)
+    assert [transcript.best.text for transcript in found] == alone[:3]
+    assert all("very quiet" in (transcript.warning or "") for transcript in found)
+    gap = np.zeros(16000, np.float32)
+    joined = np.concatenate([part for clip in quiet for part in (gap, clip.samples)])
+    with pytest.warns(CtcbiasWarning, match=r"samples: very quiet .* taken \d+ dB louder"):
+        long = recognizer.transcribe(joined, names, sampling_rate=16000)
+    loud = recognizer.transcribe(Recording("j", joined / factor, 16000), names)
+    assert long.best.text == loud.best.text
+
+
+def test_an_inverted_channel_is_no_silence(
+    recognizer: Recognizer, names: Names, clips: list[Recording], alone: list[str]
+) -> None:
+    stereo = np.stack([clips[1].samples, -clips[1].samples], axis=1)
+    with pytest.warns(CtcbiasWarning, match="samples: its channels cancel each other"):
+        found = recognizer.transcribe(stereo, names, sampling_rate=16000)
+    assert found.best.text == alone[1]

@@ -24,7 +24,9 @@ from ctcbias_fst.acoustic.blocks import (
     Mono,
     check_rate,
     check_samples,
+    joined_notes,
 )
+from ctcbias_fst.acoustic.levels import audible
 from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
@@ -50,7 +52,7 @@ class Recording:
         id: name for messages and results.
         samples: mono, ``(samples,)`` float32, full scale is 1.
         sampling_rate: samples per second.
-        warning: what is missing of it, if it could not be read to its end.
+        warning: what is missing of it, if it could not be read to its end, or was done to it.
     """
 
     id: str
@@ -86,7 +88,7 @@ class AudioPart:
 def to_recording(
     audio: Any, sampling_rate: int, rate: int | None = None, name: str = "samples"
 ) -> Recording:
-    """Whatever holds audio as a recording at ``sampling_rate``.
+    """Whatever holds audio as a recording at ``sampling_rate``; very quiet ones are made louder.
 
     Args:
         audio: the path of a file; the file's content as bytes, or a binary file object; samples
@@ -112,18 +114,26 @@ def to_recording(
         if isinstance(audio, Recording):
             if _usable(audio.samples) and audio.sampling_rate == sampling_rate:
                 check_samples(audio.samples, sampling_rate, audio.id)
-                return audio
+                return _audible(audio)
             samples = mono_samples(audio.samples, audio.id, _most(audio.sampling_rate, audio.id))
             own = _at_rate(samples, audio.sampling_rate, sampling_rate, audio.id)
-            return replace(audio, samples=own, sampling_rate=sampling_rate)
-        return read_audio(audio, sampling_rate, name=name)
+            return _audible(replace(audio, samples=own, sampling_rate=sampling_rate))
+        return _audible(read_audio(audio, sampling_rate, name=name))
     mono = mono_samples(audio, name, _most(HIGHEST_RATE if rate is None else rate, name))
     if rate is None:
         raise AudioError(
             f"{name}: the sampling rate of samples must be said: sampling_rate=16000, for example"
         )
     samples = _at_rate(mono, rate, sampling_rate, name)
-    return Recording(name, samples, sampling_rate)
+    return _audible(Recording(name, samples, sampling_rate))
+
+
+def _audible(recording: Recording) -> Recording:
+    """Made louder if it is very quiet, which its ``warning`` tells."""
+    samples, told = audible(recording.samples, recording.sampling_rate)
+    if told is None or told in (recording.warning or ""):
+        return recording
+    return replace(recording, samples=samples, warning=joined_notes(recording.warning, told))
 
 
 def _most(rate: Any, name: str) -> float:
@@ -139,8 +149,7 @@ def _read_part(part: AudioPart, sampling_rate: int) -> Recording:
     found = read_audio(
         source, sampling_rate, start=part.start, seconds=part.seconds, name=str(part.path)
     )
-    told = "; ".join(said for said in (found.warning, failure) if said) or None
-    return replace(found, id=part.id, warning=told)
+    return _audible(replace(found, id=part.id, warning=joined_notes(found.warning, failure)))
 
 
 def _output_of(command: str, name: str) -> tuple[bytes, str | None]:
@@ -181,8 +190,8 @@ def read_audio(
 ) -> Recording:
     """Read a file that libsndfile, PyAV or ffmpeg knows, as far as it goes.
 
-    Channels are averaged, the rate is converted. What is missing of a file that is shorter than
-    its header says, or damaged, is told in ``warning``.
+    Channels are averaged, unless they cancel each other; the rate is converted. What
+    is missing of a file that is shorter than its header says, or damaged, is told in ``warning``.
 
     Args:
         source: its path, its content as bytes, or a binary file object.
@@ -199,8 +208,9 @@ def read_audio(
     """
     name = _name(source, name)
     mono, notice = _decode(
-        source, lambda: Mono(sampling_rate, name, start, seconds, channels), name
+        source, lambda: Mono(sampling_rate, name, start, seconds, channels), name, Mono.alone
     )
+    notice = joined_notes(notice, mono.notice)
     return Recording(mono.name, mono.finish(notice), sampling_rate, notice)
 
 
@@ -232,11 +242,18 @@ def _name(source: Any, name: str) -> str:
     return path
 
 
-def _decode(source: Any, new: Callable[[], PartT], name: str) -> tuple[PartT, str | None]:
-    """What can be read, and what is missing."""
+def _decode(
+    source: Any,
+    new: Callable[[], PartT],
+    name: str,
+    again: Callable[[PartT], Callable[[], PartT] | None] = lambda part: None,
+) -> tuple[PartT, str | None]:
+    """What can be read, and what is missing; ``again`` says what to read the file for once more."""
     try:
         with _regular(source, name) as path:
-            return decode(path, new)
+            first, notice = decode(path, new)
+            other = again(first)
+            return (first, notice) if other is None else decode(path, other)
     except AudioError as error:
         if str(error.args[0]).startswith(name):
             raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
+from ctcbias_fst.acoustic.levels import cancelled_by, of_one_channel
 from ctcbias_fst.errors import AudioError
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "check_rate",
     "check_samples",
     "clean",
+    "joined_notes",
     "reason_of",
     "shortfall",
 ]
@@ -106,7 +108,11 @@ class Part:
 
 
 class Mono(Part):
-    """Averages channels and converts the rate."""
+    """Averages channels and converts the rate.
+
+    Attributes:
+        notice: what is to be said of the channels, if anything is.
+    """
 
     def __init__(
         self,
@@ -121,6 +127,9 @@ class Mono(Part):
         self._channels = None if channels is None else list(channels)
         self._resampler: Any = None
         self._pieces: list[Samples] = []
+        self._energies = np.zeros(0)
+        self._energy = 0.0
+        self.notice: str | None = None
 
     def _keep(self, block: Samples, begin: float) -> None:
         mono = self._averaged(block)
@@ -134,7 +143,28 @@ class Mono(Part):
                 raise AudioError(f"{self.name}: has no channel {missing[0]}, only {block.shape[1]}")
             block = block[:, self._channels]
         with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are told afterwards
-            return np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+            mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+            if block.shape[1] > 1:
+                own = np.square(block, dtype=np.float64).sum(axis=0)
+                more = max(0, len(own) - len(self._energies))  # streams in a row may differ
+                self._energies = np.pad(self._energies, (0, more))
+                self._energies[: len(own)] += own
+                self._energy += float(np.square(mono, dtype=np.float64).sum())
+        return mono
+
+    def alone(self) -> Callable[[], Mono] | None:
+        """What reads one channel, if the mean of all is about nothing."""
+        best = cancelled_by(self._energy, self._energies.tolist())
+        if best is None:
+            return None
+        channel = best if self._channels is None else self._channels[best]
+
+        def one() -> Mono:
+            mono = Mono(self._target, self.name, self.start, self.seconds, [channel])
+            mono.notice = of_one_channel(channel)
+            return mono
+
+        return one
 
     def _change(self, rate: int) -> None:
         self._flush()
@@ -255,6 +285,11 @@ def shortfall(heard: float, declared: float | None) -> str | None:
     if declared is None or heard >= declared - _SLACK_SECONDS:
         return None
     return f"truncated: {heard:.2f} of {declared:.2f} s are there"
+
+
+def joined_notes(*notes: str | None) -> str | None:
+    """What is to be said, in one line; None if nothing is."""
+    return "; ".join(note for note in notes if note) or None
 
 
 def reason_of(error: Exception) -> str:

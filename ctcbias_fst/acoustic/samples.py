@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.errors import AudioError, CtcbiasWarning
+from ctcbias_fst.acoustic.levels import averaged
+from ctcbias_fst.errors import AudioError, warn_caller
 
 __all__ = ["mono_samples"]
 
@@ -27,7 +28,7 @@ def mono_samples(audio: Any, name: str = "samples", most: float = math.inf) -> S
         audio: an array of numpy, torch or another library with its interface, or a list: floats
             with full scale 1, or integers, which are divided by the full scale of their type
             (unsigned ones are centred first). ``(samples,)``, or one axis more for channels, the
-            much shorter one, over which they are averaged.
+            much shorter one, over which they are averaged, unless they cancel each other.
         name: for messages.
         most: samples, of all channels together; more is refused before anything is copied.
 
@@ -43,7 +44,9 @@ def mono_samples(audio: Any, name: str = "samples", most: float = math.inf) -> S
     except MemoryError as error:
         raise AudioError(f"{name}: too long for the memory of this machine") from error
     with np.errstate(over="ignore", invalid="ignore"):  # what is absurd is refused afterwards
-        mono = scaled if scaled.ndim == 1 else scaled.mean(axis=1)
+        mono, told = (scaled, None) if scaled.ndim == 1 else averaged(scaled)
+        if told:
+            warn_caller(f"{name}: {told}")
         return np.array(mono, dtype=np.float32, order="C")
 
 
@@ -114,11 +117,9 @@ def _scaled(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
             "type that they had (such as int16), or floats in [-1, 1]"
         )
     if kind == np.int32 and 0 < peak < 2.0**15:
-        warnings.warn(
+        warn_caller(
             f"{name}: 32-bit integers of at most {peak:.0f} are next to silence; give samples "
-            "of 16 bits as int16",
-            CtcbiasWarning,
-            stacklevel=2,
+            "of 16 bits as int16"
         )
     if kind.kind == "u":
         centred -= 2.0 ** (bits - 1)

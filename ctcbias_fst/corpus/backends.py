@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.times import place_words
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import CtcbiasWarning
+from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
@@ -238,11 +237,9 @@ class LogProbsBackend:
         lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)
         self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
         if frame_seconds is None and self._saved.frame_seconds is None:
-            warnings.warn(
+            warn_caller(
                 f"{path}: does not say how long a frame is; {_FRAME_SECONDS} s is assumed "
-                "(--frame-seconds, or frame_seconds in the file)",
-                CtcbiasWarning,
-                stacklevel=2,
+                "(--frame-seconds, or frame_seconds in the file)"
             )
         self.frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
         self.settings: Mapping[str, Any] = {

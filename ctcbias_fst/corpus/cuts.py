@@ -23,6 +23,7 @@ from lhotse.cut.data import DataCut
 
 from ctcbias_fst.acoustic.audio import Recording, read_audio, read_channels
 from ctcbias_fst.acoustic.blocks import check_samples
+from ctcbias_fst.acoustic.levels import averaged
 from ctcbias_fst.cut_sets import one_line, read_cut_set
 from ctcbias_fst.errors import AudioError, ManifestError
 
@@ -91,12 +92,13 @@ def _averaged(cut: Cut, parts: Sequence[tuple[Recording, int]], rate: int) -> Re
     if not parts:
         raise AudioError("its recording has no source for its channels")
     samples = parts[0][0].samples
-    if len(parts) > 1:
-        total = np.zeros(max(len(part.samples) for part, _ in parts), np.float32)
-        for part, channels in parts:
-            total[: len(part.samples)] += channels * part.samples
-        samples = total / sum(channels for _, channels in parts)
     warnings = [part.warning for part, _ in parts if part.warning]
+    if len(parts) > 1:
+        every = np.zeros((max(len(part.samples) for part, _ in parts), len(parts)), np.float32)
+        for place, (part, _) in enumerate(parts):
+            every[: len(part.samples), place] = part.samples
+        samples, told = averaged(every, [channels for _, channels in parts])
+        warnings += [told] if told else []
     found = len(samples) / rate
     if not warnings and found < seconds_of(cut) - _SLACK_SECONDS:
         warnings.append(f"truncated: {found:.2f} of {seconds_of(cut):.2f} s are there")
@@ -145,12 +147,11 @@ def _load_composed(cut: Cut, rate: int) -> Recording:
         raise AudioError(one_line(error)) from error
     if samples is None:
         raise AudioError("it has no audio")
-    mono = check_samples(
-        np.ascontiguousarray(samples.mean(axis=0), np.float32), cut.sampling_rate, "its audio"
-    )
+    mono, told = averaged(samples.T)
+    mono = check_samples(np.ascontiguousarray(mono, np.float32), cut.sampling_rate, "its audio")
     if cut.sampling_rate != rate:
         mono = soxr.resample(mono, cut.sampling_rate, rate)
-    return Recording(cut.id, mono, rate)
+    return Recording(cut.id, mono, rate, told)
 
 
 class _Reader(AudioBackend):  # type: ignore[misc]

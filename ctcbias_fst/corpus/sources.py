@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.acoustic.audio import AudioPart
-from ctcbias_fst.errors import CtcbiasWarning, ManifestError
+from ctcbias_fst.errors import ManifestError, warn_caller
 from ctcbias_fst.text.files import parse_json_line, quoted, read_lines, require_object
 from ctcbias_fst.text.manifests import seconds_of_row, utterance_id
 
@@ -131,7 +130,7 @@ def _of_folder(folder: Path) -> list[_Found]:
         if left_out:
             shown = ", ".join(quoted(str(one)) for one in left_out[:_SHOWN])
             more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-            _warn(f"{folder}: left out, as {why}: {shown}{more}")
+            warn_caller(f"{folder}: left out, as {why}: {shown}{more}")
     return [
         _Found(
             AudioPart(inside.stem, folder / inside),
@@ -181,7 +180,9 @@ def _of_scp(path: Path, trusted: bool) -> list[_Found]:
             part = AudioPart(utterance, _resolved(source, path))
         found.append((number, part))
     if (path.parent / "segments").is_file():
-        _warn(f"{path}: the file 'segments' beside it is not read: recordings are taken whole")
+        warn_caller(
+            f"{path}: the file 'segments' beside it is not read: recordings are taken whole"
+        )
     return _each_once(found, path)
 
 
@@ -262,9 +263,5 @@ def _distinct(found: Sequence[_Found]) -> list[AudioPart]:
     if longer:
         shown = ", ".join(quoted(name) for name in longer[:_SHOWN])
         more = f" and {len(longer) - _SHOWN} more" if len(longer) > _SHOWN else ""
-        _warn(f"files of the same name get ids with their folders: {shown}{more}")
+        warn_caller(f"files of the same name get ids with their folders: {shown}{more}")
     return [replace(one.part, id=name) for one, name in zip(found, ids)]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, CtcbiasWarning, stacklevel=3)

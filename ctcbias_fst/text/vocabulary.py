@@ -7,7 +7,6 @@ import json
 import operator
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.errors import CtcbiasWarning, InputError, ModelError
+from ctcbias_fst.errors import InputError, ModelError, warn_caller
 from ctcbias_fst.text.files import PathLike, is_named_pipe, quoted, read_lines
 from ctcbias_fst.text.scripts import apart, is_unspaced
 
@@ -426,7 +425,7 @@ class Vocabulary:
             tokens = (*tokens, "<blk>")
         if columns is not None and len(tokens) < columns <= len(tokens) + _MOST_ADDED:
             added = [f"<column {i}>" for i in range(len(tokens), columns)]
-            _warn(
+            warn_caller(
                 f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the "
                 f"last {len(added)} are taken for special tokens that write nothing"
             )
@@ -524,16 +523,12 @@ def _readonly(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     return array
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, CtcbiasWarning, stacklevel=4)
-
-
 def _without_unused(tokens: tuple[str, ...], columns: int) -> tuple[str, ...]:
     """The tokens without special ones behind the last column, if that is all that is there."""
     behind = tokens[columns:]
     if not all(_SPECIAL.fullmatch(token) and not _BYTE.fullmatch(token) for token in behind):
         return tokens
-    _warn(
+    warn_caller(
         f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the last "
         f"({', '.join(behind[:4])}) are left out"
     )
@@ -589,7 +584,7 @@ def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int | None = Non
     if blank is not None:
         raise ModelError(f"the blank {blank!r} is not in the vocabulary.")
     if columns == len(tokens) + 1:
-        _warn(
+        warn_caller(
             f"no blank among the {len(tokens)} tokens, and one column more in the log-probs: the "
             "last column is taken for it, as in NeMo's models"
         )

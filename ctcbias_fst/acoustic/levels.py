@@ -1,0 +1,101 @@
+"""Speech that is there, but hardly: very quiet recordings, and channels that cancel each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["audible", "averaged", "cancelled_by", "of_one_channel"]
+
+_QUIET = 10 ** (-35 / 20)
+"""Below this level the embedded model begins to lose words; full scale is 1."""
+
+_SILENT = 10 ** (-75 / 20)
+"""Below this level 16 bits have no room for speech."""
+
+_USUAL = 10 ** (-12 / 20)
+_BLOCK_SECONDS = 0.05
+_LOUDER_BLOCKS = 2
+"""So many blocks may be louder than the level: a click does not hide that speech is quiet."""
+
+_CANCELLED = 0.1
+"""Channels that have nothing in common keep the Nth part of their energy when N of them are
+averaged; with less than this share of that, they are each other's opposite."""
+
+Samples = npt.NDArray[np.float32]
+
+
+def audible(samples: Samples, sampling_rate: int) -> tuple[Samples, str | None]:
+    """Make a very quiet recording louder: features depend on the level.
+
+    Args:
+        samples: ``(samples,)`` float32, finite.
+        sampling_rate: of them.
+
+    Returns:
+        the samples, as they were or new ones; and what is to be said of it, if anything is.
+        Silence stays silence.
+    """
+    level = _level(samples, round(_BLOCK_SECONDS * sampling_rate))
+    if level >= _QUIET or level == 0.0:
+        return samples, None
+    shown = f"{20 * math.log10(level):.0f} dB of full scale"
+    if level < _SILENT:
+        return samples, f"next to silence (its loudest parts have {shown})"
+    gain = _USUAL / level
+    louder = np.clip(gain * (samples - samples.mean(dtype=np.float64)), -1.0, 1.0)
+    return (
+        louder.astype(np.float32),
+        f"very quiet (its loudest parts have {shown}): taken {20 * math.log10(gain):.0f} dB louder",
+    )
+
+
+def _level(samples: Samples, block: int) -> float:
+    """Half the range of values in the loudest blocks, but for a few: an offset does not count."""
+    starts = np.arange(0, len(samples), block)
+    if not len(starts):
+        return 0.0
+    highs, lows = np.maximum.reduceat(samples, starts), np.minimum.reduceat(samples, starts)
+    levels = np.sort((highs - lows) / 2)
+    return float(levels[max(0, len(levels) - 1 - _LOUDER_BLOCKS)])
+
+
+def averaged(
+    samples: npt.NDArray[Any], weights: Sequence[float] | None = None
+) -> tuple[npt.NDArray[Any], str | None]:
+    """Average channels, unless they cancel each other.
+
+    Args:
+        samples: ``(samples, channels)``.
+        weights: of the channels in the mean; by default the same.
+
+    Returns:
+        ``(samples,)``, and what is to be said of it, if anything is.
+    """
+    mono = np.average(samples, axis=1, weights=weights).astype(samples.dtype, copy=False)
+    wide = samples.astype(np.float64, copy=False)
+    energies = [float(np.square(wide[:, channel]).sum()) for channel in range(wide.shape[1])]
+    best = cancelled_by(float(np.square(mono.astype(np.float64)).sum()), energies)
+    return (mono, None) if best is None else (samples[:, best], of_one_channel(best))
+
+
+def cancelled_by(mean: float, channels: Sequence[float]) -> int | None:
+    """Which channel, the loudest, stands for all if their mean is about nothing.
+
+    Args:
+        mean: energy of the channels' mean.
+        channels: energy of each.
+    """
+    total = sum(channels)
+    if not 0 < total < math.inf or mean * len(channels) ** 2 >= _CANCELLED * total:
+        return None
+    return max(range(len(channels)), key=lambda channel: channels[channel])
+
+
+def of_one_channel(channel: int) -> str:
+    """What is to be said where one channel, from 0, stands for all."""
+    return f"its channels cancel each other: number {channel + 1} is used alone"
