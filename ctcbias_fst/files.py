@@ -31,6 +31,7 @@ __all__ = [
     "naming",
     "shortened",
     "sole_writer",
+    "sole_writer_in",
     "sort_metadata",
 ]
 
@@ -153,11 +154,15 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
+def sole_writer(path: Path, refusal: str = "") -> Iterator[None]:
     """Keep other processes from writing a file while the body does; it is made if it is missing.
 
     The body may remove the file, or write it through its own streams. File systems that know no
     locks do without.
+
+    Args:
+        path: the file.
+        refusal: what to say if another process is at it; by default that it is.
 
     Raises:
         ConfigError: another process is at it.
@@ -169,7 +174,8 @@ def sole_writer(path: Path) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ConfigError(
-                    f"{path}: another job is writing it: let it end, or name another file"
+                    refusal
+                    or f"{path}: another job is writing it: let it end, or name another file"
                 ) from None
             except OSError as error:
                 if error.errno not in _WITHOUT_LOCKS:
@@ -179,6 +185,19 @@ def sole_writer(path: Path) -> Iterator[None]:
                 continue
             yield
             return
+
+
+@contextmanager
+def sole_writer_in(folder: Path) -> Iterator[None]:
+    """The same for a folder, which is made if it is missing: no other process may write in it."""
+    lock = folder / ".lock"
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(lock, f"{folder}: another job is writing in it: let it end, or name another"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def file_name(name: str, ending: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ctcbias_fst.records import Transcript, Word, text_of
 from ctcbias_fst.text.files import quoted
-from ctcbias_fst.text.printable import json_text, one_line, one_token
+from ctcbias_fst.text.printable import json_text, one_line, one_token, one_token_each
 
 __all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "remarks", "word_record"]
 
@@ -88,13 +88,18 @@ def as_json(
 
 def as_ctm(transcripts: Sequence[Transcript]) -> Iterator[str]:
     """NIST CTM: recording, channel, start, duration, word, confidence."""
+    names = one_token_each([one.id for one in transcripts], "the CTM file", _ctm_name)
     for transcript in transcripts:
-        name = one_token(transcript.id)
-        if name.startswith(";;"):  # a comment
-            name = f"_{name}"
+        name = names[transcript.id]
         for word in transcript.best.words:
             for part, start, end in _parts(word):
                 yield f"{name} 1 {start:.2f} {end - start:.2f} {part} {word.confidence:.4f}"
+
+
+def _ctm_name(text: str) -> str:
+    """One column, that begins no comment."""
+    token = one_token(text)
+    return f"_{token}" if token.startswith(";;") else token
 
 
 def as_srt(transcripts: Sequence[Transcript]) -> Iterator[str]:

@@ -6,9 +6,11 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 
@@ -57,6 +59,19 @@ def test_ctm_splits_phrases_and_keeps_columns() -> None:
         "a_talk.wav 1 0.59 0.46 John's 0.9877\n"
         "a_talk.wav 1 1.05 0.31 wort 0.9877\n"
     )
+
+
+def test_ids_of_ctm_stay_apart() -> None:
+    ids = ["a b", "a_b", "a\tb", ";;c", "_;;c", "d e"]
+    with pytest.warns(CtcbiasWarning) as caught:
+        text = format_transcripts([replace(TALK, id=name) for name in ids], "ctm")
+    names = list(dict.fromkeys(line.split()[0] for line in text.splitlines()))
+    assert names == ["a_b_2", "a_b", "a_b_3", "_;;c_2", "_;;c", "d_e"]
+    assert [str(one.message) for one in caught] == [
+        "'a b' is a_b_2 in the CTM file: a_b is another",
+        "'a\\tb' is a_b_3 in the CTM file: a_b is another",
+        "';;c' is _;;c_2 in the CTM file: _;;c is another",
+    ]
 
 
 def test_srt_breaks_at_pauses_and_long_stretches() -> None:

@@ -30,6 +30,7 @@ from ctcbias_fst.acoustic.levels import audible
 from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
 from ctcbias_fst.acoustic.samples import mono_samples
 from ctcbias_fst.errors import AudioError
+from ctcbias_fst.text.files import is_named_pipe
 
 __all__ = [
     "AudioPart",
@@ -38,6 +39,7 @@ __all__ = [
     "longest_seconds",
     "read_audio",
     "read_channels",
+    "refuse_named_pipe",
     "to_recording",
 ]
 
@@ -146,10 +148,22 @@ def _read_part(part: AudioPart, sampling_rate: int) -> Recording:
     failure = None
     if part.command is not None:
         source, failure = _output_of(part.command, part.id)
+    else:
+        refuse_named_pipe(part.path, str(part.path))
     found = read_audio(
         source, sampling_rate, start=part.start, seconds=part.seconds, name=str(part.path)
     )
     return _audible(replace(found, id=part.id, warning=joined_notes(found.warning, failure)))
+
+
+def refuse_named_pipe(source: Any, name: str) -> None:
+    """Refuse a pipe that a list or a manifest names: it may wait for its writer for ever.
+
+    Raises:
+        AudioError: it is one.
+    """
+    if isinstance(source, (str, os.PathLike)) and is_named_pipe(os.fspath(source)):
+        raise AudioError(f"{name}: is a named pipe, which may never end; list a file, or a command")
 
 
 def _output_of(command: str, name: str) -> tuple[bytes, str | None]:

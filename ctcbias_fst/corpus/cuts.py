@@ -21,7 +21,7 @@ from lhotse.audio.backend import (
 from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 
-from ctcbias_fst.acoustic.audio import Recording, read_audio, read_channels
+from ctcbias_fst.acoustic.audio import Recording, read_audio, read_channels, refuse_named_pipe
 from ctcbias_fst.acoustic.blocks import check_samples
 from ctcbias_fst.acoustic.levels import averaged
 from ctcbias_fst.cut_sets import one_line, read_cut_set
@@ -127,6 +127,7 @@ def _load_source(cut: DataCut, source: AudioSource, rate: int) -> tuple[Recordin
     wanted = _channels(cut)
     channels = [place for place, name in enumerate(source.channels) if name in wanted]
     whole = cut.start == 0 and cut.duration >= cut.recording.duration
+    refuse_named_pipe(source.source, "its audio")
     recording = read_audio(
         source.source,
         rate,
@@ -164,6 +165,7 @@ class _Reader(AudioBackend):  # type: ignore[misc]
         duration: float | None = None,
         force_opus_sampling_rate: int | None = None,
     ) -> tuple[Any, int]:
+        refuse_named_pipe(path_or_fd, "its audio")
         return read_channels(path_or_fd, start=offset, seconds=duration, name="its audio")
 
 

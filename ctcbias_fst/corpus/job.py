@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ from ctcbias_fst.errors import (
     MissingDependencyError,
     ModelError,
 )
-from ctcbias_fst.files import atomic_path, check_output, digest_of, naming, sole_writer
+from ctcbias_fst.files import (
+    atomic_path,
+    check_output,
+    digest_of,
+    naming,
+    sole_writer,
+    sole_writer_in,
+)
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.output import notes
@@ -104,7 +112,7 @@ def decode_corpus(
 
     Raises:
       ConfigError: ``out`` is no file, so that results cannot be kept beside it, or another job is
-        writing them.
+        writing them, or lattices in the same folder.
       OSError: a file cannot be written; what was decoded before is kept.
       ManifestError: every utterance was left out, the part file is of another job, or an
         utterance has no list although others do.
@@ -117,14 +125,13 @@ def decode_corpus(
         made_of.append(str(lattice_dir.absolute()))
     with naming(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    with sole_writer(part):
+    sole = nullcontext() if lattice_dir is None else sole_writer_in(lattice_dir)
+    with sole_writer(part), sole:
         with naming(part):
             records = _read_part(part, digest_of(made_of), ids, report)
         lattices: LatticeWriter | None = None
         if lattice_dir is not None:
-            backend.decoder.listener = lattices = LatticeWriter(lattice_dir, ids, report)
-            if config is not None:
-                write_config(config, lattice_dir / SETTINGS_FILE)
+            lattices = _lattice_writer(lattice_dir, backend, ids, report, config)
         resumed = len(records)
         skipped: dict[str, str] = {}
 
@@ -163,12 +170,29 @@ def decode_corpus(
             raise ManifestError(
                 f"none of {len(utterances)} utterances can be used; the first: {first}"
             )
+        if lattices is not None:
+            lattices.close()
         ordered = {u.id: records[u.id] for u in utterances if u.id in records}
         with atomic_path(out) as temporary:
             write(ordered, temporary)
         part.unlink(missing_ok=True)
         seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
         return Summary(ordered, skipped, seconds, resumed)
+
+
+def _lattice_writer(
+    folder: Path,
+    backend: Backend,
+    ids: Collection[str],
+    report: Callable[[str], None],
+    config: PipelineConfig | None,
+) -> LatticeWriter:
+    """What writes the lattices of a backend, whose settings are kept beside them."""
+    writer = LatticeWriter(folder, ids, report)
+    backend.decoder.listener = writer
+    if config is not None:
+        write_config(config, folder / SETTINGS_FILE)
+    return writer
 
 
 def part_file(out: Path) -> Path:

@@ -38,7 +38,7 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.printable import one_token
+from ctcbias_fst.text.printable import one_token_each
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 __all__ = [
@@ -54,6 +54,9 @@ __all__ = [
 _FORMAT = "ctcbias lattice 4"
 _SUFFIX = ".lattice.safetensors"
 _NAMES_SUFFIX = ".names.json"
+_DIGITS = 32
+"""Of the digest that a list's file is called after."""
+
 _KEPT = 8
 """Lists of names whose spellings are at hand."""
 
@@ -121,6 +124,7 @@ class LatticeWriter:
     ) -> None:
         self._folder = folder
         self._lists: Recent[int, tuple[BoostGraph, str]] = Recent(_KEPT)
+        self._written: set[str] = set()
         self._before: dict[str, set[int]] = {}
         for path in folder.glob(f"[!.]*{_SUFFIX}"):
             name, piece = _name_and_piece(path)
@@ -172,6 +176,23 @@ class LatticeWriter:
         _save(path, tensors, header)
         return True
 
+    def close(self) -> None:
+        """Remove the lists of names of former runs that no lattice is of any more."""
+        pattern = "[0-9a-f]" * _DIGITS + _NAMES_SUFFIX
+        others = [p for p in self._folder.glob(pattern) if p.name not in self._written]
+        if not others:
+            return
+        wanted = set()
+        for path in self._folder.glob(f"[!.]*{_SUFFIX}"):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    wanted.add(json.loads(file.metadata()["lattice"])["names"])
+            except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+                return  # whoever reads it says what is wrong; what it needs is not known
+        for path in others:
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
     def _path(self, name: str, piece: int) -> Path:
         return self._folder / f"{_stem(name)}.{piece}{_SUFFIX}"
 
@@ -184,7 +205,8 @@ class LatticeWriter:
             return known[1]
         rows = [[text, entity.display] for text, entity in graph.by_text.items()]
         content = json.dumps(rows)
-        name = f"{digest_of(rows)[:32]}{_NAMES_SUFFIX}"
+        name = f"{digest_of(rows)[:_DIGITS]}{_NAMES_SUFFIX}"
+        self._written.add(name)
         path = self._folder / name
         if not path.exists():
             with atomic_path(path) as temporary:
@@ -382,7 +404,7 @@ def write_lattice_texts(
     Kaldi's go to one file, ``lattices.txt``, OpenFst's to one each; symbol tables beside them.
     """
     decoders = _Decoders(decoder_of)
-    together: list[str] = []
+    together: list[tuple[str, str]] = []
     for pieces in read_lattices(folder, device):
         for saved in pieces:
             lattice = decoders.of(saved.vocabulary).with_language_model(saved.lattice)
@@ -391,11 +413,13 @@ def write_lattice_texts(
             symbols = target / file_name(name, ".symbols.txt")
             _write_text(symbols, symbol_table(lattice, saved.vocabulary))
             if kaldi:
-                together.append(f"{one_token(name)}\n{text}\n")
+                together.append((name, text))
             else:
                 _write_text(target / file_name(name, ".fst.txt"), text)
     if kaldi:
-        _write_text(target / "lattices.txt", "".join(together))
+        keys = one_token_each([name for name, _ in together], "lattices.txt")
+        entries = (f"{keys[name]}\n{text}\n" for name, text in together)
+        _write_text(target / "lattices.txt", "".join(entries))
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -525,7 +549,8 @@ def symbol_table(lattice: Lattice, vocabulary: Vocabulary) -> str:
     then the names of the lattice; 0 is epsilon."""
     names = [entity.display for entity in lattice.graph.entities]
     symbols = ["<eps>", *vocabulary.blank_first().tokens, *names]
-    return "".join(f"{one_token(symbol or '<empty>')} {i}\n" for i, symbol in enumerate(symbols))
+    written = one_token_each([symbol or "<empty>" for symbol in symbols], "the table of symbols")
+    return "".join(f"{written[symbol or '<empty>']} {i}\n" for i, symbol in enumerate(symbols))
 
 
 def to_text(lattice: Lattice, kaldi: bool) -> str:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["json_text", "one_line", "one_token"]
+from ctcbias_fst.errors import warn_caller
+from ctcbias_fst.text.files import quoted
+
+__all__ = ["json_text", "one_line", "one_token", "one_token_each"]
 
 # Whatever some reader takes for the end of a line, and what a terminal obeys.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -31,6 +35,34 @@ def one_line(text: str) -> str:
 def one_token(text: str) -> str:
     """Text for one column of a file whose columns are parted by spaces; never empty."""
     return re.sub(r"\s", "_", one_line(text)) or "_"
+
+
+def one_token_each(
+    texts: Iterable[str], where: str, token: Callable[[str], str] = one_token
+) -> dict[str, str]:
+    """The same for each of several texts: texts that differ stay different, by a number behind.
+
+    What is one token as it is stays so. A number is warned of.
+
+    Args:
+        texts: any.
+        where: what the tokens are for.
+        token: makes one of a text.
+    """
+    distinct = dict.fromkeys(texts)
+    tokens = {text: text for text in distinct if token(text) == text}
+    taken = set(tokens)
+    for text in distinct:
+        if text in tokens:
+            continue
+        found, number = token(text), 2
+        while found in taken:
+            found, number = f"{token(text)}_{number}", number + 1
+        if number > 2:
+            warn_caller(f"{quoted(text)} is {found} in {where}: {token(text)} is another")
+        tokens[text] = found
+        taken.add(found)
+    return tokens
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

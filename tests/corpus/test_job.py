@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ class Echo:
 
     settings: Mapping[str, Any] = {}
     vocabulary: Vocabulary = VOCABULARY
+    decoder: Any = SimpleNamespace(listener=None)
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -215,6 +217,25 @@ def test_two_jobs_never_write_one_file(tmp_path: Path, again: int) -> None:
     assert set(refused) == {
         f"{out}.part: another job is writing it: let it end, or name another file"
     }
+
+
+def test_two_jobs_never_write_lattices_into_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new/lattices"
+    refused: list[str] = []
+
+    class Slow(Echo):
+        def decode(
+            self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+        ) -> list[Transcript]:
+            with pytest.raises(ConfigError) as raised:
+                _decode(_utterances("good"), tmp_path / "b.jsonl", lattice_dir=folder)
+            refused.append(str(raised.value))
+            return super().decode(loaded, names)
+
+    _decode(_utterances("good"), tmp_path / "a.jsonl", Slow(), lattice_dir=folder)
+    assert refused == [f"{folder}: another job is writing in it: let it end, or name another"]
+    assert not list(folder.iterdir())
+    _decode(_utterances("good"), tmp_path / "b.jsonl", lattice_dir=folder)
 
 
 @pytest.mark.parametrize("content", ["", '{"jo', '{"job": "another"}\n', '{"job": "x"}\n{"id'])

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from lhotse import AudioSource, Recording
 
 from ctcbias_fst.acoustic.audio import AudioPart, declared_seconds, to_recording
 from ctcbias_fst.cli import main
+from ctcbias_fst.corpus.cuts import load_recording
 from ctcbias_fst.corpus.sources import audio_parts, recordings_of
 from ctcbias_fst.errors import AudioError, CtcbiasWarning, ManifestError
 from tests.acoustic.conftest import speechlike
@@ -384,3 +386,18 @@ def test_lists_from_a_pipe_are_read_once(
     assert done.exit_code == 0, done.output
     if command != "score":
         assert "東京" in done.stderr
+
+
+def test_pipes_in_lists_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.wav")
+    good = wave(tmp_path / "a.wav")
+    (tmp_path / "wav.scp").write_text(f"a {good}\np p.wav\n")
+    (tmp_path / "m.json").write_text(rows({"audio_filepath": "p.wav", "duration": 1.0}))
+    piped = [parts(tmp_path / "wav.scp")["p"], parts(tmp_path / "m.json")["p"]]
+    for part in piped:
+        with pytest.raises(AudioError, match=r"p\.wav: is a named pipe, which may never end; list"):
+            to_recording(part, 16000)
+    whole = Recording("p", [AudioSource("file", [0], str(tmp_path / "p.wav"))], 16000, 16000, 1.0)
+    for cut in (whole.to_cut(), whole.to_cut().pad(2.0)):
+        with pytest.raises(AudioError, match="its audio: is a named pipe"):
+            load_recording(cut, 16000)

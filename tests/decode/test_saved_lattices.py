@@ -222,6 +222,28 @@ def test_names_that_were_read_as_words_are_spelled(tmp_path: Path) -> None:
         list(read_lattices(tmp_path))
 
 
+def test_lists_that_no_lattice_has_any_more_go(tmp_path: Path) -> None:
+    log_probs = _dead_ends([0, 1, 2, 0], [3, 0, 0, 1])
+    (tmp_path / "mine.names.json").write_text("[]")
+
+    def lists(*names: str) -> list[str]:
+        graph = build_tree(encoded([]), tuple(Entity(n, n.upper()) for n in names), VOCABULARIES[0])
+        writer = LatticeWriter(tmp_path)
+        Decoder(VOCABULARIES[0], AS_SEARCHED, CPU, listener=writer).decode(log_probs, graph)
+        writer.close()
+        assert len(list(read_lattices(tmp_path))) == 1
+        return sorted(path.name for path in tmp_path.glob("*.names.json"))
+
+    first, second = lists("ab"), lists("ab", "c")
+    assert len(first) == len(second) == 2 and "mine.names.json" in first and first != second
+    damaged = tmp_path / "z.0.lattice.safetensors"
+    damaged.write_bytes(b"damaged")
+    other = tmp_path / f"{'0' * 32}.names.json"
+    other.write_text("[]")
+    LatticeWriter(tmp_path).close()
+    assert other.exists()
+
+
 def test_ids_that_look_like_pieces_and_unfinished_files(tmp_path: Path) -> None:
     vocabulary = VOCABULARIES[0]
     values = torch.full((3, 3, vocabulary.size), -9.0)
