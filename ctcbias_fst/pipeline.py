@@ -290,7 +290,7 @@ class Recognizer:
         search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
         vocabulary = model.tokenizer.vocabulary
         lm = language_model(config, vocabulary, model.device, model.lm, model.tokenizer)
-        self.decoder = Decoder(vocabulary, search, model.device, lm)
+        self.decoder = Decoder(vocabulary, search, model.device, lm, check_blank=False)
         self._latest: tuple[EntityList | list[str | Mapping[str, Any]], Names] | None = None
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""

@@ -159,3 +159,19 @@ def test_a_picture_of_many_names_has_few_rows(
     text = (tmp_path / "few.svg").read_text(encoding="utf-8")
     assert f"{len(listed) - 4} other names (most)" in text
     assert sum(name in text for name in listed) == 4
+
+
+def test_a_part_that_nobody_asked_for_is_told(random_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.tile(speechlike(3.0, 0), 11), 16000)
+    listed = tmp_path / "names.txt"
+    listed.write_text("metformin\n")
+    common = ["explain", str(path), "--entities", str(listed), "--model", str(random_model)]
+    told = []
+    for options in ([], ["--start", "2"], ["--start", "4"], ["--duration", "10"]):
+        result = CliRunner().invoke(main, [*common, "-o", f"{tmp_path}/a.svg", *options])
+        assert result.exit_code == 0, result.output
+        told.append([line for line in result.stderr.splitlines() if "shown" in line])
+    whole = "of 33.0 s are shown; --start and --duration choose another part"
+    expected = [f"Warning: {path}: only {part} s {whole}" for part in ("0 to 30", "2 to 32")]
+    assert told == [[expected[0]], [expected[1]], [], []]

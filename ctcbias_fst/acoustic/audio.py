@@ -25,6 +25,7 @@ from ctcbias_fst.acoustic.blocks import (
     check_rate,
     check_samples,
     joined_notes,
+    shortfall,
 )
 from ctcbias_fst.acoustic.levels import audible
 from ctcbias_fst.acoustic.media import PartT, decode, header_seconds
@@ -153,6 +154,9 @@ def _read_part(part: AudioPart, sampling_rate: int) -> Recording:
     found = read_audio(
         source, sampling_rate, start=part.start, seconds=part.seconds, name=str(part.path)
     )
+    if not found.warning and shortfall(found.seconds, part.seconds):
+        listed = f"{part.seconds:g} s from {part.start:g} s on are listed"
+        failure = joined_notes(f"{listed}, {found.seconds:.2f} s are there", failure)
     return _audible(replace(found, id=part.id, warning=joined_notes(found.warning, failure)))
 
 

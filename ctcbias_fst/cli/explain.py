@@ -9,6 +9,9 @@ import click
 from ctcbias_fst.cli.options import FILE, Number, load_settings, output_file, settings_options, warn
 from ctcbias_fst.text.printable import one_line
 
+_SECONDS = 30.0
+"""What is shown where nothing is said; the adapter reads 32 s at once."""
+
 
 @click.command()
 @click.argument("audio", type=FILE)
@@ -33,9 +36,7 @@ from ctcbias_fst.text.printable import one_line
 @click.option(
     "--duration",
     type=Number(0.1, 32.0),
-    default=30.0,
-    show_default=True,
-    help="Seconds to show.",
+    help="Seconds to show, 32 at most [30].",
 )
 @settings_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
@@ -46,13 +47,13 @@ def explain(
     model: Path | None,
     top: int,
     start: float,
-    duration: float,
+    duration: float | None,
     config: Path | None,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
-    from ctcbias_fst.acoustic.audio import read_audio  # noqa: PLC0415
+    from ctcbias_fst.acoustic.audio import to_recording  # noqa: PLC0415
     from ctcbias_fst.explain import cut  # noqa: PLC0415
     from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
     from ctcbias_fst.explain_picture import check_format, draw_explanation  # noqa: PLC0415
@@ -63,10 +64,15 @@ def explain(
     listed = read_entities(entities)
     settings = load_settings(config, overrides, model=model)
     recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
-    whole = read_audio(audio, recognizer.model.sampling_rate)
+    whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
         warn(f"{audio}: {whole.warning}")
-    recording = cut(whole, start, duration)
+    recording = cut(whole, start, _SECONDS if duration is None else duration)
+    if duration is None and start + _SECONDS < whole.seconds:
+        warn(
+            f"{audio}: only {start:g} to {start + _SECONDS:g} s of {whole.seconds:.1f} s are "
+            "shown; --start and --duration choose another part"
+        )
     explanation = explained(recognizer, recording, recognizer.compile(listed))
     draw_explanation(explanation, out, top)
     click.echo(f"without list: {one_line(' '.join(word.word for word in explanation.plain))}")

@@ -30,7 +30,22 @@ __all__ = [
     "warn",
 ]
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path; an empty one, of a variable that is not set, would be the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Make it a Path, or say what is wrong."""
+        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+
+        if value == "":
+            name = "" if param is None else param.opts[0]
+            name = name.upper() if isinstance(param, click.Argument) else name
+            raise ConfigError(f"{name} is an empty path: name a file, or leave it out")
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path)
 
 
 class Number(click.FloatRange):

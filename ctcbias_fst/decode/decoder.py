@@ -13,7 +13,7 @@ from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError
+from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError, warn_caller
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
@@ -31,6 +31,7 @@ from ctcbias_fst.search.boosting import (
 from ctcbias_fst.search.frames import Frames, without_idle_frames
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["BoostGraphs", "Decoder", "Listener"]
@@ -44,6 +45,12 @@ Listener = Callable[
 """Is given a batch, a lattice before a language model acts, and of each of its utterances the list
 and the number in the batch; at last a warning for all of them."""
 
+_BLANK_FRAMES = 100
+_LEAST_BLANK, _LIKE_BLANK = 0.01, 0.3
+"""In so many frames or more, a share below the first is too few for a blank to be best in, if
+another column is best in the second or more."""
+
+_NO_FRAMES = "has no frames, so there is nothing to read"
 _WIDER = 4.0
 _ROUNDING = 0.05
 """How much less than the best plain reading a path may score before that one counts as lost: k2
@@ -60,6 +67,7 @@ class Decoder:
       lm: a language model that is composed with every lattice.
       listener: is given every batch and its lattice before that, and again the lattice of each
         utterance that was lost and searched again.
+      check_blank: warn if another column is where the blank of a model would be.
 
     Raises:
       ConfigError: there is no such device.
@@ -73,6 +81,8 @@ class Decoder:
         device: torch.device | str = "cpu",
         lm: LmComposer | None = None,
         listener: Listener | None = None,
+        *,
+        check_blank: bool = True,
     ) -> None:
         if not isinstance(vocabulary, Vocabulary):
             raise ModelError(f"a decoder needs a Vocabulary, not {vocabulary!r:.60}")
@@ -83,6 +93,7 @@ class Decoder:
         self.device = checked_device(device)
         self.lm = lm
         self.listener = listener
+        self._blank_checked = not check_blank
         blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
@@ -117,7 +128,34 @@ class Decoder:
         for i in range(log_probs.size):
             if i not in transcripts:
                 transcripts[i] = self._rescue(log_probs, i, per_utterance[i])
+        for i, length in enumerate(log_probs.lengths.tolist()):
+            if not length:
+                transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
+        self._check_blank(log_probs)
         return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
+
+    def _check_blank(self, log_probs: LogProbs) -> None:
+        """Warn, once, if another column is where a model's blank would be."""
+        if self._blank_checked or int(log_probs.lengths.sum()) < _BLANK_FRAMES:
+            return
+        self._blank_checked = True
+        rows = zip(log_probs.log_probs, log_probs.lengths.tolist())
+        best = torch.cat([row[:length].argmax(-1) for row, length in rows])
+        counts = best.bincount(minlength=self.vocabulary.size)
+        blank = int(counts[self.vocabulary.blank_id])
+        if self.vocabulary.separator_id is not None:
+            counts[self.vocabulary.separator_id] = 0
+        other = int(counts.argmax())
+        if blank >= _LEAST_BLANK * len(best) or counts[other] < _LIKE_BLANK * len(best):
+            return
+        own, its = (
+            f"column {column} ({quoted(self.vocabulary.tokens[column])})"
+            for column in (self.vocabulary.blank_id, other)
+        )
+        warn_caller(
+            f"the blank, {own}, is the best one in {blank} of {len(best)} frames, {its} in "
+            f"{int(counts[other])}: say which is the blank (--blank)"
+        )
 
     @with_versions
     def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:

@@ -467,12 +467,14 @@ class Vocabulary:
         except TypeError:
             raise ModelError(f"{quoted(path)} is no path of a vocabulary.") from None
         if path.suffix == ".model":
+            _warn_of_language(path, language)
             return cls.from_sentencepiece(path, blank=blank, boundary=boundary, columns=columns)
         lines = _model_lines(path)
         if path.suffix == ".json":
             tokens = _json_tokens(lines, path, language)
         else:
             tokens = _text_tokens(lines, path)
+            _warn_of_language(path, language)
         try:
             return cls.from_tokens(
                 tokens, blank=blank, boundary=boundary, separator=separator, columns=columns
@@ -625,9 +627,12 @@ def _model_lines(path: Path) -> list[str]:
 def _json_tokens(lines: list[str], path: Path, language: str | None) -> list[str]:
     content = _json("\n".join(lines), path)
     if isinstance(content, list) and all(isinstance(token, str) for token in content):
+        _warn_of_language(path, language)
         return list(content)
     if isinstance(content, dict) and content and all(type(v) is dict for v in content.values()):
         content = _of_language(content, path, language)
+    else:
+        _warn_of_language(path, language)
     if isinstance(content, dict) and all(type(i) is int for i in content.values()):
         beside = path.with_name("added_tokens.json")
         if beside != path and beside.is_file():
@@ -640,6 +645,15 @@ def _json_tokens(lines: list[str], path: Path, language: str | None) -> list[str
         f"{path}: expected a JSON list of tokens, an object of token to id, or one of these for "
         "each language."
     )
+
+
+def _warn_of_language(path: Path, language: str | None) -> None:
+    """Say that a language chooses nothing where there is one vocabulary."""
+    if language is not None:
+        warn_caller(
+            f"{path}: has one vocabulary, not one for each language: {quoted(language)} "
+            "(--language) has no effect"
+        )
 
 
 def _json(text: str, path: Path) -> Any:

@@ -266,3 +266,19 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     )
     os.close(write_end)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["transcribe", "a.wav", "--entities", ""], "--entities"),
+        (["transcribe", ""], "AUDIO"),
+        (["decode", "--cuts", "", "--out", "x"], "--cuts"),
+        (["score", "", "b"], "REFERENCE"),
+        (["tune", "--config", ""], "--config"),
+    ],
+)
+def test_an_empty_path_is_no_folder(arguments: list[str], name: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {name} is an empty path: name a file, or leave it out\n"

@@ -401,3 +401,17 @@ def test_pipes_in_lists_are_not_waited_for(tmp_path: Path) -> None:
     for cut in (whole.to_cut(), whole.to_cut().pad(2.0)):
         with pytest.raises(AudioError, match="its audio: is a named pipe"):
             load_recording(cut, 16000)
+
+
+def test_a_duration_beyond_the_file_is_told(tmp_path: Path) -> None:
+    wave(tmp_path / "a.wav", seconds=2.0)
+    rest = {"audio_filepath": "a.wav", "offset": 0.5, "duration": 5.0}
+    fits = {"audio_filepath": "a.wav", "offset": 1.0, "duration": 1.0}
+    behind = {"audio_filepath": "a.wav", "offset": 3.0, "duration": 1.0}
+    (tmp_path / "m.json").write_text(rows(rest, fits, behind))
+    found = parts(tmp_path / "m.json")
+    told = to_recording(found["a-0.5"], 16000)
+    assert told.warning == "5 s from 0.5 s on are listed, 1.50 s are there"
+    assert to_recording(found["a-1"], 16000).warning is None
+    with pytest.raises(AudioError, match=r"a\.wav: 0 samples are less than"):
+        to_recording(found["a-3"], 16000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -471,3 +472,35 @@ def test_other_vocabularies_are_refused(tokenizer: SentencePieceTokenizer) -> No
         Decoder(vocabulary).decode(log_probs, _graph(tokenizer, NAMES))
     with pytest.raises(GraphError, match="2 lists of names for 1 utterances"):
         Decoder(vocabulary).decode(log_probs, [None, None])
+
+
+def test_utterances_without_frames_are_told() -> None:
+    vocabulary = VOCABULARIES[0]
+    arrays = [np.zeros((0, vocabulary.size), np.float32), _dead_end()[0]]
+    for order in (arrays, arrays[:1], arrays[::-1]):
+        found = Decoder(vocabulary, EVERYTHING, CPU).decode(batch(order, vocabulary))
+        empty = [transcript for transcript in found if not transcript.best.words]
+        assert [one.warning for one in empty] == ["has no frames, so there is nothing to read"]
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_a_blank_that_is_none_is_told(column: int) -> None:
+    tokens = ["<pad>", "|", *"abc"]
+    said = np.full((200, len(tokens)), -9.0)
+    said[::2, 0] = said[1::4, 1] = said[3::4, 3] = 0.0
+    said -= np.log(np.exp(said).sum(1, keepdims=True))
+    vocabulary = Vocabulary.from_tokens(tokens, blank=column, separator="|" if column - 1 else "c")
+    decoder = Decoder(vocabulary, DecodeConfig(), CPU)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for few in (said[:50], said, said):
+            decoder.decode(batch([few.astype(np.float32)], vocabulary))
+    told = [str(one.message) for one in caught]
+    assert told == (
+        []
+        if column < 2
+        else [
+            "the blank, column 2 ('a'), is the best one in 0 of 200 frames, column 0 ('<pad>') in "
+            "100: say which is the blank (--blank)"
+        ]
+    )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import CtcbiasWarning, ModelError
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 PIECES = Vocabulary.from_tokens(["<blk>", "<unk>", "▁", "▁new", "▁y", "or", "k", "▁york"])
@@ -167,3 +167,17 @@ def test_what_the_user_says_wins() -> None:
 def test_json_of_digest_is_ascii() -> None:
     # The digest must not depend on how a platform writes U+2581.
     assert json.dumps("▁").isascii()
+
+
+@pytest.mark.parametrize("content", ['["<pad>", "|", "a"]', '{"<pad>": 0, "|": 1, "a": 2}'])
+def test_a_language_of_a_vocabulary_that_has_none_is_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "vocab.json"
+    path.write_text(content)
+    with pytest.warns(
+        CtcbiasWarning, match=r"json: has one vocabulary, not one .*: 'eng' .*no eff"
+    ):
+        assert Vocabulary.from_file(path, language="eng").size == 3
+    text = tmp_path / "tokens.txt"
+    text.write_text("<pad>\n|\na\n")
+    with pytest.warns(CtcbiasWarning, match="has one vocabulary"):
+        Vocabulary.from_file(text, language="eng")
