@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Real
 from pathlib import Path
 from threading import Lock
@@ -31,6 +31,7 @@ from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
 from ctcbias_fst.decode.shortlists import ShortLists
 from ctcbias_fst.decode.sounds import SoundStages
 from ctcbias_fst.decode.times import place_words
+from ctcbias_fst.decode.unbiased import unbiased_elsewhere
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -59,6 +60,7 @@ from ctcbias_fst.text.encoded_entities import (
 from ctcbias_fst.text.entities import EntityList, entities_from_names, require_names
 from ctcbias_fst.text.files import is_named_pipe, quoted
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -76,6 +78,10 @@ __all__ = [
 ]
 
 _BATCH_SECONDS = 120.0
+
+_ROUNDS = 2
+"""How often what an adapter changed where no name is written is decoded again: once, and where a
+name is gone then, once more."""
 
 SETTINGS_FILE = "settings.toml"
 """Of a model directory, or of a folder of lattices: how the parts work together there."""
@@ -181,6 +187,12 @@ class Names:
     listed: ListedNames | None
     sounds: NameSounds | None = None
     shortlists: ShortLists | None = None
+
+    @cached_property
+    def matcher(self) -> PhraseMatcher:
+        """Finds the names in what was written without a graph."""
+        texts = (text for entity in self.entities for text in (entity.name, entity.display))
+        return PhraseMatcher(dict.fromkeys(texts))
 
 
 @with_versions
@@ -487,18 +499,39 @@ class Recognizer:
         require_log_probs(log_probs)
         _check_lists(names, log_probs.size)
         batch, segments = cut_at_pauses(log_probs)
+        batch = batch.to(self.decoder.device)
         own = [names[s.utterance] if names else None for s in segments]
-        graphs, sounds = _for_utterances(batch.to(self.decoder.device), own)
-        transcripts = self.decoder.decode(batch, graphs)
-        if self.sounds is not None:
-            transcripts = self.sounds.apply(
-                transcripts, batch.to(self.decoder.device), sounds, self.config.decode.nbest
-            )
-        transcripts = leave_out_unheard(transcripts, batch, self.config.decode.evidence)
+        lists = _for_utterances(batch, own)
+        transcripts = self._decoded(batch, range(batch.size), lists)
+        matchers = [
+            one.matcher if one and not graph and batch.unbiased is not None else None
+            for one, (graph, _) in zip(own, lists)
+        ]
+        for _ in range(_ROUNDS):
+            margin = self.config.adapter.margin
+            batch, rows = unbiased_elsewhere(batch, transcripts, margin, matchers)
+            if not rows:
+                break
+            for row, transcript in zip(rows, self._decoded(batch, rows, lists)):
+                transcripts[row] = transcript
         joined = join_segments(
             transcripts, segments, log_probs.frame_seconds, self.config.decode.nbest
         )
         return place_words(joined, log_probs, self.config.decode.times)
+
+    def _decoded(
+        self,
+        batch: LogProbs,
+        rows: Sequence[int],
+        lists: Sequence[tuple[BoostGraph | None, NameSounds | None]],
+    ) -> list[Transcript]:
+        """Decode some rows of a batch, of each of which there is a graph and sounds."""
+        found = self.decoder.decode(batch, [lists[row][0] for row in rows], rows)
+        some = batch if len(rows) == batch.size else batch.select(rows)
+        if self.sounds is not None:
+            sounds = [lists[row][1] for row in rows]
+            found = self.sounds.apply(found, some, sounds, self.config.decode.nbest)
+        return leave_out_unheard(found, some, self.config.decode.evidence)
 
     def transcribe_files(
         self, paths: Iterable[Any], names: Names | None = None
@@ -611,7 +644,7 @@ def _warned(transcript: Transcript, warning: str | None) -> Transcript:
 
 def _for_utterances(
     batch: LogProbs, names: Sequence[Names | None]
-) -> tuple[list[BoostGraph | None], list[NameSounds | None]]:
+) -> list[tuple[BoostGraph | None, NameSounds | None]]:
     """The graph and the sounds of each utterance, those of long lists shortened."""
     graphs = [None if one is None else one.graph for one in names]
     sounds = [None if one is None else one.sounds for one in names]
@@ -621,7 +654,7 @@ def _for_utterances(
         for i, short in zip(which, shortlists.of(batch, which)):
             graphs[i] = graphs[i] or short.graph
             sounds[i] = short.sounds
-    return graphs, sounds
+    return list(zip(graphs, sounds))
 
 
 def _sound_stages(config: PipelineConfig, model: AcousticModel) -> SoundStages | None:

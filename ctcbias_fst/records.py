@@ -18,7 +18,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "Hypothesis",
@@ -33,6 +33,8 @@ __all__ = [
 
 _TOLERANCE = 0.05
 """By how much the probabilities of a frame may miss 1: half precision, and what models round."""
+
+_ARRAYS = ("log_probs", "phone_log_probs", "unbiased")
 
 
 def as_float32(array: Any) -> torch.Tensor:
@@ -104,10 +106,12 @@ class LogProbs:
       vocabulary: what the V columns are.
       phone_log_probs: shape (N, T, P), of the phone head, if the model has one; likewise.
       lag: seconds by which the model writes tokens after their sounds, as far as is known.
+      unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
+        in ``log_probs``; likewise.
 
     Raises:
       LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, or the phone
-        log-probs are of other frames.
+        or the unbiased log-probs are of other frames.
     """
 
     log_probs: torch.Tensor
@@ -117,6 +121,7 @@ class LogProbs:
     vocabulary: Vocabulary
     phone_log_probs: torch.Tensor | None = None
     lag: float = 0.0
+    unbiased: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
@@ -162,14 +167,26 @@ class LogProbs:
         if not 0 < seconds < math.inf:
             raise LogProbsError(f"frame_seconds must be positive, found {self.frame_seconds}")
         object.__setattr__(self, "frame_seconds", seconds)
-        if self.phone_log_probs is not None:
-            object.__setattr__(self, "phone_log_probs", as_float32(self.phone_log_probs))
-            phones = tuple(self.phone_log_probs.shape)
-            if len(phones) != 3 or phones[:2] != shape[:2]:
-                raise LogProbsError(
-                    f"phone log-probs have the shape {phones}, expected ({shape[0]} utterances, "
-                    f"{shape[1]} frames, phones): give those of the same frames as the log-probs"
-                )
+        for name, what, columns in (
+            ("phone_log_probs", "phone", "phones"),
+            ("unbiased", "unbiased", "tokens"),
+        ):
+            self._check_beside(name, what, columns)
+
+    def _check_beside(self, name: str, what: str, columns: str) -> None:
+        """Check an array of the same frames, if it is there."""
+        array, (utterances, frames, tokens) = getattr(self, name), self.log_probs.shape
+        if array is None:
+            return
+        array = as_float32(array)
+        object.__setattr__(self, name, array)
+        shape = tuple(array.shape)
+        expected = (utterances, frames, tokens)[: 2 if columns == "phones" else 3]
+        if len(shape) != 3 or shape[: len(expected)] != expected:
+            raise LogProbsError(
+                f"{what} log-probs have the shape {shape}, expected ({utterances} utterances, "
+                f"{frames} frames, {columns}): give those of the same frames as the log-probs"
+            )
 
     @property
     def size(self) -> int:
@@ -178,26 +195,21 @@ class LogProbs:
 
     def to(self, device: torch.device | str) -> LogProbs:
         """The same on another device; the lengths stay on the CPU."""
-        phones = self.phone_log_probs
-        return replace(
-            self,
-            log_probs=self.log_probs.to(device),
-            phone_log_probs=None if phones is None else phones.to(device),
-        )
+        return self.of_arrays(lambda array: array.to(device))
+
+    def of_arrays(self, change: Callable[[torch.Tensor], torch.Tensor], **others: Any) -> LogProbs:
+        """The same change to every array ``(N, T, ...)`` that is there, and other fields."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        others.update((name, change(one)) for name, one in arrays.items() if one is not None)
+        return replace(self, **others)
 
     def select(self, indexes: Sequence[int]) -> LogProbs:
         """Some utterances, in the order asked for, cut to the longest of them."""
         lengths = self.lengths[list(indexes)]
         longest = int(lengths.max()) if len(indexes) else 0
-        phones = self.phone_log_probs
         rows = torch.tensor(list(indexes), device=self.log_probs.device, dtype=torch.int64)
-        return replace(
-            self,
-            log_probs=self.log_probs[rows, :longest],
-            lengths=lengths,
-            ids=tuple(self.ids[i] for i in indexes),
-            phone_log_probs=None if phones is None else phones[rows, :longest],
-        )
+        ids = tuple(self.ids[i] for i in indexes)
+        return self.of_arrays(lambda array: array[rows, :longest], lengths=lengths, ids=ids)
 
 
 def require_log_probs(value: Any) -> None:

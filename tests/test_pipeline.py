@@ -221,8 +221,12 @@ def test_the_recognizer_is_at_the_top() -> None:
         _ = ctcbias_fst.Recogniser
 
 
+WRITTEN = ["the", "w", "take", "taken"]
+"""Names that the untrained adapter of the tests' model makes it write."""
+
+
 def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path]) -> None:
-    listed = ["metformin", "New York", "keisha"]
+    listed = WRITTEN
     plain = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter", "boost")))
     silent = Recognizer.from_pretrained(model, config=PipelineConfig(parts=()))
     expected = [plain.transcribe(path).best for path in clips]
@@ -643,7 +647,7 @@ def test_a_file_for_each_recording(model: Path, clips: list[Path], tmp_path: Pat
 
 def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
-    names.write_text("metformin\nNew York\nkeisha\n", encoding="utf-8")
+    names.write_text("\n".join(WRITTEN), encoding="utf-8")
     settings = tmp_path / "settings.toml"
     settings.write_text('parts = ["adapter"]\nadapter.scale = 0.0\n', encoding="utf-8")
     files = [str(clip) for clip in clips]
@@ -666,7 +670,7 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
 def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -> None:
     directory = tmp_path / "model"
     shutil.copytree(model, directory)
-    names = ["metformin", "New York", "keisha"]
+    names = WRITTEN
 
     def text(recognizer: Recognizer) -> str:
         return recognizer.transcribe(clips[0], recognizer.compile(names)).best.text

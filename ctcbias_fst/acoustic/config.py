@@ -185,14 +185,18 @@ class AttentionConfig:
         scale: factor on what it adds to the encoder's output.
         names: of a longer list each utterance attends to so many spellings at most.
         caution: how much more of a name must be covered than in training; 0 to 1.
+        margin: seconds before and after a written name where its log-probs count; where no name is
+            written, those without it are decoded.
     """
 
     scale: float = 1.0
     names: int = 100
     caution: float = 0.3
+    margin: float = 0.3
 
     def __post_init__(self) -> None:
         finite(self)
+        not_negative(self, "margin")
         at_least_one(self, "names")
         if not 0.0 <= self.caution <= 1.0:
             raise ValueError(f"caution must lie in 0..1, found {self.caution}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -57,6 +58,18 @@ class Attended:
     names: Tensor
     weights: Tensor
     none: Tensor
+
+
+class _Scores(NamedTuple):
+    """Log-probs ``(utterance, frame, token)``, or of one utterance: of subwords with the list of
+    names and without, and of phones."""
+
+    biased: Tensor
+    plain: Tensor
+    phones: Tensor
+
+    def frames(self, utterance: int, begin: int, end: int) -> _Scores:
+        return _Scores(*(one[utterance, begin:end] for one in self))
 
 
 class AcousticModel:
@@ -121,14 +134,15 @@ class AcousticModel:
         if config.scale == 0.0:
             lists = [None] * len(recordings)
         if features.shape[1] * FRAME_SECONDS <= LONGEST_SECONDS:
-            subwords, phones, lengths = self._run(features, lengths, lists, config)
+            scores, lengths = self._run(features, lengths, lists, config)
         else:
             rows = [row[:n] for row, n in zip(features, lengths.tolist())]
             parts = self._run_pieces(rows, lists, config)
-            subwords = pad_sequence([part[0] for part in parts], batch_first=True)
-            phones = pad_sequence([part[1] for part in parts], batch_first=True)
-            lengths = torch.tensor([len(part[0]) for part in parts], dtype=torch.int64)
-        return self._records(subwords, phones, lengths, tuple(one.id for one in recordings))
+            scores = _Scores(*(pad_sequence(list(one), batch_first=True) for one in zip(*parts)))
+            lengths = torch.tensor([len(part.phones) for part in parts], dtype=torch.int64)
+        biased = any(one is not None for one in lists)
+        ids = tuple(one.id for one in recordings)
+        return self._records(scores, lengths, ids, biased=biased)
 
     @torch.inference_mode()
     def attend(
@@ -174,28 +188,30 @@ class AcousticModel:
             for column, entity in enumerate(keys.entity.tolist(), start=1):
                 weights = looked.setdefault(entity, plain.new_zeros(frames))
                 weights[where] += adapted.attention[0, :, column]
+        scores = _Scores(biased[None], plain[None], phones[None])
         listed = sorted(looked)
         weights = torch.stack([looked[e] for e in listed], 1) if listed else none[:, None][:, :0]
         return Attended(
             features[0],
-            self._records(plain[None], phones[None], whole.lengths, (recording.id,)),
-            self._records(biased[None], phones[None], whole.lengths, (recording.id,)),
+            self._records(scores, whole.lengths, (recording.id,), biased=False),
+            self._records(scores, whole.lengths, (recording.id,), biased=True),
             torch.tensor(listed, dtype=torch.int64, device=self.device),
             weights,
             none,
         )
 
     def _records(
-        self, subwords: Tensor, phones: Tensor, lengths: Tensor, ids: tuple[str, ...]
+        self, scores: _Scores, lengths: Tensor, ids: tuple[str, ...], *, biased: bool
     ) -> LogProbs:
         return LogProbs(
-            log_probs=subwords,
+            log_probs=scores.biased if biased else scores.plain,
             lengths=lengths,
             frame_seconds=self.frame_seconds,
             ids=ids,
             vocabulary=self.tokenizer.vocabulary,
-            phone_log_probs=phones,
+            phone_log_probs=scores.phones,
             lag=LAG_SECONDS,
+            unbiased=scores.plain if biased else None,
         )
 
     def _pieces(self, subwords: Tensor, phones: Tensor) -> list[Piece]:
@@ -209,21 +225,21 @@ class AcousticModel:
         lengths: Tensor,
         names: Sequence[ListedNames | None],
         config: AttentionConfig,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[_Scores, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
-        subwords = output.log_probs
+        biased = plain = output.log_probs
         attended = keys_of_batch(names, output)
         if attended is not None and self.adapter is not None:
             adapted = self.adapter(output, *attended, config.scale, config.caution)
-            subwords = self.model.token_log_probs(adapted.states)
-        return subwords, output.phone_log_probs, output.lengths
+            biased = self.model.token_log_probs(adapted.states)
+        return _Scores(biased, plain, output.phone_log_probs), output.lengths
 
     def _run_pieces(
         self,
         rows: Sequence[Tensor],
         names: Sequence[ListedNames | None],
         config: AttentionConfig,
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> list[_Scores]:
         """Score utterances ``(frame, mel)`` of any length, long ones piece by piece.
 
         What is in no piece, the middle of long pauses, is scored as in the whole.
@@ -236,9 +252,9 @@ class AcousticModel:
         for index, row in enumerate(rows):
             spans = [Piece(0, (len(row) + rate - 1) // rate)]
             if index in whole:
-                subwords, phones = whole[index]
-                spans = self._pieces(subwords, phones)
-                if names[index] is None and spans == [Piece(0, len(subwords))]:
+                plain, phones = whole[index].plain, whole[index].phones
+                spans = self._pieces(plain, phones)
+                if names[index] is None and spans == [Piece(0, len(plain))]:
                     continue  # it has just been scored so
             for piece in spans:
                 places.append((index, piece.begin))
@@ -253,9 +269,9 @@ class AcousticModel:
 
     def _run_all(
         self, todo: Sequence[tuple[ListedNames | None, Tensor]], config: AttentionConfig
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> list[_Scores]:
         """Score features ``(frame, mel)``, similar lengths together."""
-        done: list[tuple[Tensor, Tensor]] = [(Tensor(), Tensor())] * len(todo)
+        done: dict[int, _Scores] = {}
         order = sorted(range(len(todo)), key=lambda i: -len(todo[i][1]))
         at = 0
         while at < len(order):
@@ -269,16 +285,14 @@ class AcousticModel:
             at += len(batch)
             lengths = torch.tensor([len(todo[i][1]) for i in batch])
             features = pad_sequence([todo[i][1] for i in batch], batch_first=True)
-            subwords, phones, counts = self._run(
-                features, lengths, [todo[i][0] for i in batch], config
-            )
+            scores, counts = self._run(features, lengths, [todo[i][0] for i in batch], config)
             for place, (i, count) in enumerate(zip(batch, counts.tolist())):
-                done[i] = subwords[place, :count], phones[place, :count]
-        return done
+                done[i] = scores.frames(place, 0, count)
+        return [done[i] for i in range(len(todo))]
 
     def _run_long(
         self, features: Tensor, names: ListedNames | None, config: AttentionConfig
-    ) -> tuple[Tensor, Tensor]:
+    ) -> _Scores:
         """Score one long utterance ``(frame, mel)`` window by window."""
         rate = self.config.encoder.subsampling
         step = _WINDOW - 2 * _CONTEXT
@@ -286,10 +300,10 @@ class AcousticModel:
         for begin in range(0, max(1, len(features) - 2 * _CONTEXT), step):
             window = features[begin : begin + _WINDOW]
             length = torch.tensor([len(window)])
-            subwords, phones, _ = self._run(window[None], length, [names], config)
+            scores, _ = self._run(window[None], length, [names], config)
             first = 0 if begin == 0 else _CONTEXT // rate
-            last = subwords.shape[1]
+            last = scores.phones.shape[1]
             if begin + _WINDOW < len(features):
                 last = (_WINDOW - _CONTEXT) // rate
-            pieces.append((subwords[0, first:last], phones[0, first:last]))
-        return torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces])
+            pieces.append(scores.frames(0, first, last))
+        return _Scores(*map(torch.cat, zip(*pieces)))

@@ -104,7 +104,12 @@ class Decoder:
         self._hashes = TextHashes.of(blank_first, self.device)
 
     @with_versions
-    def decode(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> list[Transcript]:
+    def decode(
+        self,
+        log_probs: LogProbs,
+        graphs: BoostGraphs = None,
+        rows: Sequence[int] | None = None,
+    ) -> list[Transcript]:
         """Transcribe a batch; one transcript per utterance, in their order.
 
         An utterance that the search loses is searched again with wider beams, then without
@@ -113,6 +118,8 @@ class Decoder:
         Args:
           log_probs: of this model.
           graphs: the names to boost: one list for all, one per utterance, or none.
+          rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
+            theirs.
 
         Raises:
           LogProbsError: another vocabulary, NaN or +inf.
@@ -120,18 +127,19 @@ class Decoder:
             as utterances.
         """
         require_log_probs(log_probs)
-        if not log_probs.size:
+        batch = log_probs if rows is None else log_probs.select(rows)
+        if not batch.size:
             return []
-        lattice = self.lattice(log_probs, graphs)
-        transcripts = dict(self.read(lattice, log_probs.ids, log_probs.frame_seconds))
-        per_utterance = self._per_utterance(log_probs, graphs)
-        for i in range(log_probs.size):
+        lattice = self.lattice(log_probs, graphs, rows)
+        per_utterance = self._per_utterance(batch, graphs)
+        transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds))
+        for i, row in enumerate(range(batch.size) if rows is None else rows):
             if i not in transcripts:
-                transcripts[i] = self._rescue(log_probs, i, per_utterance[i])
-        for i, length in enumerate(log_probs.lengths.tolist()):
+                transcripts[i] = self._rescue(log_probs, row, per_utterance[i])
+        for i, length in enumerate(batch.lengths.tolist()):
             if not length:
                 transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
-        self._check_blank(log_probs)
+        self._check_blank(batch)
         return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
 
     def _check_blank(self, log_probs: LogProbs) -> None:
@@ -158,13 +166,20 @@ class Decoder:
         )
 
     @with_versions
-    def lattice(self, log_probs: LogProbs, graphs: BoostGraphs = None) -> Lattice:
+    def lattice(
+        self,
+        log_probs: LogProbs,
+        graphs: BoostGraphs = None,
+        rows: Sequence[int] | None = None,
+    ) -> Lattice:
         """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
         Arguments and errors are those of :meth:`decode`.
         """
         config = self.config
         require_log_probs(log_probs)
+        whole, places = log_probs, range(log_probs.size) if rows is None else rows
+        log_probs = log_probs if rows is None else log_probs.select(rows)
         if log_probs.vocabulary.digest != self.vocabulary.digest:
             raise LogProbsError(
                 "the log-probs are of another vocabulary than the decoder's: "
@@ -188,7 +203,7 @@ class Decoder:
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
         if self.listener is not None:
-            self.listener(log_probs, lattice, trees, range(log_probs.size), None)
+            self.listener(whole, lattice, trees, places, None)
         return self.with_language_model(lattice)
 
     def _without_language_model(

@@ -64,12 +64,8 @@ def cut_at_pauses(
     if len(segments) == log_probs.size:
         return log_probs, tuple(segments)
     frames = max(segment.end - segment.begin for segment in segments)
-    subwords = _slices(log_probs.log_probs, segments, frames)
-    phones = log_probs.phone_log_probs
-    batch = replace(
-        log_probs,
-        log_probs=subwords,
-        phone_log_probs=None if phones is None else _slices(phones, segments, frames),
+    batch = log_probs.of_arrays(
+        lambda array: _slices(array, segments, frames),
         lengths=torch.tensor([s.end - s.begin for s in segments], dtype=torch.int64),
         ids=tuple(log_probs.ids[segment.utterance] for segment in segments),
     )
