@@ -25,7 +25,7 @@ from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import entities_from_names
 from tests.acoustic.conftest import speechlike
 
-TEXTS = ["she takes metformin", "new york", "peace and peace"]
+TEXTS = ["she did take it", "taken", "peace and peace"]
 ROWS = (
     Row("greedy", greedy=True),
     Row("boost", parts=("boost",), over="greedy", set=("decode.boost.beta=3.0",)),
@@ -47,8 +47,8 @@ def data(tmp_path: Path) -> Path:
         )
     CutSet.from_cuts(cuts[:2]).to_file(tmp_path / "cuts.jsonl")
     CutSet.from_cuts(cuts[2:]).to_file(tmp_path / "free.jsonl")
-    (tmp_path / "few.txt").write_text("metformin\nNew York\n")
-    (tmp_path / "more.txt").write_text("metformin\nNew York\nkeisha\njohn smith\n")
+    (tmp_path / "few.txt").write_text("take\ntaken\n")
+    (tmp_path / "more.txt").write_text("take\ntaken\nkeisha\njohn smith\n")
     return tmp_path
 
 
@@ -79,7 +79,7 @@ def test_cells_hold_what_each_row_writes(data: Path, random_model: Path) -> None
         log_probs = recognizer.log_probs([read_audio(data / f"{name}.wav")])
         assert greedy.texts[name] == greedy_hypothesis(log_probs).text
     adapted = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("adapter",)))
-    names = adapted.compile(["metformin", "New York"])
+    names = adapted.compile(["take", "taken"])
     assert cells[2].texts["clip0"] == adapted.transcribe(data / "clip0.wav", names).best.text
     assert cells[2].texts != greedy.texts
     assert all(cell.audio_seconds == pytest.approx(1.0 + 1.4 + 1.8) for cell in cells)
@@ -91,7 +91,7 @@ def test_only_what_changed_is_decoded_again(data: Path, random_model: Path) -> N
     again, told = run(data, random_model, study())
     assert told == []
     assert [cell.texts for cell in again] == [cell.texts for cell in first]
-    (data / "more.txt").write_text("metformin\nNew York\nkeisha\n")
+    (data / "more.txt").write_text("take\ntaken\nkeisha\n")
     _, told = run(data, random_model, study())
     assert told == [f"tiny, list 4: {row.name}" for row in ROWS]
     stronger = (*ROWS[:1], Row("boost", parts=("boost",), set=("decode.boost.beta=4.0",)))
@@ -108,7 +108,7 @@ def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> No
     rows = (Row("all"), Row("none", parts=()), Row("greedy", greedy=True))
     cells, _ = run(data, random_model, study(rows))
     every = Recognizer.from_pretrained(random_model, config=PipelineConfig())
-    names = every.compile(["metformin", "New York"])
+    names = every.compile(["take", "taken"])
     assert cells[0].texts["clip0"] == every.transcribe(data / "clip0.wav", names).best.text
     assert cells[0].texts != cells[1].texts
     base = PipelineConfig(parts=("boost",))
@@ -119,15 +119,15 @@ def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> No
 
 
 def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
-    lists = {"clip0": ["metformin"], "clip1": ["New York"], "clip2": []}
+    lists = {"clip0": ["take"], "clip1": ["taken"], "clip2": []}
     (data / "few.txt").write_text(
         "".join(json.dumps({"id": k, "entities": v}) + "\n" for k, v in lists.items())
     )
-    (data / "more.txt").write_text("metformin\n")
+    (data / "more.txt").write_text("take\n")
     cells, _ = run(data, random_model, study((Row("boost", parts=("boost",)),)))
     own, shared = cells
     recognizer = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("boost",)))
-    expected = recognizer.transcribe(data / "clip1.wav", recognizer.compile(["New York"]))
+    expected = recognizer.transcribe(data / "clip1.wav", recognizer.compile(["taken"]))
     assert own.texts["clip1"] == expected.best.text
     assert own.texts["clip0"] == shared.texts["clip0"]
     assert score_cells(study((Row("boost"),)), [own])[0].rates["recall"] >= 0.0
