@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ctcbias_fst.text.name_parts import SLASHED_UNITS, Part
 from ctcbias_fst.text.numbers import ONES, SCALES, UNITS, number_readings, number_words
@@ -22,7 +23,7 @@ Way = tuple[tuple[str, ...], float]
 """Words, and their cost."""
 
 
-def amount_ways(parts: Sequence[Part], position: int) -> list[Way]:
+def amount_ways(parts: Sequence[Part], position: int) -> Sequence[Way]:
     """Return the ways to say a number, or the unit behind it; none if a part is neither."""
     part = parts[position]
     before = parts[position - 1].text if position else ""
@@ -80,8 +81,13 @@ def _money_ways(text: str, unit: str) -> list[Way]:
     )
 
 
-def _digit_ways(text: str, counted: bool = False) -> list[Way]:
+@lru_cache(maxsize=20_000)
+def _digit_ways(text: str, counted: bool = False) -> tuple[Way, ...]:
     """The ways to say a number; one that counts something is not said by its digits."""
+    return tuple(ranked(_readings(text, counted)))
+
+
+def _readings(text: str, counted: bool) -> list[tuple[str, ...]]:
     counted = counted or "," in text
     text = text.replace(",", "")
     if "." in text:
@@ -91,7 +97,7 @@ def _digit_ways(text: str, counted: bool = False) -> list[Way]:
         ways = [(*words, *tail) for words in number_readings(whole)[: 1 if counted else 2]]
         if "zero" in tail:
             ways += [tuple("oh" if word == "zero" else word for word in ways[0])]
-        return ranked(ways)
+        return ways
     ways = number_readings(text)
     if counted and text.isdigit() and len(text) <= _LONGEST_NUMBER:
         ways = [tuple(number_words(int(text)))]
@@ -103,7 +109,7 @@ def _digit_ways(text: str, counted: bool = False) -> list[Way]:
         ways += [tuple(spoken)]
         if spoken[:2] == ["oh", "oh"] and "oh" not in spoken[2:]:
             ways += [("double", *spoken[1:])]
-    return ranked(ways)
+    return ways
 
 
 def _round(words: tuple[str, ...]) -> bool:

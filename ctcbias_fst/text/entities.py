@@ -98,7 +98,13 @@ class Entity(NamedTuple):
     @property
     def spellings(self) -> tuple[tuple[str, float], ...]:
         """All that is looked for, the name first, each with its cost."""
+        if not self.sounds_like:
+            return ((self.name, 0.0), *self.spoken)
         return ((self.name, 0.0), *((text, 0.0) for text in self.sounds_like), *self.spoken)
+
+    def said(self, name: str, spoken: tuple[tuple[str, float], ...]) -> Entity:
+        """Return it with another name and other spoken forms; sooner than `_replace` does."""
+        return Entity(name, *self[1:-1], spoken)
 
 
 class Rejected(NamedTuple):
@@ -298,9 +304,11 @@ def _assemble(
             notes.append(f"the display of {quoted(display)} is empty: it is shown as it is listed")
             shown = display
         entity = Entity(name, shown, float(weight), line=number, prior=float(prior))
-        entity = entity._replace(**fields)
-        entities[name], repeated = _with_spellings(entity, spellings)
-        rejected += repeated
+        entity = entity._replace(**fields) if fields else entity
+        if spellings:
+            entity, repeated = _with_spellings(entity, spellings)
+            rejected += repeated
+        entities[name] = entity
     heavy = [entity for entity in entities.values() if entity.weight >= HEAVY]
     if heavy:
         notes.append(
@@ -352,7 +360,12 @@ def _displays(texts: Sequence[str]) -> list[str]:
     block = "".join(texts)
     if block.isascii() and not _ODD_SPACE.search(block):
         return [text.strip() for text in texts]
-    return [" ".join(unicodedata.normalize("NFC", text).split()) for text in texts]
+    return [
+        text.strip()
+        if text.isascii() and not _ODD_SPACE.search(text)
+        else " ".join(unicodedata.normalize("NFC", text).split())
+        for text in texts
+    ]
 
 
 def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:

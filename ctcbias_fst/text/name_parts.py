@@ -22,6 +22,7 @@ _GLUED = re.compile(
 )
 SLASHED_UNITS = {"km/h": "kmh", "m/s": "mps", "mg/ml": "mgml", "mg/dl": "mgdl"}
 _SLASHED = re.compile(rf"(?<=\d)(\s?)({'|'.join(SLASHED_UNITS)})(?!\w)", re.IGNORECASE)
+_ASCII_RUN = re.compile(r"(?P<letters>[A-Za-z']+)|(?P<digits>\d+)|(?P<symbol>.)", re.DOTALL)
 _VULGAR = re.compile("(\\d?)([\u00bc-\u00be\u2150-\u215e])")
 _POWERS = re.compile("(?<=[^\\W\\d_])[\u00b2\u00b3](?!\\w)")
 _NUMERO = re.compile("\u2116 ?|\\b[Nn][\u00ba\u00b0] ?(?=\\d)")
@@ -43,16 +44,22 @@ def chunks_of(text: str) -> list[str]:
     """Part a name at white space; what is one to the ear is one chunk: ``$1.2 billion``."""
     if text.isascii() and text.replace(" ", "").isalnum():
         return (_GLUED.sub("", text) if " " in text else text).split()
-    text = text.replace("™", " ").replace("℠", " ")
-    text = _NUMERO.sub("No. ", text)
-    text = _POWERS.sub(lambda found: " squared" if found[0] == "²" else " cubed", text)
-    text = _VULGAR.sub(lambda found: f"{found[1]} & {found[2]}" if found[1] else found[2], text)
-    text = unicodedata.normalize("NFKC", text).replace("&amp;", "&")
-    text = _SCHEME.sub("", text)
-    text = _AND.sub(" 'n' ", text)
-    text = _GREEK.sub(_greek_letter, text)
-    text = _SLASHED.sub(lambda found: SLASHED_UNITS[found[2].lower()], text)
-    return _GLUED.sub("", text).split()
+    if not text.isascii():
+        text = text.replace("™", " ").replace("℠", " ")
+        text = _NUMERO.sub("No. ", text)
+        text = _POWERS.sub(lambda found: " squared" if found[0] == "²" else " cubed", text)
+        text = _VULGAR.sub(lambda found: f"{found[1]} & {found[2]}" if found[1] else found[2], text)
+        text = unicodedata.normalize("NFKC", text)
+    text = text.replace("&amp;", "&")
+    if "://" in text:
+        text = _SCHEME.sub("", text)
+    if "'" in text or "’" in text:
+        text = _AND.sub(" 'n' ", text)
+    if not text.isascii():
+        text = _GREEK.sub(_greek_letter, text)
+    if "/" in text:
+        text = _SLASHED.sub(lambda found: SLASHED_UNITS[found[2].lower()], text)
+    return (_GLUED.sub("", text) if " " in text else text).split()
 
 
 def _greek_letter(found: re.Match[str]) -> str:
@@ -72,14 +79,16 @@ def stands_for_letters(text: str) -> bool:
 
 def parts_of(chunk: str) -> list[Part]:
     """Return the parts of a name that has no white space."""
-    parts: list[Part] = []
-    begins = True
-    for kind, run in itertools.groupby(chunk, _kind):
-        text = "".join(run)
-        for part in text if kind == "symbol" else [text]:
-            parts.append(Part(kind, part, begins))
-            begins = False
-    return _merged(parts)
+    if chunk.isascii():
+        found = _ASCII_RUN.finditer(chunk)
+        parts = [Part(run.lastgroup or "", run[0], run.start() == 0) for run in found]
+    else:
+        parts = []
+        for kind, several in itertools.groupby(chunk, _kind):
+            text = "".join(several)
+            for one in text if kind == "symbol" else [text]:
+                parts.append(Part(kind, one, not parts))
+    return _merged(parts) if len(parts) > 1 else parts
 
 
 def _kind(character: str) -> str:

@@ -126,49 +126,59 @@ def _ways(entity: Entity, text: str, capitals: bool, most: float) -> _Ways:
 def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
     """The name that each form belongs to, of those that may be said so: the likeliest, then the
     first in the alphabet, whatever the order of the list. What is taken belongs to none."""
-    owners: dict[str, tuple[float, str]] = {}
+    owners: dict[str, str] = {}
+    disputed: dict[str, tuple[float, str]] = {}
     for one in ways:
-        for form, cost in one.forms:
-            claim = (cost, one.entity.name)
-            if form not in taken and claim < owners.get(form, (math.inf, "")):
-                owners[form] = claim
-    return {form: name for form, (_, name) in owners.items()}
+        name = one.entity.name
+        for form, _ in one.forms:
+            if owners.setdefault(form, name) is not name:
+                disputed[form] = math.inf, ""
+    if disputed:
+        for one in ways:
+            for form, cost in one.forms:
+                if form in disputed:
+                    disputed[form] = min(disputed[form], (cost, one.entity.name))
+        owners.update((form, name) for form, (_, name) in disputed.items())
+    for form in owners.keys() & taken:
+        del owners[form]
+    return owners
 
 
 def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]:
     """Return a name with its spoken forms, None if it cannot be looked for; and what to tell."""
     entity, text, forms, confused, common = ways
     own = entity.sounds_like
-    free = [(form, cost) for form, cost in forms if owners.get(form) == entity.name]
-    first = entity.name
+    name = entity.name
+    free = [one for one in forms if owners.get(one[0]) == name]
+    first = name
     if confused and not free and not own:
         return None, confused
     if confused and own:
         first, *rest = own
         entity = entity._replace(name=first, sounds_like=tuple(rest))
     else:
-        order = [form for form, _ in forms]
-        if free and (confused or (first in order[1:] and unheard_symbols(text))):
+        itself = [one for one in forms[1:] if one[0] == name]
+        if free and (confused or (itself and unheard_symbols(text))):
             first = free[0][0]
-            itself = [(form, cost) for form, cost in forms if form == entity.name and not confused]
-            free = [*free[1:], *itself]
-        if first is not entity.name or free:
-            entity = entity._replace(name=first, spoken=tuple(free))
-    unknown = unknown_symbols(text) if not text.isascii() and not own else ""
-    shown = quoted(entity.display)
+            free = [*free[1:], *([] if confused else itself)]
+        if first is not name or free:
+            entity = entity.said(first, tuple(free))
+    unknown = "" if own or text.isascii() else unknown_symbols(text)
     if unknown:
-        return entity, f"{quoted(unknown)} of {shown} is not heard: it is looked for as " + (
-            quoted(first)
-        )
+        shown = f"{quoted(unknown)} of {quoted(entity.display)} is not heard"
+        return entity, f"{shown}: it is looked for as {quoted(first)}"
     if confused and not stands_for_letters(text):
-        return entity, f"{shown} is looked for as {quoted(first)} only: {confused}"
-    written = any(map(str.isdecimal, entity.name))  # which few models can write
-    if common and not own and (free or not written):
-        only = free[0][0] if written else first
-        return entity, (
-            f"{shown} is looked for as {quoted(only)} only: {_common(common)}; {REMEDY}"
-        )
+        return entity, _only(entity, first, confused)
+    if common and not own:
+        written = any(map(str.isdecimal, entity.name))  # which few models can write
+        if free or not written:
+            only = free[0][0] if written else first
+            return entity, _only(entity, only, f"{_common(common)}; {REMEDY}")
     return entity, ""
+
+
+def _only(entity: Entity, form: str, why: str) -> str:
+    return f"{quoted(entity.display)} is looked for as {quoted(form)} only: {why}"
 
 
 def _taken_words(entities: EntityList) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ctcbias_fst.text.amounts import CURRENCIES, SECOND, Way, amount_ways, ranked
@@ -81,6 +81,8 @@ _MORE_ABBREVIATIONS = {
 }
 """These are words, or parts of names, without their full stop."""
 
+_SHORTENED = ABBREVIATIONS | _MORE_ABBREVIATIONS
+
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+|[^\x00-\x7f]+")
 # Quick to search for in a list of a million names: symbols and digits, a capital behind a letter,
 # a word without a vowel, a letter before a hyphen, an n that is and.
@@ -99,6 +101,7 @@ _ORDINARY = re.compile(r"[A-Za-z][a-z]{5,}")
 _TELEPHONE = re.compile(r"(?!\d{4}-\d\d-\d\d$)\+?\(?\d[\d ()-]{6,}")
 _LEAST_DIGITS = 7
 _MARK = re.compile(r"[^\w\s'-]|_")
+_HEARD = re.compile(r"[\x00-\x20\x7fA-Za-z\d'`-]", re.ASCII)
 _DIGIT = re.compile(r"\d")
 
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
@@ -120,12 +123,12 @@ class Said(NamedTuple):
     """How a name may be said.
 
     Attributes:
-        forms: the likeliest first.
+        forms: each with its cost, as in `SpokenForm`; the likeliest first.
         common: a form that is likelier than all of them, but is left out, since it is a common
             word or made of such; empty if there is none.
     """
 
-    forms: list[SpokenForm]
+    forms: list[tuple[str, float]]
     common: str
 
 
@@ -141,9 +144,8 @@ class _Place(NamedTuple):
 
 def needs_spoken_forms(text: str) -> bool:
     """Tell whether `spoken_forms` may have anything to add: digits, symbols, inner capitals, …"""
-    symbols, *others = _SIGNS
-    first = _ASCII_SIGN if text.isascii() else symbols
-    return any(sign.search(text) for sign in (first, *others))
+    first = _ASCII_SIGN if text.isascii() else _SIGNS[0]
+    return first.search(text) is not None or any(sign.search(text) for sign in _SIGNS[1:])
 
 
 def spoken_forms(text: str, capitals: bool = False) -> list[SpokenForm]:
@@ -157,7 +159,7 @@ def spoken_forms(text: str, capitals: bool = False) -> list[SpokenForm]:
         Forms without digits and symbols, no two the same, at most eight. A form that would be
         taken for common words is left out. The name's normal form is among them if it is said.
     """
-    return said(text, capitals).forms
+    return [SpokenForm(form, cost) for form, cost in said(text, capitals).forms]
 
 
 def said(text: str, capitals: bool = False, written: str | None = None) -> Said:
@@ -175,33 +177,45 @@ def said(text: str, capitals: bool = False, written: str | None = None) -> Said:
         if forms:
             return Said(forms, "")
     chunks = chunks_of(text)
-    if len(chunks) > 1 and text.isascii():
-        forms = _with_one_number(chunks, capitals, text)
+    if text.isascii():
+        forms = _beside_ordinary_words(chunks, capitals)
         if forms:
             return Said(forms, "")
-    if not text.isascii():
+    else:
         letters = "".join(filter(str.isalpha, "".join(chunks))).replace("μ", "")
         if not letters.isascii() and len(_LATIN.findall(letters)) < len(letters):
             return Said([], "")
     everyday = _Everyday(text, chunks, normalise(text) if written is None else written)
     found: dict[str, float] = {}
     left_out: dict[str, float] = {}
-    for words, cost in _combined(_chunk_choices(text, chunks, capitals)):
-        form = " ".join(words)
-        if not (form.isascii() and form.replace(" ", "").isalpha()):
-            form = normalise(form)
+    whole = _Place(True, True, False, capitals, len(chunks) > 1 and text.isupper())
+    for words, cost in _combined(_chunk_choices(chunks, whole)):
+        form = _normal(words)
         if not form or len(form) > _LONGEST:
             continue
         kept = left_out if everyday.takes(form) else found
         if cost < kept.get(form, math.inf):
             kept[form] = cost
-    ranked = sorted(found.items(), key=lambda item: (item[1], item[0]))[:_MOST]
-    least = ranked[0][1] if ranked else math.inf
+    least = min(found.values(), default=math.inf)
     common = [form for form, cost in left_out.items() if cost == 0 and least > 0]
-    return Said([SpokenForm(form, cost - least) for form, cost in ranked], "".join(common[:1]))
+    return Said(_likeliest(found), "".join(common[:1]))
 
 
-def _telephone_forms(text: str) -> list[SpokenForm]:
+def _normal(words: Sequence[str]) -> str:
+    """Return words with spaces between them, in normal form."""
+    form = " ".join(words)
+    return form if form.isascii() and form.replace(" ", "").isalpha() else normalise(form)
+
+
+def _likeliest(found: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the likeliest forms, from their costs; those of the first is 0."""
+    if len(found) == 1:
+        return [(form, 0.0) for form in found]
+    ranked = sorted([(cost, form) for form, cost in found.items()])[:_MOST]
+    return [(form, cost - ranked[0][0]) for cost, form in ranked]
+
+
+def _telephone_forms(text: str) -> list[tuple[str, float]]:
     """Return how a telephone number is said, by its digits; none if it is another number."""
     digits = [ONES[int(digit)] for digit in text if digit.isdecimal()]
     groups = re.findall(r"\d+", text)
@@ -209,54 +223,80 @@ def _telephone_forms(text: str) -> list[SpokenForm]:
         return []
     words = " ".join([*(["plus"] if text[0] == "+" else []), *digits])
     ways = dict.fromkeys([words, words.replace("zero", "oh")])
-    return [SpokenForm(way, rank * SECOND) for rank, way in enumerate(ways)]
+    return [(way, rank * SECOND) for rank, way in enumerate(ways)]
 
 
-def _with_one_number(chunks: Sequence[str], capitals: bool, text: str) -> list[SpokenForm]:
-    """Return the forms of a name that is a number and ordinary words, as `said` does, faster."""
-    place = -1
-    for position, chunk in enumerate(chunks):
-        if not _ORDINARY.fullmatch(chunk):
-            if place >= 0 or not _DIGIT.search(chunk):
-                return []
-            place = position
-    if place < 0:
+def _beside_ordinary_words(chunks: Sequence[str], capitals: bool) -> list[tuple[str, float]]:
+    """Return the forms of a name with ordinary words before or behind the rest, as `said` does.
+
+    This is faster: how the rest is said is kept, since names of a list share it. There are none
+    if the name is no such, or a form might be taken for common words.
+    """
+    begin, end = 0, len(chunks)
+    while begin < end and _ORDINARY.fullmatch(chunks[begin]):
+        begin += 1
+    while end > begin and _ORDINARY.fullmatch(chunks[end - 1]):
+        end -= 1
+    if not 0 < end - begin < len(chunks):
         return []
-    before = "".join([f"{chunk} " for chunk in chunks[:place]]).lower()
-    behind = "".join([f" {chunk}" for chunk in chunks[place + 1 :]]).lower()
-    last = len(chunks) - 1
-    where = _Place(place == 0, place == last, "&" in chunks[place], capitals, text.isupper())
-    return [
-        SpokenForm(f"{before}{form}{behind}", cost) for form, cost in _forms(chunks[place], where)
-    ]
+    words = [chunk.lower() for chunk in (*chunks[:begin], *chunks[end:])]
+    before = "".join([f"{word} " for word in words[:begin]])
+    behind = "".join([f" {word}" for word in words[begin:]])
+    first, last = begin == 0, end == len(chunks)
+    rest = chunks[begin:end]
+    if len(rest) == 1 and _DIGIT.search(rest[0]):
+        # A number keeps a name from being taken for common words.
+        ways = _forms(rest[0], _Place(first, last, "&" in rest[0], capitals, False))
+        return [(f"{before}{form}{behind}", cost) for form, cost in ways]
+    if all(map(is_common, words)):
+        return []
+    found: dict[str, float] = {}
+    for form, cost in _rest_ways(tuple(rest), first, last, capitals):
+        found[f"{before}{form}{behind}" if form else (before + behind[1:]).rstrip()] = cost
+    return _likeliest(found)
 
 
 @lru_cache(maxsize=20_000)
-def _forms(chunk: str, place: _Place) -> tuple[SpokenForm, ...]:
+def _rest_ways(
+    chunks: tuple[str, ...], first: bool, last: bool, capitals: bool
+) -> tuple[tuple[str, float], ...]:
+    """Return the ways to say what is beside ordinary words; none if they are very many."""
+    choices = _chunk_choices(chunks, _Place(first, last, False, capitals, False))
+    if math.prod(map(len, choices)) > _MOST_COMBINED:
+        return ()
+    found: dict[str, float] = {}
+    for words, cost in _combined(choices):
+        form = _normal(words)
+        if cost < found.get(form, math.inf):
+            found[form] = cost
+    return () if max(map(len, found)) > _LONGEST - _SHORT else tuple(found.items())
+
+
+@lru_cache(maxsize=20_000)
+def _forms(chunk: str, place: _Place) -> tuple[tuple[str, float], ...]:
     """Return the ways to say a chunk in words of letters, the likeliest first."""
     found: dict[str, float] = {}
     for words, cost in _chunk_ways(chunk, place):
-        form = normalise(" ".join(words))
+        form = _normal(words)
         if form and cost < found.get(form, math.inf):
             found[form] = cost
-    ranked = sorted(found.items(), key=lambda item: (item[1], item[0]))[:_MOST]
-    return tuple(SpokenForm(form, cost - ranked[0][1]) for form, cost in ranked)
+    return tuple(_likeliest(found))
 
 
-def _chunk_choices(text: str, chunks: Sequence[str], capitals: bool) -> list[Sequence[Way]]:
-    """Return the ways to say each chunk of a name."""
+def _chunk_choices(chunks: Sequence[str], whole: _Place) -> list[Sequence[Way]]:
+    """Return the ways to say each of the chunks that stand at a place in a name."""
     last = len(chunks) - 1
-    shouted = last > 0 and text.isupper()
-    ampersand = "&" in text
+    ampersand = any("&" in chunk for chunk in chunks)
     choices: list[Sequence[Way]] = []
     for position, chunk in enumerate(chunks):
-        if _ORDINARY.fullmatch(chunk) and chunk.lower() not in ABBREVIATIONS:
+        if _ORDINARY.fullmatch(chunk):
             choices.append((((chunk.lower(),), 0.0),))
             continue
         beside = ampersand and any(
             "&" in one for one in chunks[max(position - 1, 0) : position + 2]
         )
-        place = _Place(position == 0, position == last, beside, capitals, shouted)
+        first, end = whole.first and position == 0, whole.last and position == last
+        place = _Place(first, end, beside, whole.capitals, whole.shouted)
         choices.append(_chunk_ways(chunk, place))
     return choices
 
@@ -295,6 +335,8 @@ def unheard_symbols(text: str) -> str:
 
     Hyphens, apostrophes and white space are none of them.
     """
+    if text.isascii():
+        return "".join(dict.fromkeys(_HEARD.sub("", text)))
     dropped = [c for c in dict.fromkeys(text) if c not in _QUIET and not c.isspace()]
     return "".join([c for c in dropped if unicodedata.category(c)[0] in "PS"])
 
@@ -316,9 +358,12 @@ def _no_vowel(word: str) -> bool:
     )
 
 
-def _ways(parts: Sequence[Part], position: int, place: _Place) -> list[Way]:
+def _ways(parts: Sequence[Part], position: int, place: _Place) -> Sequence[Way]:
     """Return the ways to say one part of a chunk."""
     part = parts[position]
+    numbered = position > 0 and parts[position - 1].kind == "digits"
+    if part.kind == "letters" and not numbered and _ORDINARY.fullmatch(part.text):
+        return (((part.text.lower(),), 0.0),)
     before = parts[position - 1] if position else None
     after = parts[position + 1] if position + 1 < len(parts) else None
     ways = amount_ways(parts, position)
@@ -346,22 +391,39 @@ def _combined(choices: Sequence[Sequence[Way]]) -> list[Way]:
 
 def _symbol_ways(
     part: Part, before: Part | None, after: Part | None, parts: Sequence[Part], place: _Place
-) -> list[Way]:
+) -> Sequence[Way]:
     """What a symbol adds; nothing if it is not said."""
     symbol = part.text
     if symbol == ".":
         return _full_stop_ways(before, after)
-    if symbol == "#" and before is None and after is not None and after.kind == "letters":
-        return ranked([("hashtag",), ()])
     if symbol in _IN_ADDRESSES and before is not None and after is not None and _is_address(parts):
         return ranked([(_IN_ADDRESSES[symbol],), ()])
-    number = after is not None and after.kind == "digits"
     single = before is not None and before.kind == "letters" and len(before.text) == 1
     alone = len(parts) == 1 and place.first and place.last
+    kinds = before and before.kind, after and after.kind
+    return _symbol_between(symbol, *kinds, single, alone)
+
+
+@lru_cache(maxsize=2_000)
+def _symbol_between(
+    symbol: str, before: str | None, after: str | None, single: bool, alone: bool
+) -> tuple[Way, ...]:
+    """What a symbol adds between parts of two kinds.
+
+    Args:
+        symbol: of one character.
+        before: the kind of the part before it, None if it begins a chunk.
+        after: that of the part behind it.
+        single: a single letter is before it.
+        alone: it is the whole name.
+    """
+    if symbol == "#" and before is None and after == "letters":
+        return (("hashtag",), 0.0), ((), SECOND)
+    number = after == "digits"
     tables = (
         (number and before is None, _BEFORE_FIRST_NUMBERS),
         (number, _BEFORE_NUMBERS),
-        (before is not None and before.kind == "digits", _BEHIND_NUMBERS),
+        (before == "digits", _BEHIND_NUMBERS),
         (before is not None and after is not None, _BETWEEN),
         (before is not None, {"+": ("plus",)}),
         (after is not None, {"@": ("at",)}),
@@ -369,7 +431,7 @@ def _symbol_ways(
         (not alone, {"&": ("and",), "§": ("section",)}),
     )
     words = next((table[symbol] for applies, table in tables if applies and symbol in table), ("",))
-    return ranked([tuple(several.split()) for several in words])
+    return tuple(ranked([tuple(several.split()) for several in words]))
 
 
 def _is_address(parts: Sequence[Part]) -> bool:
@@ -403,7 +465,7 @@ def _letter_ways(parts: Sequence[Part], position: int, place: _Place, shortened:
         len(parts) == 1
         or "&" in [parts[at].text for at in (position - 1, position + 1) if 0 <= at < len(parts)]
     )
-    full = (ABBREVIATIONS | _MORE_ABBREVIATIONS) if shortened else ABBREVIATIONS
+    full = _SHORTENED if shortened else ABBREVIATIONS
     before = parts[position - 1].text if position else ""
     ways: list[tuple[str, ...]] = [(lower,)]
     if len(word) == 1:
@@ -482,9 +544,18 @@ class _Everyday:
 
     def __init__(self, text: str, chunks: Sequence[str], written: str) -> None:
         """Look at a name as its user wrote it, at its chunks and its normal form."""
+        self._text = text
+        self._chunks = chunks
         self._written = written
-        self._symbols = _MARK.search(text) is not None and bool(unheard_symbols(text))
-        self._told_apart = (
+
+    @cached_property
+    def _symbols(self) -> bool:
+        return _MARK.search(self._text) is not None and bool(unheard_symbols(self._text))
+
+    @cached_property
+    def _told_apart(self) -> bool:
+        text, chunks = self._text, self._chunks
+        return (
             "&" in text
             or _DIGIT.search(text) is not None
             or any(map(str.isnumeric, text))
@@ -492,22 +563,25 @@ class _Everyday:
             or any(map(_is_short, chunks[1:]))
             or (len(chunks) > 1 and _is_short(chunks[0]))
         )
-        self._joined = written.replace(" ", "") if "-" in text and not self._symbols else written
 
     def takes(self, form: str) -> bool:
         """Tell whether a form takes the place of common words."""
         if " " not in form:
-            as_listed = form in (self._written, self._joined) and not self._symbols
-            return not as_listed and form not in ABBREVIATIONS and is_common(form)
-        if form == self._written or self._told_apart:
-            return False
+            return is_common(form) and form not in ABBREVIATIONS and not self._is_listed(form)
         words = form.split(" ")
+        if form == self._written or not all(map(is_common, words)) or self._told_apart:
+            return False
         if all(len(word) == 1 for word in words):
             return False
         spelled = any(len(one) == len(other) == 1 for one, other in zip(words, words[1:]))
         if spelled or not {"plus", "dot", "sharp", "hashtag"}.isdisjoint(words):
             return False
-        return all(map(is_common, words)) and any(map(is_frequent, words))
+        return any(map(is_frequent, words))
+
+    def _is_listed(self, form: str) -> bool:
+        """Tell whether a word is how the name is written, no symbol left out."""
+        joined = self._written.replace(" ", "") if "-" in self._text else self._written
+        return form in (self._written, joined) and not self._symbols
 
 
 def _is_short(chunk: str) -> bool:

@@ -173,8 +173,8 @@ class SentencePieceTokenizer:
 
     def _lacking(self, text: str) -> str:
         """Return the characters that no piece writes, each once."""
-        new = set(text).difference(self._written)
-        if new:
+        if not self._written.issuperset(text):
+            new = set(text).difference(self._written)
             rows = self.encode_batch(list(new))
             written = {c for c, ids in zip(new, rows) if ids or c.isspace()}
             # Threads may do this at the same time: what is known is replaced, the outcome first.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import string
 import time
 from pathlib import Path
 
 import pytest
 
 from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
-from ctcbias_fst.text.entities import read_entities
+from ctcbias_fst.text.entities import entities_from_names, read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 pytestmark = pytest.mark.slow
@@ -57,3 +58,23 @@ def test_names_with_numbers(names: Path, tokenizer: SentencePieceTokenizer, tmp_
     assert time.perf_counter() - start < 120
     assert len(checked) == COUNT
     assert len(encoded) < 2.1 * COUNT
+
+
+def test_names_with_digits_take_little_longer(tokenizer: SentencePieceTokenizer) -> None:
+    """For each of their forms no longer than plain names."""
+    generator = random.Random(0)
+    plain = sorted({"".join(generator.choices(string.ascii_lowercase, k=9)) for _ in range(50_000)})
+    endings = (" {}", "-{}", " No. {}", " & Co. {}", " {}.0", " V{}")
+    said = [f"{one.title()}{endings[i % 6].format(i % 9999)}" for i, one in enumerate(plain)]
+
+    def seconds(names: list[str]) -> tuple[float, int]:
+        start = time.process_time()
+        checked = check_entities(entities_from_names(names), tokenizer)
+        count = len(encode_entities(checked, tokenizer))
+        return time.process_time() - start, count
+
+    seconds(said[:10])
+    once, _ = seconds(plain)
+    longer, forms = seconds(said)
+    assert forms > 2 * len(said)
+    assert longer < 3 * once * forms / len(said)

@@ -274,6 +274,45 @@ def test_a_name_with_one_number_is_said_as_by_the_general_rules() -> None:
         ]
 
 
+ORDINARY = ["Imiglucerase", "Windows", "people", "Peter", "Quentin"]
+ODD = [
+    "COVID-19",
+    "&",
+    "Co.",
+    "No.",
+    "64",
+    "2.0",
+    "IBM",
+    "Node.js",
+    "C++",
+    "$5",
+    "-",
+    "AT&T",
+    "XIV",
+]
+ODD += ["'n'", "+", "mg", "1,000", "24/7", "O'Neill", "iPhone", "St.", "x", "ABC-12", "#1"]
+
+
+@given(
+    st.lists(st.sampled_from(ORDINARY), max_size=2),
+    st.lists(st.sampled_from(ODD), min_size=1, max_size=3),
+    st.lists(st.sampled_from(ORDINARY), max_size=2),
+    st.booleans(),
+)
+def test_what_is_kept_of_other_names_changes_nothing(
+    before: list[str], odd: list[str], behind: list[str], capitals: bool
+) -> None:
+    name = " ".join([*before, *odd, *behind])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ctcbias_fst.text.spoken_forms._beside_ordinary_words", lambda *_: [])
+        slowly = spoken_forms(name, capitals)
+    quickly = spoken_forms(name, capitals)
+    # Of equally likely forms of a number others may be left out.
+    assert [form.cost for form in quickly] == [form.cost for form in slowly]
+    if len(odd) > 1 or len(slowly) < 8:
+        assert set(quickly) == set(slowly)
+
+
 def test_names_of_a_long_list_have_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctcbias_fst.text.spoken_entities._LONG_LIST", 1)
     names = check_entities(listed("metformin", "B747", "B748"), LETTERS)
