@@ -23,7 +23,7 @@ from ctcbias_fst.search.boosting import (
     blank_frames,
     check_log_probs,
     find_candidates,
-    plain_scores,
+    plain_reading,
     reach,
     reward,
     score_columns,
@@ -51,7 +51,7 @@ _LEAST_BLANK, _LIKE_BLANK = 0.01, 0.3
 another column is best in the second or more."""
 
 _NO_FRAMES = "has no frames, so there is nothing to read"
-_WIDER = 4.0
+_WIDER = 4
 _ROUNDING = 0.05
 """How much less than the best plain reading a path may score before that one counts as lost: k2
 adds float32 scores."""
@@ -65,8 +65,8 @@ class Decoder:
       config: see :class:`DecodeConfig`.
       device: where to search; log-probs are moved there.
       lm: a language model that is composed with every lattice.
-      listener: is given every batch and its lattice before that, and again the lattice of each
-        utterance that was lost and searched again.
+      listener: is given every batch and its lattice without the language model, and again the
+        lattice of each utterance that was lost and searched again.
       check_blank: warn if another column is where the blank of a model would be.
 
     Raises:
@@ -174,6 +174,9 @@ class Decoder:
     ) -> Lattice:
         """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
+        An utterance whose best path scores less than its best plain reading, which is in every
+        graph, was lost. Where there is a language model, its say counts in both.
+
         Arguments and errors are those of :meth:`decode`.
         """
         config = self.config
@@ -195,6 +198,7 @@ class Decoder:
         candidates = find_candidates(values, inside & ~idle, config)
         frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
         trees = self._per_utterance(log_probs, graphs)
+        labels, plain = plain_reading(frames.blank, frames.lengths, frames.candidates)
         if self.lm is not None and config.lm.first_pass.on:
             first_pass = self.lm.first_pass(config.lm.first_pass)
             lattice = first_pass.lattice(
@@ -202,9 +206,14 @@ class Decoder:
             )
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
+            lattice = _checked(lattice, lattice, plain)
+        composed = self.with_language_model(lattice)
+        if self.lm is not None:
+            plain = plain + self.lm.share(_written(labels), config.lm)
+            lattice, composed = (_checked(one, composed, plain) for one in (lattice, composed))
         if self.listener is not None:
             self.listener(whole, lattice, trees, places, None)
-        return self.with_language_model(lattice)
+        return composed
 
     def _without_language_model(
         self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
@@ -232,10 +241,35 @@ class Decoder:
             max_active=config.max_active,
             ids=ids,
         )
-        best = fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
-        plain = plain_scores(frames.blank, frames.lengths, frames.candidates)
-        lost = best < plain - _ROUNDING
-        return Lattice(fsa, graph, frames.original, frames.owed, scores, lost=lost)
+        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+
+    def wider(self, listener: Listener | None = None) -> Decoder:
+        """The same with the beams for what the search lost; its first pass knows no language model.
+
+        Args:
+          listener: of the new one.
+        """
+        config, lm = self.config, self.config.lm
+        wide = replace(
+            config,
+            lm=replace(
+                lm,
+                lattice_beam=_WIDER * lm.lattice_beam,
+                beam=_WIDER * lm.beam,
+                max_active=_WIDER * lm.max_active,
+                first_pass=replace(lm.first_pass, on=False),
+            ),
+            search_beam=_WIDER * config.search_beam,
+            max_active=min(_WIDER * config.max_active, MOST_STATES),
+        )
+        return Decoder(
+            self.vocabulary,
+            wide,
+            self.device,
+            self.lm,
+            listener,
+            check_blank=not self._blank_checked,
+        )
 
     @with_versions
     def with_language_model(self, lattice: Lattice) -> Lattice:
@@ -299,15 +333,8 @@ class Decoder:
             yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
     def _rescue(self, batch: LogProbs, number: int, graph: BoostGraph | None) -> Transcript:
-        """Transcribe an utterance that the search lost; its first pass knows no language model."""
+        """Transcribe an utterance that the search lost."""
         one = batch.select([number])
-        first_pass = replace(self.config.lm.first_pass, on=False)
-        wide = replace(
-            self.config,
-            lm=replace(self.config.lm, first_pass=first_pass),
-            search_beam=_WIDER * self.config.search_beam,
-            max_active=min(int(_WIDER * self.config.max_active), MOST_STATES),
-        )
         searched: list[Lattice] = []
 
         def keep(_: LogProbs, lattice: Lattice, *__: object) -> None:
@@ -317,7 +344,7 @@ class Decoder:
             (graph, "the search was lost and repeated with wider beams"),
             (None, "the search was lost and repeated without names"),
         ):
-            decoder = Decoder(self.vocabulary, wide, self.device, self.lm, keep)
+            decoder = self.wider(keep)
             lattice = decoder.lattice(one, tree)
             if self.listener is not None:  # names are spelled as the list says in any case
                 self.listener(batch, searched[-1], [graph], [number], warning)
@@ -327,3 +354,17 @@ class Decoder:
         return Transcript(
             one.ids[0], best, (best,), "the search was lost; this is a greedy reading"
         )
+
+
+def _checked(lattice: Lattice, of: Lattice, plain: torch.Tensor) -> Lattice:
+    """A lattice that knows whose best path in ``of`` scores less than the plain reading, (N,)."""
+    best = of.fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
+    lost = best < plain - _ROUNDING
+    return replace(lattice, lost=lost if lattice.lost is None else lattice.lost | lost)
+
+
+def _written(labels: torch.Tensor) -> list[list[int]]:
+    """The tokens that labels of frames write: runs are one, blanks (0) none."""
+    begins = labels > 0
+    begins[:, 1:] &= labels[:, 1:] != labels[:, :-1]
+    return [row[first].tolist() for row, first in zip(labels.cpu(), begins.cpu())]

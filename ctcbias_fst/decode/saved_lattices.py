@@ -359,7 +359,7 @@ def rescore_lattices(
                 "missing; decode it again"
             )
         for saved in pieces:
-            decoder = decoders.of(saved.vocabulary)
+            decoder = decoders.of(saved)
             config = decoder.config
             transcript, warning = _read_piece(decoder, saved)
             transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
@@ -407,7 +407,7 @@ def write_lattice_texts(
     together: list[tuple[str, str]] = []
     for pieces in read_lattices(folder, device):
         for saved in pieces:
-            lattice = decoders.of(saved.vocabulary).with_language_model(saved.lattice)
+            lattice = decoders.of(saved).with_language_model(saved.lattice)
             name = saved.id if len(pieces) == 1 else f"{saved.id}.{saved.piece}"
             text = to_text(lattice, kaldi)
             symbols = target / file_name(name, ".symbols.txt")
@@ -428,16 +428,19 @@ def _write_text(path: Path, text: str) -> None:
 
 
 class _Decoders:
-    """The decoder of each vocabulary, made once."""
+    """The decoder of each vocabulary, made once, and the wider one for what its search lost."""
 
     def __init__(self, decoder_of: Callable[[Vocabulary], Decoder]) -> None:
         self._decoder_of = decoder_of
-        self._made: dict[str, Decoder] = {}
+        self._made: dict[str, tuple[Decoder, Decoder]] = {}
 
-    def of(self, vocabulary: Vocabulary) -> Decoder:
+    def of(self, saved: SavedLattice) -> Decoder:
+        vocabulary = saved.vocabulary
         if vocabulary.digest not in self._made:
-            self._made[vocabulary.digest] = self._decoder_of(vocabulary)
-        return self._made[vocabulary.digest]
+            decoder = self._decoder_of(vocabulary)
+            self._made[vocabulary.digest] = decoder, decoder.wider()
+        decoder, wider = self._made[vocabulary.digest]
+        return wider if saved.warning else decoder
 
 
 def _read_spellings(path: Path) -> Spellings:

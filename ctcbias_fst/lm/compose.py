@@ -149,6 +149,22 @@ class LmComposer:
         levels = list(steps.run())
         return _assemble(lattice, levels, config, output_beam)
 
+    def share(self, tokens: Sequence[Sequence[int]], config: LmConfig) -> torch.Tensor:
+        """The share of the model in the scores of whole readings without names.
+
+        Args:
+          tokens: of each reading, blank-first columns.
+          config: scales.
+
+        Returns:
+          float64 (N,), what composing a lattice adds to a path that reads these tokens.
+        """
+        begin = torch.full((len(tokens),), self._tables.begin, device=self._device)
+        moves = Moves(begin, torch.full_like(begin, self._words.root))
+        moves.whole(self._tables, self._words.symbols(tokens, self._vocabulary))
+        weights = torch.tensor(config.weights, dtype=torch.float64, device=self._device)
+        return moves.counts.double() @ weights
+
 
 @dataclass(frozen=True)
 class _Readings:

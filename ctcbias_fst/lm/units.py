@@ -7,6 +7,7 @@ the counts that :class:`ctcbias_fst.search.lattice.LmScores` weighs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 __all__ = ["Moves", "Names", "Tokens", "Words"]
 
 _LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
+_Symbols = list[tuple[int, int]]
 
 
 class Moves:
@@ -42,6 +44,18 @@ class Moves:
         self.counts[at, _LM] += tables.end(self.context[at])
         self.context[at] = 0
 
+    def whole(self, tables: NgramTables, symbols: Sequence[_Symbols]) -> None:
+        """All words of every reading, and its end."""
+        device = self.context.device
+        longest = max(map(len, symbols), default=0)
+        rows = [[*row, *[(-2, 0)] * (longest - len(row))] for row in symbols]
+        every = torch.tensor(rows, device=device).view(len(rows), longest, 2)
+        for symbol, letters in every.permute(1, 2, 0):
+            at = (symbol > -2).nonzero().flatten()
+            self.word(tables, at, symbol[at])
+            self.counts[at, _LETTERS] += letters[at] * (symbol[at] < 0)
+        self.end(tables, torch.arange(len(rows), device=device))
+
 
 class Words:
     """A model of words: what a token does to the word being read."""
@@ -57,6 +71,13 @@ class Words:
         best[self.root] = 0.0
         best[self.lexicon.outside] = unknown
         return best
+
+    def symbols(self, tokens: Sequence[Sequence[int]], vocabulary: Vocabulary) -> list[_Symbols]:
+        """The words that whole readings write: of each its symbol, -1 for none, and its letters."""
+        texts = [_words(row, vocabulary) for row in tokens]
+        distinct = list({word for row in texts for word in row})
+        symbol = dict(zip(distinct, self.lexicon.find(distinct)))
+        return [[(symbol[word], len(word)) for word in row] for row in texts]
 
     def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
         """The word being read ends at readings ``at``, if there is one."""
@@ -104,6 +125,11 @@ class Tokens:
     def best_ahead(self, unknown: float) -> torch.Tensor:
         """No token is being read: zeros."""
         return torch.zeros(2, device=self._symbol.device)
+
+    def symbols(self, tokens: Sequence[Sequence[int]], vocabulary: Vocabulary) -> list[_Symbols]:
+        """The tokens of whole readings: of each its symbol, -1 for none. Letters do not count."""
+        symbol = self._symbol.tolist()
+        return [[(symbol[token], 0) for token in row] for row in tokens]
 
     def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
         """A name ends; nothing else is pending."""
@@ -179,3 +205,13 @@ class Names:
             some = symbols[row] > -2
             moves.word(tables, at[some], symbols[row[some]])
             moves.counts[at, _LETTERS] += letters[row]
+
+
+def _words(tokens: Sequence[int], vocabulary: Vocabulary) -> list[str]:
+    """What tokens write between word boundaries."""
+    words = [""]
+    for token in tokens:
+        if vocabulary.ends_word[token]:
+            words.append("")
+        words[-1] += vocabulary.surfaces[token]
+    return [word for word in words if word]

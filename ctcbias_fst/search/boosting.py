@@ -70,7 +70,7 @@ __all__ = [
     "blank_frames",
     "check_log_probs",
     "find_candidates",
-    "plain_scores",
+    "plain_reading",
     "reach",
     "reward",
     "score_columns",
@@ -259,10 +259,10 @@ def reach(
     return last.clamp(max=blank.shape[1] - 1)
 
 
-def plain_scores(
+def plain_reading(
     blank: torch.Tensor, lengths: torch.Tensor, candidates: Candidates
-) -> torch.Tensor:
-    """What the best plain reading scores, float64 (N,): the best column of every frame.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best plain reading: the best column of every frame.
 
     Whatever names there are, this reading is in the graph; a search whose best path scores less
     lost it.
@@ -271,10 +271,14 @@ def plain_scores(
       blank: float32 (N, T), the log-probs of blank.
       lengths: int64 (N,), frames per utterance.
       candidates: at the same frames.
+
+    Returns:
+      its tokens, int64 (N, T), 0 for blank and after the end, and its scores, float64 (N,).
     """
     inside = torch.arange(blank.shape[1], device=blank.device) < lengths[:, None]
-    best = torch.maximum(_best(blank, candidates)[0], blank).double()
-    return torch.where(inside, best, torch.zeros_like(best)).sum(dim=1)
+    best, token = _best(blank, candidates)
+    score = torch.where(inside, torch.maximum(best, blank), torch.zeros_like(blank))
+    return token * (inside & (best > blank)), score.double().sum(dim=1)
 
 
 def _waiting(

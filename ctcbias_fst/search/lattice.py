@@ -60,8 +60,7 @@ class Lattice:
       scores: float32 (N, T, C), the columns that were searched.
       lm: the share of a language model in the scores of the arcs, if it was composed with one.
       lost: bool (N,), utterances whose best path scores less than the best plain reading, which is
-        always in the graph: the search lost what it should have found. None if that is not known:
-        a first pass with a language model may rightly give that reading up.
+        always in the graph: the search lost what it should have found. None if that is not known.
     """
 
     fsa: k2.Fsa

@@ -27,7 +27,7 @@ from ctcbias_fst.fst.boost import BoostGraph, boost_graph, token_letters
 from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.decoding import decoding_graph
 from ctcbias_fst.fst.word_rules import WordRules
-from ctcbias_fst.search.boosting import find_candidates, plain_scores, score_columns
+from ctcbias_fst.search.boosting import find_candidates, plain_reading, score_columns
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -175,7 +175,10 @@ def test_no_column_of_a_name_is_above_the_best_of_its_frame(
     best = values.amax(dim=-1, keepdim=True)
     assert bool((scores <= best + 1e-5).all())
     # The best plain reading takes the best column of every frame.
-    plain = plain_scores(values[:, :, 0], torch.tensor([values.shape[1]]), candidates)
+    labels, plain = plain_reading(
+        values[:, :, 0], torch.tensor([values.shape[1]], device=device), candidates
+    )
+    assert torch.equal(labels, values.argmax(dim=-1))
     of_token = graph.columns.lookup(PLAIN, 1.0, vocabulary.size)
     columns = scores[:, :, of_token[of_token >= 0]].amax(dim=-1)
     assert plain.item() == pytest.approx(columns.double().sum().item(), abs=1e-4)
