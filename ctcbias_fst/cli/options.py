@@ -31,8 +31,14 @@ __all__ = [
 ]
 
 
+_STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
+
+
 class _File(click.Path):
-    """A path; an empty one, of a variable that is not set, would be the working folder."""
+    """A path; ``-`` is standard input, or output where something is written.
+
+    An empty one, of a variable that is not set, would be the working folder.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Make it a Path, or say what is wrong."""
@@ -42,6 +48,9 @@ class _File(click.Path):
             name = "" if param is None else param.opts[0]
             name = name.upper() if isinstance(param, click.Argument) else name
             raise ConfigError(f"{name} is an empty path: name a file, or leave it out")
+        callback = None if param is None else param.callback
+        if value == "-" and callback is not output_folder:
+            return _STDOUT if callback is output_file else _STDIN
         return super().convert(value, param, ctx)
 
 
@@ -250,4 +259,9 @@ def load_tokens(
         language=language,
         columns=columns(),
     )
+    if vocabulary.glues_phones:
+        warn(
+            f"{tokens}: the tokens look like phones, and those of a word are written without a "
+            "space between; with --boundary none each stands alone"
+        )
     return load_tokenizer(tokenizer or tokens, vocabulary)

@@ -145,7 +145,8 @@ class SavedLogProbs:
                     if turned
                     else "save each utterance of a batch by itself, without its padding"
                     if batch
-                    else "use the tokens of the model that made the log-probs, blank included"
+                    else "give the tokens of the model that made the log-probs, blank included "
+                    "(--tokens FILE)"
                 )
             )
         try:

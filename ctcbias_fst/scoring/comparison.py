@@ -103,15 +103,19 @@ def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
     named = [False] * len(words)
     for found in PhraseMatcher([*result.hits, *result.misses]).occurrences(words):
         named[found.start : found.end] = [True] * (found.end - found.start)
-    shown = _as_written(words, text)
-    return tuple(Word(word, "name" if mark else "plain") for word, mark in zip(shown, named))
+    row = []
+    place = 0
+    for shown, count in _as_written(words, text):
+        row.append(Word(shown, "name" if any(named[place : place + count]) else "plain"))
+        place += count
+    return tuple(row)
 
 
 def _written(result: UtteranceScore, text: str, was_right: Sequence[bool]) -> tuple[Word, ...]:
     words = [written for _, written in result.pairs if written is not None]
-    shown = iter(_as_written(words, text))
-    row = []
-    place = -1
+    groups = iter(_as_written(words, text))
+    row: list[Word] = []
+    place, left, slot = -1, 0, 0
     for said, written in result.pairs:
         place += said is not None
         if written is None:
@@ -120,20 +124,45 @@ def _written(result: UtteranceScore, text: str, was_right: Sequence[bool]) -> tu
         kind: Kind = "wrong"
         if said == written:
             kind = "plain" if was_right[place] else "mended"
-        row.append(Word(next(shown), kind))
+        if left:
+            worst = max(row[slot].kind, kind, key=_WORSE.index)
+            row[slot] = Word(row[slot].text, worst)
+        else:
+            shown, left = next(groups)
+            slot = len(row)
+            row.append(Word(shown, kind))
+        left -= 1
     return tuple(row)
 
 
-def _as_written(words: Sequence[str], text: str) -> Sequence[str]:
-    """The words as the text spells them, if it has the same ones in the same places."""
+def _as_written(words: Sequence[str], text: str) -> list[tuple[str, int]]:
+    """The words as the text spells them, each with how many it is in the normal form: ``AT&T``, 3.
+
+    Signs that are no word go with the word before them. If the text's words are others together
+    than one by one, those of the normal form.
+    """
     spelt = text.split()
-    return spelt if normalise_lines(spelt) == list(words) else words
+    parts = [normal.split() for normal in normalise_lines(spelt)]
+    if [word for several in parts for word in several] != list(words):
+        return [(word, 1) for word in words]
+    groups: list[tuple[str, int]] = []
+    before = ""
+    for shown, several in zip(spelt, parts):
+        if several:
+            groups.append((f"{before} {shown}".strip(), len(several)))
+            before = ""
+        elif groups:
+            groups[-1] = (f"{groups[-1][0]} {shown}", groups[-1][1])
+        else:
+            before = f"{before} {shown}".strip()
+    return groups
 
 
 def _percent(rate: float) -> str:
     return "-" if math.isnan(rate) else f"{100 * rate:.1f} %"
 
 
+_WORSE: tuple[Kind, ...] = ("plain", "name", "mended", "wrong")
 _MARKS = {"plain": "{}", "name": "{}", "wrong": "[{}]", "mended": "*{}*"}
 _COLOURS: dict[str, str] = {"name": "1", "wrong": "31", "mended": "1;32"}
 _LABELS = ("said", "before", "after")

@@ -52,6 +52,10 @@ HEAVY = 3.0
 """From here on a name may take the place of words that were said otherwise."""
 
 _MOST_PRIOR = 1e9
+_MEANING = {
+    "weight": "a factor on what the name is worth, 1 where none is given",
+    "prior": "how much more frequent it is than others, 1 where none is given",
+}
 
 # White space in an ASCII name that a display form does not keep as it is.
 _ODD_SPACE = re.compile(r"[^\S ]|  ")
@@ -63,6 +67,11 @@ _CONTROLS = re.compile(
 )
 _ARPABET = frozenset(PHONES)
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_LAST_FIRST = re.compile(
+    r"[^\W\d_][\w'\u2019-]*(?: [^\W\d_][\w'\u2019-]*)?, "
+    r"(?!(?:Inc|Ltd|LLC|LLP|Corp|Co|Jr|Sr|MD|PhD|Esq)\b)"
+    r"[^\W\d_][\w'\u2019-]+(?: [^\W\d_][\w-]*\.?)*"
+)
 
 
 class Entity(NamedTuple):
@@ -285,6 +294,8 @@ def _assemble(
     simple = extras is None and len(set(names)) == len(names) and "" not in names
     if simple and all(d.isascii() or not _fault(n, d) for n, d in zip(names, displays)):
         # A million names take this path: no work per name but making its tuple.
+        if "," in "".join(displays):
+            notes += _order_notes(displays)
         made = [Entity(n, n if n == d else d, line=i) for n, d, i in zip(names, displays, numbers)]
         return EntityList(tuple(made), (), source, tuple(notes), unit)
     entities: dict[str, Entity] = {}
@@ -310,12 +321,28 @@ def _assemble(
             rejected += repeated
         entities[name] = entity
     heavy = [entity for entity in entities.values() if entity.weight >= HEAVY]
+    if "," in "".join(texts):
+        notes += _order_notes([entity.display for entity in entities.values()])
     if heavy:
         notes.append(
             f"{len(heavy)} with a weight of {HEAVY:g} or more, such as {quoted(heavy[0].display)}: "
             f"such names may take the place of words that were said otherwise"
         )
     return EntityList(tuple(entities.values()), tuple(rejected), source, tuple(notes), unit)
+
+
+def _order_notes(displays: Sequence[str]) -> list[str]:
+    """Tell of names that are written with the last name first."""
+    turned = [text for text in displays if _LAST_FIRST.fullmatch(text)]
+    if not turned:
+        return []
+    last, _, first = turned[0].partition(", ")
+    spoken = quoted(f"{first} {last}")
+    more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
+    return [
+        f"{quoted(turned[0])}{more}: looked for in this order; write {spoken} if that is how "
+        "it is said"
+    ]
 
 
 def _is_name(name: str) -> bool:
@@ -381,7 +408,7 @@ def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
         except Exception:  # whatever is in the place of a number
             number = math.nan
         if not (number > 0 and math.isfinite(number)):
-            return f"its {what} must be a positive number, not {quoted(value)}"
+            return f"its {what} ({_MEANING[what]}) must be a positive number, not {quoted(value)}"
         if not 1 / _MOST_PRIOR <= number <= most:
             return (
                 f"its {what} must be at most {most:g}, not {quoted(value)}"

@@ -79,6 +79,18 @@ _HOLDERS = {
     "names": "a list of names",
     "entities": "a list of names",
 }
+# Keys that several of them have, and what is said where no entry is as one of them has it.
+_SHARED = {
+    "phrases": "phrases, as Google and Azure have them",
+    "items": "a list of items",
+    "terms": "a list of terms",
+    "vocabulary": "a vocabulary",
+    "custom_vocabulary": "a vocabulary",
+    "config": "",
+}
+_PLAIN_KEYS = frozenset({"value", "text", "phrase", "word"})
+"""Keys that tell nothing of a tool, alone."""
+
 _FACTORS = {"boost": 10.0, "biasingWeight": 1.0, "default_intensity": 0.5}
 """Weights of a whole list, and what is usual."""
 
@@ -113,8 +125,13 @@ def _form_of(row: Mapping[str, Any]) -> _Form | None:
     return None
 
 
-def foreign_entry(row: Mapping[str, Any], where: str) -> ForeignEntry | None:
+def foreign_entry(row: Mapping[str, Any], where: str, told: bool = False) -> ForeignEntry | None:
     """Return the entry that an object of another tool stands for; None if it is of none.
+
+    Args:
+        row: the object.
+        where: names the place in messages.
+        told: whether it has been told already of which tool the list is.
 
     Raises:
         EntityListError: a weight is no number.
@@ -123,10 +140,13 @@ def foreign_entry(row: Mapping[str, Any], where: str) -> ForeignEntry | None:
     if form is None:
         return None
     entry: dict[str, Any] = {"name": row[form.name]}
-    notes = [f"read as {form.tool}"]
+    plain = form.name in _PLAIN_KEYS and set(row) == {form.name}
+    tool = f"names under {form.name!r}" if plain else form.tool
+    said = [] if told else [f"read as {tool}"]
     if form.weight and row.get(form.weight) is not None:
         entry["weight"] = _factor(row[form.weight], form.usual, form.weight, where)
-        notes = [f"read as {form.tool}; weights are {form.weight!r} divided by {form.usual:g}"]
+        said.append(f"weights are {form.weight!r} divided by {form.usual:g}")
+    notes = ["; ".join(said)] if said else []
     if form.spellings and row.get(form.spellings) is not None:
         entry["sounds_like"] = row[form.spellings]
     ignored = [key for key in form.ignored if row.get(key) is not None]
@@ -161,13 +181,22 @@ class _Reader:
     items: list[Any]
     notes: dict[str, None]
 
-    def collect(self, value: Any, factors: Mapping[str, float], depth: int) -> None:
-        """Add the entries below `value`, those without a weight with that of their list."""
+    def collect(
+        self, value: Any, factors: Mapping[str, float], depth: int, inside: bool = False
+    ) -> None:
+        """Add the entries below `value`, those without a weight with that of their list.
+
+        Args:
+            value: the document, or what is below a key of it.
+            factors: the weight of a list that it is in.
+            depth: so many levels are above it.
+            inside: whether it has been told of which tool it is.
+        """
         if isinstance(value, list):
             holders = all(isinstance(one, dict) and set(one) & set(_HOLDERS) for one in value)
             for item in value:
                 if holders:
-                    self.collect(item, factors, depth + 1)
+                    self.collect(item, factors, depth + 1, inside)
                 else:
                     self.items.append(_with_factor(item, factors))
             return
@@ -190,11 +219,21 @@ class _Reader:
         if unused:
             self._note(f"the keys {', '.join(quoted(key, 30) for key in unused[:5])} are not used")
         for key in held:
-            self._note(f"read as {_HOLDERS[key]}")
-            self.collect(value[key], here, depth + 1)
+            tool = _HOLDERS[key]
+            if key in _SHARED and not _is_of(value[key], tool):
+                tool = _SHARED[key]
+            if tool and not (key in _SHARED and inside):
+                self._note(f"read as {tool}")
+            self.collect(value[key], here, depth + 1, inside or key != "config")
 
     def _note(self, note: str) -> None:
         self.notes[note] = None
+
+
+def _is_of(items: Any, tool: str) -> bool:
+    """Whether some object of a list is as a tool has them."""
+    rows = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return any(form is not None and form.tool == tool for form in map(_form_of, rows))
 
 
 def _with_factor(item: Any, factors: Mapping[str, float]) -> Any:

@@ -48,6 +48,7 @@ _SCORE = re.compile(rf"\s:{_NUMBER}(?:\s|$)|\s#0?\.\d+(?:\s|$)|\u2581")
 _GLUED_SCORE = re.compile(rf"[^\W\d_]:{_NUMBER}$")
 _NUMBER_LAST = re.compile(rf"[,;]\s*\"?{_NUMBER}\"?\s*$")
 _COUNT_LAST = re.compile(r"\S\s+\d+$")
+_QUOTED_COMMA = re.compile(r'"[^"]*,[^"]*"')
 _SEVERAL = re.compile(r", .* and ")
 _COUNT_FIRST = re.compile(r"\d+\s+\D")
 _NUMBERED = re.compile(r"(\d+)(?:[.)]\s+|\t|\s+)")
@@ -174,6 +175,7 @@ def _document(value: Any, lines: _Lines) -> ListRows:
     _refuse_utterance(value, lines.source)
     items, notes = document_items(value, lines.source)
     found = dict.fromkeys(notes)
+    told = any(note.startswith("read as ") for note in notes)
     if any("Google" in note for note in notes):
         items = _without_classes(items, found)
     rows: list[str | Mapping[str, Any]] = []
@@ -182,7 +184,7 @@ def _document(value: Any, lines: _Lines) -> ListRows:
         if isinstance(item, str):
             rows.append(item)
         elif isinstance(item, dict):
-            rows.append(_own_keys(item, where, found))
+            rows.append(_own_keys(item, where, found, told))
         else:
             raise EntityListError(f"{where}: must be a name or an object, not {quoted(item)}.")
     numbers = range(1, len(rows) + 1)
@@ -214,11 +216,13 @@ def _without_classes(items: Sequence[Any], notes: dict[str, None]) -> list[Any]:
     return kept
 
 
-def _own_keys(row: Mapping[str, Any], where: str, notes: dict[str, None]) -> Mapping[str, Any]:
+def _own_keys(
+    row: Mapping[str, Any], where: str, notes: dict[str, None], told: bool = False
+) -> Mapping[str, Any]:
     """Return an object with our keys; those that belong to another tool are translated."""
     if "name" in row:
         return row
-    entry = foreign_entry(row, where)
+    entry = foreign_entry(row, where, told)
     if entry is None:
         return row  # its missing name is an error
     notes.update(dict.fromkeys(entry.notes))
@@ -476,6 +480,10 @@ def _undecorated(texts: Sequence[str]) -> tuple[Sequence[str], list[str]]:
             if None not in bare:
                 texts = [text for text in bare if text is not None]
                 notes.append(f"{what} of every line are no part of its name")
+    if any('"' in text and _QUOTED_COMMA.fullmatch(text) for text in texts):
+        # As a spreadsheet writes one column: only those with a comma are quoted.
+        texts = [text[1:-1].strip() if _QUOTED_COMMA.fullmatch(text) else text for text in texts]
+        notes.append("quotation marks around names with a comma are no part of them")
     return texts, notes
 
 
@@ -525,6 +533,12 @@ def _sherpa(lines: _Lines) -> ListRows:
                 if mark == ":":
                     scored = True
                     row["weight"] = scaled_weight(float(value), _SHERPA_USUAL)
+            elif mark == ":" and value:
+                raise lines.fault(
+                    place,
+                    f"{quoted(tokens[-1])} is no score of sherpa-onnx's hot words, which is a "
+                    "number behind a colon.",
+                )
             else:
                 break
             tokens.pop()

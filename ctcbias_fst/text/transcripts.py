@@ -5,11 +5,14 @@ Told apart line by line:
 - Kaldi's ``text``: ``id word word …`` (an id alone is an empty transcript); tabs are white space;
 - the tab-separated references of Le et al. 2021: the second of four columns;
 - JSONL with ``id`` (or ``path``) and ``text``; lhotse manifests of cuts or supervisions.
+
+And NIST's CTM, if every line is of it: a word with its recording, channel and times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ctcbias_fst.errors import ManifestError
@@ -26,6 +29,7 @@ from ctcbias_fst.text.utterances import is_biasing_row
 __all__ = ["read_groups", "read_transcripts"]
 
 _RECOGNISED = "pred_text"
+_CTM = re.compile(r"\S+\s+\S+\s+\d*\.\d+\s+\d*\.\d+\s+\S+(\s+[01](\.\d*)?)?(\s+\S+)?")
 
 
 def read_transcripts(
@@ -44,8 +48,24 @@ def read_transcripts(
         ManifestError: the file cannot be read, is empty or malformed, an id occurs twice,
             or an utterance lacks the field.
     """
-    rows = ((n, *_transcript(line, path, n, field, written)) for n, line in _content(path))
+    lines = list(_content(path))
+    if all(_CTM.fullmatch(line) or line.startswith(";;") for _, line in lines):
+        return _of_ctm(lines) or _collect(path, iter(()))
+    rows = ((n, *_transcript(line, path, n, field, written)) for n, line in lines)
     return _collect(path, rows)
+
+
+def _of_ctm(lines: Sequence[tuple[int, str]]) -> dict[str, str]:
+    """The words of each recording in order of time."""
+    words: dict[str, list[tuple[float, str]]] = {}
+    for _, line in lines:
+        if not line.startswith(";;"):
+            recording, _, start, _, word, *_ = line.split()
+            words.setdefault(recording, []).append((float(start), word))
+    return {
+        recording: " ".join(word for _, word in sorted(found, key=lambda one: one[0]))
+        for recording, found in words.items()
+    }
 
 
 def read_groups(path: PathLike, field: str) -> dict[str, str]:
@@ -56,6 +76,11 @@ def read_groups(path: PathLike, field: str) -> dict[str, str]:
     """
     rows = []
     for number, line in _content(path):
+        if not line.startswith("{"):
+            raise ManifestError(
+                f"{path}, line {number}: has no field {field!r} to group by: only JSON lines have "
+                "fields; give the references as JSON lines, or leave the groups out"
+            )
         row = require_object(
             parse_json_line(line, path, number, ManifestError), path, number, ManifestError
         )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.errors import InputError, ModelError, warn_caller
 from ctcbias_fst.text.files import PathLike, is_named_pipe, quoted, read_lines
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.scripts import apart, is_unspaced
 
 __all__ = ["Case", "Vocabulary", "WordBoundary", "byte_of", "joined", "load_sentencepiece"]
@@ -35,6 +36,9 @@ _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _MOST_ADDED = 8
 """Columns of the log-probs that a vocabulary may lack."""
+_PHONES = 5
+"""So many tokens of several letters, and as many that are phones, are no letters."""
+
 APOSTROPHES = "'\u2019\u02bc"
 """Those that vocabularies have."""
 
@@ -320,6 +324,16 @@ class Vocabulary:
         return _readonly(mask)
 
     @property
+    def glues_phones(self) -> bool:
+        """Whether tokens that look like phones are written as words: of ARPAbet or of the IPA."""
+        if self.boundary is not WordBoundary.SEPARATOR:
+            return False
+        long = [text for text in self.surfaces if len(text) > 1]
+        arpabet = sum(text.upper().rstrip("012") in PHONES for text in long)
+        ipa = sum("\u0250" <= text <= "\u02af" for text in self.surfaces if len(text) == 1)
+        return min(len(long), max(arpabet, ipa)) >= _PHONES
+
+    @property
     def splits_words(self) -> bool:
         """Whether every token is a word, whatever its script: then `split` is needed."""
         return self.boundary is WordBoundary.NONE and not self.joins_letters
@@ -433,6 +447,8 @@ class Vocabulary:
         unk_id = next((tokens.index(u) for u in _UNKNOWNS if u in tokens), None)
         if boundary is None:
             boundary = _guess_boundary(tokens) if separator is None else WordBoundary.SEPARATOR
+        else:
+            boundary = _fitting_boundary(boundary, tokens)
         return cls(
             tokens=tokens,
             blank_id=blank_id,
@@ -598,6 +614,27 @@ def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int | None = Non
     )
 
 
+def _fitting_boundary(boundary: Any, tokens: tuple[str, ...]) -> WordBoundary:
+    """A boundary that was said, if any token has its mark."""
+    known = _checked_boundary(boundary)
+    marks = {WordBoundary.PREFIX: PREFIX, WordBoundary.CONTINUATION: CONTINUATION}
+    mark = marks.get(known)
+    if mark is None or any(token.startswith(mark) for token in tokens):
+        return known
+    if known is WordBoundary.PREFIX and any(map(is_unspaced, tokens)):
+        return known
+    separators = [separator for separator in _SEPARATORS if separator in tokens]
+    remedy = (
+        f"boundary=separator: {separators[0]!r} parts words"
+        if separators
+        else ("boundary=separator with the token between words, or boundary=none if each is a word")
+    )
+    raise ModelError(
+        f"boundary={known.value}: none of the {len(tokens)} tokens begins with {mark!r}, so words "
+        f"could not be told apart; say {remedy}."
+    )
+
+
 def _guess_boundary(tokens: tuple[str, ...]) -> WordBoundary:
     if any(token.startswith(PREFIX) for token in tokens):
         return WordBoundary.PREFIX
@@ -610,8 +647,8 @@ def _guess_boundary(tokens: tuple[str, ...]) -> WordBoundary:
         return WordBoundary.NONE
     raise ModelError(
         "cannot tell how words begin: no token starts with U+2581 or '##', none is "
-        "'|', '<wb>' or a space, and the script has spaces; say boundary=prefix, continuation, "
-        "separator or none, or which token the separator is."
+        "'|', '<wb>' or a space, and the script has spaces; say which token the separator is, or "
+        "boundary=none if each token is to be written by itself, as phones are."
     )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -282,3 +283,22 @@ def test_an_empty_path_is_no_folder(arguments: list[str], name: str) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert result.stderr == f"Error: {name} is an empty path: name a file, or leave it out\n"
+
+
+def test_a_dash_is_standard_input_or_output(tmp_path: Path) -> None:
+    clip = Path(ctcbias_fst.__file__).parent / "pretrained/clips/medical-2.flac"
+    (tmp_path / "-").write_text("not this")
+    command = [sys.executable, "-m", "ctcbias_fst"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ctcbias_fst.__file__).parent.parent)}
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "capture_output": True}
+    heard = subprocess.run(
+        [*command, "transcribe", "-", "--out", "-"], input=clip.read_bytes(), check=True, **options
+    )
+    assert heard.stdout.startswith(b"my father takes ")
+    listed = subprocess.run(
+        [*command, "transcribe", str(clip), "--entities", "-"],
+        input=b"Imiglucerase\n",
+        check=True,
+        **options,
+    )
+    assert b"Imiglucerase" in listed.stdout

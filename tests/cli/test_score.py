@@ -189,3 +189,27 @@ def test_pairs(files: Path) -> None:
         "  ref: good morning",
         "  hyp: *    *",
     ]
+
+
+def test_ctm_is_read(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("a the cat\nb sat\n")
+    (tmp_path / "hyp.ctm").write_text(
+        ";; made by hand\na 1 0.50 0.25 cat 0.99\na 1 0.25 0.20 the\nb A 0.10 0.2 sat 1.0\n"
+    )
+    result = CliRunner().invoke(main, ["score", f"{tmp_path}/ref", f"{tmp_path}/hyp.ctm"])
+    assert result.exit_code == 0, result.output
+    assert "0.00" in result.output
+    empty = tmp_path / "empty.ctm"
+    empty.write_text(";; nothing\n")
+    result = CliRunner().invoke(main, ["score", f"{tmp_path}/ref", str(empty)])
+    assert result.stderr == f"Error: {empty}: holds no utterance.\n"
+
+
+def test_groups_need_fields(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("a the cat\n")
+    arguments = ["score", f"{tmp_path}/ref", f"{tmp_path}/ref", "--by", "domain"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.stderr == (
+        f"Error: {tmp_path}/ref, line 1: has no field 'domain' to group by: only JSON lines have "
+        "fields; give the references as JSON lines, or leave the groups out\n"
+    )

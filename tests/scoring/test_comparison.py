@@ -95,3 +95,21 @@ def test_every_utterance_must_be_there(files: list[Path]) -> None:
 def test_pictures_of_control_characters_are_well_formed(files: list[Path]) -> None:
     files[2].write_text("a she \x1b[1m takes \x07\nb we\n", encoding="utf-8")
     ElementTree.fromstring(to_svg(compare_files(*files)))
+
+
+def test_texts_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    texts = (
+        "AT&T pays $5 – Dr. Smith agrees.",
+        "AT&T paid - Dr. Smith",
+        "AT&T pays $5 Smith Agrees",
+    )
+    for name, text in zip("rba", texts):
+        (tmp_path / name).write_text(f"u {text}\n", encoding="utf-8")
+    names = tmp_path / "names"
+    names.write_text("AT&T\n")
+    found = compare_files(tmp_path / "r", tmp_path / "b", tmp_path / "a", names)
+    assert list(to_lines(found, colour=False))[1:4] == [
+        "  said    AT&T pays $5 – Dr. Smith agrees.",
+        "  before  AT&T [paid -] [*] Dr. Smith [*]",
+        "  after   AT&T *pays* *$5* [*] Smith *Agrees*",
+    ]

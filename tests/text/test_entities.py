@@ -129,7 +129,8 @@ def test_weights_without_effect(tmp_path: Path, weight: str) -> None:
     path = write(tmp_path / "names.tsv", f"name\tweight\nYork\t{weight}\nParis\t2\n")
     names = read_entities(path)
     assert [e.name for e in names] == ["paris"]
-    reason = f"its weight must be a positive number, not {weight!r}"
+    factor = "a factor on what the name is worth, 1 where none is given"
+    reason = f"its weight ({factor}) must be a positive number, not {weight!r}"
     assert names.rejected == (Rejected(2, "York", reason),)
 
 

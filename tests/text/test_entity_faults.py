@@ -27,7 +27,7 @@ from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
 def test_weights_out_of_bounds_have_no_effect(weight: Any) -> None:
     names = entities_from_names([{"name": "York", "weight": weight}, "Paris"])
     assert [entity.name for entity in names] == ["paris"]
-    assert "its weight must be" in names.rejected[0].reason
+    assert names.rejected[0].reason.startswith("its weight ")
 
 
 def test_a_heavy_name_is_told() -> None:

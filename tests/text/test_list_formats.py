@@ -46,7 +46,7 @@ ARRAY = [("Anna", 1.0), ("Peter", 1.0)]
         ('[{"name": "Anna", "weight": 2}, "Peter"]', [("Anna", 2.0), ("Peter", 1.0)], None),
         ("name,weight\nAnna,2\nPeter,\n", [("Anna", 2.0), ("Peter", 1.0)], None),
         ('"name";"weight"\n"Anna";"2"\n', [("Anna", 2.0)], None),
-        ('sep=,\nname,weight\n"Smith, Anna",2\n', [("Smith, Anna", 2.0)], None),
+        ('sep=,\nname,weight\n"Smith, Anna",2\n', [("Smith, Anna", 2.0)], "'Anna Smith'"),
         ("# mine\ncategory,name\nperson,Anna\n\n# more\nperson,Peter\n", ARRAY, None),
         (
             "Anna :3.0\nPeter :1.5\nMaria\n",
@@ -123,7 +123,7 @@ ARRAY = [("Anna", 1.0), ("Peter", 1.0)]
         (
             as_json({"config": {"speechContexts": [{"phrases": ["Anna"], "boost": 20}]}}),
             [("Anna", 2.0)],
-            "Google's configuration",
+            "Google's speech contexts",
         ),
         (
             as_json({"customClass": {"items": [{"value": "Anna"}, {"value": "Peter"}]}}),
@@ -380,3 +380,73 @@ def test_a_wrong_weight_below_the_weight_of_a_list_names_the_place(tmp_path: Pat
     path.write_text('{"terms": ["a", {"text": "b", "weight": ""}], "boost": 3}')
     with pytest.raises(EntityListError, match="names, entry 2: 'weight' must be a number, not ''"):
         read_entities(path)
+
+
+GOOGLE = {"phrases": [{"value": "Anna", "boost": 20}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "tools"),
+    [
+        (GOOGLE, ["Google's phrases"]),
+        ({"phraseSets": [GOOGLE]}, ["Google's phrase sets"]),
+        ({"config": {"speechContexts": [{"phrases": ["Anna"]}]}}, ["Google's speech contexts"]),
+        ({"customClass": {"items": [{"value": "Anna"}]}}, ["Google's custom class"]),
+        ({"phraseList": {"phrases": ["Anna"], "biasingWeight": 1}}, ["Azure's phrase list"]),
+        ({"phraseLists": [{"phrases": [{"text": "Anna"}]}]}, ["Azure's phrase lists"]),
+        ({"phrases": ["Anna"], "weight": 1}, ["phrases, as Google and Azure have them"]),
+        ({"phrases": [{"text": "Anna"}]}, ["phrases, as Google and Azure have them"]),
+        ({"items": ["Anna"]}, ["a list of items"]),
+        ({"vocabulary": ["Anna"]}, ["a vocabulary"]),
+        ({"vocabulary": [{"value": "Anna", "intensity": 1}]}, ["Gladia's vocabulary"]),
+        ({"custom_vocabulary_config": {"vocabulary": ["Anna"]}}, ["Gladia's vocabulary"]),
+        ({"additional_vocab": [{"content": "Anna"}]}, ["Speechmatics' vocabulary"]),
+        (
+            {"transcription_config": {"additional_vocab": ["Anna"]}},
+            ["Speechmatics' configuration", "Speechmatics' vocabulary"],
+        ),
+        ({"terms": [{"text": "Anna", "aliases": ["Ana"]}]}, ["FluidAudio's terms"]),
+        ({"terms": ["Anna"]}, ["a list of terms"]),
+        ({"key_phrase_items_list": [{"phrase": "Anna"}]}, ["NeMo's key phrases"]),
+        ({"keyterm": ["Anna"]}, ["Deepgram's key terms"]),
+        ({"keyterms_prompt": ["Anna"]}, ["AssemblyAI's key terms"]),
+        ([{"value": "Anna"}], ["names under 'value'"]),
+        ([{"text": "Anna"}], ["names under 'text'"]),
+        ([{"phrase": "Anna"}], ["names under 'phrase'"]),
+        ([{"word": "Anna", "boost": 10}], ["a list of words"]),
+        ([{"value": "Anna", "boost": 10}], ["Google's phrases"]),
+        ([{"content": "Anna"}], ["Speechmatics' vocabulary"]),
+    ],
+)
+def test_no_list_is_said_to_be_of_another_tool(
+    tmp_path: Path, document: object, tools: list[str]
+) -> None:
+    names = read(tmp_path, as_json(document))
+    assert [entity.display for entity in names] == ["Anna"]
+    told = [note.partition(";")[0] for note in names.notes if note.startswith("read as ")]
+    assert told == [f"read as {tool}" for tool in tools]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "note"),
+    [
+        ('Anna\n"Smith, John"\n', ["Anna", "Smith, John"], "write 'John Smith' if that is how"),
+        ("Smith, John\nvan Dyk, Jo\n", ["Smith, John", "van Dyk, Jo"], "'Smith, John' and 1 more"),
+        ('name,weight\n"Smith, John",2\n', ["Smith, John"], "write 'John Smith'"),
+        ('["Smith, John"]', ["Smith, John"], "write 'John Smith'"),
+        ("Acme, Inc.\nAnna\nMartin Luther King, Jr.\n", ["Acme, Inc.", "Anna"], None),
+        ("Paris, 2 rue\nAnna\n", ["Paris, 2 rue", "Anna"], None),
+    ],
+)
+def test_last_names_first_are_told(
+    tmp_path: Path, text: str, names: list[str], note: str | None
+) -> None:
+    found = read(tmp_path, text)
+    assert [entity.display for entity in found][: len(names)] == names
+    told = " ".join(found.notes)
+    assert note in told if note else "write" not in told
+
+
+def test_a_score_that_is_no_number(tmp_path: Path) -> None:
+    with pytest.raises(EntityListError, match=r"line 2: ':abc' is no score of sherpa-onnx's hot w"):
+        read(tmp_path, "Anna :2.0\nPeter :abc\n")

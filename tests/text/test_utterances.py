@@ -196,5 +196,5 @@ def test_bad_transcripts(tmp_path: Path, text: str, message: str) -> None:
 def test_groups_need_objects(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("a he came")
-    with pytest.raises(ManifestError, match="line 1: not valid JSON"):
+    with pytest.raises(ManifestError, match="line 1: has no field 'domain' to group by: only"):
         read_groups(path, "domain")

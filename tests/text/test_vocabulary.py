@@ -149,7 +149,7 @@ def test_missing_files(tmp_path: Path) -> None:
 
 
 def test_what_the_user_says_wins() -> None:
-    tokens = ["a", "b", "c"]
+    tokens = ["a", "b", "##c"]
     said = Vocabulary.from_tokens(tokens, blank="b", boundary=WordBoundary.CONTINUATION)
     assert (said.blank_id, said.boundary) == (1, WordBoundary.CONTINUATION)
     with pytest.raises(ModelError, match="'x' is not in the vocabulary"):
@@ -181,3 +181,34 @@ def test_a_language_of_a_vocabulary_that_has_none_is_told(tmp_path: Path, conten
     text.write_text("<pad>\n|\na\n")
     with pytest.warns(CtcbiasWarning, match="has one vocabulary"):
         Vocabulary.from_file(text, language="eng")
+
+
+@pytest.mark.parametrize("boundary", ["prefix", "continuation"])
+def test_a_boundary_that_no_token_has(boundary: str) -> None:
+    letters = ["<pad>", "|", "a", "b"]
+    with pytest.raises(
+        ModelError, match=rf"boundary={boundary}: none of the 4 .*: '\|' parts words"
+    ):
+        Vocabulary.from_tokens(letters, boundary=WordBoundary(boundary))
+    with pytest.raises(
+        ModelError, match="boundary=separator with the token between words, or bound"
+    ):
+        Vocabulary.from_tokens(["<pad>", "a", "b"], boundary=WordBoundary(boundary))
+    marked = [*letters, "\u2581c", "##c"]
+    assert Vocabulary.from_tokens(marked, boundary=WordBoundary(boundary)).size == 6
+
+
+def test_phones_that_are_glued() -> None:
+    phones = "AA AE AH B CH D SH NG".split()
+    stressed = ["AA0", "AE1", "AH2", "EH0", "IY1"]
+    ipa = ["ə", "ɪ", "ʃ", "ɹ", "ɡ", "oʊ", "aɪ", "aʊ", "eɪ", "tʃ"]
+    for tokens in (phones, stressed, ipa):
+        assert Vocabulary.from_tokens(["<pad>", "|", *tokens]).glues_phones
+        alone = Vocabulary.from_tokens(["<pad>", "|", *tokens], boundary=WordBoundary.NONE)
+        assert not alone.glues_phones
+    for tokens in (list("abcdefgh"), ["th", "er", "on", "an", "in", "es", "a", "b"]):
+        assert not Vocabulary.from_tokens(["<pad>", "|", *tokens]).glues_phones
+    with pytest.raises(
+        ModelError, match="boundary=none if each token is to be written by itself, a"
+    ):
+        Vocabulary.from_tokens(["<pad>", *phones])
