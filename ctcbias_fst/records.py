@@ -26,8 +26,9 @@ __all__ = [
     "Transcript",
     "Word",
     "as_float32",
-    "first_unnormalised",
+    "is_one",
     "require_log_probs",
+    "sum_of_probabilities",
     "text_of",
 ]
 
@@ -65,18 +66,18 @@ def as_float32(array: Any) -> torch.Tensor:
     )
 
 
-def first_unnormalised(log_probs: torch.Tensor) -> tuple[tuple[int, ...], float] | None:
-    """The first frame whose probabilities do not sum to 1, and what they sum to.
+def sum_of_probabilities(log_probs: torch.Tensor) -> torch.Tensor:
+    """What the probabilities of each frame sum to, float32 (T,).
 
     Args:
-      log_probs: float32 (..., V), natural log.
+      log_probs: float32 (T, V), natural log.
     """
-    total = log_probs.exp().sum(dim=-1)
-    off = ((total - 1).abs() > _TOLERANCE).nonzero()  # NaN is told by others
-    if not len(off):
-        return None
-    place = tuple(off[0].tolist())
-    return place, float(total[place])
+    return log_probs.exp().sum(dim=-1)
+
+
+def is_one(total: torch.Tensor) -> torch.Tensor:
+    """Whether sums of probabilities are as they should be, but for rounding; NaN is not."""
+    return (total - 1).abs() <= _TOLERANCE
 
 
 def _as_lengths(lengths: Any) -> torch.Tensor:

@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
-from ctcbias_fst.records import LogProbs, as_float32, first_unnormalised
+from ctcbias_fst.records import LogProbs, as_float32, is_one, sum_of_probabilities
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["SavedLogProbs", "stack"]
@@ -155,14 +155,14 @@ class SavedLogProbs:
             raise LogProbsError(f"{where}: {error}") from None
         if softmax:
             return values.log_softmax(dim=-1)
+        total = sum_of_probabilities(values)
         # NaN is left to the decoder, which names it.
-        off = first_unnormalised(values)
-        if off is not None:
-            (frame,), total = off
+        off = (~is_one(total) & ~total.isnan()).nonzero().flatten().tolist()
+        if off:
             raise LogProbsError(
-                f"{where}, frame {frame}: these are no natural log-probs, their exponentials sum "
-                f"to {total:.3g} instead of 1: say --softmax for logits; of probabilities save the "
-                "logarithms"
+                f"{where}, frame {off[0]}: these are no natural log-probs, their exponentials sum "
+                f"to {float(total[off[0]]):.3g} instead of 1: say --softmax for logits; of "
+                "probabilities save the logarithms"
             )
         return values
 

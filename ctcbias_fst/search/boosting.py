@@ -51,7 +51,7 @@ import torch
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.candidates import Candidates
 from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
-from ctcbias_fst.records import LogProbs, first_unnormalised
+from ctcbias_fst.records import LogProbs, is_one, sum_of_probabilities
 from ctcbias_fst.search.config import BoostConfig, SearchConfig
 
 _MOST_OF_LAG = 0.97
@@ -87,29 +87,29 @@ def check_log_probs(log_probs: LogProbs) -> None:
         not sum to 1; the message names the utterance and the frame.
     """
     values = log_probs.log_probs
-    lengths = log_probs.lengths.to(values.device)
-    # NaN and +inf fail the first comparison, a frame of -inf the second.
-    good = (values < torch.inf).all(dim=-1) & (values.amax(dim=-1) > -torch.inf)
-    inside = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
-    bad = (~good & inside).nonzero()
-    if not len(bad):
-        off = first_unnormalised(
-            values.masked_fill(~inside[:, :, None], -math.log(values.shape[2]))
-        )
-        if off is not None:
-            (row, frame), total = off
-            raise LogProbsError(
-                f"utterance {log_probs.ids[row]}, frame {frame}: these are no natural log-probs, "
-                f"their exponentials sum to {total:.3g} instead of 1: take the log-softmax of "
-                "logits, and the logarithm of probabilities"
-            )
+    total = values.new_ones(values.shape[:2])
+    for i, length in enumerate(log_probs.lengths.tolist()):  # all at once would need their copy
+        total[i, :length] = sum_of_probabilities(values[i, :length])
+    # Frames with NaN, with +inf, and of -inf alone are among these.
+    row, frame = (~is_one(total)).nonzero(as_tuple=True)
+    if not len(row):
         return
-    row, frame = bad[0].tolist()
-    found = values[row, frame]
+    rows = values[row, frame]
+    # NaN and +inf fail the first comparison, a frame of -inf the second.
+    broken = (~((rows < torch.inf).all(-1) & (rows.amax(-1) > -torch.inf))).nonzero().flatten()
+    first = int(broken[0]) if len(broken) else 0
+    where = f"utterance {log_probs.ids[int(row[first])]}, frame {int(frame[first])}"
+    if not len(broken):
+        raise LogProbsError(
+            f"{where}: these are no natural log-probs, their exponentials sum to "
+            f"{float(total[row[0], frame[0]]):.3g} instead of 1: take the log-softmax of logits, "
+            "and the logarithm of probabilities"
+        )
+    found = rows[first]
     what = "NaN" if bool(found.isnan().any()) else "+inf" if bool(found.max() > 0) else "only -inf"
     raise LogProbsError(
-        f"utterance {log_probs.ids[row]}, frame {frame}: the log-probs have {what} "
-        f"({len(bad)} such frames in this batch); check the audio and the model that made them"
+        f"{where}: the log-probs have {what} ({len(broken)} such frames in this batch); check the "
+        "audio and the model that made them"
     )
 
 
