@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lm.test_arpa import SMALL
 from safetensors.numpy import save as to_safetensors
 from strategies import VOCABULARIES
 
@@ -121,33 +122,10 @@ def told(kind: str, use: Callable[[], object]) -> bool:
 
 # Language models.
 
-ARPA = b"""\\data\\
-ngram 1=5
-ngram 2=4
-ngram 3=2
 
-\\1-grams:
--99\t<s>\t-0.3
--1.0\t</s>
--0.5\ta\t-0.2
--0.7\tb\t-0.1
--0.9\t<unk>
-
-\\2-grams:
--0.4\t<s> a\t-0.25
--0.6\ta b
--0.3\tb a\t-0.05
--0.2\tb </s>
-
-\\3-grams:
--0.1\t<s> a b
--0.15\tb a a
-
-\\end\\
-"""
-
-
-def tables(tmp_path: Path) -> bytes:
+def whole_lm(tmp_path: Path, name: str) -> bytes:
+    if name == "lm.arpa":
+        return SMALL.encode()
     path = tmp_path / "whole.safetensors"
     text = [line.split() for line in ("a b c", "a b d", "c a b", "e a b", "a f")]
     save_lm(path, train_lm(text, TrainLmConfig(order=3)), "byte")
@@ -164,40 +142,27 @@ def use_lm(path: Path) -> None:
             save_lm(path.with_name(name), model, "float16")
 
 
-def arpa(folder: Path, edits: list[Edit]) -> None:
-    (folder / "lm.arpa").write_bytes(spoil(ARPA, edits))
-    told("arpa", lambda: use_lm(folder / "lm.arpa"))
+LM_FILES = pytest.mark.parametrize("name", ["lm.arpa", "lm.safetensors"])
 
 
+def language_model(folder: Path, name: str, edits: list[Edit]) -> None:
+    (folder / name).write_bytes(spoil(whole_lm(folder, name), edits))
+    told(name, lambda: use_lm(folder / name))
+
+
+@LM_FILES
 @FEW
 @given(edits=EDITS)
-def test_arpa(tmp_path: Path, edits: list[Edit]) -> None:
-    arpa(tmp_path, edits)
+def test_language_models(tmp_path: Path, name: str, edits: list[Edit]) -> None:
+    language_model(tmp_path, name, edits)
 
 
 @pytest.mark.slow
+@LM_FILES
 @MANY
 @given(edits=EDITS)
-def test_much_arpa(tmp_path: Path, edits: list[Edit]) -> None:
-    arpa(tmp_path, edits)
-
-
-def lm_tables(folder: Path, data: st.DataObject) -> None:
-    (folder / "lm.safetensors").write_bytes(spoil(tables(folder), data.draw(EDITS)))
-    told("tables", lambda: use_lm(folder / "lm.safetensors"))
-
-
-@FEW
-@given(data=st.data())
-def test_tables(tmp_path: Path, data: st.DataObject) -> None:
-    lm_tables(tmp_path, data)
-
-
-@pytest.mark.slow
-@MANY
-@given(data=st.data())
-def test_many_tables(tmp_path: Path, data: st.DataObject) -> None:
-    lm_tables(tmp_path, data)
+def test_many_language_models(tmp_path: Path, name: str, edits: list[Edit]) -> None:
+    language_model(tmp_path, name, edits)
 
 
 # Log-probs.

@@ -115,19 +115,24 @@ def test_bytes_are_characters(tmp_path: Path) -> None:
     assert decoded(tmp_path, log_probs, path, "Café Anna") == "Café Anna"
 
 
-@pytest.mark.parametrize("names", ["北京", "name\tdisplay\n北 京\t北京"])
-def test_a_script_without_spaces(tmp_path: Path, names: str) -> None:
-    tokens = ["<blank>", "<unk>", *"我们在北京背景", "<sos/eos>"]
-    frames = [["我"], ["们"], ["在"], ["背", "北"], ["京"]]
-    log_probs = saved(tmp_path, frames, tokens)
-    assert decoded(tmp_path, log_probs, written(tmp_path, tokens), names) == "我们在北京"
+HAN_TOKENS = ["<blank>", "<unk>", *"我们在北京背景", "<sos/eos>"]
+KANA_TOKENS = ["<blk>", "\u2581call", "\u2581now", *"たなかけ"]
 
 
-def test_kana_and_latin_pieces_in_one_vocabulary(tmp_path: Path) -> None:
-    tokens = ["<blk>", "\u2581call", "\u2581now", *"たなかけ"]
-    frames = [["\u2581call"], ["た"], ["な"], ["け", "か"], ["\u2581now"]]
-    log_probs = saved(tmp_path, frames, tokens)
-    assert decoded(tmp_path, log_probs, written(tmp_path, tokens), "たなか") == "call たなか now"
+@pytest.mark.parametrize(
+    ("tokens", "said", "names", "expected"),
+    [
+        (HAN_TOKENS, "我 们 在 背/北 京", "北京", "我们在北京"),
+        (HAN_TOKENS, "我 们 在 背/北 京", "name\tdisplay\n北 京\t北京", "我们在北京"),
+        (KANA_TOKENS, "\u2581call た な け/か \u2581now", "たなか", "call たなか now"),
+    ],
+)
+def test_a_script_without_spaces(
+    tmp_path: Path, tokens: list[str], said: str, names: str, expected: str
+) -> None:
+    """By itself, and beside pieces of Latin letters."""
+    log_probs = saved(tmp_path, [frame.split("/") for frame in said.split()], tokens)
+    assert decoded(tmp_path, log_probs, written(tmp_path, tokens), names) == expected
 
 
 PHONES = [
