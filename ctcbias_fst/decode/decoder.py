@@ -32,7 +32,7 @@ from ctcbias_fst.search.frames import Frames, without_idle_frames
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.text.files import quoted
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary, byte_of
 
 __all__ = ["BoostGraphs", "Decoder", "Listener"]
 
@@ -46,7 +46,7 @@ Listener = Callable[
 and the number in the batch; at last a warning for all of them."""
 
 _BLANK_FRAMES = 100
-_LEAST_BLANK, _LIKE_BLANK = 0.01, 0.3
+_LEAST_BLANK, _LIKE_BLANK = 0.01, 0.4
 """In so many frames or more, a share below the first is too few for a blank to be best in, if
 another column is best in the second or more."""
 
@@ -93,7 +93,8 @@ class Decoder:
         self.device = checked_device(device)
         self.lm = lm
         self.listener = listener
-        self._blank_checked = not check_blank
+        none = torch.zeros(vocabulary.size, dtype=torch.int64)
+        self._best_columns = none if check_blank else None
         blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
@@ -144,24 +145,29 @@ class Decoder:
 
     def _check_blank(self, log_probs: LogProbs) -> None:
         """Warn, once, if another column is where a model's blank would be."""
-        if self._blank_checked or int(log_probs.lengths.sum()) < _BLANK_FRAMES:
+        if self._best_columns is None:
             return
-        self._blank_checked = True
         rows = zip(log_probs.log_probs, log_probs.lengths.tolist())
         best = torch.cat([row[:length].argmax(-1) for row, length in rows])
-        counts = best.bincount(minlength=self.vocabulary.size)
+        counts = self._best_columns + best.bincount(minlength=self.vocabulary.size).cpu()
+        total = int(counts.sum())
+        self._best_columns = counts if total < _BLANK_FRAMES else None
+        if total < _BLANK_FRAMES:
+            return
         blank = int(counts[self.vocabulary.blank_id])
-        if self.vocabulary.separator_id is not None:
-            counts[self.vocabulary.separator_id] = 0
+        # Pauses may be the separator, and the first byte of a script's letters is always the same.
+        for column, token in enumerate(self.vocabulary.tokens):
+            if column == self.vocabulary.separator_id or byte_of(token) is not None:
+                counts[column] = 0
         other = int(counts.argmax())
-        if blank >= _LEAST_BLANK * len(best) or counts[other] < _LIKE_BLANK * len(best):
+        if blank >= _LEAST_BLANK * total or counts[other] < _LIKE_BLANK * total:
             return
         own, its = (
             f"column {column} ({quoted(self.vocabulary.tokens[column])})"
             for column in (self.vocabulary.blank_id, other)
         )
         warn_caller(
-            f"the blank, {own}, is the best one in {blank} of {len(best)} frames, {its} in "
+            f"the blank, {own}, is the best one in {blank} of {total} frames, {its} in "
             f"{int(counts[other])}: say which is the blank (--blank)"
         )
 
@@ -268,7 +274,7 @@ class Decoder:
             self.device,
             self.lm,
             listener,
-            check_blank=not self._blank_checked,
+            check_blank=False,
         )
 
     @with_versions
