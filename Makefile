@@ -11,6 +11,9 @@ DIST := .venv-dist
 QUIET := --quiet --disable-pip-version-check
 CLIPS := ctcbias_fst/pretrained/clips
 
+# How many times as many inputs `make fuzz` generates as `make slow`.
+TIMES ?= 20
+
 # The first Python that there are pinned packages for (`make PYTHON=...` names another).
 PYTHON ?= $(shell for p in python3.11 python3 python python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
@@ -18,7 +21,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python python3.10; do \
 LOCK := requirements/py$(if $(PYTHON),$(shell \
 	$(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)).txt
 
-.PHONY: help setup demo test lint pytest slow dist lock clean
+.PHONY: help setup demo test lint pytest slow fuzz dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -58,6 +61,9 @@ pytest: $(STAMP)
 
 slow: $(STAMP) ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(STAMP) ## Give the tests with generated inputs TIMES as many as slow does (20: a million)
+	GENERATED=$(TIMES) $(BIN)/python -m pytest -m fuzz -s
 
 dist: ## Build sdist and wheel, check them, run the demo from the wheel in an empty environment
 	rm -rf dist $(DIST)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from generated import COUNTS
 from hypothesis import settings
 
 from ctcbias_fst.acoustic.adapter import ContextualAdapter
@@ -24,6 +25,16 @@ from tests.acoustic.conftest import TINY
 # Time limits per example say more about the machine's load than about the code.
 settings.register_profile("ctcbias", deadline=None, print_blob=True)
 settings.load_profile("ctcbias")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many inputs were generated for the slow tests."""
+    if COUNTS:
+        terminalreporter.section("generated inputs")
+        for kind, count in sorted(COUNTS.items()):
+            terminalreporter.write_line(f"{kind}: {count:,}")
+        terminalreporter.write_line(f"all: {COUNTS.total():,}")
+
 
 _SENTENCES = """
 she takes metformin and atorvastatin every morning

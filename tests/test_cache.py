@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generated import EDITS, Edit, many, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +203,27 @@ def test_files_of_another_form_are_made_anew(
             refused += again
             assert get() != "made anew"
     assert refused > 5 * len(good)
+
+
+GOOD: dict[str, dict[str, Any]] = {}
+
+
+@many("files of the cache", 5000)
+@given(kind=st.sampled_from(sorted(KINDS)), edits=EDITS)
+def test_much_damage(kind: str, edits: list[Edit]) -> None:
+    good = GOOD.setdefault(kind, good_arrays(kind))
+
+    def get() -> object:
+        return kept(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
+
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, folder)
+        get()
+        (path,) = Path(folder).iterdir()
+        whole = path.read_bytes()
+        path.write_bytes(spoil(whole, edits))
+        get()
+        assert path.read_bytes() == whole or get() != "made anew"
 
 
 def alone(work: Callable[[], bool]) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import time
 import warnings
 from collections import Counter
@@ -12,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from generated import EDITS, NUMBERS, Edit, many, spoil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lm.test_arpa import SMALL
@@ -29,74 +29,23 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
 from ctcbias_fst.fst.boost import boost_graph
+from ctcbias_fst.fst.draw import draw_boost_graph
+from ctcbias_fst.fst.openfst import read_boost_graph, write_boost_graph
 from ctcbias_fst.lm.model import load_lm, perplexity, save_lm
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 from ctcbias_fst.pipeline import PipelineConfig, Recognizer, settings_of
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
-from ctcbias_fst.text.tokens import load_tokenizer
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, load_tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 from tests.acoustic.conftest import speechlike
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(
-    max_examples=int(os.environ.get("GENERATED", "3000")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 SECONDS = 10.0
 """Of the processor, for one input."""
 
 SEEN: Counter[tuple[str, str]] = Counter()
-
-NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_NUMBERS = (
-    b"0;1;-1;3;7;99;255;256;65536;2147483647;2147483648;4294967296;9223372036854775808;-2147483649;"
-    b'1e9;1e38;1e39;1e400;-1e400;1e-320;NaN;nan;inf;-inf;Infinity;-Infinity;null;true;[];{};"x";'
-    b"'x';0.5;1.0;-0.0;1_000;0x10;[1, 2];[[1]];[1, \"x\"];--1;"
-)
-NUMBERS = st.sampled_from([*_NUMBERS.split(b";"), b"1" * 5000, b"[" * 3000])
-
-Edit = tuple[str, float, int, bytes, bytes]
-EDITS = st.lists(
-    st.tuples(
-        st.sampled_from(["number", "number", "bytes", "flip", "cut", "line", "twice"]),
-        st.floats(0, 1),
-        st.integers(0, 20),
-        st.binary(max_size=4),
-        NUMBERS,
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-def spoil(data: bytes, edits: list[Edit]) -> bytes:
-    """A file with bytes cut out, doubled, changed, or put in, and numbers that are others.
-
-    Places are shares of the file; most are near its beginning, where headers are.
-    """
-    for kind, share, size, put, number in edits:
-        at = min(int(share**3 * len(data)), len(data))
-        if kind == "number":
-            places = list(NUMBER.finditer(data))
-            if places:
-                place = places[min(int(share * len(places)), len(places) - 1)]
-                data = data[: place.start()] + number + data[place.end() :]
-        elif kind == "line":
-            lines = data.split(b"\n")
-            row = min(int(share * len(lines)), len(lines) - 1)
-            lines[row : row + 1] = lines[row : row + 1] * (size % 3)
-            data = b"\n".join(lines)
-        elif kind == "cut":
-            data = data[: int(share * len(data))]
-        elif kind == "flip":
-            data = data[:at] + put[:1] + data[at + 1 :]
-        else:
-            held = put if kind == "bytes" else data[at : at + size] * 2
-            data = data[:at] + held + data[at + size :]
-    return data
 
 
 def told(kind: str, use: Callable[[], object]) -> bool:
@@ -157,9 +106,8 @@ def test_language_models(tmp_path: Path, name: str, edits: list[Edit]) -> None:
     language_model(tmp_path, name, edits)
 
 
-@pytest.mark.slow
 @LM_FILES
-@MANY
+@many("language models", 3000)
 @given(edits=EDITS)
 def test_many_language_models(tmp_path: Path, name: str, edits: list[Edit]) -> None:
     language_model(tmp_path, name, edits)
@@ -220,8 +168,7 @@ def test_log_probs(tmp_path: Path, data: st.DataObject) -> None:
     log_probs(tmp_path, data)
 
 
-@pytest.mark.slow
-@MANY
+@many("files of log-probs", 3000)
 @given(data=st.data())
 def test_many_log_probs(tmp_path: Path, data: st.DataObject) -> None:
     log_probs(tmp_path, data)
@@ -260,11 +207,54 @@ def test_vocabularies(tmp_path: Path, tokenizer_path: Path, data: st.DataObject)
     vocabularies(tmp_path, tokenizer_path, data)
 
 
-@pytest.mark.slow
-@MANY
+@many("vocabularies", 3000)
 @given(data=st.data())
 def test_many_vocabularies(tmp_path: Path, tokenizer_path: Path, data: st.DataObject) -> None:
     vocabularies(tmp_path, tokenizer_path, data)
+
+
+# Graphs that were compiled, and what lies beside them.
+
+GRAPHS = ("graph.fst", "graph.fst.json", "graph.txt", "graph.txt.json")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("graphs")
+    rows = [{"name": "abba", "weight": 2.0, "sounds_like": ["aba"]}, "a cab", "COVID-19"]
+    tokenizer = FewestPiecesTokenizer(LETTERS)
+    graph = boost_graph(check_entities(entities_from_names(rows), tokenizer), tokenizer, 2)
+    for name in ("graph.fst", "graph.txt"):
+        write_boost_graph(graph, folder / name, LETTERS)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+SPOKEN = torch.randn(6, LETTERS.size, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+
+
+def use_graph(path: Path) -> None:
+    graph = read_boost_graph(path, LETTERS)
+    Decoder(LETTERS).decode(stack([SPOKEN], ["one"], LETTERS, 0.02), graph)
+    ElementTree.fromstring(draw_boost_graph(graph, LETTERS, 5))
+
+
+def graphs(folder: Path, compiled: dict[str, bytes], data: st.DataObject) -> None:
+    spoiled = data.draw(st.sampled_from(GRAPHS))
+    for name, whole in compiled.items():
+        (folder / name).write_bytes(spoil(whole, data.draw(EDITS)) if name == spoiled else whole)
+    told("graph", lambda: use_graph(folder / spoiled.removesuffix(".json")))
+
+
+@FEW
+@given(data=st.data())
+def test_graphs(tmp_path: Path, compiled: dict[str, bytes], data: st.DataObject) -> None:
+    graphs(tmp_path, compiled, data)
+
+
+@many("graphs", 3000)
+@given(data=st.data())
+def test_many_graphs(tmp_path: Path, compiled: dict[str, bytes], data: st.DataObject) -> None:
+    graphs(tmp_path, compiled, data)
 
 
 # Model directories and settings.
@@ -298,8 +288,7 @@ def test_model_directories(
     model_directory(tmp_path, model_without_adapter, data)
 
 
-@pytest.mark.slow
-@MANY
+@many("model directories", 3000)
 @given(data=st.data())
 def test_many_model_directories(tmp_path: Path, random_model: Path, data: st.DataObject) -> None:
     model_directory(tmp_path, random_model, data)
@@ -342,8 +331,7 @@ def test_settings(recognizer: Recognizer, overrides: list[str]) -> None:
     told("settings", lambda: use_settings(recognizer, overrides))
 
 
-@pytest.mark.slow
-@MANY
+@many("settings", 3000)
 @given(overrides=OVERRIDES)
 def test_many_settings(recognizer: Recognizer, overrides: list[str]) -> None:
     told("settings", lambda: use_settings(recognizer, overrides))

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from generated import many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lhotse import CutSet, SupervisionSet
@@ -34,7 +35,6 @@ from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.printable import one_line
 
 FEW = settings(max_examples=30)
-MANY = settings(max_examples=3000)
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TIMES = r"(\d+:\d\d:\d\d[,.]\d{3}) --> (\d+:\d\d:\d\d[,.]\d{3})"
@@ -226,30 +226,26 @@ def test_letters_that_the_font_lacks_are_told(tmp_path: Path) -> None:
     assert "薬" in (tmp_path / "x.svg").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-@MANY
+@many("transcripts, all formats", 3000)
 @given(transcripts())
 def test_many_transcripts(items: list[Transcript]) -> None:
     check_transcripts(items)
     check_records(items)
 
 
-@pytest.mark.slow
-@MANY
+@many("scores, all formats", 3000)
 @given(scored, st.lists(texts, min_size=4, max_size=4))
 def test_many_scores(items: list[tuple[str, str]], other: list[str]) -> None:
     check_scores(items, other)
 
 
-@pytest.mark.slow
-@MANY
+@many("pictures of graphs", 3000)
 @given(st.lists(texts, min_size=1, max_size=4))
 def test_many_graphs(names: list[str]) -> None:
     check_graph(names)
 
 
-@pytest.mark.slow
-@settings(max_examples=100)
+@many("pictures", 100)
 @given(st.lists(texts, min_size=1, max_size=4))
 def test_many_pictures(names: list[str]) -> None:
     check_picture(names)

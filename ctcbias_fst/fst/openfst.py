@@ -13,6 +13,7 @@ any shape as long as it is acyclic and has no epsilon inputs.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +25,9 @@ import numpy.typing as npt
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
-from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.encoded_entities import EncodedEntities, expand
+from ctcbias_fst.text.entities import Entity, entity_of
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -37,6 +39,9 @@ TEXT_SUFFIX = ".txt"
 _FORMAT = "ctcbias boosting graph"
 _VERSION = 1
 _MAX_PATHS = 20_000_000
+
+# Of OpenFst's binary files.
+_MAGIC, _SYMBOLS_MAGIC, _FILE_VERSION, _ALIGNED = 2_125_659_606, 2_125_658_996, 2, 4
 
 Ints = npt.NDArray[np.int64]
 
@@ -87,8 +92,6 @@ def write_boost_graph(graph: BoostGraph, path: Path, vocabulary: Vocabulary) -> 
 
 def read_boost_graph(path: Path, vocabulary: Vocabulary) -> BoostGraph:
     """Read what :func:`write_boost_graph` wrote, edited or not.
-
-    Costs in binary files are read to six digits.
 
     Raises:
       GraphError: a file is missing or damaged, the graph is of another vocabulary, has a
@@ -160,7 +163,8 @@ def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["version"] != _VERSION:
             raise GraphError(
-                f"{path}: format {content['format']!r}, version {content['version']!r}; this "
+                f"{path}: format {quoted(content['format'])}, version "
+                f"{quoted(content['version'])}; this "
                 f"program reads {_FORMAT!r}, version {_VERSION}"
             )
         if content["vocabulary"] != vocabulary.digest:
@@ -169,26 +173,17 @@ def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:
                 f"{str(content['vocabulary'])[:12]}, the model's is {vocabulary.digest[:12]}): "
                 "compile the list again with this model's tokenizer"
             )
-        return tuple(_entity(fields) for fields in content["entities"])
+        entities = tuple(entity_of(fields) for fields in content["entities"])
+        if len({entity.name for entity in entities}) < len(entities):
+            raise ValueError("two entities have the same name")
+        return entities
     except OSError as error:
         raise GraphError(
             f"{path}: {error.strerror}; it holds the names of the graph and must lie beside it"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GraphError(f"{path}: not the description of a boosting graph: {error!r}") from error
-
-
-def _entity(fields: dict[str, Any]) -> Entity:
-    entity = Entity(**fields)
-    if not (isinstance(entity.name, str) and isinstance(entity.display, str)):
-        raise TypeError(f"an entity's name and display must be strings: {fields}")
-    return entity._replace(
-        weight=float(entity.weight),
-        prior=float(entity.prior),
-        sounds_like=tuple(entity.sounds_like),
-        pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
-        spoken=tuple((str(text), float(cost)) for text, cost in entity.spoken),
-    )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        why = quoted(error, 300)
+        raise GraphError(f"{path}: not the description of a boosting graph: {why}") from error
 
 
 def _check_name(path: Path) -> None:
@@ -201,14 +196,79 @@ def _check_name(path: Path) -> None:
 
 
 def _read_binary(path: Path) -> _Arcs:
+    """Read OpenFst's binary format; its own reader ends the process where a file is damaged."""
     _check_name(path)
-    fst = kaldifst.StdVectorFst.read(str(path))
-    if fst is None:
-        raise GraphError(f"{path}: not a binary OpenFst file of type vector, standard arcs")
-    if fst.start != 0:
-        raise GraphError(f"{path}: the start state must be 0, found {fst.start}")
-    fst.input_symbols = fst.output_symbols = None
-    return _parse(fst.to_str(show_weight_one=True).splitlines(), path)
+    content = path.read_bytes()
+    try:
+        return _arcs_from(content)
+    except (ValueError, struct.error) as error:
+        raise GraphError(
+            f"{path}: not a binary OpenFst file of type vector, standard arcs: {error}"
+        ) from error
+
+
+def _arcs_from(content: bytes) -> _Arcs:
+    at = 0
+
+    def number(form: str) -> int:
+        nonlocal at
+        (value,) = struct.unpack_from(form, content, at)
+        at += struct.calcsize(form)
+        return int(value)
+
+    def text() -> bytes:
+        nonlocal at
+        length = number("<i")
+        if not 0 <= length <= len(content) - at:
+            raise ValueError("it is damaged")
+        at += length
+        return content[at - length : at]
+
+    if number("<i") != _MAGIC or (text(), text()) != (b"vector", b"standard"):
+        raise ValueError("it is of another kind")
+    version, flags, _ = number("<i"), number("<i"), number("<Q")
+    start, states, _ = number("<q"), number("<q"), number("<q")
+    if version != _FILE_VERSION or flags & _ALIGNED:
+        raise ValueError("it is of another version, or aligned")
+    if start != 0:
+        raise ValueError(f"the start state must be 0, found {start}")
+    for _ in range((flags & 3).bit_count()):
+        if number("<i") != _SYMBOLS_MAGIC:
+            raise ValueError("its table of symbols is damaged")
+        text(), number("<q")
+        for _ in range(number("<q")):
+            text(), number("<q")
+    return _states_from(content[at:], states)
+
+
+def _states_from(content: bytes, states: int) -> _Arcs:
+    """Of each state its final cost and how many arcs it has, which follow it."""
+    begins: list[int] = []
+    at = 0
+    arity = struct.Struct("<q").unpack_from
+    for _ in range(states):
+        begins.append(at // 4)
+        (count,) = arity(content, at + 4)
+        at += 12 + 16 * count
+        if count < 0 or at > len(content):
+            raise ValueError("it is damaged")
+    if at != len(content):
+        raise ValueError("there is more in it than its states")
+    words = np.frombuffer(content, dtype="<i4")
+    begin = np.array(begins, dtype=np.int64)
+    final = _costs(words[begin])
+    source, arc = expand(begin, (np.append(begin[1:], len(words)) - begin - 3) // 4)
+    arc = begin[source] + 3 + 4 * (arc - begin[source])
+    token, entity, target = (words[arc + i].astype(np.int64) for i in (0, 1, 3))
+    if len(target) and not 0 <= target.min() <= target.max() < states:
+        raise ValueError("an arc goes to no state")
+    ends = np.flatnonzero(final != np.inf)
+    return _Arcs(source, target, token, entity, _costs(words[arc + 2]), ends, final[ends])
+
+
+def _costs(words: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # there are NaNs of which a processor tells
+        return words.view("<f4").astype(np.float64)
 
 
 def _read_text(path: Path) -> _Arcs:
@@ -235,20 +295,27 @@ def _parse(lines: Sequence[str], path: Path) -> _Arcs:
     try:
         table = np.array(rows or np.zeros((0, 5)), dtype=np.float64)
         final = np.array(finals or np.zeros((0, 2)), dtype=np.float64)
+        if not (_small(table[:, :4]) and _small(final[:, 0])):
+            raise ValueError("a state or label is too large")
         numbers = table[:, :4].astype(np.int64)
         states = final[:, 0].astype(np.int64)
         if not (np.array_equal(numbers, table[:, :4]) and np.array_equal(states, final[:, 0])):
             raise ValueError("states and labels must be whole numbers")
     except ValueError as error:
-        raise GraphError(f"{path}: not OpenFst's text format with numbers: {error}") from error
+        why = quoted(error, 300)
+        raise GraphError(f"{path}: not OpenFst's text format with numbers: {why}") from error
     source, target, token, entity = numbers.T
     return _Arcs(source, target, token, entity, table[:, 4], states, final[:, 1])
 
 
+def _small(numbers: npt.NDArray[np.float64]) -> bool:
+    """Tell whether they are states or labels as OpenFst has them."""
+    return bool((np.abs(numbers) < 2**31).all())  # of NaN, too, it is not
+
+
 def _check(arcs: _Arcs, path: Path, vocabulary: Vocabulary, entities: Sequence[Entity]) -> None:
-    if not len(arcs.source):
-        return
-    if int(min(arcs.source.min(), arcs.target.min())) < 0:
+    states = np.concatenate([arcs.source, arcs.target, arcs.final])
+    if states.min(initial=0) < 0:
         raise GraphError(f"{path}: a state is negative")
     if (arcs.token == 0).any():
         raise GraphError(f"{path}: an arc has epsilon as input; remove epsilons (fstrmepsilon)")
@@ -256,24 +323,28 @@ def _check(arcs: _Arcs, path: Path, vocabulary: Vocabulary, entities: Sequence[E
         ("token", arcs.token, vocabulary.size),
         ("entity", arcs.entity, len(entities)),
     ):
-        if int(label.min()) < 0 or int(label.max()) > most:
-            raise GraphError(f"{path}: {what} label {int(label.max())} is not one of 1 to {most}")
-    if arcs.token[0] == vocabulary.blank_id + 1 or (arcs.token == vocabulary.blank_id + 1).any():
+        wrong = label[(label < 0) | (label > most)]
+        if len(wrong):
+            raise GraphError(f"{path}: {what} label {wrong.max()} is not one of 1 to {most}")
+    if (arcs.token == vocabulary.blank_id + 1).any():
         raise GraphError(f"{path}: an arc takes the blank, label {vocabulary.blank_id + 1}")
     costs = np.concatenate([arcs.cost, arcs.final_cost])
-    if not np.isfinite(costs).all() or costs.min() < 0:
+    if not np.isfinite(costs).all() or costs.min(initial=0) < 0:
         raise GraphError(f"{path}: a cost is negative or not finite")
 
 
 def _paths(arcs: _Arcs, path: Path) -> EncodedEntities:
     """Every path from the start to a final state, level by level from the start."""
     order = np.argsort(arcs.source, kind="stable")
-    source, target, token, entity = (field[order] for field in arcs[:4])
-    cost = arcs.cost[order]
-    states = int(max(source.max(initial=0), target.max(initial=0), arcs.final.max(initial=0))) + 1
+    token, entity, cost = arcs.token[order], arcs.entity[order], arcs.cost[order]
+    # Whatever their numbers are: the start stays 0.
+    several = [np.zeros(1, np.int64), arcs.source[order], arcs.target[order], arcs.final]
+    known, renumbered = np.unique(np.concatenate(several), return_inverse=True)
+    states = len(known)
+    source, target, final = np.split(renumbered[1:], np.cumsum(list(map(len, several[1:3]))))
     first = np.searchsorted(source, np.arange(states + 1))
     exit_cost = np.full(states, np.inf)
-    np.minimum.at(exit_cost, arcs.final, arcs.final_cost)
+    np.minimum.at(exit_cost, final, arcs.final_cost)
 
     at, emitted, paid = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1)
     levels: list[tuple[Ints, Ints]] = []

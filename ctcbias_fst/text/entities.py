@@ -32,6 +32,7 @@ __all__ = [
     "EntityList",
     "Rejected",
     "entities_from_names",
+    "entity_of",
     "fault_of",
     "plain_entities",
     "read_entities",
@@ -416,6 +417,41 @@ def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
                 else (f"its {what} must be at least {1 / _MOST_PRIOR:g}, not {quoted(value)}")
             )
     return ""
+
+
+def entity_of(fields: Any) -> Entity:
+    """Return an entity that was kept as JSON (`Entity._asdict`).
+
+    Raises:
+        ValueError: it is none, or could be in no list.
+    """
+    if not isinstance(fields, Mapping) or not {"name", "display"} <= set(fields):
+        raise ValueError(f"{quoted(fields)} is no entity with a name and a display")
+    try:
+        entity = Entity(**fields)
+        entity = entity._replace(
+            sounds_like=tuple(entity.sounds_like),
+            pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
+            spoken=tuple((text, float(cost)) for text, cost in entity.spoken),
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{quoted(fields)} is no entity: {quoted(error)}") from error
+    name, display, weight, category, sounds_like, pronunciations, line, prior, spoken = entity
+    texts = [name, display, *sounds_like, *(text for text, _ in spoken), category or ""]
+    texts += [phone for phones in pronunciations for phone in phones]
+    if not _is_texts(texts):
+        raise ValueError(f"{quoted(fields)} is no entity: its texts must be strings")
+    spellings = [name, *sounds_like, *(text for text, _ in spoken)]
+    why = _fault(name, display, weight, prior)
+    if why or _CONTROLS.search("".join(texts)) or not _visible(display):
+        raise ValueError(f"{quoted(display)} is no entity: {why or 'it has control characters'}")
+    if any(not text or " ".join(text.split()) != text for text in spellings):
+        raise ValueError(f"{quoted(display)} is no entity: its spellings have white space")
+    if not (line is None or isinstance(line, int)) or any(
+        not 0 <= cost < math.inf for _, cost in spoken
+    ):
+        raise ValueError(f"{quoted(display)} is no entity: its line or a cost is no number")
+    return entity._replace(weight=float(weight), prior=float(prior))
 
 
 def _with_spellings(entity: Entity, spellings: Sequence[str]) -> tuple[Entity, list[Rejected]]:

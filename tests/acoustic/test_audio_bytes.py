@@ -17,6 +17,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
+from generated import many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,6 @@ from ctcbias_fst.acoustic.blocks import LOUDEST
 from ctcbias_fst.errors import AudioError
 
 SHORT = settings(max_examples=150, suppress_health_check=list(HealthCheck))
-LONG = settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 
 COUNTS: Counter[str] = Counter()
 """How many generated files were read, and how many refused."""
@@ -178,15 +178,13 @@ def test_some_files(alone: None, content: bytes) -> None:
     check(content)
 
 
-@pytest.mark.slow
-@LONG
+@many("audio files", 10000)
 @given(generated)
 def test_many_files(alone: None, content: bytes) -> None:
     check(content)
 
 
-@pytest.mark.slow
-@settings(LONG, max_examples=500)
+@many("audio files, all decoders", 500)
 @given(generated)
 def test_files_that_other_decoders_are_given(content: bytes) -> None:
     check(content)

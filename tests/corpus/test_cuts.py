@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+from generated import many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, MultiCut, Recording, SupervisionSegment
@@ -330,8 +331,7 @@ def test_some_rows(tmp_path: Path, row: dict[str, Any], drawn: list[Any]) -> Non
     check_changes(tmp_path, row, drawn)
 
 
-@pytest.mark.slow
-@settings(max_examples=5000, suppress_health_check=list(HealthCheck))
+@many("rows of manifests", 5000)
 @generated_changes
 def test_many_rows(tmp_path: Path, row: dict[str, Any], drawn: list[Any]) -> None:
     check_changes(tmp_path, row, drawn)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+from generated import many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -112,8 +112,7 @@ def test_some(data: st.DataObject) -> None:
     check(data)
 
 
-@pytest.mark.slow
-@settings(max_examples=500)
+@many("jobs that were stopped", 500)
 @given(data=st.data())
 def test_many(data: st.DataObject) -> None:
     check(data)

@@ -108,6 +108,9 @@ def test_an_edited_graph_need_not_be_a_tree(tmp_path: Path) -> None:
         ("0 1 2 1 -1\n1\n", "negative"),
         ("0 -1 2 1\n1\n", "a state is negative"),
         ("0 1 2 1 inf\n1\n", "not finite"),
+        ("0 1 2 1 0\n99999999999 0\n", "too large"),
+        ("0 1 2 1 0\nnan 0\n", "too large"),
+        ("0 1 2 1 0\n-1 0\n", "a state is negative"),
         ("é", "not OpenFst's text format"),
     ],
 )
@@ -123,6 +126,12 @@ def test_broken_text(tmp_path: Path, content: str, message: str) -> None:
 def test_broken_binary(tmp_path: Path) -> None:
     path = tmp_path / "names.fst"
     write_boost_graph(boost_graph_of_two(), path, VOCABULARY)
+    good = path.read_bytes()
+    nowhere = good[:-16] + b"\xff\xff\xff\x7f" + good[-12:]
+    for content in (good[:60], good[:-2], good + b"\0", nowhere):
+        path.write_bytes(content)  # OpenFst's own reader ends the process
+        with pytest.raises(GraphError, match="not a binary OpenFst file"):
+            read_boost_graph(path, VOCABULARY)
     path.write_bytes(b"no transducer")
     with pytest.raises(GraphError, match="not a binary OpenFst file"):
         read_boost_graph(path, VOCABULARY)
@@ -147,6 +156,13 @@ def test_graph_of_another_model(tmp_path: Path) -> None:
         ({"entities": [{"nom": "x"}]}, "not the description"),
         ({"entities": [{"name": 1, "display": "x"}]}, "must be strings"),
         ({"entities": None}, "not the description"),
+        ({"entities": [{"name": "x", "display": "X"}] * 2}, "the same name"),
+        ({"entities": [{"name": "x", "display": "X", "weight": 10**400}]}, "must be a positive"),
+        ({"entities": [{"name": "x", "display": "X", "weight": 0}]}, "must be a positive"),
+        ({"entities": [{"name": "x", "display": "\x07"}]}, "control characters"),
+        ({"entities": [{"name": "x", "display": "X", "spoken": [["y", "inf"]]}]}, "no number"),
+        ({"entities": [{"name": " x", "display": "X"}]}, "white space"),
+        ({"entities": [{"name": "x", "display": "X", "sounds_like": [1]}]}, "must be strings"),
     ],
 )
 def test_broken_sidecar(tmp_path: Path, change: dict[str, object], message: str) -> None:

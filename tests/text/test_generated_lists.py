@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import string
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from generated import many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -278,11 +278,6 @@ def read(path: Path, data: bytes) -> None:
 
 
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(
-    max_examples=int(os.environ.get("GENERATED", "5000")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @FEW
@@ -336,15 +331,13 @@ def test_lists_in_memory(items: Any) -> None:
     in_memory(items)
 
 
-@pytest.mark.slow
-@MANY
+@many("files of lists", 5000)
 @given(data=spoilt())
 def test_many_files(tmp_path: Path, data: bytes) -> None:
     read(tmp_path / "names", data)
 
 
-@pytest.mark.slow
-@MANY
+@many("lists in memory", 5000)
 @given(items=IN_MEMORY)
 def test_many_lists_in_memory(items: Any) -> None:
     in_memory(items)
