@@ -29,6 +29,7 @@ from ctcbias_fst.search.boosting import (
     score_columns,
 )
 from ctcbias_fst.search.frames import Frames, without_idle_frames
+from ctcbias_fst.search.heard import heard_names
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.text.files import quoted
@@ -95,7 +96,7 @@ class Decoder:
         self.listener = listener
         none = torch.zeros(vocabulary.size, dtype=torch.int64)
         self._best_columns = none if check_blank else None
-        blank_first = vocabulary.blank_first()
+        self._blank_first = blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
         self._token_order = torch.empty_like(order)
@@ -113,8 +114,9 @@ class Decoder:
     ) -> list[Transcript]:
         """Transcribe a batch; one transcript per utterance, in their order.
 
-        An utterance that the search loses is searched again with wider beams, then without
-        names, and at last read greedily; the transcript's ``warning`` says so.
+        An utterance that the search loses is searched again with wider beams, then without names,
+        and at last read greedily; the transcript's ``warning`` says so. One of which it finds
+        nothing but names that were not heard is searched again, too.
 
         Args:
           log_probs: of this model.
@@ -136,7 +138,8 @@ class Decoder:
         transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds))
         for i, row in enumerate(range(batch.size) if rows is None else rows):
             if i not in transcripts:
-                transcripts[i] = self._rescue(log_probs, row, per_utterance[i])
+                pruned = lattice.pruned is not None and bool(lattice.pruned[i])
+                transcripts[i] = self._rescue(log_probs, row, per_utterance[i], pruned)
         for i, length in enumerate(batch.lengths.tolist()):
             if not length:
                 transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
@@ -212,6 +215,8 @@ class Decoder:
             )
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
+        lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
+        if self.lm is None or not config.lm.first_pass.on:
             lattice = _checked(lattice, lattice, plain)
         composed = self.with_language_model(lattice)
         if self.lm is not None:
@@ -266,6 +271,7 @@ class Decoder:
                 first_pass=replace(lm.first_pass, on=False),
             ),
             search_beam=_WIDER * config.search_beam,
+            output_beam=_WIDER * config.output_beam,
             max_active=min(_WIDER * config.max_active, MOST_STATES),
         )
         return Decoder(
@@ -338,8 +344,13 @@ class Decoder:
             nbest = tuple(distinct.values())
             yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
-    def _rescue(self, batch: LogProbs, number: int, graph: BoostGraph | None) -> Transcript:
-        """Transcribe an utterance that the search lost."""
+    def _rescue(
+        self, batch: LogProbs, number: int, graph: BoostGraph | None, pruned: bool
+    ) -> Transcript:
+        """Transcribe an utterance that the search lost.
+
+        Nothing is amiss if names were ``pruned``: what was said was too far below them.
+        """
         one = batch.select([number])
         searched: list[Lattice] = []
 
@@ -347,7 +358,7 @@ class Decoder:
             searched.append(lattice)
 
         for tree, warning in (
-            (graph, "the search was lost and repeated with wider beams"),
+            (graph, None if pruned else "the search was lost and repeated with wider beams"),
             (None, "the search was lost and repeated without names"),
         ):
             decoder = self.wider(keep)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
     from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "token_letters"]
+__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "letters_of", "token_letters"]
 
 _FIRST_SYLLABLE = "\u2e80"
 """From here on letters are ideographs, kana and Hangul syllables."""
@@ -281,12 +281,12 @@ def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
     much it writes.
     """
     return np.array(
-        [min(_letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
+        [min(letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
         dtype=np.float32,
     )
 
 
-def _letters_of(surface: str) -> float:
+def letters_of(surface: str) -> float:
     """The letters of a token, whatever the script.
 
     A character that stands for a syllable or a word (Chinese, kana, Hangul) counts as three;

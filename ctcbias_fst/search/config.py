@@ -35,6 +35,10 @@ class BoostConfig:
         where something else is better by more than so many nats: what was clearly said stays.
       max_wait_letter: the same where that is a token of one letter, as is heard inside names that
         are misheard.
+      max_lack: nats for each letter but the first by which the frames of one of a name's words may
+        be worse on its path than on the best one; the other words do not pay for it.
+      max_short_lack: nats that a letter, a number or an acronym among them may lack as a whole;
+        also, by how much blank may be better than each token of a word.
       beta: nats for every letter of a complete entity, paid at its last token.
       bonus: nats for every complete entity; below 0 it is a price, which a short name that fits
         badly cannot pay.
@@ -56,6 +60,8 @@ class BoostConfig:
     blank_alpha: float = 0.3
     max_wait: float = 6.0
     max_wait_letter: float = 8.5
+    max_lack: float = 4.0
+    max_short_lack: float = 2.0
     beta: float = 1.0
     bonus: float = -3.9
     min_reward: float = -2.0
@@ -70,7 +76,7 @@ class BoostConfig:
                     "subword would score the better the less it fits"
                 )
         not_negative(self, "beta", "max_gain", "free", "max_gap", "first_max_gap")
-        not_negative(self, "max_wait", "max_wait_letter")
+        not_negative(self, "max_wait", "max_wait_letter", "max_lack", "max_short_lack")
         at_least_one(self, "top_k", "first_top_k")
 
 

@@ -61,6 +61,8 @@ class Lattice:
       lm: the share of a language model in the scores of the arcs, if it was composed with one.
       lost: bool (N,), utterances whose best path scores less than the best plain reading, which is
         always in the graph: the search lost what it should have found. None if that is not known.
+      pruned: bool (N,), utterances that had names of which a word was not heard
+        (:mod:`ctcbias_fst.search.heard`). None if there is none.
     """
 
     fsa: k2.Fsa
@@ -70,6 +72,7 @@ class Lattice:
     scores: torch.Tensor
     lm: LmScores | None = None
     lost: torch.Tensor | None = None
+    pruned: torch.Tensor | None = None
 
     @property
     def size(self) -> int:

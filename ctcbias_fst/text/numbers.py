@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 __all__ = [
     "ABBREVIATIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "number_readings",
     "number_words",
     "ordinal",
+    "tells_apart",
 ]
 
 # fmt: off
@@ -62,6 +64,9 @@ _ORDINALS = {
 # fmt: on
 
 _LONGEST_NUMBER = 12
+
+_LONGEST_ACRONYM = 3
+"""Longer ones sound less alike."""
 
 
 def number_words(value: int) -> list[str]:
@@ -136,3 +141,31 @@ def _plural(word: str) -> str:
     if word.endswith("y"):
         return f"{word[:-1]}ies"
     return f"{word}es" if word.endswith("x") else f"{word}s"
+
+
+_COUNTED = frozenset(
+    [*ONES, *_TENS[1:], *ROMAN, "i", "v", "x", *(ordinal([word])[-1] for word in (*ONES, *_TENS))]
+)
+
+
+def tells_apart(said: Sequence[str], shown: Sequence[str]) -> list[bool]:
+    """Which words of a name are what it differs in from names like it: letters, numbers, acronyms.
+
+    Args:
+      said: the words, as a model writes them.
+      shown: as the list does, which knows acronyms by their capitals.
+
+    >>> tells_apart(["vitamin", "d"], ["Vitamin", "D"])
+    [False, True]
+    >>> tells_apart(["terminal", "three"], ["Terminal", "3"])
+    [False, True]
+    >>> tells_apart(["bank", "us"], ["Bank", "US"])
+    [False, True]
+    """
+    found = [
+        len(word) < 2 or word.lower() in _COUNTED or any(map(str.isdigit, word)) for word in said
+    ]
+    if len(shown) == len(said) and not all(map(str.isupper, shown)):
+        for place, word in enumerate(shown):
+            found[place] |= word.isupper() and len(word) <= _LONGEST_ACRONYM
+    return found

@@ -1,0 +1,252 @@
+r"""No word of a name is paid for by the name's other words.
+
+A name is rewarded as a whole, so what was clearly heard of its long words would pay for a short one
+of which nothing was heard: *vitamin c* would become *Vitamin D*, and *told mary the* would become
+*told Mary John the*. Hence every word of a name of several must be heard by itself. What a
+word *lacks* is how much worse its frames are on the path of the name than on the best one:
+
+.. math:: \sum_t m'(t) - l(t, v_t)
+
+over the frames from the token before the word to the one after it, with the best column m' of each
+frame, and the token :math:`v_t` (or blank) that the path has there, without boosts. A word is not
+heard if
+
+- it lacks more than ``max_lack`` nats for each letter but the first, or
+- it is a letter, a number or an acronym (:func:`ctcbias_fst.text.numbers.tells_apart`), and lacks
+  more than ``max_short_lack``, and half a nat more for each token after the first, or
+- blank is better than each of its tokens by more than ``max_short_lack``.
+
+A lattice loses the arcs that complete a name of which a word was not heard on the best path that
+they are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ctcbias_fst.fst.boost import letters_of
+from ctcbias_fst.fst.columns import ENTRY, PLAIN
+from ctcbias_fst.fst.vectors import fsa_vec
+from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.k2_import import k2
+from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.intersect import FRAME
+from ctcbias_fst.search.lattice import Lattice
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.numbers import tells_apart
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["heard_names"]
+
+_PER_TOKEN = 0.5
+"""A number may be a word of many tokens, of which one or the other is misheard."""
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """The arcs around some completed names, in the order of the frames: (L, K) each.
+
+    Attributes:
+      arc: int64, the lattice's.
+      used: bool, whether there is one.
+      inside: bool, whether it belongs to the name.
+    """
+
+    arc: torch.Tensor
+    used: torch.Tensor
+    inside: torch.Tensor
+
+
+def heard_names(
+    lattice: Lattice, rules: WordRules, vocabulary: Vocabulary, boost: BoostConfig
+) -> Lattice:
+    """The lattice without names of which a word was not heard.
+
+    An utterance of which nothing else is in the lattice has no path any more.
+
+    Args:
+      lattice: without a language model's scores.
+      rules: of the vocabulary.
+      vocabulary: whose blank is token 0.
+      boost: the settings.
+    """
+    size = lattice.graph.vocabulary_size
+    complete = (lattice.aux >= size).nonzero().flatten()
+    if len(complete):
+        entity, of_arc = torch.unique(lattice.aux[complete] - size, return_inverse=True)
+        several = [_may_be_several(lattice.graph.entities[at]) for at in entity.tolist()]
+        complete = complete[torch.tensor(several, device=complete.device)[of_arc]]
+    if not len(complete):
+        return lattice
+    unheard = _unheard(lattice, complete, rules, vocabulary, boost)
+    if not bool(unheard.any()):
+        return lattice
+    kept = torch.ones_like(lattice.aux, dtype=torch.bool)
+    kept[complete[unheard]] = False
+    pruned = torch.zeros(lattice.size, dtype=torch.bool, device=kept.device)
+    pruned[lattice.utterance[~kept]] = True
+    return replace(_with_arcs(lattice, kept), pruned=pruned)
+
+
+def _may_be_several(entity: Entity) -> bool:
+    """Whether a name may be said in several words."""
+    return any(" " in said for said in (entity.name, *entity.sounds_like, *dict(entity.spoken)))
+
+
+def _unheard(
+    lattice: Lattice,
+    complete: torch.Tensor,
+    rules: WordRules,
+    vocabulary: Vocabulary,
+    boost: BoostConfig,
+) -> torch.Tensor:
+    """bool (K,): whether a word was not heard of the name that each arc completes."""
+    ways = _ways(lattice, complete)
+    lack, blank_better = _lack(lattice, ways)
+    token = lattice.token[ways.arc]
+    begins = ways.inside & lattice.in_tree[ways.arc]
+    # What a word is: from a token that begins one to the next such token.
+    separates = torch.zeros_like(begins) if rules.separator is None else token == rules.separator
+    place = torch.arange(1, len(begins) + 1, device=token.device)[:, None]
+    last_begin = torch.where(begins, place, 0).cummax(dim=0).values
+    before = torch.zeros_like(last_begin)
+    before[1:] = last_begin[:-1]  # the place of the token before, plus 1
+    after_separator = (before > 0) & separates.gather(0, (before - 1).clamp(min=0))
+    new = begins & ~separates & (rules.ends_word[token] | after_separator | (before == 0))
+    word = new.long().cumsum(dim=0)
+    count = int(word.max()) if word.numel() else 0
+    # A word answers for the frames since the token before it, too.
+    total = lack.cumsum(dim=0)
+    earlier = torch.zeros_like(total)
+    earlier[1:] = total[:-1]
+    until = torch.where(begins, total, 0).cummax(dim=0).values
+    at_token = torch.zeros_like(until)
+    at_token[1:] = until[:-1]
+    gap = torch.where(new, earlier - at_token, 0)
+
+    def per_word(value: torch.Tensor) -> torch.Tensor:
+        sums = value.new_zeros(count + 1, value.shape[1])
+        return sums.scatter_add(0, word, value)[1:]
+
+    letters = torch.tensor(list(map(letters_of, vocabulary.surfaces)), device=token.device)
+    lacks = per_word(lack + gap)
+    writes = begins & ~separates
+    written = per_word(torch.where(writes, letters[token], 0))
+    tokens = per_word((writes & (letters[token] > 0)).float())
+    known = per_word(writes.float()) > 0
+    heard = per_word((writes & ~(blank_better & (lack > boost.max_short_lack))).float()) > 0
+    words = _words(token, word, writes, vocabulary.surfaces)
+    strict = _strict(lattice, complete, words, count)
+    most = torch.where(
+        strict,
+        boost.max_short_lack + _PER_TOKEN * (tokens - 1).clamp(min=0),
+        (boost.max_lack * (written - 1)).clamp(min=boost.max_short_lack),
+    )
+    alone = known.sum(dim=0) < 2
+    return (known & ((lacks > most) | ~heard)).any(dim=0) & ~alone
+
+
+def _words(
+    token: torch.Tensor, word: torch.Tensor, writes: torch.Tensor, surfaces: Sequence[str]
+) -> list[list[str]]:
+    """The words that each name's tokens write."""
+    found: list[list[str]] = [[] for _ in range(token.shape[1])]
+    column, row = writes.T.nonzero(as_tuple=True)
+    number, tokens = word[row, column].tolist(), token[row, column].tolist()
+    for at, which, one in zip(column.tolist(), number, tokens):
+        words = found[at]
+        words += [""] * (which - len(words))
+        words[which - 1] += surfaces[one]
+    return found
+
+
+def _strict(
+    lattice: Lattice, complete: torch.Tensor, words: Sequence[Sequence[str]], count: int
+) -> torch.Tensor:
+    """bool (words, K), whether a word tells names apart."""
+    strict = torch.zeros(count, len(words), dtype=torch.bool)
+    first = lattice.graph.vocabulary_size
+    for column, (aux, written) in enumerate(zip(lattice.aux[complete].tolist(), words)):
+        shown = lattice.graph.entities[aux - first].display.split()
+        for place, which in enumerate(tells_apart(written, shown)):
+            strict[place, column] = which
+    return strict.to(complete.device)
+
+
+def _ways(lattice: Lattice, complete: torch.Tensor) -> _Ways:
+    """The best path through each arc, from the token before its name to the one after it."""
+    columns = lattice.graph.columns
+    entry = torch.zeros(len(columns), dtype=torch.bool, device=complete.device)
+    for block in columns.blocks:
+        if block.kind == ENTRY:
+            entry[block.first : block.first + len(block.tokens)] = True
+    enters = entry[lattice.label.clamp(min=0)] & (lattice.label >= 0)
+    into, out = _best_arcs(lattice)
+    stops = lattice.emits | (lattice.label < 0)
+
+    back: list[tuple[torch.Tensor, ...]] = []
+    arc, inside = complete, torch.ones_like(complete, dtype=torch.bool)
+    used = inside
+    while bool(used.any()):
+        back.append((arc, used, inside & used))
+        inside = inside & ~enters[arc]
+        arc = torch.where(used, into[lattice.source[arc]], arc)
+        used = used & (arc >= 0)
+        arc = arc.clamp(min=0)
+        used = used & (inside | ~stops[arc])
+    ahead: list[tuple[torch.Tensor, ...]] = []
+    arc, used = complete, torch.ones_like(used)
+    while True:
+        arc = torch.where(used, out[lattice.target[arc]], arc)
+        used = used & (arc >= 0)
+        arc = arc.clamp(min=0)
+        used = used & ~stops[arc]
+        if not bool(used.any()):
+            break
+        ahead.append((arc, used, used))
+    return _Ways(*map(torch.stack, zip(*reversed(back), *ahead)))
+
+
+def _best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+    """int64 (S,) both: the arc on which the best path enters each state, and leaves it, or -1."""
+    forward = lattice.fsa.get_forward_scores(use_double_scores=True, log_semiring=False)
+    backward = lattice.fsa.get_backward_scores(use_double_scores=True, log_semiring=False)
+    states = len(forward)
+
+    def best(state: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+        top = score.new_full((states,), -torch.inf).scatter_reduce(0, state, score, "amax")
+        arcs = (score >= top[state]).nonzero().flatten()
+        one = torch.full((states,), -1, dtype=torch.int64, device=score.device)
+        one[state[arcs.flip(0)]] = arcs.flip(0)
+        return one
+
+    return (
+        best(lattice.target, forward[lattice.source] + lattice.score),
+        best(lattice.source, backward[lattice.target] + lattice.score),
+    )
+
+
+def _lack(lattice: Lattice, ways: _Ways) -> tuple[torch.Tensor, torch.Tensor]:
+    """By how much each arc's token is worse than the best column, and whether that is blank."""
+    plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
+    # Arcs to the final state are not used, but there.
+    frame = lattice.frame[ways.arc].clamp(max=lattice.scores.shape[1] - 1)
+    scores = lattice.scores[lattice.utterance[ways.arc], frame]
+    best = scores.amax(dim=-1)
+    own = scores.gather(-1, plain[lattice.token[ways.arc]].unsqueeze(-1)).squeeze(-1)
+    lack = torch.where(ways.used, best - own, torch.zeros_like(best))
+    return lack.double(), scores[..., 0] >= best
+
+
+def _with_arcs(lattice: Lattice, kept: torch.Tensor) -> Lattice:
+    """The lattice of some of the arcs, and without those that lead nowhere then."""
+    arcs = lattice.fsa.arcs.values()[kept]
+    states = lattice.first_state[1:] - lattice.first_state[:-1]
+    fsa = fsa_vec(arcs, states, torch.bincount(lattice.utterance[kept], minlength=lattice.size))
+    for name in ("aux_labels", FRAME, STARTS_WORD):
+        if hasattr(lattice.fsa, name):
+            setattr(fsa, name, getattr(lattice.fsa, name)[kept])
+    return replace(lattice, fsa=k2.connect(fsa))
