@@ -39,6 +39,8 @@ TEXT_SUFFIX = ".txt"
 _FORMAT = "ctcbias boosting graph"
 _VERSION = 1
 _MAX_PATHS = 20_000_000
+_MOST_COST = 1_000_000
+"""Nats: what costs are summed in can hold thousands of these, and no search takes such a path."""
 
 # Of OpenFst's binary files.
 _MAGIC, _SYMBOLS_MAGIC, _FILE_VERSION, _ALIGNED = 2_125_659_606, 2_125_658_996, 2, 4
@@ -329,8 +331,8 @@ def _check(arcs: _Arcs, path: Path, vocabulary: Vocabulary, entities: Sequence[E
     if (arcs.token == vocabulary.blank_id + 1).any():
         raise GraphError(f"{path}: an arc takes the blank, label {vocabulary.blank_id + 1}")
     costs = np.concatenate([arcs.cost, arcs.final_cost])
-    if not np.isfinite(costs).all() or costs.min(initial=0) < 0:
-        raise GraphError(f"{path}: a cost is negative or not finite")
+    if not ((costs >= 0) & (costs <= _MOST_COST)).all():
+        raise GraphError(f"{path}: a cost is negative, above {_MOST_COST:,} nats or not finite")
 
 
 def _paths(arcs: _Arcs, path: Path) -> EncodedEntities:

@@ -65,8 +65,14 @@ lists = st.tuples(
 
 
 def made(kinds: list[str], seed: int, count: int) -> list[str]:
+    """So many names, or fewer if they are long: twenty letters each, in the mean."""
     draw = random.Random(seed)
-    return [NAMES[draw.choice(kinds)](draw) for _ in range(count)]
+    names: list[str] = []
+    letters = 20 * count
+    while len(names) < count and letters > 0:
+        names.append(NAMES[draw.choice(kinds)](draw))
+        letters -= len(names[-1])
+    return names
 
 
 def check(names: list[str], tokenizer: SentencePieceTokenizer) -> None:
