@@ -8,7 +8,6 @@ beyond `_MOST_BYTES`, what was not used for longest goes.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import stat
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ctcbias_fst.files import atomic_path, digest_of
+from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays
 
 __all__ = ["VARIABLE", "cache_folder", "kept"]
 
@@ -93,7 +92,7 @@ def _read(path: Path) -> Arrays:
         raise FileNotFoundError(path)
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if (file.metadata() or {}).get(_DIGEST) != _digest(arrays):
+        if (file.metadata() or {}).get(_DIGEST) != digest_of_arrays(arrays):
             raise ValueError("its content is not what was written")
     return arrays
 
@@ -105,7 +104,7 @@ def _write(path: Path, arrays: Arrays) -> None:
         if path.exists() and not path.is_file():
             raise FileExistsError("it is there, and is no file")
         with atomic_path(path) as temporary:
-            save_file(plain, temporary, {_DIGEST: _digest(plain)})
+            save_file(plain, temporary, {_DIGEST: digest_of_arrays(plain)})
         _make_room(path.parent)
     except (OSError, SafetensorError) as error:
         _log.warning(
@@ -115,15 +114,6 @@ def _write(path: Path, arrays: Arrays) -> None:
             error,
             VARIABLE,
         )
-
-
-def _digest(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _touch(path: Path) -> None:

@@ -13,11 +13,14 @@ import stat
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
 
 from ctcbias_fst.errors import ConfigError
 
@@ -26,6 +29,7 @@ __all__ = [
     "atomic_path",
     "check_output",
     "digest_of",
+    "digest_of_arrays",
     "file_name",
     "fingerprint",
     "naming",
@@ -226,6 +230,16 @@ def shortened(name: str, ending: str) -> str:
 def digest_of(content: Any) -> str:
     """SHA-256 of plain values: the same for the same content, whatever the order of keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def digest_of_arrays(arrays: Mapping[str, npt.NDArray[Any]], more: str = "") -> str:
+    """SHA-256 of arrays, their names, types and shapes, and of a text that goes with them."""
+    digest = hashlib.sha256(more.encode("utf-8"))
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def fingerprint(*paths: Path | None) -> list[str]:

@@ -27,7 +27,7 @@ from ctcbias_fst.decode.segments import Segment, join_segments
 from ctcbias_fst.decode.spelling import Spellings, spell_names
 from ctcbias_fst.decode.times import with_placed_words, written_frames
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path, digest_of, file_name, sort_metadata
+from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays, file_name, sort_metadata
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.columns import Block, Columns
 from ctcbias_fst.fst.decoding import DecodingGraph
@@ -38,6 +38,7 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import one_token_each
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
@@ -51,7 +52,7 @@ __all__ = [
     "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 4"
+_FORMAT = "ctcbias lattice 5"
 _SUFFIX = ".lattice.safetensors"
 _NAMES_SUFFIX = ".names.json"
 _DIGITS = 32
@@ -169,11 +170,8 @@ class LatticeWriter:
         if not warning:
             return True
         path = self._path(name, min(pieces))
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        header = {**json.loads(metadata["lattice"]), "told": warning}
-        _save(path, tensors, header)
+        header, tensors = _stored(path)
+        _save(path, tensors, {**header, "told": warning})
         return True
 
     def close(self) -> None:
@@ -187,7 +185,7 @@ class LatticeWriter:
             try:
                 with safe_open(path, framework="pt") as file:
                     wanted.add(json.loads(file.metadata()["lattice"])["names"])
-            except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+            except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError):
                 return  # whoever reads it says what is wrong; what it needs is not known
         for path in others:
             if path.name not in wanted:
@@ -272,13 +270,19 @@ class LatticeWriter:
 
 
 def _save(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header)
     with atomic_path(path) as temporary:
         save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+            plain,
             temporary,
-            {"format": _FORMAT, "lattice": json.dumps(header)},
+            {"format": _FORMAT, "lattice": text, "sha256": _digest(plain, text)},
         )
         sort_metadata(temporary)
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
+    return digest_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()}, header)
 
 
 def _places(log_probs: LogProbs) -> list[dict[str, int]]:
@@ -446,29 +450,47 @@ class _Decoders:
 def _read_spellings(path: Path) -> Spellings:
     try:
         rows = json.loads(path.read_text(encoding="ascii"))
+        if not path.name.startswith(digest_of(rows)[:_DIGITS]):
+            raise ValueError("its content is not what was written")
         return Spellings({text: Entity(text, display) for text, display in rows})
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged: {error!r}; make the lattices anew") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from error
 
 
 def _read(path: Path, device: torch.device | str, lists: Recent[str, Spellings]) -> SavedLattice:
+    header, tensors = _stored(path)
+    name = header["names"]
+    spellings = None if name is None else lists.get(name)
+    if name is not None and spellings is None:
+        spellings = lists.put(name, _read_spellings(path.parent / name))
+    on_device = {key: tensor.to(device) for key, tensor in tensors.items()}
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        return _restored(header, on_device, spellings)
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _stored(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return what `_save` wrote, if it is that: k2 may end the process where it is not."""
+    try:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise InputError(
-                    f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}: decode "
-                    "again with ctcbias decode --lattice-dir"
+                    f"{path}: format {quoted(metadata.get('format'))}, expected {_FORMAT!r}: "
+                    "decode again with ctcbias decode --lattice-dir"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["lattice"])
-        name = header["names"]
-        spellings = None if name is None else lists.get(name)
-        if name is not None and spellings is None:
-            spellings = lists.put(name, _read_spellings(path.parent / name))
-        return _restored(header, tensors, spellings)
+        if _digest(tensors, metadata["lattice"]) != metadata["sha256"]:
+            raise ValueError("its content is not what was written")
+        header: dict[str, Any] = json.loads(metadata["lattice"])
+        return header, tensors
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged: {error!r}; make the lattices anew") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: damaged: {quoted(error, 300)}; make the lattices anew")
 
 
 def _restored(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from generated import many
+import pytest
+from generated import EDITS, many, spoil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -19,6 +20,7 @@ from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.corpus.rescore import rescore_corpus
 from ctcbias_fst.decode.saved_lattices import read_lattices
+from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
@@ -116,3 +118,44 @@ def test_some(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_many(data: st.DataObject) -> None:
     check(data)
+
+
+@pytest.fixture(scope="module")
+def lattices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a folder of lattices, those of a recording in several pieces among them."""
+    folder = tmp_path_factory.mktemp("lattices")
+    random = np.random.default_rng(0)
+    said = random.dirichlet(np.full(VOCABULARY.size, 0.5), size=7) + 1e-6
+    decode({"talk": np.log(said).astype(np.float32)}, folder / "out", folder / "saved")
+    return {path.name: path.read_bytes() for path in (folder / "saved").iterdir()}
+
+
+def check_damage(files: dict[str, bytes], data: st.DataObject) -> None:
+    """Lattices that anything happened to are read, or one line says that they are damaged."""
+    damaged = data.draw(st.sampled_from(sorted(files)))
+    content = files[damaged]
+    if data.draw(st.booleans()):
+        content = spoil(content, data.draw(EDITS))
+    else:
+        at = data.draw(st.integers(0, len(content) - 1))
+        content = content[:at] + data.draw(st.binary(min_size=1, max_size=4)) + content[at + 1 :]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, whole in files.items():
+            (Path(folder) / name).write_bytes(content if name == damaged else whole)
+        try:
+            rescored(Path(folder))
+        except CtcbiasError as error:
+            assert "\n" not in str(error)
+            assert len(str(error)) < 1000
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_damaged_lattices(lattices: dict[str, bytes], data: st.DataObject) -> None:
+    check_damage(lattices, data)
+
+
+@many("lattices", 2000)
+@given(data=st.data())
+def test_many_damaged_lattices(lattices: dict[str, bytes], data: st.DataObject) -> None:
+    check_damage(lattices, data)
