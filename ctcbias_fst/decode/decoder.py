@@ -9,7 +9,7 @@ import torch
 
 from ctcbias_fst.bounds import MOST_STATES
 from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.hypotheses import greedy_hypothesis, hypotheses
+from ctcbias_fst.decode.hypotheses import distinct, greedy_hypothesis, hypotheses
 from ctcbias_fst.decode.nbest import TextHashes, n_best_paths
 from ctcbias_fst.decode.spelling import spell_names
 from ctcbias_fst.devices import checked_device, with_versions
@@ -338,10 +338,7 @@ class Decoder:
             found.setdefault(utterance, []).append(hypothesis)
         for utterance, several in found.items():
             # Distinct texts may still be the same words: separators at the ends.
-            distinct: dict[str, Hypothesis] = {}
-            for hypothesis in several:
-                distinct.setdefault(hypothesis.text.lower(), hypothesis)
-            nbest = tuple(distinct.values())
+            nbest = distinct(several)
             yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
 
     def _rescue(

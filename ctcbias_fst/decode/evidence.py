@@ -26,7 +26,7 @@ from functools import cache, cached_property
 import torch
 
 from ctcbias_fst.bounds import finite, not_negative
-from ctcbias_fst.decode.hypotheses import greedy_reading
+from ctcbias_fst.decode.hypotheses import distinct, greedy_reading
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -209,11 +209,9 @@ def with_heard_words(
         return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
 
     best, left_out = heard(transcript.best, ())
-    nbest: dict[str, Hypothesis] = {best.text.lower(): best} if transcript.nbest else {}
-    for hypothesis in transcript.nbest[1:]:
-        other, _ = heard(hypothesis, best.words)
-        nbest.setdefault(other.text.lower(), other)
-    return replace(transcript, best=best, nbest=tuple(nbest.values()), left_out=tuple(left_out))
+    others = (heard(hypothesis, best.words)[0] for hypothesis in transcript.nbest[1:])
+    nbest = distinct([best, *others]) if transcript.nbest else ()
+    return replace(transcript, best=best, nbest=nbest, left_out=tuple(left_out))
 
 
 def _meet(words: Sequence[Word], others: Sequence[Word]) -> bool:

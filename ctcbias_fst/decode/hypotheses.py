@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,13 @@ from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, joined
 
-__all__ = ["greedy_hypothesis", "greedy_reading", "hypotheses", "token_confidences"]
+__all__ = [
+    "distinct",
+    "greedy_hypothesis",
+    "greedy_reading",
+    "hypotheses",
+    "token_confidences",
+]
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,18 @@ def hypotheses(
             tokens, paths.score.tolist(), boost.tolist(), lm.tolist()
         )
     ]
+
+
+def distinct(several: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """The first of those that are the same words, whatever their capitals.
+
+    A name and a word with its letters are not the same: *it* is not how ``IT`` is said.
+    """
+    found: dict[tuple[str, ...], Hypothesis] = {}
+    for one in several:
+        words = (word.word if word.entity else word.word.lower() for word in one.words)
+        found.setdefault(tuple(words), one)
+    return tuple(found.values())
 
 
 def _log_probs(lattice: Lattice, arcs: torch.Tensor) -> torch.Tensor:

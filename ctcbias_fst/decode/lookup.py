@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative
+from ctcbias_fst.decode.hypotheses import distinct
 from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.decode.spelling import words_of_name
 from ctcbias_fst.records import Transcript, Word
@@ -392,6 +393,5 @@ def _with_names(
     new = replace(best, words=tuple(words))
     if best.phone is not None:
         new = replace(new, phone=best.phone + gain, score=best.score + phone_scale * gain)
-    text = new.text.lower()
-    others = tuple(h for h in transcript.nbest if h is not best and h.text.lower() != text)
-    return replace(transcript, best=new, nbest=(new, *others))
+    others = (hypothesis for hypothesis in transcript.nbest if hypothesis is not best)
+    return replace(transcript, best=new, nbest=distinct([new, *others]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
+from ctcbias_fst.decode.hypotheses import distinct
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 from ctcbias_fst.text.entities import Entity
@@ -48,7 +49,7 @@ def spell_names(transcript: Transcript, graph: BoostGraph | Spellings | None) ->
     if nbest and all(map(operator.is_, nbest, transcript.nbest)):
         return transcript
     best = nbest[0] if nbest else _spell(transcript.best, graph)
-    return replace(transcript, best=best, nbest=nbest)
+    return replace(transcript, best=best, nbest=distinct(nbest))
 
 
 def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:

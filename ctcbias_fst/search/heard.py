@@ -16,6 +16,8 @@ heard if
   more than ``max_short_lack``, and half a nat more for each token after the first, or
 - blank is better than each of its tokens by more than ``max_short_lack``.
 
+Letters beside each other, as in ``J. K. Rowling``, are one word.
+
 A lattice loses the arcs that complete a name of which a word was not heard on the best path that
 they are on.
 """
@@ -110,14 +112,18 @@ def _unheard(
     begins = ways.inside & lattice.in_tree[ways.arc]
     # What a word is: from a token that begins one to the next such token.
     separates = torch.zeros_like(begins) if rules.separator is None else token == rules.separator
+    lack = lack.masked_fill(begins & separates, 0.0)  # nobody hears a space
     place = torch.arange(1, len(begins) + 1, device=token.device)[:, None]
     last_begin = torch.where(begins, place, 0).cummax(dim=0).values
     before = torch.zeros_like(last_begin)
     before[1:] = last_begin[:-1]  # the place of the token before, plus 1
     after_separator = (before > 0) & separates.gather(0, (before - 1).clamp(min=0))
     new = begins & ~separates & (rules.ends_word[token] | after_separator | (before == 0))
-    word = new.long().cumsum(dim=0)
-    count = int(word.max()) if word.numel() else 0
+    writes = begins & ~separates
+    words, group = _spelt(_words(token, new.long().cumsum(dim=0), writes, vocabulary.surfaces))
+    word = group.to(token.device).gather(0, new.long().cumsum(dim=0))
+    new[1:] &= word[1:] != word[:-1]
+    count = len(group) - 1
     # A word answers for the frames since the token before it, too.
     total = lack.cumsum(dim=0)
     earlier = torch.zeros_like(total)
@@ -133,12 +139,10 @@ def _unheard(
 
     letters = torch.tensor(list(map(letters_of, vocabulary.surfaces)), device=token.device)
     lacks = per_word(lack + gap)
-    writes = begins & ~separates
     written = per_word(torch.where(writes, letters[token], 0))
     tokens = per_word((writes & (letters[token] > 0)).float())
     known = per_word(writes.float()) > 0
     heard = per_word((writes & ~(blank_better & (lack > boost.max_short_lack))).float()) > 0
-    words = _words(token, word, writes, vocabulary.surfaces)
     strict = _strict(lattice, complete, words, count)
     most = torch.where(
         strict,
@@ -163,16 +167,38 @@ def _words(
     return found
 
 
+def _spelt(words: Sequence[Sequence[str]]) -> tuple[list[list[list[str]]], torch.Tensor]:
+    """Letters beside each other are one word, as in ``I.T.`` and ``J. K. Rowling``.
+
+    Returns:
+      the words of each name, as lists of what they are made of, and int64 (words + 1, K), which of
+      these each word is, both from 1 on; 0 is what is before the first.
+    """
+    group = torch.zeros(max(map(len, words), default=0) + 1, len(words), dtype=torch.int64)
+    found: list[list[list[str]]] = []
+    for column, name in enumerate(words):
+        parts: list[list[str]] = []
+        for place, word in enumerate(name, start=1):
+            if parts and len(word) == 1 == len(parts[-1][-1]):
+                parts[-1].append(word)
+            else:
+                parts.append([word])
+            group[place:, column] = len(parts)
+        found.append(parts)
+    return found, group
+
+
 def _strict(
-    lattice: Lattice, complete: torch.Tensor, words: Sequence[Sequence[str]], count: int
+    lattice: Lattice, complete: torch.Tensor, words: Sequence[Sequence[Sequence[str]]], count: int
 ) -> torch.Tensor:
     """bool (words, K), whether a word tells names apart."""
     strict = torch.zeros(count, len(words), dtype=torch.bool)
     first = lattice.graph.vocabulary_size
     for column, (aux, written) in enumerate(zip(lattice.aux[complete].tolist(), words)):
         shown = lattice.graph.entities[aux - first].display.split()
-        for place, which in enumerate(tells_apart(written, shown)):
-            strict[place, column] = which
+        telling = tells_apart(["".join(parts) for parts in written], shown)
+        for place, (which, parts) in enumerate(zip(telling, written)):
+            strict[place, column] = which and len(parts) == 1
     return strict.to(complete.device)
 
 

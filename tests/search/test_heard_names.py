@@ -131,6 +131,14 @@ def test_where_it_was_said_a_name_stays() -> None:
     assert (transcript.best.text, transcript.warning) == ("Vitamin D or vitamin c", None)
 
 
+def test_letters_beside_each_other_are_one_word() -> None:
+    """One of several letters may be misheard, as one of a word may."""
+    said, other = "call j a rowling", "call j k rowling"
+    array = heard(said, CHARACTERS, np.random.default_rng(0), instead=other, behind=3.0, blank=1e-3)
+    (transcript,) = transcribe([array], [["J. K. Rowling"]], CHARACTERS)
+    assert transcript.best.text == "call J. K. Rowling"
+
+
 def enumerated(count: int, seed: int, tokenizer: Tokenizer) -> list[str]:
     """What becomes of names that differ in a letter or a number from what is clearly said."""
     rng, noise = random.Random(seed), np.random.default_rng(seed)
