@@ -11,7 +11,7 @@ from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
 from ctcbias_fst.text.files import PathLike
-from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.normalise import as_written
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.printable import one_line
 from ctcbias_fst.text.transcripts import read_transcripts
@@ -105,7 +105,7 @@ def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
         named[found.start : found.end] = [True] * (found.end - found.start)
     row = []
     place = 0
-    for shown, count in _as_written(words, text):
+    for shown, count in as_written(words, text):
         row.append(Word(shown, "name" if any(named[place : place + count]) else "plain"))
         place += count
     return tuple(row)
@@ -113,7 +113,7 @@ def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
 
 def _written(result: UtteranceScore, text: str, was_right: Sequence[bool]) -> tuple[Word, ...]:
     words = [written for _, written in result.pairs if written is not None]
-    groups = iter(_as_written(words, text))
+    groups = iter(as_written(words, text))
     row: list[Word] = []
     place, left, slot = -1, 0, 0
     for said, written in result.pairs:
@@ -133,29 +133,6 @@ def _written(result: UtteranceScore, text: str, was_right: Sequence[bool]) -> tu
             row.append(Word(shown, kind))
         left -= 1
     return tuple(row)
-
-
-def _as_written(words: Sequence[str], text: str) -> list[tuple[str, int]]:
-    """The words as the text spells them, each with how many it is in the normal form: ``AT&T``, 3.
-
-    Signs that are no word go with the word before them. If the text's words are others together
-    than one by one, those of the normal form.
-    """
-    spelt = text.split()
-    parts = [normal.split() for normal in normalise_lines(spelt)]
-    if [word for several in parts for word in several] != list(words):
-        return [(word, 1) for word in words]
-    groups: list[tuple[str, int]] = []
-    before = ""
-    for shown, several in zip(spelt, parts):
-        if several:
-            groups.append((f"{before} {shown}".strip(), len(several)))
-            before = ""
-        elif groups:
-            groups[-1] = (f"{groups[-1][0]} {shown}", groups[-1][1])
-        else:
-            before = f"{before} {shown}".strip()
-    return groups
 
 
 def _percent(rate: float) -> str:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["fold_diacritics", "normalise", "normalise_lines"]
+__all__ = ["as_written", "fold_diacritics", "normalise", "normalise_lines"]
 
 # Typographic apostrophes, primes and accents that people type for one.
 _APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u0374"
@@ -102,6 +102,29 @@ def normalise_lines(lines: Iterable[str]) -> list[str]:
     if block.count("\n") >= len(lines):
         block = "\n".join([line.replace("\n", " ") for line in lines])
     return _normalise_block(block).split("\n")
+
+
+def as_written(words: Sequence[str], text: str) -> list[tuple[str, int]]:
+    """The words as the text spells them, each with how many it is in the normal form: ``AT&T``, 3.
+
+    Signs that are no word go with the word before them. If the text's words are others together
+    than one by one, those of the normal form.
+    """
+    spelt = text.split()
+    parts = [normal.split() for normal in normalise_lines(spelt)]
+    if [word for several in parts for word in several] != list(words):
+        return [(word, 1) for word in words]
+    groups: list[tuple[str, int]] = []
+    before = ""
+    for shown, several in zip(spelt, parts):
+        if several:
+            groups.append((f"{before} {shown}".strip(), len(several)))
+            before = ""
+        elif groups:
+            groups[-1] = (f"{groups[-1][0]} {shown}", groups[-1][1])
+        else:
+            before = f"{before} {shown}".strip()
+    return groups
 
 
 def fold_diacritics(text: str) -> str:

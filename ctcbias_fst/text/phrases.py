@@ -104,10 +104,15 @@ class PhraseMatcher:
     Args:
         names: in any spelling.
         possessive: whether a name whose last word has ``'s`` appended counts as the name.
+        in_capitals: of the names, those that are found only where they are written in capitals:
+            ``IT`` is no *it*.
     """
 
-    def __init__(self, names: Iterable[str], possessive: bool = True) -> None:
+    def __init__(
+        self, names: Iterable[str], possessive: bool = True, in_capitals: Collection[str] = ()
+    ) -> None:
         self._possessive = possessive
+        self.in_capitals = frozenset(in_capitals)
         self._names: dict[str, str] = {}
         self._others: dict[str, list[str]] = {}
         self._longest: dict[str, int] = {}  # pieces, of the names that begin with a piece
@@ -172,7 +177,7 @@ class PhraseMatcher:
         if not simple:  # there may be apostrophes
             longest = max(longest, self._longest.get(self._stem(first), 0))
         most = min(longest, most, len(keys) - at)
-        if simple and not self._others:
+        if simple and not self._others and not self.in_capitals:
             for count in range(most, 1, -1):
                 name = names.get(" ".join(keys[at : at + count]))
                 if name is not None:
@@ -202,6 +207,8 @@ class PhraseMatcher:
         exact = exact[len(found.before) : len(exact) - len(found.after)]
         if exact in others:
             return found._replace(name=exact)
+        if name in self.in_capitals and not exact.isupper():
+            return None
         marks = _marks(exact)
         return None if marks and marks != _marks(name.strip(_PARTING)) else found
 

@@ -22,7 +22,12 @@ from ctcbias_fst.text.spoken_forms import (
     unknown_symbols,
 )
 
-__all__ = ["add_spoken_forms", "first_few", "known_phones_only"]
+__all__ = [
+    "add_spoken_forms",
+    "confused_in_small_letters",
+    "first_few",
+    "known_phones_only",
+]
 
 _LONGEST_WORD_IN_CAPITALS = 6
 _LONGEST_CONFUSED = 3
@@ -230,6 +235,19 @@ def known_phones_only(entities: EntityList, tokens: Collection[str]) -> EntityLi
         kept.append(entity._replace(pronunciations=tuple(good)))
     whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
     return replace(entities, entities=tuple(kept), rejected=tuple(whole)) if rejected else entities
+
+
+def confused_in_small_letters(entities: EntityList) -> list[str]:
+    """The names that are read as letters, and are another word when written small: ``IT``.
+
+    Of a list all in capitals nothing is known.
+    """
+    found = [
+        entity.name
+        for entity in entities
+        if entity.display.isupper() and _read_as_letters(entity.name, entity.display)
+    ]
+    return [] if not found or _in_capitals(entities) else found
 
 
 def first_few(notes: Sequence[str], count: int, most: int = 3) -> list[str]:

@@ -10,7 +10,7 @@ import reference_scoring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.errors import CtcbiasWarning, ManifestError
 from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score
 from ctcbias_fst.scoring.score import (
     Interval,
@@ -310,3 +310,35 @@ def test_bootstrap_of_bad_options(options: dict[str, float]) -> None:
         bootstrap(results_of(("a", "a")), **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="bootstrap needs"):
         bootstrap([])
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "counts"),
+    [
+        ("it is in the IT department", "it is in the IT department", (1, 0, 0)),
+        ("it is in the IT department", "it is in the it department", (0, 1, 0)),
+        ("It is in the department", "IT is in the department", (0, 0, 1)),
+        ("It's here, says US staff.", "its here says us staff", (0, 1, 0)),
+        ("Ask IT's head: who is it?", "ask IT's head who is it", (1, 0, 0)),
+        ("AT&T's IT", "at and t's IT", (1, 0, 0)),
+    ],
+)
+def test_initials_count_where_they_are_in_capitals(
+    reference: str, hypothesis: str, counts: tuple[int, int, int]
+) -> None:
+    names = entities_from_names(["IT", "US", "Madrid"])
+    (result,) = score_transcripts({"a": reference}, {"a": hypothesis}, names)
+    found = result.score.entities
+    assert (found.hits, found.misses, found.false_alarms) == counts
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [("it is the it team", "it is the IT team"), ("IT IS THE IT TEAM", "it is the IT team")],
+)
+def test_without_capitals_initials_are_not_counted(reference: str, hypothesis: str) -> None:
+    names = entities_from_names(["IT", "Madrid"])
+    with pytest.warns(CtcbiasWarning, match="'IT' is not counted: only capitals tell it"):
+        (result,) = score_transcripts({"a": reference}, {"a": hypothesis}, names)
+    found = result.score.entities
+    assert (found.hits, found.misses, found.false_alarms) == (0, 0, 0)
