@@ -112,7 +112,6 @@ def _unheard(
     begins = ways.inside & lattice.in_tree[ways.arc]
     # What a word is: from a token that begins one to the next such token.
     separates = torch.zeros_like(begins) if rules.separator is None else token == rules.separator
-    lack = lack.masked_fill(begins & separates, 0.0)  # nobody hears a space
     place = torch.arange(1, len(begins) + 1, device=token.device)[:, None]
     last_begin = torch.where(begins, place, 0).cummax(dim=0).values
     before = torch.zeros_like(last_begin)
