@@ -30,7 +30,8 @@ class _Token:
     """A token of a path.
 
     Frames are the model's, ``end`` is exclusive. ``entity`` is complete with this token;
-    ``in_tree`` is True for all tokens of an entity.
+    ``in_tree`` is True for all tokens of an entity. ``run`` tells apart the stretches of frames
+    with the same best token, ``is_best`` whether that is this one.
     """
 
     token: int
@@ -41,6 +42,8 @@ class _Token:
     confidence: float
     followed: float
     log_prob: float
+    run: int = -1
+    is_best: bool = False
 
 
 @dataclass
@@ -108,16 +111,17 @@ def hypotheses(
         confidence.tolist(),
         followed.tolist(),
         _log_probs(lattice, arcs).tolist(),
+        *(values.tolist() for values in _runs(lattice, arcs)),
     )
     tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
     size, entities = lattice.graph.vocabulary_size, lattice.graph.entities
-    for at, token, aux, in_tree, begin, end, sure, more, log_prob in rows:
+    for at, token, aux, *others in rows:
         entity = entities[aux - size] if aux >= size else None
-        tokens[at].append(_Token(token, entity, in_tree, begin, end, sure, more, log_prob))
+        tokens[at].append(_Token(token, entity, *others))
     order = vocabulary.blank_first_order.tolist()
     return [
         Hypothesis(
-            words=_words(of_path, blank_first, frame_seconds),
+            words=_words(_without_echoes(of_path, blank_first), blank_first, frame_seconds),
             score=score,
             token_ids=tuple(order[token.token] for token in of_path),
             boost=given,
@@ -145,6 +149,54 @@ def _log_probs(lattice: Lattice, arcs: torch.Tensor) -> torch.Tensor:
     """float32 (K,): the log-prob of the token that begins at each arc, without boosts."""
     plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
     return lattice.scores[lattice.utterance[arcs], lattice.frame[arcs], plain[lattice.token[arcs]]]
+
+
+def _runs(lattice: Lattice, arcs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(K,) twice: of the frame at which the token of each arc begins, which stretch of frames with
+    the same best token it is in, int64, and whether the token is that one, bool."""
+    plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
+    best = lattice.scores[:, :, plain].argmax(dim=-1)
+    frames = lattice.original[:, : best.shape[1]]
+    new = torch.ones_like(best, dtype=torch.bool)
+    new[:, 1:] = (best[:, 1:] != best[:, :-1]) | (frames[:, 1:] != frames[:, :-1] + 1)
+    at = (lattice.utterance[arcs], lattice.frame[arcs])
+    return new.long().cumsum(dim=1)[at], best[at] == lattice.token[arcs]
+
+
+def _without_echoes(tokens: list[_Token], vocabulary: Vocabulary) -> list[_Token]:
+    """A path without what it wrote twice: a token, and beside it a name's token in its place.
+
+    A token may sound for several frames, of which the name takes one and the token itself the
+    next. If the token is a word by itself, the name stands for it; if it is part of a longer word,
+    that was said, and not the name.
+    """
+    gone: set[int] = set()
+    changed = list(tokens)
+    for at, (one, other) in enumerate(zip(tokens, tokens[1:])):
+        if one.in_tree == other.in_tree or one.run != other.run:
+            continue
+        plain, named = (at, at + 1) if other.in_tree else (at + 1, at)
+        if not tokens[plain].is_best or tokens[plain].token == tokens[named].token:
+            continue
+        after = tokens[plain + 1] if plain + 1 < len(tokens) else None
+        ends = after is None or after.in_tree or vocabulary.ends_word[after.token]
+        if ends and vocabulary.ends_word[tokens[plain].token]:
+            gone.add(plain)
+            continue
+        gone.add(named)
+        for i in _name_around(tokens, named):
+            changed[i] = replace(changed[i], in_tree=False, entity=None)
+    return [token for at, token in enumerate(changed) if at not in gone]
+
+
+def _name_around(tokens: Sequence[_Token], at: int) -> range:
+    """The tokens of the name that a token is of."""
+    begin, end = at, at
+    while begin and tokens[begin - 1].in_tree and tokens[begin - 1].entity is None:
+        begin -= 1
+    while tokens[end].entity is None:
+        end += 1
+    return range(begin, end + 1)
 
 
 def greedy_hypothesis(log_probs: LogProbs) -> Hypothesis:
