@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctcbias_fst.text.files import read_lines
 
-__all__ = ["common_words", "is_common", "is_frequent"]
+__all__ = ["common_words", "is_common", "is_everyday", "is_frequent"]
 
 _WORDS = Path(__file__).parents[1] / "pretrained" / "sounds" / "words.tsv.gz"
 
@@ -24,6 +24,12 @@ def is_common(word: str) -> bool:
 def is_frequent(word: str) -> bool:
     """Tell whether a word is one of the few hundred most common, such as *it* and *us*."""
     return word in ("a", "i") or common_words().get(word, math.inf) < _FREQUENT
+
+
+def is_everyday(form: str) -> bool:
+    """Tell whether part of a name, in the normal form, is likely to be said for other words."""
+    words = form.split(" ")
+    return all(map(is_common, words)) and (len(words) == 1 or any(map(is_frequent, words)))
 
 
 @lru_cache(maxsize=1)

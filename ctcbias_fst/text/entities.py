@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.text.common_words import is_everyday
 from ctcbias_fst.text.files import PathLike, Source, quoted
 from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME, read_list
 from ctcbias_fst.text.normalise import normalise_lines
@@ -67,10 +68,15 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
 )
 _ARPABET = frozenset(PHONES)
+_BRACKETS = r"(?:\([^()]*\)|\[[^\[\]]*\]|（[^（）]*）)"
+_BRACKETED = re.compile(
+    rf"(?:{_BRACKETS}\s+)*(?P<bare>[^\s(\[（].*?)(?:(?:\s+|(?=（)){_BRACKETS})*"
+)
+_OPENS = re.compile(r"[(\[（]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LAST_FIRST = re.compile(
     r"[^\W\d_][\w'\u2019-]*(?: [^\W\d_][\w'\u2019-]*)?, "
-    r"(?!(?:Inc|Ltd|LLC|LLP|Corp|Co|Jr|Sr|MD|PhD|Esq)\b)"
+    r"(?!(?:Inc|Ltd|LLC|LLP|Corp|Co|GmbH|AG|SE|SA|Jr|Sr|MD|PhD|DDS|DVM|RN|MBA|MSc|Esq)\b)"
     r"[^\W\d_][\w'\u2019-]+(?: [^\W\d_][\w-]*\.?)*"
 )
 
@@ -293,6 +299,8 @@ def _assemble(
     names = normalise_lines(texts)
     displays = _displays(texts)
     simple = extras is None and len(set(names)) == len(names) and "" not in names
+    bracketed = bool(_OPENS.search("".join(displays)))
+    simple = simple and not bracketed
     if simple and all(d.isascii() or not _fault(n, d) for n, d in zip(names, displays)):
         # A million names take this path: no work per name but making its tuple.
         if "," in "".join(displays):
@@ -301,6 +309,7 @@ def _assemble(
         return EntityList(tuple(made), (), source, tuple(notes), unit)
     entities: dict[str, Entity] = {}
     rejected: list[Rejected] = []
+    written: dict[str, str] = {}
     for position, (number, name, display) in enumerate(zip(numbers, names, displays)):
         fields = dict(extras[position]) if extras is not None else {}
         spellings = fields.pop("sounds_like", ())
@@ -321,6 +330,10 @@ def _assemble(
             entity, repeated = _with_spellings(entity, spellings)
             rejected += repeated
         entities[name] = entity
+        written[name] = display
+    if bracketed:
+        entities, told = _without_brackets(entities, written)
+        notes += told
     heavy = [entity for entity in entities.values() if entity.weight >= HEAVY]
     if "," in "".join(texts):
         notes += _order_notes([entity.display for entity in entities.values()])
@@ -330,6 +343,56 @@ def _assemble(
             f"such names may take the place of words that were said otherwise"
         )
     return EntityList(tuple(entities.values()), tuple(rejected), source, tuple(notes), unit)
+
+
+def _without_brackets(
+    entities: Mapping[str, Entity], written: Mapping[str, str]
+) -> tuple[dict[str, Entity], list[str]]:
+    """Add names without what stands in brackets before or behind them, and tell of it.
+
+    What is in brackets may be another name or a comment; it is shown only where it is said, too.
+    A name with spellings or pronunciations of its user's gets none.
+
+    Args:
+        entities: by their names.
+        written: these names as their user wrote them.
+
+    Returns:
+        These, and behind each the one without brackets, unless it is listed by itself.
+    """
+    every: dict[str, Entity] = {}
+    added, common = [], []
+    for name, entity in entities.items():
+        every[name] = entity
+        found = _BRACKETED.fullmatch(written[name])
+        bare = found["bare"] if found else written[name]
+        if bare == written[name] or entity.sounds_like or entity.pronunciations:
+            continue
+        (short,) = normalise_lines([bare])
+        if not _is_name(short) or short in entities or short in every:
+            continue
+        if is_everyday(short):
+            common.append(written[name])
+            continue
+        shown = bare if entity.display == written[name] else entity.display
+        every[short] = entity._replace(name=short, display=shown)
+        added.append((written[name], shown))
+    notes = []
+    if added:
+        text, shown = added[0]
+        more = f", and {len(added) - 1} more without theirs" if len(added) > 1 else ""
+        notes.append(
+            f"{quoted(text)} is also looked for without what is in brackets, and shown as "
+            f"{quoted(shown)} then{more}; write what is in brackets on a line of its own "
+            "if it is a name, too"
+        )
+    if common:
+        more = f" (and {len(common) - 1} more)" if len(common) > 1 else ""
+        notes.append(
+            f"{quoted(common[0])}{more} is looked for only together with what is in brackets, "
+            "since the rest are common words; write it without brackets if it is meant alone"
+        )
+    return every, notes
 
 
 def _order_notes(displays: Sequence[str]) -> list[str]:

@@ -38,6 +38,8 @@ _LONG_LIST = 100_000
 _OF_LONG_LISTS = 2
 """So many spoken forms has a name of a list in which more names than that need them."""
 
+_ONE_LETTER_WORDS = ("a", "i", "o")
+
 _SHORT_CAPITALS = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 
 
@@ -71,6 +73,7 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
     changed: dict[str, Entity | None] = {}
     rejected: list[Rejected] = []
     told = []
+    untitled: list[tuple[str, str]] = []
     most = math.inf if by_rule else 0
     if by_rule and len(concerned) > _LONG_LIST:
         most = _OF_LONG_LISTS
@@ -92,6 +95,16 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
             told.append(why)
         if looked_for is not entity:
             changed[entity.name] = looked_for
+        bare = [form for form in one.untitled if owners.get(form) == entity.name]
+        if bare and looked_for is not None:
+            untitled.append((entity.display, min(bare, key=len)))
+    if untitled:
+        display, form = untitled[0]
+        more = f", and {len(untitled) - 1} more without theirs" if len(untitled) > 1 else ""
+        notes.append(
+            f"{quoted(display)} is also looked for without its titles, as {quoted(form)}, and "
+            f"shown as it is listed{more}"
+        )
     kept = [changed.get(entity.name, entity) for entity in entities] if changed else entities
     whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
     return replace(
@@ -111,6 +124,7 @@ class _Ways(NamedTuple):
         forms: by rule, with their costs, the likeliest first.
         confused: why its normal form is not looked for; empty if it is.
         common: what it is said as, too, and is not looked for: common words.
+        untitled: those of the forms that leave out its titles.
     """
 
     entity: Entity
@@ -118,6 +132,7 @@ class _Ways(NamedTuple):
     forms: Sequence[tuple[str, float]]
     confused: str
     common: str
+    untitled: Sequence[str]
 
 
 def _ways(entity: Entity, text: str, capitals: bool, most: float) -> _Ways:
@@ -125,12 +140,14 @@ def _ways(entity: Entity, text: str, capitals: bool, most: float) -> _Ways:
     found = said(text, capitals, entity.name if text == entity.display else None)
     forms: Sequence[tuple[str, float]] = () if entity.sounds_like else found.forms
     forms = forms if len(forms) <= most else forms[: int(most)]
-    return _Ways(entity, text, forms, _confused(entity.name, text, capitals, found), found.common)
+    confused = _confused(entity.name, text, capitals, found)
+    return _Ways(entity, text, forms, confused, found.common, found.untitled)
 
 
 def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
     """The name that each form belongs to, of those that may be said so: the likeliest, then the
-    first in the alphabet, whatever the order of the list. What is taken belongs to none."""
+    first in the alphabet, whatever the order of the list. What is taken belongs to none, nor does
+    what is left of several names without their titles."""
     owners: dict[str, str] = {}
     disputed: dict[str, tuple[float, str]] = {}
     for one in ways:
@@ -144,6 +161,7 @@ def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
                 if form in disputed:
                     disputed[form] = min(disputed[form], (cost, one.entity.name))
         owners.update((form, name) for form, (_, name) in disputed.items())
+        taken = {*taken, *(disputed.keys() & {form for one in ways for form in one.untitled})}
     for form in owners.keys() & taken:
         del owners[form]
     return owners
@@ -151,7 +169,7 @@ def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
 
 def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]:
     """Return a name with its spoken forms, None if it cannot be looked for; and what to tell."""
-    entity, text, forms, confused, common = ways
+    entity, text, forms, confused, common, _ = ways
     own = entity.sounds_like
     name = entity.name
     free = [one for one in forms if owners.get(one[0]) == name]
@@ -192,9 +210,9 @@ def _taken_words(entities: EntityList) -> list[str]:
     found = [
         entity
         for entity in entities
-        if entity.name in common
+        if (entity.name in common or entity.name in _ONE_LETTER_WORDS)
         and entity.display.lower() == entity.name != entity.display
-        and (common[entity.name] < _OFTEN or entity.display.isupper())
+        and (common.get(entity.name, 0.0) < _OFTEN or entity.display.isupper())
         and not _read_as_letters(entity.name, entity.display)
     ]
     if not found:

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ctcbias_fst.text.amounts import CURRENCIES, SECOND, Way, amount_ways, ranked
-from ctcbias_fst.text.common_words import is_common, is_frequent
+from ctcbias_fst.text.common_words import is_common, is_everyday, is_frequent
 from ctcbias_fst.text.name_parts import Part, chunks_of, parts_of
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.numbers import (
@@ -85,15 +85,26 @@ _SHORTENED = ABBREVIATIONS | _MORE_ABBREVIATIONS
 
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z']+|[^\x00-\x7f]+")
 # Quick to search for in a list of a million names: symbols and digits, a capital behind a letter,
-# a word without a vowel, a letter before a hyphen, an n that is and.
+# a word without a vowel, a letter before a hyphen, an n that is and, a title.
 _SIGNS = (
     re.compile("[^\\w\\s'’-]|[_\\d\u0391-\u03c9\u00b5]"),
     re.compile(r"[A-Z](?<=[A-Za-z].)"),
     re.compile(r"\b[BCDFGHJ-NP-TV-XZbcdfghj-np-tv-xz]{2,5}\b"),
     re.compile(r"\b[A-Za-z]{1,2}-[A-Za-z]"),
     re.compile(r"['’][Nn]\b|\b[Nn]['’]"),
+    re.compile(r"\b[Pp]rof\b|\b(?i:inc|corp|esq)\b|\bCo\b"),
 )
 _ASCII_SIGN = re.compile(r"[^A-Za-z\s'-]")
+
+_TITLES_BEFORE = re.compile(
+    r"(?:(?:(?:[Dd]r|[Pp]rof|[Mm]rs?|Ms)(?!\w)\.?|(?i:dr|prof|mrs?|ms)\.)\s+)+"
+)
+_TITLES_BEHIND = re.compile(
+    r"(?:,?\s+(?:(?i:ph\.?d|jr|esq|inc|ltd|llc|llp|corp|gmbh|plc)(?!\w)\.?|M\.D\.|"
+    r"(?:M\.?D|DDS|DVM|RN|MBA|MSc|Sr|Co|AG|KG|SE|SA|NV|BV)(?!\w)\.?))+"
+)
+"""Of persons and firms: people leave them out when they speak. Not those that are words, or
+places: *Ma*, *DO*, *CO*."""
 _PLURAL = re.compile(r"[A-Z]{2,}s")
 _ORDINARY = re.compile(r"[A-Za-z][a-z]{5,}")
 """A word that is said as it is written: no initials, no abbreviation."""
@@ -126,10 +137,12 @@ class Said(NamedTuple):
         forms: each with its cost, as in `SpokenForm`; the likeliest first.
         common: a form that is likelier than all of them, but is left out, since it is a common
             word or made of such; empty if there is none.
+        untitled: those of the forms that leave out titles (*Dr.*, *Jr.*, *Inc.*).
     """
 
     forms: list[tuple[str, float]]
     common: str
+    untitled: tuple[str, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -172,6 +185,36 @@ def said(text: str, capitals: bool = False, written: str | None = None) -> Said:
     """
     if len(text) > _SHORT:
         return Said([], "")
+    whole = _said_whole(text, capitals, written)
+    shorter = _without_titles(text)
+    if not shorter:
+        return whole
+    known = dict(whole.forms) or {normalise(text) if written is None else written: 0.0}
+    added: dict[str, float] = {}
+    for bare, paid in shorter:
+        for form, cost in _said_whole(bare, capitals, None).forms or [(normalise(bare), 0.0)]:
+            if form not in known and not is_everyday(form):
+                added[form] = min(paid + cost, added.get(form, math.inf))
+    forms = _likeliest({**known, **added})
+    return Said(forms, whole.common, tuple(form for form, _ in forms if form in added))
+
+
+def _without_titles(text: str) -> list[tuple[str, float]]:
+    """Return a name without the titles at either end, or at both, and the cost; none if none."""
+    before = _TITLES_BEFORE.match(text)
+    begin = before.end() if before else 0
+    behind = (found.start() for found in _TITLES_BEHIND.finditer(text, begin))
+    end = next((at for at in behind if at > begin and _TITLES_BEHIND.fullmatch(text, at)), None)
+    shorter = [(text[begin:], SECOND)] if begin else []
+    if end is not None:
+        shorter.append((text[:end], SECOND))
+    if begin and end is not None:
+        shorter.append((text[begin:end], 2 * SECOND))
+    return shorter
+
+
+def _said_whole(text: str, capitals: bool, written: str | None) -> Said:
+    """Return how a name is said with all that belongs to it, as `said` does."""
     if _TELEPHONE.fullmatch(text):
         forms = _telephone_forms(text)
         if forms:

@@ -40,6 +40,57 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("semaglutide (Ozempic)", "semaglutide"),
+        ("rivaroxaban [Xarelto]", "rivaroxaban"),
+        ("[Xarelto] rivaroxaban", "rivaroxaban"),
+        ("metformin (500 mg) [oral]", "metformin"),
+        ("John Smith (deceased)", "John Smith"),
+        ("東京（Tokyo）", "東京"),
+        ("401(k)", None),
+        ("IL-2(R)", None),
+        ("+1 (555) 010-9999", None),
+        ("(Imiglucerase)", None),
+        ("Imiglucerase (", None),
+        ("Imiglucerase (a (b))", None),
+    ],
+)
+def test_what_is_in_brackets_may_be_left_out(tmp_path: Path, text: str, shown: str | None) -> None:
+    names = read_entities(write(tmp_path / "names.txt", f"{text}\n"))
+    assert names.entities[0].display == text
+    assert [entity.display for entity in names.entities[1:]] == [shown] * (shown is not None)
+    assert names.rejected == ()
+    told = [note for note in names.notes if "without what is in brackets" in note]
+    assert len(told) == (shown is not None) and all(repr(shown) in note for note in told)
+
+
+def test_names_without_brackets_are_those_of_their_user_where_there_are() -> None:
+    names = entities_from_names(
+        [
+            {"name": "semaglutide (Ozempic)", "weight": 2, "category": "drug"},
+            {"name": "rivaroxaban (Xarelto)", "display": "Riva"},
+            {"name": "metformin (oral)", "sounds_like": ["met foreman"]},
+            "semaglutide",
+        ]
+    )
+    assert [(e.name, e.display, e.weight, e.line) for e in names] == [
+        ("semaglutide ozempic", "semaglutide (Ozempic)", 2, 1),
+        ("rivaroxaban xarelto", "Riva", 1, 2),
+        ("rivaroxaban", "Riva", 1, 2),
+        ("metformin oral", "metformin (oral)", 1, 3),
+        ("semaglutide", "semaglutide", 1, 4),
+    ]
+
+
+@pytest.mark.parametrize("text", ["Apple (company)", "(the) May", "Will May (band)"])
+def test_common_words_beside_brackets_are_not_looked_for_alone(text: str) -> None:
+    names = entities_from_names([text])
+    assert [entity.display for entity in names] == [text]
+    assert "only together with what is in brackets" in names.report()[0]
+
+
 def test_plain_list(tmp_path: Path) -> None:
     path = write(
         tmp_path / "names.txt",

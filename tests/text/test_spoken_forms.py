@@ -90,6 +90,16 @@ ALSO_DIGITS = FewestPiecesTokenizer(
         ("MySQL", ["my s q l"]),
         ("№ 5", ["number five"]),
         ("E=mc2", ["e equals m c two"]),
+        ("Dr. Ouagadougou, MD", ["doctor ouagadougou", "ouagadougou"]),
+        ("Tobias Wexelbaum, PhD", ["tobias wexelbaum"]),
+        ("Tobias Wexelbaum, M.D., Ph.D.", ["tobias wexelbaum"]),
+        ("Prof. Dr. Hans Meyerbeer", ["hans meyerbeer"]),
+        ("DR. MEYERBEER", ["meyerbeer"]),
+        ("Wexelbaum Jr.", ["wexelbaum junior", "wexelbaum"]),
+        ("Moderna, Inc.", ["moderna incorporated", "moderna"]),
+        ("Moderna Inc", ["moderna"]),
+        ("Zebulon GmbH", ["zebulon"]),
+        ("Acme Widgets Co., Ltd.", ["acme widgets"]),
     ],
 )
 def test_what_is_said(name: str, forms: list[str]) -> None:
@@ -115,6 +125,12 @@ def test_what_is_said(name: str, forms: list[str]) -> None:
         ("YouTube", "you tube"),
         ("McDonald", "mc donald"),
         ("Dr.", "doctor"),
+        ("Dr. Smith", "smith"),
+        ("Dr. Will May", "will may"),
+        ("Apple Inc.", "apple"),
+        ("MS Excel", "excel"),
+        ("Ma Rainey", "rainey"),
+        ("Boston, MA", "boston"),
     ],
 )
 def test_what_is_not_looked_for(name: str, form: str) -> None:
@@ -264,6 +280,22 @@ def test_names_that_take_the_place_of_words_are_told() -> None:
         "common words)"
     )
     assert check_entities(listed("York", "Apple"), LETTERS).report() == []
+
+
+@pytest.mark.parametrize("name", ["A", "I", "O"])
+def test_words_of_one_letter_are_told(name: str) -> None:
+    (line,) = check_entities(listed(name, "metformin"), LETTERS).report()
+    assert f"{name.lower()!r} is a common word, which is shown as {name!r}" in line
+
+
+def test_names_without_titles_are_told_and_belong_to_one_name() -> None:
+    names = check_entities(listed("Dr. Meyerbeer", "Wexelbaum, MD", "Anna Wexelbaum Jr."), LETTERS)
+    (line,) = names.report()
+    assert "'Dr. Meyerbeer' is also looked for without its titles, as 'meyerbeer'" in line
+    assert "and 2 more" in line
+    two = check_entities(listed("Dr. Meyerbeer", "Prof. Meyerbeer"), LETTERS)
+    assert all("meyerbeer" not in dict(entity.spellings) for entity in two)
+    assert two.report() == []
 
 
 def test_a_name_with_one_number_is_said_as_by_the_general_rules() -> None:
