@@ -11,9 +11,11 @@ two pauses are *heard* if
   log-probs is not above ``max_entropy`` times that of a model that knows nothing, :math:`\\log V`.
 
 Speech that is misheard, a rare name above all, has the last where it lacks the first. A name
-needs a posterior above nothing, too. Where a name is left out and the model by itself would write
-something clearly enough, that takes its place: a list never takes away what was said. Where the
-best hypothesis was heard, so were the others.
+needs a posterior above nothing, too, and frames of its own that speak for some words: what was said
+beside it, before music began, is no reason to believe it. Where a name is left out and the model by
+itself would write something clearly enough, that takes its place: a list never takes away what was
+said. Nor does it add words: those beside a name that is left out stay or go as without it. Where
+the best hypothesis was heard, so were the others.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ _CLEAR_LOG_PROB = -0.1
 _LONGEST_WORD_SECONDS = 3.0
 """What lasts longer waited for its last token through sure silence; nobody speaks a word so."""
 
+_NAME_SECONDS, _LETTER_SECONDS = 0.8, 0.3
+"""A name that lasts longer than the first and so much for each letter is in no one piece."""
+
 
 @dataclass(frozen=True)
 class EvidenceConfig:
@@ -63,7 +68,8 @@ class EvidenceConfig:
 
     Attributes:
       min_log_prob: the least mean log-prob of the words between two pauses, if they have 30 letters
-        or more.
+        or more; and that of the tokens that the model would write by itself in the place of a name,
+        whose own log-prob is lower, for it to stay among words that were heard.
       min_short_log_prob: the same of 16 letters or fewer; between them it grows evenly.
       min_name_log_prob: the same where a name of the list is among them.
       min_plain_log_prob: the least mean log-prob of the tokens that the model would write by
@@ -187,26 +193,37 @@ def with_heard_words(
         heard = (words for words, alone in islands if _heard(words, alone, evidence, config))
         return [word for words in heard for word in words]
 
+    def said(begin: float, end: float) -> list[Word]:
+        return [word for word in plain() if begin <= (word.start + word.end) / 2 < end]
+
     def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
         """The hypothesis without what was not heard; at ``known`` words something was said."""
+        rest: list[Word] = []
         kept: list[Word] = []
         left: list[Word] = []
         for words, alone in _islands(hypothesis.words, config.pause):
+            if not any(word.entity for word in words):
+                rest += words
+                continue
             stays = _meet(words, known) or _heard(words, alone, evidence, config)
-            units = _units(words)
-            borders = _borders(units, config.pause)
-            for unit, begin, end in zip(units, borders, borders[1:]):
-                clear = unit[0].log_prob >= _CLEAR_LOG_PROB
-                if _believed(unit, evidence, config) if stays else clear:
-                    kept += unit
-                    continue
-                said = [w for w in plain() if begin <= (w.start + w.end) / 2 < end]
-                if unit[0].entity:
-                    left += unit
-                    kept += said
+            for unit, begin, end in _units(words, config.pause):
+                if not unit[0].entity or (
+                    _believed(unit, evidence, config) if stays else _clear(unit)
+                ):
+                    rest += unit
                 else:
-                    (kept if said else left).extend(unit)
-        return (replace(hypothesis, words=tuple(kept)) if left else hypothesis), left
+                    left += unit
+                    kept += said(begin, end)
+        # A name that was not heard is no reason to keep the words beside it.
+        for words, alone in _islands(rest, config.pause):
+            stays = _meet(words, known) or _heard(words, alone, evidence, config)
+            for unit, begin, end in _units(words, config.pause):
+                good = stays or unit[0].entity or _clear(unit) or said(begin, end)
+                (kept if good else left).extend(unit)
+        if not left:
+            return hypothesis, left
+        kept.sort(key=_start)
+        return replace(hypothesis, words=tuple(kept)), sorted(left, key=_start)
 
     best, left_out = heard(transcript.best, ())
     others = (heard(hypothesis, best.words)[0] for hypothesis in transcript.nbest[1:])
@@ -236,8 +253,11 @@ def _islands(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], 
         yield island, min(near) > _ALONE_SECONDS
 
 
-def _units(words: Sequence[Word]) -> list[list[Word]]:
-    """Single words and whole names: the words of a name have all figures in common."""
+def _units(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], float, float]]:
+    """Single words and whole names, and where the frames of each begin and end.
+
+    The words of a name have all figures in common.
+    """
     units: list[list[Word]] = []
     for word in words:
         last = units[-1][-1] if units else None
@@ -250,13 +270,13 @@ def _units(words: Sequence[Word]) -> list[list[Word]]:
             units[-1].append(word)
         else:
             units.append([word])
-    return units
-
-
-def _borders(units: Sequence[Sequence[Word]], pause: float) -> list[float]:
-    """Where the frames of each of some words begin, and where those of the last one end."""
     between = [(unit[-1].end + after[0].start) / 2 for unit, after in zip(units, units[1:])]
-    return [units[0][0].start - pause / 2, *between, units[-1][-1].end + pause / 2]
+    borders = [units[0][0].start - pause / 2, *between, units[-1][-1].end + pause / 2]
+    yield from zip(units, borders, borders[1:])
+
+
+def _start(word: Word) -> float:
+    return word.start
 
 
 def _span(words: Sequence[Word]) -> tuple[float, float]:
@@ -301,11 +321,19 @@ def _heard(
     )
 
 
-def _believed(unit: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
-    """Whether a word, or a whole name, stays where the words around it do."""
-    return (
-        not unit[0].entity
-        or unit[0].confidence >= config.min_name_confidence
-        or unit[0].log_prob >= config.min_name_log_prob
-        or evidence.mean_log_prob(unit[0].start, unit[-1].end) >= config.min_plain_log_prob
-    )
+def _clear(unit: Sequence[Word]) -> bool:
+    """Whether a word, or a whole name, stays whatever is beside it."""
+    return unit[0].log_prob >= _CLEAR_LOG_PROB
+
+
+def _believed(name: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
+    """Whether a whole name stays where the words around it do."""
+    if name[0].log_prob >= config.min_name_log_prob:
+        return True
+    begin, end = name[0].start, name[-1].end
+    plain = evidence.mean_log_prob(begin, end)
+    drawn_out = end - begin > _NAME_SECONDS + _LETTER_SECONDS * _letters(name)
+    unsure = evidence.mean_entropy(begin, end) > config.max_entropy
+    if unsure and (drawn_out or plain < config.min_log_prob):
+        return False
+    return name[0].confidence >= config.min_name_confidence or plain >= config.min_plain_log_prob

@@ -56,7 +56,9 @@ FLAT, CERTAIN = [False] * 30, [True] * 30
         (FLAT, [_word(1.0, -1.8), _word(1.3, -0.1)], 2),
         (FLAT, [_word(0.2, -3.0), _word(2.0, -0.1)], 1),  # a pause parts them
         (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.01)], 1),
-        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.2)], 0),
+        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -0.2)], 1),
+        (FLAT, [_word(1.0, -2.0, entity=True), _word(1.3, -1.1)], 0),
+        (FLAT, [_word(1.0, -1.9, entity=True), _word(1.3, -0.09)], 1),  # not heard by itself
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.3)], 1),
         (CERTAIN * 2, [replace(_word(1.0, -2.0, entity=True, confidence=0.3), end=5.5)], 0),
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.01), _word(1.3, -0.1)], 1),
@@ -123,6 +125,74 @@ def test_a_name_stays_or_goes_as_a_whole() -> None:
     (found,) = leave_out_unheard([_transcript(*names)], frames, config)
     assert not any(word.entity for word in found.best.words)
     assert list(found.left_out) == names
+
+
+@pytest.mark.parametrize(("said", "end", "kept"), [(0.6, 1.4, 2), (0.3, 1.4, 1), (0.6, 2.8, 1)])
+def test_a_name_in_music_after_speech(said: float, end: float, kept: int) -> None:
+    """What was said before does not speak for it, nor what is heard here and there for 1.8 s."""
+    frames = _log_probs(FLAT)
+    token = next(i for i, text in enumerate(VOCABULARY.tokens) if text.startswith("\u2581"))
+    frames.log_probs[0, 11] = np.log((1 - said) / 4)
+    frames.log_probs[0, 11, token] = np.log(said)
+    name = Word("O2", 1.0, end, 0.9, True, -1.9)
+    (found,) = leave_out_unheard([_transcript(_word(0.5, 0.0), name)], frames, EvidenceConfig())
+    assert len(found.best.words) == kept
+    assert (name in found.left_out) == (kept == 1)
+
+
+@st.composite
+def words_and_names(draw: st.DrawFn) -> tuple[list[Word], list[Word]]:
+    """Words, and names between them."""
+    log_probs, free = st.sampled_from([-4.0, -1.2, -0.7, -0.3, -0.05]), 0.0
+    words, names = [], []
+    for _ in range(draw(st.integers(1, 7))):
+        begin = round(free + draw(st.sampled_from([0.0, 0.2, 0.7, 2.0])), 1)
+        name = draw(st.booleans())
+        word = Word(
+            draw(st.sampled_from(["no", "tomorrow", "a"])),
+            begin,
+            round(begin + draw(st.sampled_from([0.1, 0.4, 1.0])), 1),
+            draw(st.sampled_from([0.0, 0.9])) if name else 1.0,
+            name,
+            draw(log_probs),
+        )
+        (names if name else words).append(word)
+        free = word.end
+    return words, names
+
+
+def _gap(one: list[Word], other: list[Word]) -> float:
+    """Seconds between two runs of words; below 0 if they are the same."""
+    return max(one[0].start - other[-1].end, other[0].start - one[-1].end)
+
+
+@given(found=words_and_names(), data=st.data())
+def test_a_name_far_away_or_not_heard_is_no_reason_to_keep_words(
+    found: tuple[list[Word], list[Word]], data: st.DataObject
+) -> None:
+    """Words stay or go as they do without a list, but for those near a name that is written."""
+    words, names = found
+    sure = data.draw(st.lists(st.booleans(), min_size=150, max_size=150))
+    frames, config = _log_probs(sure), EvidenceConfig(min_short_log_prob=-0.5)
+    alone, among = (
+        leave_out_unheard([_transcript(*sorted(some, key=lambda w: w.start))], frames, config)[0]
+        for some in (words, words + names)
+    )
+    written = [word for word in among.best.words if word.entity]
+    groups: list[list[Word]] = []
+    for word in sorted(words + written, key=lambda w: w.start):
+        if groups and word.start - groups[-1][-1].end < config.pause:
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    for at, group in enumerate(groups):
+        close = [g for g in groups[max(0, at - 1) : at + 2] if _gap(g, group) <= 1.5]
+        if not any(word.entity for g in close for word in g):
+            for word in group:
+                assert (word in among.best.words) == (word in alone.best.words)
+    assert list(among.best.words) == sorted(among.best.words, key=lambda w: w.start)
+    for name in names:
+        assert (name in among.best.words) != (name in among.left_out)
 
 
 @given(data=st.data())
