@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from threading import Lock
 
 import torch
 
@@ -95,6 +96,7 @@ class Decoder:
         self.lm = lm
         self.listener = listener
         none = torch.zeros(vocabulary.size, dtype=torch.int64)
+        self._lock = Lock()
         self._best_columns = none if check_blank else None
         self._blank_first = blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
@@ -152,9 +154,13 @@ class Decoder:
             return
         rows = zip(log_probs.log_probs, log_probs.lengths.tolist())
         best = torch.cat([row[:length].argmax(-1) for row, length in rows])
-        counts = self._best_columns + best.bincount(minlength=self.vocabulary.size).cpu()
-        total = int(counts.sum())
-        self._best_columns = counts if total < _BLANK_FRAMES else None
+        found = best.bincount(minlength=self.vocabulary.size).cpu()
+        with self._lock:
+            if self._best_columns is None:
+                return
+            counts = self._best_columns + found
+            total = int(counts.sum())
+            self._best_columns = counts if total < _BLANK_FRAMES else None
         if total < _BLANK_FRAMES:
             return
         blank = int(counts[self.vocabulary.blank_id])
@@ -215,9 +221,15 @@ class Decoder:
             )
         else:
             lattice = self._without_language_model(frames, trees, log_probs.ids)
-        lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
-        if self.lm is None or not config.lm.first_pass.on:
+        modelled = self.lm is not None and config.lm.first_pass.on
+        if not modelled:
             lattice = _checked(lattice, lattice, plain)
+        searched = lattice
+        lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
+        if not modelled:
+            lattice = _checked(lattice, lattice, plain)
+        if lattice.pruned is not None and searched.lost is not None:
+            lattice = replace(lattice, pruned=lattice.pruned & ~searched.lost)
         composed = self.with_language_model(lattice)
         if self.lm is not None:
             plain = plain + self.lm.share(_written(labels), config.lm)

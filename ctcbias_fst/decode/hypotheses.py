@@ -101,6 +101,7 @@ def hypotheses(
     arcs, path = arcs[first], path[first]
     rules = WordRules.of(blank_first, arcs.device)
     confidence, followed = token_confidences(lattice, arcs, path, rules)
+    best = _BestTokens.of(lattice)
     rows = zip(
         path.tolist(),
         lattice.token[arcs].tolist(),
@@ -111,7 +112,7 @@ def hypotheses(
         confidence.tolist(),
         followed.tolist(),
         _log_probs(lattice, arcs).tolist(),
-        *(values.tolist() for values in _runs(lattice, arcs)),
+        *(values.tolist() for values in best.of_arcs(lattice, arcs)),
     )
     tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
     size, entities = lattice.graph.vocabulary_size, lattice.graph.entities
@@ -121,14 +122,20 @@ def hypotheses(
     order = vocabulary.blank_first_order.tolist()
     return [
         Hypothesis(
-            words=_words(_without_echoes(of_path, blank_first), blank_first, frame_seconds),
+            words=_words(
+                _without_echoes(of_path, best, utterance, blank_first), blank_first, frame_seconds
+            ),
             score=score,
             token_ids=tuple(order[token.token] for token in of_path),
             boost=given,
             lm=said,
         )
-        for of_path, score, given, said in zip(
-            tokens, paths.score.tolist(), boost.tolist(), lm.tolist()
+        for of_path, utterance, score, given, said in zip(
+            tokens,
+            paths.utterance.tolist(),
+            paths.score.tolist(),
+            boost.tolist(),
+            lm.tolist(),
         )
     ]
 
@@ -151,42 +158,100 @@ def _log_probs(lattice: Lattice, arcs: torch.Tensor) -> torch.Tensor:
     return lattice.scores[lattice.utterance[arcs], lattice.frame[arcs], plain[lattice.token[arcs]]]
 
 
-def _runs(lattice: Lattice, arcs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(K,) twice: of the frame at which the token of each arc begins, which stretch of frames with
-    the same best token it is in, int64, and whether the token is that one, bool."""
-    plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
-    best = lattice.scores[:, :, plain].argmax(dim=-1)
-    frames = lattice.original[:, : best.shape[1]]
-    new = torch.ones_like(best, dtype=torch.bool)
-    new[:, 1:] = (best[:, 1:] != best[:, :-1]) | (frames[:, 1:] != frames[:, :-1] + 1)
-    at = (lattice.utterance[arcs], lattice.frame[arcs])
-    return new.long().cumsum(dim=1)[at], best[at] == lattice.token[arcs]
+@dataclass(frozen=True)
+class _BestTokens:
+    """What the frames of a batch say by themselves: (N, T) each.
+
+    Attributes:
+      token: int64, the best one, blank-first.
+      log_prob: float32, its log-prob.
+      run: int64, which stretch of frames with the same best token a frame is in.
+      original: int64, which frame of the model it is.
+    """
+
+    token: torch.Tensor
+    log_prob: torch.Tensor
+    run: torch.Tensor
+    original: torch.Tensor
+
+    @classmethod
+    def of(cls, lattice: Lattice) -> _BestTokens:
+        columns = lattice.graph.columns
+        plain = [block for block in columns.blocks if block.kind == PLAIN]
+        which = [
+            torch.arange(b.first, b.first + len(b.tokens), device=b.tokens.device) for b in plain
+        ]
+        index = torch.cat([lattice.owed.new_zeros(1, dtype=torch.int64), *which])
+        log_prob, best = lattice.scores[:, :, index].max(dim=-1)
+        token = columns.token[index][best]
+        frames = lattice.original[:, : token.shape[1]]
+        new = torch.ones_like(token, dtype=torch.bool)
+        new[:, 1:] = (token[:, 1:] != token[:, :-1]) | (frames[:, 1:] != frames[:, :-1] + 1)
+        return cls(token, log_prob, new.long().cumsum(dim=1), frames)
+
+    def of_arcs(self, lattice: Lattice, arcs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(K,) twice, of the frame at which the token of each arc begins: int64, its run, and bool,
+        whether the token is the best one."""
+        at = (lattice.utterance[arcs], lattice.frame[arcs])
+        return self.run[at], self.token[at] == lattice.token[arcs]
+
+    def tokens(self, utterance: int, first: int, last: int) -> list[_Token]:
+        """What is written from one run to another, both included."""
+        found: list[_Token] = []
+        rows = (self.token, self.run, self.original, self.log_prob)
+        for token, run, frame, log_prob in zip(*(row[utterance].tolist() for row in rows)):
+            if not first <= run <= last or not token:
+                continue
+            if found and found[-1].run == run:
+                found[-1] = replace(found[-1], end=frame + 1)
+            else:
+                sure = math.exp(log_prob)
+                found.append(
+                    _Token(token, None, False, frame, frame + 1, sure, 0.0, log_prob, run, True)
+                )
+        return found
 
 
-def _without_echoes(tokens: list[_Token], vocabulary: Vocabulary) -> list[_Token]:
+def _without_echoes(
+    tokens: list[_Token], best: _BestTokens, utterance: int, vocabulary: Vocabulary
+) -> list[_Token]:
     """A path without what it wrote twice: a token, and beside it a name's token in its place.
 
     A token may sound for several frames, of which the name takes one and the token itself the
     next. If the token is a word by itself, the name stands for it; if it is part of a longer word,
     that was said, and not the name.
     """
+    apart = vocabulary.ends_word | vocabulary.unspaced
     gone: set[int] = set()
-    changed = list(tokens)
+    wrong: dict[int, range] = {}
     for at, (one, other) in enumerate(zip(tokens, tokens[1:])):
         if one.in_tree == other.in_tree or one.run != other.run:
             continue
         plain, named = (at, at + 1) if other.in_tree else (at + 1, at)
-        if not tokens[plain].is_best or tokens[plain].token == tokens[named].token:
+        token = tokens[plain].token
+        if not tokens[plain].is_best or token in (tokens[named].token, vocabulary.separator_id):
             continue
         after = tokens[plain + 1] if plain + 1 < len(tokens) else None
-        ends = after is None or after.in_tree or vocabulary.ends_word[after.token]
-        if ends and vocabulary.ends_word[tokens[plain].token]:
+        if apart[token] and (after is None or after.in_tree or apart[after.token]):
             gone.add(plain)
-            continue
-        gone.add(named)
-        for i in _name_around(tokens, named):
-            changed[i] = replace(changed[i], in_tree=False, entity=None)
-    return [token for at, token in enumerate(changed) if at not in gone]
+        else:
+            name = _name_around(tokens, named)
+            wrong[name.start] = name
+    if not gone and not wrong:
+        return tokens
+    kept: list[_Token] = []
+    done = 0
+    for name in wrong.values():
+        first, last = tokens[name.start].run, tokens[name.stop - 1].run
+        begin, end = name.start, name.stop
+        while begin > done and tokens[begin - 1].run >= first:
+            begin -= 1
+        while end < len(tokens) and tokens[end].run <= last:
+            end += 1
+        kept += [token for at, token in enumerate(tokens[:begin]) if at >= done and at not in gone]
+        kept += best.tokens(utterance, first, last)
+        done = max(done, end)
+    return kept + [token for at, token in enumerate(tokens) if at >= done and at not in gone]
 
 
 def _name_around(tokens: Sequence[_Token], at: int) -> range:

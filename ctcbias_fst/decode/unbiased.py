@@ -41,24 +41,25 @@ def unbiased_elsewhere(
       the log-probs, and the utterances that have to be decoded again, ascending; all others are as
       they were.
     """
-    plain = log_probs.unbiased
+    plain, biased = log_probs.unbiased, log_probs.log_probs
     if plain is None:
         return log_probs, []
-    changed: dict[int, torch.Tensor] = {}
+    named = torch.zeros(biased.shape[:2], dtype=torch.bool)
     for row, transcript in enumerate(transcripts):
-        length = int(log_probs.lengths[row])
-        biased = log_probs.log_probs[row, :length]
         words = _named(transcript, matchers[row] if matchers else None)
-        named = _frames(words, length, log_probs.frame_seconds, margin)
-        mixed = torch.where(named.to(biased.device)[:, None], biased, plain[row, :length])
-        if _differ(biased, mixed):
-            changed[row] = mixed
-    if not changed:
+        for word in words:
+            begin = max(0, math.floor((word.start - margin) / log_probs.frame_seconds))
+            named[row, begin : math.ceil((word.end + margin) / log_probs.frame_seconds)] = True
+    inside = torch.arange(biased.shape[1]) < log_probs.lengths[:, None]
+    elsewhere = (inside & ~named).to(biased.device)
+    change = (biased.exp() - plain.exp()).abs().amax(dim=-1) > _CHANGE
+    change |= biased.argmax(dim=-1) != plain.argmax(dim=-1)
+    rows = (change & elsewhere).any(dim=1)
+    again = rows.nonzero().flatten().tolist()
+    if not again:
         return log_probs, []
-    values = log_probs.log_probs.clone()
-    for row, mixed in changed.items():
-        values[row, : len(mixed)] = mixed
-    return replace(log_probs, log_probs=values), list(changed)
+    mixed = torch.where((elsewhere & rows[:, None])[:, :, None], plain, biased)
+    return replace(log_probs, log_probs=mixed), again
 
 
 def _named(transcript: Transcript, matcher: PhraseMatcher | None) -> list[Word]:
@@ -68,22 +69,3 @@ def _named(transcript: Transcript, matcher: PhraseMatcher | None) -> list[Word]:
         return [word for word in words if word.entity]
     found = matcher.occurrences([word.word for word in words])
     return [word for one in found for word in words[one.start : one.end]]
-
-
-def _frames(
-    words: Sequence[Word], length: int, frame_seconds: float, margin: float
-) -> torch.Tensor:
-    """bool (length,), whether one of the words is at a frame, or near."""
-    near = torch.zeros(length, dtype=torch.bool)
-    for word in words:
-        begin = max(0, math.floor((word.start - margin) / frame_seconds))
-        near[begin : math.ceil((word.end + margin) / frame_seconds)] = True
-    return near
-
-
-def _differ(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether log-probs (T, V) may be read otherwise."""
-    if torch.equal(one, other):
-        return False
-    change = (one.exp() - other.exp()).abs().max() > _CHANGE
-    return bool(change | (one.argmax(dim=-1) != other.argmax(dim=-1)).any())

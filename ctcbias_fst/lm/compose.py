@@ -160,10 +160,11 @@ class LmComposer:
           float64 (N,), what composing a lattice adds to a path that reads these tokens.
         """
         begin = torch.full((len(tokens),), self._tables.begin, device=self._device)
-        moves = Moves(begin, torch.full_like(begin, self._words.root))
+        # Thousands of words are added up.
+        moves = Moves(begin, torch.full_like(begin, self._words.root), torch.float64)
         moves.whole(self._tables, self._words.symbols(tokens, self._vocabulary))
         weights = torch.tensor(config.weights, dtype=torch.float64, device=self._device)
-        return moves.counts.double() @ weights
+        return moves.counts @ weights
 
 
 @dataclass(frozen=True)

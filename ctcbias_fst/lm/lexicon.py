@@ -112,7 +112,8 @@ class Lexicon:
         wanted = _on_device([_hash(word)[1] for word in words], self.hash.device)
         at = torch.searchsorted(self.hash, wanted).clamp(max=len(self.hash) - 1)
         symbol = torch.where(self.hash[at] == wanted, self.symbol[at], torch.full_like(at, -1))
-        return [int(found) for found in symbol]
+        found: list[int] = symbol.tolist()
+        return found
 
     def extend(self, node: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
         """Where a token leads that continues a word: int64 (K,)."""

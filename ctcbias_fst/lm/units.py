@@ -28,9 +28,11 @@ _Symbols = list[tuple[int, int]]
 class Moves:
     """Readings on the way along arcs: their contexts and nodes, and what is counted."""
 
-    def __init__(self, context: torch.Tensor, node: torch.Tensor) -> None:
+    def __init__(
+        self, context: torch.Tensor, node: torch.Tensor, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.context, self.node = context, node
-        self.counts = torch.zeros(len(node), 5, device=node.device)
+        self.counts = torch.zeros(len(node), 5, dtype=dtype, device=node.device)
 
     def word(self, tables: NgramTables, at: torch.Tensor, symbol: torch.Tensor) -> None:
         """Word ``symbol[i]`` ends at reading ``at[i]``; -1 for one that is not known."""

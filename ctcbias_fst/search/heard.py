@@ -43,23 +43,83 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["heard_names"]
 
+_MOST_STEPS = 4_000_000
+"""Arcs on the ways of names that are looked at at a time."""
+
+_FACTORS = (0x2545F4914F6CDD1D, 0x9E3779B97F4A7C15 - 2**64)
+
 _PER_TOKEN = 0.5
 """A number may be a word of many tokens, of which one or the other is misheard."""
 
 
 @dataclass(frozen=True)
-class _Ways:
-    """The arcs around some completed names, in the order of the frames: (L, K) each.
+class _Best:
+    """The best paths of a lattice.
 
     Attributes:
-      arc: int64, the lattice's.
-      used: bool, whether there is one.
-      inside: bool, whether it belongs to the name.
+      into: int64 (S,), the arc on which the best path enters each state, or -1.
+      lack: float64 (A,), by how much the token of each arc is worse than the best column.
+      blank: bool (A,), whether the best column is blank.
+      before, after: float64 (S,), what the best path to each state lacks since the last token
+        began, and what the one from it lacks until the next one begins.
+    """
+
+    into: torch.Tensor
+    lack: torch.Tensor
+    blank: torch.Tensor
+    before: torch.Tensor
+    after: torch.Tensor
+
+    @classmethod
+    def of(cls, lattice: Lattice) -> _Best:
+        plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
+        best = lattice.scores.amax(dim=-1)
+        # Arcs to the final state have no frame.
+        at = (lattice.utterance, lattice.frame.clamp(max=best.shape[1] - 1))
+        final = lattice.label < 0
+        lack = best[at] - lattice.scores[(*at, plain[lattice.token])]
+        lack = lack.masked_fill(final, 0.0).double()
+        into, out = _best_arcs(lattice)
+        goes_on = ~(lattice.emits | final)
+        return cls(
+            into,
+            lack,
+            lattice.scores[:, :, 0][at] >= best[at],
+            _along(into, lattice.source, goes_on, lack),
+            _along(out, lattice.target, goes_on, lack),
+        )
+
+
+def _along(
+    arc: torch.Tensor, following: torch.Tensor, goes_on: torch.Tensor, lack: torch.Tensor
+) -> torch.Tensor:
+    """float64 (S,): what is lacking on the way from each state, as long as it goes on."""
+    own = arc.clamp(min=0)
+    going = (arc >= 0) & goes_on[own]
+    state = torch.arange(len(arc), device=arc.device)
+    jump = torch.where(going, following[own], state)
+    total = torch.where(going, lack[own], torch.zeros_like(lack[own]))
+    for _ in range(len(arc).bit_length()):  # twice as far each time
+        if bool((jump == jump[jump]).all()):
+            break
+        total = total + total[jump]
+        jump = jump[jump]
+    return total
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """The arcs of some completed names, in the order of the frames.
+
+    Attributes:
+      arc: int64 (L, K), the lattice's; that which completes the name is the last one.
+      used: bool (L, K), whether there is one.
+      first: int64 (K,), that which begins the name.
     """
 
     arc: torch.Tensor
     used: torch.Tensor
-    inside: torch.Tensor
+    first: torch.Tensor
 
 
 def heard_names(
@@ -83,7 +143,12 @@ def heard_names(
         complete = complete[torch.tensor(several, device=complete.device)[of_arc]]
     if not len(complete):
         return lattice
-    unheard = _unheard(lattice, complete, rules, vocabulary, boost)
+    best = _Best.of(lattice)
+    # What is looked at is as large as the names times the frames.
+    parts = complete.split(max(1, _MOST_STEPS // max(1, lattice.scores.shape[1])))
+    unheard = torch.cat(
+        [_unheard(lattice, part, best, (rules, vocabulary), boost=boost) for part in parts]
+    )
     if not bool(unheard.any()):
         return lattice
     kept = torch.ones_like(lattice.aux, dtype=torch.bool)
@@ -101,15 +166,18 @@ def _may_be_several(entity: Entity) -> bool:
 def _unheard(
     lattice: Lattice,
     complete: torch.Tensor,
-    rules: WordRules,
-    vocabulary: Vocabulary,
+    best: _Best,
+    of_words: tuple[WordRules, Vocabulary],
+    *,
     boost: BoostConfig,
 ) -> torch.Tensor:
     """bool (K,): whether a word was not heard of the name that each arc completes."""
-    ways = _ways(lattice, complete)
-    lack, blank_better = _lack(lattice, ways)
+    rules, vocabulary = of_words
+    ways = _ways(lattice, complete, best.into)
+    lack = best.lack[ways.arc].masked_fill(~ways.used, 0.0)
+    blank_better = best.blank[ways.arc]
     token = lattice.token[ways.arc]
-    begins = ways.inside & lattice.in_tree[ways.arc]
+    begins = ways.used & lattice.in_tree[ways.arc]
     # What a word is: from a token that begins one to the next such token.
     separates = torch.zeros_like(begins) if rules.separator is None else token == rules.separator
     place = torch.arange(1, len(begins) + 1, device=token.device)[:, None]
@@ -119,8 +187,14 @@ def _unheard(
     after_separator = (before > 0) & separates.gather(0, (before - 1).clamp(min=0))
     new = begins & ~separates & (rules.ends_word[token] | after_separator | (before == 0))
     writes = begins & ~separates
-    words, group = _spelt(_words(token, new.long().cumsum(dim=0), writes, vocabulary.surfaces))
-    word = group.to(token.device).gather(0, new.long().cumsum(dim=0))
+    # Names are written alike at many frames: each way of writing one is looked at once.
+    number = new.long().cumsum(dim=0)
+    some, alike = _distinct_ways(lattice.aux[complete], token, number, writes)
+    words, group = _spelt(
+        _words(token[:, some], number[:, some], writes[:, some], vocabulary.surfaces)
+    )
+    group = group[:, alike.cpu()]
+    word = group.to(token.device).gather(0, number)
     new[1:] &= word[1:] != word[:-1]
     count = len(group) - 1
     # A word answers for the frames since the token before it, too.
@@ -138,11 +212,14 @@ def _unheard(
 
     letters = torch.tensor(list(map(letters_of, vocabulary.surfaces)), device=token.device)
     lacks = per_word(lack + gap)
+    lacks[0] += best.before[lattice.source[ways.first]]
+    last_word = (word[-1:] - 1).clamp(min=0)
+    lacks.scatter_add_(0, last_word, best.after[lattice.target[complete]][None])
     written = per_word(torch.where(writes, letters[token], 0))
     tokens = per_word((writes & (letters[token] > 0)).float())
     known = per_word(writes.float()) > 0
     heard = per_word((writes & ~(blank_better & (lack > boost.max_short_lack))).float()) > 0
-    strict = _strict(lattice, complete, words, count)
+    strict = _strict(lattice, complete[some], words, count)[:, alike]
     most = torch.where(
         strict,
         boost.max_short_lack + _PER_TOKEN * (tokens - 1).clamp(min=0),
@@ -150,6 +227,23 @@ def _unheard(
     )
     alone = known.sum(dim=0) < 2
     return (known & ((lacks > most) | ~heard)).any(dim=0) & ~alone
+
+
+def _distinct_ways(
+    aux: torch.Tensor, token: torch.Tensor, word: torch.Tensor, writes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which names are written in which ways: int64 (D,), an example of each, and int64 (K,), which
+    of these each is; by hashes of the tokens and of the words that they are in."""
+    written = writes.long()
+    place = written.cumsum(dim=0)
+    keys = [aux]
+    for factor in _FACTORS:
+        step = (place + 1) * factor
+        mixed = (token + 1) * 0x9E3779B1 + (word + 1) * 0x85EBCA77
+        keys.append(((mixed ^ (mixed >> 15)) * step * written).sum(dim=0))
+    _, alike = torch.unique(torch.stack(keys), dim=1, return_inverse=True)
+    some = torch.zeros(int(alike.max()) + 1, dtype=torch.int64, device=aux.device)
+    return some.scatter(0, alike, torch.arange(len(alike), device=aux.device)), alike
 
 
 def _words(
@@ -201,38 +295,24 @@ def _strict(
     return strict.to(complete.device)
 
 
-def _ways(lattice: Lattice, complete: torch.Tensor) -> _Ways:
-    """The best path through each arc, from the token before its name to the one after it."""
+def _ways(lattice: Lattice, complete: torch.Tensor, into: torch.Tensor) -> _Ways:
+    """The best path to each arc through the name that it completes."""
     columns = lattice.graph.columns
     entry = torch.zeros(len(columns), dtype=torch.bool, device=complete.device)
     for block in columns.blocks:
         if block.kind == ENTRY:
             entry[block.first : block.first + len(block.tokens)] = True
     enters = entry[lattice.label.clamp(min=0)] & (lattice.label >= 0)
-    into, out = _best_arcs(lattice)
-    stops = lattice.emits | (lattice.label < 0)
-
-    back: list[tuple[torch.Tensor, ...]] = []
-    arc, inside = complete, torch.ones_like(complete, dtype=torch.bool)
-    used = inside
+    back: list[tuple[torch.Tensor, torch.Tensor]] = []
+    arc, used = complete, torch.ones_like(complete, dtype=torch.bool)
     while bool(used.any()):
-        back.append((arc, used, inside & used))
-        inside = inside & ~enters[arc]
-        arc = torch.where(used, into[lattice.source[arc]], arc)
-        used = used & (arc >= 0)
-        arc = arc.clamp(min=0)
-        used = used & (inside | ~stops[arc])
-    ahead: list[tuple[torch.Tensor, ...]] = []
-    arc, used = complete, torch.ones_like(used)
-    while True:
-        arc = torch.where(used, out[lattice.target[arc]], arc)
-        used = used & (arc >= 0)
-        arc = arc.clamp(min=0)
-        used = used & ~stops[arc]
-        if not bool(used.any()):
-            break
-        ahead.append((arc, used, used))
-    return _Ways(*map(torch.stack, zip(*reversed(back), *ahead)))
+        back.append((arc, used))
+        used = used & ~enters[arc]
+        before = torch.where(used, into[lattice.source[arc]], arc)
+        used = used & (before >= 0)
+        arc = torch.where(used, before, arc)
+    arcs, useds = zip(*reversed(back))
+    return _Ways(torch.stack(arcs), torch.stack(useds), arc)
 
 
 def _best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -244,26 +324,14 @@ def _best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
     def best(state: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
         top = score.new_full((states,), -torch.inf).scatter_reduce(0, state, score, "amax")
         arcs = (score >= top[state]).nonzero().flatten()
-        one = torch.full((states,), -1, dtype=torch.int64, device=score.device)
-        one[state[arcs.flip(0)]] = arcs.flip(0)
-        return one
+        none = torch.full((states,), len(score), dtype=torch.int64, device=score.device)
+        first = none.scatter_reduce(0, state[arcs], arcs, "amin")  # of equal ones
+        return torch.where(first < len(score), first, torch.full_like(first, -1))
 
     return (
         best(lattice.target, forward[lattice.source] + lattice.score),
         best(lattice.source, backward[lattice.target] + lattice.score),
     )
-
-
-def _lack(lattice: Lattice, ways: _Ways) -> tuple[torch.Tensor, torch.Tensor]:
-    """By how much each arc's token is worse than the best column, and whether that is blank."""
-    plain = lattice.graph.columns.lookup(PLAIN, 1.0, lattice.graph.vocabulary_size)
-    # Arcs to the final state are not used, but there.
-    frame = lattice.frame[ways.arc].clamp(max=lattice.scores.shape[1] - 1)
-    scores = lattice.scores[lattice.utterance[ways.arc], frame]
-    best = scores.amax(dim=-1)
-    own = scores.gather(-1, plain[lattice.token[ways.arc]].unsqueeze(-1)).squeeze(-1)
-    lack = torch.where(ways.used, best - own, torch.zeros_like(best))
-    return lack.double(), scores[..., 0] >= best
 
 
 def _with_arcs(lattice: Lattice, kept: torch.Tensor) -> Lattice:

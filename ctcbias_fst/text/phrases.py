@@ -208,7 +208,8 @@ class PhraseMatcher:
         if exact in others:
             return found._replace(name=exact)
         if name in self.in_capitals and not exact.isupper():
-            return None
+            spelt = next((one for one in others if one not in self.in_capitals), None)
+            return None if spelt is None else found._replace(name=spelt)
         marks = _marks(exact)
         return None if marks and marks != _marks(name.strip(_PARTING)) else found
 

@@ -12,6 +12,7 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -45,6 +46,8 @@ def _text(vocabulary: Vocabulary, name: str, array: np.ndarray) -> str:
     return Decoder(vocabulary).decode(batch([array], vocabulary), graph)[0].best.text
 
 
+LETTERS = Vocabulary.from_tokens(["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz"])
+
 SAID = [
     (SIGNS, "我要找王小铭打电话", {5: "明"}, "王小明"),  # the last sign
     (SIGNS, "给张伟打电话", {1: "王"}, "王伟"),  # the first one
@@ -54,6 +57,9 @@ SAID = [
     (PIECES, "\u2581call \u2581tom my \u2581now", {1: "\u2581tam"}, "Tam"),
     (PIECES, "\u2581call \u2581at tom my \u2581now", {2: "\u2581tam"}, "Tammy"),
     (PIECES, "\u2581call \u2581tom my \u2581now", {1: "\u2581tam"}, "Call Tam"),
+    (PIECES, "\u2581tom \u2581now e", {0: "\u2581tam", 1: "\u2581at"}, "Tam At"),
+    (LETTERS, "t o l d | j o n | w a s", {5: "z"}, "Zon"),
+    (LETTERS, "t o l d | j o n | w a s", {7: "m"}, "Jom"),
 ]
 
 
@@ -69,7 +75,12 @@ def test_nothing_is_written_twice(
     changed = [other.get(at, token) for at, token in enumerate(tokens)]
     named = vocabulary.ids_to_words([vocabulary.index[token] for token in changed])
     text = _text(vocabulary, name, array).lower()
-    assert text.replace(" ", "") in {"".join(plain), "".join(named)}
+    assert text in {" ".join(plain), " ".join(named), _joined(plain), _joined(named)}
+
+
+def _joined(words: list[str]) -> str:
+    """Signs of a script without spaces, as they are written."""
+    return "".join(words) if is_unspaced(words[0]) else " ".join(words)
 
 
 def test_the_name_is_written_where_the_token_is_a_word() -> None:
@@ -84,3 +95,21 @@ def test_what_is_said_twice_is_written_twice() -> None:
     """With a blank between them, or another best token, they are two."""
     array = _heard(PIECES, ["\u2581tom", "\u2581tam", "my"], {0: "\u2581tam"}, 3, 2.0)
     assert _text(PIECES, "Tammy", array) == "tom Tammy"
+
+
+def test_a_separator_is_no_echo() -> None:
+    """A name's letter may be heard where the separator is; the words stay apart."""
+    for frames in (2, 3, 4):
+        for gap in (0.05, 0.5):
+            array = _heard(LETTERS, list("told|jon|was"), {4: "z"}, frames, gap)
+            assert _text(LETTERS, "Zjon", array) in {"told jon was", "told Zjon was"}
+
+
+def test_tokens_that_are_nowhere_likely() -> None:
+    """They have no column in the search."""
+    array = _heard(SIGNS, list("伟玮打王小玮打"), {5: "明"}, 2, 1.0)
+    tokenizer = FewestPiecesTokenizer(SIGNS)
+    names = check_entities(entities_from_names(["伟玮", "王小明"]), tokenizer)
+    graph = boost_graph(names, tokenizer)
+    found = Decoder(SIGNS).decode(batch([array], SIGNS), graph)[0].best
+    assert found.text == "伟玮打王小明打"
