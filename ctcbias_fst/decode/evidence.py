@@ -194,12 +194,12 @@ def with_heard_words(
         return [word for words in heard for word in words]
 
     def said(begin: float, end: float) -> list[Word]:
-        return [word for word in plain() if begin <= (word.start + word.end) / 2 < end]
+        return _centred(plain(), begin, end)
 
     def heard(hypothesis: Hypothesis, known: tuple[Word, ...]) -> tuple[Hypothesis, list[Word]]:
         """The hypothesis without what was not heard; at ``known`` words something was said."""
         rest: list[Word] = []
-        kept: list[Word] = []
+        unnamed: list[Word] = []
         left: list[Word] = []
         for words, alone in _islands(hypothesis.words, config.pause):
             if not any(word.entity for word in words):
@@ -213,13 +213,15 @@ def with_heard_words(
                     rest += unit
                 else:
                     left += unit
-                    kept += said(begin, end)
-        # A name that was not heard is no reason to keep the words beside it.
-        for words, alone in _islands(rest, config.pause):
+                    unnamed += _centred(evidence.words, begin, end)
+        # The words beside a name that was not heard are judged with what would stand there else.
+        kept = [word for word in unnamed if word in plain()]
+        for words, alone in _islands(sorted([*rest, *unnamed], key=_start), config.pause):
             stays = _meet(words, known) or _heard(words, alone, evidence, config)
             for unit, begin, end in _units(words, config.pause):
-                good = stays or unit[0].entity or _clear(unit) or said(begin, end)
-                (kept if good else left).extend(unit)
+                if unit[0] not in unnamed:
+                    good = stays or unit[0].entity or _clear(unit) or said(begin, end)
+                    (kept if good else left).extend(unit)
         if not left:
             return hypothesis, left
         kept.sort(key=_start)
@@ -273,6 +275,11 @@ def _units(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], fl
     between = [(unit[-1].end + after[0].start) / 2 for unit, after in zip(units, units[1:])]
     borders = [units[0][0].start - pause / 2, *between, units[-1][-1].end + pause / 2]
     yield from zip(units, borders, borders[1:])
+
+
+def _centred(words: Sequence[Word], begin: float, end: float) -> list[Word]:
+    """Those of the words whose middle is between two times."""
+    return [word for word in words if begin <= (word.start + word.end) / 2 < end]
 
 
 def _start(word: Word) -> float:
