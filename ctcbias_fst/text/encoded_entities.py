@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
+from ctcbias_fst.text.refused_forms import PHONES_REMEDY
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS
 from ctcbias_fst.text.spoken_entities import add_spoken_forms, first_few, known_phones_only
 from ctcbias_fst.text.spoken_forms import said
@@ -365,7 +366,8 @@ def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, 
             reports.append(Rejected(entity.line, text if place else entity.display, reason))
     if not costs:
         first, *further = reports
-        return None, [first._replace(reason=first.reason + _remedy(entity)), *further]
+        reason = first.reason + _remedy(entity, uncovered.vocabulary)
+        return None, [first._replace(reason=reason), *further]
     name, *others = costs
     if reports and reports[0].text == entity.display:
         # What cannot be written as it is listed is looked for otherwise.
@@ -385,6 +387,7 @@ class _Uncovered:
     def __init__(self, tokenizer: Tokenizer, alphabet: set[str], spoken: set[str]) -> None:
         """Take the characters of all texts, and those of all spoken forms."""
         self._tokenizer = tokenizer
+        self.vocabulary = tokenizer.vocabulary
         good = [c for c in sorted(alphabet) if tokenizer.covers(c)]
         good = good if tokenizer.covers("".join(good)) else []
         self._other = re.compile(f"[^{re.escape(''.join(good))}]" if good else ".", re.DOTALL)
@@ -395,8 +398,13 @@ class _Uncovered:
         return self._tokenizer.uncovered(text) if self._other.search(text) else ""
 
 
-def _remedy(entity: Entity) -> str:
+def _remedy(entity: Entity, vocabulary: Vocabulary) -> str:
     """What to do about a name that cannot be written, and why no rule helps."""
+    parts = entity.display.split()
+    if len(parts) > 1 and all(part in vocabulary.index for part in parts):
+        return f"; these are tokens of the model: {PHONES_REMEDY}"
+    if vocabulary.has_phones:
+        return f", whose tokens are phones: {PHONES_REMEDY}"
     found = said(entity.display).common
     why = f", and {quoted(found)}, as it is said, is common" if found else ""
     return f"{why}: {REMEDY}"

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["refused_form"]
+__all__ = ["PHONES_REMEDY", "refused_form"]
+
+PHONES_REMEDY = (
+    "give the phones of a name as its 'pronunciations', as in "
+    '{"name": "Tobias", "pronunciations": ["T OW B AY AH S"]} (docs/own-model.md)'
+)
 
 _NUMBER = r"[-+]?\d+(?:[.,]\d+)?%?"
 _ONE_PER_LINE = "write one name per line"
@@ -70,6 +75,8 @@ _MOST = (
 )
 _SYMBOL = re.compile(r"\S+\s+(\d+)")
 _WORD_AND_PHONES = re.compile(rf"\S+\s+(?:(?:{'|'.join(PHONES)})[012]?(?:\s+|$)){{2,}}")
+_PHONES_ALONE = re.compile(rf"(?:(?:{'|'.join(PHONES)})[012]?(?:\s+|$)){{3,}}")
+_OF_TWO_LETTERS = re.compile(r"(?<!\S)[A-Z]{2}[012]?(?!\S)")
 _LOOKED_AT = 1000
 """Lines: a file has one form."""
 
@@ -105,7 +112,12 @@ def _table(texts: Sequence[str]) -> tuple[int, str] | None:
     """Tell lexicons, tables of symbols and what JSON has beside lists."""
     if len(texts) == 1 and texts[0] in _WORDS_OF_JSON:
         return 0, f"{texts[0]} is JSON, but no list. Write a JSON array, or one name per line."
-    if _WORD_AND_PHONES.fullmatch(texts[0]) and all(map(_WORD_AND_PHONES.fullmatch, texts)):
+    for place, text in enumerate(texts):
+        # Several of two letters: "M T V" are letters.
+        if _PHONES_ALONE.fullmatch(text) and len(_OF_TWO_LETTERS.findall(text)) > 1:
+            return place, f"{quoted(text, 30)} are phones, no name; {PHONES_REMEDY}."
+    lexicon = _WORD_AND_PHONES.fullmatch(texts[0]) and all(map(_WORD_AND_PHONES.fullmatch, texts))
+    if lexicon and any(map(_OF_TWO_LETTERS.search, texts)):
         return 0, (
             f"{quoted(texts[0], 30)} is a word and its phones, as in a lexicon; give them in the "
             f"columns 'name' and 'pronunciations'."

@@ -325,9 +325,12 @@ class Vocabulary:
 
     @property
     def glues_phones(self) -> bool:
-        """Whether tokens that look like phones are written as words: of ARPAbet or of the IPA."""
-        if self.boundary is not WordBoundary.SEPARATOR:
-            return False
+        """Whether tokens that look like phones are written as words."""
+        return self.boundary is WordBoundary.SEPARATOR and self.has_phones
+
+    @property
+    def has_phones(self) -> bool:
+        """Whether tokens look like phones: of ARPAbet or of the IPA."""
         long = [text for text in self.surfaces if len(text) > 1]
         arpabet = sum(text.upper().rstrip("012") in PHONES for text in long)
         ipa = sum("\u0250" <= text <= "\u02af" for text in self.surfaces if len(text) == 1)

@@ -23,6 +23,7 @@ from ctcbias_fst.text.entities import (
 )
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
+from ctcbias_fst.text.vocabulary import WordBoundary
 
 WEIGHTED = Entity(
     name="keisha",
@@ -89,6 +90,21 @@ def test_common_words_beside_brackets_are_not_looked_for_alone(text: str) -> Non
     names = entities_from_names([text])
     assert [entity.display for entity in names] == [text]
     assert "only together with what is in brackets" in names.report()[0]
+
+
+def test_a_model_of_phones_wants_pronunciations() -> None:
+    tokens = ["<blk>", *"AA AE AH AY B D EH OW S T th tʰ".split()]
+    phones = FewestPiecesTokenizer(Vocabulary.from_tokens(tokens, boundary=WordBoundary.NONE))
+    tobias = {"name": "Tobias", "pronunciations": ["T OW B AY AH S"]}
+    found = check_entities(
+        entities_from_names([tobias, "Ouagadougou", "T OW B AY AH S", "th AA tʰ"]), phones
+    )
+    assert [entity.display for entity in found] == ["Tobias"]
+    reasons = [reject.reason for reject in found.rejected]
+    assert all("as its 'pronunciations', as in {\"name\"" in reason for reason in reasons)
+    assert "whose tokens are phones" in reasons[0]
+    assert "these are tokens of the model" in reasons[1]
+    assert len(reasons) == 3
 
 
 def test_plain_list(tmp_path: Path) -> None:

@@ -447,6 +447,16 @@ def test_last_names_first_are_told(
     assert note in told if note else "write" not in told
 
 
+@pytest.mark.parametrize("text", ["T OW B AY AH S\n", "Tobias\nT OW1 B AY2 AH0 S\n"])
+def test_phones_are_no_names(tmp_path: Path, text: str) -> None:
+    with pytest.raises(EntityListError, match=r"are phones, no name; .* 'pronunciations', as in"):
+        read(tmp_path, text)
+
+
+def test_letters_that_are_phones_are_names(tmp_path: Path) -> None:
+    assert [entity.display for entity in read(tmp_path, "M T V\nK L M\n")] == ["M T V", "K L M"]
+
+
 def test_a_score_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(EntityListError, match=r"line 2: ':abc' is no score of sherpa-onnx's hot w"):
         read(tmp_path, "Anna :2.0\nPeter :abc\n")
