@@ -184,7 +184,8 @@ def info(
     if found.unit == "token" and texts:
         known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     for text in texts:
-        of = perplexity(found, read_sentences([text], known, clean=not raw))
+        sentences = read_sentences([text], known, clean=not raw)
+        of = perplexity(found, sentences, fold_case=known is None and not raw)
         click.echo(
             f"{text}: perplexity {of.with_unknown:.1f} ({of.without_unknown:.1f} without unknown "
             f"{found.unit}s), {of.words:,} {found.unit}s, {of.unknown_rate:.2%} unknown"

@@ -54,6 +54,15 @@ class LanguageModel:
         return {word: FIRST_SYMBOL + i for i, word in enumerate(self.ngram.symbols)}
 
     @cached_property
+    def folded_index(self) -> dict[str, int]:
+        """Word in small letters to symbol: of several, the most probable, as in decoding."""
+        order = self.ngram.orders[0]
+        single = np.full(self.num_symbols, -np.inf)
+        single[order.symbol] = order.log_probability
+        likeliest = np.argsort(single[FIRST_SYMBOL:], kind="stable").tolist()
+        return {self.ngram.symbols[i].lower(): FIRST_SYMBOL + i for i in likeliest}
+
+    @cached_property
     def unknown(self) -> int | None:
         """The symbol of words that the model does not know, if it has one."""
         return next((self.index[word] for word in _UNKNOWNS if word in self.index), None)
@@ -170,12 +179,21 @@ def check_name(path: Path) -> None:
         )
 
 
-def perplexity(model: LanguageModel, sentences: Iterable[Sequence[str]]) -> Perplexity:
-    """Score sentences of words (or of tokens, for a model of tokens)."""
+def perplexity(
+    model: LanguageModel, sentences: Iterable[Sequence[str]], *, fold_case: bool = False
+) -> Perplexity:
+    """Score sentences of words (or of tokens, for a model of tokens).
+
+    Args:
+        model: the model.
+        sentences: what is scored.
+        fold_case: they are in small letters, and the model's words are compared so, too.
+    """
     total = Perplexity()
     batch: list[list[int]] = []
+    index = model.folded_index if fold_case else model.index
     for sentence in sentences:
-        batch.append(model.encode(sentence))
+        batch.append([index.get(word, -1) for word in sentence])
         if len(batch) == 10_000:
             total += _perplexity(model, batch)
             batch = []

@@ -117,6 +117,21 @@ def test_pruning_a_file_without_counts(tmp_path: Path) -> None:
     assert perplexity(after, text).with_unknown < 1.3 * perplexity(before, text).with_unknown
 
 
+def test_info_compares_words_as_decoding_does(tmp_path: Path) -> None:
+    text = tmp_path / "dev.txt"
+    text.write_text("a May be a\n", encoding="utf-8")
+    grams = ["-1 <s> 0", "-1 </s>", "-0.5 A", "-2 may", "-0.7 MAY", "-3 May", "-0.8 BE"]
+    lines = ["\\data\\", f"ngram 1={len(grams)}", "", "\\1-grams:", *grams, "", "\\end\\", ""]
+    capitals = tmp_path / "capitals.arpa"
+    capitals.write_text("\n".join(lines).replace(" ", "\t"), encoding="utf-8")
+    out = CliRunner().invoke(main, ["lm", "info", str(capitals), str(text)]).output
+    # A, MAY (the most probable), BE, A and the end.
+    assert f"perplexity {10 ** ((0.5 + 0.7 + 0.8 + 0.5 + 1) / 5):.1f} " in out
+    assert "4 words, 0.00% unknown" in out
+    out = CliRunner().invoke(main, ["lm", "info", str(capitals), str(text), "--raw"]).output
+    assert "4 words, 75.00% unknown" in out
+
+
 def test_perplexity_counts() -> None:
     model = train_lm(TEXT, TrainLmConfig(order=2))
     found = perplexity(model, [["a", "b"], ["x", "a"]])
