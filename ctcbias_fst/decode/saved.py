@@ -37,6 +37,9 @@ _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 _SECONDS = (1e-4, 10.0)
 """How long a frame can be."""
 
+_OFTEN_BEST = 0.05
+"""Share of the frames: special tokens are hardly ever the best ones."""
+
 _MOST_BYTES = 2**31
 _SUSPICIOUS_BYTES, _MOST_RATIO = 2**26, 500
 """An array of an archive may unpack to so many bytes, and beyond the second number to so many times
@@ -146,7 +149,7 @@ class SavedLogProbs:
                     else "save each utterance of a batch by itself, without its padding"
                     if batch
                     else "give the tokens of the model that made the log-probs, blank included "
-                    "(--tokens FILE)"
+                    "(--tokens FILE), with one such as <unused1> for a column that writes nothing"
                 )
             )
         try:
@@ -155,6 +158,7 @@ class SavedLogProbs:
             raise LogProbsError(f"{where}: {error}") from None
         if softmax:
             return values.log_softmax(dim=-1)
+        _check_unnamed(values, vocabulary, where)
         total = sum_of_probabilities(values)
         # NaN is left to the decoder, which names it.
         off = (~is_one(total) & ~total.isnan()).nonzero().flatten().tolist()
@@ -165,6 +169,20 @@ class SavedLogProbs:
                 "probabilities save the logarithms"
             )
         return values
+
+
+def _check_unnamed(values: torch.Tensor, vocabulary: Vocabulary, where: str) -> None:
+    """Refuse log-probs whose columns without tokens are often the best ones."""
+    if not vocabulary.unnamed:
+        return
+    best = values.argmax(dim=-1)
+    count = int((best >= vocabulary.unnamed[0]).sum())
+    if count > _OFTEN_BEST * len(values):
+        last = f"the last {len(vocabulary.unnamed)} columns"
+        raise LogProbsError(
+            f"{where}: what {last} stand for is not said, and they are the best in {count} of {len(values)} frames: the tokens seem to be of another "
+            "model; give those of the model that made the log-probs (--tokens FILE)"
+        )
 
 
 def stack(

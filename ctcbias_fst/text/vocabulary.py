@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import operator
 import re
@@ -34,8 +35,9 @@ _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_MOST_ADDED = 8
-"""Columns of the log-probs that a vocabulary may lack."""
+_MOST_ADDED = 2
+"""Columns of the log-probs that a vocabulary may lack: ``<s>`` and ``</s>``. Where more are missing
+it is likely to be another model's."""
 _PHONES = 5
 """So many tokens of several letters, and as many that are phones, are no letters."""
 
@@ -323,6 +325,14 @@ class Vocabulary:
         mask[self.special] = False
         return _readonly(mask)
 
+    @cached_property
+    def unnamed(self) -> tuple[int, ...]:
+        """The last columns, if the vocabulary had no tokens for them."""
+        ids = itertools.takewhile(
+            lambda i: self.tokens[i] == _unnamed(i), range(self.size - 1, -1, -1)
+        )
+        return tuple(ids)[::-1]
+
     @property
     def glues_phones(self) -> bool:
         """Whether tokens that look like phones are written as words."""
@@ -424,7 +434,7 @@ class Vocabulary:
                 column (NeMo's layout). By default the first of the usual names is taken.
             boundary: how words begin; by default told by the tokens.
             separator: the token between words, if it is none of the usual ones.
-            columns: of the log-probs, if they are known. A few more columns than tokens are
+            columns: of the log-probs, if they are known. One or two more columns than tokens are
                 tokens that a tokenizer added (``<s>``, ``</s>``), which write nothing; special
                 tokens behind the last column are dropped. Either is warned of.
 
@@ -441,10 +451,11 @@ class Vocabulary:
         if blank_id == len(tokens):
             tokens = (*tokens, "<blk>")
         if columns is not None and len(tokens) < columns <= len(tokens) + _MOST_ADDED:
-            added = [f"<column {i}>" for i in range(len(tokens), columns)]
+            added = [_unnamed(i) for i in range(len(tokens), columns)]
             warn_caller(
                 f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the "
-                f"last {len(added)} are taken for special tokens that write nothing"
+                f"last {len(added)} are taken for special tokens that write nothing; if texts are "
+                "wrong, these are the tokens of another model"
             )
             tokens = (*tokens, *added)
         unk_id = next((tokens.index(u) for u in _UNKNOWNS if u in tokens), None)
@@ -523,6 +534,10 @@ class Vocabulary:
             )
         except ModelError as fault:
             raise ModelError(f"{path}: {fault}") from None
+
+
+def _unnamed(column: int) -> str:
+    return f"<column {column}>"
 
 
 def byte_of(token: str) -> int | None:

@@ -195,6 +195,19 @@ def test_more_columns_than_tokens(tmp_path: Path) -> None:
     assert Vocabulary.from_file(path).tokens[-2:] == ("<s>", "</s>")
 
 
+def test_tokens_of_another_model_are_refused(tmp_path: Path) -> None:
+    frames = spelt("call kishe", 9, "e")
+    path = written(tmp_path, _ids(XLSR), "vocab.json")
+    for added in (3, 8):
+        log_probs = saved(tmp_path, frames, XLSR, len(XLSR) + added)
+        assert "one such as <unused1> for a col" in decoded(tmp_path, log_probs, path, "Kisha")
+    # The last tokens of the right vocabulary are missing.
+    log_probs = saved(tmp_path, spelt("zoozyzozzy", 9, "e"), XLSR, len(XLSR))
+    path = written(tmp_path, [*XLSR[-2:], *XLSR[:-4]])
+    said = decoded(tmp_path, log_probs, path, "Kisha")
+    assert "what the last 2 columns stand for is not said, and they are the best in" in said
+
+
 def test_more_tokens_than_columns(tmp_path: Path) -> None:
     path = written(tmp_path, [*XLSR, "<s>", "</s>"])
     with pytest.warns(CtcbiasWarning, match="<s>, </s>"):
