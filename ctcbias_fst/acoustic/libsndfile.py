@@ -11,6 +11,7 @@ import mmap
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,8 @@ _FEW_ERRORS = 4
 _TAGS = 2048
 """So many bytes that no decoder wants are more than tags at the end."""
 
+_MPEG = (".mp3", ".mp2", ".mpga")
+
 _SEARCHED = 1 << 16
 """Bytes in which the first frame of an MP3 file must be."""
 
@@ -54,7 +57,8 @@ def read_sound_file(path: Path, part: Part) -> Outcome:
         declared = _NO_COUNT if pipe is not None else stream.frames
         if part.start > 0 and declared < _NO_COUNT:
             begin = min(int(part.start * rate), declared)
-            stream.seek(begin)
+            with _hushed():
+                stream.seek(begin)
             part.skip(begin / rate)
         damage = _Damage()
         for got, error in _blocks(stream):
@@ -84,7 +88,8 @@ def _blocks(stream: Any) -> Iterator[tuple[Any, Exception | None]]:
     while errors < _MOST_ERRORS:
         block.fill(np.nan)
         try:
-            got = stream.read(out=block)
+            with _hushed():
+                got = stream.read(out=block)
             if not len(got):
                 return
             yield got, None
@@ -187,9 +192,11 @@ class _Plan:
 
 
 def _plan(path: Path) -> _Plan:
-    plain = _Plan(path, named=path.suffix.lower() != ".raw")  # soundfile takes it to be headerless
     with path.open("rb") as file:
         _, head = _behind_tags(file)
+    # soundfile takes .raw to be headerless, and anything that is called so to be MP3.
+    named = path.suffix.lower() not in (".raw", *(() if _FRAME.search(head) else _MPEG))
+    plain = _Plan(path, named=named)
     if _FRAME.match(head) and _frame_in(head) == 0:
         # Before libsndfile says on standard error what does not fit.
         return _uncounted(path) or plain
@@ -226,14 +233,51 @@ def _opened(plan: _Plan) -> Iterator[tuple[Any, int | None]]:
     """The file, and the pipe through which it comes, if it does."""
     if plan.piped:
         form = plan.form or {}
-        with _piped(plan) as end, _Sequential(end, closefd=False, **form) as stream:
+        with _piped(plan) as end, _stream(end, closefd=False, **form) as stream:
             yield stream, end
     elif plan.named:
-        with _Sequential(os.fsencode(plan.path.absolute())) as stream:
+        with _stream(os.fsencode(plan.path.absolute())) as stream:
             yield stream, None
     else:
-        with plan.path.open("rb") as file, _Sequential(file.fileno(), closefd=False) as stream:
+        with plan.path.open("rb") as file, _stream(file.fileno(), closefd=False) as stream:
             yield stream, None
+
+
+def _stream(source: Any, **form: Any) -> _Sequential:
+    with _hushed():
+        return _Sequential(source, **form)
+
+
+_STDERR = threading.Lock()
+_OF_MPG123 = re.compile(
+    rb"^(?:\[src/libmpg123/.*|Note: .*"
+    rb"|Warning: (?:Big change|Xing stream size|Encountered more|Real sample count).*)?(?:\n|\Z)",
+    re.MULTILINE,
+)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what the MP3 decoder says on standard error of damaged files: whoever reads says it.
+
+    What anybody else writes there meanwhile comes a little later.
+    """
+    with _STDERR, tempfile.TemporaryFile() as said:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none
+            yield
+            return
+        try:
+            os.dup2(said.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            said.seek(0)
+            others = _OF_MPG123.sub(b"", said.read())
+            if others:
+                os.write(kept, others)
+            os.close(kept)
 
 
 @contextmanager
@@ -276,7 +320,7 @@ def _first_frame(path: Path) -> int | None:
     """Where an MP3 file begins behind large tags, or behind what should not be there."""
     with path.open("rb") as file:
         begin, head = _behind_tags(file)
-    if begin == 0 and any(head[:16]) and path.suffix.lower() not in (".mp3", ".mp2", ".mpga"):
+    if begin == 0 and any(head[:16]) and path.suffix.lower() not in _MPEG:
         return None
     at = _frame_in(head)
     return None if at is None else begin + at

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import re
 import shutil
 import struct
 import subprocess
@@ -16,10 +18,15 @@ import numpy as np
 from ctcbias_fst.acoustic.blocks import BLOCK, Outcome, Part, clean, reason_of, shortfall
 from ctcbias_fst.acoustic.libsndfile import header_seconds, read_sound_file
 from ctcbias_fst.errors import AudioError
+from ctcbias_fst.text.files import quoted
 
 __all__ = ["PartT", "decode", "header_seconds"]
 
 PartT = TypeVar("PartT", bound=Part)
+
+_LOOKED_AT = 4096
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""In no text; escape is, where it is coloured."""
 
 
 def decode(path: Path, new: Callable[[], PartT]) -> tuple[PartT, str | None]:
@@ -35,7 +42,7 @@ def decode(path: Path, new: Callable[[], PartT]) -> tuple[PartT, str | None]:
     Raises:
         AudioError: nothing of it can be decoded; without the file's name.
     """
-    decoders: list[tuple[str, Callable[[Path, Part], Outcome]]] = [("libsndfile", read_sound_file)]
+    decoders: list[tuple[str, Callable[[Path, Part], Outcome]]] = [("libsndfile", _libsndfile)]
     if _optional("av") is not None:
         decoders.append(("PyAV", _pyav))
     elif shutil.which("ffmpeg"):
@@ -72,6 +79,31 @@ def decode(path: Path, new: Callable[[], PartT]) -> tuple[PartT, str | None]:
             "PyAV (pip install av) or ffmpeg, or convert it to WAV, FLAC, Ogg or MP3"
         )
     raise AudioError(f"cannot be decoded ({'; '.join(reasons)}); {remedy}")
+
+
+def _libsndfile(path: Path, part: Part) -> Outcome:
+    try:
+        return read_sound_file(path, part)
+    except AudioError:
+        raise
+    except Exception:  # of many types
+        text = _text_in(path)
+        if not text:
+            raise
+    raise AudioError(f"is no audio: it looks like text, which begins with {quoted(text, 30)}")
+
+
+def _text_in(path: Path) -> str:
+    """How a file begins if it looks like text, in UTF-8 or UTF-16; empty if it does not."""
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")()
+    try:
+        text = decoder.decode(head)  # a character may be cut at the end
+    except UnicodeDecodeError:
+        return ""
+    return "" if _CONTROLS.search(text) else text.lstrip("\ufeff").strip()
 
 
 def _pyav(path: Path, part: Part) -> Outcome:

@@ -59,10 +59,15 @@ def rescore(
 
     The settings are those that they were decoded with, unless --config or --set say otherwise.
     Those of decode.lm, decode.output_beam, decode.nbest, decode.evidence and decode.times act, and
-    the parts lm and boost-class; what the search has boosted stays as it is. Others are told.
+    the parts lm and boost-class; what the search has boosted stays as it is. Others are told, and
+    that the parts rescore and lookup, which need the audio, do not act again.
     Names are spelled as the list of the decoding has them.
     """
-    from ctcbias_fst.corpus.rescore import rescore_corpus, without_effect  # noqa: PLC0415
+    from ctcbias_fst.corpus.rescore import (  # noqa: PLC0415
+        missing_parts,
+        rescore_corpus,
+        without_effect,
+    )
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 
     if out is None and text_dir is None:
@@ -72,7 +77,8 @@ def rescore(
     if nbest is not None:
         overrides = (*overrides, f"decode.nbest={nbest}")
     settings = load_settings(config, overrides, lm=lm, model=folder)
-    dead = without_effect(settings, load_settings(None, model=folder))
+    saved = load_settings(None, model=folder)
+    dead = without_effect(settings, saved)
     if dead:
         more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
         warn(
@@ -89,4 +95,7 @@ def rescore(
         device=device,
         report=lambda message: click.echo(message, err=True),
     )
+    missing = missing_parts(saved)
+    if missing and out is not None:
+        warn(f"{folder}: {missing}")
     click.echo(f"{folder}: {count} utterances", err=True)

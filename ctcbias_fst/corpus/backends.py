@@ -29,6 +29,7 @@ from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_grap
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.encoded_entities import check_entities, report_too_long
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -49,6 +50,10 @@ _UNKNOWN_SECONDS = 30.0
 
 _FRAME_SECONDS = 0.04
 """Of models that do not say: four times the usual 10 ms."""
+
+
+HEARD_PARTS = frozenset({"rescore", "lookup"})
+"""Parts that need the phones that were heard."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class Backend(Protocol):
       settings: all that its results depend on, in plain values.
       vocabulary: of the model.
       decoder: what searches the log-probs.
+      parts: of those that were asked for, the ones that the model has.
     """
 
     @property
@@ -125,6 +131,9 @@ class Backend(Protocol):
 
     @property
     def decoder(self) -> Decoder: ...
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
@@ -180,6 +189,13 @@ class SpeechBackend:
     @property
     def decoder(self) -> Decoder:
         return self._recognizer.decoder
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        model = self._recognizer.model
+        missing = set() if model.config.phones == PHONES else HEARD_PARTS
+        missing = missing if model.adapter is not None else {*missing, "adapter"}
+        return tuple(part for part in self._recognizer.config.parts if part not in missing)
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
@@ -252,6 +268,11 @@ class LogProbsBackend:
     @property
     def vocabulary(self) -> Vocabulary:
         return self._tokenizer.vocabulary
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        missing = {*HEARD_PARTS, "adapter"}
+        return tuple(part for part in self._config.parts if part not in missing)
 
     def utterances(self) -> list[Utterance]:
         """What the file holds."""

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ def _lattice_writer(
     writer = LatticeWriter(folder, ids, report)
     backend.decoder.listener = writer
     if config is not None:
-        write_config(config, folder / SETTINGS_FILE)
+        write_config(replace(config, parts=backend.parts), folder / SETTINGS_FILE)
     return writer
 
 

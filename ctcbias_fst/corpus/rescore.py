@@ -8,6 +8,7 @@ from typing import Any
 
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
+from ctcbias_fst.corpus.backends import HEARD_PARTS
 from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
@@ -17,7 +18,7 @@ from ctcbias_fst.output import notes
 from ctcbias_fst.pipeline import PipelineConfig, language_model
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["rescore_corpus", "without_effect"]
+__all__ = ["missing_parts", "rescore_corpus", "without_effect"]
 
 _ACTING = (
     "lm",
@@ -48,6 +49,22 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
     if set(config.parts) ^ set(saved.parts) <= _PARTS:
         dead = [key for key in dead if key != "parts"]
     return dead
+
+
+def missing_parts(saved: PipelineConfig) -> str:
+    """Tell which parts of the decoding cannot act again; empty if all can.
+
+    Args:
+      saved: what the lattices were made with.
+    """
+    heard = [part for part in saved.parts if part in HEARD_PARTS]
+    if not heard:
+        return ""
+    adapter = "; what the adapter did is in the lattices" if "adapter" in saved.parts else ""
+    return (
+        f"{' and '.join(heard)} acted when this was decoded, and cannot act again without the "
+        f"audio: texts may differ from those of ctcbias decode{adapter}"
+    )
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

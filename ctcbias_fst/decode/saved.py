@@ -180,8 +180,9 @@ def _check_unnamed(values: torch.Tensor, vocabulary: Vocabulary, where: str) -> 
     if count > _OFTEN_BEST * len(values):
         last = f"the last {len(vocabulary.unnamed)} columns"
         raise LogProbsError(
-            f"{where}: what {last} stand for is not said, and they are the best in {count} of {len(values)} frames: the tokens seem to be of another "
-            "model; give those of the model that made the log-probs (--tokens FILE)"
+            f"{where}: what {last} stand for is not said, and they are the best in {count} "
+            f"of {len(values)} frames: the tokens seem to be of another model; give those of the "
+            "model that made the log-probs (--tokens FILE)"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 
 from ctcbias_fst.acoustic.audio import longest_seconds, read_audio, to_recording
+from ctcbias_fst.acoustic.libsndfile import _hushed
 from ctcbias_fst.errors import AudioError
 
 
@@ -61,12 +63,6 @@ def test_missing_directory_and_empty(tmp_path: Path) -> None:
     refuse(tmp_path, "is a directory")
     (tmp_path / "empty.wav").touch()
     refuse(tmp_path / "empty.wav", "the file is empty")
-
-
-def test_text_is_not_audio(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    path.write_text("hello")
-    refuse(path, "cannot be decoded")
 
 
 def test_header_without_samples(tmp_path: Path) -> None:
@@ -277,6 +273,39 @@ def test_truncated_mp3_with_a_count(tmp_path: Path, capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == ""  # libsndfile's decoder has its own opinions
 
 
+@pytest.mark.parametrize("name", ["a.mp3", "a.wav", "a.m4a", "a"])
+@pytest.mark.parametrize("content", ["one\ntwo\n" * 2000, "<html>é</html>", "\ufeffno sound"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_text_is_no_audio(
+    tmp_path: Path, name: str, content: str, encoding: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding=encoding)
+    with pytest.raises(AudioError, match=f"{name}: is no audio: it looks like text, which begins"):
+        read_audio(path)
+    assert longest_seconds([path]) is None
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("content", [bytes(3000), b"\xff\xfb\x90\x64" + NOISE.tobytes()[:9000]])
+def test_nothing_is_said_of_broken_mp3(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(content)
+    with contextlib.suppress(AudioError):
+        read_audio(path)
+    path.write_bytes(mp3(path, NOISE)[:2000] + content * 2)
+    read_audio(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_say_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    with _hushed():
+        os.write(2, b"Note: Trying to resync...\nWarning: names.txt\n\nNote: Skipped 3 bytes\n")
+    assert capfd.readouterr().err == "Warning: names.txt\n"
+
+
 def test_a_count_of_samples_that_cannot_be(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, NOISE, 16000)
@@ -376,7 +405,7 @@ class Broken:
     ("source", "words"),
     [
         (b"", "there is nothing in it"),
-        (b"hello", "cannot be decoded"),
+        (b"hello", "is no audio: it looks like text"),
         (io.BytesIO(), "there is nothing in it"),
         (io.StringIO("text"), "open it in binary mode"),
         (Broken(), "the line is dead"),

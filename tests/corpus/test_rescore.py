@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ctcbias_fst.config import load_config, parse_overrides
-from ctcbias_fst.corpus.rescore import without_effect
+from ctcbias_fst.corpus.rescore import missing_parts, without_effect
 from ctcbias_fst.pipeline import PipelineConfig
 
 
@@ -33,3 +33,19 @@ def test_settings_that_cannot_act(setting: str, acts: bool) -> None:
     base = {"parts": ["boost", "lm", "boost-class"]}
     wanted = load_config(PipelineConfig, {**base, **parse_overrides([setting])})
     assert without_effect(wanted, saved) == ([] if acts else [setting.partition("=")[0]])
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (["adapter", "boost", "lm", "rescore", "lookup"], "rescore and lookup acted"),
+        (["boost", "lookup"], "lookup acted"),
+        (["adapter", "boost", "lm", "boost-class"], ""),
+    ],
+)
+def test_parts_that_need_the_audio(parts: list[str], told: str) -> None:
+    found = missing_parts(load_config(PipelineConfig, {"parts": parts}))
+    assert found.startswith(told) and bool(found) == bool(told)
+    assert ("what the adapter did is in the lattices" in found) == (
+        "adapter" in parts and told != ""
+    )
