@@ -340,7 +340,9 @@ class Vocabulary:
 
     @property
     def has_phones(self) -> bool:
-        """Whether tokens look like phones: of ARPAbet or of the IPA."""
+        """Whether tokens look like phones (ARPAbet, IPA), and not like pieces of words."""
+        if self.boundary not in (WordBoundary.SEPARATOR, WordBoundary.NONE):
+            return False
         long = [text for text in self.surfaces if len(text) > 1]
         arpabet = sum(text.upper().rstrip("012") in PHONES for text in long)
         ipa = sum("\u0250" <= text <= "\u02af" for text in self.surfaces if len(text) == 1)
