@@ -11,6 +11,7 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.lexicon import possessive
 from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
+from ctcbias_fst.sound.readings import LETTER_NAMES
 from ctcbias_fst.text.entities import Entity, EntityList
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.phrases import PhraseMatcher
@@ -36,6 +37,10 @@ class Sound(NamedTuple):
     cost: float
 
 
+_ARTICLE = Sound((PHONE_ID["AH"],), 0.0)
+"""The word *a* is hardly ever said like the letter."""
+
+
 class WordSounds:
     """The sounds of words.
 
@@ -57,8 +62,11 @@ class WordSounds:
         return self._words.put(word, self._look_up(word)) if known is None else known
 
     def is_listed(self, word: str) -> bool:
-        """Tell whether the lexicon has the word, so that it is more than a guess at a sound."""
-        return self._pronouncer.is_listed(word)
+        """Tell whether the lexicon has the word, so that it is more than a guess at a sound.
+
+        Letters, among them the words *a* and *I*, sound as they are called.
+        """
+        return word in LETTER_NAMES or self._pronouncer.is_listed(word)
 
     def entity(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of a name: its own, if the list gives them."""
@@ -77,7 +85,8 @@ class WordSounds:
         phones = () if self.is_listed(word) else self._pronouncer.guess(word)
         if phones:
             return (Sound(tuple(PHONE_ID[phone] for phone in phones), 0.0),)
-        return self._kept(self._pronouncer.pronounce_all([word])[0])
+        found = self._kept(self._pronouncer.pronounce_all([word])[0])
+        return (_ARTICLE, *found) if word == "a" else found
 
     def _kept(self, found: Sequence[Pronunciation]) -> tuple[Sound, ...]:
         return self.likely(

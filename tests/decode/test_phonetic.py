@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import Lexicon
 from ctcbias_fst.sound.ngram import Ngram
 from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.sound.readings import LETTER_NAMES
 from ctcbias_fst.sound.words import PHONE_ID, NameSounds, Sound, WordSounds
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.phones import PHONES
@@ -197,6 +199,23 @@ def test_the_n_best_are_ranked_by_what_was_heard(words: WordSounds) -> None:
             assert item.phone is not None
             assert item.phone <= 0
             assert item.score == pytest.approx(before.score + scale * item.phone)
+
+
+@pytest.mark.parametrize("letter", sorted(LETTER_NAMES))
+def test_letters_are_words(words: WordSounds, letter: str) -> None:
+    """Nobody guesses how they sound; *a* and *I* are words. Said beside a name, they stay."""
+    assert words.is_listed(letter)
+    said = ["AH", "EY"] if letter == "a" else [LETTER_NAMES[letter]]
+    assert [sound.phones for sound in words.word(letter)] == [
+        tuple(PHONE_ID[phone] for phone in phones.split()) for phones in said
+    ]
+    names = NameSounds(entities_from_names([{"name": "Tikay", "sounds_like": ["tack"]}]), words)
+    nbest = tuple(hypothesis(f"at {x} Tikay", -1.0, "Tikay") for x in ("", letter))
+    batch = phone_batch([sharp(f"AE T - {phones} - T AE K") for phones in said])
+    transcripts = [Transcript(name, nbest[0], nbest) for name in batch.ids]
+    aligner = PhoneAligner(RescoreConfig(), words)
+    for found in rescore(transcripts, phone_frames(batch), aligner, [names] * len(said)):
+        assert found.best == replace(nbest[1], phone=0.0, score=-1.0)
 
 
 @settings(max_examples=20)

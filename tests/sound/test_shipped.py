@@ -20,12 +20,15 @@ from ctcbias_fst.sound.package import (
     G2P_FILE,
     LEXICON,
     SPELLING,
+    WORDS,
     check,
     load_pronouncer,
     load_variants,
     seal,
 )
 from ctcbias_fst.sound.paths import best_strings
+from ctcbias_fst.sound.variants import read_word_costs
+from ctcbias_fst.sound.words import load_word_sounds
 from ctcbias_fst.text.phones import PHONES
 
 GOLDEN = {
@@ -57,6 +60,14 @@ def test_words_that_were_added() -> None:
     found = load_pronouncer().pronounce("Covid")[0]
     assert (" ".join(found.phones), found.source) == ("K OW V IH D", "lexicon")
     assert load_pronouncer().is_listed("covid's")
+
+
+def test_no_common_word_is_a_guess() -> None:
+    """What is none costs phone scores: *a* would be lost beside a name."""
+    words = load_word_sounds()
+    common = [word for word, cost in read_word_costs(DEFAULT / WORDS).items() if cost < 9.0]
+    assert {"a", "i", "the"} < set(common)
+    assert [word for word in common if not words.is_listed(word)] == []
 
 
 def test_the_g2p_is_small() -> None:
