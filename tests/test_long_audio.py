@@ -53,6 +53,26 @@ def test_joined_clips(
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize(("decibels", "gap"), [(-20, 0.6), (-28, 0.2), (-28, 0.6), (-36, 0.2)])
+@pytest.mark.parametrize("quiet", [(1, 3), (0, 2, 4)])
+def test_quiet_speakers_beside_loud_ones(  # noqa: PLR0917
+    recognizer: Recognizer,
+    names: Names,
+    clips: list[Recording],
+    alone: list[str],
+    quiet: tuple[int, ...],
+    decibels: float,
+    gap: float,
+) -> None:
+    silence = np.zeros(int(16000 * gap), np.float32)
+    parts = []
+    for place, clip in enumerate(clips):
+        gain = 10 ** (decibels / 20) if place in quiet else 1.0
+        parts += [silence, np.float32(gain) * clip.samples]
+    joined = recognizer.transcribe(Recording("joined", np.concatenate(parts), 16000), names)
+    assert joined.best.text == " ".join(alone)
+
+
 @pytest.mark.parametrize("decibels", [-47, -57])
 def test_very_quiet_speech_is_heard(
     recognizer: Recognizer,

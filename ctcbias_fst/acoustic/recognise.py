@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.config import AttentionConfig
+from ctcbias_fst.acoustic.even import evened
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.package import Package, load_package
@@ -163,6 +164,9 @@ class AcousticModel:
                 f"{recording.id}: {recording.seconds:.1f} s are too long for a picture: choose "
                 f"at most {seconds:.0f} s"
             )
+        picture = features[0]
+        if features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS:
+            features = evened(features[0])[None]
         whole = self.model(self.model.normalise(features, lengths), lengths)
         frames = int(whole.lengths)
         plain, phones = whole.log_probs[0].clone(), whole.phone_log_probs[0].clone()
@@ -192,7 +196,7 @@ class AcousticModel:
         listed = sorted(looked)
         weights = torch.stack([looked[e] for e in listed], 1) if listed else none[:, None][:, :0]
         return Attended(
-            features[0],
+            picture,
             self._records(scores, whole.lengths, (recording.id,), biased=False),
             self._records(scores, whole.lengths, (recording.id,), biased=True),
             torch.tensor(listed, dtype=torch.int64, device=self.device),
@@ -242,10 +246,12 @@ class AcousticModel:
     ) -> list[_Scores]:
         """Score utterances ``(frame, mel)`` of any length, long ones piece by piece.
 
-        What is in no piece, the middle of long pauses, is scored as in the whole.
+        Quiet speech in long ones is raised before. What is in no piece, the middle of long pauses,
+        is scored as in the whole.
         """
         rate = self.config.encoder.subsampling
         long = [i for i, row in enumerate(rows) if len(row) * FRAME_SECONDS > LONGEST_SECONDS]
+        rows = [evened(row) if len(row) * FRAME_SECONDS > LONGEST_SECONDS else row for row in rows]
         whole = dict(zip(long, self._run_all([(None, rows[i]) for i in long], config)))
         places: list[tuple[int, int]] = []
         todo: list[tuple[ListedNames | None, Tensor]] = []
