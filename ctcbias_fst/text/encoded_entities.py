@@ -349,7 +349,9 @@ def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, 
     costs: dict[str, float] = {}
     reports, by_rule = [], []
     for place, (text, cost) in enumerate(entity.spellings):
-        spelling = text if not uncovered(text) else fold_diacritics(text)
+        lacking = uncovered(text)
+        # Only those letters that are not there: ğ stays where the dot of a Turkish İ goes.
+        spelling = "".join([fold_diacritics(c) if c in lacking else c for c in text])
         ruled = place > len(entity.sounds_like)
         written = [spelling]
         if "'" in uncovered(spelling):  # O'Brien is obrien, or o brien

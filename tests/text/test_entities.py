@@ -376,3 +376,11 @@ def test_nbest_must_be_positive(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         encode_entities(EntityList(), tokenizer, nbest=0)
     assert len(encode_entities(EntityList(), tokenizer)) == 0
+
+
+def test_only_letters_that_are_not_there_are_folded() -> None:
+    """The dot of a Turkish capital has no token; the breve of another letter has."""
+    tokenizer = FewestPiecesTokenizer(Vocabulary.from_tokens(["<blk>", "|", *"aıiğşe"]))
+    names = check_entities(entities_from_names(["İağ", "éğe"]), tokenizer)
+    assert [entity.name for entity in names] == ["iağ", "eğe"]
+    assert not names.rejected
