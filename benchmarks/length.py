@@ -21,7 +21,7 @@ import numpy as np
 from ctcbias_fst.acoustic import recognise
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.text.entities import entities_from_names
 
@@ -54,7 +54,7 @@ def main(  # noqa: PLR0917
         begin = time.perf_counter()
         found = {}
         for recording, _ in joined:
-            found[recording.id] = recognizer.transcribe(recording, compiled).best.text
+            found[recording.id] = recognizer.transcribe(recording, entities=compiled).best.text
         speed = sum(recording.seconds for recording, _ in joined) / (time.perf_counter() - begin)
         rate = rates(total(score_transcripts(references, found, entities)))
         mean = np.mean([recording.seconds for recording, _ in joined])

@@ -28,8 +28,8 @@ from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.model import load_lm
-from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.scoring.score import score_transcripts, total
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer

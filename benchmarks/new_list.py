@@ -26,14 +26,15 @@ import torch
 
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.cache import VARIABLE
+from ctcbias_fst.compiled import compile_graph
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.config import FirstPassConfig
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
-from ctcbias_fst.pipeline import PARTS, PipelineConfig, compile_graph
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.settings import PARTS, PipelineConfig
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.package import DEFAULT as DEFAULT_SOUNDS
 from ctcbias_fst.sound.package import LEXICON

@@ -18,9 +18,11 @@ import click
 import kaldialign
 import numpy as np
 
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, merge, parse_overrides
 from ctcbias_fst.corpus.cuts import read_cuts
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer, settings_of
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig, settings_of
 
 VOICES = "cmu_us_slt_arctic_hts,kal_diphone,ked_diphone"
 Times = list[tuple[str, float, float]]
@@ -45,7 +47,7 @@ def main(data: Path, voices: str, sentences: int, settings: tuple[str, ...]) -> 
     if shutil.which("festival") is None:
         raise click.ClickException("festival is not installed: apt-get install festival")
     config = merge(settings_of(), parse_overrides(settings))
-    recognizer = Recognizer.from_pretrained(config=load_config(PipelineConfig, config))
+    recognizer = Recognizer(AcousticModel.load(), load_config(PipelineConfig, config))
     texts = [cut.supervisions[0].text for cut in read_cuts(data / "cuts_dev_general.jsonl.gz")]
     errors: dict[str, list[tuple[float, float]]] = {}
     print("| voice | words | start | end | start, mean | end, mean |")

@@ -232,7 +232,7 @@ def _model() -> Iterator[Check]:
 
 
 def _recognizer() -> Any:
-    from ctcbias_fst.pipeline import Recognizer  # noqa: PLC0415  (needs torch and k2)
+    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415  (needs torch and k2)
 
     return Recognizer.from_pretrained()
 

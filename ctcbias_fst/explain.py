@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.acoustic.audio import Recording, to_recording
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
-from ctcbias_fst.pipeline import Names, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Word
 from ctcbias_fst.text.phrases import PhraseMatcher
 
@@ -87,7 +88,7 @@ def cut(recording: Recording, start: float, seconds: float | None) -> Recording:
     return replace(recording, samples=recording.samples[first:last])
 
 
-def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Explanation:
+def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntities) -> Explanation:
     """Transcribe a recording with and without a list, and keep where the adapter looked.
 
     Args:
@@ -109,8 +110,8 @@ def explain(recognizer: Recognizer, recording: Recording, names: Names) -> Expla
         )
     recording = to_recording(recording, recognizer.model.sampling_rate)
     heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter)
-    plain = recognizer.decode(heard.plain)[0].best.words
-    biased = recognizer.decode(heard.biased, [names])[0].best.words
+    plain = recognizer.decoder.decode(heard.plain)[0].best.words
+    biased = recognizer.decoder.decode(heard.biased, entities=names)[0].best.words
     weights = heard.weights.cpu().numpy()
     entities = names.entities.entities
     matcher = PhraseMatcher([entity.display for entity in entities])

@@ -16,7 +16,7 @@ from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.acoustic.package import save_adapter, save_package
 from ctcbias_fst.cache import VARIABLE
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer

@@ -14,8 +14,8 @@ from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.settings import PipelineConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ctcbias_fst.cli import main
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 
 
 def test_devices_that_are_there(device: torch.device) -> None:

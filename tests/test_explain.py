@@ -12,11 +12,13 @@ from click.testing import CliRunner
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig
 from tests.acoustic.conftest import speechlike
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
@@ -32,7 +34,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def recognizer_with(model: Path, **config: object) -> Recognizer:
-    return Recognizer.from_pretrained(model, config=PipelineConfig(**config))  # type: ignore[arg-type]
+    return Recognizer(AcousticModel.load(model), PipelineConfig(**config))  # type: ignore[arg-type]
 
 
 def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
@@ -49,7 +51,7 @@ def test_all_attention_is_accounted_for(random_model: Path, clip: Path) -> None:
         (name.peak for name in found.names), reverse=True
     )
     assert found.plain == recognizer.transcribe(clip).best.words
-    assert found.biased == recognizer.transcribe(clip, names).best.words
+    assert found.biased == recognizer.transcribe(clip, entities=names).best.words
 
 
 def test_a_long_recording_is_heard_as_it_is_transcribed(recognizer: Recognizer) -> None:
@@ -61,7 +63,7 @@ def test_a_long_recording_is_heard_as_it_is_transcribed(recognizer: Recognizer) 
     # Probabilities differ in the last digit: pieces are scored one by one here.
     pairs = [
         (found.plain, recognizer.transcribe(recording)),
-        (found.biased, recognizer.transcribe(recording, names)),
+        (found.biased, recognizer.transcribe(recording, entities=names)),
     ]
     for words, transcript in pairs:
         expected = [(word.word, word.start, word.end) for word in transcript.best.words]

@@ -34,7 +34,8 @@ from ctcbias_fst.fst.openfst import read_boost_graph, write_boost_graph
 from ctcbias_fst.lm.model import load_lm, perplexity, save_lm
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer, settings_of
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, load_tokenizer
@@ -322,7 +323,7 @@ def use_settings(recognizer: Recognizer, overrides: list[str]) -> None:
     config = load_config(PipelineConfig, merge(settings_of(), parse_overrides(overrides)))
     changed = Recognizer(recognizer.model, replace(config, lm=None))
     names = changed.compile(NAMES, warn=False)
-    changed.transcribe_batch([CLIP], [names])
+    changed.transcribe([CLIP], entities=[names])
 
 
 @FEW

@@ -10,8 +10,9 @@ import pytest
 
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import CtcbiasWarning
-from ctcbias_fst.pipeline import Names, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.scoring.score import score_transcripts, total
 from ctcbias_fst.text.entities import read_entities
 
@@ -20,7 +21,7 @@ ROWS = [json.loads(line) for line in (CLIPS / "clips.jsonl").read_text("utf-8").
 
 
 @pytest.fixture(scope="module")
-def names(recognizer: Recognizer) -> Names:
+def names(recognizer: Recognizer) -> CompiledEntities:
     return recognizer.compile(read_entities(CLIPS / "names.txt"), warn=False)
 
 
@@ -30,14 +31,18 @@ def clips() -> list[Recording]:
 
 
 @pytest.fixture(scope="module")
-def alone(recognizer: Recognizer, names: Names, clips: list[Recording]) -> list[str]:
-    found = recognizer.transcribe_batch(clips, [names] * len(clips))
+def alone(recognizer: Recognizer, names: CompiledEntities, clips: list[Recording]) -> list[str]:
+    found = recognizer.transcribe(clips, entities=[names] * len(clips))
     return [transcript.best.text for transcript in found]
 
 
 @pytest.mark.parametrize("gap", [0.0, 1.0, 8.0])
 def test_joined_clips(
-    recognizer: Recognizer, names: Names, clips: list[Recording], alone: list[str], gap: float
+    recognizer: Recognizer,
+    names: CompiledEntities,
+    clips: list[Recording],
+    alone: list[str],
+    gap: float,
 ) -> None:
     silence = np.zeros(int(16000 * gap), np.float32)
     parts = [part for clip in clips for part in (silence, clip.samples)]
@@ -76,28 +81,28 @@ def test_quiet_speakers_beside_loud_ones(  # noqa: PLR0917
 @pytest.mark.parametrize("decibels", [-47, -57])
 def test_very_quiet_speech_is_heard(
     recognizer: Recognizer,
-    names: Names,
+    names: CompiledEntities,
     clips: list[Recording],
     alone: list[str],
     decibels: float,
 ) -> None:
     factor = np.float32(10 ** (decibels / 20))
     quiet = [Recording(clip.id, factor * clip.samples, 16000) for clip in clips[:3]]
-    found = recognizer.transcribe_batch(quiet, [names] * 3)
+    found = recognizer.transcribe(quiet, entities=[names] * 3)
     assert [transcript.best.text for transcript in found] == alone[:3]
     assert all("very quiet" in (transcript.warning or "") for transcript in found)
     gap = np.zeros(16000, np.float32)
     joined = np.concatenate([part for clip in quiet for part in (gap, clip.samples)])
     with pytest.warns(CtcbiasWarning, match=r"samples: very quiet .* taken \d+ dB louder"):
-        long = recognizer.transcribe(joined, names, sampling_rate=16000)
-    loud = recognizer.transcribe(Recording("j", joined / factor, 16000), names)
+        long = recognizer.transcribe(joined, entities=names, sampling_rate=16000)
+    loud = recognizer.transcribe(Recording("j", joined / factor, 16000), entities=names)
     assert long.best.text == loud.best.text
 
 
 def test_an_inverted_channel_is_no_silence(
-    recognizer: Recognizer, names: Names, clips: list[Recording], alone: list[str]
+    recognizer: Recognizer, names: CompiledEntities, clips: list[Recording], alone: list[str]
 ) -> None:
     stereo = np.stack([clips[1].samples, -clips[1].samples], axis=1)
     with pytest.warns(CtcbiasWarning, match="samples: its channels cancel each other"):
-        found = recognizer.transcribe(stereo, names, sampling_rate=16000)
+        found = recognizer.transcribe(stereo, entities=names, sampling_rate=16000)
     assert found.best.text == alone[1]

@@ -15,9 +15,10 @@ from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
@@ -62,21 +63,30 @@ def decode(*arguments: Any) -> Any:
 
 Wrong = Callable[[Any], Any]
 OF_RECOGNIZER: dict[str, Wrong] = {
-    "no recordings": lambda r: r.transcribe_batch(None),
-    "one recording": lambda r: r.transcribe_batch("a.wav"),
+    "no recordings": lambda r: r.transcribe(None),
+    "one recording": lambda r: r.transcribe_files("a.wav").__next__(),
     "no files": lambda r: list(r.transcribe_files(None)),
-    "no lists": lambda r: r.transcribe_batch([Recording("a", SILENCE, 16000)], 3),
-    "generator of lists": lambda r: r.transcribe_batch(
-        [Recording("a", SILENCE, 16000)], (one for one in [None])
+    "no lists": lambda r: r.transcribe([Recording("a", SILENCE, 16000)], entities=3),
+    "generator of lists": lambda r: r.transcribe(
+        [Recording("a", SILENCE, 16000)], entities=(one for one in [None])
     ),
+    "names and none": lambda r: r.transcribe(SILENCE, entities=["a", None], sampling_rate=16000),
+    "no n-best": lambda r: r.transcribe(SILENCE, sampling_rate=16000, nbest=0),
+    "half of the n-best": lambda r: r.transcribe(SILENCE, sampling_rate=16000, nbest=1.5),
     "nothing to encode": lambda r: r.log_probs([]),
-    "nothing to decode": lambda r: r.decode(None),
+    "nothing to decode": lambda r: r.decoder.decode(None),
+    "logits": lambda r: r.decoder.decode(VALUES),
+    "lists for others": lambda r: r.decoder.decode([VALUES[0]] * 2, entities=[None]),
     "seconds nan": lambda r: r.compile(["abba"], seconds=float("nan")),
     "seconds inf": lambda r: r.compile(["abba"], seconds=float("inf")),
     "seconds text": lambda r: r.compile(["abba"], seconds="x"),
     "path number": lambda r: r.from_pretrained(3),
     "path bytes": lambda r: r.from_pretrained(b"x"),
-    "config mapping": lambda r: r.from_pretrained(config={}),
+    "settings of a number": lambda r: r.from_pretrained(settings=3),
+    "settings that are none": lambda r: r.from_pretrained(settings={"decode": {"nbets": 3}}),
+    "dotted setting that is none": lambda r: r.from_pretrained(settings={"decode.nbets": 3}),
+    "setting of a number": lambda r: r.from_pretrained(settings={3: 3}),
+    "config mapping": lambda r: Recognizer(r.model, {}),  # type: ignore[arg-type]
     "meta samples": lambda r: r.transcribe(SILENCE_ON_META, sampling_rate=16000),
     "meta rate": lambda r: r.transcribe(SILENCE, sampling_rate=SILENCE_ON_META[0]),
     "endless": lambda r: r.transcribe(ENDLESS, sampling_rate=16000),
@@ -145,9 +155,9 @@ def test_parts(name: str) -> None:
 
 
 def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:
-    assert recognizer.transcribe_batch([]) == []
+    assert recognizer.transcribe([]) == []
     several = (Recording(name, SILENCE, 16000) for name in "ab")
-    assert [one.id for one in recognizer.transcribe_batch(several)] == ["a", "b"]  # type: ignore[arg-type]
+    assert [one.id for one in recognizer.transcribe(several)] == ["a", "b"]  # type: ignore[arg-type]
     for lengths in ([5, 4], (5, 4), np.array([5, 4], np.int32)):
         assert batch(lengths=lengths).lengths.tolist() == [5, 4]
     assert batch(ids=["a", "b"]).ids == ("a", "b")

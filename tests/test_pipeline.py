@@ -20,11 +20,13 @@ import ctcbias_fst
 from ctcbias_fst.acoustic.audio import Recording, read_audio
 from ctcbias_fst.acoustic.config import AttentionConfig
 from ctcbias_fst.acoustic.package import save_lm as attach_lm
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.cli import main
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.lookup import LookupConfig
 from ctcbias_fst.decode.shortlists import ShortList
+from ctcbias_fst.decoder import language_model
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
@@ -36,16 +38,10 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
-from ctcbias_fst.pipeline import (
-    PARTS,
-    Failure,
-    PipelineConfig,
-    Recognizer,
-    language_model,
-    parse_parts,
-)
+from ctcbias_fst.recognizer import Failure, Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.settings import PARTS, PipelineConfig, parse_parts
 from ctcbias_fst.sound.shortlist import ShortlistConfig
 from ctcbias_fst.sound.spellings import SpellingsConfig
 from ctcbias_fst.sound.spoken import SpokenNames
@@ -95,7 +91,7 @@ def test_other_rates_of_samples(model: Path) -> None:
 def test_a_wrong_list_is_no_fault_of_the_recordings(model: Path, clips: list[Path]) -> None:
     recognizer = Recognizer.from_pretrained(model)
     wrong: Any = "abba"
-    with pytest.raises(EntityListError, match="'abba' is no compiled list of names"):
+    with pytest.raises(EntityListError, match="'abba': there is no such file; a single name is"):
         list(recognizer.transcribe_files(clips, wrong))
 
 
@@ -132,11 +128,11 @@ def test_recordings_at_another_rate_are_resampled(model: Path, clips: list[Path]
     expected = recognizer.transcribe(wave, sampling_rate=48000).best
     recording = Recording("r", wave, 48000)
     assert recognizer.transcribe(recording).best == expected
-    (transcript,) = recognizer.transcribe_batch([recording])
+    (transcript,) = recognizer.transcribe([recording])
     assert transcript.best == expected
     assert transcript.id == "r"
     with pytest.raises(AudioError, match="r: a sampling rate of 0 Hz cannot be right"):
-        recognizer.transcribe_batch([Recording("r", wave, 0)])
+        recognizer.transcribe([Recording("r", wave, 0)])
 
 
 def test_a_truncated_recording_warns(model: Path, clips: list[Path]) -> None:
@@ -181,14 +177,14 @@ def test_what_fails_in_the_search_costs_one_recording(
     recognizer = Recognizer.from_pretrained(model)
     expected = [item.best.text for item in recognizer.transcribe_files(clips)]
     heard = recognizer.audio_seconds
-    search = recognizer.decoder.decode
+    search = recognizer.decoder.search.decode
 
     def fragile(batch: LogProbs, *arguments: Any) -> Any:
         if str(clips[1]) in batch.ids:
             raise RuntimeError("out of luck")
         return search(batch, *arguments)
 
-    monkeypatch.setattr(recognizer.decoder, "decode", fragile)
+    monkeypatch.setattr(recognizer.decoder.search, "decode", fragile)
     items = list(recognizer.transcribe_files(clips))
     assert isinstance(items[1], Failure)
     assert str(items[1].error) == f"{clips[1]}: cannot be transcribed: RuntimeError: out of luck"
@@ -227,17 +223,19 @@ WRITTEN = ["the", "w", "take", "taken"]
 
 def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path]) -> None:
     listed = WRITTEN
-    plain = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter", "boost")))
-    silent = Recognizer.from_pretrained(model, config=PipelineConfig(parts=()))
+    plain = Recognizer(AcousticModel.load(model), PipelineConfig(parts=("adapter", "boost")))
+    silent = Recognizer(AcousticModel.load(model), PipelineConfig(parts=()))
     expected = [plain.transcribe(path).best for path in clips]
-    nothing = [silent.transcribe(path, silent.compile(listed)).best for path in clips]
+    nothing = [silent.transcribe(path, entities=silent.compile(listed)).best for path in clips]
     assert nothing == expected
-    adapted = Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",)))
-    changed = [adapted.transcribe(path, adapted.compile(listed)).best for path in clips]
+    adapted = Recognizer(AcousticModel.load(model), PipelineConfig(parts=("adapter",)))
+    changed = [adapted.transcribe(path, entities=adapted.compile(listed)).best for path in clips]
     assert changed != expected
     off = PipelineConfig(parts=("adapter",), adapter=AttentionConfig(scale=0.0))
-    scaled = Recognizer.from_pretrained(model, config=off)
-    assert [scaled.transcribe(path, scaled.compile(listed)).best for path in clips] == expected
+    scaled = Recognizer(AcousticModel.load(model), off)
+    assert [
+        scaled.transcribe(path, entities=scaled.compile(listed)).best for path in clips
+    ] == expected
 
 
 def spoken(model: Path, text: str, phones: str) -> LogProbs:
@@ -273,10 +271,10 @@ def test_parts_of_the_sounds(model: Path) -> None:
         ("lookup", "she takes Carthen every day"),
     ):
         config = PipelineConfig(parts=parse_parts(part))
-        recognizer = Recognizer.from_pretrained(model, config=config)
+        recognizer = Recognizer(AcousticModel.load(model), config)
         names = recognizer.compile(["Carthen"])
-        assert recognizer.decode(said, [names])[0].best.text == text
-        assert recognizer.decode(said)[0].best.text == "she takes carthon every day"
+        assert recognizer.decoder.decode(said, entities=[names])[0].best.text == text
+        assert recognizer.decoder.decode(said)[0].best.text == "she takes carthon every day"
 
 
 def test_rescoring_ranks_what_the_decoder_found(model: Path) -> None:
@@ -293,7 +291,7 @@ def test_rescoring_ranks_what_the_decoder_found(model: Path) -> None:
         (("rescore",), 1, ["the fox"]),
     ):
         config = PipelineConfig(parts=parts, decode=DecodeConfig(nbest=nbest))
-        found = Recognizer.from_pretrained(model, config=config).decode(said)[0]
+        found = Recognizer(AcousticModel.load(model), config).decoder.decode(said)[0]
         assert [hypothesis.text for hypothesis in found.nbest] == texts
         assert found.best == found.nbest[0]
 
@@ -302,22 +300,20 @@ def test_names_without_compiling_them(model: Path, clips: list[Path]) -> None:
     recognizer = Recognizer.from_pretrained(model)
     for listed in (["metformin", "new york"], ["keisha"], ["keisha"]):
         names = recognizer.compile(listed)
-        expected = recognizer.transcribe(clips[0], names)
+        expected = recognizer.transcribe(clips[0], entities=names)
         assert recognizer.transcribe(clips[0], entities=iter(listed)) == expected
-    latest = recognizer._compiled(["keisha"])
-    assert recognizer._compiled(["keisha"]) is latest
-    assert recognizer._compiled(["new york"]) is not latest
-    with pytest.raises(ValueError, match="not both"):
-        recognizer.transcribe(clips[0], names, entities=["keisha"])
+    latest = recognizer.decoder.lists(["keisha"], 1)
+    assert recognizer.decoder.lists(["keisha"], 1) == latest
+    assert recognizer.decoder.lists(["new york"], 1) != latest
 
 
 def test_one_list_per_recording(model: Path, clips: list[Path]) -> None:
     recognizer = Recognizer.from_pretrained(model)
     lists = [recognizer.compile(["metformin"]), None, recognizer.compile(["keisha", "peace"])]
     recordings = [read_audio(path) for path in clips]
-    together = recognizer.transcribe_batch(recordings, lists)
+    together = recognizer.transcribe(recordings, entities=lists)
     for path, names, transcript in zip(clips, lists, together):
-        alone = recognizer.transcribe(path, names)
+        alone = recognizer.transcribe(path, entities=names)
         assert transcript.best.text == alone.best.text
         assert transcript.best.score == pytest.approx(alone.best.score, abs=1e-3)
 
@@ -327,17 +323,17 @@ def test_lists_that_are_not_those_of_the_recordings(model: Path, clips: list[Pat
     names = recognizer.compile(["keisha"])
     two = [read_audio(path) for path in clips[:2]]
     log_probs = recognizer.log_probs(two)
-    for wrong, words in (
-        ([names], r"1 lists of names for 2 recordings: pass one for each"),
-        ([names] * 3, r"3 lists of names for 2 recordings"),
-        (names, r"pass \[names\] \* 2"),
-        ([["keisha"], None], r"\['keisha'\] is no compiled list of names: pass what compile\(\)"),
-    ):
-        for use in (recognizer.transcribe_batch, recognizer.log_probs):
-            with pytest.raises(EntityListError, match=words):
-                use(two, wrong)  # type: ignore[arg-type]
+    for wrong in ([names], [names] * 3):
+        words = f"{len(wrong)} lists of names for 2 "
         with pytest.raises(EntityListError, match=words):
-            recognizer.decode(log_probs, wrong)  # type: ignore[arg-type]
+            recognizer.transcribe(two, entities=wrong)
+        with pytest.raises(EntityListError, match=words):
+            recognizer.log_probs(two, wrong)
+        with pytest.raises(EntityListError, match=words):
+            recognizer.decoder.decode(log_probs, entities=wrong)
+    expected = [one.best for one in recognizer.transcribe(two, entities=[names, None])]
+    for listed in ([["keisha"], None], [("keisha",), None], [names.entities, None]):
+        assert [one.best for one in recognizer.transcribe(two, entities=listed)] == expected
 
 
 def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Path]) -> None:
@@ -346,7 +342,7 @@ def test_a_long_list_is_shortened_for_each_utterance(model: Path, clips: list[Pa
 
     def log_probs(names: list[str], most: int) -> LogProbs:
         config = PipelineConfig(parts=("adapter",), adapter=AttentionConfig(names=most))
-        recognizer = Recognizer.from_pretrained(model, config=config)
+        recognizer = Recognizer(AcousticModel.load(model), config)
         return recognizer.log_probs(recordings, [recognizer.compile(names)] * len(clips))
 
     plain = Recognizer.from_pretrained(model).log_probs(recordings)
@@ -395,13 +391,13 @@ def decoded(
         spellings=SpellingsConfig(number=4),
         lookup=LookupConfig(max_distance=0.6, min_phones=1),
     )
-    recognizer = Recognizer.from_pretrained(model, config=config)
+    recognizer = Recognizer(AcousticModel.load(model), config)
     compiled = recognizer.compile(names, warn=False)
     assert (compiled.shortlists is None) == (len(names) <= config.shortlist.decoded_above)
     if not batch:
-        return [recognizer.transcribe(path, compiled).best for path in clips]
+        return [recognizer.transcribe(path, entities=compiled).best for path in clips]
     recordings = [read_audio(path) for path in clips]
-    found = recognizer.transcribe_batch(recordings, [compiled] * len(clips))
+    found = recognizer.transcribe(recordings, entities=[compiled] * len(clips))
     return [transcript.best for transcript in found]
 
 
@@ -427,7 +423,7 @@ def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]
 def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
     shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=0)
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
-    recognizer = Recognizer.from_pretrained(model, config=config)
+    recognizer = Recognizer(AcousticModel.load(model), config)
     names = recognizer.compile(["ibuprofen", "keisha", "metformin"])
     assert names.shortlists is not None
     heard = spoken(model, "met form in", "M EH T F AO R M IH N")
@@ -441,7 +437,7 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
 def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(model: Path) -> None:
     shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=1, looked_up=1)
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
-    names = Recognizer.from_pretrained(model, config=config).compile(
+    names = Recognizer(AcousticModel.load(model), config).compile(
         ["keisha", "metformin", "b12"], warn=False
     )
     assert names.shortlists is not None
@@ -453,15 +449,15 @@ def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(mod
     assert [entity.name for entity, _ in short.sounds.looked_up()] == ["keisha"]
 
 
-def test_names_on_a_shortlist_have_a_price(model: Path) -> None:
+def test_names_on_a_shortlist_have_a_price(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They pay for what is heard otherwise, for common words that sound alike, for long lists."""
     heard = spoken(model, "red met form in", "R EH D M EH T F AO R M IH N")
 
     def prices(lm: object = None, **settings: float) -> dict[str, float]:
         shortlist = ShortlistConfig(decoded_above=1, decoded=3, **settings)  # type: ignore[arg-type]
         config = PipelineConfig(parts=("boost",), shortlist=shortlist)
-        recognizer = Recognizer.from_pretrained(model, config=config)
-        recognizer.decoder.lm = lm  # type: ignore[assignment]
+        recognizer = Recognizer(AcousticModel.load(model), config)
+        monkeypatch.setattr(recognizer.decoder.compiler, "_modelled", lm is not None)
         names = recognizer.compile(["redd", "metformin", "ibuprofen"])
         assert names.shortlists is not None
         (short,) = names.shortlists.of(heard, [0])
@@ -492,9 +488,9 @@ def test_a_name_that_nobody_can_pronounce_is_on_every_shortlist(
     """Other writing systems: the recogniser's tokens write the name, but no G2P reads it."""
     phones = np.array([1, 2], dtype=np.uint8)
     silent = SpokenNames(np.array([0, 0, 1]), np.array([0, 2]), phones, np.zeros(1, np.float32))
-    monkeypatch.setattr("ctcbias_fst.pipeline.speak", lambda _: silent)
+    monkeypatch.setattr("ctcbias_fst.compiled.speak", lambda _: silent)
     config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(decoded_above=1, decoded=1))
-    names = Recognizer.from_pretrained(model, config=config).compile(["keisha", "metformin"])
+    names = Recognizer(AcousticModel.load(model), config).compile(["keisha", "metformin"])
     assert names.shortlists is not None
     (short,) = names.shortlists.of(spoken(model, "peace", "P IY S"), [0])
     assert short.graph is not None
@@ -507,7 +503,7 @@ def test_parts_of_a_long_list(model: Path) -> None:
     def short(*parts: str) -> ShortList:
         shortlist = ShortlistConfig(decoded_above=1)
         config = PipelineConfig(parts=parts, shortlist=shortlist)
-        names = Recognizer.from_pretrained(model, config=config).compile(["peace", "keisha"])
+        names = Recognizer(AcousticModel.load(model), config).compile(["peace", "keisha"])
         assert names.shortlists is not None
         (found,) = names.shortlists.of(spoken(model, "peace", "P IY S"), [0])
         return found
@@ -548,7 +544,7 @@ def test_a_language_model_in_the_model_directory(
 
     def share(**settings: Any) -> float:
         config = PipelineConfig(decode=scale, **settings)
-        recognizer = Recognizer.from_pretrained(folder, config=config)
+        recognizer = Recognizer(AcousticModel.load(folder), config)
         return recognizer.transcribe(clips[0]).best.lm
 
     assert share() < 0
@@ -673,14 +669,14 @@ def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -
     names = WRITTEN
 
     def text(recognizer: Recognizer) -> str:
-        return recognizer.transcribe(clips[0], recognizer.compile(names)).best.text
+        return recognizer.transcribe(clips[0], entities=recognizer.compile(names)).best.text
 
-    plain = text(Recognizer.from_pretrained(model, config=PipelineConfig(parts=("adapter",))))
+    plain = text(Recognizer(AcousticModel.load(model), PipelineConfig(parts=("adapter",))))
     (directory / "settings.toml").write_text('parts = ["adapter"]\nadapter.scale = 4.0\n')
     own = text(Recognizer.from_pretrained(directory))
     assert own != plain
     given = PipelineConfig(parts=("adapter",))
-    assert text(Recognizer.from_pretrained(directory, config=given)) == plain
+    assert text(Recognizer(AcousticModel.load(directory), given)) == plain
 
     (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
     command = ["transcribe", str(clips[0]), "--model", str(directory)]
@@ -737,9 +733,9 @@ def test_callers_may_be_in_inference_mode(recognizer: Recognizer, listed: str | 
     with torch.inference_mode():
         fresh = Recognizer.from_pretrained()
         compiled = fresh.compile(names, warn=False)
-        inside = fresh.transcribe(clip, compiled)
+        inside = fresh.transcribe(clip, entities=compiled)
     assert inside.best.text.lower() == "my father takes imiglucerase and feels fine"
-    assert fresh.transcribe(clip, compiled) == inside
+    assert fresh.transcribe(clip, entities=compiled) == inside
     with torch.inference_mode():
         outside = recognizer.compile(names, warn=False)
-        assert recognizer.transcribe(clip, outside) == inside
+        assert recognizer.transcribe(clip, entities=outside) == inside

@@ -22,12 +22,14 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.config import AdapterConfig, AttentionConfig
 from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.model import ModelOutput
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.cache import VARIABLE, kept
 from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.sound import pronounce, spellings, variants, words
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import Lexicon
@@ -215,7 +217,7 @@ def check(recognizer: Recognizer, fresh: Callable[[], Recognizer], rounds: int =
     expected = {}
     for i, names in enumerate(LISTS):
         for j, clip in enumerate(clips):
-            expected[i, j] = alone.transcribe(clip, alone.compile(names, warn=False))
+            expected[i, j] = alone.transcribe(clip, entities=alone.compile(names, warn=False))
     plain = [alone.transcribe(clip) for clip in clips]
     shared = [recognizer.compile(names, warn=False) for names in LISTS]
 
@@ -225,7 +227,7 @@ def check(recognizer: Recognizer, fresh: Callable[[], Recognizer], rounds: int =
             for step in generator.permutation(len(LISTS) * len(clips)).tolist():
                 i, j = divmod(step, len(clips))
                 if generator.random() < 0.5:
-                    found = recognizer.transcribe(clips[j], shared[i])
+                    found = recognizer.transcribe(clips[j], entities=shared[i])
                 else:
                     found = recognizer.transcribe(clips[j], entities=LISTS[i])
                 assert same(found, expected[i, j]), (number, i, j)
@@ -249,8 +251,8 @@ def test_a_recognizer(random_model: Path, long: bool) -> None:
             adapter=AttentionConfig(names=2),
         )
     check(
-        Recognizer.from_pretrained(random_model, config=config),
-        lambda: Recognizer.from_pretrained(random_model, config=config),
+        Recognizer(AcousticModel.load(random_model), config),
+        lambda: Recognizer(AcousticModel.load(random_model), config),
     )
 
 
@@ -263,13 +265,13 @@ def test_a_language_model_in_the_first_pass(random_model: Path, tmp_path: Path) 
     config = replace(config, decode=replace(config.decode, lm=LmConfig(first_pass=first_pass)))
 
     def fresh() -> Recognizer:
-        return Recognizer.from_pretrained(random_model, config=config)
+        return Recognizer(AcousticModel.load(random_model), config)
 
     check(fresh(), fresh)
     # The first pass itself is compiled once, whoever comes first.
     other = fresh()
-    assert other.decoder.lm is not None
-    passes = at_once(lambda _: other.decoder.lm.first_pass(first_pass))  # type: ignore[union-attr]
+    assert other.decoder.search.lm is not None
+    passes = at_once(lambda _: other.decoder.search.lm.first_pass(first_pass))  # type: ignore[union-attr]
     assert len({id(one) for one in passes}) == 1
 
 
@@ -277,7 +279,7 @@ def test_a_list_that_its_owner_changes(random_model: Path) -> None:
     """What is kept of the latest list is not the caller's own."""
     recognizer = Recognizer.from_pretrained(random_model)
     names: list[Any] = [{"name": "keisha"}]
-    first = recognizer._compiled(names)
-    assert recognizer._compiled([{"name": "keisha"}]) is first
+    first = recognizer.decoder.lists(names, 1)[0]
+    assert recognizer.decoder.lists([{"name": "keisha"}], 1)[0] is first
     names[0]["name"] = "peace"
-    assert [entity.name for entity in recognizer._compiled(names).entities] == ["peace"]
+    assert [entity.name for entity in recognizer.decoder.lists(names, 1)[0].entities] == ["peace"]

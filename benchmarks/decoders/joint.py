@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import ctcbias_fst
-from ctcbias_fst.pipeline import Names, Recognizer
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.recognizer import Recognizer
 from decoders import Setting, Speech
 from decoders.ours import batches
 
@@ -28,7 +29,7 @@ class Joint:
             setting.model, config=replace(config, parts=parts)
         )
         self._vocabulary = setting.tokenizer.vocabulary
-        self._names: Names | None = None
+        self._names: CompiledEntities | None = None
 
     def use(self, names: Sequence[str], weight: float) -> None:
         entries = [{"name": name, "weight": weight} for name in names]
@@ -39,7 +40,7 @@ class Joint:
         for rows, batch in batches(speech, self._vocabulary):
             if batch.phone_log_probs is None:
                 raise ValueError("the study's sets need phones: save_log_probs.py writes them")
-            found = self._recognizer.decode(batch, [self._names] * len(rows))
+            found = self._recognizer.decoder.decode(batch, entities=[self._names] * len(rows))
             for row, transcript in zip(rows, found):
                 texts[row] = transcript.best.text
         return texts

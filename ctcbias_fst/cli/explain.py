@@ -54,16 +54,17 @@ def explain(
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
     from ctcbias_fst.acoustic.audio import to_recording  # noqa: PLC0415
+    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.explain import cut  # noqa: PLC0415
     from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
     from ctcbias_fst.explain_picture import check_format, draw_explanation  # noqa: PLC0415
-    from ctcbias_fst.pipeline import Recognizer  # noqa: PLC0415
+    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     check_format(out)
     listed = read_entities(entities)
     settings = load_settings(config, overrides, model=model)
-    recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
+    recognizer = Recognizer(AcousticModel.load(model, device), settings)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
         warn(f"{audio}: {whole.warning}")

@@ -12,7 +12,7 @@ import click
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
-    from ctcbias_fst.pipeline import PipelineConfig
+    from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [
@@ -196,7 +196,7 @@ def load_settings(
         ConfigError: a file or a key is wrong, or there is no such part.
     """
     from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
-    from ctcbias_fst.pipeline import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
+    from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
 
     changes = parse_overrides(overrides)
     if lm is not None:

@@ -47,7 +47,7 @@ def recipe(
     recipe's prepare.py.
     """
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.pipeline import parse_parts  # noqa: PLC0415
+    from ctcbias_fst.settings import parse_parts  # noqa: PLC0415
     from ctcbias_fst.studies.recipe import STAGES, Recipe, find_recipe  # noqa: PLC0415
 
     chosen = Recipe(

@@ -89,9 +89,10 @@ def transcribe(
     """
     begin = time.perf_counter()
     from ctcbias_fst.acoustic.audio import AudioPart, longest_seconds  # noqa: PLC0415
+    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
-    from ctcbias_fst.pipeline import Failure, Recognizer  # noqa: PLC0415
+    from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     recordings = recordings_of(audio, trusted=trust_manifest)
@@ -99,7 +100,7 @@ def transcribe(
     targets = _targets(recordings, style, out, out_dir)
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer.from_pretrained(model, device=device, config=settings)
+    recognizer = Recognizer(AcousticModel.load(model, device), settings)
     names = None
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)

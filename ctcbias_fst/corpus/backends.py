@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +13,19 @@ from lhotse import CutSet
 
 from ctcbias_fst.acoustic.audio import AudioPart, Recording, declared_seconds, to_recording
 from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.cuts import load_recording, seconds_of
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.evidence import leave_out_unheard
-from ctcbias_fst.decode.saved import SavedLogProbs, stack
-from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
-from ctcbias_fst.decode.times import place_words
+from ctcbias_fst.decode.saved import SavedLogProbs
+from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer, compile_graph, language_model
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
-from ctcbias_fst.text.encoded_entities import check_entities, report_too_long
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
@@ -47,9 +45,6 @@ __all__ = [
 
 _UNKNOWN_SECONDS = 30.0
 """What recordings count for whose headers do not say how long they are."""
-
-_FRAME_SECONDS = 0.04
-"""Of models that do not say: four times the usual 10 ms."""
 
 
 HEARD_PARTS = frozenset({"rescore", "lookup"})
@@ -119,7 +114,7 @@ class Backend(Protocol):
     Attributes:
       settings: all that its results depend on, in plain values.
       vocabulary: of the model.
-      decoder: what searches the log-probs.
+      decoder: what decodes the log-probs.
       parts: of those that were asked for, the ones that the model has.
     """
 
@@ -137,7 +132,7 @@ class Backend(Protocol):
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> Names:
+    ) -> CompiledEntities:
         """Prepare a list; ``names.entities.rejected`` tells what can have no effect.
 
         Args:
@@ -155,7 +150,9 @@ class Backend(Protocol):
         """
         ...
 
-    def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
+    def decode(
+        self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
+    ) -> list[Transcript]:
         """Decode a batch of what :meth:`load` gave.
 
         Raises:
@@ -174,7 +171,7 @@ class SpeechBackend:
     """
 
     def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
-        self._recognizer = Recognizer.from_pretrained(model, device=device, config=config)
+        self._recognizer = Recognizer(AcousticModel.load(model, device), config)
         header = (model or DEFAULT) / "model.json"
         self.settings: Mapping[str, Any] = {
             "model": hashlib.sha256(header.read_bytes()).hexdigest(),
@@ -199,7 +196,7 @@ class SpeechBackend:
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> Names:
+    ) -> CompiledEntities:
         names = self._recognizer.compile(entities, seconds, warn=False)  # the job tells
         boosts = "boost" in self._recognizer.config.parts
         return replace(names, graph=graph) if boosts and graph is not None else names
@@ -210,8 +207,10 @@ class SpeechBackend:
             return to_recording(utterance.source, rate)
         return load_recording(utterance.source, rate)
 
-    def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
-        return self._recognizer.transcribe_batch(loaded, names)
+    def decode(
+        self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
+    ) -> list[Transcript]:
+        return self._recognizer.transcribe_recordings(loaded, names)
 
 
 def columns_of(path: Path, *, trusted: bool = False) -> int | None:
@@ -250,14 +249,13 @@ class LogProbsBackend:
         checked_device(device)
         self._saved = SavedLogProbs(path, trusted=trusted)
         self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
-        lm = language_model(config, tokenizer.vocabulary, device, tokenizer=tokenizer)
-        self.decoder = Decoder(tokenizer.vocabulary, config.decode, device, lm)
         if frame_seconds is None and self._saved.frame_seconds is None:
             warn_caller(
-                f"{path}: does not say how long a frame is; {_FRAME_SECONDS} s is assumed "
+                f"{path}: does not say how long a frame is; {FRAME_SECONDS} s is assumed "
                 "(--frame-seconds, or frame_seconds in the file)"
             )
-        self.frame_seconds = frame_seconds or self._saved.frame_seconds or _FRAME_SECONDS
+        self.frame_seconds = frame_seconds or self._saved.frame_seconds or FRAME_SECONDS
+        self.decoder = Decoder(tokenizer, config, frame_seconds=self.frame_seconds, device=device)
         self.settings: Mapping[str, Any] = {
             "log_probs": [str(path), path.stat().st_size, softmax, self.frame_seconds],
             "vocabulary": tokenizer.vocabulary.digest,
@@ -283,25 +281,16 @@ class LogProbsBackend:
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> Names:
-        checked = check_entities(entities, self._tokenizer, self._config.spoken_forms)
-        checked = checked.require_any()
-        if seconds is not None:
-            frames = math.ceil(seconds / self.frame_seconds)
-            checked = report_too_long(checked, self._tokenizer, frames)
-        if graph is None or "boost" not in self._config.parts:
-            graph = compile_graph(checked, self._tokenizer, self._config)
-        return Names(checked, graph, None)
+    ) -> CompiledEntities:
+        names = self.decoder.compile(entities, seconds, warn=False)  # the job tells
+        boosts = "boost" in self._config.parts
+        return replace(names, graph=graph) if boosts and graph is not None else names
 
     def load(self, utterance: Utterance) -> tuple[str, torch.Tensor]:
         return utterance.id, self._saved.read(utterance.source, self.vocabulary, self._softmax)
 
-    def decode(self, loaded: Sequence[Any], names: Sequence[Names | None]) -> list[Transcript]:
+    def decode(
+        self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
+    ) -> list[Transcript]:
         ids, arrays = zip(*loaded)
-        batch = stack(arrays, ids, self.vocabulary, self.frame_seconds)
-        pieces, segments = cut_at_pauses(batch)
-        graphs = [None if one is None else one.graph for one in names]
-        found = self.decoder.decode(pieces, [graphs[segment.utterance] for segment in segments])
-        found = leave_out_unheard(found, pieces, self.decoder.config.evidence)
-        found = join_segments(found, segments, self.frame_seconds, self._config.decode.nbest)
-        return place_words(found, batch, self._config.decode.times)
+        return self.decoder.decode_batch(self.decoder.batch(arrays, ids=ids), names)

@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
 from ctcbias_fst.corpus.transcripts import record_of, write_records
@@ -41,9 +42,9 @@ from ctcbias_fst.files import (
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.fst.openfst import read_boost_graph
 from ctcbias_fst.output import notes
-from ctcbias_fst.pipeline import SETTINGS_FILE, Names, PipelineConfig
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.settings import SETTINGS_FILE, PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import Source
 from ctcbias_fst.text.printable import json_text
@@ -264,8 +265,8 @@ class _Lists:
     ) -> None:
         self._backend, self._report = backend, report
         self._lists = lists if isinstance(lists, Mapping) else None
-        self._shared: Names | None = None
-        self._compiled: Recent[str, Names] = Recent(_KEPT)
+        self._shared: CompiledEntities | None = None
+        self._compiled: Recent[str, CompiledEntities] = Recent(_KEPT)
         self._told: set[str] = set()
         longest = max((utterance.seconds for utterance in utterances), default=None)
         if isinstance(lists, EntityList):
@@ -280,7 +281,7 @@ class _Lists:
                     "which may be empty"
                 )
 
-    def of(self, utterance: Utterance) -> Names | None:
+    def of(self, utterance: Utterance) -> CompiledEntities | None:
         if self._lists is None:
             return self._shared
         entities = self._lists[utterance.id]
@@ -300,7 +301,7 @@ class _Lists:
         seconds: float | None,
         graph: BoostGraph | None = None,
         tell: bool = True,
-    ) -> Names:
+    ) -> CompiledEntities:
         names = self._backend.compile(entities, graph, seconds)
         for line in names.entities.report() if tell else ():
             self._report(line)

@@ -12,10 +12,11 @@ from ctcbias_fst.corpus.backends import HEARD_PARTS
 from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
+from ctcbias_fst.decoder import language_model
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.output import notes
-from ctcbias_fst.pipeline import PipelineConfig, language_model
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["missing_parts", "rescore_corpus", "without_effect"]

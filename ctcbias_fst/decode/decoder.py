@@ -113,6 +113,7 @@ class Decoder:
         log_probs: LogProbs,
         graphs: BoostGraphs = None,
         rows: Sequence[int] | None = None,
+        nbest: int | None = None,
     ) -> list[Transcript]:
         """Transcribe a batch; one transcript per utterance, in their order.
 
@@ -125,6 +126,7 @@ class Decoder:
           graphs: the names to boost: one list for all, one per utterance, or none.
           rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
             theirs.
+          nbest: hypotheses per utterance, at least as many as the settings say.
 
         Raises:
           LogProbsError: another vocabulary, NaN or +inf.
@@ -137,11 +139,12 @@ class Decoder:
             return []
         lattice = self.lattice(log_probs, graphs, rows)
         per_utterance = self._per_utterance(batch, graphs)
-        transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds))
+        most = max(self.config.nbest, nbest or 1)
+        transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds, nbest=most))
         for i, row in enumerate(range(batch.size) if rows is None else rows):
             if i not in transcripts:
                 pruned = lattice.pruned is not None and bool(lattice.pruned[i])
-                transcripts[i] = self._rescue(log_probs, row, per_utterance[i], pruned)
+                transcripts[i] = self._rescue(log_probs, row, per_utterance[i], most, pruned=pruned)
         for i, length in enumerate(batch.lengths.tolist()):
             if not length:
                 transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
@@ -333,6 +336,7 @@ class Decoder:
         ids: Sequence[str],
         frame_seconds: float,
         warning: str | None = None,
+        nbest: int | None = None,
     ) -> Iterator[tuple[int, Transcript]]:
         """Yield the number and the transcript of every utterance that was found.
 
@@ -341,8 +345,9 @@ class Decoder:
           ids: of its utterances.
           frame_seconds: of the model.
           warning: for the transcripts.
+          nbest: hypotheses per utterance, by default as the settings say.
         """
-        n = self.config.nbest
+        n = nbest or self.config.nbest
         paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)
         found: dict[int, list[Hypothesis]] = {}
         read = hypotheses(lattice, paths, self.vocabulary, frame_seconds)
@@ -350,11 +355,17 @@ class Decoder:
             found.setdefault(utterance, []).append(hypothesis)
         for utterance, several in found.items():
             # Distinct texts may still be the same words: separators at the ends.
-            nbest = distinct(several)
-            yield utterance, Transcript(ids[utterance], nbest[0], nbest, warning)
+            best = distinct(several)
+            yield utterance, Transcript(ids[utterance], best[0], best, warning)
 
     def _rescue(
-        self, batch: LogProbs, number: int, graph: BoostGraph | None, pruned: bool
+        self,
+        batch: LogProbs,
+        number: int,
+        graph: BoostGraph | None,
+        nbest: int,
+        *,
+        pruned: bool,
     ) -> Transcript:
         """Transcribe an utterance that the search lost.
 
@@ -374,7 +385,8 @@ class Decoder:
             lattice = decoder.lattice(one, tree)
             if self.listener is not None:  # names are spelled as the list says in any case
                 self.listener(batch, searched[-1], [graph], [number], warning)
-            for _, transcript in decoder.read(lattice, one.ids, one.frame_seconds, warning):
+            found = decoder.read(lattice, one.ids, one.frame_seconds, warning, nbest)
+            for _, transcript in found:
                 return transcript
         best = greedy_hypothesis(one)
         return Transcript(

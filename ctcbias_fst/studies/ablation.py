@@ -19,14 +19,16 @@ from lhotse import CutSet
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
@@ -256,7 +258,7 @@ def _decode(
 
 def _compile(
     recognizer: Recognizer, entities: EntityList | Mapping[str, EntityList]
-) -> Callable[[str], Names | None]:
+) -> Callable[[str], CompiledEntities | None]:
     """What gives the list of an utterance; a list for all is compiled once."""
     if not recognizer.config.parts:
         return lambda utterance: None
@@ -264,7 +266,7 @@ def _compile(
         names = recognizer.compile(entities)
         return lambda utterance: names
 
-    def of(utterance: str) -> Names | None:
+    def of(utterance: str) -> CompiledEntities | None:
         own = entities.get(utterance)
         if own is None:
             raise ManifestError(f"utterance {utterance!r} has no list of names")
@@ -274,7 +276,7 @@ def _compile(
 
 
 def _encode(
-    recognizer: Recognizer, names: Sequence[Sequence[Names | None]], speech: _Speech
+    recognizer: Recognizer, names: Sequence[Sequence[CompiledEntities | None]], speech: _Speech
 ) -> tuple[list[LogProbs], float]:
     """Log-probs of every batch, and the time that they took; those without a list are kept."""
     biased = any(one is not None and one.listed is not None for batch in names for one in batch)
@@ -291,7 +293,7 @@ def _encode(
 def _transcribe(
     recognizer: Recognizer,
     greedy: bool,
-    names: Sequence[Sequence[Names | None]],
+    names: Sequence[Sequence[CompiledEntities | None]],
     batches: Sequence[LogProbs],
 ) -> Iterator[tuple[str, str]]:
     for log_probs, lists in zip(batches, names):
@@ -299,7 +301,7 @@ def _transcribe(
             for i, utterance in enumerate(log_probs.ids):
                 yield utterance, greedy_hypothesis(log_probs.select([i])).text
             continue
-        for transcript in recognizer.decode(log_probs, lists):
+        for transcript in recognizer.decoder.decode_batch(log_probs, lists):
             yield transcript.id, transcript.best.text
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import LogProbsBackend, recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.pipeline import Names, PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
@@ -77,14 +79,14 @@ class _CompiledLists:
 
     def __init__(self, entities: EntityList | Mapping[str, EntityList]) -> None:
         self._entities = entities
-        self._latest: tuple[PipelineConfig | None, dict[str, Names]] = (None, {})
+        self._latest: tuple[PipelineConfig | None, dict[str, CompiledEntities]] = (None, {})
 
     def of(
         self,
         config: PipelineConfig,
-        compile_list: Callable[[EntityList], Names],
+        compile_list: Callable[[EntityList], CompiledEntities],
         ids: Sequence[str],
-    ) -> dict[str, Names]:
+    ) -> dict[str, CompiledEntities]:
         """The list of every utterance that has names; those of `ids`, always the same ones."""
         key = replace(config, decode=DecodeConfig())
         if self._latest[0] != key:
@@ -92,8 +94,8 @@ class _CompiledLists:
         return self._latest[1]
 
     def _compiled(
-        self, compile_list: Callable[[EntityList], Names], ids: Sequence[str]
-    ) -> dict[str, Names]:
+        self, compile_list: Callable[[EntityList], CompiledEntities], ids: Sequence[str]
+    ) -> dict[str, CompiledEntities]:
         entities = self._entities
         if isinstance(entities, EntityList):
             return dict.fromkeys(ids, compile_list(entities))
@@ -141,7 +143,7 @@ class SpeechSource:
         return {
             transcript.id: transcript.best.text
             for log_probs, of_batch in zip(self._log_probs[key], per_batch)
-            for transcript in recognizer.decode(log_probs, of_batch)
+            for transcript in recognizer.decoder.decode_batch(log_probs, of_batch)
         }
 
 

@@ -1,6 +1,6 @@
 """Tuning the numbers of a configuration on development data.
 
-A trial is a configuration of :class:`ctcbias_fst.pipeline.PipelineConfig` whose searched keys have
+A trial is a configuration of :class:`ctcbias_fst.settings.PipelineConfig` whose searched keys have
 other values; every key that the pipeline knows can be searched, whatever stage it belongs to.
 Its value is
 
@@ -36,9 +36,9 @@ from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.files import naming
-from ctcbias_fst.pipeline import PipelineConfig
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import DevSet, Source
 
 __all__ = [

@@ -18,7 +18,7 @@ from ctcbias_fst.errors import CtcbiasError  # noqa: E402
 from ctcbias_fst.pictures import new_figure, save_figure  # noqa: E402
 
 if TYPE_CHECKING:
-    from ctcbias_fst.pipeline import PipelineConfig
+    from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.studies.dev_sets import Source
 
 __all__ = ["SIZES", "Point", "curve", "draw"]

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from ctcbias_fst.cli import COMMANDS, main
 from ctcbias_fst.cli.options import output_folder
 from ctcbias_fst.corpus.backends import LogProbsBackend
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from tests.acoustic.conftest import speechlike
 from tests.test_files import full_disk
 

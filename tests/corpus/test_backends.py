@@ -16,7 +16,7 @@ from strategies import VOCABULARIES
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from tests.acoustic.conftest import speechlike
 from tests.corpus.test_transcripts import cut, texts
 

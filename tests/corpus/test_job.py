@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import VOCABULARIES
 
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.job import Summary, decode_corpus
 from ctcbias_fst.errors import AudioError, ConfigError, LogProbsError, ManifestError
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.pipeline import Names
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -43,10 +43,10 @@ class Echo:
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> Names:
+    ) -> CompiledEntities:
         self.compiled.append(tuple(entity.name for entity in entities))
         self.seconds.append(seconds)
-        return Names(entities, graph, None)
+        return CompiledEntities(entities, graph, None)
 
     def load(self, utterance: Utterance) -> Utterance:
         if utterance.source == "unreadable":
@@ -56,7 +56,7 @@ class Echo:
         return utterance
 
     def decode(
-        self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+        self, loaded: Sequence[Utterance], names: Sequence[CompiledEntities | None]
     ) -> list[Transcript]:
         if any(utterance.source == "poison" for utterance in loaded):
             raise LogProbsError("a frame is NaN")
@@ -82,7 +82,7 @@ class Stopped(Echo):
         self._left = batches
 
     def decode(
-        self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+        self, loaded: Sequence[Utterance], names: Sequence[CompiledEntities | None]
     ) -> list[Transcript]:
         if not self._left:
             raise KeyboardInterrupt
@@ -205,7 +205,7 @@ def test_two_jobs_never_write_one_file(tmp_path: Path, again: int) -> None:
 
     class Slow(Echo):
         def decode(
-            self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+            self, loaded: Sequence[Utterance], names: Sequence[CompiledEntities | None]
         ) -> list[Transcript]:
             with pytest.raises(ConfigError) as raised:
                 _decode(_utterances("good", "good")[again:], out)
@@ -225,7 +225,7 @@ def test_two_jobs_never_write_lattices_into_one_folder(tmp_path: Path) -> None:
 
     class Slow(Echo):
         def decode(
-            self, loaded: Sequence[Utterance], names: Sequence[Names | None]
+            self, loaded: Sequence[Utterance], names: Sequence[CompiledEntities | None]
         ) -> list[Transcript]:
             with pytest.raises(ConfigError) as raised:
                 _decode(_utterances("good"), tmp_path / "b.jsonl", lattice_dir=folder)

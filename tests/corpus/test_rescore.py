@@ -6,7 +6,7 @@ import pytest
 
 from ctcbias_fst.config import load_config, parse_overrides
 from ctcbias_fst.corpus.rescore import missing_parts, without_effect
-from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.corpus.rescore import rescore_corpus
 from ctcbias_fst.decode.saved_lattices import read_lattices
 from ctcbias_fst.errors import CtcbiasError
-from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 

@@ -18,7 +18,7 @@ from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
 from ctcbias_fst.output import format_transcripts, notes
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 VOCABULARY = VOCABULARIES[0]
@@ -204,7 +204,7 @@ def test_no_list_takes_away_what_was_said(data: st.DataObject) -> None:
     decoder, frames = Decoder(vocabulary), batch([array], vocabulary)
     config = EvidenceConfig(min_plain_log_prob=data.draw(st.sampled_from([-1.0, -0.3, 0.0])))
     without, with_names = (
-        leave_out_unheard(decoder.decode(frames, graphs), frames, config)[0].best.words
+        leave_out_unheard(decoder.decode(frames, entities=graphs), frames, config)[0].best.words
         for graphs in (None, graph)
     )
     for word in without:
@@ -332,7 +332,7 @@ def _noise(kind: str, seconds: float, seed: int) -> Recording:
 
 def _with_names(recognizer: Recognizer, recordings: list[Recording]) -> list[Transcript]:
     names = recognizer.compile(NAMES.read_text(encoding="utf-8").splitlines())
-    return recognizer.transcribe_batch(recordings, [names] * len(recordings))
+    return recognizer.transcribe(recordings, entities=[names] * len(recordings))
 
 
 def test_noise_is_no_name(recognizer: Recognizer) -> None:

@@ -11,7 +11,7 @@ import torch
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import read_audio
 from ctcbias_fst.decode.times import TimesConfig, place_words, written_frames
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

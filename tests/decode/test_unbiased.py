@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from strategies import VOCABULARIES, batch
 
 from ctcbias_fst.acoustic.config import AttentionConfig
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.decode import unbiased
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.decode.unbiased import unbiased_elsewhere
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.phrases import PhraseMatcher
 from tests.acoustic.conftest import speechlike
 
@@ -124,13 +126,13 @@ def test_a_list_of_names_that_are_not_written_changes_nothing(
     """An adapter that learned nothing changes every word, if it is let."""
     monkeypatch.setattr(unbiased, "_CHANGE", 0.0)
     config = PipelineConfig(parts=("adapter", "boost"), adapter=AttentionConfig(scale=4.0))
-    recognizer = Recognizer.from_pretrained(random_model, config=config)
+    recognizer = Recognizer(AcousticModel.load(random_model), config)
     compiled = recognizer.compile(names)
     changed = 0
     for index, seconds in enumerate((1.0, 2.0, 1.5, 8.0)):
         recording = speechlike(seconds, index)
         expected = recognizer.transcribe(recording, sampling_rate=16000).best.text
-        found = recognizer.transcribe(recording, compiled, sampling_rate=16000).best
+        found = recognizer.transcribe(recording, entities=compiled, sampling_rate=16000).best
         if not any(word.entity for word in found.words):
             assert found.text == expected
             changed += 1

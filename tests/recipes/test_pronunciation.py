@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lhotse import CutSet, Recording, SupervisionSegment
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.pipeline import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import read_lexicon
 from ctcbias_fst.sound.table import read_table

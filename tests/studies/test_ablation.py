@@ -13,11 +13,13 @@ from click.testing import CliRunner
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from ctcbias_fst.acoustic.audio import read_audio
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config, merge, parse_overrides
 from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, EntityListError, InputError, ManifestError
-from ctcbias_fst.pipeline import PipelineConfig, Recognizer
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.ablation import AblateConfig, Cell, Row, ablate
 from ctcbias_fst.studies.ablation_report import score_cells, to_csv, to_table
 from ctcbias_fst.studies.ablation_summary import read_summary, to_summary
@@ -78,9 +80,11 @@ def test_cells_hold_what_each_row_writes(data: Path, random_model: Path) -> None
     for name in ("clip0", "clip1"):
         log_probs = recognizer.log_probs([read_audio(data / f"{name}.wav")])
         assert greedy.texts[name] == greedy_hypothesis(log_probs).text
-    adapted = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("adapter",)))
+    adapted = Recognizer(AcousticModel.load(random_model), PipelineConfig(parts=("adapter",)))
     names = adapted.compile(["take", "taken"])
-    assert cells[2].texts["clip0"] == adapted.transcribe(data / "clip0.wav", names).best.text
+    assert (
+        cells[2].texts["clip0"] == adapted.transcribe(data / "clip0.wav", entities=names).best.text
+    )
     assert cells[2].texts != greedy.texts
     assert all(cell.audio_seconds == pytest.approx(1.0 + 1.4 + 1.8) for cell in cells)
     assert all(cell.decoder_seconds > 0 and cell.encoder_seconds > 0 for cell in cells)
@@ -107,9 +111,9 @@ def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> No
     """As the page says; and those of the configuration, if that names any."""
     rows = (Row("all"), Row("none", parts=()), Row("greedy", greedy=True))
     cells, _ = run(data, random_model, study(rows))
-    every = Recognizer.from_pretrained(random_model, config=PipelineConfig())
+    every = Recognizer(AcousticModel.load(random_model), PipelineConfig())
     names = every.compile(["take", "taken"])
-    assert cells[0].texts["clip0"] == every.transcribe(data / "clip0.wav", names).best.text
+    assert cells[0].texts["clip0"] == every.transcribe(data / "clip0.wav", entities=names).best.text
     assert cells[0].texts != cells[1].texts
     base = PipelineConfig(parts=("boost",))
     (own, other) = ablate(
@@ -126,8 +130,8 @@ def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
     (data / "more.txt").write_text("take\n")
     cells, _ = run(data, random_model, study((Row("boost", parts=("boost",)),)))
     own, shared = cells
-    recognizer = Recognizer.from_pretrained(random_model, config=PipelineConfig(parts=("boost",)))
-    expected = recognizer.transcribe(data / "clip1.wav", recognizer.compile(["taken"]))
+    recognizer = Recognizer(AcousticModel.load(random_model), PipelineConfig(parts=("boost",)))
+    expected = recognizer.transcribe(data / "clip1.wav", entities=recognizer.compile(["taken"]))
     assert own.texts["clip1"] == expected.best.text
     assert own.texts["clip0"] == shared.texts["clip0"]
     assert score_cells(study((Row("boost"),)), [own])[0].rates["recall"] >= 0.0

@@ -19,8 +19,8 @@ from ctcbias_fst.config import load_config, to_mapping, write_config
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, ManifestError
-from ctcbias_fst.pipeline import PipelineConfig, settings_of
 from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.studies import tuning
 from ctcbias_fst.studies.dev_sets import DevSet, SavedSource
 from ctcbias_fst.studies.tuning import Measures, Objective, Range, TuneConfig, parse_range, tune

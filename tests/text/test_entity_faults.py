@@ -14,7 +14,7 @@ import pytest
 from ctcbias_fst.errors import CtcbiasWarning, EntityListError, ManifestError
 from ctcbias_fst.fst.boost import boost_graph
 from ctcbias_fst.fst.draw import draw_boost_graph
-from ctcbias_fst.pipeline import Recognizer
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.sound.package import load_pronouncer, speak
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import Entity, entities_from_names, read_entities

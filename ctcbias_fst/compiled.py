@@ -1,0 +1,279 @@
+"""Lists of names, compiled for one model."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+
+from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.decode.shortlists import ShortLists
+from ctcbias_fst.decode.sounds import SoundStages
+from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
+from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.sound.package import speak
+from ctcbias_fst.sound.shortlist import PhoneIndex
+from ctcbias_fst.sound.spellings import SpellingsOnDemand, encode_spellings
+from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.sound.words import NameSounds
+from ctcbias_fst.text.encoded_entities import (
+    EncodedEntities,
+    check_entities,
+    encode_entities,
+    report_too_long,
+)
+from ctcbias_fst.text.entities import (
+    EntityList,
+    entities_from_names,
+    read_entities,
+    require_names,
+)
+from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.phrases import PhraseMatcher
+from ctcbias_fst.text.tokens import Tokenizer
+
+__all__ = [
+    "CompiledEntities",
+    "Compiler",
+    "EntitySource",
+    "Latest",
+    "compile_graph",
+    "frames_of",
+    "source_of",
+]
+
+EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any]]
+"""A list as read from a file, a file's path, or names and mappings in memory."""
+
+_LATEST = 4
+"""Lists in memory that are kept compiled, for the next call."""
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledEntities:
+    """A list of names, compiled for one model.
+
+    Attributes:
+        entities: the list; ``entities.rejected`` tells what has no effect, and why.
+        graph: for the search, if it boosts.
+        listed: for the adapter, if there is one.
+        sounds: for rescoring and lookup, if there is one of them.
+        shortlists: what takes the place of the graph and the sounds for each utterance, if the
+            list is long; a graph that is there is searched all the same.
+    """
+
+    entities: EntityList
+    graph: BoostGraph | None
+    listed: ListedNames | None = None
+    sounds: NameSounds | None = None
+    shortlists: ShortLists | None = None
+
+    def __repr__(self) -> str:
+        left = f", {len(self.entities.rejected)} without effect" if self.entities.rejected else ""
+        return f"<{len(self.entities)} entities of {quoted(self.entities.source)}{left}>"
+
+    def __len__(self) -> int:
+        """Number of names that can have an effect."""
+        return len(self.entities)
+
+    @cached_property
+    def matcher(self) -> PhraseMatcher:
+        """Finds the names in what was written without a graph."""
+        texts = (text for entity in self.entities for text in (entity.name, entity.display))
+        return PhraseMatcher(dict.fromkeys(texts))
+
+
+def compile_graph(
+    entities: EntityList,
+    tokenizer: Tokenizer,
+    config: PipelineConfig,
+    own: EncodedEntities | None = None,
+) -> BoostGraph | None:
+    """Build the boosting graph of a list, with the spelling variants if ``g2g`` is a part.
+
+    Args:
+        entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
+        tokenizer: the model's.
+        config: without the part ``boost`` there is no graph.
+        own: the names in the tokenizer's tokens, as many segmentations of each as ``config`` wants,
+            if they are known.
+    """
+    if "boost" not in config.parts:
+        return None
+    encoded = encode_spellings(
+        entities,
+        tokenizer,
+        segmentations=config.segmentations,
+        config=config.spellings if "g2g" in config.parts else None,
+        own=own,
+    )
+    return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
+
+
+class Compiler:
+    """Compiles lists of names for one model. Threads may share it.
+
+    Args:
+        tokenizer: of the model.
+        config: how the parts work together.
+        device: where shortlists are searched.
+        sounds: rescoring and lookup, if there is one of them.
+        heard: whether there are phone log-probs that a long list can be searched by.
+        modelled: whether a language model acts.
+        listed: makes of names in the model's tokens what its adapter attends to, if it has one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        config: PipelineConfig,
+        device: torch.device,
+        *,
+        sounds: SoundStages | None,
+        heard: bool,
+        modelled: bool,
+        listed: Callable[[EncodedEntities], ListedNames | None] | None = None,
+    ) -> None:
+        self._tokenizer, self._config, self._device = tokenizer, config, device
+        self._sounds, self._heard, self._modelled = sounds, heard, modelled
+        self._listed = listed if "adapter" in config.parts else None
+
+    def checked(
+        self, entities: EntitySource, frames: float | None = None, *, warn: bool = True
+    ) -> EntityList:
+        """The entries of a list that can have an effect.
+
+        Args:
+            entities: see :data:`EntitySource`.
+            frames: names that need more are among ``rejected``.
+            warn: tell (`CtcbiasWarning`) of entries that can have no effect.
+
+        Raises:
+            EntityListError: it is no list, is malformed, or no entry can have an effect.
+        """
+        checked = check_entities(_read(entities), self._tokenizer, self._config.spoken_forms)
+        checked = checked.require_any()
+        if frames is not None:
+            checked = report_too_long(checked, self._tokenizer, math.ceil(frames))
+        for line in checked.report() if warn else ():
+            warn_caller(line)
+        return checked
+
+    def compile(self, checked: EntityList) -> CompiledEntities:
+        """Build the graphs and tables of a list that went through :meth:`checked`."""
+        spoken, order = None, checked
+        if self._heard and len(checked) > self._config.shortlist.decoded_above:
+            # What a shortlist has must not depend on the order that the user gave.
+            order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
+            spoken = speak(order)
+        listed, own = None, None
+        if self._listed is not None:
+            encoded = encode_entities(order, self._tokenizer)
+            listed = self._listed(encoded)
+            own = encoded if self._config.segmentations == 1 else None
+        if spoken is not None:
+            return CompiledEntities(
+                checked, None, listed, None, self._shortlists(order, spoken, own)
+            )
+        graph = compile_graph(checked, self._tokenizer, self._config, own)
+        sounds = None if self._sounds is None else self._sounds.names(checked)
+        return CompiledEntities(checked, graph, listed, sounds)
+
+    def _shortlists(
+        self, entities: EntityList, spoken: SpokenNames, own: EncodedEntities | None
+    ) -> ShortLists:
+        """Prepare a long list, in the order of its index, for the search."""
+        config, tokenizer = self._config, self._tokenizer
+        spellings = None
+        if "boost" in config.parts:
+            spellings = SpellingsOnDemand(
+                entities,
+                tokenizer,
+                segmentations=config.segmentations,
+                config=config.spellings if "g2g" in config.parts else None,
+                own=own,
+            )
+        return ShortLists(
+            entities,
+            PhoneIndex.build(spoken, config.shortlist, self._device),
+            spoken,
+            tokenizer.vocabulary,
+            spellings=spellings,
+            words=None if self._sounds is None else self._sounds.words,
+            modelled=self._modelled,
+        )
+
+
+class Latest:
+    """The lists that were compiled last. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[Any, CompiledEntities], ...] = ()
+        self._lock = Lock()
+
+    def get(self, wanted: Any) -> CompiledEntities | None:
+        """What was compiled of the same list, if that is known."""
+        return next((names for known, names in self._kept if _equal(known, wanted)), None)
+
+    def put(self, wanted: Any, names: CompiledEntities) -> CompiledEntities:
+        """Keep a list; a copy, as the caller may change what is in it."""
+        kept = copy.deepcopy(wanted)
+        with self._lock:
+            self._kept = ((kept, names), *self._kept[: _LATEST - 1])
+        return names
+
+
+def frames_of(seconds: Any, frame_seconds: float) -> float:
+    """How many frames so many seconds are.
+
+    Raises:
+        ConfigError: it is no duration.
+    """
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+        raise ConfigError(f"seconds must be 0 or more and finite, found {quoted(seconds)}")
+    return float(seconds) / frame_seconds
+
+
+def source_of(entities: Any) -> Any:
+    """What to compile: a list as it was read, or its items; checks that it is a list.
+
+    Raises:
+        EntityListError: it is none.
+    """
+    if isinstance(entities, EntityList):
+        return entities
+    if isinstance(entities, (str, os.PathLike)):
+        return _read(entities)
+    return require_names(entities)
+
+
+def _read(entities: Any) -> EntityList:
+    if isinstance(entities, EntityList):
+        return entities
+    if isinstance(entities, os.PathLike):
+        return read_entities(Path(entities))
+    if isinstance(entities, str) and (os.sep in entities or Path(entities).exists()):
+        return read_entities(Path(entities))
+    if isinstance(entities, str):
+        raise EntityListError(
+            f"{quoted(entities)}: there is no such file; a single name is a list, too: "
+            f"[{quoted(entities)}]"
+        )
+    return entities_from_names(entities)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two lists of names are the same; values that cannot be compared are not."""
+    try:
+        return bool(one == other)
+    except Exception:  # whatever the user's values raise
+        return False

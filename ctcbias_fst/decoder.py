@@ -1,0 +1,527 @@
+"""The decoder: log-probs of any CTC model and a list of names in, transcripts out.
+
+The one place where the stages are wired together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.compiled import (
+    CompiledEntities,
+    Compiler,
+    EntitySource,
+    Latest,
+    frames_of,
+    source_of,
+)
+from ctcbias_fst.decode.decoder import Decoder as LatticeDecoder
+from ctcbias_fst.decode.decoder import Listener
+from ctcbias_fst.decode.evidence import leave_out_unheard
+from ctcbias_fst.decode.saved import stack
+from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
+from ctcbias_fst.decode.sounds import SoundStages
+from ctcbias_fst.decode.times import place_words
+from ctcbias_fst.decode.unbiased import unbiased_elsewhere
+from ctcbias_fst.devices import checked_device, with_versions
+from ctcbias_fst.errors import (
+    ConfigError,
+    EntityListError,
+    LanguageModelError,
+    LogProbsError,
+    ModelError,
+    warn_caller,
+)
+from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.lm.compose import LmComposer
+from ctcbias_fst.lm.model import load_lm
+from ctcbias_fst.records import LogProbs, Transcript, as_float32
+from ctcbias_fst.settings import PipelineConfig, changed
+from ctcbias_fst.sound.words import NameSounds, load_word_sounds
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.files import is_named_pipe, quoted
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Tokenizer, load_tokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+__all__ = ["FRAME_SECONDS", "Decoder", "language_model"]
+
+FRAME_SECONDS = 0.04
+"""Of models that do not say: four times the usual 10 ms."""
+
+_ROUNDS = 2
+"""How often what an adapter changed where no name is written is decoded again: once, and where a
+name is gone then, once more."""
+
+Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
+"""One list for all utterances, or one (or None) for each; or none."""
+
+
+@with_versions
+def language_model(
+    config: PipelineConfig,
+    vocabulary: Vocabulary,
+    device: torch.device | str,
+    default: Path | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> LmComposer | None:
+    """Load the language model that acts, if there is one; a second time it is cached.
+
+    Args:
+        config: names the file and the parts.
+        vocabulary: of the acoustic model.
+        device: where to decode.
+        default: the file if ``config`` names none.
+        tokenizer: of the acoustic model, which ``decode.lm.first_pass`` needs.
+
+    Raises:
+        LanguageModelError: it is missing, damaged or does not fit the vocabulary.
+    """
+    path = default if config.lm is None else config.lm
+    if path is None or "lm" not in config.parts:
+        return None
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LanguageModelError(f"{path}: {error.strerror}") from error
+    if is_named_pipe(path):
+        raise LanguageModelError(f"{path}: is a pipe; give a file")
+    changed = (status.st_mtime_ns, status.st_size, status.st_ino)
+    boost_class = "boost-class" in config.parts
+    composer = _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
+    return composer if tokenizer is None else composer.with_tokenizer(tokenizer)
+
+
+@lru_cache(maxsize=2)
+def _composer(
+    path: Path,
+    changed: tuple[int, int, int],
+    vocabulary: Vocabulary,
+    device: torch.device,
+    boost_class: bool,
+) -> LmComposer:
+    return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
+
+
+class Decoder:
+    """Decodes the log-probs of one CTC model. Threads may share it, and what it compiles.
+
+    >>> decoder = Decoder.from_tokens("tokens.txt", frame_seconds=0.04)         # doctest: +SKIP
+    >>> (transcript,) = decoder.decode(log_probs, entities=["Keisha Smith"])    # doctest: +SKIP
+    >>> print(transcript.best.text)                                             # doctest: +SKIP
+
+    Args:
+        tokenizer: of the model, with its vocabulary.
+        config: how the parts work together.
+        frame_seconds: how long a frame of the model is.
+        device: where to search.
+        lm: the language model's file if ``config`` names none.
+        phones: whether log-probs come with those of our phones, which the parts ``rescore`` and
+            ``lookup`` and the shortlists of long lists need.
+        listed: makes of names in the model's tokens what its adapter attends to, if it has one.
+        check_blank: whether to warn if another column looks like the blank.
+
+    Raises:
+        ConfigError: there is no such device.
+        LanguageModelError: it is missing, damaged or does not fit the vocabulary.
+    """
+
+    @with_versions
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+        *,
+        frame_seconds: float = FRAME_SECONDS,
+        device: torch.device | str = "cpu",
+        lm: Path | None = None,
+        phones: bool = False,
+        listed: Callable[[EncodedEntities], ListedNames | None] | None = None,
+        check_blank: bool = True,
+    ) -> None:
+        if not isinstance(config, PipelineConfig):
+            raise ConfigError(
+                f"config must be a PipelineConfig, found {quoted(config)}; "
+                "ctcbias_fst.config.load_config(PipelineConfig, mapping) makes one"
+            )
+        self.tokenizer, self.config = tokenizer, config
+        self.frame_seconds = frame_seconds
+        self.device = checked_device(device)
+        self.sounds = _sound_stages(config) if phones else None
+        search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
+        vocabulary = tokenizer.vocabulary
+        composer = language_model(config, vocabulary, self.device, lm, tokenizer)
+        self.search = LatticeDecoder(
+            vocabulary, search, self.device, composer, check_blank=check_blank
+        )
+        self.compiler = Compiler(
+            tokenizer,
+            config,
+            self.device,
+            sounds=self.sounds,
+            heard=phones,
+            modelled=composer is not None,
+            listed=listed,
+        )
+        self._latest = Latest()
+        self._has_adapter = listed is not None
+
+    @classmethod
+    def from_tokens(
+        cls,
+        tokens: str | os.PathLike[str] | Sequence[str],
+        *,
+        tokenizer: str | os.PathLike[str] | None = None,
+        blank: str | int | None = None,
+        boundary: str | None = None,
+        separator: str | None = None,
+        language: str | None = None,
+        frame_seconds: float | None = None,
+        lm: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Decoder:
+        """Make a decoder for the columns of a model's output.
+
+        Args:
+            tokens: what they are: the path of a ``tokens.txt``, ``vocab.json`` or SentencePiece
+                ``.model``, or the tokens themselves.
+            tokenizer: the SentencePiece ``.model`` of those tokens; by default names are cut into
+                few, long tokens.
+            blank: the blank's token or column; by default it is found by its usual names.
+            boundary: how words are told apart: ``prefix``, ``continuation``, ``separator`` or
+                ``none``; by default as the tokens look.
+            separator: the token between words, if it is none of the usual ones.
+            language: which vocabulary, where a file has one for each of several languages.
+            frame_seconds: how long a frame is; 0.04 is assumed, with a warning.
+            lm: a language model: ``.safetensors`` of ``ctcbias lm``, or an ARPA file.
+            settings: changes, see :func:`ctcbias_fst.settings.changed`.
+            device: where to search.
+
+        Raises:
+            ModelError: the tokens cannot be read, or have no blank.
+            ConfigError: a setting is wrong, or there is no such device.
+            LanguageModelError: it is missing, damaged or does not fit the tokens.
+        """
+        config = changed({}, settings or {})
+        if lm is not None:
+            config = replace(config, lm=Path(lm))
+        if frame_seconds is None:
+            frame_seconds = FRAME_SECONDS
+            warn_caller(
+                f"frame_seconds is not given; {FRAME_SECONDS} s is assumed, and times of words "
+                "are wrong if that is"
+            )
+        known = _tokenizer(
+            tokens,
+            tokenizer,
+            blank=blank,
+            boundary=boundary,
+            separator=separator,
+            language=language,
+        )
+        return cls(known, config, frame_seconds=frame_seconds, device=device)
+
+    def __repr__(self) -> str:
+        modelled, heard = self.search.lm is not None, self.sounds is not None
+        acting = {
+            "adapter": self._has_adapter,
+            "lm": modelled,
+            "boost-class": modelled,
+            "rescore": heard,
+            "lookup": heard,
+        }
+        parts = [part for part in self.config.parts if acting.get(part, True)]
+        return (
+            f"<Decoder of {self.vocabulary.size} tokens, {self.frame_seconds} s per frame, parts "
+            f"{', '.join(parts) or 'none'}>"
+        )
+
+    @property
+    def listener(self) -> Listener | None:
+        """Is given every lattice that is searched; see `Listener`."""
+        return self.search.listener
+
+    @listener.setter
+    def listener(self, listener: Listener | None) -> None:
+        self.search.listener = listener
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the columns of log-probs are."""
+        return self.tokenizer.vocabulary
+
+    @with_versions
+    def compile(
+        self,
+        entities: EntitySource,
+        seconds: float | None = None,
+        *,
+        warn: bool = True,
+    ) -> CompiledEntities:
+        """Prepare a list of names; do it once and use it for any number of utterances.
+
+        Args:
+            entities: the path of a list, a list as read from a file, or names or mappings in
+                memory; see :mod:`ctcbias_fst.text.entities`.
+            seconds: of the longest utterance, if it is known: names that need more are among
+                ``entities.rejected`` of the result.
+            warn: warn (`CtcbiasWarning`) of entries that can have no effect; otherwise
+                ``entities.report()`` of the result is all that tells of them.
+
+        Raises:
+            EntityListError: it is no list, a mapping is malformed, or no entry can have an effect.
+        """
+        frames = None if seconds is None else frames_of(seconds, self.frame_seconds)
+        checked = self.compiler.checked(entities, frames, warn=warn)
+        return self.compiler.compile(checked)
+
+    @with_versions
+    def decode(
+        self,
+        log_probs: Any,
+        lengths: Any = None,
+        *,
+        entities: Entities = None,
+        ids: Sequence[str] | None = None,
+        nbest: int | None = None,
+    ) -> list[Transcript]:
+        """Decode utterances; long ones are cut at pauses.
+
+        Args:
+            log_probs: of numpy or torch: ``(frame, token)`` of one utterance, a list of these, or
+                ``(utterance, frame, token)``; natural log, each frame normalised. Or a `LogProbs`.
+            lengths: the frames of each utterance of a padded batch.
+            entities: one list for all utterances, or a list of one (or None) for each: what
+                :meth:`compile` returned or takes. The latest lists are kept compiled.
+            ids: names of the utterances, for messages and results; by default their numbers.
+            nbest: hypotheses per utterance, by default as the settings say.
+
+        Returns:
+            one transcript for each utterance, in their order.
+
+        Raises:
+            LogProbsError: shape, type, vocabulary or values are wrong.
+            EntityListError: a list is none, or there are not as many as utterances.
+            GraphError: a list was compiled for another model.
+        """
+        batch = self.batch(log_probs, lengths, ids)
+        return self.decode_batch(batch, self.lists(entities, batch.size), nbest)
+
+    def batch(
+        self, log_probs: Any, lengths: Any = None, ids: Sequence[str] | None = None
+    ) -> LogProbs:
+        """Log-probs as :meth:`decode` takes them, as a record."""
+        if isinstance(log_probs, LogProbs):
+            if lengths is not None or ids is not None:
+                raise LogProbsError("a LogProbs has its own lengths and ids: leave them out")
+            return log_probs
+        if isinstance(log_probs, (list, tuple)) and not _of_numbers(log_probs):
+            if lengths is not None:
+                raise LogProbsError(
+                    "a list of arrays, each of its own length, needs no lengths: leave them out"
+                )
+            arrays = [as_float32(array) for array in log_probs]
+            for number, array in enumerate(arrays):
+                if array.ndim != 2:
+                    raise LogProbsError(
+                        f"array {number} of the list has the shape {tuple(array.shape)}, expected "
+                        "(frames, tokens)"
+                    )
+            if not arrays:
+                arrays = [torch.zeros((0, self.vocabulary.size))]
+                return stack(arrays, ("",), self.vocabulary, self.frame_seconds).select([])
+            return stack(arrays, self._ids(ids, len(arrays)), self.vocabulary, self.frame_seconds)
+        array = as_float32(log_probs)
+        if array.ndim not in (2, 3):
+            raise LogProbsError(
+                f"log-probs have the shape {tuple(array.shape)}, expected (frames, tokens) of one "
+                "utterance, or (utterances, frames, tokens)"
+            )
+        if array.ndim == 2:
+            array = array[None]
+        if lengths is None:
+            if len(array) > 1:
+                raise LogProbsError(
+                    f"{len(array)} utterances in one array need lengths, the frames of each "
+                    f"(all {array.shape[1]}, if nothing is padding)"
+                )
+            lengths = [array.shape[1]] * len(array)
+        elif isinstance(lengths, int) and len(array) == 1:
+            lengths = [lengths]
+        ids = self._ids(ids, len(array))
+        return LogProbs(array, lengths, self.frame_seconds, ids, self.vocabulary)
+
+    def _ids(self, ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
+        if ids is None:
+            return tuple(str(number) for number in range(1, count + 1))
+        if isinstance(ids, str):
+            raise LogProbsError(f"ids must be a list of strings, found the string {quoted(ids)}")
+        return tuple(ids)
+
+    def lists(self, entities: Any, count: int) -> list[CompiledEntities | None]:
+        """The compiled list of each of ``count`` utterances; see :meth:`decode`."""
+        if entities is None:
+            return [None] * count
+        if not _of_lists(entities):
+            return [self._compiled(entities)] * count
+        several: Sequence[Any] = entities
+        if len(several) != count:
+            raise EntityListError(
+                f"{len(several)} lists of names for {count} utterances: pass one for each, None "
+                "where there is none"
+            )
+        return [None if one is None else self._compiled(one) for one in several]
+
+    def _compiled(self, entities: Any) -> CompiledEntities:
+        if isinstance(entities, CompiledEntities):
+            return entities
+        wanted = source_of(entities)
+        names = self._latest.get(wanted)
+        return self._latest.put(wanted, self.compile(wanted)) if names is None else names
+
+    @with_versions
+    def decode_batch(
+        self,
+        log_probs: LogProbs,
+        names: Sequence[CompiledEntities | None],
+        nbest: int | None = None,
+    ) -> list[Transcript]:
+        """The same for a batch and a compiled list, or None, for each of its utterances."""
+        most = self.config.decode.nbest if nbest is None else checked_nbest(nbest)
+        batch, segments = cut_at_pauses(log_probs)
+        batch = batch.to(self.device)
+        own = [names[segment.utterance] for segment in segments]
+        lists = _for_utterances(batch, own)
+        transcripts = self._decoded(batch, range(batch.size), lists, most)
+        matchers = [
+            one.matcher if one and not graph and batch.unbiased is not None else None
+            for one, (graph, _) in zip(own, lists)
+        ]
+        for _ in range(_ROUNDS):
+            margin = self.config.adapter.margin
+            batch, rows = unbiased_elsewhere(batch, transcripts, margin, matchers)
+            if not rows:
+                break
+            for row, transcript in zip(rows, self._decoded(batch, rows, lists, most)):
+                transcripts[row] = transcript
+        joined = join_segments(transcripts, segments, log_probs.frame_seconds, most)
+        return place_words(joined, log_probs, self.config.decode.times)
+
+    def _decoded(
+        self,
+        batch: LogProbs,
+        rows: Sequence[int],
+        lists: Sequence[tuple[BoostGraph | None, NameSounds | None]],
+        nbest: int,
+    ) -> list[Transcript]:
+        """Decode some rows of a batch, of each of which there is a graph and sounds."""
+        found = self.search.decode(batch, [lists[row][0] for row in rows], rows, nbest)
+        some = batch if len(rows) == batch.size else batch.select(rows)
+        if self.sounds is not None:
+            sounds = [lists[row][1] for row in rows]
+            found = self.sounds.apply(found, some, sounds, nbest)
+        found = [replace(one, nbest=one.nbest[:nbest]) for one in found]
+        return leave_out_unheard(found, some, self.config.decode.evidence)
+
+
+def checked_nbest(nbest: Any) -> int:
+    """A number of hypotheses.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(nbest, bool) or not isinstance(nbest, int) or nbest < 1:
+        raise ConfigError(f"nbest must be a whole number of at least 1, found {quoted(nbest)}")
+    return nbest
+
+
+def _tokenizer(
+    tokens: Any,
+    tokenizer: str | os.PathLike[str] | None,
+    *,
+    blank: str | int | None,
+    boundary: str | None,
+    separator: str | None,
+    language: str | None,
+) -> Tokenizer:
+    """What writes names in the tokens of a file, or in these."""
+    model = None if tokenizer is None else Path(tokenizer)
+    try:
+        edge = None if boundary is None else WordBoundary(boundary)
+    except ValueError:
+        known = ", ".join(one.value for one in WordBoundary)
+        raise ModelError(f"boundary must be one of {known}, found {quoted(boundary)}") from None
+    if isinstance(tokens, (str, os.PathLike)):
+        path = Path(tokens)
+        vocabulary = Vocabulary.from_file(
+            path, blank=blank, boundary=edge, separator=separator, language=language
+        )
+        return load_tokenizer(model or path, vocabulary)
+    vocabulary = Vocabulary.from_tokens(tokens, blank=blank, boundary=edge, separator=separator)
+    if model is not None:
+        return load_tokenizer(model, vocabulary)
+    return FewestPiecesTokenizer(vocabulary)
+
+
+def _of_numbers(values: Sequence[Any]) -> bool:
+    """Whether a list is one array, not several: nested lists of numbers, as JSON has them."""
+    while isinstance(values, (list, tuple)) and len(values):
+        values = values[0]
+    return isinstance(values, Real)
+
+
+def _of_lists(entities: Any) -> bool:
+    """Whether there is a list of names for each utterance, and not one of all.
+
+    Raises:
+        EntityListError: names and lists are mixed.
+    """
+    if isinstance(entities, EntityList) or not isinstance(entities, (list, tuple)):
+        return False
+    names = [isinstance(one, (str, Mapping)) for one in entities]
+    if all(names):
+        return False
+    if any(names):
+        at = names.index(not names[0])
+        raise EntityListError(
+            f"entry {at + 1}: {quoted(entities[at])} among {'names' if names[0] else 'lists'}: "
+            "give names (strings or mappings), or a list of names (or None) for each utterance"
+        )
+    return True
+
+
+def _for_utterances(
+    batch: LogProbs, names: Sequence[CompiledEntities | None]
+) -> list[tuple[BoostGraph | None, NameSounds | None]]:
+    """The graph and the sounds of each utterance, those of long lists shortened."""
+    graphs = [None if one is None else one.graph for one in names]
+    sounds = [None if one is None else one.sounds for one in names]
+    lists = {id(one.shortlists): one.shortlists for one in names if one and one.shortlists}
+    for key, shortlists in lists.items():
+        which = [i for i, one in enumerate(names) if one and id(one.shortlists) == key]
+        for i, short in zip(which, shortlists.of(batch, which)):
+            graphs[i] = graphs[i] or short.graph
+            sounds[i] = short.sounds
+    return list(zip(graphs, sounds))
+
+
+def _sound_stages(config: PipelineConfig) -> SoundStages | None:
+    """Rescoring and lookup, if they are parts."""
+    if not {"rescore", "lookup"} & set(config.parts):
+        return None
+    return SoundStages(
+        load_word_sounds(),
+        config.rescore,
+        config.lookup if "lookup" in config.parts else None,
+        rescored="rescore" in config.parts,
+    )

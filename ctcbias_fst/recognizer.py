@@ -1,0 +1,324 @@
+"""The recognizer: a model and a decoder; audio and a list of names in, transcripts out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from ctcbias_fst.acoustic.audio import AudioPart, Recording, to_recording
+from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.compiled import CompiledEntities, EntitySource
+from ctcbias_fst.decoder import Decoder, Entities
+from ctcbias_fst.devices import checked_device, with_versions
+from ctcbias_fst.errors import (
+    AudioError,
+    ConfigError,
+    EntityListError,
+    MissingDependencyError,
+    ModelError,
+    warn_caller,
+)
+from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.settings import PipelineConfig, changed, settings_of
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["Failure", "Recognizer"]
+
+_BATCH_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be used, and why."""
+
+    id: str
+    error: AudioError
+
+
+class Recognizer:
+    """Speech in, transcripts out. Threads may share it, and what it compiles.
+
+    >>> recognizer = Recognizer.from_pretrained()                             # doctest: +SKIP
+    >>> entities = ["metformin", "Keisha Smith"]                              # doctest: +SKIP
+    >>> print(recognizer.transcribe("talk.wav", entities=entities).best.text) # doctest: +SKIP
+
+    Args:
+        model: makes log-probs of audio.
+        config: how the parts work together.
+    """
+
+    @with_versions
+    def __init__(
+        self,
+        model: AcousticModel,
+        config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+    ) -> None:
+        self.model, self.config = model, config
+        self.decoder = Decoder(
+            model.tokenizer,
+            config,
+            frame_seconds=model.frame_seconds,
+            device=model.device,
+            lm=model.lm,
+            phones=model.config.phones == PHONES,
+            listed=None if model.adapter is None else self._listed,
+            check_blank=False,
+        )
+        self.audio_seconds = 0.0
+        """How much audio was transcribed so far."""
+        self._lock = Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        settings: Mapping[str, Any] | None = None,
+    ) -> Recognizer:
+        """Load a model directory, by default the model inside the package.
+
+        Args:
+            path: the directory.
+            device: where to compute.
+            settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
+                ``{"decode.nbest": 3}``.
+
+        Raises:
+            ModelError: a file of the model is missing, damaged or of another model.
+            ConfigError: there is no such setting or device, or a value is wrong.
+        """
+        checked_device(device)
+        if path is not None:
+            if not isinstance(path, (str, os.PathLike)):
+                raise ModelError(f"{quoted(path)} is no path of a model directory")
+            path = Path(path)
+        config = changed(settings_of(path), settings or {})
+        return cls(AcousticModel.load(path, device), config)
+
+    def __repr__(self) -> str:
+        return f"<Recognizer at {self.model.sampling_rate} Hz with {self.decoder!r}>"
+
+    @with_versions
+    def compile(
+        self,
+        entities: EntitySource,
+        seconds: float | None = None,
+        *,
+        warn: bool = True,
+    ) -> CompiledEntities:
+        """Prepare a list of names; do it once and use it for any number of recordings.
+
+        Args:
+            entities: the path of a list, a list as read from a file, or names or mappings in
+                memory; see :mod:`ctcbias_fst.text.entities`.
+            seconds: of the longest recording, if it is known: names that need more are among
+                ``entities.rejected`` of the result.
+            warn: warn (`CtcbiasWarning`) of entries that can have no effect; otherwise
+                ``entities.report()`` of the result is all that tells of them.
+
+        Raises:
+            EntityListError: it is no list, a mapping is malformed, or no entry can have an effect.
+        """
+        return self.decoder.compile(entities, seconds, warn=warn)
+
+    @overload
+    def transcribe(
+        self,
+        audio: list[Any],
+        *,
+        entities: Entities = None,
+        sampling_rate: int | None = None,
+        nbest: int | None = None,
+    ) -> list[Transcript]: ...
+
+    @overload
+    def transcribe(
+        self,
+        audio: Any,
+        *,
+        entities: Entities = None,
+        sampling_rate: int | None = None,
+        nbest: int | None = None,
+    ) -> Transcript: ...
+
+    def transcribe(
+        self,
+        audio: Any,
+        *,
+        entities: Entities = None,
+        sampling_rate: int | None = None,
+        nbest: int | None = None,
+    ) -> Transcript | list[Transcript]:
+        """Transcribe a recording, or several.
+
+        Args:
+            audio: a path; a file's content as bytes or a binary file object; samples with their
+                ``sampling_rate`` (:func:`ctcbias_fst.acoustic.samples.mono_samples`); a
+                :class:`ctcbias_fst.acoustic.audio.Recording`; or a list of these.
+            entities: a list of names, as :meth:`compile` takes it or returned it, for all
+                recordings, or a list of these (or None), one for each. The latest are kept
+                compiled.
+            sampling_rate: of samples, which do not say it themselves; of nothing else.
+            nbest: hypotheses per recording, by default as the settings say.
+
+        Returns:
+            one transcript, or of a list a list of them.
+
+        Warns:
+            CtcbiasWarning: only a part of a recording could be read.
+
+        Raises:
+            AudioError: a recording cannot be used.
+            EntityListError: a list is none, or there are not as many as recordings.
+        """
+        several = _is_several(audio)
+        recordings = [
+            to_recording(one, self.model.sampling_rate, sampling_rate, name)
+            for one, name in _named(list(audio) if several else [audio])
+        ]
+        for recording in recordings:
+            if recording.warning:
+                warn_caller(f"{recording.id}: {recording.warning}")
+        found = self.transcribe_recordings(
+            recordings, self.decoder.lists(entities, len(recordings)), nbest
+        )
+        return found if several else found[0]
+
+    @with_versions
+    def transcribe_recordings(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[CompiledEntities | None],
+        nbest: int | None = None,
+    ) -> list[Transcript]:
+        """The same for recordings at the model's rate, with a compiled list, or None, for each."""
+        if not recordings:
+            return []
+        found = self.decoder.decode_batch(self.log_probs(recordings, names), names, nbest)
+        with self._lock:
+            self.audio_seconds += sum(recording.seconds for recording in recordings)
+        return [_warned(transcript, one.warning) for transcript, one in zip(found, recordings)]
+
+    def _listed(self, encoded: EncodedEntities) -> ListedNames | None:
+        return self.model.listed(encoded, self.config.adapter.names)
+
+    def log_probs(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[CompiledEntities | None] = (),
+    ) -> LogProbs:
+        """What the model makes of recordings, each with its list if the adapter acts."""
+        recordings = list(_several(recordings))
+        if not recordings:
+            raise AudioError("no recordings: pass at least one")
+        listed = [None if one is None else one.listed for one in names]
+        if listed and len(listed) != len(recordings):
+            raise EntityListError(
+                f"{len(listed)} lists of names for {len(recordings)} recordings: pass one for "
+                "each, None where there is none"
+            )
+        return self.model.log_probs(recordings, listed, self.config.adapter)
+
+    def transcribe_files(
+        self, sources: Iterable[Any], entities: CompiledEntities | EntitySource | None = None
+    ) -> Iterator[Transcript | Failure]:
+        """Transcribe recordings in batches, in their order; one that cannot be used is no error.
+
+        Args:
+            sources: paths of files, or what else :meth:`transcribe` takes without
+                ``sampling_rate``.
+            entities: one list for all, as :meth:`transcribe` takes it.
+
+        Raises:
+            AudioError: ``sources`` is no list.
+            EntityListError: ``entities`` is no list of names.
+            GraphError: it was compiled for another model.
+        """
+        (names,) = self.decoder.lists(entities, 1)
+        if names is not None and names.graph is not None:
+            names.graph.require_vocabulary(self.decoder.vocabulary)
+        batch: list[Recording | Failure] = []
+        seconds = 0.0
+        for number, source in enumerate(_several(sources), start=1):
+            item = self._read(source, f"recording {number}")
+            batch.append(item)
+            seconds += item.seconds if isinstance(item, Recording) else 0.0
+            if seconds >= _BATCH_SECONDS:
+                yield from self._transcribe_good(batch, names)
+                batch, seconds = [], 0.0
+        yield from self._transcribe_good(batch, names)
+
+    def _read(self, source: Any, name: str) -> Recording | Failure:
+        try:
+            return to_recording(source, self.model.sampling_rate, name=name)
+        except AudioError as error:
+            known = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
+            known = source.id if isinstance(source, AudioPart) else known
+            return Failure(known, error)
+
+    def _transcribe_good(
+        self, batch: Sequence[Recording | Failure], names: CompiledEntities | None
+    ) -> Iterator[Transcript | Failure]:
+        recordings = [item for item in batch if isinstance(item, Recording)]
+        done = iter(self._transcribe_each(recordings, names) if recordings else [])
+        for item in batch:
+            yield item if isinstance(item, Failure) else next(done)
+
+    def _transcribe_each(
+        self, recordings: Sequence[Recording], names: CompiledEntities | None
+    ) -> list[Transcript | Failure]:
+        """All at once; if something is wrong with one of them, each alone."""
+        try:
+            return list(self.transcribe_recordings(recordings, [names] * len(recordings)))
+        except (ConfigError, EntityListError, ModelError, MissingDependencyError):
+            raise  # of none of them
+        except Exception as error:  # whatever it is, it must not cost the others
+            if len(recordings) > 1:
+                return [out for one in recordings for out in self._transcribe_each([one], names)]
+            name = recordings[0].id
+            failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            return [Failure(name, error if isinstance(error, AudioError) else failed)]
+
+
+def _several(recordings: Any) -> Iterable[Any]:
+    """Refuse what is one recording, or none, where several are wanted."""
+    one = isinstance(recordings, (str, bytes, bytearray, memoryview, os.PathLike, Recording))
+    if one or not isinstance(recordings, Iterable):
+        raise AudioError(
+            f"{quoted(recordings, 100)} is no list of recordings: pass a list, or transcribe it"
+        )
+    return recordings
+
+
+def _named(sources: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+    """What holds audio, and names for those that have none."""
+    for number, source in enumerate(sources, start=1):
+        yield source, "samples" if len(sources) == 1 else f"samples {number}"
+
+
+def _is_several(audio: Any) -> bool:
+    """Whether there are several recordings, and not the samples of one."""
+    if isinstance(audio, Iterator) and not hasattr(audio, "read"):
+        return True
+    if not isinstance(audio, (list, tuple)):
+        return False
+    return not any(isinstance(one, (int, float, np.number)) for one in audio[:2])
+
+
+def _warned(transcript: Transcript, warning: str | None) -> Transcript:
+    if not warning:
+        return transcript
+    told = warning if transcript.warning is None else f"{warning}; {transcript.warning}"
+    return replace(transcript, warning=told)

@@ -1,0 +1,142 @@
+"""The settings: which parts act, and how they work together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctcbias_fst.acoustic.config import AttentionConfig
+from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.bounds import at_least_one, at_most, typed
+from ctcbias_fst.config import load_config, merge, read_toml
+from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.decode.lookup import LookupConfig
+from ctcbias_fst.decode.phonetic import RescoreConfig
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.sound.shortlist import ShortlistConfig
+from ctcbias_fst.sound.spellings import SpellingsConfig
+from ctcbias_fst.text.files import quoted
+
+__all__ = [
+    "PARTS",
+    "SETTINGS_FILE",
+    "PipelineConfig",
+    "changed",
+    "parse_parts",
+    "settings_of",
+]
+
+SETTINGS_FILE = "settings.toml"
+"""Of a model directory, or of a folder of lattices: how the parts work together there."""
+
+PARTS = ("adapter", "boost", "g2g", "lm", "boost-class", "rescore", "lookup")
+"""What biases towards the names of a list; each can be left out.
+
+``g2g`` is part of the boosting graph: it does nothing without ``boost``. ``lm`` and ``rescore``
+help other words as well, with a list or without; ``boost-class`` is how the names of the boosting
+graph enter the language model.
+"""
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """How the parts work together.
+
+    Attributes:
+        decode: the search and the boost.
+        parts: which of :data:`PARTS` act.
+        adapter: how far the adapter is trusted.
+        lm: the language model's file; by default the one in the model directory, if there is one.
+        segmentations: how many segmentations of a name the boosting graph knows.
+        spoken_forms: whether names with digits, symbols and initials are looked for as rules say
+            that they are said; not those of an entry with `sounds_like`.
+        shortlist: which names of a long list the decoder knows.
+        spellings: the spelling variants that the boosting graph knows (part ``g2g``).
+        rescore: phone scores of hypotheses.
+        lookup: words that sound like a name.
+    """
+
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    parts: tuple[str, ...] = PARTS
+    adapter: AttentionConfig = field(default_factory=AttentionConfig)
+    lm: Path | None = None
+    segmentations: int = 1
+    spoken_forms: bool = True
+    shortlist: ShortlistConfig = field(default_factory=ShortlistConfig)
+    spellings: SpellingsConfig = field(default_factory=SpellingsConfig)
+    rescore: RescoreConfig = field(default_factory=RescoreConfig)
+    lookup: LookupConfig = field(default_factory=LookupConfig)
+
+    def __post_init__(self) -> None:
+        typed(self)
+        if isinstance(self.parts, str) or not isinstance(self.parts, Iterable):
+            raise ValueError(f"parts must be a list of names, found {quoted(self.parts)}")
+        if isinstance(self.lm, str):
+            object.__setattr__(self, "lm", Path(self.lm))
+        unknown = sorted(set(self.parts) - set(PARTS))
+        if unknown:
+            raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+        at_least_one(self, "segmentations")
+        at_most(self, 100, "segmentations")
+
+
+def settings_of(model: Path | None = None) -> dict[str, Any]:
+    """What a model directory says of how the parts work together with this model.
+
+    That is its file ``settings.toml``, as ``ctcbias tune`` writes it; nothing if there is none.
+
+    Raises:
+        ConfigError: the file has wrong keys or values.
+    """
+    path = (DEFAULT if model is None else Path(model)) / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    load_config(PipelineConfig, path)
+    return read_toml(path)
+
+
+def parse_parts(text: str) -> tuple[str, ...]:
+    """Read ``all``, ``none`` or a comma-separated set of :data:`PARTS`.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    if text == "none":
+        return ()
+    chosen = PARTS if text == "all" else tuple(part.strip() for part in text.split(","))
+    unknown = [part for part in chosen if part not in PARTS]
+    if unknown:
+        raise ConfigError(
+            f"unknown part {unknown[0]!r}: choose among {', '.join(PARTS)}, or all, or none"
+        )
+    return chosen
+
+
+def changed(base: Mapping[str, Any], settings: Mapping[str, Any]) -> PipelineConfig:
+    """Settings with changes.
+
+    Args:
+        base: such as :func:`settings_of` gives.
+        settings: the changes, nested (``{"decode": {"nbest": 3}}``) or with dotted keys
+            (``{"decode.nbest": 3}``).
+
+    Raises:
+        ConfigError: there is no such key (the nearest one is named), or a value is wrong.
+    """
+    if not isinstance(settings, Mapping):
+        raise ConfigError(
+            f"settings must be a mapping such as {{'decode': {{'nbest': 3}}}}, found "
+            f"{quoted(settings)}"
+        )
+    changes: dict[str, Any] = {}
+    for key, value in settings.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"settings: {quoted(key)} is no key: a string is wanted")
+        *tables, last = key.split(".")
+        nested: Any = {last: value}
+        for table in reversed(tables):
+            nested = {table: nested}
+        changes = merge(changes, nested)
+    return load_config(PipelineConfig, merge(base, changes))

@@ -1,0 +1,247 @@
+"""The public decoder: log-probs of any CTC model and a list of names to transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import ctcbias_fst
+from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.errors import (
+    ConfigError,
+    CtcbiasError,
+    CtcbiasWarning,
+    EntityListError,
+    GraphError,
+    LogProbsError,
+    ModelError,
+)
+from ctcbias_fst.lm.model import save_lm
+from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.records import LogProbs
+
+TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
+FRAME = 0.02
+
+
+def made(tokens: list[str] = TOKENS, **options: Any) -> Decoder:
+    return Decoder.from_tokens(tokens, frame_seconds=FRAME, **options)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return made()
+
+
+def said(text: str, other: str = "", behind: float = 0.5) -> np.ndarray:
+    """Log-probs of a model that writes a text, each letter of ``other`` a little behind."""
+    columns = [TOKENS.index("|" if letter == " " else letter) for letter in text]
+    second = [TOKENS.index("|" if letter == " " else letter) for letter in other or text]
+    scores = np.full((2 * len(columns), len(TOKENS)), -12.0, dtype=np.float32)
+    for at, (best, next_best) in enumerate(zip(columns, second)):
+        scores[2 * at, next_best] = -behind
+        scores[2 * at, best] = 0.0
+        scores[2 * at + 1, 0] = 0.0
+    return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+
+
+KISHA = said("tell kisha smith", "tell keshi smith")
+HELLO = said("hello there")
+
+
+def texts(found: list[Any]) -> list[str]:
+    return [transcript.best.text for transcript in found]
+
+
+def test_names_are_written(decoder: Decoder) -> None:
+    listed = ["Kesha Smith"]
+    array = said("tell kisha smith", "tell kesha smith")
+    assert texts(decoder.decode(array)) == ["tell kisha smith"]
+    (found,) = decoder.decode(array, entities=listed)
+    assert found.best.text == "tell Kesha Smith"
+    assert [word.entity for word in found.best.words] == [False, True, True]
+    assert found.best.words[0].end < 10 * FRAME
+
+
+def test_every_form_of_log_probs_is_the_same(decoder: Decoder) -> None:
+    arrays = [KISHA, HELLO]
+    expected = texts(decoder.decode(arrays))
+    assert expected == ["tell kisha smith", "hello there"]
+    longest = max(map(len, arrays))
+    padded = np.zeros((2, longest, len(TOKENS)), np.float32)
+    for row, array in zip(padded, arrays):
+        row[: len(array)] = array
+    lengths = [len(array) for array in arrays]
+    ways: list[Callable[[], list[Any]]] = [
+        lambda: decoder.decode(tuple(arrays)),
+        lambda: decoder.decode([torch.from_numpy(array) for array in arrays]),
+        lambda: decoder.decode([array.astype(np.float64) for array in arrays]),
+        lambda: decoder.decode([array.astype(np.float16) for array in arrays]),
+        lambda: decoder.decode(padded, lengths),
+        lambda: decoder.decode(torch.from_numpy(padded), torch.tensor(lengths)),
+        lambda: decoder.decode(torch.from_numpy(padded).bfloat16().float(), np.array(lengths)),
+        lambda: decoder.decode(arrays[0]) + decoder.decode(arrays[1][None]),
+        lambda: decoder.decode(padded[:1], lengths[0]) + decoder.decode(padded[1], [lengths[1]]),
+        lambda: decoder.decode(arrays[0].tolist()) + decoder.decode(arrays[1]),
+        lambda: decoder.decode(decoder.batch(arrays)),
+    ]
+    for way in ways:
+        assert texts(way()) == expected
+    assert [one.id for one in decoder.decode(arrays, ids=["a", "b"])] == ["a", "b"]
+    assert [one.id for one in decoder.decode(arrays)] == ["1", "2"]
+    assert decoder.decode([]) == []
+
+
+def test_lists_of_names_in_every_form(decoder: Decoder, tmp_path: Path) -> None:
+    arrays = [said("tell kisha smith", "tell kesha smith")] * 2
+    names = tmp_path / "names.txt"
+    names.write_text("Kesha Smith\n", encoding="utf-8")
+    compiled = decoder.compile(["Kesha Smith"])
+    assert len(compiled) == 1
+    both, one = ["tell Kesha Smith"] * 2, ["tell Kesha Smith", "tell kisha smith"]
+    for listed, expected in (
+        (["Kesha Smith"], both),
+        ([{"name": "Kesha Smith"}], both),
+        (("Kesha Smith",), both),
+        ((name for name in ["Kesha Smith"]), both),
+        (names, both),
+        (str(names), both),
+        (compiled, both),
+        (compiled.entities, both),
+        ([compiled, None], one),
+        ([["Kesha Smith"], None], one),
+        ([names, None], one),
+        ([compiled, ["Hugo"]], one),
+        (None, ["tell kisha smith"] * 2),
+        ([], ["tell kisha smith"] * 2),
+    ):
+        assert texts(decoder.decode(arrays, entities=listed)) == expected
+
+
+def listed(*entities: Any) -> Callable[[Decoder], Any]:
+    """Decode utterances, as many as there are lists, or one if there are names."""
+    return lambda decoder: decoder.decode(HELLO, entities=[*entities])
+
+
+OTHER = np.zeros((4, len(TOKENS)), np.float32)
+WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
+    "a string": (EntityListError, "a single name", lambda d: d.decode(HELLO, entities="Kesha")),
+    "none among names": (EntityListError, "entry 2: None among names", listed("a", None)),
+    "name among lists": (EntityListError, "entry 2: 'a' among lists", listed(None, "a")),
+    "many lists": (EntityListError, "2 lists of names for 1 utterances", listed(None, None)),
+    "integers": (LogProbsError, "floating-point", lambda d: d.decode(OTHER.astype(np.int16))),
+    "transposed": (LogProbsError, "columns", lambda d: d.decode(HELLO.T)),
+    "a vector": (LogProbsError, "shape", lambda d: d.decode(HELLO[0])),
+    "logits": (LogProbsError, "log-softmax", lambda d: d.decode(OTHER)),
+    "probabilities": (LogProbsError, "log-softmax", lambda d: d.decode(np.exp(HELLO))),
+    "no lengths": (LogProbsError, "need lengths", lambda d: d.decode(np.stack([HELLO] * 2))),
+    "long lengths": (LogProbsError, "frames", lambda d: d.decode(HELLO[None], [99])),
+    "lengths of a list": (LogProbsError, "leave them out", lambda d: d.decode([HELLO], [3])),
+    "another rank": (LogProbsError, "array 1 of", lambda d: d.decode([HELLO, HELLO[None]])),
+    "ids in one string": (LogProbsError, "list of strings", lambda d: d.decode(HELLO, ids="a")),
+    "few ids": (LogProbsError, "1 ids for 2", lambda d: d.decode([HELLO] * 2, ids=["a"])),
+    "another vocabulary": (LogProbsError, "columns", lambda d: d.decode(HELLO[:, :20])),
+    "another model's": (GraphError, "model", listed(made(TOKENS[:-1]).compile(["abba"]))),
+    "no device": (ConfigError, "cuda", lambda d: made(device="cuda:99")),
+    "no boundary": (ModelError, "must be one of prefix", lambda d: made(boundary="spaces")),
+    "no setting": (ConfigError, "decode.nbest", lambda d: made(settings={"decode.nbets": 2})),
+    "nan": (ConfigError, "search_beam", lambda d: made(settings={"decode.search_beam": np.nan})),
+    "absurd": (ConfigError, "nbest", lambda d: made(settings={"decode.nbest": 10**9})),
+    "no hypothesis": (ConfigError, "nbest must be", lambda d: d.decode(HELLO, nbest=0)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_clear_line(name: str, decoder: Decoder) -> None:
+    kind, words, use = WRONG[name]
+    with pytest.raises(kind, match=words) as raised:
+        use(decoder)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_n_best(decoder: Decoder) -> None:
+    array = said("tell kisha smith", "tell kesha smyth")
+    (one,) = decoder.decode(array)
+    (several,) = decoder.decode(array, nbest=4)
+    assert len(one.nbest) == 1
+    assert len({hypothesis.text for hypothesis in several.nbest}) == 4
+    assert several.best == one.best
+    scores = [hypothesis.score for hypothesis in several.nbest]
+    assert scores == sorted(scores, reverse=True)
+    of_settings = Decoder.from_tokens(
+        TOKENS, frame_seconds=FRAME, settings={"decode": {"nbest": 4}}
+    )
+    assert of_settings.decode(array)[0].nbest == several.nbest
+    assert of_settings.decode(array, nbest=2)[0].nbest == several.nbest[:2]
+
+
+def test_a_language_model_of_words(tmp_path: Path) -> None:
+    path = tmp_path / "lm.safetensors"
+    save_lm(path, train_lm([["their", "house"]] * 50 + [["there", "is"]]))
+    array = said("there house", "their house", behind=0.1)
+    plain = made()
+    modelled = made(lm=path)
+    assert texts(plain.decode(array)) == ["there house"]
+    (found,) = modelled.decode(array)
+    assert found.best.text == "their house"
+    assert found.best.lm != 0.0
+
+
+def test_what_was_assumed_is_told(tmp_path: Path) -> None:
+    with pytest.warns(CtcbiasWarning, match=r"0\.04 s is assumed"):
+        assert Decoder.from_tokens(TOKENS).frame_seconds == 0.04
+    path = tmp_path / "tokens.txt"
+    path.write_text("".join(f"{token} {i}\n" for i, token in enumerate(TOKENS)), encoding="utf-8")
+    of_file = Decoder.from_tokens(path, frame_seconds=FRAME)
+    assert of_file.vocabulary.tokens == tuple(TOKENS)
+    assert texts(of_file.decode(HELLO)) == ["hello there"]
+    assert repr(of_file) == "<Decoder of 29 tokens, 0.02 s per frame, parts boost, g2g>"
+    with pytest.warns(CtcbiasWarning, match="'東京'.*no effect"):
+        compiled = of_file.compile(["東京", "Kesha"])
+    assert repr(compiled) == "<1 entities of '<list>', 1 without effect>"
+
+
+def test_long_log_probs_are_cut_at_pauses(decoder: Decoder) -> None:
+    pause = said("a")[1:2].repeat(100, axis=0)
+    array = np.concatenate([part for _ in range(20) for part in (said("hello there "), pause)])
+    assert len(array) * FRAME > 30.0
+    (found,) = decoder.decode(array, entities=["Kesha"])
+    assert found.best.text == " ".join(["hello there"] * 20)
+    assert found.best.words[-1].end <= len(array) * FRAME
+
+
+def test_threads_that_change_lists(decoder: Decoder) -> None:
+    """Each finds what it finds alone, variants of new words included."""
+    lists = [[f"{letter}isha Smith", f"{letter}ordan {letter}ay"] for letter in "KMLTBNRDFGHP"]
+    arrays = [
+        said(f"tell {names[0].lower()}", f"tell {names[0].lower().replace('i', 'e')}")
+        for names in lists
+    ]
+
+    def alone(at: int) -> str:
+        return decoder.decode(arrays[at], entities=lists[at])[0].best.text
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(alone, [*range(len(lists))] * 4))
+    assert together == [alone(at) for at in range(len(lists))] * 4
+
+
+def test_the_decoder_is_at_the_top() -> None:
+    assert ctcbias_fst.Decoder is Decoder
+    assert sorted(ctcbias_fst.__all__) == ["Decoder", "Recognizer", "__version__"]
+    assert set(ctcbias_fst.__all__) <= set(dir(ctcbias_fst))
+
+
+def test_records_are_taken_as_they_are(decoder: Decoder) -> None:
+    record = decoder.batch(HELLO)
+    assert isinstance(record, LogProbs)
+    assert decoder.batch(record) is record
+    with pytest.raises(LogProbsError, match="leave them out"):
+        decoder.decode(record, [3])
