@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import ctcbias_fst
+from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.recognizer import Recognizer
 from decoders import Setting, Speech
@@ -25,8 +26,8 @@ class Joint:
             raise ImportError("the study names no model")
         config = setting.ours()
         parts = tuple(part for part in config.parts if part != "adapter")
-        self._recognizer = Recognizer.from_pretrained(
-            setting.model, config=replace(config, parts=parts)
+        self._recognizer = Recognizer(
+            AcousticModel.load(setting.model), replace(config, parts=parts)
         )
         self._vocabulary = setting.tokenizer.vocabulary
         self._names: CompiledEntities | None = None

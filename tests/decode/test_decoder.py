@@ -392,7 +392,7 @@ def test_greedy_reading_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> N
     vocabulary = VOCABULARIES[0]
     array = np.log(np.array([[0.1, 0.6, 0.1, 0.1, 0.1]] * 2 + [[0.1, 0.1, 0.1, 0.1, 0.6]]))
     log_probs = batch([array.astype(np.float32)], vocabulary)
-    monkeypatch.setattr(Decoder, "read", lambda *arguments: iter(()))
+    monkeypatch.setattr(Decoder, "read", lambda *arguments, **options: iter(()))
     (transcript,) = Decoder(vocabulary).decode(log_probs)
     assert "greedy" in str(transcript.warning)
     assert transcript.best.text == "a c"
