@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ctcbias_fst.records import Transcript, Word, text_of
+from ctcbias_fst.records import Hypothesis, Transcript, Word, mentions_of, text_of
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import json_text, one_line, one_token, one_token_each
 
-__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "remarks", "word_record"]
+__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "transcript_record"]
 
 SUBTITLES = ("srt", "vtt")
 """The formats that have the times of one recording only."""
@@ -31,28 +31,79 @@ def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
         yield prefix + one_line(transcript.best.text)
 
 
-def word_record(word: Word) -> dict[str, Any]:
+def transcript_record(transcript: Transcript) -> dict[str, Any]:
+    """A transcript as a JSON object: text, words, entities, score and its shares.
+
+    And where there is anything to say, the n best hypotheses (without their words), the words that
+    were left out for want of evidence and the names among them, and a warning.
+    """
+    best = transcript.best
+    record: dict[str, Any] = {
+        "text": best.text,
+        "words": [_word_record(word) for word in best.words],
+        "entities": _entity_records(best.words),
+        **_scores(best),
+    }
+    if len(transcript.nbest) > 1:
+        record["nbest"] = [
+            {"text": one.text, "entities": _entity_records(one.words), **_scores(one)}
+            for one in transcript.nbest
+        ]
+    if transcript.left_out:
+        record["left_out"] = [
+            {**_word_record(word), "log_prob": _nats(word.log_prob)} for word in transcript.left_out
+        ]
+        record["left_out_entities"] = _entity_records(transcript.left_out)
+    if transcript.warning:
+        record["warning"] = transcript.warning
+    return record
+
+
+def _word_record(word: Word) -> dict[str, Any]:
     """A word as a JSON object: start and end in seconds, confidence."""
-    return {
+    record = {
         "word": word.word,
         "start": round(word.start, 3),
         "end": round(word.end, 3),
         "confidence": round(word.confidence, 4),
     }
+    return {**record, "entity": True} if word.entity else record
 
 
-def remarks(transcript: Transcript) -> dict[str, Any]:
-    """What a JSON object says of a transcript besides its words, where there is anything to say:
-    a warning, and the words that were left out for want of evidence."""
-    said: dict[str, Any] = {}
-    if transcript.left_out:
-        said["left_out"] = [
-            {**word_record(word), "log_prob": round(word.log_prob, 4)}
-            for word in transcript.left_out
-        ]
-    if transcript.warning:
-        said["warning"] = transcript.warning
-    return said
+def _entity_records(words: Sequence[Word]) -> list[dict[str, Any]]:
+    """What came out of the list of names: the entry, its extent, and what speaks for it."""
+    records = []
+    for mention, extent, start, end in mentions_of(words):
+        entity = mention.entity
+        phone = None if mention.phone is None else _nats(mention.phone)
+        record = {
+            "name": entity.name,
+            "display": entity.display,
+            "category": entity.category,
+            "weight": entity.weight,
+            "line": entity.line,
+            "words": list(extent),
+            "start": round(start, 3),
+            "end": round(end, 3),
+            "found_by": mention.found_by,
+            "boost": _nats(mention.boost),
+            "phone": phone,
+            "heard": mention.heard,
+        }
+        records.append({key: value for key, value in record.items() if value is not None})
+    return records
+
+
+def _scores(hypothesis: Hypothesis) -> dict[str, Any]:
+    """The score of a hypothesis, and its shares, which add up to it as they are rounded."""
+    score = _nats(hypothesis.score)
+    shares = {name: _nats(share) for name, share in hypothesis.shares.items()}
+    rest = sum(share for name, share in shares.items() if name != "acoustic")
+    return {"score": score, "shares": {**shares, "acoustic": _nats(score - rest)}}
+
+
+def _nats(value: float) -> float:
+    return round(value, 4) + 0.0  # no minus before zero
 
 
 def notes(transcript: Transcript) -> list[str]:
@@ -69,20 +120,17 @@ def notes(transcript: Transcript) -> list[str]:
 def as_json(
     transcripts: Sequence[Transcript], paths: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[str]:
-    """One object per line: path, text, words with start and end in seconds, confidence.
+    """One object per line: path, and what `transcript_record` says.
 
-    The id comes first where that is not the path. And a warning, where something was lost on the
-    way.
+    The id comes first where that is not the path.
     """
     for transcript in transcripts:
         named = {"id": transcript.id} if transcript.id in paths else {}
         record: dict[str, Any] = {
             **named,
             "path": paths.get(transcript.id, transcript.id),
-            "text": transcript.best.text,
-            "words": [word_record(word) for word in transcript.best.words],
+            **transcript_record(transcript),
         }
-        record.update(remarks(transcript))
         yield json_text(record)
 
 

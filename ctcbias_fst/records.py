@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Hypothesis",
     "LogProbs",
+    "Mention",
+    "MentionSpan",
     "Transcript",
     "Word",
     "as_float32",
     "is_one",
+    "mentions_of",
     "require_log_probs",
     "sum_of_probabilities",
     "text_of",
@@ -227,6 +232,69 @@ def require_log_probs(value: Any) -> None:
 
 
 @dataclass(frozen=True)
+class Mention:
+    """An entry of the list of names where a hypothesis has it, and what speaks for it.
+
+    Its words are those that have this very object: the same name twice in a row is two of them.
+
+    Attributes:
+      entity: the entry, with its category, weight and line.
+      found_by: ``boost`` if the search took the name's tokens, ``text`` if ordinary words were read
+        that are the name (:mod:`ctcbias_fst.decode.spelling`), ``lookup`` if it was put in the
+        place of words that it sounds like (:mod:`ctcbias_fst.decode.lookup`).
+      boost: nats that its tokens were given, its share of :attr:`Hypothesis.boost`; 0 unless it
+        was found by ``boost``.
+      phone: nats by which the phone score rose when it took the place of other words; None unless
+        it was found by ``lookup``.
+      heard: what was written, by tokens or as words, if that is not its name in other letters: a
+        spelling variant, a spoken form, the words whose place it took.
+    """
+
+    entity: Entity
+    found_by: Literal["boost", "text", "lookup"]
+    boost: float = 0.0
+    phone: float | None = None
+    heard: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        entity: Entity,
+        found_by: Literal["boost", "text", "lookup"],
+        written: str,
+        *,
+        boost: float = 0.0,
+        phone: float | None = None,
+    ) -> Mention:
+        """A mention of an entry for which ``written`` stood there."""
+        same = _is_name(written, entity.name)
+        return cls(entity, found_by, boost, phone, None if same else written)
+
+
+def _is_name(written: str, name: str) -> bool:
+    """Whether a text is a name, whatever its capitals, punctuation and spaces."""
+    if written == name:
+        return True
+    one, other = (text.replace("-", " ").split() for text in (normalise(written), name))
+    return "".join(one) == "".join(other)
+
+
+class MentionSpan(NamedTuple):
+    """A mention and its extent.
+
+    Attributes:
+      mention: what came out of the list.
+      words: its first word and the one after its last, counted in those of the hypothesis.
+      start, end: seconds from the start of the utterance.
+    """
+
+    mention: Mention
+    words: tuple[int, int]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Word:
     """A word as it is written, and where it was heard.
 
@@ -238,6 +306,8 @@ class Word:
       log_prob: what the model itself says of it: the mean log-prob of its tokens (of a name of
         several words, of all of them) where they begin, without boosts; natural log.
       glued: whether no space stands before it (scripts without spaces).
+      mentions: the entries of the list that it came from: one, or several where names meet in a
+        word (``iPhone手机``).
     """
 
     word: str
@@ -247,6 +317,23 @@ class Word:
     entity: bool = False
     log_prob: float = 0.0
     glued: bool = False
+    mentions: tuple[Mention, ...] = ()
+
+    @property
+    def mention(self) -> Mention | None:
+        """The entry of the list that it came from, the first of several."""
+        return self.mentions[0] if self.mentions else None
+
+
+def mentions_of(words: Iterable[Word]) -> tuple[MentionSpan, ...]:
+    """What came out of the list of names, in order of time."""
+    found: dict[int, MentionSpan] = {}
+    for at, word in enumerate(words):
+        for mention in word.mentions:
+            first = found.get(id(mention))
+            begin, start = (at, word.start) if first is None else (first.words[0], first.start)
+            found[id(mention)] = MentionSpan(mention, (begin, at + 1), start, word.end)
+    return tuple(found.values())
 
 
 def text_of(words: Iterable[Word]) -> str:
@@ -262,13 +349,12 @@ class Hypothesis:
       words: in order of time.
       score: natural log of the best path, all its parts together.
       token_ids: the columns that the path took, without blanks and repeats.
-      boost: the share of ``score`` that was added for names; ``score - boost`` is the
-        acoustic model's own score of the same path (with a language model, ``score - boost -
-        lm``).
+      boost: the share of ``score`` that was added for names.
       lm: the share of ``score`` that a language model gave, bonuses and costs of words
         included.
       phone: what the phone head says of it (:mod:`ctcbias_fst.decode.phonetic`), at most 0;
         its share of ``score`` is this times ``phone_scale``. None if nobody asked.
+      phone_share: the share of ``score`` that the phone head gave.
     """
 
     words: tuple[Word, ...]
@@ -277,6 +363,19 @@ class Hypothesis:
     boost: float = 0.0
     lm: float = 0.0
     phone: float | None = None
+    phone_share: float = 0.0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What ``score`` is the sum of: the log-prob of the path (``acoustic``), what was given
+        for names (``boost``), the language model's say (``lm``), the phone head's (``phone``)."""
+        others = {"boost": self.boost, "lm": self.lm, "phone": self.phone_share}
+        return {"acoustic": self.score - sum(others.values()), **others}
+
+    @property
+    def mentions(self) -> tuple[MentionSpan, ...]:
+        """What came out of the list of names, in order of time."""
+        return mentions_of(self.words)
 
     @property
     def text(self) -> str:

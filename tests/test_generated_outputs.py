@@ -29,7 +29,7 @@ from ctcbias_fst.fst.boost import build_tree
 from ctcbias_fst.fst.draw import draw_boost_graph
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.pictures import new_figure, save_figure
-from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
 from ctcbias_fst.scoring.comparison import compare_files, to_lines, to_svg
 from ctcbias_fst.scoring.report import score_files, to_details, to_json, to_pairs, to_table
 from ctcbias_fst.text.entities import Entity
@@ -48,6 +48,9 @@ odd = st.one_of(
 texts = st.one_of(st.text(odd, max_size=12), st.sampled_from(["", "-->", "1", ";;x", "]]>", "$a$"]))
 
 
+entities = st.builds(Entity, texts, texts, category=st.none() | texts, line=st.none() | st.just(3))
+
+
 @st.composite
 def transcripts(draw: st.DrawFn) -> list[Transcript]:
     ids = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
@@ -56,7 +59,10 @@ def transcripts(draw: st.DrawFn) -> list[Transcript]:
         words, at = [], 0.0
         for word in draw(st.lists(texts, max_size=8)):
             at += draw(st.sampled_from([0.0, 0.3, 4.0, 3600.0]))
-            words.append(Word(word, at, at + 0.25, draw(st.sampled_from([0.0, 1.0, 0.98765]))))
+            sure = draw(st.sampled_from([0.0, 1.0, 0.98765]))
+            of_list = draw(st.none() | st.builds(Mention, entities, st.just("text"), heard=texts))
+            mentions = () if of_list is None else (of_list,)
+            words.append(Word(word, at, at + 0.25, sure, bool(mentions), mentions=mentions))
             at += 0.25
         score = draw(st.sampled_from([-1.5, float("-inf"), float("nan")]))
         best = Hypothesis(tuple(words), score, ())
@@ -85,6 +91,10 @@ def check_transcripts(items: Sequence[Transcript]) -> None:
         found = json.loads(row, parse_constant=pytest.fail)
         assert (found["path"], found["text"]) == (item.id, item.best.text)
         assert [w["word"] for w in found["words"]] == [w.word for w in item.best.words]
+        for said, span in zip(found["entities"], item.best.mentions, strict=True):
+            entity = span.mention.entity
+            assert (said["display"], said.get("category")) == (entity.display, entity.category)
+            assert (said["words"], said["heard"]) == ([*span.words], span.mention.heard)
     said = [
         part for item in items for word in item.best.words for part in one_line(word.word).split()
     ]

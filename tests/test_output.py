@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.output import format_transcripts
-from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
+from ctcbias_fst.text.entities import Entity
 
 
 def transcript(name: str, *words: tuple[str, float, float]) -> Transcript:
@@ -27,6 +28,12 @@ def transcript(name: str, *words: tuple[str, float, float]) -> Transcript:
 TALK = transcript("a talk.wav", ("take", 0.04, 0.3), ("St. John's wort", 0.36, 1.36))
 PAUSE = transcript("b.wav", ("one", 0.0, 0.5), ("two", 2.0, 2.5), ("three", 3599.9994, 3661.5))
 SILENCE = transcript("c.wav")
+PLAIN = {
+    "entities": [],
+    "score": -1.0,
+    "shares": {"acoustic": -1.0, "boost": 0.0, "lm": 0.0, "phone": 0.0},
+}
+"""What JSON says of a transcript without names besides."""
 
 
 def test_text() -> None:
@@ -46,10 +53,71 @@ def test_json_is_one_object_per_line() -> None:
             {"word": "take", "start": 0.04, "end": 0.3, "confidence": 0.9877},
             {"word": "St. John's wort", "start": 0.36, "end": 1.36, "confidence": 0.9877},
         ],
+        **PLAIN,
     }
-    assert json.loads(lines[1]) == {"path": "c.wav", "text": "", "words": []}
+    assert json.loads(lines[1]) == {"path": "c.wav", "text": "", "words": [], **PLAIN}
     (line,) = format_transcripts([replace(SILENCE, warning="truncated")], "json").splitlines()
     assert json.loads(line)["warning"] == "truncated"
+
+
+def test_json_says_which_entries_came_out_of_the_list() -> None:
+    """And where, and why; of the words that were left out and of the other hypotheses, too."""
+    ada = Entity("ada lovelace", "Ada Lovelace", 2.0, "person", line=7)
+    read = Mention.of(ada, "boost", "adah lovelace", boost=4.56789)
+    again = Mention.of(ada, "text", "ada lovelace")
+    other = Mention.of(Entity("kim", "Kim"), "lookup", "came", phone=12.34567)
+    words = (
+        Word("Ada", 1.0, 1.2, 0.9, entity=True, mentions=(read,)),
+        Word("Lovelace", 1.2, 1.9, 0.9, entity=True, mentions=(read,)),
+        Word("Ada", 2.0, 2.2, 0.9, entity=True, mentions=(again,)),
+        Word("Lovelace-Kim", 2.2, 3.0004, 0.9, entity=True, mentions=(again, other)),
+        Word("spoke", 3.1, 3.5, 0.9),
+    )
+    best = Hypothesis(words, -3.0, (), 4.56789, -2.00004, -30.0, -6.00004)
+    second = Hypothesis(words[4:], -3.5, ())
+    talk = Transcript("a.wav", best, (best, second), left_out=words[:2])
+    (line,) = format_transcripts([talk], "json").splitlines()
+    found = json.loads(line)
+    first = {
+        "name": "ada lovelace",
+        "display": "Ada Lovelace",
+        "category": "person",
+        "weight": 2.0,
+        "line": 7,
+        "words": [0, 2],
+        "start": 1.0,
+        "end": 1.9,
+        "found_by": "boost",
+        "boost": 4.5679,
+        "heard": "adah lovelace",
+    }
+    assert [word.get("entity", False) for word in found["words"]] == [True] * 4 + [False]
+    assert found["entities"] == [
+        first,
+        {
+            **{key: first[key] for key in ("name", "display", "category", "weight", "line")},
+            **{"words": [2, 4], "start": 2.0, "end": 3.0, "found_by": "text", "boost": 0.0},
+        },
+        {
+            **{"name": "kim", "display": "Kim", "weight": 1.0, "words": [3, 4]},
+            **{"start": 2.2, "end": 3.0, "found_by": "lookup", "boost": 0.0},
+            **{"phone": 12.3457, "heard": "came"},
+        },
+    ]
+    assert found["shares"] == {"acoustic": 0.4321, "boost": 4.5679, "lm": -2.0, "phone": -6.0}
+    assert found["score"] == pytest.approx(sum(found["shares"].values()), abs=1e-12)
+    assert [one["entities"] for one in found["nbest"]] == [found["entities"], []]
+    assert found["nbest"][1]["score"] == found["nbest"][1]["shares"]["acoustic"] == -3.5
+    assert found["left_out_entities"] == [first]
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4))
+def test_shares_of_json_add_up_as_they_are_rounded(values: list[float]) -> None:
+    score, boost, lm, phone = values
+    best = Hypothesis((), score, (), boost, lm, phone_share=phone)
+    assert sum(best.shares.values()) == pytest.approx(score, abs=1e-9)
+    found = json.loads(format_transcripts([Transcript("a", best, (best,))], "json"))
+    assert round(sum(found["shares"].values()), 4) == found["score"] == round(score, 4)
 
 
 def test_ctm_splits_phrases_and_keeps_columns() -> None:

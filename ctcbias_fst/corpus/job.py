@@ -353,5 +353,7 @@ def _is_record(row: Mapping[str, Any]) -> bool:
         isinstance(row.get("id"), str)
         and isinstance(row.get("text"), str)
         and isinstance(row.get("words"), list)
+        and isinstance(row.get("entities"), list)
         and "score" in row
+        and "shares" in row
     )

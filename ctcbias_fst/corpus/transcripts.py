@@ -13,7 +13,7 @@ from lhotse.cut.data import DataCut
 from lhotse.supervision import AlignmentItem
 
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.output import remarks, word_record
+from ctcbias_fst.output import transcript_record
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.printable import json_text
 
@@ -21,23 +21,8 @@ __all__ = ["check_supervisions", "record_of", "write_records", "write_supervisio
 
 
 def record_of(transcript: Transcript) -> dict[str, Any]:
-    """A transcript as a JSON object: id, text, words, score, and what else there is."""
-    record: dict[str, Any] = {
-        "id": transcript.id,
-        "text": transcript.best.text,
-        "words": [
-            {**word_record(word), **({"entity": True} if word.entity else {})}
-            for word in transcript.best.words
-        ],
-        "score": round(transcript.best.score, 4),
-    }
-    if len(transcript.nbest) > 1:
-        record["nbest"] = [
-            {"text": hypothesis.text, "score": round(hypothesis.score, 4)}
-            for hypothesis in transcript.nbest
-        ]
-    record.update(remarks(transcript))
-    return record
+    """A transcript as a JSON object: its id, and what `transcript_record` says."""
+    return {"id": transcript.id, **transcript_record(transcript)}
 
 
 def write_records(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -49,8 +34,9 @@ def write_records(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Write a lhotse SupervisionSet: a segment for each cut that was decoded, with its id.
 
-    Words are its alignment ``word``, with their confidences as scores. As lhotse has it,
-    times are those of the recording, not of the cut.
+    Words are its alignment ``word``, with their confidences as scores; what came out of a list of
+    names is in the custom field ``entities``, the score and its shares are in others. As lhotse has
+    it, times are those of the recording, not of the cut.
 
     Raises:
       ConfigError: see `check_supervisions`.
@@ -102,5 +88,14 @@ def _supervision(cut: Cut, record: Mapping[str, Any]) -> SupervisionSegment:
         text=record["text"],
         speaker=speakers.pop() if len(speakers) == 1 else None,
         alignment={"word": words},
-        custom={"score": record["score"]},
+        custom={
+            "score": record["score"],
+            "shares": record["shares"],
+            "entities": [_later(entity, start) for entity in record["entities"]],
+        },
     )
+
+
+def _later(entity: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What came out of a list, on a clock that was started so much earlier."""
+    return {**entity, **{edge: round(entity[edge] + seconds, 3) for edge in ("start", "end")}}

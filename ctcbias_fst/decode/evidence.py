@@ -243,32 +243,24 @@ def _islands(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], 
     """The words between two pauses, and whether others are far from them."""
     islands: list[list[Word]] = []
     for word in words:
-        if islands and word.start - islands[-1][-1].end < pause:
+        before = islands[-1][-1] if islands else None
+        if before and (word.start - before.end < pause or _of_one_name(before, word)):
             islands[-1].append(word)
         else:
             islands.append([word])
-    for before, island, after in zip([None, *islands], islands, [*islands[1:], None]):
+    for earlier, island, after in zip([None, *islands], islands, [*islands[1:], None]):
         near = [
-            island[0].start - before[-1].end if before else math.inf,
+            island[0].start - earlier[-1].end if earlier else math.inf,
             after[0].start - island[-1].end if after else math.inf,
         ]
         yield island, min(near) > _ALONE_SECONDS
 
 
 def _units(words: Sequence[Word], pause: float) -> Iterator[tuple[list[Word], float, float]]:
-    """Single words and whole names, and where the frames of each begin and end.
-
-    The words of a name have all figures in common.
-    """
+    """Single words and whole names, and where the frames of each begin and end."""
     units: list[list[Word]] = []
     for word in words:
-        last = units[-1][-1] if units else None
-        if (
-            last is not None
-            and word.entity
-            and last.entity
-            and (word.log_prob, word.confidence) == (last.log_prob, last.confidence)
-        ):
+        if units and _of_one_name(units[-1][-1], word):
             units[-1].append(word)
         else:
             units.append([word])
@@ -328,14 +320,24 @@ def _heard(
     )
 
 
+def _of_one_name(word: Word, following: Word) -> bool:
+    """Whether neighbours are words of one name."""
+    return any(mention is other for mention in word.mentions for other in following.mentions)
+
+
+def _clearness(unit: Sequence[Word]) -> float:
+    """The mean log-prob of a word, or of those of a name."""
+    return sum(word.log_prob for word in unit) / len(unit)
+
+
 def _clear(unit: Sequence[Word]) -> bool:
     """Whether a word, or a whole name, stays whatever is beside it."""
-    return unit[0].log_prob >= _CLEAR_LOG_PROB
+    return _clearness(unit) >= _CLEAR_LOG_PROB
 
 
 def _believed(name: Sequence[Word], evidence: FrameEvidence, config: EvidenceConfig) -> bool:
     """Whether a whole name stays where the words around it do."""
-    if name[0].log_prob >= config.min_name_log_prob:
+    if _clearness(name) >= config.min_name_log_prob:
         return True
     begin, end = name[0].start, name[-1].end
     plain = evidence.mean_log_prob(begin, end)
@@ -343,4 +345,5 @@ def _believed(name: Sequence[Word], evidence: FrameEvidence, config: EvidenceCon
     unsure = evidence.mean_entropy(begin, end) > config.max_entropy
     if unsure and (drawn_out or plain < config.min_log_prob):
         return False
-    return name[0].confidence >= config.min_name_confidence or plain >= config.min_plain_log_prob
+    sure = min(word.confidence for word in name)
+    return sure >= config.min_name_confidence or plain >= config.min_plain_log_prob

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.word_rules import WordRules
-from ctcbias_fst.records import Hypothesis, LogProbs, Word
+from ctcbias_fst.records import Hypothesis, LogProbs, Mention, Word
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.scripts import is_unspaced
@@ -25,13 +26,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     """A token of a path.
 
     Frames are the model's, ``end`` is exclusive. ``entity`` is complete with this token;
-    ``in_tree`` is True for all tokens of an entity. ``run`` tells apart the stretches of frames
-    with the same best token, ``is_best`` whether that is this one.
+    ``in_tree`` is True for all tokens of an entity. ``boost`` is what it was given until the next
+    token begins, in nats. ``run`` tells apart the stretches of frames with the same best token,
+    ``is_best`` whether that is this one.
     """
 
     token: int
@@ -42,6 +43,7 @@ class _Token:
     confidence: float
     followed: float
     log_prob: float
+    boost: float = 0.0
     run: int = -1
     is_best: bool = False
 
@@ -57,6 +59,7 @@ class _Draft:
     entity: bool = False
     log_probs: tuple[float, ...] = ()
     glued: bool = False
+    mentions: tuple[Mention, ...] = ()
 
     def add(self, token: _Token, text: str) -> None:
         self.text += text
@@ -86,11 +89,15 @@ def hypotheses(
     blank_first = vocabulary.blank_first()
     arcs, path = paths.arcs, paths.of_arc
     nothing = lattice.owed.new_zeros(len(paths.utterance))
-    boost = nothing.index_add(0, path, lattice.boost[arcs])
+    given = lattice.boost[arcs]
+    boost = nothing.index_add(0, path, given)
     lm = nothing
     if lattice.lm is not None:
         lm = nothing.index_add(0, path, lattice.lm.share[arcs].double())
 
+    # What comes before a path's first token is plain.
+    begun = lattice.emits[arcs].cumsum(0)
+    of_token = given.new_zeros(int(begun[-1]) + 1 if len(begun) else 1).index_add(0, begun, given)
     sounding = lattice.token[arcs] > 0
     arcs, path = arcs[sounding], path[sounding]
     frame = lattice.original[lattice.utterance[arcs], lattice.frame[arcs]]
@@ -112,6 +119,7 @@ def hypotheses(
         confidence.tolist(),
         followed.tolist(),
         _log_probs(lattice, arcs).tolist(),
+        of_token[1:].tolist(),
         *(values.tolist() for values in best.of_arcs(lattice, arcs)),
     )
     tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
@@ -127,10 +135,10 @@ def hypotheses(
             ),
             score=score,
             token_ids=tuple(order[token.token] for token in of_path),
-            boost=given,
+            boost=paid,
             lm=said,
         )
-        for of_path, utterance, score, given, said in zip(
+        for of_path, utterance, score, paid, said in zip(
             tokens,
             paths.utterance.tolist(),
             paths.score.tolist(),
@@ -203,11 +211,13 @@ class _BestTokens:
             if not first <= run <= last or not token:
                 continue
             if found and found[-1].run == run:
-                found[-1] = replace(found[-1], end=frame + 1)
+                found[-1] = found[-1]._replace(end=frame + 1)
             else:
                 sure = math.exp(log_prob)
                 found.append(
-                    _Token(token, None, False, frame, frame + 1, sure, 0.0, log_prob, run, True)
+                    _Token(
+                        token, None, False, frame, frame + 1, sure, 0.0, log_prob, 0.0, run, True
+                    )
                 )
         return found
 
@@ -294,7 +304,7 @@ def greedy_reading(
         token = number[column]
         if token and token == before:
             last = tokens[-1]
-            tokens[-1] = replace(last, end=frame + 1, confidence=min(last.confidence, sure))
+            tokens[-1] = last._replace(end=frame + 1, confidence=min(last.confidence, sure))
         elif token:
             tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0, math.log(sure)))
         before = token
@@ -444,6 +454,7 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
             word.entity,
             sum(word.log_probs) / len(word.log_probs),
             word.glued,
+            word.mentions,
         )
         for word in words
         if word.text
@@ -472,10 +483,21 @@ def _entity_words(
     first, last = tokens[0], tokens[-1]
     sure = min(token.confidence for token in tokens)
     sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
-    heard = tuple(token.log_prob for token in tokens)
+    clear = tuple(token.log_prob for token in tokens)
+    written = " ".join([text for _, _, text in spans])
+    boost = sum(token.boost for token in tokens)
+    mentions = (Mention.of(entity, "boost", written, boost=boost),)
     if len(spans) == len(names):
         return [
-            _Draft(name, tokens[begin].start, tokens[end - 1].end, sure, True, heard)
+            _Draft(
+                name,
+                tokens[begin].start,
+                tokens[end - 1].end,
+                sure,
+                entity=True,
+                log_probs=clear,
+                mentions=mentions,
+            )
             for name, (begin, end, _) in zip(names, spans)
         ]
     letters = sum(map(len, names))
@@ -491,7 +513,8 @@ def _entity_words(
                 first.start + span * done // letters,
                 sure,
                 entity=True,
-                log_probs=heard,
+                log_probs=clear,
+                mentions=mentions,
             )
         )
     return drafts

@@ -20,7 +20,7 @@ from ctcbias_fst.bounds import at_least_one, finite, not_negative
 from ctcbias_fst.decode.hypotheses import distinct
 from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.decode.spelling import words_of_name
-from ctcbias_fst.records import Transcript, Word
+from ctcbias_fst.records import Mention, Transcript, Word, text_of
 from ctcbias_fst.sound.words import NameSounds
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.phones import PHONES
@@ -95,13 +95,15 @@ class _SoundRows:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Units ``first`` to ``end - 1`` of an utterance's best hypothesis may be a name."""
+    """Units ``first`` to ``end - 1`` of an utterance's best hypothesis may be a name, with which
+    the phone score rises by ``gain`` nats."""
 
     utterance: int
     first: int
     end: int
     entity: Entity
     edits: int
+    gain: float = 0.0
 
 
 def look_up(
@@ -141,8 +143,10 @@ def look_up(
         [*touched, *(candidate.utterance for candidate in found)],
     ).tolist()
     before = dict(zip(touched, scores))
-    gains = [s - before[c.utterance] for s, c in zip(scores[len(touched) :], found)]
-    chosen = _choose(found, gains, units, config)
+    found = [
+        replace(c, gain=s - before[c.utterance]) for s, c in zip(scores[len(touched) :], found)
+    ]
+    chosen = _choose(found, units, config)
     several = [row for row, candidates in chosen.items() if len(candidates) > 1]
     after = {c.utterance: s for s, c in zip(scores[len(touched) :], found) if _only(c, chosen)}
     if several:
@@ -334,18 +338,15 @@ def _counts(phones: torch.Tensor) -> torch.Tensor:
 
 def _choose(
     found: Sequence[_Candidate],
-    gains: Sequence[float],
     units: Sequence[Sequence[Unit]],
     config: LookupConfig,
 ) -> dict[int, list[_Candidate]]:
     """Of candidates that overlap the one that gains most, if it gains enough."""
-    order = sorted(range(len(found)), key=lambda i: (-gains[i], found[i].edits, i))
     chosen: dict[int, list[_Candidate]] = {}
-    for index in order:
-        candidate = found[index]
+    for candidate in sorted(found, key=lambda c: (-c.gain, c.edits)):
         covered = units[candidate.utterance][candidate.first : candidate.end]
         listed = all(unit.listed for unit in covered)
-        if gains[index] < (config.margin if listed else config.unlisted_margin):
+        if candidate.gain < (config.margin if listed else config.unlisted_margin):
             continue
         others = chosen.setdefault(candidate.utterance, [])
         if all(c.end <= candidate.first or candidate.end <= c.first for c in others):
@@ -387,11 +388,18 @@ def _with_names(
     for candidate in candidates:
         begin, end = units[candidate.first].begin, units[candidate.end - 1].end
         words += best.words[at:begin]
-        words += words_of_name(candidate.entity.display.split(), best.words[begin:end])
+        heard, entity = best.words[begin:end], candidate.entity
+        mention = Mention.of(entity, "lookup", text_of(heard), phone=candidate.gain)
+        words += words_of_name(entity.display.split(), heard, (mention,))
         at = end
     words += best.words[at:]
     new = replace(best, words=tuple(words))
     if best.phone is not None:
-        new = replace(new, phone=best.phone + gain, score=best.score + phone_scale * gain)
+        new = replace(
+            new,
+            phone=best.phone + gain,
+            phone_share=best.phone_share + phone_scale * gain,
+            score=best.score + phone_scale * gain,
+        )
     others = (hypothesis for hypothesis in transcript.nbest if hypothesis is not best)
     return replace(transcript, best=new, nbest=distinct([new, *others]))

@@ -378,10 +378,12 @@ def _rescored(
     sequences = [aligner.units(job.hypothesis, names[job.row]) for job in jobs]
     phones = aligner.scores(frames, sequences, [job.row for job in jobs]).tolist()
     scale = aligner.config.phone_scale
-    return [
-        (job.row, replace(job.hypothesis, phone=phone, score=job.hypothesis.score + scale * phone))
-        for job, phone in zip(jobs, phones)
-    ]
+    done = []
+    for job, phone in zip(jobs, phones):
+        share, score = scale * phone, job.hypothesis.score
+        rescored = replace(job.hypothesis, phone=phone, phone_share=share, score=score + share)
+        done.append((job.row, rescored))
+    return done
 
 
 def _by_row(done: Sequence[tuple[int, Hypothesis]]) -> dict[int, list[Hypothesis]]:

@@ -37,7 +37,7 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entities import entity_of
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import one_token_each
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
@@ -52,7 +52,7 @@ __all__ = [
     "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 5"
+_FORMAT = "ctcbias lattice 6"
 _SUFFIX = ".lattice.safetensors"
 _NAMES_SUFFIX = ".names.json"
 _DIGITS = 32
@@ -195,13 +195,16 @@ class LatticeWriter:
         return self._folder / f"{_stem(name)}.{piece}{_SUFFIX}"
 
     def _names(self, graph: BoostGraph | None) -> str | None:
-        """Write how the names of a list are written, once; returns what the file is called."""
+        """Write the names of a list, once; returns what the file is called."""
         if graph is None or not graph.by_text:
             return None
         known = self._lists.get(id(graph))
         if known is not None:
             return known[1]
-        rows = [[text, entity.display] for text, entity in graph.by_text.items()]
+        entities = {id(entity): entity for entity in graph.by_text.values()}
+        places = {key: place for place, key in enumerate(entities)}
+        texts = [[text, places[id(entity)]] for text, entity in graph.by_text.items()]
+        rows = {"entities": [entity.to_json() for entity in entities.values()], "texts": texts}
         content = json.dumps(rows)
         name = f"{digest_of(rows)[:_DIGITS]}{_NAMES_SUFFIX}"
         self._written.add(name)
@@ -264,7 +267,7 @@ class LatticeWriter:
             "unk_id": vocabulary.unk_id,
             "separator": vocabulary.separator,
             "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
-            "entities": [lattice.graph.entities[i]._asdict() for i in entity.tolist()],
+            "entities": [lattice.graph.entities[i].to_json() for i in entity.tolist()],
         }
         _save(self._path(log_probs.ids[row], place["piece"]), tensors, header)
 
@@ -452,8 +455,9 @@ def _read_spellings(path: Path) -> Spellings:
         rows = json.loads(path.read_text(encoding="ascii"))
         if not path.name.startswith(digest_of(rows)[:_DIGITS]):
             raise ValueError("its content is not what was written")
-        return Spellings({text: Entity(text, display) for text, display in rows})
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        entities = [entity_of(fields) for fields in rows["entities"]]
+        return Spellings({text: entities[place] for text, place in rows["texts"]})
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 
@@ -525,7 +529,7 @@ def _restored(
         fsa=fsa,
         columns=Columns(tuple(blocks)),
         vocabulary_size=vocabulary.size,
-        entities=[_entity(fields) for fields in header["entities"]],
+        entities=[entity_of(fields) for fields in header["entities"]],
         separator=vocabulary.blank_first().separator_id,
     )
     lattice = Lattice(
@@ -557,15 +561,6 @@ def _restored(
         spellings,
         header["warning"],
         header.get("told"),
-    )
-
-
-def _entity(fields: dict[str, Any]) -> Entity:
-    entity = Entity(**fields)
-    return entity._replace(
-        sounds_like=tuple(entity.sounds_like),
-        pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
-        spoken=tuple((str(text), float(cost)) for text, cost in entity.spoken),
     )
 
 

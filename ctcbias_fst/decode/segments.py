@@ -175,6 +175,7 @@ def _together(pieces: Sequence[Hypothesis]) -> Hypothesis:
         boost=sum(piece.boost for piece in pieces),
         lm=sum(piece.lm for piece in pieces),
         phone=None if None in phones else sum(phone or 0.0 for phone in phones),
+        phone_share=sum(piece.phone_share for piece in pieces),
     )
 
 

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from ctcbias_fst.decode.hypotheses import distinct
 from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word, text_of
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
 from ctcbias_fst.text.scripts import is_unspaced
@@ -52,7 +52,9 @@ def spell_names(transcript: Transcript, graph: BoostGraph | Spellings | None) ->
     return replace(transcript, best=best, nbest=distinct(nbest))
 
 
-def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:
+def words_of_name(
+    shown: Sequence[str], heard: Sequence[Word], mentions: tuple[Mention, ...] = ()
+) -> list[Word]:
     """The words of a name at the times of those in whose place they come.
 
     Another number of words shares the time by letters, and the least of the confidences.
@@ -70,7 +72,10 @@ def words_of_name(shown: Sequence[str], heard: Sequence[Word]) -> list[Word]:
             begin, done = done, done + len(text)
             low, high = start + span * begin / letters, start + span * done / letters
             words.append(Word(text, round(low, 6), round(high, 6), sure, True, clear))
-    return [replace(word, glued=heard[0].glued and not i) for i, word in enumerate(words)]
+    return [
+        replace(word, glued=heard[0].glued and not i, mentions=mentions)
+        for i, word in enumerate(words)
+    ]
 
 
 def _spell(hypothesis: Hypothesis, graph: BoostGraph | Spellings) -> Hypothesis:
@@ -105,24 +110,29 @@ def _respelt(
     heard: Sequence[Word], found: Sequence[Occurrence], graph: BoostGraph | Spellings
 ) -> list[Word]:
     """Words with names in them, as the list writes these, and what stands around them."""
-    parts = [(found[0].before, False)]
+    parts: list[tuple[str, tuple[Mention, ...]]] = [(found[0].before, ())]
     for one, following in zip(found, [*found[1:], None]):
-        parts.append((graph.by_text[one.name].display, True))
+        entity = graph.by_text[one.name]
+        written = text_of(heard[one.start - found[0].start : one.end - found[0].start])
+        written = written[len(one.before) : len(written) - len(one.after)]
+        parts.append((entity.display, (Mention.of(entity, "text", written),)))
         between = one.after
         if following is not None:
             between = between[
                 : len(following.before) - len(heard[one.end - 1 - found[0].start].word)
             ]
-        parts.append((between, False))
-    shown: list[tuple[str, bool, bool]] = []  # with whether it is a name's, and glued
-    for text, named in parts:
+        parts.append((between, ()))
+    shown: list[tuple[str, tuple[Mention, ...], bool]] = []  # with whether it is glued
+    for text, mentions in parts:
         for i, word in enumerate(text.split()):
             glued = bool(shown) and not i
             if glued and not (is_unspaced(shown[-1][0][-1]) and is_unspaced(word)):
-                shown[-1] = (shown[-1][0] + word, named or shown[-1][1], shown[-1][2])
+                before = shown[-1]
+                shown[-1] = (before[0] + word, before[1] + mentions, before[2])
             else:
-                shown.append((word, named, glued or (not shown and heard[0].glued)))
+                shown.append((word, mentions, glued or (not shown and heard[0].glued)))
     words = words_of_name([text for text, _, _ in shown], heard)
     return [
-        replace(word, entity=named, glued=glued) for word, (_, named, glued) in zip(words, shown)
+        replace(word, entity=bool(mentions), glued=glued, mentions=mentions)
+        for word, (_, mentions, glued) in zip(words, shown)
     ]

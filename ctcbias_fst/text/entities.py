@@ -122,6 +122,15 @@ class Entity(NamedTuple):
         """Return it with another name and other spoken forms; sooner than `_replace` does."""
         return Entity(name, *self[1:-1], spoken)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that have not their defaults; what `entity_of` takes."""
+        defaults = self._field_defaults
+        return {
+            name: value
+            for name, value in zip(self._fields, self)
+            if name not in defaults or value != defaults[name]
+        }
+
 
 class Rejected(NamedTuple):
     """An entry, or one spelling of it, that can have no effect.
@@ -483,7 +492,7 @@ def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
 
 
 def entity_of(fields: Any) -> Entity:
-    """Return an entity that was kept as JSON (`Entity._asdict`).
+    """Return an entity that was kept as JSON (`Entity.to_json`, `Entity._asdict`).
 
     Raises:
         ValueError: it is none, or could be in no list.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSe
 
 from ctcbias_fst.corpus.transcripts import record_of, write_supervisions
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
+from ctcbias_fst.text.entities import Entity
 
 
-def transcript(name: str, text: str) -> Transcript:
-    """A word a second."""
+def transcript(name: str, text: str, entity: Entity | None = None) -> Transcript:
+    """A word a second, the last of them out of a list."""
     words = tuple(Word(w, i + 0.1, i + 0.9, 0.5) for i, w in enumerate(text.split()))
+    if entity is not None:
+        words = (*words[:-1], replace(words[-1], mentions=(Mention(entity, "text"),)))
     best = Hypothesis(words, -1.5, ())
     return Transcript(name, best, (best,))
 
@@ -27,15 +31,35 @@ def texts(path: Path) -> dict[str, str]:
 
 
 def test_records_say_what_there_is() -> None:
-    best = Hypothesis((Word("Ada", 0.1, 0.5, 0.87654, entity=True),), -1.23456, (1,))
+    ada = Mention(Entity("ada", "Ada", line=3), "boost", 0.5)
+    named = Word("Ada", 0.1, 0.5, 0.87654, entity=True, mentions=(ada,))
+    best = Hypothesis((named,), -1.23456, (1,), 0.5)
     other = Hypothesis((Word("ad", 0.1, 0.5, 0.1),), -3.0, (2,))
     record = record_of(Transcript("u", best, (best, other), "something happened"))
+    entities = [
+        {
+            **{"name": "ada", "display": "Ada", "weight": 1.0, "line": 3, "words": [0, 1]},
+            **{"start": 0.1, "end": 0.5, "found_by": "boost", "boost": 0.5},
+        }
+    ]
+    scores = {
+        "score": -1.2346,
+        "shares": {"acoustic": -1.7346, "boost": 0.5, "lm": 0.0, "phone": 0.0},
+    }
+    lower = {
+        "score": -3.0,
+        "shares": {"acoustic": -3.0, "boost": 0.0, "lm": 0.0, "phone": 0.0},
+    }
     assert record == {
         "id": "u",
         "text": "Ada",
         "words": [{"word": "Ada", "start": 0.1, "end": 0.5, "confidence": 0.8765, "entity": True}],
-        "score": -1.2346,
-        "nbest": [{"text": "Ada", "score": -1.2346}, {"text": "ad", "score": -3.0}],
+        "entities": entities,
+        **scores,
+        "nbest": [
+            {"text": "Ada", "entities": entities, **scores},
+            {"text": "ad", "entities": [], **lower},
+        ],
         "warning": "something happened",
     }
     assert "nbest" not in record_of(Transcript("u", best, (best,)))
@@ -50,13 +74,18 @@ def cut(name: str, start: float = 0.0) -> MonoCut:
 def test_supervisions_are_on_the_recordings_clock(tmp_path: Path) -> None:
     cuts = CutSet.from_cuts([cut("a", start=3.0), cut("b")])
     path = tmp_path / "supervisions.jsonl.gz"
-    write_supervisions(cuts, {"a": record_of(transcript("a", "two words"))}, path)
+    record = record_of(transcript("a", "two words", Entity("words", "words", line=2)))
+    write_supervisions(cuts, {"a": record}, path)
     (segment,) = SupervisionSet.from_file(path)
     assert (segment.id, segment.recording_id, segment.text) == ("a", "r-a", "two words")
     assert (segment.start, segment.duration, segment.speaker) == (3.0, 2.0, "ada")
     first, second = segment.alignment["word"]
     assert (first.symbol, first.start, first.duration, first.score) == ("two", 3.1, 0.8, 0.5)
     assert second.start == 4.1
+    (entity,) = segment.custom["entities"]
+    assert entity == {**record["entities"][0], "start": 4.1, "end": 4.9}
+    assert (entity["line"], entity["words"], segment.custom["score"]) == (2, [1, 2], -1.5)
+    assert segment.custom["shares"] == record["shares"]
 
 
 def test_names_that_lhotse_does_not_know_are_refused(tmp_path: Path) -> None:

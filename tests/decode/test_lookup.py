@@ -130,6 +130,15 @@ def test_several_names_in_one_utterance(words: WordSounds) -> None:
     assert found.best.phone is not None
     assert found.best.phone > -20.0
     assert found.best.score == pytest.approx(-3.0 + 0.5 * (found.best.phone + 20.0))
+    assert found.best.shares["phone"] == pytest.approx(0.5 * (found.best.phone + 20.0))
+    first, second = found.best.mentions
+    assert (first.words, second.words) == ((0, 1), (1, 2))
+    assert [one.mention.entity.line for one in (first, second)] == [2, 1]
+    assert [one.mention.heard for one in (first, second)] == ["ce", "tak kat"]
+    assert {one.mention.found_by for one in (first, second)} == {"lookup"}
+    gains = [one.mention.phone or 0.0 for one in (first, second)]
+    assert gains[1] > gains[0] >= 0
+    assert sum(gains) == pytest.approx(found.best.phone + 20.0, abs=1e-3)
 
 
 def test_long_lists_are_not_looked_up(words: WordSounds, caplog: pytest.LogCaptureFixture) -> None:

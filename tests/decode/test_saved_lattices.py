@@ -101,6 +101,13 @@ def test_read_is_what_was_written(
                     [w.confidence for w in right.words], abs=1e-6
                 )
                 assert left.token_ids == right.token_ids
+                assert left.shares == pytest.approx(right.shares, abs=1e-4)
+                assert [dataclasses.replace(m.mention, boost=0.0) for m in left.mentions] == [
+                    dataclasses.replace(m.mention, boost=0.0) for m in right.mentions
+                ]
+                assert [m.mention.boost for m in left.mentions] == pytest.approx(
+                    [m.mention.boost for m in right.mentions], abs=1e-4
+                )
 
 
 def one_lattice(folder: Path) -> LogProbs:
