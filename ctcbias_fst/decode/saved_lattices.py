@@ -383,6 +383,7 @@ def rescore_lattices(
                 first.frame_seconds,
                 lag=lag,
                 widen=config.times.widen,
+                burst=config.times.burst,
             )
             distinct = dict.fromkeys(warning for warning in warnings if warning)
             yield replace(placed, warning="; ".join(distinct) or None)

@@ -19,12 +19,11 @@ from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 __all__ = ["TimesConfig", "place_words", "written_frames"]
 
 _BEFORE_SECONDS = 0.4
-_BURST_SECONDS = 0.16
 _ALONE_SECONDS = 0.2
 _PIECE_SECONDS = 0.7
-"""What is written within 0.16 s, with nothing for 0.4 s before it and nothing for 0.2 to 0.7 s
-behind it, is the first of a piece of audio, written before its sound: it belongs to what comes
-next."""
+"""What is written at once (``TimesConfig.burst``), with nothing for 0.4 s before it and nothing for
+0.2 to 0.7 s behind it, is the first of a piece of audio, written before its sound: it belongs to
+what comes next."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,16 @@ class TimesConfig:
         model, otherwise none.
       widen: seconds by which a word begins before its first token and ends behind its last one, at
         most; never beyond the middle between two words.
+      burst: seconds in which a model writes what it writes before its sound, at the beginning of a
+        piece of audio; 0 of one that does not.
     """
 
     lag: float | None = None
     widen: float = 0.08
+    burst: float = 0.16
 
     def __post_init__(self) -> None:
-        not_negative(self, "widen")
+        not_negative(self, "widen", "burst")
         if self.lag is not None:
             not_negative(self, "lag")
 
@@ -76,7 +78,9 @@ def place_words(
     frame = log_probs.frame_seconds
     rows = zip(transcripts, log_probs.lengths.tolist(), written_frames(log_probs))
     return [
-        with_placed_words(transcript, marks, length, frame, lag=lag, widen=config.widen)
+        with_placed_words(
+            transcript, marks, length, frame, lag=lag, widen=config.widen, burst=config.burst
+        )
         for transcript, length, marks in rows
     ]
 
@@ -89,6 +93,7 @@ def with_placed_words(
     *,
     lag: float,
     widen: float,
+    burst: float,
 ) -> Transcript:
     """One transcript with its words where they sound.
 
@@ -98,9 +103,9 @@ def with_placed_words(
       length: of the utterance, in frames.
       frame_seconds: of the model.
       lag: seconds by which it writes tokens after their sounds.
-      widen: see :class:`TimesConfig`.
+      widen, burst: see :class:`TimesConfig`.
     """
-    place = _Placing(marks, length * frame_seconds, frame_seconds, lag, widen)
+    place = _Placing(marks, length * frame_seconds, frame_seconds, lag, widen, burst)
     nbest = tuple(place.hypothesis(hypothesis) for hypothesis in transcript.nbest)
     return replace(
         transcript,
@@ -119,6 +124,7 @@ class _Placing:
     frame: float
     lag: float
     widen: float
+    burst: float
 
     def hypothesis(self, hypothesis: Hypothesis) -> Hypothesis:
         return replace(hypothesis, words=self.words(hypothesis.words))
@@ -156,6 +162,6 @@ class _Placing:
         quiet = (self.marks[after] - last) * self.frame
         isolated = at == 0 or (first - self.marks[at - 1]) * self.frame >= _BEFORE_SECONDS
         ahead = quiet >= _ALONE_SECONDS and (first == 0 or quiet <= _PIECE_SECONDS)
-        if not isolated or not ahead or (last + 1 - first) * self.frame > _BURST_SECONDS:
+        if not isolated or not ahead or (last + 1 - first) * self.frame > self.burst:
             return word.start
         return max(word.start, (self.marks[after] - 1) * self.frame)

@@ -55,6 +55,7 @@ def test_the_first_token_of_a_piece_is_moved_to_its_sound(before: int, quiet: in
     words = [(0.0, 0.04), word] if before else [word]
     found = placed(tokens, words, 0.0, TimesConfig(widen=0.0))
     assert found[-1] == pytest.approx(((begin + quiet) * 0.04, word[1]))
+    assert placed(tokens, words, 0.0, TimesConfig(widen=0.0, burst=0.0)) == words
 
 
 def test_a_word_after_a_pause_that_goes_on_at_once_stays() -> None:
@@ -86,6 +87,8 @@ def test_no_negative_times_in_settings() -> None:
         TimesConfig(lag=-0.1)
     with pytest.raises(ValueError, match="widen"):
         TimesConfig(widen=-0.1)
+    with pytest.raises(ValueError, match="burst"):
+        TimesConfig(burst=-0.1)
 
 
 def test_the_first_words_of_the_clips_begin_where_they_sound() -> None:
