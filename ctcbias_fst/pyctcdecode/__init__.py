@@ -12,8 +12,7 @@ How its arguments act:
   100 is pyctcdecode's; and so many beams are returned, at most.
 - ``beam_prune_logp``: beams that score less than the best one by more are not returned; below -12
   the search gets wider, too.
-- ``token_min_logp``: tokens below the best of their frame by 3 nats more than this are not tried;
-  all are that pyctcdecode tries.
+- ``token_min_logp``: all tokens are tried that pyctcdecode tries, and some that are less probable.
 
 A beam's logit score is that of its best alignment, not the sum over the alignments that were kept;
 its language model state is its text, which no call can go on from. ``prune_history``, ``unigrams``,

@@ -94,4 +94,5 @@ class Beams:
             "decode.search_beam": max(12.0, self.nats),
             "decode.token_beam": 3.0 - self.token_min_logp,
             "decode.times.widen": 0.0,
+            "decode.times.burst": 0.0,
         }
