@@ -224,7 +224,9 @@ def test_what_has_no_effect_is_told(decoder: BeamSearchDecoderCTC, arpa: Path) -
 def test_words_that_were_hardly_heard_are_told(decoder: BeamSearchDecoderCTC) -> None:
     flat = np.random.default_rng(1).normal(0.0, 0.4, (40, len(LABELS)))
     with pytest.warns(CtcbiasWarning, match="^utterance 1: .* is left out: it was hardly heard$"):
-        decoder.decode(flat)
+        assert decoder.decode(flat) == ""
+    kept = build_ctcdecoder(LABELS, settings={"decode.evidence": {"max_entropy": 1.0}})
+    assert kept.decode(flat) != ""
 
 
 def test_mistakes_are_told(decoder: BeamSearchDecoderCTC, tmp_path: Path) -> None:
