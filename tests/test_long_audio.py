@@ -63,7 +63,7 @@ def test_joined_clips(
 @pytest.mark.parametrize("quiet", [(1, 3), (0, 2, 4)])
 def test_quiet_speakers_beside_loud_ones(  # noqa: PLR0917
     recognizer: Recognizer,
-    names: Names,
+    names: CompiledEntities,
     clips: list[Recording],
     alone: list[str],
     quiet: tuple[int, ...],
@@ -75,7 +75,9 @@ def test_quiet_speakers_beside_loud_ones(  # noqa: PLR0917
     for place, clip in enumerate(clips):
         gain = 10 ** (decibels / 20) if place in quiet else 1.0
         parts += [silence, np.float32(gain) * clip.samples]
-    joined = recognizer.transcribe(Recording("joined", np.concatenate(parts), 16000), names)
+    joined = recognizer.transcribe(
+        Recording("joined", np.concatenate(parts), 16000), entities=names
+    )
     assert joined.best.text == " ".join(alone)
 
 
