@@ -183,16 +183,16 @@ class Recognizer:
             EntityListError: a list is none, or there are not as many as recordings.
         """
         several = _is_several(audio)
+        sources = list(audio) if several else [audio]
+        lists = self.decoder.lists(entities, len(sources))
         recordings = [
             to_recording(one, self.model.sampling_rate, sampling_rate, name)
-            for one, name in _named(list(audio) if several else [audio])
+            for one, name in _named(sources)
         ]
         for recording in recordings:
             if recording.warning:
                 warn_caller(f"{recording.id}: {recording.warning}")
-        found = self.transcribe_recordings(
-            recordings, self.decoder.lists(entities, len(recordings)), nbest
-        )
+        found = self.transcribe_recordings(recordings, lists, nbest)
         return found if several else found[0]
 
     @with_versions
