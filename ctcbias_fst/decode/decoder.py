@@ -229,7 +229,7 @@ class Decoder:
             lattice = _checked(lattice, lattice, plain)
         searched = lattice
         lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
-        if not modelled:
+        if lattice.pruned is not None and not modelled:  # else it is the one just looked at
             lattice = _checked(lattice, lattice, plain)
         if lattice.pruned is not None and searched.lost is not None:
             lattice = replace(lattice, pruned=lattice.pruned & ~searched.lost)
