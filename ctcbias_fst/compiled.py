@@ -113,7 +113,7 @@ def compile_graph(
         entities,
         tokenizer,
         segmentations=config.segmentations,
-        config=config.spellings if "g2g" in config.parts else None,
+        config=config.variants,
         own=own,
     )
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
@@ -199,7 +199,7 @@ class Compiler:
                 entities,
                 tokenizer,
                 segmentations=config.segmentations,
-                config=config.spellings if "g2g" in config.parts else None,
+                config=config.variants,
                 own=own,
             )
         return ShortLists(

@@ -81,6 +81,11 @@ class PipelineConfig:
         at_least_one(self, "segmentations")
         at_most(self, 100, "segmentations")
 
+    @property
+    def variants(self) -> SpellingsConfig | None:
+        """The settings of spelling variants, if they are a part."""
+        return self.spellings if "g2g" in self.parts else None
+
 
 def settings_of(model: Path | None = None) -> dict[str, Any]:
     """What a model directory says of how the parts work together with this model.
