@@ -19,10 +19,10 @@ __all__ = ["LONGEST_SECONDS", "Piece", "pieces_of"]
 LONGEST_SECONDS = 6.0
 """What is not longer is encoded as it is; pieces should not be longer either."""
 
-_PAUSE_SECONDS = 0.4
+_PAUSE_SECONDS = 0.6
 """At a pause of this length is always cut."""
 
-_SHORT_PAUSE_SECONDS = 0.12
+_SHORT_PAUSE_SECONDS = 0.24
 """At shorter ones only pieces over twice the longest are cut."""
 
 _KEPT_SECONDS = 0.48
@@ -43,7 +43,7 @@ class Piece:
 def pieces_of(pauses: Sequence[Pause], frames: int, frame_seconds: float) -> list[Piece]:
     """Cut a recording at its pauses.
 
-    Pauses of 0.4 s or more part it; what is still longer than 6 s is parted at its longest pause,
+    Pauses of 0.6 s or more part it; what is still longer than 6 s is parted at its longest pause,
     and so on. No cut falls into a word. The middle of long pauses belongs to no piece.
 
     Args:
