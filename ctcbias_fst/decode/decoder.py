@@ -103,7 +103,7 @@ class Decoder:
         self._columns = None if vocabulary.blank_id == 0 else order
         self._token_order = torch.empty_like(order)
         self._token_order[order] = torch.arange(len(order), device=self.device)
-        self._letters = torch.from_numpy(token_letters(blank_first)).to(self.device)
+        self._letters = torch.tensor(token_letters(blank_first), device=self.device)
         self._rules = WordRules.of(blank_first, self.device)
         self._hashes = TextHashes.of(blank_first, self.device)
 

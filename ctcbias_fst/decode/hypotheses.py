@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -57,13 +57,13 @@ class _Draft:
     end: int
     confidence: float
     entity: bool = False
-    log_probs: tuple[float, ...] = ()
+    log_probs: list[float] = field(default_factory=list)
     glued: bool = False
     mentions: tuple[Mention, ...] = ()
 
     def add(self, token: _Token, text: str) -> None:
         self.text += text
-        self.log_probs = (*self.log_probs, token.log_prob)
+        self.log_probs.append(token.log_prob)
         self.end = token.end
         self.confidence = min(self.confidence, token.confidence)
 
@@ -231,12 +231,18 @@ def _without_echoes(
     next. If the token is a word by itself, the name stands for it; if it is part of a longer word,
     that was said, and not the name.
     """
-    apart = vocabulary.ends_word | vocabulary.unspaced
     gone: set[int] = set()
     wrong: dict[int, range] = {}
-    for at, (one, other) in enumerate(zip(tokens, tokens[1:])):
-        if one.in_tree == other.in_tree or one.run != other.run:
-            continue
+    beside = [
+        at
+        for at, (one, other) in enumerate(zip(tokens, tokens[1:]))
+        if one.run == other.run and one.in_tree != other.in_tree
+    ]
+    if not beside:
+        return tokens
+    apart = vocabulary.ends_word | vocabulary.unspaced
+    for at in beside:
+        other = tokens[at + 1]
         plain, named = (at, at + 1) if other.in_tree else (at + 1, at)
         token = tokens[plain].token
         if not tokens[plain].is_best or token in (tokens[named].token, vocabulary.separator_id):
@@ -405,6 +411,8 @@ class _Mass:
 
 def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> tuple[Word, ...]:
     """Join tokens; an entity's become the words of its display form."""
+    surfaces, separator = vocabulary.surfaces, vocabulary.separator_id
+    ends_word = vocabulary.ends_word
     words: list[_Draft] = []
     open_word = False  # whether a token that continues a word goes to the last one
     separated = True  # whether a separator came after the last word
@@ -412,9 +420,9 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
     entity: list[_Token] = []
 
     def glued(text: str) -> bool:
-        if vocabulary.separator_id is not None:
+        if separator is not None:
             return not separated
-        return _unspaced_between(next((w.text for w in reversed(words) if w.text), ""), text)
+        return not text.isascii() and _unspaced_between(next((w.text for w in reversed(words) if w.text), ""), text)
 
     for token in tokens:
         if token.in_tree:
@@ -426,12 +434,12 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
                 words.extend(drafts)
                 entity, open_word, separated, before = [], True, False, 0.0
             continue
-        text = vocabulary.surfaces[token.token]
-        if token.token == vocabulary.separator_id:
+        text = surfaces[token.token]
+        if token.token == separator:
             before = token.followed
             open_word, separated = False, True
             continue
-        if vocabulary.ends_word[token.token]:
+        if ends_word[token.token]:
             open_word = (
                 open_word
                 and vocabulary.joins_letters
@@ -463,6 +471,8 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
 
 def _unspaced_between(before: str, after: str) -> bool:
     """Whether letters of scripts without spaces meet."""
+    if after.isascii():
+        return False
     return bool(before and after) and is_unspaced(before[-1]) and is_unspaced(after)
 
 
@@ -483,7 +493,7 @@ def _entity_words(
     first, last = tokens[0], tokens[-1]
     sure = min(token.confidence for token in tokens)
     sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
-    clear = tuple(token.log_prob for token in tokens)
+    clear = [token.log_prob for token in tokens]
     written = " ".join([text for _, _, text in spans])
     boost = sum(token.boost for token in tokens)
     mentions = (Mention.of(entity, "boost", written, boost=boost),)

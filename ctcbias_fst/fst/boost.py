@@ -19,7 +19,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -273,17 +273,20 @@ def build_tree(
     )
 
 
+@lru_cache(maxsize=8)
 def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
-    """float32 (V,): how many letters each token writes; what boosts and rewards are measured by.
+    """float32 (V,), read-only: how many letters each token writes; what boosts and rewards are measured by.
 
     So a name earns about the same, whatever pieces a vocabulary cuts it into. A token counts for
     four letters at most: there is one place in the audio where it can be right or wrong, however
     much it writes.
     """
-    return np.array(
+    letters = np.array(
         [min(letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
         dtype=np.float32,
     )
+    letters.setflags(write=False)
+    return letters
 
 
 def letters_of(surface: str) -> float:

@@ -74,7 +74,7 @@ class FirstPass:
         self._device = torch.device(device)
         self._rules = WordRules.of(blank_first, device)
         self._letters = torch.tensor([len(s) for s in blank_first.surfaces], device=device)
-        self._boost_letters = torch.from_numpy(token_letters(blank_first)).to(device)
+        self._boost_letters = torch.tensor(token_letters(blank_first), device=device)
         self._upper = blank_first.upper_case
         self._boost_class, self._lexicon, self._single = boost_class, lexicon, single
         self._workspace: Workspace | None = None

@@ -56,7 +56,7 @@ def _search(
             values[:, :, 0],
             candidates,
             graph.columns,
-            torch.from_numpy(token_letters(vocabulary)).to(device),
+            torch.tensor(token_letters(vocabulary)).to(device),
             config,
         ),
         torch.full((len(graphs),), len(log_probs)),

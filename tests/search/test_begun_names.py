@@ -170,7 +170,7 @@ def test_no_column_of_a_name_is_above_the_best_of_its_frame(
         torch.arange(vocabulary.size, device=device),
         WordRules.of(vocabulary, device),
     )
-    letters = torch.from_numpy(token_letters(vocabulary)).to(device)
+    letters = torch.tensor(token_letters(vocabulary)).to(device)
     scores = score_columns(values[:, :, 0], candidates, graph.columns, letters, config)
     best = values.amax(dim=-1, keepdim=True)
     assert bool((scores <= best + 1e-5).all())

@@ -64,7 +64,7 @@ def test_reach_is_where_waiting_costs_more_than_the_beam(
     log_probs = data.draw(log_prob_arrays(vocabulary.size, max_frames=8))
     candidates = _candidates(log_probs, config, device)
     blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
-    letters = torch.from_numpy(token_letters(vocabulary))
+    letters = torch.tensor(token_letters(vocabulary))
     found = reach(blank, candidates, letters.to(device), config)[0].tolist()
     behind = log_probs.max(axis=1) - log_probs[:, 0]
     costs = (1 - config.boost.blank_alpha) * behind
@@ -96,7 +96,7 @@ def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None
     candidates = _candidates(log_probs, config, device)
     blank = torch.from_numpy(log_probs[None, :, 0]).to(device)
     best = []
-    letters = torch.from_numpy(token_letters(vocabulary)).to(device)
+    letters = torch.tensor(token_letters(vocabulary)).to(device)
     for limit in (None, reach(blank, candidates, letters, config)):
         graph = _graph(candidates, names, vocabulary, config, limit)
         lattice = search(
@@ -131,7 +131,7 @@ def test_names_that_wait_too_long_are_not_in_the_graph(gap: int, kept: bool) -> 
     candidates = _candidates(log_probs, config, torch.device("cpu"))
     blank = torch.from_numpy(log_probs[None, :, 0])
     names = tree([reference.Path((1, 2), 0)], vocabulary)
-    letters = torch.from_numpy(token_letters(vocabulary))
+    letters = torch.tensor(token_letters(vocabulary))
     limit = reach(blank, candidates, letters, config)
     graph = _graph(candidates, names, vocabulary, config, limit)
     assert bool((graph.fsa.aux_labels >= vocabulary.size).any()) == kept
