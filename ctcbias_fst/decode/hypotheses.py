@@ -422,7 +422,9 @@ def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> 
     def glued(text: str) -> bool:
         if separator is not None:
             return not separated
-        return not text.isascii() and _unspaced_between(next((w.text for w in reversed(words) if w.text), ""), text)
+        return not text.isascii() and _unspaced_between(
+            next((w.text for w in reversed(words) if w.text), ""), text
+        )
 
     for token in tokens:
         if token.in_tree:

@@ -275,11 +275,11 @@ def build_tree(
 
 @lru_cache(maxsize=8)
 def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
-    """float32 (V,), read-only: how many letters each token writes; what boosts and rewards are measured by.
+    """float32 (V,), read-only: how many letters each token writes.
 
-    So a name earns about the same, whatever pieces a vocabulary cuts it into. A token counts for
-    four letters at most: there is one place in the audio where it can be right or wrong, however
-    much it writes.
+    Boosts and rewards are measured by them, so that a name earns about the same,
+    whatever pieces a vocabulary cuts it into. A token counts for four letters at most: there is one
+    place in the audio where it can be right or wrong, however much it writes.
     """
     letters = np.array(
         [min(letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
