@@ -258,7 +258,9 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """Sentences joined for training, anew in every epoch.
+    """Sentences joined for training, and where they begin, anew in every epoch.
+
+    A model whose speech always begins as long after its recording reads what begins later worse.
 
     Attributes:
         share: of the cuts that may become part of a joined one.
@@ -266,6 +268,8 @@ class JoinConfig:
         seconds: a joined one lasts, at most, before its speed is changed.
         pause: range of the silence between two, in seconds.
         same_voice: share of those to be joined that stay among cuts of one speaker.
+        lead_share: of the items, joined or alone, that begin earlier or later.
+        lead: range of the silence before these, in seconds; below 0, so much is cut away.
     """
 
     share: float = 0.0
@@ -273,10 +277,13 @@ class JoinConfig:
     seconds: float = 30.0
     pause: tuple[float, float] = (0.0, 2.0)
     same_voice: float = 0.5
+    lead_share: float = 0.0
+    lead: tuple[float, float] = (-0.1, 0.8)
 
     def __post_init__(self) -> None:
         _check_range(self, "pause", 0.0, 60.0)
-        for name in ("share", "same_voice"):
+        _check_range(self, "lead", -1.0, 60.0)
+        for name in ("share", "same_voice", "lead_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         if self.most < 2:

@@ -332,7 +332,9 @@ def batches_of_epoch(
         jitter = generator.uniform(0.9, 1.1) if shuffle else 1.0
         return float(cut.duration) * jitter
 
-    items = cuts if join is None or not join.share else join_cuts(cuts, join, generator)
+    items = cuts
+    if join is not None and (join.share or join.lead_share):
+        items = join_cuts(cuts, join, generator)
     batches: list[list[Cut]] = []
     longest = math.inf
     for _, _, cut in sorted((key(cut), cut.id, cut) for cut in items):

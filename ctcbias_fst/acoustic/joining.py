@@ -1,4 +1,5 @@
-"""Sentences joined for training: several cuts, one after another, with pauses between them."""
+"""Sentences joined for training: several cuts, one after another, with pauses between them, and
+silence before the first."""
 
 from __future__ import annotations
 
@@ -35,7 +36,22 @@ def join_cuts(cuts: Iterable[Cut], config: JoinConfig, generator: random.Random)
         voices[str(cut.supervisions[0].speaker)].append(cut)
     for own in voices.values():
         joined += _in_turn(own, config, generator)
-    return alone + joined
+    items = alone + joined
+    if not config.lead_share:
+        return items
+    return [
+        _led(item, generator.uniform(*config.lead))
+        if generator.random() < config.lead_share
+        else item
+        for item in items
+    ]
+
+
+def _led(cut: Cut, seconds: float) -> Cut:
+    """A cut with so much silence before it, or, below 0, without so much of its beginning."""
+    if seconds >= 0:
+        return cut.pad(duration=cut.duration + seconds, direction="left", preserve_id=True)
+    return cut.truncate(offset=min(-seconds, cut.duration / 2), preserve_id=True)
 
 
 def _in_turn(cuts: Sequence[Cut], config: JoinConfig, generator: random.Random) -> list[Cut]:

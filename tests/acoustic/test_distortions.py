@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def test_each_probability_brings_its_own_distortion() -> None:
         (JoinConfig, {"share": 1.5}, "share must lie in 0..1"),
         (JoinConfig, {"most": 1}, "most must be at least 2"),
         (JoinConfig, {"pause": (2.0, 1.0)}, "pause must be a range"),
+        (JoinConfig, {"lead_share": -0.1}, "lead_share must lie in 0..1"),
+        (JoinConfig, {"lead": (-2.0, 1.0)}, "lead must be a range"),
     ],
 )
 def test_impossible_values(kind: type, changes: dict, words: str) -> None:
@@ -135,6 +138,33 @@ def test_joined_cuts_have_each_sentence_once(tiny_cuts: Path) -> None:
     assert [i.id for i in items] == [i.id for i in join_cuts(cuts, config, random.Random(0))]
     none = join_cuts(cuts, JoinConfig(share=0.0), random.Random(0))
     assert [cut.id for cut in none] == [cut.id for cut in cuts]
+
+
+@pytest.mark.parametrize(("lead", "share"), [(0.5, 0.0), (0.5, 1.0), (-0.1, 0.0), (-0.1, 1.0)])
+def test_items_begin_earlier_or_later(
+    tiny_cuts: Path, tokenizer: SentencePieceTokenizer, lead: float, share: float
+) -> None:
+    cuts = list(load_cuts([tiny_cuts], max_seconds=20.0))
+    plain = JoinConfig(share=share, most=3, seconds=60.0)
+    items = join_cuts(cuts, plain, random.Random(0))
+    config = replace(plain, lead_share=1.0, lead=(lead, lead))
+    augment = AugmentConfig(
+        speed=(1.0,), lowpass_probability=0.0, volume_probability=0.0, specaugment_probability=0.0
+    )
+    dataset = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=RATE, augment=augment)
+    shift = round(lead * 100)
+    for item, led in zip(items, join_cuts(cuts, config, random.Random(0))):
+        assert led.id == item.id
+        one, other = dataset[CutSet.from_cuts([item])], dataset[CutSet.from_cuts([led])]
+        assert other.texts == one.texts
+        assert other.features.shape[1] == one.features.shape[1] + shift
+        one_part = one.features[0, max(0, -shift) :]
+        other_part = other.features[0, max(0, shift) :]
+        assert float((other_part - one_part).abs()[2:].median()) < 0.1
+    batches = batches_of_epoch(
+        CutSet.from_cuts(cuts), batch_seconds=20.0, epoch=0, seed=1, join=config
+    )
+    assert sum(len(cut.supervisions) for batch in batches for cut in batch) == len(cuts)
 
 
 def test_cuts_of_one_voice_are_joined_with_their_like(tiny_cuts: Path) -> None:
