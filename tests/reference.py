@@ -262,8 +262,8 @@ def readings(
 
 
 def letters(surface: str) -> float:
-    """What a token writes, four letters at most; the vocabularies of the tests have Latin ones."""
-    return float(min(4, sum(character.isalpha() for character in surface)))
+    """What a token writes, six letters at most; the vocabularies of the tests have Latin ones."""
+    return float(min(6, sum(character.isalpha() for character in surface)))
 
 
 def reward(path: Path, vocabulary: Vocabulary, config: DecodeConfig) -> float:

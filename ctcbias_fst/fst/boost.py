@@ -40,7 +40,7 @@ __all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "letters_of
 _FIRST_SYLLABLE = "\u2e80"
 """From here on letters are ideographs, kana and Hangul syllables."""
 _LETTERS_OF_SYLLABLE = 3.0
-_MOST_OF_TOKEN = 4.0
+_MOST_OF_TOKEN = 6.0
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
     """float32 (V,), read-only: how many letters each token writes.
 
     Boosts and rewards are measured by them, so that a name earns about the same,
-    whatever pieces a vocabulary cuts it into. A token counts for four letters at most: there is one
+    whatever pieces a vocabulary cuts it into. A token counts for six letters at most: there is one
     place in the audio where it can be right or wrong, however much it writes.
     """
     letters = np.array(

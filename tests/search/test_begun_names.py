@@ -234,6 +234,21 @@ def test_a_name_of_two_tokens_is_found(gap: float) -> None:
     assert transcript.best.text == "call Kisha"
 
 
+@pytest.mark.parametrize("gap", [0.05, 0.5, 1.0, 6.0])
+def test_a_name_that_is_a_token_is_found_where_it_is_nearly_heard(gap: float) -> None:
+    tokenizer, graph = _graph_of(
+        ["Barcelona"], ["<blk>", "\u2581in", "\u2581berlin", "\u2581barcelona"]
+    )
+    array = np.full((4, 4), -9.0, dtype=np.float32)
+    array[range(4), [1, 0, 2, 0]] = 0.0
+    array[2, 3] = -gap
+    array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
+    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+        batch([array], tokenizer.vocabulary), graph
+    )
+    assert transcript.best.text == ("in Barcelona" if gap <= 1.0 else "in berlin")
+
+
 @pytest.mark.parametrize("names", [["Kishe", "Kisha"], ["Kisha", "Kishe"]])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.45, 0.55, 0.7, 0.99])
 def test_of_two_names_the_one_that_fits_better_wins(names: list[str], share: float) -> None:
