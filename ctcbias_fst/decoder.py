@@ -72,7 +72,6 @@ def language_model(
     vocabulary: Vocabulary,
     device: torch.device | str,
     default: Path | None = None,
-    tokenizer: Tokenizer | None = None,
 ) -> LmComposer | None:
     """Load the language model that acts, if there is one; a second time it is cached.
 
@@ -81,7 +80,6 @@ def language_model(
         vocabulary: of the acoustic model.
         device: where to decode.
         default: the file if ``config`` names none.
-        tokenizer: of the acoustic model, which ``decode.lm.first_pass`` needs.
 
     Raises:
         LanguageModelError: it is missing, damaged or does not fit the vocabulary.
@@ -97,8 +95,7 @@ def language_model(
         raise LanguageModelError(f"{path}: is a pipe; give a file")
     changed = (status.st_mtime_ns, status.st_size, status.st_ino)
     boost_class = "boost-class" in config.parts
-    composer = _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
-    return composer if tokenizer is None else composer.with_tokenizer(tokenizer)
+    return _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
 
 
 @lru_cache(maxsize=2)
@@ -159,7 +156,7 @@ class Decoder:
         self.sounds = _sound_stages(config) if phones else None
         search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
         vocabulary = tokenizer.vocabulary
-        composer = language_model(config, vocabulary, self.device, lm, tokenizer)
+        composer = language_model(config, vocabulary, self.device, lm)
         self.search = LatticeDecoder(
             vocabulary, search, self.device, composer, check_blank=check_blank
         )

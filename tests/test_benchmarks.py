@@ -128,11 +128,3 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
     assert "| k2 topology " in (tmp_path / "out/results.md").read_text(encoding="utf-8")
     weights = json.loads((tmp_path / "out/weights.json").read_text(encoding="utf-8"))
     assert set(weights) == set(decoders)
-
-
-def test_a_new_list(tmp_path: Path, tokenizer_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
-    size = ("--words", 300, "--sentences", 30, "--repeat", 1, "--tokenizer", tokenizer_path)
-    said = _run("new_list.py", tmp_path / "names.txt", *size).splitlines()
-    assert said[0].startswith("language model: 300 words")
-    assert sum("into the graph" in line for line in said) == 2

@@ -22,9 +22,6 @@ from hypothesis import strategies as st
 
 from ctcbias_fst import cache
 from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, kept
-from ctcbias_fst.lm.config import FirstPassConfig
-from ctcbias_fst.lm.static_graph import StaticGraph, compile_static
-from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.sound import package
 from ctcbias_fst.sound.package import (
     ADDITIONS,
@@ -43,8 +40,6 @@ from ctcbias_fst.sound.variants import (
 )
 from ctcbias_fst.text.entities import Entity, entities_from_names
 from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary
 
 MADE: list[int] = []
 
@@ -145,7 +140,6 @@ def test_damage_of_any_kind_changes_nothing(at: float, bits: int, cut: bool) -> 
 KINDS: dict[str, Callable[[Arrays], object]] = {
     "names": SpokenNames.from_arrays,
     "spellings": variants_from_arrays,
-    "first-pass": StaticGraph.from_arrays,
 }
 
 
@@ -153,11 +147,7 @@ def good_arrays(kind: str) -> dict[str, Any]:
     if kind == "names":
         listed = entities_from_names(["peace", "metformin", "東京"])
         return SpokenNames.of(load_pronouncer().pronounce_entities(listed)).arrays()
-    if kind == "spellings":
-        return variants_to_arrays([[Variant("a", 0.5), Variant("bc", 1.0)], [], [Variant("d", 0)]])
-    words = [["a", "b", "ab"], ["b", "a"]] * 2
-    tokenizer = FewestPiecesTokenizer(Vocabulary.from_tokens(["<blk>", "|", "a", "b"]))
-    return dict(compile_static(train_lm(words), tokenizer, FirstPassConfig(order=2)).to_arrays())
+    return variants_to_arrays([[Variant("a", 0.5), Variant("bc", 1.0)], [], [Variant("d", 0)]])
 
 
 CHANGES: tuple[Callable[[Any], Any], ...] = (

@@ -119,7 +119,6 @@ def test_override_with_a_value_that_cannot_be(value: str) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        "decode.lm.first_pass.order=99",
         "decode.boost.beta=NaN",
         "decode.search_beam=Infinity",
         "decode.lm.word_bonus=-Infinity",
@@ -130,7 +129,6 @@ def test_override_with_a_value_that_cannot_be(value: str) -> None:
         "decode.nbest=1000000000",
         "decode.max_active=9223372036854775808",
         "decode.max_active=2147483647",
-        "decode.lm.first_pass.max_active=2147483647",
         "rescore.max_active=2147483647",
         "rescore.nbest=2147483647",
         "adapter.scale=1e400",

@@ -185,7 +185,6 @@ def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:
         pytest.param(BoostConfig, "beta", 10**5000, id="digits"),
         (BoostConfig, "bonus", None),
         (LmConfig, "scale", "1"),
-        (LmConfig, "first_pass", {}),
         (PipelineConfig, "segmentations", 1.5),
         (PipelineConfig, "parts", "boost"),
         (PipelineConfig, "parts", None),

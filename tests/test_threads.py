@@ -24,9 +24,6 @@ from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.acoustic.model import ModelOutput
 from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.cache import VARIABLE, kept
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
-from ctcbias_fst.lm.model import save_lm
-from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.settings import PipelineConfig
@@ -254,25 +251,6 @@ def test_a_recognizer(random_model: Path, long: bool) -> None:
         Recognizer(AcousticModel.load(random_model), config),
         lambda: Recognizer(AcousticModel.load(random_model), config),
     )
-
-
-def test_a_language_model_in_the_first_pass(random_model: Path, tmp_path: Path) -> None:
-    words = "she takes metformin and john smith lives in new york with keisha".split()
-    path = tmp_path / "lm.safetensors"
-    save_lm(path, train_lm([words, words[::-1], words[2:7]]))
-    config = PipelineConfig(lm=path)
-    first_pass = FirstPassConfig(on=True)
-    config = replace(config, decode=replace(config.decode, lm=LmConfig(first_pass=first_pass)))
-
-    def fresh() -> Recognizer:
-        return Recognizer(AcousticModel.load(random_model), config)
-
-    check(fresh(), fresh)
-    # The first pass itself is compiled once, whoever comes first.
-    other = fresh()
-    assert other.decoder.search.lm is not None
-    passes = at_once(lambda _: other.decoder.search.lm.first_pass(first_pass))  # type: ignore[union-attr]
-    assert len({id(one) for one in passes}) == 1
 
 
 def test_a_list_that_its_owner_changes(random_model: Path) -> None:

@@ -31,7 +31,7 @@ _ACTING = (
 )
 """Settings that act on a saved lattice; what ends with a dot stands for all below it."""
 
-_SEARCHED = ("decode.lm.first_pass.", "decode.lm.lattice_beam")
+_SEARCHED = "decode.lm.lattice_beam"
 """Of these, what only the search heeds."""
 
 _PARTS = {"lm", "boost-class"}
@@ -46,7 +46,7 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
     """
     before, after = _flat(to_mapping(saved)), _flat(to_mapping(config))
     changed = [key for key in (before | after) if before.get(key) != after.get(key)]
-    dead = [key for key in changed if not key.startswith(_ACTING) or key.startswith(_SEARCHED)]
+    dead = [key for key in changed if not key.startswith(_ACTING) or key == _SEARCHED]
     if set(config.parts) ^ set(saved.parts) <= _PARTS:
         dead = [key for key in dead if key != "parts"]
     return dead

@@ -35,12 +35,8 @@ class DecodeConfig(SearchConfig):
         at_least_one(self, "nbest")
         at_most(self, 10_000, "nbest")
         at_most(self, MOST_STATES, "max_active")
-        beams = {"search_beam": self.search_beam}
-        if self.lm.first_pass.on:
-            beams["lm.first_pass.search_beam"] = self.lm.first_pass.search_beam
-        for name, beam in beams.items():
-            if self.boost.max_reward >= beam:
-                raise ValueError(
-                    f"boost.max_reward must be below {name}, found {self.boost.max_reward:g} and "
-                    f"{beam:g}: a name that was paid that much would push out all else"
-                )
+        if self.boost.max_reward >= self.search_beam:
+            raise ValueError(
+                f"boost.max_reward must be below search_beam, found {self.boost.max_reward:g} and "
+                f"{self.search_beam:g}: a name that was paid that much would push out all else"
+            )

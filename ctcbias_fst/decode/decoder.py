@@ -217,31 +217,22 @@ class Decoder:
         frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
         trees = self._per_utterance(log_probs, graphs)
         labels, plain = plain_reading(frames.blank, frames.lengths, frames.candidates)
-        if self.lm is not None and config.lm.first_pass.on:
-            first_pass = self.lm.first_pass(config.lm.first_pass)
-            lattice = first_pass.lattice(
-                frames, trees, self._token_order, config, lm=config.lm, ids=log_probs.ids
-            )
-        else:
-            lattice = self._without_language_model(frames, trees, log_probs.ids)
-        modelled = self.lm is not None and config.lm.first_pass.on
-        if not modelled:
-            lattice = _checked(lattice, lattice, plain)
-        searched = lattice
+        lattice = self._search(frames, trees, log_probs.ids)
+        lost = _lost(lattice, plain)
         lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
-        if lattice.pruned is not None and not modelled:  # else it is the one just looked at
-            lattice = _checked(lattice, lattice, plain)
-        if lattice.pruned is not None and searched.lost is not None:
-            lattice = replace(lattice, pruned=lattice.pruned & ~searched.lost)
+        if lattice.pruned is not None:
+            lattice = replace(lattice, pruned=lattice.pruned & ~lost)
+            lost = lost | _lost(lattice, plain)
+        lattice = replace(lattice, lost=lost)
         composed = self.with_language_model(lattice)
         if self.lm is not None:
-            plain = plain + self.lm.share(_written(labels), config.lm)
-            lattice, composed = (_checked(one, composed, plain) for one in (lattice, composed))
+            lost = lost | _lost(composed, plain + self.lm.share(_written(labels), config.lm))
+            lattice, composed = replace(lattice, lost=lost), replace(composed, lost=lost)
         if self.listener is not None:
             self.listener(whole, lattice, trees, places, None)
         return composed
 
-    def _without_language_model(
+    def _search(
         self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
     ) -> Lattice:
         """Search the graphs of topology and names."""
@@ -270,7 +261,7 @@ class Decoder:
         return Lattice(fsa, graph, frames.original, frames.owed, scores)
 
     def wider(self, listener: Listener | None = None) -> Decoder:
-        """The same with the beams for what the search lost; its first pass knows no language model.
+        """The same with the beams for what the search lost.
 
         Args:
           listener: of the new one.
@@ -283,7 +274,6 @@ class Decoder:
                 lattice_beam=_WIDER * lm.lattice_beam,
                 beam=_WIDER * lm.beam,
                 max_active=_WIDER * lm.max_active,
-                first_pass=replace(lm.first_pass, on=False),
             ),
             search_beam=_WIDER * config.search_beam,
             output_beam=_WIDER * config.output_beam,
@@ -394,11 +384,10 @@ class Decoder:
         )
 
 
-def _checked(lattice: Lattice, of: Lattice, plain: torch.Tensor) -> Lattice:
-    """A lattice that knows whose best path in ``of`` scores less than the plain reading, (N,)."""
-    best = of.fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
-    lost = best < plain - _ROUNDING
-    return replace(lattice, lost=lost if lattice.lost is None else lattice.lost | lost)
+def _lost(lattice: Lattice, plain: torch.Tensor) -> torch.Tensor:
+    """bool (N,): whether the best path scores less than the plain reading, (N,)."""
+    best = lattice.fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
+    return torch.lt(best, plain - _ROUNDING)
 
 
 def _written(labels: torch.Tensor) -> list[list[int]]:

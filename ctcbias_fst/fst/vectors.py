@@ -7,7 +7,7 @@ import torch
 
 from ctcbias_fst.k2_import import k2
 
-__all__ = ["assemble", "expand", "fsa_vec", "pair_order", "sorted_order"]
+__all__ = ["assemble", "expand", "fsa_vec"]
 
 _LARGEST_KEY = 1 << 62
 
@@ -45,7 +45,7 @@ def assemble(
     num_labels = int(label.max()) + 2
     rank = torch.where(label < 0, torch.full_like(label, num_labels - 1), label)
     by_label = number[source] * num_labels + rank
-    order = pair_order(by_label, number[target], (len(owner) * num_labels, len(owner)))
+    order = _pair_order(by_label, number[target], (len(owner) * num_labels, len(owner)))
     fields = [local[source], local[target], label.int(), score.view(torch.int32)]
     arcs = torch.stack(fields, dim=1)[order]
     return fsa_vec(arcs, num_states, torch.bincount(owner[source], minlength=size)), order
@@ -69,7 +69,7 @@ def fsa_vec(arcs: torch.Tensor, num_states: torch.Tensor, num_arcs: torch.Tensor
     return k2.Fsa(torch.cat([head, arcs.flatten()]))
 
 
-def sorted_order(key: torch.Tensor) -> torch.Tensor:
+def _sorted_order(key: torch.Tensor) -> torch.Tensor:
     """The order of keys. They are a few ascending runs, and numpy's sort knows to use that."""
     order: torch.Tensor
     if key.device.type == "cpu":
@@ -79,12 +79,12 @@ def sorted_order(key: torch.Tensor) -> torch.Tensor:
     return order
 
 
-def pair_order(first: torch.Tensor, second: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
+def _pair_order(first: torch.Tensor, second: torch.Tensor, limits: tuple[int, int]) -> torch.Tensor:
     """The order of pairs of numbers from 0 on, each below its limit."""
     if limits[0] * limits[1] <= _LARGEST_KEY:
-        return sorted_order(first * limits[1] + second)
-    order = sorted_order(second)
-    return order[sorted_order(first[order])]
+        return _sorted_order(first * limits[1] + second)
+    order = _sorted_order(second)
+    return order[_sorted_order(first[order])]
 
 
 def expand(begin: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,28 +27,22 @@ The scores are kept apart on every arc, so other scales need no other search
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import torch
 
-from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.fst.vectors import fsa_vec
 from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
-from ctcbias_fst.lm.first_pass import FirstPass
+from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.lexicon import Lexicon
 from ctcbias_fst.lm.model import LanguageModel
-from ctcbias_fst.lm.static_graph import static_graph
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.units import Moves, Names, Tokens, Words
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice, LmScores
-from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["LmComposer"]
@@ -73,9 +67,6 @@ class LmComposer:
       LanguageModelError: a model of tokens that knows hardly any of the vocabulary.
     """
 
-    tokenizer: Tokenizer | None = None
-    """How words are written, which the first pass has to know."""
-
     def __init__(
         self,
         model: LanguageModel,
@@ -85,11 +76,9 @@ class LmComposer:
         boost_class: bool = True,
     ) -> None:
         blank_first = vocabulary.blank_first()
-        self._model, self._vocabulary = model, blank_first
+        self._vocabulary = blank_first
         self._device = torch.device(device)
         self._boost_class = boost_class
-        self._first_pass: tuple[tuple[int, int], FirstPass] | None = None
-        self._lock = Lock()
         self._tables = NgramTables.of(model, device)
         self._rules = WordRules.of(blank_first, device)
         self._words: Words | Tokens
@@ -97,44 +86,6 @@ class LmComposer:
             self._words = Words(Lexicon.of(model, blank_first, device))
         else:
             self._words = Tokens.of(model, blank_first, device)
-
-    def with_tokenizer(self, tokenizer: Tokenizer) -> LmComposer:
-        """The same for a decoder whose first pass is to know the model too."""
-        other = copy.copy(self)
-        other.tokenizer, other._first_pass, other._lock = tokenizer, None, Lock()
-        return other
-
-    def first_pass(self, config: FirstPassConfig) -> FirstPass:
-        """The first pass with this model, compiled if it is not at hand.
-
-        Raises:
-          ConfigError: it is not known how words are written, or it cannot be compiled.
-        """
-        if self.tokenizer is None:
-            raise ConfigError(
-                "decode.lm.first_pass needs the tokenizer of the acoustic model: make the "
-                "composer with with_tokenizer(), or set decode.lm.first_pass.on = false"
-            )
-        structure = (config.order, config.max_histories)
-        with self._lock:
-            if self._first_pass is None or self._first_pass[0] != structure:
-                self._first_pass = None  # two at a time may not fit into memory
-                self._first_pass = structure, self._compiled(self.tokenizer, config)
-            return self._first_pass[1]
-
-    def _compiled(self, tokenizer: Tokenizer, config: FirstPassConfig) -> FirstPass:
-        lexicon = self._words.lexicon if isinstance(self._words, Words) else None
-        order = self._model.ngram.orders[0]
-        single = torch.full((self._model.num_symbols,), -torch.inf)
-        single[torch.from_numpy(order.symbol)] = torch.from_numpy(order.log_probability).float()
-        return FirstPass(
-            static_graph(self._model, tokenizer, config),
-            self._vocabulary,
-            self._device,
-            boost_class=self._boost_class,
-            lexicon=lexicon,
-            single=single.to(self._device),
-        )
 
     def compose(self, lattice: Lattice, config: LmConfig, output_beam: float) -> Lattice:
         """Compose a batch.

@@ -19,7 +19,7 @@ from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.ngram import FIRST_SYMBOL
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Lexicon", "written_words"]
+__all__ = ["Lexicon"]
 
 _BASE = np.uint64(0x5851F42D4C957F2D)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -63,7 +63,7 @@ class Lexicon:
         Raises:
           LanguageModelError: no words are left.
         """
-        words, symbols, scores = written_words(model, vocabulary)
+        words, symbols, scores = _written_words(model, vocabulary)
         if not words:
             raise LanguageModelError(f"{model.source}: knows no words")
         hashes, lengths, owner = _beginnings(words)
@@ -125,7 +125,7 @@ class Lexicon:
         return torch.where(inside, known, node)
 
 
-def written_words(
+def _written_words(
     model: LanguageModel, vocabulary: Vocabulary
 ) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Words in the vocabulary's case, their symbols and their single log-probs."""

@@ -24,7 +24,6 @@ def search(
     output_beam: float,
     max_active: int,
     ids: Sequence[str],
-    checked: bool = False,
 ) -> k2.Fsa:
     """Intersect a batch of log-probs with a decoding graph, pruned.
 
@@ -40,7 +39,6 @@ def search(
       search_beam, output_beam: nats.
       max_active: states per frame and utterance to aim at.
       ids: names of the utterances, for messages.
-      checked: the graph need not be looked at: it is large, and known to be as above.
 
     Returns:
       An FsaVec, a lattice per utterance, top-sorted; without arcs where nothing was found.
@@ -51,8 +49,7 @@ def search(
         that are not columns, or there are neither one nor N graphs.
       LogProbsError: NaN or +inf, with utterance and frame, or a length out of range.
     """
-    if not checked:
-        _check_graph(graph, scores)
+    _check_graph(graph, scores)
     _check_scores(scores, lengths, ids)
     size = len(ids)
     segments = torch.stack(

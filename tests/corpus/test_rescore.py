@@ -23,7 +23,6 @@ from ctcbias_fst.settings import PipelineConfig
         ("decode.boost.beta=3", False),
         ("decode.search_beam=15", False),
         ("decode.lm.lattice_beam=3", False),
-        ("decode.lm.first_pass.on=true", False),
         ("rescore.nbest=3", False),
         ("spoken_forms=false", False),
     ],

@@ -33,7 +33,6 @@ from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import GraphError, LogProbsError
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.config import BoostConfig
@@ -365,10 +364,6 @@ def test_a_reward_of_the_beam_is_refused() -> None:
         with pytest.raises(ValueError, match=r"boost\.max_reward must be below search_beam, found"):
             DecodeConfig(boost=BoostConfig(max_reward=reward), search_beam=12.0)
     DecodeConfig(boost=BoostConfig(max_reward=11.9), search_beam=12.0)
-    narrow = LmConfig(first_pass=FirstPassConfig(on=True, search_beam=8.0))
-    with pytest.raises(ValueError, match=r"below lm\.first_pass\.search_beam, found 10 and 8"):
-        DecodeConfig(lm=narrow)
-    DecodeConfig(lm=LmConfig(first_pass=FirstPassConfig(search_beam=8.0)))
 
 
 def test_settings_as_they_come_lose_nothing_in_a_dead_end() -> None:

@@ -33,26 +33,18 @@ from ctcbias_fst.decode.times import TimesConfig, place_words
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.fst.boost import build_tree
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
+from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from tests.test_decoder import FRAME, TOKENS, said
 
 MODEL = train_lm([["a", "ab", "c"], ["a", "c"], ["ab"], ["c", "as"]])
 LOSSLESS = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)
-MODELS = {
-    "none": None,
-    "second": LOSSLESS,
-    "first": dataclasses.replace(
-        LOSSLESS,
-        first_pass=FirstPassConfig(on=True, search_beam=1e8, max_active=10**6, lattice_beam=1e8),
-    ),
-}
+MODELS = {"none": None, "composed": LOSSLESS}
 
 
 def consistent(hypothesis: Hypothesis) -> bool:
@@ -93,7 +85,7 @@ def test_shares_are_what_they_say(data: st.DataObject) -> None:
     composer = None
     config = dataclasses.replace(data.draw(decode_configs), modified_topology=False, nbest=3)
     if model is not None:
-        composer = LmComposer(MODEL, vocabulary).with_tokenizer(FewestPiecesTokenizer(vocabulary))
+        composer = LmComposer(MODEL, vocabulary)
         config = dataclasses.replace(config, lm=model)
     decoder = LatticeDecoder(vocabulary, config, lm=composer)
     with pytest.MonkeyPatch.context() as patch:  # what an echo takes away was given all the same
@@ -250,15 +242,14 @@ def model_of_words(tmp_path_factory: pytest.TempPathFactory) -> File:
 def test_shares_add_up_whatever_the_parts(
     parts: tuple[str, ...], random_model: File, model_of_words: File
 ) -> None:
-    """With and without the adapter, a language model in the first pass, and pauses to cut at."""
+    """With and without the adapter, and pauses to cut at."""
     generator = np.random.default_rng(0)
     audio = (0.1 * generator.normal(size=16000)).astype(np.float32)
-    for adapter, first_pass in itertools.product((True, False), ("lm" in parts, False)):
+    for adapter in (True, False):
         settings = {
             "parts": [*parts, *(["adapter"] if adapter else [])],
             "lm": str(model_of_words),
             "decode.lm.scale": 1.0,
-            "decode.lm.first_pass.on": first_pass,
             "decode.evidence.max_entropy": 1.0,
             "lookup.margin": 0.0,
             "lookup.unlisted_margin": 0.0,

@@ -44,14 +44,13 @@ from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.fst.boost import build_tree
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
+from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.model import save_lm
 from ctcbias_fst.lm.train import train_lm
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.lattice import best_paths
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 
 CPU = torch.device("cpu")
 LM = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)
@@ -76,12 +75,8 @@ def test_read_is_what_was_written(
     arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=3)) for _ in range(2)]
     log_probs = batch(arrays, vocabulary)
     graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
-    first_pass = FirstPassConfig(
-        on=data.draw(st.booleans()), search_beam=1e8, max_active=10**6, lattice_beam=1e8
-    )
-    lm = dataclasses.replace(LM, first_pass=first_pass)
-    config = dataclasses.replace(AS_SEARCHED, lm=lm, nbest=4)
-    composer = LmComposer(MODEL, vocabulary).with_tokenizer(FewestPiecesTokenizer(vocabulary))
+    config = dataclasses.replace(AS_SEARCHED, lm=LM, nbest=4)
+    composer = LmComposer(MODEL, vocabulary)
     decoder = Decoder(vocabulary, config, CPU, composer, listener=LatticeWriter(folder))
     transcripts = decoder.decode(log_probs, graph)
     with_lm = list(rescore_lattices(folder, lambda v: Decoder(v, config, CPU, composer)))

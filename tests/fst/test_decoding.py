@@ -22,6 +22,7 @@ from strategies import (
 )
 
 from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.fst import vectors
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
 from ctcbias_fst.fst.topology import ctc_topology
@@ -272,3 +273,18 @@ def test_states_and_labels_are_as_documented() -> None:
         "6 3 7 5 0.25",
         "7",
     ]
+
+
+def test_numbers_that_do_not_fit_one_key_are_sorted_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of states and labels share a key of 64 bits; where they would not, there are two."""
+    random = np.random.default_rng(0)
+    log_probs = np.log(random.dirichlet(np.ones(5), size=5)).astype(np.float32)
+    graph = tree([reference.Path((1, 2), 0), reference.Path((4,), 1)], VOCABULARIES[0])
+    made = []
+    for largest in (1 << 62, 0):
+        monkeypatch.setattr(vectors, "_LARGEST_KEY", largest)
+        _, found = _search(
+            log_probs, [graph, None], VOCABULARIES[0], EVERYTHING, torch.device("cpu")
+        )
+        made.append(found.fsa.arcs.values())
+    assert torch.equal(*made)

@@ -33,7 +33,7 @@ from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.saved_lattices import LatticeWriter, rescore_lattices
 from ctcbias_fst.fst.boost import BoostGraph, boost_graph
 from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import FirstPassConfig, LmConfig
+from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.lm.model import LanguageModel
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 from ctcbias_fst.search.config import BoostConfig
@@ -101,16 +101,8 @@ def test_share_of_a_model_of_tokens(data: st.DataObject) -> None:
 def test_no_result_scores_below_it(data: st.DataObject) -> None:
     """However narrow the beams, whatever the lists: unless the result is read greedily."""
     vocabulary = data.draw(vocabularies)
-    first = FirstPassConfig(
-        on=data.draw(st.booleans()),
-        scale=data.draw(st.sampled_from([0.5, 1.0, 3.0])),
-        search_beam=data.draw(st.sampled_from([0.5, 3.0])),
-        max_active=data.draw(st.sampled_from([2, 100])),
-        lattice_beam=data.draw(st.sampled_from([0.01, 2.0])),
-    )
     lm = dataclasses.replace(
         data.draw(lm_configs),
-        first_pass=first,
         lattice_beam=data.draw(st.sampled_from([0.5, 5.0])),
         beam=data.draw(st.sampled_from([0.1, 2.0])),
         max_active=data.draw(st.sampled_from([1, 10])),
@@ -119,7 +111,7 @@ def test_no_result_scores_below_it(data: st.DataObject) -> None:
         boost=data.draw(boost_configs), lm=lm, search_beam=data.draw(st.sampled_from([1.0, 12.0]))
     )
     model = data.draw(models(WORDS))
-    composer = LmComposer(model, vocabulary).with_tokenizer(FewestPiecesTokenizer(vocabulary))
+    composer = LmComposer(model, vocabulary)
     arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=9)) for _ in range(3)]
     one = tree(data.draw(path_lists(vocabulary)), vocabulary)
     other = tree(data.draw(path_lists(vocabulary)), vocabulary)
@@ -139,10 +131,7 @@ KINDS = (
     Vocabulary.from_tokens(["<blk>", "a", "b", "c", "|"]),
 )
 SAID = np.array([[1e-6, 0.6, 1e-6, 0.4], [0.01, 1e-6, 0.99, 1e-6]], dtype=np.float32)
-NARROW = {
-    "first pass": LmConfig(scale=1.0, first_pass=FirstPassConfig(on=True, search_beam=1.0)),
-    "composition": LmConfig(scale=1.0, beam=1.0),
-}
+NARROW = LmConfig(scale=1.0, beam=1.0)
 
 
 class Garden:
@@ -152,7 +141,7 @@ class Garden:
         self.vocabulary = vocabulary
         self.tokenizer = FewestPiecesTokenizer(vocabulary)
         self.model = train_lm([["c"]] * 60 + [["ab"]], TrainLmConfig(order=1, min_count=1))
-        self.composer = LmComposer(self.model, vocabulary).with_tokenizer(self.tokenizer)
+        self.composer = LmComposer(self.model, vocabulary)
         boost = BoostConfig(max_reward=0.5)  # below the beam
         evidence = EvidenceConfig(max_entropy=1.0)
         self.config = DecodeConfig(boost=boost, lm=lm, evidence=evidence)
@@ -170,11 +159,8 @@ class Garden:
 
 
 @pytest.mark.parametrize("vocabulary", KINDS)
-@pytest.mark.parametrize("where", NARROW)
-def test_what_a_narrow_beam_loses_is_searched_again(
-    vocabulary: Vocabulary, where: str, tmp_path: Path
-) -> None:
-    garden = Garden(vocabulary, NARROW[where])
+def test_what_a_narrow_beam_loses_is_searched_again(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    garden = Garden(vocabulary, NARROW)
     log_probs = batch([garden.array()], vocabulary)
     decoder = garden.decoder()
     lattice = decoder.lattice(log_probs)
@@ -191,18 +177,16 @@ def test_what_a_narrow_beam_loses_is_searched_again(
 
 @pytest.mark.parametrize("vocabulary", KINDS)
 def test_wide_beams_lose_nothing(vocabulary: Vocabulary) -> None:
-    for first_pass in (FirstPassConfig(), FirstPassConfig(on=True)):
-        garden = Garden(vocabulary, LmConfig(scale=1.0, first_pass=first_pass))
-        (transcript,) = garden.decoder().decode(batch([garden.array()], vocabulary))
-        assert (transcript.best.text, transcript.warning) == ("ab", None)
+    garden = Garden(vocabulary, LmConfig(scale=1.0))
+    (transcript,) = garden.decoder().decode(batch([garden.array()], vocabulary))
+    assert (transcript.best.text, transcript.warning) == ("ab", None)
 
 
-@pytest.mark.parametrize("where", NARROW)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4), 3))[::5])
 def test_of_a_batch_with_several_lists_only_what_is_lost_is_searched_again(
-    where: str, order: Sequence[int]
+    order: Sequence[int],
 ) -> None:
-    garden = Garden(KINDS[0], NARROW[where])
+    garden = Garden(KINDS[0], NARROW)
     clear = np.array([[1e-6, 1e-6, 1e-6, 0.99], [0.99, 1e-6, 1e-6, 1e-6]], dtype=np.float32)
     lists = [garden.names("ab c"), garden.names("c ab", "cab"), None, garden.names("abb")]
     arrays = [garden.array(), garden.array(clear), garden.array()]
