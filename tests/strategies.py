@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 from reference import Path
 
+from ctcbias_fst.decode import hypotheses
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.fst.boost import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
@@ -147,3 +150,11 @@ def batch(arrays: Sequence[np.ndarray], vocabulary: Vocabulary, padding: float =
         ids=tuple(f"utt{i}" for i in range(len(arrays))),
         vocabulary=vocabulary,
     )
+
+
+@contextmanager
+def echoes() -> Iterator[None]:
+    """What a path wrote twice stays, so that its words are those of its tokens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hypotheses, "_without_echoes", lambda tokens, *_: tokens)
+        yield

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,13 +19,13 @@ from strategies import (
     Unchecked,
     batch,
     decode_configs,
+    echoes,
     log_prob_arrays,
     path_lists,
     tree,
     vocabularies,
 )
 
-from ctcbias_fst.decode import hypotheses
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import GraphError, LogProbsError
@@ -41,14 +39,6 @@ from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")
-
-
-@contextmanager
-def _echoes() -> Iterator[None]:
-    """What a path wrote twice stays, so that its words are those of its tokens."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hypotheses, "_without_echoes", lambda tokens, *_: tokens)
-        yield
 
 
 @settings(max_examples=25)
@@ -66,7 +56,7 @@ def test_n_best_equals_brute_force(data: st.DataObject, device: torch.device) ->
     total = (
         totals.fsa.get_tot_scores(use_double_scores=True, log_semiring=True) + totals.owed
     ).tolist()
-    with _echoes():
+    with echoes():
         transcripts = decoder.decode(log_probs, graph)
     for row, transcript in enumerate(transcripts):
         readings = reference.readings(arrays[row], paths, vocabulary, config)
@@ -118,7 +108,7 @@ def test_score_is_acoustic_plus_boost(data: st.DataObject) -> None:
     config = dataclasses.replace(data.draw(decode_configs), modified_topology=False)
     array = data.draw(log_prob_arrays(vocabulary.size))
     graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
-    with _echoes():
+    with echoes():
         (transcript,) = Decoder(vocabulary, config, CPU).decode(batch([array], vocabulary), graph)
     plain = reference.readings(array, [], vocabulary, dataclasses.replace(EVERYTHING))
     acoustic = transcript.best.shares["acoustic"]

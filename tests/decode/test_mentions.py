@@ -17,13 +17,13 @@ from strategies import (
     VOCABULARIES,
     batch,
     decode_configs,
+    echoes,
     encoded,
     log_prob_arrays,
     path_lists,
     vocabularies,
 )
 
-from ctcbias_fst.decode import hypotheses as hypotheses_module
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.decode.decoder import Decoder as LatticeDecoder
 from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
@@ -88,8 +88,7 @@ def test_shares_are_what_they_say(data: st.DataObject) -> None:
         composer = LmComposer(MODEL, vocabulary)
         config = dataclasses.replace(config, lm=model)
     decoder = LatticeDecoder(vocabulary, config, lm=composer)
-    with pytest.MonkeyPatch.context() as patch:  # what an echo takes away was given all the same
-        patch.setattr(hypotheses_module, "_without_echoes", lambda tokens, *_: tokens)
+    with echoes():  # what an echo takes away was given all the same
         (transcript,) = decoder.decode(batch([array], vocabulary), graph)
     alignments: dict[tuple[int, ...], list[float]] = {}
     for labels in itertools.product(range(vocabulary.size), repeat=len(array)):
