@@ -7,10 +7,12 @@ from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.text.files import quoted
 
 __all__ = [
     "LARGEST",
+    "MOST_HYPOTHESES",
     "MOST_STATES",
     "at_least_one",
     "at_most",
@@ -18,10 +20,14 @@ __all__ = [
     "not_negative",
     "positive",
     "typed",
+    "whole_number",
 ]
 
 MOST_STATES = 1_000_000
 """States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
+
+MOST_HYPOTHESES = 10_000
+"""Of an utterance: what is made of each takes memory."""
 
 LARGEST = 2**31 - 1
 """Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,
@@ -81,6 +87,21 @@ def finite(config: object) -> None:
     for name, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} must be a finite number, found {value}")
+
+
+def whole_number(name: str, value: Any, most: int) -> int:
+    """A whole number from 1 on that was given for an argument, of Python or numpy.
+
+    Raises:
+        ConfigError: it is none, or larger than anything useful.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    number = int(value) if whole else 0
+    if number < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, found {quoted(value)}")
+    if number > most:
+        raise ConfigError(f"{name} must be at most {most}, found {quoted(value)}")
+    return number
 
 
 def _number(config: object, name: str) -> float:

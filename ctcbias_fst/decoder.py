@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ctcbias_fst.acoustic.listed import ListedNames
+from ctcbias_fst.bounds import MOST_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
     Compiler,
@@ -44,7 +45,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.lm.compose import LmComposer
 from ctcbias_fst.lm.model import load_lm
-from ctcbias_fst.records import LogProbs, Transcript, as_float32
+from ctcbias_fst.records import LogProbs, Transcript, as_float32, checked_frame_seconds
 from ctcbias_fst.settings import PipelineConfig, changed
 from ctcbias_fst.sound.words import NameSounds, load_word_sounds
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -112,6 +113,9 @@ def _composer(
 class Decoder:
     """Decodes the log-probs of one CTC model. Threads may share it, and what it compiles.
 
+    A copy, pickled or not, is made anew of what this one was made of: it has no listener, and what
+    it compiles is its own.
+
     >>> decoder = Decoder.from_tokens("tokens.txt", frame_seconds=0.04)         # doctest: +SKIP
     >>> (transcript,) = decoder.decode(log_probs, entities=["Keisha Smith"])    # doctest: +SKIP
     >>> print(transcript.best.text)                                             # doctest: +SKIP
@@ -128,7 +132,7 @@ class Decoder:
         check_blank: whether to warn if another column looks like the blank.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or no frame is as long.
         LanguageModelError: it is missing, damaged or does not fit the vocabulary.
     """
 
@@ -150,8 +154,18 @@ class Decoder:
                 f"config must be a PipelineConfig, found {quoted(config)}; "
                 "ctcbias_fst.config.load_config(PipelineConfig, mapping) makes one"
             )
+        self._made_of = {
+            "tokenizer": tokenizer,
+            "config": config,
+            "frame_seconds": frame_seconds,
+            "device": device,
+            "lm": lm,
+            "phones": phones,
+            "listed": listed,
+            "check_blank": check_blank,
+        }
         self.tokenizer, self.config = tokenizer, config
-        self.frame_seconds = frame_seconds
+        self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
         self.device = checked_device(device)
         self.sounds = _sound_stages(config) if phones else None
         search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
@@ -175,7 +189,7 @@ class Decoder:
     @classmethod
     def from_tokens(
         cls,
-        tokens: str | os.PathLike[str] | Sequence[str],
+        tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int],
         *,
         tokenizer: str | os.PathLike[str] | None = None,
         blank: str | int | None = None,
@@ -191,7 +205,7 @@ class Decoder:
 
         Args:
             tokens: what they are: the path of a ``tokens.txt``, ``vocab.json`` or SentencePiece
-                ``.model``, or the tokens themselves.
+                ``.model``, or the tokens themselves, in the order of the columns or mapped to them.
             tokenizer: the SentencePiece ``.model`` of those tokens; by default names are cut into
                 few, long tokens.
             blank: the blank's token or column; by default it is found by its usual names.
@@ -206,7 +220,7 @@ class Decoder:
 
         Raises:
             ModelError: the tokens cannot be read, or have no blank.
-            ConfigError: a setting is wrong, or there is no such device.
+            ConfigError: a setting or ``frame_seconds`` is wrong, or there is no such device.
             LanguageModelError: it is missing, damaged or does not fit the tokens.
         """
         config = changed({}, settings or {})
@@ -227,6 +241,9 @@ class Decoder:
             language=language,
         )
         return cls(known, config, frame_seconds=frame_seconds, device=device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self._made_of)
 
     def __repr__(self) -> str:
         modelled, heard = self.search.lm is not None, self.sounds is not None
@@ -353,7 +370,7 @@ class Decoder:
                     f"(all {array.shape[1]}, if nothing is padding)"
                 )
             lengths = [array.shape[1]] * len(array)
-        elif isinstance(lengths, int) and len(array) == 1:
+        elif isinstance(lengths, Integral) and len(array) == 1:
             lengths = [lengths]
         ids = self._ids(ids, len(array))
         return LogProbs(array, lengths, self.frame_seconds, ids, self.vocabulary)
@@ -394,7 +411,9 @@ class Decoder:
         nbest: int | None = None,
     ) -> list[Transcript]:
         """The same for a batch and a compiled list, or None, for each of its utterances."""
-        most = self.config.decode.nbest if nbest is None else checked_nbest(nbest)
+        most = self.config.decode.nbest
+        if nbest is not None:
+            most = whole_number("nbest", nbest, MOST_HYPOTHESES)
         batch, segments = cut_at_pauses(log_probs)
         batch = batch.to(self.device)
         own = [names[segment.utterance] for segment in segments]
@@ -431,15 +450,9 @@ class Decoder:
         return leave_out_unheard(found, some, self.config.decode.evidence)
 
 
-def checked_nbest(nbest: Any) -> int:
-    """A number of hypotheses.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if isinstance(nbest, bool) or not isinstance(nbest, int) or nbest < 1:
-        raise ConfigError(f"nbest must be a whole number of at least 1, found {quoted(nbest)}")
-    return nbest
+def _made(kind: type[Decoder], arguments: Mapping[str, Any]) -> Decoder:
+    """A decoder anew, as it was made."""
+    return kind(**arguments)
 
 
 def _tokenizer(

@@ -33,6 +33,10 @@ class Recent(Generic[Key, Value]):
         """How many entries there are."""
         return len(self._entries)
 
+    def __reduce__(self) -> tuple[type[Recent[Key, Value]], tuple[int]]:
+        """A copy, in another process or in this one, begins empty."""
+        return type(self), (self._most,)
+
     def get(self, key: Key) -> Value | None:
         """Return the value of a key, or None."""
         with self._lock:

@@ -48,6 +48,8 @@ class Failure:
 class Recognizer:
     """Speech in, transcripts out. Threads may share it, and what it compiles.
 
+    A copy, pickled or not, is made anew of its model.
+
     >>> recognizer = Recognizer.from_pretrained()                             # doctest: +SKIP
     >>> entities = ["metformin", "Keisha Smith"]                              # doctest: +SKIP
     >>> print(recognizer.transcribe("talk.wav", entities=entities).best.text) # doctest: +SKIP
@@ -105,6 +107,9 @@ class Recognizer:
             path = Path(path)
         config = changed(settings_of(path), settings or {})
         return cls(AcousticModel.load(path, device), config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, self.config)
 
     def __repr__(self) -> str:
         return f"<Recognizer at {self.model.sampling_rate} Hz with {self.decoder!r}>"

@@ -6,7 +6,6 @@ frame is one row of the log-probs.
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.errors import CtcbiasError, LogProbsError
 from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -30,6 +30,7 @@ __all__ = [
     "Transcript",
     "Word",
     "as_float32",
+    "checked_frame_seconds",
     "is_one",
     "mentions_of",
     "require_log_probs",
@@ -39,6 +40,9 @@ __all__ = [
 
 _TOLERANCE = 0.05
 """By how much the probabilities of a frame may miss 1: half precision, and what models round."""
+
+_SECONDS = (1e-4, 10.0)
+"""How long a frame can be."""
 
 _ARRAYS = ("log_probs", "phone_log_probs", "unbiased")
 
@@ -85,12 +89,47 @@ def is_one(total: torch.Tensor) -> torch.Tensor:
     return (total - 1).abs() <= _TOLERANCE
 
 
+def checked_frame_seconds(
+    value: Any,
+    error: type[CtcbiasError] = LogProbsError,
+    where: str = "",
+    remedy: str = "",
+) -> float:
+    """How long a frame is, in seconds.
+
+    Args:
+      value: one number, of whatever library.
+      error: what is raised.
+      where: what says so, for messages.
+      remedy: what to do about one that cannot be.
+
+    Raises:
+      error: it is no number, or no frame is as long.
+    """
+    try:
+        if isinstance(value, (str, bytes, bool)):
+            raise TypeError
+        seconds = float(np.asarray(value, dtype=np.float64).reshape(()))
+    except Exception:  # whatever another library's number raises
+        raise error(
+            f"{where}frame_seconds must be one number, found {quoted(value)}{remedy}"
+        ) from None
+    least, most = _SECONDS
+    if not least <= seconds <= most:
+        raise error(
+            f"{where}frame_seconds is {seconds:g}; a frame lasts {least:g} to {most:g} s{remedy}"
+        )
+    return seconds
+
+
 def _as_lengths(lengths: Any) -> torch.Tensor:
     """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
     if isinstance(lengths, torch.Tensor):
-        return lengths
+        return lengths if lengths.numel() else lengths.long()
     try:
         array = np.asarray(lengths)
+        if not array.size:  # an empty list has no type
+            return torch.zeros(array.shape, dtype=torch.int64)
         if np.issubdtype(array.dtype, np.integer):
             return torch.from_numpy(array.astype(np.int64))
     except (TypeError, ValueError, OverflowError, DeprecationWarning):
@@ -164,15 +203,7 @@ class LogProbs:
                 f"lengths reach from {int(self.lengths.min())} to {int(self.lengths.max())}, "
                 f"but the log-probs have {shape[1]} frames"
             )
-        try:
-            seconds = math.nan if isinstance(self.frame_seconds, str) else float(self.frame_seconds)
-        except (TypeError, ValueError, RuntimeError):
-            raise LogProbsError(
-                f"frame_seconds must be a number, found {self.frame_seconds!r:.60}"
-            ) from None
-        if not 0 < seconds < math.inf:
-            raise LogProbsError(f"frame_seconds must be positive, found {self.frame_seconds}")
-        object.__setattr__(self, "frame_seconds", seconds)
+        object.__setattr__(self, "frame_seconds", checked_frame_seconds(self.frame_seconds))
         for name, what, columns in (
             ("phone_log_probs", "phone", "phones"),
             ("unbiased", "unbiased", "tokens"),

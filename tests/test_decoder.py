@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,7 +98,11 @@ def test_every_form_of_log_probs_is_the_same(decoder: Decoder) -> None:
         assert texts(way()) == expected
     assert [one.id for one in decoder.decode(arrays, ids=["a", "b"])] == ["a", "b"]
     assert [one.id for one in decoder.decode(arrays)] == ["1", "2"]
+    nothing = padded[:0]
+    for lengths in (None, [], (), np.array([]), torch.tensor([]), torch.zeros(0).long()):
+        assert decoder.decode(nothing, lengths) == []
     assert decoder.decode([]) == []
+    assert texts(decoder.decode(padded[:1], np.int64(len(arrays[0])))) == expected[:1]
 
 
 def test_lists_of_names_in_every_form(decoder: Decoder, tmp_path: Path) -> None:
@@ -153,6 +160,39 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     "no setting": (ConfigError, "decode.nbest", lambda d: made(settings={"decode.nbets": 2})),
     "nan": (ConfigError, "search_beam", lambda d: made(settings={"decode.search_beam": np.nan})),
     "absurd": (ConfigError, "nbest", lambda d: made(settings={"decode.nbest": 10**9})),
+    **{
+        f"frame of {value!r} s": (
+            ConfigError,
+            words,
+            lambda d, value=value: Decoder.from_tokens(TOKENS, frame_seconds=value),
+        )
+        for words, values in (
+            ("^frame_seconds must be one number", ("0.04", b"x", True, [0.04, 0.04])),
+            (
+                "^frame_seconds is .* a frame lasts 0.0001 to 10 s$",
+                (0, np.nan, np.inf, -1, 1e-320, 11),
+            ),
+        )
+        for value in values
+    },
+    "frame of a decoder": (
+        ConfigError,
+        "^frame_seconds",
+        lambda d: Decoder(d.tokenizer, frame_seconds=0),
+    ),
+    "a billion hypotheses": (
+        ConfigError,
+        "nbest must be at most 10000",
+        lambda d: d.decode(HELLO, nbest=10**9),
+    ),
+    "half a hypothesis": (ConfigError, "whole number", lambda d: d.decode(HELLO, nbest=1.5)),
+    "a set of tokens": (
+        ModelError,
+        "order of the columns.*found a set",
+        lambda d: made(set(TOKENS)),
+    ),
+    "a generator of tokens": (ModelError, "found a generator", lambda d: made(t for t in TOKENS)),
+    "tokens in bytes": (ModelError, "order of the columns", lambda d: made(b"abc")),
     "no hypothesis": (ConfigError, "nbest must be", lambda d: d.decode(HELLO, nbest=0)),
 }
 
@@ -179,7 +219,45 @@ def test_n_best(decoder: Decoder) -> None:
         TOKENS, frame_seconds=FRAME, settings={"decode": {"nbest": 4}}
     )
     assert of_settings.decode(array)[0].nbest == several.nbest
+    assert decoder.decode(array, nbest=np.int64(4))[0].nbest == several.nbest
     assert of_settings.decode(array, nbest=2)[0].nbest == several.nbest[:2]
+
+
+def test_tokens_with_their_columns() -> None:
+    """As Hugging Face's ``get_vocab()`` returns them: in any order."""
+    pairs = [(token, column) for column, token in enumerate(TOKENS)]
+    random.Random(0).shuffle(pairs)
+    for vocabulary in (dict(pairs), {token: np.int64(column) for token, column in pairs}):
+        assert made(vocabulary).vocabulary.tokens == tuple(TOKENS)
+    assert made(np.array(TOKENS)).vocabulary == made(tuple(TOKENS)).vocabulary
+    for change, words in (
+        ({"a": 3}, "'b' has 3 where 2 was expected"),
+        ({"z": 99}, "has 28 where 27 was expected"),
+        ({"a": 2.0}, "the id of 'a' must be a whole number, found 2.0"),
+        ({"a": True}, "the id of 'a' must be a whole number, found True"),
+        ({"a": "2"}, "the id of 'a' must be a whole number, found '2'"),
+        ({3: 3}, "token must be a string, found 3"),
+    ):
+        with pytest.raises(ModelError, match=f"^[^\n]*{words}[^\n]*$"):
+            made({**dict(pairs), **change})
+
+
+def test_a_copy_finds_the_same(tmp_path: Path, tokenizer_path: Path) -> None:
+    path = tmp_path / "lm.safetensors"
+    save_lm(path, train_lm([["tell", "kisha"]] * 50))
+    array = said("tell kisha smith", "tell kesha smith")
+    for decoder in (made(), made(lm=path, settings={"decode.nbest": 3})):
+        names = decoder.compile(["Kesha Smith"])
+        expected = decoder.decode([array, KISHA], entities=names)
+        for copied, listed in (
+            pickle.loads(pickle.dumps((decoder, names))),
+            copy.deepcopy((decoder, names)),
+        ):
+            assert repr(copied) == repr(decoder)
+            assert copied.decode([array, KISHA], entities=listed) == expected
+            assert copied.decode([array, KISHA], entities=["Kesha Smith"]) == expected
+    of_pieces = Decoder.from_tokens(tokenizer_path, frame_seconds=FRAME)
+    assert pickle.loads(pickle.dumps(of_pieces)).vocabulary == of_pieces.vocabulary
 
 
 def test_a_language_model_of_words(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +154,16 @@ def test_parts(name: str) -> None:
     with pytest.raises(CtcbiasError) as raised:
         OF_PARTS[name]()
     assert len(str(raised.value)) < 400
+
+
+def test_a_copy_of_a_recognizer_finds_the_same(recognizer: Recognizer) -> None:
+    noise = np.random.default_rng(0).normal(size=32000).astype(np.float32)
+    recording = Recording("a", noise, 16000)
+    names = recognizer.compile(["Imiglucerase", "Keisha Smith"])
+    expected = recognizer.transcribe(recording, entities=names)
+    copied, listed = pickle.loads(pickle.dumps((recognizer, names)))
+    assert copied.transcribe(recording, entities=listed) == expected
+    assert repr(copy.deepcopy(recognizer)) == repr(recognizer)
 
 
 def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:

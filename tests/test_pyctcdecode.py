@@ -255,6 +255,27 @@ def test_mistakes_are_told(decoder: BeamSearchDecoderCTC, tmp_path: Path) -> Non
             call()
 
 
+def test_labels_with_their_columns_and_bounds(tmp_path: Path) -> None:
+    columns = {label: column for column, label in reversed([*enumerate(LABELS)])}
+    decoder = build_ctcdecoder(columns)
+    assert decoder.decode(KISHA) == "tell kisha smith"
+    assert decoder.decode(KISHA, beam_width=np.int64(50)) == "tell kisha smith"
+    assert decoder.decode_beams(KISHA, beam_width=100_000)[0][0] == "tell kisha smith"
+    (tmp_path / "file").write_text("x")
+    for error, match, call in (
+        (ModelError, "order of the columns.*found a set", lambda: build_ctcdecoder(set(LABELS))),
+        (ModelError, "found a generator", lambda: build_ctcdecoder(label for label in LABELS)),
+        (ModelError, "has 2 where 1 was", lambda: build_ctcdecoder({**columns, "<unk>": 9})),
+        (ConfigError, "frame_seconds is 0;", lambda: build_ctcdecoder(LABELS, frame_seconds=0)),
+        (ConfigError, "beam_width must be at", lambda: decoder.decode(KISHA, beam_width=10**9)),
+        (ConfigError, "/proc/x: cannot be written", lambda: decoder.save_to_dir("/proc/x")),
+        (ConfigError, "it is a file", lambda: decoder.save_to_dir(tmp_path / "file")),
+        (ConfigError, "no path of a folder", lambda: decoder.save_to_dir(None)),
+    ):
+        with pytest.raises(error, match=match):
+            call()
+
+
 ALPHABETS = {
     ("<pad>", "<unk>", "|", "a"): (["", "⁇", " ", "a"], False),
     ("[PAD]", "|", " ", "a"): (["", "|", " ", "a"], False),
@@ -299,6 +320,7 @@ def test_words_of_every_kind_of_labels(labels: list[str], path: list[int], text:
 def test_a_decoder_is_saved_and_loaded(tmp_path: Path, arpa: Path) -> None:
     modelled = build_ctcdecoder(LABELS, arpa, beta=1.0)
     modelled.save_to_dir(tmp_path)
+    BeamSearchDecoderCTC.load_from_dir(tmp_path).save_to_dir(tmp_path)
     expected = rounded(modelled.decode_beams(THEIR))
     for other in (
         BeamSearchDecoderCTC.load_from_dir(tmp_path),

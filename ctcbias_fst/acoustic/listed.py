@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,13 @@ class ListedNames:
             self._whole = self._read(torch.arange(len(entities), device=device))
         self._lock = Lock()
         self._kept = self._nothing()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = Lock()
 
     def _nothing(self) -> tuple[EntityKeys, Tensor]:
         """What was read, and where in it the rows of each spelling begin; -1 for what was not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import MOST_STATES, at_least_one, at_most, typed
+from ctcbias_fst.bounds import MOST_HYPOTHESES, MOST_STATES, at_least_one, at_most, typed
 from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.decode.times import TimesConfig
 from ctcbias_fst.lm.config import LmConfig
@@ -33,7 +33,7 @@ class DecodeConfig(SearchConfig):
         typed(self)
         super().__post_init__()
         at_least_one(self, "nbest")
-        at_most(self, 10_000, "nbest")
+        at_most(self, MOST_HYPOTHESES, "nbest")
         at_most(self, MOST_STATES, "max_active")
         if self.boost.max_reward >= self.search_beam:
             raise ValueError(

@@ -28,7 +28,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ctcbias_fst.bounds import MOST_STATES, at_least_one, at_most, not_negative, positive
+from ctcbias_fst.bounds import (
+    MOST_HYPOTHESES,
+    MOST_STATES,
+    at_least_one,
+    at_most,
+    not_negative,
+    positive,
+)
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.fst.phones import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
 from ctcbias_fst.k2_import import k2
@@ -71,7 +78,7 @@ class RescoreConfig:
         not_negative(self, "phone_scale", "cost_scale", "unlisted_cost")
         positive(self, "search_beam", "output_beam")
         at_least_one(self, "nbest", "max_active")
-        at_most(self, 10_000, "nbest")
+        at_most(self, MOST_HYPOTHESES, "nbest")
         at_most(self, MOST_STATES, "max_active")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(

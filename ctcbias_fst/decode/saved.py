@@ -21,7 +21,13 @@ from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
-from ctcbias_fst.records import LogProbs, as_float32, is_one, sum_of_probabilities
+from ctcbias_fst.records import (
+    LogProbs,
+    as_float32,
+    checked_frame_seconds,
+    is_one,
+    sum_of_probabilities,
+)
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["SavedLogProbs", "stack"]
@@ -33,9 +39,6 @@ _FIELD = "log_probs"
 """The custom field of cuts."""
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
-
-_SECONDS = (1e-4, 10.0)
-"""How long a frame can be."""
 
 _OFTEN_BEST = 0.05
 """Share of the frames: special tokens are hardly ever the best ones."""
@@ -221,12 +224,8 @@ def _seconds(value: Any, path: Path) -> float:
         raise LogProbsError(
             f"{path}: {_FRAME_SECONDS} must be one number, found {value!r:.60}"
         ) from None
-    if not _SECONDS[0] <= found <= _SECONDS[1]:
-        raise LogProbsError(
-            f"{path}: {_FRAME_SECONDS} is {found:g}; a frame lasts {_SECONDS[0]} to "
-            f"{_SECONDS[1]:g} s: save it right, or pass --frame-seconds"
-        )
-    return found
+    remedy = ": save it right, or pass --frame-seconds"
+    return checked_frame_seconds(found, LogProbsError, f"{path}: ", remedy)
 
 
 class _Npz:

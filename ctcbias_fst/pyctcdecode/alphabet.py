@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.vocabulary import checked_tokens
 
 __all__ = ["Alphabet"]
 
@@ -37,15 +38,14 @@ class Alphabet:
     blank: int
 
     @classmethod
-    def build_alphabet(cls, labels: Sequence[str]) -> Alphabet:
+    def build_alphabet(cls, labels: Sequence[str] | Mapping[str, int]) -> Alphabet:
         """Find out what labels are; a blank that is not among them comes behind the last one.
 
         Raises:
-            ModelError: they are no list of strings, or one occurs twice.
+            ModelError: they are no list of strings, nor a mapping of these to columns, or one
+                occurs twice.
         """
-        if isinstance(labels, (str, bytes)) or not all(isinstance(one, str) for one in labels):
-            raise ModelError(f"labels must be a list of strings, found {quoted(labels)}")
-        found = list(labels)
+        found = list(checked_tokens(labels, "label"))
         twice = next((one for at, one in enumerate(found) if one in found[:at]), None)
         if twice is not None:
             raise ModelError(f"label {quoted(twice)} occurs more than once")

@@ -19,7 +19,7 @@ __all__ = ["build_ctcdecoder"]
 
 
 def build_ctcdecoder(
-    labels: Sequence[str],
+    labels: Sequence[str] | Mapping[str, int],
     kenlm_model_path: str | os.PathLike[str] | None = None,
     unigrams: Collection[str] | None = None,
     alpha: float = 0.5,
@@ -34,9 +34,9 @@ def build_ctcdecoder(
     """Make a decoder of logits; see :mod:`ctcbias_fst.pyctcdecode`.
 
     Args:
-        labels: of the columns. The blank is "", ``<pad>``, ``[PAD]``, ``_`` (of letters), ``<blk>``
-            or the like, or a column behind them; ``|`` or a space parts words, or pieces begin
-            with U+2581 or go on with ``##``.
+        labels: of the columns, in their order or mapped to them. The blank is "", ``<pad>``,
+            ``[PAD]``, ``_`` (of letters), ``<blk>`` or the like, or a column behind them; ``|`` or
+            a space parts words, or pieces begin with U+2581 or go on with ``##``.
         kenlm_model_path: an ARPA file; kenlm's binary files cannot be read.
         unigrams: has no effect: the words of the language model are known, and no others.
         alpha: factor on the language model's log-probs.

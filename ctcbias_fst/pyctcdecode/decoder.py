@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import InputError, warn_caller
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.errors import ConfigError, InputError, warn_caller
+from ctcbias_fst.files import atomic_path, check_output
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
 from ctcbias_fst.pyctcdecode.options import WEIGHT, Beams, entities_of, warn_of
 from ctcbias_fst.pyctcdecode.utterances import Beam, BeamWithoutState, beam_of, decoded
 from ctcbias_fst.recent import Recent
-from ctcbias_fst.text.files import read_lines
+from ctcbias_fst.text.files import quoted, read_lines
 
 __all__ = ["BeamSearchDecoderCTC"]
 
@@ -100,7 +100,7 @@ class BeamSearchDecoderCTC:
             pool: not needed, the utterances are decoded together.
             logits_list: of each utterance (frames, labels), of numpy or torch: logits, log-probs or
                 probabilities.
-            beam_width: 1 or more.
+            beam_width: 1 to 100,000; 10,000 beams are returned, at most.
             beam_prune_logp: 0 or less.
             token_min_logp: 0 or less.
             prune_history: has no effect.
@@ -116,9 +116,10 @@ class BeamSearchDecoderCTC:
             ConfigError: a number is wrong.
         """
         warn_of(pool=pool, prune_history=prune_history or None)
-        decoder = self._decoder(beam_width, beam_prune_logp, token_min_logp)
+        beams = Beams(beam_width, beam_prune_logp, token_min_logp)
+        decoder = self._decoder(beams)
         names = entities_of(hotwords, hotword_weight)
-        found = decoded(decoder, logits_list, names, beam_width)
+        found = decoded(decoder, logits_list, names, beams.returned)
         return [[beam_of(one, decoder.frame_seconds) for one in each.nbest] for each in found]
 
     def decode_batch(
@@ -133,7 +134,7 @@ class BeamSearchDecoderCTC:
     ) -> list[str]:
         """The texts of utterances; see :meth:`decode_beams_batch`."""
         warn_of(pool=pool)
-        decoder = self._decoder(beam_width, beam_prune_logp, token_min_logp)
+        decoder = self._decoder(Beams(beam_width, beam_prune_logp, token_min_logp))
         found = decoded(decoder, logits_list, entities_of(hotwords, hotword_weight), 1)
         return [one.best.text for one in found]
 
@@ -179,13 +180,25 @@ class BeamSearchDecoderCTC:
 
     def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write labels and language model to a folder, as pyctcdecode does; it can load them if
-        the model is an ARPA file."""
+        the model is an ARPA file.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+            LanguageModelError: the language model's file is gone or has changed.
+        """
+        if not isinstance(filepath, (str, os.PathLike)):
+            raise ConfigError(f"{quoted(filepath)} is no path of a folder")
         folder = Path(filepath)
-        with atomic_path(folder / _ALPHABET) as temporary:
-            temporary.write_text(self._alphabet.dumps(), encoding="utf-8")
-        if self._language_model is not None:
-            (folder / _LANGUAGE_MODEL).mkdir(exist_ok=True)
-            self._language_model.save_to_dir(folder / _LANGUAGE_MODEL)
+        check_output(folder, folder=True)
+        try:
+            with atomic_path(folder / _ALPHABET) as temporary:
+                temporary.write_text(self._alphabet.dumps(), encoding="utf-8")
+            if self._language_model is not None:
+                (folder / _LANGUAGE_MODEL).mkdir(exist_ok=True)
+                self._language_model.save_to_dir(folder / _LANGUAGE_MODEL)
+        except OSError as error:
+            where = error.filename or folder
+            raise ConfigError(f"{where}: cannot be written: {error.strerror}") from error
 
     @classmethod
     def load_from_dir(
@@ -213,15 +226,9 @@ class BeamSearchDecoderCTC:
             model = LanguageModel.load_from_dir(folder / _LANGUAGE_MODEL)
         return cls(alphabet, model, **options)
 
-    def _decoder(
-        self,
-        beam_width: int = 100,
-        beam_prune_logp: float = -10.0,
-        token_min_logp: float = -5.0,
-    ) -> Decoder:
+    def _decoder(self, beams: Beams = Beams()) -> Decoder:  # noqa: B008  (frozen)
         """The decoder of these settings, and of those of the language model."""
         model = self._language_model
-        beams = Beams(beam_width, beam_prune_logp, token_min_logp)
         key = (beams, str(model))
         found = self._decoders.get(key)
         if found is not None:

@@ -67,7 +67,9 @@ class LanguageModel:
         ):
             with atomic_path(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        shutil.copyfile(self.path, folder / self.path.name)
+        copy = folder / self.path.name
+        if not (copy.exists() and copy.samefile(self.path)):
+            shutil.copyfile(self.path, copy)
 
     @classmethod
     def load_from_dir(cls, folder: Path) -> LanguageModel:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ctcbias_fst.bounds import MOST_HYPOTHESES, MOST_STATES, whole_number
 from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
 from ctcbias_fst.pyctcdecode.language_model import checked_number
 from ctcbias_fst.text.files import quoted
@@ -14,6 +15,9 @@ __all__ = ["WEIGHT", "Beams", "entities_of", "warn_of"]
 
 WEIGHT = 10.0
 """The hotword weight that stands for a name's usual one."""
+
+_STATES = 10
+"""For each of the beams that are asked for."""
 
 _REASONS = {
     "pool": "utterances are decoded together in this process",
@@ -57,7 +61,7 @@ class Beams:
     """How wide to search; see :mod:`ctcbias_fst.pyctcdecode`.
 
     Attributes:
-        width: 1 or more.
+        width: 1 to 100,000.
         prune_logp: 0 or less.
         token_min_logp: 0 or less.
 
@@ -70,16 +74,19 @@ class Beams:
     token_min_logp: float = -5.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 1:
-            raise ConfigError(
-                f"beam_width must be a whole number of at least 1, found {quoted(self.width)}"
-            )
+        width = whole_number("beam_width", self.width, MOST_STATES // _STATES)
+        object.__setattr__(self, "width", width)
         for name, value in (
             ("beam_prune_logp", self.prune_logp),
             ("token_min_logp", self.token_min_logp),
         ):
             if checked_number(name, value) > 0:
                 raise ConfigError(f"{name} must be 0 or less, found {value}")
+
+    @property
+    def returned(self) -> int:
+        """How many beams, at most, come back."""
+        return min(self.width, MOST_HYPOTHESES)
 
     @property
     def nats(self) -> float:
@@ -89,7 +96,7 @@ class Beams:
     def settings(self) -> dict[str, Any]:
         """The decoder's."""
         return {
-            "decode.max_active": 10 * self.width,
+            "decode.max_active": _STATES * self.width,
             "decode.output_beam": self.nats,
             "decode.search_beam": max(12.0, self.nats),
             "decode.token_beam": 3.0 - self.token_min_logp,

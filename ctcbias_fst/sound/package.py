@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 
 from ctcbias_fst.cache import kept
 from ctcbias_fst.errors import ModelError
@@ -209,7 +208,7 @@ def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int
     for word in range(len(spoken)):
         for phones, nats in spoken.sounds(word):
             found[phones] = max(nats, found.get(phones, 0.0))
-    return MappingProxyType(found)
+    return found
 
 
 def _common_words(rarest: float) -> SpokenNames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.lexicon import possessive
@@ -55,6 +55,12 @@ class WordSounds:
         self._pronouncer = pronouncer
         self._most, self._max_cost = most, max_cost
         self._words: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Those that are shipped are not copied, but shared by each process that has a copy."""
+        if self is load_word_sounds():
+            return load_word_sounds, ()
+        return type(self), (self._pronouncer, self._most, self._max_cost)
 
     def word(self, word: str) -> tuple[Sound, ...]:
         """Return the sounds of a word in normal form; none if it cannot be pronounced."""

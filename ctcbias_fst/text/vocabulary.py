@@ -8,10 +8,11 @@ import json
 import operator
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,15 @@ from ctcbias_fst.text.files import PathLike, is_named_pipe, quoted, read_lines
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.scripts import apart, is_unspaced
 
-__all__ = ["Case", "Vocabulary", "WordBoundary", "byte_of", "joined", "load_sentencepiece"]
+__all__ = [
+    "Case",
+    "Vocabulary",
+    "WordBoundary",
+    "byte_of",
+    "checked_tokens",
+    "joined",
+    "load_sentencepiece",
+]
 
 Blank = int | str | None
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -129,7 +138,7 @@ class Vocabulary:
     separator: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", _checked_tokens(self.tokens))
+        object.__setattr__(self, "tokens", checked_tokens(self.tokens))
         object.__setattr__(self, "blank_id", _column(self.blank_id, "blank id"))
         if self.unk_id is not None:
             object.__setattr__(self, "unk_id", _column(self.unk_id, "unknown-token id"))
@@ -421,7 +430,7 @@ class Vocabulary:
     @classmethod
     def from_tokens(
         cls,
-        tokens: Sequence[str],
+        tokens: Sequence[str] | Mapping[str, int],
         blank: Blank = None,
         boundary: WordBoundary | None = None,
         *,
@@ -431,7 +440,8 @@ class Vocabulary:
         """Make a vocabulary of a list of tokens, finding out what was not said.
 
         Args:
-            tokens: one per column of the log-probs.
+            tokens: one per column of the log-probs, in their order, or a mapping of each to its
+                column, as Hugging Face's ``tokenizer.get_vocab()`` returns it.
             blank: the blank's token or id; ``len(tokens)`` appends one after the last
                 column (NeMo's layout). By default the first of the usual names is taken.
             boundary: how words begin; by default told by the tokens.
@@ -443,7 +453,7 @@ class Vocabulary:
         Raises:
             ModelError: no blank or no word boundary can be found.
         """
-        tokens = _checked_tokens(tokens)
+        tokens = checked_tokens(tokens)
         columns = None if columns is None else _column(columns, "columns")
         if not tokens:
             raise ModelError("the vocabulary is empty.")
@@ -573,20 +583,37 @@ def _without_unused(tokens: tuple[str, ...], columns: int) -> tuple[str, ...]:
     return tokens[:columns]
 
 
-def _checked_tokens(tokens: Any) -> tuple[str, ...]:
-    """Tokens as a tuple, if they are strings that a file can hold."""
-    if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Iterable):
-        raise ModelError(f"tokens must be a list of strings, found {quoted(tokens)}.")
-    found: tuple[Any, ...] = tuple(tokens)
-    for column, token in enumerate(found):
-        if not isinstance(token, str):
-            raise ModelError(f"token {column} must be a string, found {quoted(token)}.")
-        if not token.isascii() and _SURROGATES.search(token):
-            raise ModelError(
-                f"token {column}, {quoted(token)}, has half of a character (a lone surrogate), "
-                f"which no file can hold."
-            )
-    return found
+def checked_tokens(tokens: Any, what: str = "token") -> tuple[str, ...]:
+    """Tokens in the order of their columns, if they are strings that a file can hold.
+
+    Args:
+        tokens: a list, or a mapping of each token to its column.
+        what: one of them is called in messages.
+
+    Raises:
+        ModelError: they are something else, or have no order; a column is missing or given twice.
+    """
+    if isinstance(tokens, Mapping):
+        tokens = _in_order([(_text(token, what), i) for token, i in tokens.items()])
+    elif isinstance(tokens, (str, bytes)) or not isinstance(tokens, (Sequence, np.ndarray)):
+        unordered = isinstance(tokens, (Set, Iterator))
+        raise ModelError(
+            f"{what}s must be a list of strings in the order of the columns, or a mapping of token "
+            f"to column, found {'a ' + type(tokens).__name__ if unordered else quoted(tokens)}."
+        )
+    return tuple(_text(token, f"{what} {column}") for column, token in enumerate(tokens))
+
+
+def _text(token: Any, what: str) -> str:
+    """A token, if it is a string that a file can hold."""
+    if not isinstance(token, str):
+        raise ModelError(f"{what} must be a string, found {quoted(token)}.")
+    if not token.isascii() and _SURROGATES.search(token):
+        raise ModelError(
+            f"{what}, {quoted(token)}, has half of a character (a lone surrogate), which no file "
+            "can hold."
+        )
+    return str(token)
 
 
 def _column(number: Any, what: str) -> int:
@@ -756,15 +783,22 @@ def _text_tokens(lines: list[str], path: Path) -> list[str]:
     return _in_order(pairs, path)
 
 
-def _in_order(pairs: list[tuple[str, int]], path: Path) -> list[str]:
-    pairs = sorted(pairs, key=lambda pair: pair[1])
+def _in_order(pairs: list[tuple[str, Any]], path: Path | None = None) -> list[str]:
+    """The tokens of pairs (token, id), of a file or in memory, in the order of their ids."""
+    where = "" if path is None else f"{path}: "
+    for token, i in pairs:
+        if isinstance(i, (bool, np.bool_)) or not isinstance(i, Integral):
+            raise ModelError(
+                f"{where}the id of {quoted(token)} must be a whole number, found {quoted(i)}."
+            )
+    pairs = sorted(pairs, key=lambda pair: int(pair[1]))
     while pairs and _DISAMBIGUATION.fullmatch(pairs[-1][0]):
         pairs.pop()
     for expected, (token, i) in enumerate(pairs):
         if i != expected:
             raise ModelError(
-                f"{path}: ids must run from 0 without gaps or repeats, "
-                f"but {token!r} has {i} where {expected} was expected."
+                f"{where}ids must run from 0 without gaps or repeats, "
+                f"but {quoted(token)} has {quoted(i)} where {expected} was expected."
             )
     return [token for token, _ in pairs]
 
