@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ctcbias_fst.acoustic.features import FRAME_SECONDS
 
-__all__ = ["evened"]
+__all__ = ["louder", "raised_where_spoken", "raises"]
 
 _QUIETER = 18.0
 """Decibels: what is not as much quieter than the loudest is read as it is."""
@@ -45,9 +45,13 @@ _LOUD = 12.0
 """Of the frames that are at most 12 dB below the level of a stretch, a tenth has near it what is
 8 dB quieter than that level: in steady noise hardly any has (up to 4 % in 14 clips)."""
 
+_CLEAR = -0.22
+"""Mean log-prob of the phones that are heard in speech which was raised: -0.05 to -0.21 in 18
+sentences, below in 13 of 17 pauses of recordings with 8 bits."""
 
-def evened(features: Tensor) -> Tensor:
-    """Raise quiet speech in a long recording.
+
+def raises(features: Tensor) -> Tensor:
+    """By how much quiet speech in a long recording is to be raised.
 
     Stretches of 0.8 s or more that are 18 dB or more below the loudest speech, but are no steady
     noise, are made as loud, each as a whole; in them quieter ones in the same way.
@@ -56,12 +60,37 @@ def evened(features: Tensor) -> Tensor:
         features: ``(frame, mel)`` log energies, of a frame every 10 ms.
 
     Returns:
-        the same where nothing is to be raised.
+        decibels ``(frame,)``, float64 on the CPU; 0 where nothing is to be raised.
     """
-    raised = _raised(_decibels(features))
-    if not bool(raised.any()):
+    return _raised(_decibels(features))
+
+
+def louder(features: Tensor, decibels: Tensor) -> Tensor:
+    """Features ``(frame, mel)`` of the same recording with each frame so much louder."""
+    if not bool(decibels.any()):
         return features
-    return features + (raised * (math.log(10) / 10)).to(features)[:, None]
+    return features + (decibels * (math.log(10) / 10)).to(features)[:, None]
+
+
+def raised_where_spoken(decibels: Tensor, phones: Tensor, rate: int) -> Tensor:
+    """Of stretches that are to be raised, those that are clear speech then.
+
+    What is left of a pause by few bits, or somebody typing, is no steady noise and no speech.
+
+    Args:
+        decibels: ``(frame,)``, what :func:`raises` found.
+        phones: ``(frame // rate, 1 + phones)`` log-probs of the recording when it is raised.
+        rate: frames of the features for one of these.
+    """
+    kept = decibels.clone()
+    best, phone = phones.max(dim=-1)
+    best, heard = best.cpu(), (phone != 0).cpu()
+    for begin, end in _runs(decibels > 0):
+        where = slice(begin // rate, -(-end // rate))
+        clear = best[where][heard[where]]
+        if not len(clear) or float(clear.mean()) < _CLEAR:
+            kept[begin:end] = 0.0
+    return kept
 
 
 def _decibels(features: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.config import AttentionConfig
-from ctcbias_fst.acoustic.even import evened
+from ctcbias_fst.acoustic.even import louder, raised_where_spoken, raises
 from ctcbias_fst.acoustic.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
 from ctcbias_fst.acoustic.package import Package, load_package
@@ -166,7 +166,8 @@ class AcousticModel:
             )
         picture = features[0]
         if features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS:
-            features = evened(features[0])[None]
+            (row,), _ = self._evened([features[0]], config)
+            features = row[None]
         whole = self.model(self.model.normalise(features, lengths), lengths)
         frames = int(whole.lengths)
         plain, phones = whole.log_probs[0].clone(), whole.phone_log_probs[0].clone()
@@ -251,8 +252,9 @@ class AcousticModel:
         """
         rate = self.config.encoder.subsampling
         long = [i for i, row in enumerate(rows) if len(row) * FRAME_SECONDS > LONGEST_SECONDS]
-        rows = [evened(row) if len(row) * FRAME_SECONDS > LONGEST_SECONDS else row for row in rows]
-        whole = dict(zip(long, self._run_all([(None, rows[i]) for i in long], config)))
+        evened, read = self._evened([rows[i] for i in long], config)
+        rows = [dict(zip(long, evened)).get(i, row) for i, row in enumerate(rows)]
+        whole = dict(zip(long, read))
         places: list[tuple[int, int]] = []
         todo: list[tuple[ListedNames | None, Tensor]] = []
         for index, row in enumerate(rows):
@@ -272,6 +274,24 @@ class AcousticModel:
             for values, part in zip(whole[index], found):
                 values[begin : begin + len(part)] = part
         return [whole[index] for index in range(len(rows))]
+
+    def _evened(
+        self, rows: Sequence[Tensor], config: AttentionConfig
+    ) -> tuple[list[Tensor], list[_Scores]]:
+        """Long utterances ``(frame, mel)`` with quiet speech raised, and their scores as wholes."""
+        gains = [raises(row) for row in rows]
+        evened = [louder(row, gain) for row, gain in zip(rows, gains)]
+        read = self._run_all([(None, row) for row in evened], config)
+        doubtful = []
+        for i, gain in enumerate(gains):
+            kept = raised_where_spoken(gain, read[i].phones, self.config.encoder.subsampling)
+            if not torch.equal(kept, gain):
+                evened[i] = louder(rows[i], kept)
+                doubtful.append(i)
+        again = self._run_all([(None, evened[i]) for i in doubtful], config)
+        for i, scores in zip(doubtful, again):
+            read[i] = scores
+        return evened, read
 
     def _run_all(
         self, todo: Sequence[tuple[ListedNames | None, Tensor]], config: AttentionConfig

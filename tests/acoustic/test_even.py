@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ctcbias_fst
 from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.acoustic.even import evened
+from ctcbias_fst.acoustic.even import louder, raised_where_spoken, raises
 from ctcbias_fst.acoustic.features import LogMel
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
@@ -37,15 +37,16 @@ def _features(*parts: np.ndarray) -> Tensor:
 def _added(*parts: np.ndarray) -> Tensor:
     """Decibels by which each frame is raised: all its filters by as much."""
     features = _features(*parts)
-    added = (evened(features) - features) * (10 / math.log(10))
-    assert torch.allclose(added, added[:, :1].expand_as(added), atol=1e-3)
-    return added.mean(dim=1)
+    decibels = raises(features)
+    added = (louder(features, decibels) - features) * (10 / math.log(10))
+    assert torch.allclose(added, decibels.float()[:, None].expand_as(added), atol=1e-3)
+    return decibels
 
 
 def test_speech_as_loud_as_other_speech_stays(speech: list[np.ndarray]) -> None:
     silence = np.zeros(RATE // 2)
     features = _features(*(part for one in speech for part in (silence, one)))
-    assert torch.equal(evened(features), features)
+    assert not raises(features).any()
 
 
 @settings(max_examples=20, deadline=None)
@@ -76,4 +77,17 @@ def test_steady_noise_stays(speech: list[np.ndarray], decibels: float) -> None:
 @pytest.mark.parametrize("value", [-16.0, 0.0, 5.0])
 def test_what_has_no_levels_stays(frames: int, value: float) -> None:
     features = torch.full((frames, 80), value)
-    assert torch.equal(evened(features), features)
+    assert not raises(features).any()
+
+
+def test_only_what_is_clear_speech_then_is_raised() -> None:
+    decibels = torch.zeros(100, dtype=torch.float64)
+    decibels[10:30], decibels[50:61], decibels[80:90] = 20.0, 30.0, 25.0
+    phones = torch.full((25, 3), math.log(0.05))
+    phones[:, 0] = math.log(0.9)
+    phones[3:7] = torch.tensor([0.02, 0.96, 0.02]).log()  # clear
+    phones[12:16] = torch.tensor([0.2, 0.3, 0.5]).log()  # not clear; nothing in the third
+    kept = raised_where_spoken(decibels, phones, 4)
+    assert torch.equal(kept[:50], decibels[:50])
+    assert not kept[50:].any()
+    assert bool(decibels[50:].any())
