@@ -10,9 +10,10 @@ two steps, both tensor operations on its device:
    phones, triples of phone classes, triples of consonant classes with the vowels left out. A
    pronunciation's score is the share of its own sequences that were found, each weighted by
    its rarity (inverse document frequency).
-2. *Alignment.* The best few thousand pronunciations are aligned to the slots, beginning and
-   ending anywhere: dynamic programming with costs for a phone heard as another
-   (:mod:`ctcbias_fst.sound.likeness`), for one not heard, and for one too many.
+2. *Alignment.* The best few thousand pronunciations, or all if there are no more, are aligned to
+   the slots, beginning and ending anywhere (:mod:`ctcbias_fst.sound.alignment`), with costs for a
+   phone heard as another (:mod:`ctcbias_fst.sound.likeness`), for one not heard, and for one too
+   many.
 
 The names with the least cost per phone are the shortlist.
 """
@@ -20,6 +21,7 @@ The names with the least cost per phone are the shortlist.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.bounds import at_least_one, not_negative
+from ctcbias_fst.sound.alignment import Pronunciations
 from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
@@ -299,13 +302,15 @@ class PhoneIndex:
         slots = self.slots(phone_log_probs)
         if not len(slots) or not len(self.owner):
             return silent, slots.new_zeros(len(silent))
-        retrieved = self._retrieve(slots)
+        owner, length, retrieved = self.owner, self.lengths, None
+        if len(owner) > self.config.retrieved:
+            retrieved = self._retrieve(slots)
+            owner, length = owner[retrieved], length[retrieved]
         cost = self._align(slots, retrieved)
-        length = self.lengths[retrieved]
         rank = (cost + self.config.prior_cost) / (length + self.config.prior_phones)
         order = torch.argsort(rank, stable=True)
-        order = order[_first_of_each(self.owner[retrieved[order]], self.names)]
-        names = torch.cat([silent, self.owner[retrieved[order]]])[:most]
+        order = order[_first_of_each(owner[order], self.names)]
+        names = torch.cat([silent, owner[order]])[:most]
         return names, torch.cat([slots.new_zeros(len(silent)), cost[order]])[:most]
 
     def slots(self, phone_log_probs: Tensor) -> Tensor:
@@ -340,47 +345,27 @@ class PhoneIndex:
         consonants = consonants[consonants[:, 1:].amax(dim=1) > self.config.slot_probability]
         found = pairs.found(slots) + triples.found(classes) + skeletons.found(consonants)
         share = found / (pairs.total + triples.total + skeletons.total + self.config.rare)
-        best: Tensor = share.topk(min(self.config.retrieved, len(share)), sorted=False).indices
+        best: Tensor = share.topk(self.config.retrieved, sorted=False).indices
         return best
 
-    def _align(self, slots: Tensor, rows: Tensor) -> Tensor:
-        """Least cost in nats of each pronunciation anywhere in the slots, ``(rows,)``.
-
-        One step per phone, over all pronunciations and slots at once; those that have ended
-        are at the back and drop out.
-        """
+    def _align(self, slots: Tensor, rows: Tensor | None) -> Tensor:
+        """Least cost in nats of each pronunciation, by default all, anywhere in the slots."""
         config = self.config
         heard = slots[:, 1:].clamp_min(1e-6).log()
         worst = float(self._distances.max())
         gap = (heard.amax(dim=1, keepdim=True) - heard).clamp(max=worst)
         # The cheapest way to hear a phone: as itself, or as one that is like it.
         heard_as = (gap[:, :, None] + self._distances[1:]).amin(dim=1).clamp(max=worst)
-        heard_as = heard_as.t().contiguous()
         skip = (-slots[:, 0].clamp_min(1e-6).log()).clamp(0.1, config.extra)
-        order = torch.argsort(self.lengths[rows], descending=True)
-        phones = self.phones[rows[order]].long()
-        remaining = torch.bincount(self.lengths[rows], minlength=phones.shape[1] + 1)
-        active = remaining.flip(0).cumsum(0).flip(0).tolist()
-        costs = slots.new_zeros((len(rows), len(slots) + 1))
-        best = slots.new_zeros(len(rows))
-        for position in range(phones.shape[1]):
-            going, after = active[position + 1], active[min(position + 2, len(active) - 1)]
-            if position + 2 >= len(active):
-                after = 0
-            if not going:
-                break
-            # In place: thousands of rows, and most of the time would go into new memory.
-            costs = costs[:going]
-            matched = heard_as.index_select(0, phones[:going, position])
-            matched += costs[:, :-1]
-            costs += config.missing
-            torch.minimum(costs[:, 1:], matched, out=costs[:, 1:])
-            extra = torch.add(costs[:, :-1], skip, out=matched)
-            torch.minimum(costs[:, 1:], extra, out=costs[:, 1:])
-            best[after:going] = costs[after:going].amin(dim=1)
-        result = torch.empty_like(best)
-        result[order] = best
-        return result
+        if rows is None:
+            aligned = self._all
+        else:
+            aligned = Pronunciations.apart(self.phones[rows], self.lengths[rows])
+        return aligned.align(heard_as, skip, config.missing)
+
+    @cached_property
+    def _all(self) -> Pronunciations:
+        return Pronunciations.joined(self.phones, self.lengths)
 
 
 def _indicator(group: npt.NDArray[np.int64], groups: int, device: torch.device) -> Tensor:
