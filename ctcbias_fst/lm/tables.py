@@ -126,34 +126,24 @@ class NgramTables:
         Returns:
           The states after it, int64 (K,), and natural log-probs, float32 (K,).
         """
-        unknown = symbol < 0
         if self.unknown is not None:
-            symbol = torch.where(unknown, torch.full_like(symbol, self.unknown), symbol)
-        score = self.backoff.new_zeros(len(state))
-        target = torch.zeros_like(state)
-        open_ = torch.arange(len(state), device=state.device)
-        for _ in range(self.order):
-            wanted = state * self.num_symbols + symbol
-            at = torch.searchsorted(self.key, wanted)
-            found = (self.key[at] == wanted) & (symbol >= 0)
-            hit = found.nonzero().flatten()
-            done = open_[hit]
-            target[done] = self.target[at[hit]]
-            score[done] += self.log_probability[at[hit]]
-            rest = (~found).nonzero().flatten()
-            open_, state, symbol = open_[rest], state[rest], symbol[rest]
-            if not len(open_):
-                return target, score
-            score[open_] += self.backoff[state]
-            ended = state == 0
-            if bool(ended.any()):
-                # No single word either: an unknown one, in a model without a symbol for it.
-                score[open_[ended]] += self.unknown_log_probability
-                rest = (~ended).nonzero().flatten()
-                open_, state, symbol = open_[rest], state[rest], symbol[rest]
-            state = self.shorter[state]
-        score[open_] += self.unknown_log_probability
-        return target, score
+            symbol = torch.where(symbol < 0, self.unknown, symbol)
+        # All contexts are asked at once, each a word shorter than the one before: most words are
+        # few, and their number matters less than that of the steps. State 0 may be asked again.
+        several = [state]
+        for _ in range(self.order - 1):
+            several.append(self.shorter[several[-1]])
+        contexts = torch.stack(several)
+        wanted = contexts * self.num_symbols + symbol
+        at = torch.searchsorted(self.key, wanted)
+        failed = (self.key[at] != wanted) | (symbol < 0)
+        failed = failed.long().cumprod(0)
+        level = failed.sum(0)
+        known = level < self.order
+        arc = torch.where(known, at.gather(0, level.clamp(max=self.order - 1)[None])[0], 0)
+        score = torch.where(known, self.log_probability[arc], self.unknown_log_probability)
+        score += torch.where(failed > 0, self.backoff[contexts], 0.0).sum(0)
+        return torch.where(known, self.target[arc], 0), score
 
     def unknown_score(self) -> float:
         """Natural log-prob of an unknown word without a context."""
