@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 
+from ctcbias_fst.decode.words import SharedWords, Token, joined_words
 from ctcbias_fst.fst.columns import PLAIN
 from ctcbias_fst.fst.word_rules import WordRules
-from ctcbias_fst.records import Hypothesis, LogProbs, Mention, Word
+from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.search.lattice import Lattice, Paths
-from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.scripts import is_unspaced
-from ctcbias_fst.text.vocabulary import Vocabulary, joined
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "distinct",
@@ -24,51 +22,6 @@ __all__ = [
     "hypotheses",
     "token_confidences",
 ]
-
-
-class _Token(NamedTuple):
-    """A token of a path.
-
-    Frames are the model's, ``end`` is exclusive. ``entity`` is complete with this token;
-    ``in_tree`` is True for all tokens of an entity. ``boost`` is what it was given until the next
-    token begins, in nats. ``run`` tells apart the stretches of frames with the same best token,
-    ``is_best`` whether that is this one.
-    """
-
-    token: int
-    entity: Entity | None
-    in_tree: bool
-    start: int
-    end: int
-    confidence: float
-    followed: float
-    log_prob: float
-    boost: float = 0.0
-    run: int = -1
-    is_best: bool = False
-
-
-@dataclass
-class _Draft:
-    """A word being put together."""
-
-    text: str
-    start: int
-    end: int
-    confidence: float
-    entity: bool = False
-    log_probs: list[float] = field(default_factory=list)
-    glued: bool = False
-    mentions: tuple[Mention, ...] = ()
-
-    def add(self, token: _Token, text: str) -> None:
-        self.text += text
-        self.log_probs.append(token.log_prob)
-        self.end = token.end
-        self.confidence = min(self.confidence, token.confidence)
-
-    def followed(self, probability: float) -> None:
-        self.confidence = min(self.confidence, 1.0 - probability)
 
 
 def hypotheses(
@@ -109,43 +62,60 @@ def hypotheses(
     rules = WordRules.of(blank_first, arcs.device)
     confidence, followed = token_confidences(lattice, arcs, path, rules)
     best = _BestTokens.of(lattice)
-    rows = zip(
-        path.tolist(),
-        lattice.token[arcs].tolist(),
-        lattice.aux[arcs].tolist(),
-        lattice.in_tree[arcs].tolist(),
-        start.tolist(),
-        end.tolist(),
-        confidence.tolist(),
-        followed.tolist(),
-        _log_probs(lattice, arcs).tolist(),
-        of_token[1:].tolist(),
-        *(values.tolist() for values in best.of_arcs(lattice, arcs)),
+    run, is_best = best.of_arcs(lattice, arcs)
+    in_tree = lattice.in_tree[arcs]
+    aside = (path[1:] == path[:-1]) & (run[1:] == run[:-1]) & (in_tree[1:] != in_tree[:-1])
+    with_echoes = set(path[1:][aside].tolist())
+    numbers_of, which = _distinct_tokens(
+        path, len(paths.utterance), (arcs, end, confidence, followed, of_token[1:])
     )
-    tokens: list[list[_Token]] = [[] for _ in range(len(paths.utterance))]
+    columns = (
+        *(lattice.token[arcs], lattice.aux[arcs], in_tree, start, end, confidence, followed),
+        *(_log_probs(lattice, arcs), of_token[1:], run, is_best),
+    )
+    tokens: list[Token] = []
     size, entities = lattice.graph.vocabulary_size, lattice.graph.entities
-    for at, token, aux, *others in rows:
+    for token, aux, *others in zip(*(column[which].tolist() for column in columns)):
         entity = entities[aux - size] if aux >= size else None
-        tokens[at].append(_Token(token, entity, *others))
+        tokens.append(Token(token, entity, *others))
     order = vocabulary.blank_first_order.tolist()
-    return [
-        Hypothesis(
-            words=_words(
-                _without_echoes(of_path, best, utterance, blank_first), blank_first, frame_seconds
-            ),
-            score=score,
-            token_ids=tuple(order[token.token] for token in of_path),
-            boost=paid,
-            lm=said,
-        )
-        for of_path, utterance, score, paid, said in zip(
-            tokens,
-            paths.utterance.tolist(),
-            paths.score.tolist(),
-            boost.tolist(),
-            lm.tolist(),
-        )
-    ]
+    token_ids = [order[token.token] for token in tokens]
+    words_of = SharedWords(tokens, blank_first, frame_seconds)
+    found = []
+    rows = (column.tolist() for column in (paths.utterance, paths.score, boost, lm))
+    for number, (utterance, *scores) in enumerate(zip(*rows)):
+        ids = tuple([token_ids[at] for at in numbers_of[number]])
+        if number in with_echoes:
+            whole = [tokens[at] for at in numbers_of[number]]
+            whole = _without_echoes(whole, best, utterance, blank_first)
+            words = joined_words(whole, blank_first, frame_seconds)
+        else:
+            words = words_of(numbers_of[number])
+        score, paid, said = scores
+        found.append(Hypothesis(words, score, token_ids=ids, boost=paid, lm=said))
+    return found
+
+
+def _distinct_tokens(
+    path: torch.Tensor, paths: int, columns: Sequence[torch.Tensor]
+) -> tuple[list[list[int]], torch.Tensor]:
+    """Number the tokens of some paths, those that are the same in all columns (K,) alike.
+
+    Paths of an utterance differ in a few places: what they share is put together once.
+
+    Returns:
+      the numbers of the tokens of each path; int64, where a token of each number is in the columns.
+    """
+    known: dict[tuple[int | float, ...], int] = {}
+    first: list[int] = []
+    numbers: list[list[int]] = [[] for _ in range(paths)]
+    rows = zip(*(column.tolist() for column in columns))
+    for position, (at, row) in enumerate(zip(path.tolist(), rows)):
+        number = known.setdefault(row, len(first))
+        if number == len(first):
+            first.append(position)
+        numbers[at].append(number)
+    return numbers, torch.tensor(first, dtype=torch.int64, device=path.device)
 
 
 def distinct(several: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
@@ -203,9 +173,9 @@ class _BestTokens:
         at = (lattice.utterance[arcs], lattice.frame[arcs])
         return self.run[at], self.token[at] == lattice.token[arcs]
 
-    def tokens(self, utterance: int, first: int, last: int) -> list[_Token]:
+    def tokens(self, utterance: int, first: int, last: int) -> list[Token]:
         """What is written from one run to another, both included."""
-        found: list[_Token] = []
+        found: list[Token] = []
         rows = (self.token, self.run, self.original, self.log_prob)
         for token, run, frame, log_prob in zip(*(row[utterance].tolist() for row in rows)):
             if not first <= run <= last or not token:
@@ -215,16 +185,14 @@ class _BestTokens:
             else:
                 sure = math.exp(log_prob)
                 found.append(
-                    _Token(
-                        token, None, False, frame, frame + 1, sure, 0.0, log_prob, 0.0, run, True
-                    )
+                    Token(token, None, False, frame, frame + 1, sure, 0.0, log_prob, 0.0, run, True)
                 )
         return found
 
 
 def _without_echoes(
-    tokens: list[_Token], best: _BestTokens, utterance: int, vocabulary: Vocabulary
-) -> list[_Token]:
+    tokens: list[Token], best: _BestTokens, utterance: int, vocabulary: Vocabulary
+) -> list[Token]:
     """A path without what it wrote twice: a token, and beside it a name's token in its place.
 
     A token may sound for several frames, of which the name takes one and the token itself the
@@ -255,7 +223,7 @@ def _without_echoes(
             wrong[name.start] = name
     if not gone and not wrong:
         return tokens
-    kept: list[_Token] = []
+    kept: list[Token] = []
     done = 0
     for name in wrong.values():
         first, last = tokens[name.start].run, tokens[name.stop - 1].run
@@ -270,7 +238,7 @@ def _without_echoes(
     return kept + [token for at, token in enumerate(tokens) if at >= done and at not in gone]
 
 
-def _name_around(tokens: Sequence[_Token], at: int) -> range:
+def _name_around(tokens: Sequence[Token], at: int) -> range:
     """The tokens of the name that a token is of."""
     begin, end = at, at
     while begin and tokens[begin - 1].in_tree and tokens[begin - 1].entity is None:
@@ -303,7 +271,7 @@ def greedy_reading(
     number = [0] * len(order)
     for position, column in enumerate(order):
         number[column] = position
-    tokens: list[_Token] = []
+    tokens: list[Token] = []
     before = 0
     columns, surely = best_tokens.tolist(), log_probs.exp().tolist()
     for frame, (column, sure) in enumerate(zip(columns, surely)):
@@ -312,10 +280,10 @@ def greedy_reading(
             last = tokens[-1]
             tokens[-1] = last._replace(end=frame + 1, confidence=min(last.confidence, sure))
         elif token:
-            tokens.append(_Token(token, None, False, frame, frame + 1, sure, 0.0, math.log(sure)))
+            tokens.append(Token(token, None, False, frame, frame + 1, sure, 0.0, math.log(sure)))
         before = token
     return Hypothesis(
-        words=_words(tokens, vocabulary.blank_first(), frame_seconds),
+        words=joined_words(tokens, vocabulary.blank_first(), frame_seconds),
         score=float(log_probs.double().sum()),
         token_ids=tuple(order[token.token] for token in tokens),
     )
@@ -407,126 +375,3 @@ class _Mass:
         first = torch.searchsorted(self._keys, self._key(utterance, token, begin))
         last = torch.searchsorted(self._keys, self._key(utterance, token, end))
         return self._sums[last.maximum(first)] - self._sums[first]
-
-
-def _words(tokens: Sequence[_Token], vocabulary: Vocabulary, seconds: float) -> tuple[Word, ...]:
-    """Join tokens; an entity's become the words of its display form."""
-    surfaces, separator = vocabulary.surfaces, vocabulary.separator_id
-    ends_word = vocabulary.ends_word
-    words: list[_Draft] = []
-    open_word = False  # whether a token that continues a word goes to the last one
-    separated = True  # whether a separator came after the last word
-    before = 0.0  # what may have come between a separator and the word after it
-    entity: list[_Token] = []
-
-    def glued(text: str) -> bool:
-        if separator is not None:
-            return not separated
-        return not text.isascii() and _unspaced_between(
-            next((w.text for w in reversed(words) if w.text), ""), text
-        )
-
-    for token in tokens:
-        if token.in_tree:
-            entity.append(token)
-            if token.entity is not None:
-                shown = token.entity.display
-                drafts = _entity_words(entity, token.entity, vocabulary, before)
-                drafts[0].glued = glued(shown)
-                words.extend(drafts)
-                entity, open_word, separated, before = [], True, False, 0.0
-            continue
-        text = surfaces[token.token]
-        if token.token == separator:
-            before = token.followed
-            open_word, separated = False, True
-            continue
-        if ends_word[token.token]:
-            open_word = (
-                open_word
-                and vocabulary.joins_letters
-                and not words[-1].entity
-                and not _unspaced_beside(words[-1].text, text)
-            )
-        elif open_word and words[-1].entity and _unspaced_between(words[-1].text, text):
-            open_word = False
-        if not open_word:
-            words.append(_Draft("", token.start, token.end, 1.0 - before, glued=glued(text)))
-            open_word, separated, before = True, False, 0.0
-        words[-1].add(token, text)
-        words[-1].followed(token.followed)
-    return tuple(
-        Word(
-            joined([word.text]),
-            round(word.start * seconds, 6),
-            round(word.end * seconds, 6),
-            max(0.0, word.confidence),
-            word.entity,
-            sum(word.log_probs) / len(word.log_probs),
-            word.glued,
-            word.mentions,
-        )
-        for word in words
-        if word.text
-    )
-
-
-def _unspaced_between(before: str, after: str) -> bool:
-    """Whether letters of scripts without spaces meet."""
-    if after.isascii():
-        return False
-    return bool(before and after) and is_unspaced(before[-1]) and is_unspaced(after)
-
-
-def _unspaced_beside(before: str, after: str) -> bool:
-    return bool(before and is_unspaced(before[-1])) or is_unspaced(after)
-
-
-def _entity_words(
-    tokens: Sequence[_Token], entity: Entity, vocabulary: Vocabulary, before: float
-) -> list[_Draft]:
-    """The words of an entity's display form, each with the tokens that wrote it.
-
-    Where the tokens were not as many words (a variant's spelling, ``St. John`` for
-    ``saint john``) the entity's time is shared out by the letters of the display form.
-    """
-    names = entity.display.split()
-    spans = vocabulary.word_spans([token.token for token in tokens])
-    first, last = tokens[0], tokens[-1]
-    sure = min(token.confidence for token in tokens)
-    sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
-    clear = [token.log_prob for token in tokens]
-    written = " ".join([text for _, _, text in spans])
-    boost = sum(token.boost for token in tokens)
-    mentions = (Mention.of(entity, "boost", written, boost=boost),)
-    if len(spans) == len(names):
-        return [
-            _Draft(
-                name,
-                tokens[begin].start,
-                tokens[end - 1].end,
-                sure,
-                entity=True,
-                log_probs=clear,
-                mentions=mentions,
-            )
-            for name, (begin, end, _) in zip(names, spans)
-        ]
-    letters = sum(map(len, names))
-    drafts = []
-    done = 0
-    for name in names:
-        begin, done = done, done + len(name)
-        span = last.end - first.start
-        drafts.append(
-            _Draft(
-                name,
-                first.start + span * begin // letters,
-                first.start + span * done // letters,
-                sure,
-                entity=True,
-                log_probs=clear,
-                mentions=mentions,
-            )
-        )
-    return drafts

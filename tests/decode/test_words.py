@@ -1,0 +1,53 @@
+"""Tokens as words, each path by itself and many that share them."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import MIXED, VOCABULARIES
+
+from ctcbias_fst.decode.words import SharedWords, Token, joined_words
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+LETTERS = Vocabulary.from_tokens(["<blk>", "▁", "▁a", "b", "ก", "▁ก", "'s"])
+SYLLABLES = Vocabulary.from_tokens(["<blk>", "a", "ก", "ข", "ค"])
+NAMES = [Entity("a b", "A B"), Entity("ก", "ก"), Entity("b", "B")]
+
+
+@st.composite
+def tokens_and_paths(
+    draw: st.DrawFn,
+) -> tuple[Vocabulary, list[Token], list[list[int]]]:
+    """Tokens, some of them names, and paths of their numbers in which no name is unfinished."""
+    vocabulary = draw(st.sampled_from([*VOCABULARIES, MIXED, LETTERS, SYLLABLES]))
+    probability = st.floats(0, 1)
+    tokens = []
+    for number in range(draw(st.integers(1, 8))):
+        entity = draw(st.none() | st.sampled_from(NAMES))
+        tokens.append(
+            Token(
+                draw(st.integers(1, vocabulary.size - 1)),
+                entity,
+                entity is not None,
+                number,
+                number + draw(st.integers(1, 3)),
+                draw(probability),
+                draw(probability),
+                -draw(probability),
+            )
+        )
+    path = st.lists(st.integers(0, len(tokens) - 1), max_size=10)
+    return vocabulary, tokens, draw(st.lists(path, min_size=1, max_size=4))
+
+
+@settings(deadline=None, max_examples=300)
+@given(tokens_and_paths())
+def test_what_paths_share_is_the_same_words(
+    case: tuple[Vocabulary, list[Token], list[list[int]]],
+) -> None:
+    vocabulary, tokens, paths = case
+    shared = SharedWords(tokens, vocabulary, 0.04)
+    for path in paths:
+        alone = joined_words([tokens[number] for number in path], vocabulary, 0.04)
+        assert shared(path) == alone
