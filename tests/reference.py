@@ -61,19 +61,10 @@ def collapse(labels: Sequence[int]) -> tuple[int, ...]:
     return tuple(label for label, _ in itertools.groupby(labels) if label != 0)
 
 
-def emissions(labels: Sequence[int], modified: bool) -> Iterator[tuple[tuple[int, int], ...]]:
-    """The (frame, token) at which tokens begin: one way, or with ``modified`` every way."""
-    must, may = [], []
-    for frame, label in enumerate(labels):
-        if label == 0:
-            continue
-        if frame and labels[frame - 1] == label:
-            may.append((frame, label))
-        else:
-            must.append((frame, label))
-    for count in range(len(may) + 1 if modified else 1):
-        for extra in itertools.combinations(may, count):
-            yield tuple(sorted([*must, *extra]))
+def emissions(labels: Sequence[int]) -> list[int]:
+    """The frames at which tokens begin."""
+    runs = zip([0, *labels], labels)
+    return [frame for frame, (before, label) in enumerate(runs) if label not in (0, before)]
 
 
 def parses(
@@ -230,34 +221,33 @@ def readings(
     frames, columns = log_probs.shape
     found = []
     for labels in itertools.product(range(columns), repeat=frames):
-        for starts in emissions(labels, config.modified_topology):
-            frame_of = [frame for frame, _ in starts]
-            tokens = [token for _, token in starts]
-            for parse in parses(tokens, paths, vocabulary):
-                score = 0.0
-                at = -1
-                for t, v in enumerate(labels):
-                    if t in frame_of:
-                        at += 1
-                        kind, path = parse[at]
-                        score += scores.begin(t, v, kind, path.weight if path else 1.0)
-                    else:
-                        goes_on = at + 1 < len(parse) and parse[at + 1][0] == LATER
-                        entity = at >= 0 and parse[at][0] != PLAIN
-                        score += scores.stay(t, v, entity and (goes_on or v != 0))
-                output: list[object] = []
-                position = 0
-                while position < len(parse):
-                    kind, path = parse[position]
-                    if path is None:
-                        output.append(tokens[position])
-                        position += 1
-                    else:
-                        output.append(("entity", path.entity))
-                        score += reward(path, vocabulary, config) - path.cost
-                        position += len(path.tokens)
-                if score > -math.inf:
-                    found.append(Reading(labels, tuple(output), score))
+        frame_of = emissions(labels)
+        tokens = [labels[frame] for frame in frame_of]
+        for parse in parses(tokens, paths, vocabulary):
+            score = 0.0
+            at = -1
+            for t, v in enumerate(labels):
+                if t in frame_of:
+                    at += 1
+                    kind, path = parse[at]
+                    score += scores.begin(t, v, kind, path.weight if path else 1.0)
+                else:
+                    goes_on = at + 1 < len(parse) and parse[at + 1][0] == LATER
+                    entity = at >= 0 and parse[at][0] != PLAIN
+                    score += scores.stay(t, v, entity and (goes_on or v != 0))
+            output: list[object] = []
+            position = 0
+            while position < len(parse):
+                kind, path = parse[position]
+                if path is None:
+                    output.append(tokens[position])
+                    position += 1
+                else:
+                    output.append(("entity", path.entity))
+                    score += reward(path, vocabulary, config) - path.cost
+                    position += len(path.tokens)
+            if score > -math.inf:
+                found.append(Reading(labels, tuple(output), score))
     return found
 
 

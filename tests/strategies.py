@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import k2
 import numpy as np
 import pytest
 import torch
@@ -114,7 +115,6 @@ decode_configs = st.builds(
     token_beam=st.sampled_from([2.0, 1e8]),
     token_top_k=st.sampled_from([2, 4]),
     blank_threshold=st.sampled_from([0.6, 0.9, 1.0]),
-    modified_topology=st.booleans(),
 )
 """Every setting of what may be taken and what it scores; the search itself prunes nothing."""
 
@@ -158,3 +158,8 @@ def echoes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hypotheses, "_without_echoes", lambda tokens, *_: tokens)
         yield
+
+
+def ctc_topology(max_token: int, device: torch.device | str = "cpu") -> k2.Fsa:
+    """K2's own topology for tokens 1 to ``max_token``, as an arc-sorted FsaVec of one graph."""
+    return k2.create_fsa_vec([k2.arc_sort(k2.ctc_topo(max_token, device=torch.device(device)))])

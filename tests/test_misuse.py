@@ -190,7 +190,6 @@ def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:
         (DecodeConfig, "search_beam", "x"),
         (DecodeConfig, "max_active", True),
         (DecodeConfig, "boost", None),
-        (DecodeConfig, "modified_topology", "x"),
         (BoostConfig, "top_k", 1.5),
         (BoostConfig, "first_top_k", 2**31),
         (BoostConfig, "beta", 10**30),

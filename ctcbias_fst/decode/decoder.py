@@ -243,7 +243,6 @@ class Decoder:
             self._token_order,
             self._rules,
             reach=reach(frames.blank, frames.candidates, self._letters, config),
-            modified=config.modified_topology,
             reward=lambda letters, weight: reward(letters, weight, config.boost),
         )
         scores = score_columns(

@@ -116,13 +116,12 @@ class Assembly:
         nodes: Nodes,
         columns: Columns,
         rules: WordRules,
-        modified: bool,
     ) -> None:
         self.size, _, self.vocabulary = candidates.shape
-        self.nodes, self.columns, self.rules, self.modified = nodes, columns, rules, modified
+        self.nodes, self.columns, self.rules = nodes, columns, rules
         self.plain = columns.lookup(PLAIN, 1.0, self.vocabulary)
         self.stay = columns.lookup(STAY, 1.0, self.vocabulary)
-        self.hubs = Hubs.of(candidates, columns, modified)
+        self.hubs = Hubs.of(candidates, columns)
         self.graph = _Graph(candidates.token.device)
         self.utterances = torch.arange(self.size, device=candidates.token.device)
 
@@ -284,9 +283,7 @@ class Assembly:
         parent, utterance, token = nodes.parent[node], nodes.utterance[node], nodes.token[node]
 
         later = (parent >= 0).nonzero().flatten()
-        direct = later
-        if not self.modified:
-            direct = later[token[later] != nodes.token[parent[later]]]
+        direct = later[token[later] != nodes.token[parent[later]]]
         for at, source in ((later, blank[parent[later]]), (direct, state[parent[direct]])):
             self.graph.arcs(source, target[at], label[at], aux=aux[at], score=score[at])
 

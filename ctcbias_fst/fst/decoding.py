@@ -1,7 +1,7 @@
 r"""The decoding graph of a batch: CTC topology, entity trees, and the rules between them.
 
 Relation. Frame labels are mapped to tokens by the CTC topology (runs merged, blanks
-dropped; :mod:`ctcbias_fst.fst.topology`), and the tokens are read as
+dropped; Graves et al. 2006), and the tokens are read as
 
 .. math:: ( v \mid entity )^*
 
@@ -78,7 +78,6 @@ def decoding_graph(
     rules: WordRules,
     *,
     reach: torch.Tensor | None = None,
-    modified: bool = False,
     reward: Reward | None = None,
 ) -> DecodingGraph:
     """Build the graphs of a batch on the device of ``candidates``.
@@ -90,16 +89,15 @@ def decoding_graph(
       rules: of the vocabulary.
       reach: int64 (N, T): the last frame to which an entity may go on after one of its
         tokens was taken at a frame, with nothing but blank between; by default any.
-      modified: allow equal tokens to follow each other without a blank.
       reward: what a complete entity is paid, in nats, by the letters that its tokens write and
         its weight, float32 (K,) each; by default nothing.
     """
     forest = Forest.of(graphs, token_order)
-    nodes = reachable(candidates, forest, modified, reach)
+    nodes = reachable(candidates, forest, reach)
     columns = Columns.of(candidates, nodes)
     paid = torch.zeros_like(nodes.cost) if reward is None else reward(nodes.letters, nodes.weight)
     return DecodingGraph(
-        fsa=Assembly(candidates, nodes, columns, rules, modified).fsa(paid),
+        fsa=Assembly(candidates, nodes, columns, rules).fsa(paid),
         columns=columns,
         vocabulary_size=candidates.shape[2],
         entities=forest.entities,

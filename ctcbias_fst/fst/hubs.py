@@ -32,7 +32,7 @@ class Hubs:
     num_next: torch.Tensor
 
     @classmethod
-    def of(cls, candidates: Candidates, columns: Columns, modified: bool) -> Hubs:
+    def of(cls, candidates: Candidates, columns: Columns) -> Hubs:
         size, frames, vocabulary = candidates.shape
         present = torch.zeros(size, vocabulary, dtype=torch.bool, device=candidates.token.device)
         present[candidates.utterance, candidates.token] = True
@@ -50,8 +50,7 @@ class Hubs:
             len(token), len(columns.blocks[0].tokens), dtype=torch.bool, device=token.device
         )
         adjacent[hub[before], plain[candidates.token[after]]] = True
-        if not modified:
-            adjacent[torch.arange(len(token), device=token.device), plain[token]] = False
+        adjacent[torch.arange(len(token), device=token.device), plain[token]] = False
         from_hub, next_column = adjacent.nonzero(as_tuple=True)
         num_next = torch.bincount(from_hub, minlength=len(token))
         return cls(

@@ -79,9 +79,7 @@ class Forest:
         )
 
 
-def reachable(
-    candidates: Candidates, forest: Forest, modified: bool, reach: torch.Tensor | None
-) -> Nodes:
+def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None) -> Nodes:
     """The nodes whose tokens are candidates at frames in that order, each near enough to its
     parent's, with a complete entity at or below them.
 
@@ -108,9 +106,8 @@ def reachable(
             possible = taken.ever[utterance[row], child_token]
         some = possible.nonzero().flatten()
         row, child, child_token = row[some], child[some], child_token[some]
-        earliest = frame[row] + 1
-        if not modified:  # a blank must come between equal tokens
-            earliest = earliest + (child_token == token[row])
+        # A blank must come between equal tokens.
+        earliest = frame[row] + 1 + (child_token == token[row])
         found, at = taken.first(utterance[row], child_token, earliest)
         row, node, token, frame = row[found], child[found], child_token[found], at[found]
         utterance, parent = utterance[row], place[row]

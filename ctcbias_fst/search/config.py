@@ -93,7 +93,6 @@ class SearchConfig:
       token_top_k: at most so many tokens besides blank are tried at a frame.
       blank_threshold: a frame whose blank is more probable than this is blank, and the
         search skips it where that cannot matter; 1 turns it off.
-      modified_topology: let an equal token follow without a blank between.
     """
 
     boost: BoostConfig = field(default_factory=BoostConfig)
@@ -103,7 +102,6 @@ class SearchConfig:
     token_beam: float = 8.0
     token_top_k: int = 20
     blank_threshold: float = 0.995
-    modified_topology: bool = False
 
     def __post_init__(self) -> None:
         positive(self, "search_beam", "output_beam", "token_beam")

@@ -83,7 +83,7 @@ def test_shares_are_what_they_say(data: st.DataObject) -> None:
     graph = build_tree(encoded(paths), entities, vocabulary)
     model = MODELS[data.draw(st.sampled_from(sorted(MODELS)))]
     composer = None
-    config = dataclasses.replace(data.draw(decode_configs), modified_topology=False, nbest=3)
+    config = dataclasses.replace(data.draw(decode_configs), nbest=3)
     if model is not None:
         composer = LmComposer(MODEL, vocabulary)
         config = dataclasses.replace(config, lm=model)

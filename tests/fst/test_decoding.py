@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from strategies import (
     EVERYTHING,
     VOCABULARIES,
+    ctc_topology,
     decode_configs,
     every_vocabulary,
     log_prob_arrays,
@@ -25,7 +26,6 @@ from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.fst import vectors
 from ctcbias_fst.fst.boost import BoostGraph, token_letters
 from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
-from ctcbias_fst.fst.topology import ctc_topology
 from ctcbias_fst.fst.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, reward, score_columns
 from ctcbias_fst.search.config import BoostConfig
@@ -49,7 +49,6 @@ def _search(
         graphs,
         torch.arange(vocabulary.size, device=device),
         WordRules.of(vocabulary, device),
-        modified=config.modified_topology,
         reward=lambda letters, weight: reward(letters, weight, config.boost),
     )
     lattice = search(
@@ -104,20 +103,16 @@ def test_entities_are_read_at_all() -> None:
     assert not {(first, b), (second, b), (first, s, s), (second, s, b)} & outputs
 
 
-@pytest.mark.parametrize("modified", [False, True])
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
-def test_without_names_it_is_the_topology(
-    vocabulary: Vocabulary, modified: bool, device: torch.device
-) -> None:
+def test_without_names_it_is_the_topology(vocabulary: Vocabulary, device: torch.device) -> None:
     """k2's topology on all columns gives the same best and total score."""
     random = np.random.default_rng(1)
     log_probs = np.log(random.dirichlet(np.full(5, 0.5), size=12) + 1e-6).astype(np.float32)
-    config = dataclasses.replace(EVERYTHING, modified_topology=modified)
-    lattice, _ = _search(log_probs, [None], vocabulary, config, device)
+    lattice, _ = _search(log_probs, [None], vocabulary, EVERYTHING, device)
     whole = search(
         torch.from_numpy(log_probs).to(device)[None],
         torch.tensor([12]),
-        ctc_topology(4, modified=modified, device=device),
+        ctc_topology(4, device),
         search_beam=1e8,
         output_beam=1e8,
         max_active=10**6,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import ctc_topology
 
 from ctcbias_fst.errors import GraphError, LogProbsError
-from ctcbias_fst.fst.topology import ctc_topology
 from ctcbias_fst.search.intersect import FRAME, search
 
 
@@ -32,7 +32,7 @@ def _scores(columns: int = 4, size: int = 2) -> torch.Tensor:
 
 
 def test_lattice_has_the_frame_of_every_arc(device: torch.device) -> None:
-    lattice = _search(ctc_topology(3, device=device), _scores().to(device), [6, 4])
+    lattice = _search(ctc_topology(3, device), _scores().to(device), [6, 4])
     frames = getattr(lattice, FRAME)
     last = [int(frames[lattice.arcs.row_ids(2) == state].max()) for state in (0,)]
     assert last == [0]
@@ -42,7 +42,7 @@ def test_lattice_has_the_frame_of_every_arc(device: torch.device) -> None:
 
 def test_lengths_may_differ_and_need_no_order(device: torch.device) -> None:
     scores = _scores().to(device)
-    graph = ctc_topology(3, device=device)
+    graph = ctc_topology(3, device)
     both = _search(graph, scores, [2, 6]).get_tot_scores(True, False)
     for row, length in enumerate([2, 6]):
         alone = _search(graph, scores[row : row + 1, :length], ids="a").get_tot_scores(True, False)
@@ -108,7 +108,7 @@ def test_scores_that_are_no_numbers(value: float) -> None:
 def test_forbidden_labels_are_no_error(device: torch.device) -> None:
     scores = _scores().to(device)
     scores[0, :, 3] = -torch.inf
-    lattice = _search(ctc_topology(3, device=device), scores)
+    lattice = _search(ctc_topology(3, device), scores)
     first = lattice[0]
     assert 3 not in first.labels.tolist()
     assert 3 in lattice[1].labels.tolist()
@@ -125,8 +125,3 @@ def test_number_of_lengths_and_ids() -> None:
         _search(ctc_topology(3), _scores(), [6])
     with pytest.raises(LogProbsError, match="3 ids"):
         _search(ctc_topology(3), _scores(), ids="abc")
-
-
-def test_a_topology_needs_a_token() -> None:
-    with pytest.raises(GraphError, match="max_token=0"):
-        ctc_topology(0)

@@ -50,7 +50,6 @@ def _graph(
         torch.arange(vocabulary.size, device=device),
         WordRules.of(vocabulary, device),
         reach=limit,
-        modified=config.modified_topology,
     )
 
 
