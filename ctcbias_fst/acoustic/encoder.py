@@ -106,12 +106,6 @@ class Subsampling(nn.Module):
             bins = (bins + 1) // 2
         self.project = nn.Linear(channels[-1] * bins, config.width)
 
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Lengths after subsampling; each stage rounds up."""
-        for _ in range(self.stages):
-            lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
-        return lengths
-
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, frame, mel)`` to ``(batch, frame / subsampling, width)`` and lengths."""
         states = features.unsqueeze(1)

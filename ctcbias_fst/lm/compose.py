@@ -20,9 +20,6 @@ found frame by frame for the whole batch: no static graph is compiled, so a list
 nothing here, and back-off is that of failure arcs (:mod:`ctcbias_fst.lm.tables`). What a state
 can still score in the lattice is known exactly, so little needs to be kept: readings within
 ``beam`` of the best, and at most ``max_active``. Without these limits nothing is lost.
-
-The scores are kept apart on every arc, so other scales need no other search
-(:func:`ctcbias_fst.search.lattice.with_weights`).
 """
 
 from __future__ import annotations
@@ -98,7 +95,7 @@ class LmComposer:
         assert lattice.lm is None, "the lattice has been composed already"
         steps = _Expansion(self, lattice, config)
         levels = list(steps.run())
-        return _assemble(lattice, levels, config, output_beam)
+        return _assemble(lattice, levels, output_beam)
 
     def share(self, tokens: Sequence[Sequence[int]], config: LmConfig) -> torch.Tensor:
         """The share of the model in the scores of whole readings without names.
@@ -141,7 +138,7 @@ class _Level:
     source: torch.Tensor
     target: torch.Tensor
     arc: torch.Tensor
-    counts: torch.Tensor
+    share: torch.Tensor
     utterance: torch.Tensor
     score: torch.Tensor
 
@@ -192,7 +189,8 @@ class _Expansion:
             if not len(arc):  # only final states are left
                 return
             moves = self._move(here, row, arc)
-            score = here.score[row] + lattice.score[arc] + (moves.counts @ self.weights).double()
+            share = moves.counts @ self.weights
+            score = here.score[row] + lattice.score[arc] + share.double()
             kept = self._best(arc, score + self._ahead(lattice.target[arc], moves.node))
             row, arc, score = row[kept], arc[kept], score[kept]
             there, number = _merged(
@@ -200,9 +198,7 @@ class _Expansion:
             )
             utterance = torch.empty_like(there.state)
             utterance[number] = lattice.utterance[arc]
-            yield _Level(
-                first + row, after + number, arc, moves.counts[kept], utterance, there.score
-            )
+            yield _Level(first + row, after + number, arc, share[kept], utterance, there.score)
             here, first = there, after
 
     def _ahead(self, state: torch.Tensor, node: torch.Tensor) -> torch.Tensor:
@@ -276,27 +272,26 @@ def _merged(
     return _Readings(state[one], context[one], node[one], best), number
 
 
-def _assemble(
-    lattice: Lattice, levels: Sequence[_Level], config: LmConfig, output_beam: float
-) -> Lattice:
+def _assemble(lattice: Lattice, levels: Sequence[_Level], output_beam: float) -> Lattice:
     """Make a lattice of the arcs, without those that are no part of a good path."""
     start = lattice.found.nonzero().flatten()
     if not len(start):
-        return _without_arcs(lattice, config)
+        return _without_arcs(lattice)
     utterance = torch.cat([start, *(level.utterance for level in levels)])
     zeros = torch.zeros_like(start, dtype=torch.float64)
     forward = torch.cat([zeros, *(level.score for level in levels)])
     source = torch.cat([level.source for level in levels])
     target = torch.cat([level.target for level in levels])
     arc = torch.cat([level.arc for level in levels])
-    counts = torch.cat([level.counts for level in levels])
-    scores = LmScores(lattice.fsa.scores.detach()[arc], counts, config.weights)
+    base = lattice.fsa.scores.detach()[arc]
+    share = torch.cat([level.share for level in levels])
+    score = base + share
 
     # What can still be scored after each state, in k2's order of them.
     draft = _Draft(lattice.size, utterance, torch.ones_like(utterance, dtype=torch.bool))
-    fsa, _ = draft.fsa(source, target, lattice.label[arc], scores.total)
+    fsa, _ = draft.fsa(source, target, lattice.label[arc], score)
     backward = fsa.get_backward_scores(use_double_scores=True, log_semiring=False)
-    through = forward[source] + scores.total.double() + backward[draft.number[target]]
+    through = forward[source] + score.double() + backward[draft.number[target]]
     owner = utterance[source]
     best = forward.new_full((lattice.size,), -torch.inf)
     best = best.scatter_reduce(0, owner, through, "amax")
@@ -306,15 +301,15 @@ def _assemble(
     kept = good.nonzero().flatten()
 
     draft = _Draft(lattice.size, utterance, used)
-    fsa, order = draft.fsa(source[kept], target[kept], lattice.label[arc[kept]], scores.total[kept])
+    fsa, order = draft.fsa(source[kept], target[kept], lattice.label[arc[kept]], score[kept])
     kept = kept[order]
     for name in ("aux_labels", FRAME, STARTS_WORD):
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[arc[kept]])
-    return replace(lattice, fsa=fsa, lm=LmScores(scores.base[kept], counts[kept], config.weights))
+    return replace(lattice, fsa=fsa, lm=LmScores(base[kept], share[kept]))
 
 
-def _without_arcs(lattice: Lattice, config: LmConfig) -> Lattice:
+def _without_arcs(lattice: Lattice) -> Lattice:
     """The result for a batch of which nothing was found: what k2 left leads nowhere."""
     nothing = lattice.label[:0]
     score = lattice.score[:0].float()
@@ -322,8 +317,7 @@ def _without_arcs(lattice: Lattice, config: LmConfig) -> Lattice:
     for name in ("aux_labels", FRAME, STARTS_WORD):
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[:0])
-    lm = LmScores(score, score.new_zeros(0, len(config.weights)), config.weights)
-    return replace(lattice, fsa=fsa, lm=lm)
+    return replace(lattice, fsa=fsa, lm=LmScores(score, score))
 
 
 def _connected(

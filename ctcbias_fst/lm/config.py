@@ -43,7 +43,7 @@ class LmConfig:
 
     @property
     def weights(self) -> tuple[float, float, float, float, float]:
-        """The factors on what is counted (``ctcbias_fst.search.lattice.LmScores``)."""
+        """The factors on what is counted (:class:`ctcbias_fst.lm.units.Moves`)."""
         return (
             self.scale,
             self.word_bonus,

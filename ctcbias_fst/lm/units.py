@@ -1,7 +1,7 @@
 """What tokens, words and names are to a language model, and what is counted on the way.
 
 Readings of many arcs at a time: where each stands in the model and in the word being read, and
-the counts that :class:`ctcbias_fst.search.lattice.LmScores` weighs.
+the counts that :mod:`ctcbias_fst.lm.compose` weighs.
 """
 
 from __future__ import annotations

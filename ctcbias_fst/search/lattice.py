@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -13,7 +13,7 @@ from ctcbias_fst.fst.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 
-__all__ = ["Lattice", "LmScores", "Paths", "best_paths", "with_weights"]
+__all__ = ["Lattice", "LmScores", "Paths", "best_paths"]
 
 _ARC = "lattice_arc"
 
@@ -24,24 +24,11 @@ class LmScores:
 
     Attributes:
       base: float32 (A,), the scores without it.
-      counts: float32 (A, 5): the model's log-prob (natural), words, unknown words, letters of
-        those, names.
-      weights: the factors on the counts; both together are the model's share of the score.
+      share: float32 (A,), what it adds.
     """
 
     base: torch.Tensor
-    counts: torch.Tensor
-    weights: tuple[float, ...]
-
-    @cached_property
-    def share(self) -> torch.Tensor:
-        """float32 (A,)."""
-        return self.counts @ torch.tensor(self.weights, device=self.counts.device)
-
-    @cached_property
-    def total(self) -> torch.Tensor:
-        """float32 (A,): the scores with it."""
-        return self.base + self.share
+    share: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,15 +187,6 @@ class Paths:
     def of_arc(self) -> torch.Tensor:
         """int64: the path of each element of ``arcs``."""
         return torch.repeat_interleave(self.first_arc[1:] - self.first_arc[:-1])
-
-
-def with_weights(lattice: Lattice, weights: tuple[float, ...]) -> Lattice:
-    """The same lattice with other factors on what a language model says of it."""
-    assert lattice.lm is not None, "the lattice was not composed with a language model"
-    lm = replace(lattice.lm, weights=weights)
-    fsa = lattice.fsa.clone()
-    fsa.scores = lm.total
-    return replace(lattice, fsa=fsa, lm=lm)
 
 
 def best_paths(lattice: Lattice) -> Paths:

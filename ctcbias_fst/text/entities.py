@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,11 +170,6 @@ class EntityList:
     def __iter__(self) -> Iterator[Entity]:
         """Iterate over the entities."""
         return iter(self.entities)
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Entity]:
-        """Normalised name to entity."""
-        return {entity.name: entity for entity in self.entities}
 
     def report(self, limit: int = 20) -> list[str]:
         """Return the notes, and a line per rejected entry, at most `limit` and a count."""

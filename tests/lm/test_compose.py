@@ -38,7 +38,6 @@ from ctcbias_fst.lm.model import LanguageModel, load_lm
 from ctcbias_fst.lm.tables import NgramTables
 from ctcbias_fst.lm.train import TrainLmConfig, train_lm
 from ctcbias_fst.search.config import BoostConfig
-from ctcbias_fst.search.lattice import best_paths, with_weights
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -226,26 +225,6 @@ def spelled(sentence: str, vocabulary: Vocabulary) -> np.ndarray:
     probabilities = np.full((len(labels), vocabulary.size), 1e-12)
     probabilities[np.arange(len(labels)), labels] = 1
     return np.log(probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32)
-
-
-@settings(max_examples=15)
-@given(data=st.data())
-def test_other_weights_need_no_other_search(data: st.DataObject) -> None:
-    vocabulary = data.draw(vocabularies)
-    first, second = data.draw(lm_configs), data.draw(lm_configs)
-    composer = LmComposer(data.draw(models(WORDS)), vocabulary)
-    log_probs = batch([data.draw(log_prob_arrays(vocabulary.size, max_frames=4))], vocabulary)
-    graph = tree(data.draw(path_lists(vocabulary)), vocabulary)
-    lattices = [
-        Decoder(vocabulary, dataclasses.replace(EVERYTHING, lm=lm), CPU, composer).lattice(
-            log_probs, graph
-        )
-        for lm in (first, second)
-    ]
-    again = with_weights(lattices[0], second.weights)
-    assert best_paths(again).score.tolist() == pytest.approx(
-        best_paths(lattices[1]).score.tolist(), abs=1e-4
-    )
 
 
 @settings(max_examples=15)
