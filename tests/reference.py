@@ -153,10 +153,6 @@ class FrameScores:
         return sum(self.l[t, u] > self.l[t, v] for u in range(1, self.l.shape[1]))
 
     def gap(self, t: int, v: int) -> float:
-        start = 0 if self.config.boost.include_blank else 1
-        return float(max(self.l[t, start:]) - self.l[t, v])
-
-    def lag(self, t: int, v: int) -> float:
         return float(max(self.l[t]) - self.l[t, v])
 
     def among(self, t: int, v: int, k: int) -> bool:
@@ -166,11 +162,7 @@ class FrameScores:
         return better < k and (better + equal <= k + 4)
 
     def candidate(self, t: int, v: int, top_k: int, max_gap: float) -> bool:
-        return (
-            self.among(t, v, top_k)
-            and self.gap(t, v) <= max_gap
-            and self.l[t, v] >= self.config.boost.min_log_prob
-        )
+        return self.among(t, v, top_k) and self.gap(t, v) <= max_gap
 
     def plausible(self, t: int, v: int) -> bool:
         if self.surely_blank(t):
@@ -195,7 +187,7 @@ class FrameScores:
             weight = min(weight, 1.5)
             added = min(1.0, weight * boost.alpha) * self.gap(t, v)
             added += weight * boost.free * self.letters[v]
-            added = min(added, boost.max_gain, 0.97 * self.lag(t, v))
+            added = min(added, boost.max_gain, 0.97 * self.gap(t, v))
         return float(self.l[t, v]) + added if allowed else -math.inf
 
     def stay(self, t: int, v: int, inside: bool) -> float:
@@ -203,10 +195,10 @@ class FrameScores:
         plain, boost = float(self.l[t, v]), self.config.boost
         better = 1 + int(np.argmax(self.l[t, 1:]))
         most = boost.max_wait if self.letters[better] > 1 else boost.max_wait_letter
-        if inside and self.lag(t, v) > most:
+        if inside and self.gap(t, v) > most:
             return -math.inf
         if v == 0:
-            return plain + (inside * boost.blank_alpha * self.lag(t, v) if inside else 0.0)
+            return plain + (inside * boost.blank_alpha * self.gap(t, v) if inside else 0.0)
         if not self.plausible(t, v):
             return -math.inf
         given = inside and self.candidate(t, v, boost.top_k, boost.max_gap)

@@ -375,7 +375,7 @@ def decoded(
     eager = BoostConfig(
         alpha=0.9, free=0.0, first_alpha=0.9, top_k=80, first_top_k=80,
         max_gap=50.0, first_max_gap=50.0,
-        min_log_prob=-50.0, max_gain=50.0, max_wait=50.0, max_wait_letter=50.0, beta=0.0, bonus=6.0,
+        max_gain=50.0, max_wait=50.0, max_wait_letter=50.0, beta=0.0, bonus=6.0,
     )  # fmt: skip
     config = PipelineConfig(
         decode=DecodeConfig(

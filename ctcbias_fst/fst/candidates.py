@@ -16,8 +16,7 @@ class Candidates:
     Attributes:
       utterance, frame, token: int64 (M,); token is a column of the log-probs, never 0.
       score: float32 (M,), the log-prob.
-      gap: float32 (M,), to the frame's best, as the boost measures it.
-      lag: float32 (M,), to the best of all columns, blank included; 0 or more.
+      gap: float32 (M,), to the frame's best, blank included; 0 or more.
       entry, boosted: bool (M,): may it be the first token of an entity, or a later one?
       shape: (N, T, V) of the log-probs.
     """
@@ -27,7 +26,6 @@ class Candidates:
     token: torch.Tensor
     score: torch.Tensor
     gap: torch.Tensor
-    lag: torch.Tensor
     entry: torch.Tensor
     boosted: torch.Tensor
     shape: tuple[int, int, int]

@@ -1,31 +1,30 @@
 r"""Adaptive subword boosting: what may be taken at which frame, and what it scores there.
 
 For log-probs :math:`l(t, v)` with the blank in column 0, let :math:`m(t)` be the best
-log-prob of frame t (over all tokens but blank, or with it: ``include_blank``) and
-:math:`g(t, v) = m(t) - l(t, v)` the gap. Then
+log-prob of frame t, blank included, and :math:`g(t, v) = m(t) - l(t, v)` the gap. Then
 
 - a frame is *surely blank* if blank is more probable there than ``blank_threshold``;
   nothing but blank may be taken at it;
 - token v is a *boosted candidate* at t if it is among the ``top_k`` best tokens besides
-  blank, :math:`g \le` ``max_gap`` and :math:`l \ge` ``min_log_prob``. As a later subword
-  of an entity of weight w (here at most 1.5) it scores
+  blank and :math:`g \le` ``max_gap``. As a later subword of an entity of weight w (here at
+  most 1.5) it scores
 
   .. math::
 
-     l(t, v) + \min(0.97\, g'(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
+     l(t, v) + \min(0.97\, g(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
 
   at the frame where it is emitted, with the letters n(v) that it writes
-  (:func:`ctcbias_fst.fst.boost.token_letters`) and the gap g' to the best of all columns; where
-  it is no candidate it cannot be emitted as such. That is adaptive boosting (Dingliwal et
+  (:func:`ctcbias_fst.fst.boost.token_letters`); where it is no candidate it cannot be emitted
+  as such. That is adaptive boosting (Dingliwal et
   al. 2022, section 3.2): the boost grows with the gap. As :math:`\alpha \le 1`, no token scores
   more for fitting less;
 - v is an *entry candidate* likewise, by the ``first_*`` settings, and scores
   :math:`l(t, v) + \alpha_1 g(t, v)` as the first subword of an entity;
 - inside an entity, a further frame of a token scores
   :math:`l(t, v) + \alpha_r g(t, v)` where v is a boosted candidate (``repeat_alpha``), and a
-  blank before the last token :math:`l(t, 0) + \alpha_b (m'(t) - l(t, 0))`, m' being the best
-  of all columns (``blank_alpha``); neither may be taken more than ``max_wait`` below m'
-  (``max_wait_letter`` where a token of one letter is the best);
+  blank before the last token :math:`l(t, 0) + \alpha_b g(t, 0)` (``blank_alpha``); neither may
+  be taken more than ``max_wait`` below :math:`m(t)` (``max_wait_letter`` where a token of one
+  letter is the best);
 - a complete entity is paid its :func:`reward` with its last token.
 
 - v is *plausible* at t if it is among the ``token_top_k`` best tokens besides blank and at
@@ -54,7 +53,7 @@ from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
 from ctcbias_fst.records import LogProbs, is_one, sum_of_probabilities
 from ctcbias_fst.search.config import BoostConfig, SearchConfig
 
-_MOST_OF_LAG = 0.97
+_MOST_OF_GAP = 0.97
 """Of what a token lacks at most so much is given back: of two names that sound alike the one that
 fits better scores more."""
 
@@ -153,12 +152,10 @@ def find_candidates(
             kept &= (score > last) | ~many
         return kept
 
-    top = score[:, :1]
-    best = torch.maximum(top, rows[:, :1])
-    gap = (best if boost.include_blank else top) - score
-    audible = score >= boost.min_log_prob
-    boosted = audible & among(boost.top_k) & (gap <= boost.max_gap)
-    entry = audible & among(boost.first_top_k) & (gap <= boost.first_max_gap)
+    best = torch.maximum(score[:, :1], rows[:, :1])
+    gap = best - score
+    boosted = among(boost.top_k) & (gap <= boost.max_gap)
+    entry = among(boost.first_top_k) & (gap <= boost.first_max_gap)
     plausible = among(config.token_top_k) & (score >= best - config.token_beam)
     row, place = ((plausible | boosted | entry) & (score > -torch.inf)).nonzero(as_tuple=True)
     return Candidates(
@@ -167,7 +164,6 @@ def find_candidates(
         token=token[row, place] + 1,
         score=score[row, place],
         gap=gap[row, place],
-        lag=(best - score)[row, place],
         entry=entry[row, place],
         boosted=boosted[row, place],
         shape=(log_probs.shape[0], log_probs.shape[1], log_probs.shape[2]),
@@ -208,7 +204,7 @@ def score_columns(
             gain = min(1.0, share * boost.alpha) * candidates.gap
             gain += share * boost.free * letters[candidates.token]
             gain = gain.clamp(max=boost.max_gain)
-            value = value + torch.minimum(gain, _MOST_OF_LAG * candidates.lag)
+            value = value + torch.minimum(gain, _MOST_OF_GAP * candidates.gap)
         elif kind == STAY:
             better, limit = _better(blank, candidates, letters, boost)
             behind = better[candidates.utterance, candidates.frame] - value

@@ -22,10 +22,6 @@ class BoostConfig:
         of stays.
       top_k: only the k best tokens of a frame (blank apart) are boosted.
       max_gap: only tokens at most this many nats below the frame's best are boosted.
-      min_log_prob: only tokens of at least this log-prob are boosted; keeps names out of
-        silence.
-      include_blank: measure the gap from the best of all columns, blank included. If not,
-        a frame that is probably blank stays so.
       first_alpha, first_top_k, first_max_gap: the same for an entity's first subword, whose
         place in the frame's ranking decides whether the entity is tried.
       repeat_alpha: share of the gap given back at further frames of an entity's token.
@@ -51,8 +47,6 @@ class BoostConfig:
     free: float = 1.0
     top_k: int = 18
     max_gap: float = 9.5
-    min_log_prob: float = -12.0
-    include_blank: bool = True
     first_alpha: float = 0.3
     first_top_k: int = 10
     first_max_gap: float = 7.0

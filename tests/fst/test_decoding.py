@@ -191,7 +191,6 @@ def _unboosted() -> BoostConfig:
         repeat_alpha=0.0,
         top_k=1000,
         max_gap=1e8,
-        min_log_prob=-1e8,
         first_alpha=0.0,
         first_top_k=1000,
         first_max_gap=1e8,

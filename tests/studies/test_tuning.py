@@ -281,8 +281,8 @@ def test_what_is_never_better_is_never_chosen(tmp_path: Path) -> None:
             Range("decode.search_beam", low=11.0, high=20.0, log=True),
         ),
         (
-            "decode.boost.include_blank=true,false",
-            Range("decode.boost.include_blank", choices=(True, False)),
+            "spoken_forms=true,false",
+            Range("spoken_forms", choices=(True, False)),
         ),
         ("adapter.scale=0:2", Range("adapter.scale", low=0.0, high=2.0)),
     ],
@@ -303,7 +303,7 @@ def test_ranges(text: str, expected: Range) -> None:
         ("decode.boost.alpha=0.5:1.5", "alpha must lie between 0 and 1"),
         ("decode.boost.alpha=0.5:1.0:lin", "expected low:high"),
         ("decode.boost.top_k=0.5:3", "must be int"),
-        ("decode.boost.include_blank=false:true", "expected two numbers"),
+        ("spoken_forms=false:true", "expected two numbers"),
     ],
 )
 def test_ranges_that_are_none(text: str, message: str) -> None:
