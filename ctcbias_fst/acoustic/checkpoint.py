@@ -99,7 +99,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_optimiser(checkpoint: Path, optimiser: torch.optim.Optimizer) -> None:
-    """Restore the optimiser's state, tensor by tensor."""
+    """Restore the optimiser's state, tensor by tensor.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of an optimiser of another version.
+    """
     tensors = read_tensors(checkpoint / "optimiser.safetensors")
     for index, parameter in enumerate(_parameters(optimiser)):
         prefix = f"{index}."
@@ -108,6 +112,11 @@ def load_optimiser(checkpoint: Path, optimiser: torch.optim.Optimizer) -> None:
             for name, tensor in tensors.items()
             if name.startswith(prefix)
         }
+        if state and not {"exp_avg", "momentum"} & state.keys():
+            raise ModelError(
+                f"{checkpoint}: the optimiser's state is of another version of this package: "
+                "begin a new --run with these weights as initial"
+            )
         if state:
             optimiser.state[parameter] = state
 

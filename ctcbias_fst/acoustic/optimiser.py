@@ -18,6 +18,7 @@ from ctcbias_fst.acoustic.config import OptimiserConfig
 __all__ = ["MuonAdamW", "build_optimiser", "orthogonalise", "rate_factor"]
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_MOMENTUM = 0.95
 
 
 def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
@@ -40,7 +41,7 @@ def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
     return result
 
 
-class MuonAdamW(torch.optim.Optimizer):
+class MuonAdamW(torch.optim.AdamW):
     """Parameter groups with ``matrices=True`` are updated by Muon, the others by AdamW."""
 
     def __init__(
@@ -49,60 +50,39 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: float,
         product_type: torch.dtype = torch.float32,
     ) -> None:
-        defaults = {
-            "lr": 1e-3,
-            "momentum": 0.95,
-            "betas": (0.9, 0.98),
-            "eps": 1e-8,
-            "weight_decay": weight_decay,
-            "matrices": False,
-        }
-        super().__init__(list(groups), defaults)
+        super().__init__(list(groups), betas=(0.9, 0.98), weight_decay=weight_decay)
         self.product_type = product_type
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            (self._muon if group["matrices"] else self._adamw)(group, parameters)
+        groups = self.param_groups
+        for group in groups:
+            if group["matrices"]:
+                self._muon(group)
+        self.param_groups = [group for group in groups if not group["matrices"]]
+        super().step()
+        self.param_groups = groups
 
-    def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+    def _muon(self, group: dict[str, Any]) -> None:
         same_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
-        for parameter in parameters:
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
             state = self.state[parameter]
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
-            state["momentum"].lerp_(parameter.grad, 1.0 - group["momentum"])
+            state["momentum"].lerp_(parameter.grad, 1.0 - _MOMENTUM)
             same_shape[tuple(parameter.shape)].append(parameter)
         for (rows, columns), members in same_shape.items():
             gradients = torch.stack([p.grad for p in members if p.grad is not None])
             momenta = torch.stack([self.state[p]["momentum"] for p in members])
-            updates = gradients.lerp(momenta, group["momentum"])
+            updates = gradients.lerp(momenta, _MOMENTUM)
             updates = orthogonalise(updates.to(self.product_type)).to(updates.dtype)
             updates *= 0.2 * max(rows, columns) ** 0.5
             for parameter, update in zip(members, updates):
                 parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
                 parameter.add_(update, alpha=-group["lr"])
-
-    def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        slow, fast = group["betas"]
-        for parameter in parameters:
-            state = self.state[parameter]
-            if not state:
-                state["step"] = torch.zeros(())
-                state["first"] = torch.zeros_like(parameter)
-                state["second"] = torch.zeros_like(parameter)
-            state["step"] += 1
-            count = int(state["step"])
-            gradient = parameter.grad
-            assert gradient is not None
-            state["first"].lerp_(gradient, 1.0 - slow)
-            state["second"].mul_(fast).addcmul_(gradient, gradient, value=1.0 - fast)
-            scale = (state["second"] / (1.0 - fast**count)).sqrt_().add_(group["eps"])
-            if parameter.dim() > 1:
-                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-            parameter.addcdiv_(state["first"], scale, value=-group["lr"] / (1.0 - slow**count))
 
 
 def build_optimiser(
@@ -114,12 +94,16 @@ def build_optimiser(
     """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []  # do not decay
     for name, parameter in model.named_parameters():
         inside = parameter.dim() == 2 and "blocks." in name and config.matrix_peak > 0
-        (matrices if inside else others).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": others, "matrices": False, "peak": config.peak}]
-    if matrices:
-        groups.append({"params": matrices, "matrices": True, "peak": config.matrix_peak})
+        (matrices if inside else others if parameter.dim() > 1 else vectors).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": others, "matrices": False, "peak": config.peak},
+        {"params": vectors, "matrices": False, "peak": config.peak, "weight_decay": 0.0},
+        {"params": matrices, "matrices": True, "peak": config.matrix_peak},
+    ]
+    groups = [group for group in groups if group["params"]]
     return MuonAdamW(groups, config.weight_decay, product_type)
 
 
