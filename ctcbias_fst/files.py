@@ -33,6 +33,7 @@ __all__ = [
     "file_name",
     "fingerprint",
     "naming",
+    "sha256_of",
     "shortened",
     "sole_writer",
     "sole_writer_in",
@@ -244,7 +245,12 @@ def digest_of_arrays(arrays: Mapping[str, npt.NDArray[Any]], more: str = "") -> 
 
 def fingerprint(*paths: Path | None) -> list[str]:
     """SHA-256 of each file; empty where there is none."""
-    return ["" if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    return ["" if path is None else sha256_of(path) for path in paths]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sort_metadata(path: Path) -> None:

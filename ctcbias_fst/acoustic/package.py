@@ -9,7 +9,6 @@ every size is checked before a weight is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
 from ctcbias_fst.acoustic.model import CtcModel
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.errors import ConfigError, InputError, LanguageModelError, ModelError
-from ctcbias_fst.files import atomic_directory, atomic_path
+from ctcbias_fst.files import atomic_directory, atomic_path, sha256_of
 from ctcbias_fst.lm.model import load_lm
 from ctcbias_fst.text.files import parse_json, quoted, read_lines
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
@@ -83,7 +82,7 @@ def save_package(
             "format": _FORMAT,
             "config": to_mapping(config),
             "vocabulary": SentencePieceTokenizer(tokenizer).vocabulary.digest,
-            "weights_sha256": _sha256(directory / _WEIGHTS),
+            "weights_sha256": sha256_of(directory / _WEIGHTS),
         }
         (directory / _MODEL).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
         for name, content in kept.items():
@@ -112,7 +111,7 @@ def save_adapter(
         "format": _FORMAT,
         "config": to_mapping(config),
         "model_sha256": trained_on,
-        "weights_sha256": _sha256(target / _ADAPTER_WEIGHTS),
+        "weights_sha256": sha256_of(target / _ADAPTER_WEIGHTS),
     }
     with atomic_path(target / _ADAPTER) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -137,7 +136,7 @@ def save_lm(target: Path, source: Path) -> None:
     header = {
         "format": _FORMAT,
         "config": {"unit": unit},
-        "sha256": _sha256(target / _LM_TABLES),
+        "sha256": sha256_of(target / _LM_TABLES),
     }
     with atomic_path(target / _LM) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -177,7 +176,7 @@ def _find_lm(path: Path) -> Path | None:
     tables = path / _LM_TABLES
     if not tables.is_file():
         return None
-    digest, expected = _sha256(tables), str(_read_header(path, _LM).get("sha256"))
+    digest, expected = sha256_of(tables), str(_read_header(path, _LM).get("sha256"))
     if digest != expected:
         raise ModelError(
             f"{tables}: its SHA-256 starts with {digest[:12]}, {_LM} expects {expected[:12]}: "
@@ -206,7 +205,7 @@ def _read_checked(
 ) -> dict[str, Tensor]:
     """Read the weights that a header expects, if they can be enough for what it describes."""
     tensors = read_tensors(weights)
-    digest, expected = _sha256(weights), str(header.get("weights_sha256"))
+    digest, expected = sha256_of(weights), str(header.get("weights_sha256"))
     if digest != expected:
         raise ModelError(
             f"{weights}: its SHA-256 starts with {digest[:12]}, {file.name} expects "
@@ -240,7 +239,3 @@ def _read_header(path: Path, name: str = "model.json") -> dict[str, Any]:
     if not known or not isinstance(header.get("config"), dict):
         raise ModelError(f"{file}: not a model of format {_FORMAT}; export it again")
     return dict(header)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
-from ctcbias_fst.files import fingerprint
+from ctcbias_fst.files import fingerprint, sha256_of
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
@@ -174,7 +173,7 @@ class SpeechBackend:
         self._recognizer = Recognizer(AcousticModel.load(model, device), config)
         header = (model or DEFAULT) / "model.json"
         self.settings: Mapping[str, Any] = {
-            "model": hashlib.sha256(header.read_bytes()).hexdigest(),
+            "model": sha256_of(header),
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
         }

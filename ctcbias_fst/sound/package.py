@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from ctcbias_fst.cache import kept
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import atomic_path, sha256_of
 from ctcbias_fst.sound import ngram
 from ctcbias_fst.sound.g2p import G2P
 from ctcbias_fst.sound.lexicon import read_lexicon
@@ -72,7 +71,7 @@ _VERSION = 2
 
 def seal(path: Path) -> None:
     """Write the digests of all files but the table and additions, which may be edited."""
-    header = {"format": _FORMAT, "sha256": {name: _sha256(path / name) for name in _FILES}}
+    header = {"format": _FORMAT, "sha256": {name: sha256_of(path / name) for name in _FILES}}
     with atomic_path(path / _INDEX) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
 
@@ -97,9 +96,9 @@ def check(path: Path, *names: str) -> None:
         file = path / name
         if not file.is_file():
             raise ModelError(f"{file}: no such file; copy the whole folder")
-        if _sha256(file) != digests.get(name):
+        if sha256_of(file) != digests.get(name):
             raise ModelError(
-                f"{file}: its SHA-256 starts with {_sha256(file)[:12]}, {_INDEX} expects "
+                f"{file}: its SHA-256 starts with {sha256_of(file)[:12]}, {_INDEX} expects "
                 f"{str(digests.get(name))[:12]}: the files are of different sets or damaged"
             )
 
@@ -232,7 +231,7 @@ def _variants(digests: tuple[str, ...]) -> SpellingVariants:
 def _digests(path: Path, *names: str) -> tuple[str, ...]:
     """Of the files that are sealed, and of those that may be edited."""
     files = [path / name for name in (_INDEX, ADDITIONS, *names)]
-    return tuple([_sha256(file) if file.exists() else "" for file in files])
+    return tuple([sha256_of(file) if file.exists() else "" for file in files])
 
 
 def load_variants(
@@ -260,7 +259,3 @@ def load_variants(
         read_word_costs(path / WORDS),
         config,
     )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
