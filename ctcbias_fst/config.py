@@ -27,7 +27,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["load_config", "merge", "parse_overrides", "read_toml", "to_mapping", "write_config"]
+__all__ = [
+    "as_toml",
+    "load_config",
+    "merge",
+    "parse_overrides",
+    "read_toml",
+    "to_mapping",
+    "write_config",
+]
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, types.UnionType)
@@ -89,7 +97,12 @@ def to_mapping(config: Any) -> dict[str, Any]:
 def write_config(config: Any, path: Path) -> None:
     """Write a configuration as a TOML file, which :func:`load_config` reads."""
     with atomic_path(path) as temporary:
-        temporary.write_text(_toml(to_mapping(config)), encoding="utf-8")
+        temporary.write_text(as_toml(config), encoding="utf-8")
+
+
+def as_toml(config: Any) -> str:
+    """A configuration as the text of a TOML file."""
+    return _toml(to_mapping(config))
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:

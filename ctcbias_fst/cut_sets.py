@@ -14,7 +14,7 @@ from lhotse.serialization import deserialize_item
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.text.files import read_json_lines
 
-__all__ = ["one_line", "read_cut_set", "refuse_commands"]
+__all__ = ["named_files", "one_line", "read_cut_set", "refuse_commands"]
 
 _PIPE = "pipe:"
 """lhotse hands the rest of a path that begins so to a shell."""
@@ -91,27 +91,44 @@ def refuse_commands(items: Iterable[Any], path: Path) -> None:
             )
 
 
+def named_files(items: Iterable[Any]) -> Iterator[Path]:
+    """The files of audio and arrays that cuts or recordings name."""
+    for item in items:
+        for _, value in _parts(item):
+            if isinstance(value, AudioSource) and value.type == "file":
+                yield Path(value.source)
+            elif hasattr(value, "storage_path") and hasattr(value, "storage_key"):
+                yield Path(str(value.storage_path)) / str(value.storage_key)
+
+
 def _command(item: Any) -> str | None:
     """The first command in a manifest's object, wherever it is (sources, arrays, transforms)."""
-    waiting: list[tuple[str, Any]] = [("", item)]
-    while waiting:
-        key, value = waiting.pop()
+    for key, value in _parts(item):
         if isinstance(value, str):
             if key in _OPENED and value.startswith(_PIPE):
                 return value
         elif isinstance(value, AudioSource):
             if value.type == "command":
                 return str(value.source)
+        elif isinstance(value, dict) and value.get("type") == "command" and "source" in value:
+            return str(value["source"])
+    return None
+
+
+def _parts(item: Any) -> Iterator[tuple[str, Any]]:
+    """An object of a manifest and all that is in it, with the names that it has there."""
+    waiting: list[tuple[str, Any]] = [("", item)]
+    while waiting:
+        key, value = waiting.pop()
+        yield key, value
+        if isinstance(value, AudioSource):
             waiting.append(("source", value.source))
         elif isinstance(value, dict):
-            if value.get("type") == "command" and "source" in value:
-                return str(value["source"])
             waiting.extend((str(name), inner) for name, inner in value.items())
         elif isinstance(value, (list, tuple)):
             waiting.extend((key, inner) for inner in value)
         elif type(value).__module__.startswith("lhotse."):
             waiting.extend(vars(value).items())
-    return None
 
 
 def one_line(error: Exception) -> str:

@@ -41,9 +41,10 @@ _FORMAT = 1
 _WEIGHTS, _TOKENIZER, _MODEL = "model.safetensors", "tokenizer.model", "model.json"
 _ADAPTER_WEIGHTS, _ADAPTER = "adapter.safetensors", "adapter.json"
 _LM_TABLES, _LM = "lm.safetensors", "lm.json"
-_CARD = "model_card.md"
-_KEPT = (_CARD, _LM_TABLES, _LM)
+_CARD, _SETTINGS = "model_card.md", "settings.toml"
+_KEPT = (_CARD, _LM_TABLES, _LM, _SETTINGS)
 """Files of a directory that stay when another model is written into it."""
+_OURS = {_WEIGHTS, _TOKENIZER, _MODEL, _ADAPTER_WEIGHTS, _ADAPTER, *_KEPT}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ class Package:
 def save_package(
     target: Path, tensors: dict[str, Tensor], config: ModelConfig, tokenizer: Path
 ) -> None:
-    """Write a package; an existing model card and language model are kept."""
+    """Write a package; an existing model card, language model and settings are kept.
+
+    Raises:
+        ModelError: ``target`` has other files, which would be lost.
+    """
+    _refuse_others(target)
     kept = {name: (target / name).read_bytes() for name in _KEPT if (target / name).is_file()}
     with atomic_directory(target) as directory:
         halves = {
@@ -87,6 +93,16 @@ def save_package(
         (directory / _MODEL).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
         for name, content in kept.items():
             (directory / name).write_bytes(content)
+
+
+def _refuse_others(target: Path) -> None:
+    """Refuse a folder that is no model directory: it is replaced as a whole."""
+    others = {path.name for path in target.iterdir()} - _OURS if target.is_dir() else set()
+    if others:
+        raise ModelError(
+            f"{target}: has other files than a model, such as {quoted(min(others))}, and is "
+            "replaced as a whole: name a folder of its own"
+        )
 
 
 def save_adapter(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, load_settings, output_folder, settings_options
+from ctcbias_fst.cli.options import BASE, FILE, load_settings, output_folder, settings_options
+from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
@@ -17,7 +18,7 @@ from ctcbias_fst.cli.options import FILE, load_settings, output_folder, settings
     "--out", type=FILE, required=True, callback=output_folder, help="Folder of the results."
 )
 @click.option(
-    "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
+    "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
 @click.option("--model", type=FILE, help="Model directory [the model inside the package].")
 @settings_options
@@ -45,13 +46,20 @@ def ablate(
     from ctcbias_fst.studies.ablation import AblateConfig  # noqa: PLC0415
     from ctcbias_fst.studies.ablation import ablate as run  # noqa: PLC0415
 
+    page, table = out / "ablation.html", out / "ablation.csv"
+    for path in (page, table):
+        writes(path, "the result")
     wanted = load_config(AblateConfig, study)
+    start = data or study.parent
+    for one in wanted.sets:
+        named = (*one.cuts, *one.free, *(listed.entities for listed in one.lists))
+        reads((start / path for path in named), "the study's")
     base = load_settings(config, overrides, model=model)
     cells = run(
         wanted,
         base,
         model,
-        data or study.parent,
+        start,
         out,
         device=device,
         report=lambda message: click.echo(message, err=True),
@@ -59,9 +67,9 @@ def ablate(
     figures = ablation_report.score_cells(wanted, cells)
     click.echo(ablation_report.to_table(figures))
     command = shlex.join(["ctcbias", *sys.argv[1:]])
-    for name, text in (
-        ("ablation.csv", ablation_report.to_csv(figures)),
-        ("ablation.html", ablation_report.to_page(figures, title, command)),
+    for path, text in (
+        (table, ablation_report.to_csv(figures)),
+        (page, ablation_report.to_page(figures, title, command)),
     ):
-        with atomic_path(out / name) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ from ctcbias_fst.cli.options import (
     tokens_options,
     warn,
 )
+from ctcbias_fst.cli.places import writes
 
 
 @click.command()
@@ -80,6 +81,7 @@ def compile(
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     check_output(sidecar_path(out))
+    writes(sidecar_path(out), "the description of --out")
     for key, value in (("segmentations", segmentations), ("spellings.number", variants)):
         if value is not None:
             overrides = (*overrides, f"{key}={value}")

@@ -23,6 +23,7 @@ from ctcbias_fst.cli.options import (
     tokens_options,
     warn,
 )
+from ctcbias_fst.cli.places import reads, writes
 
 if TYPE_CHECKING:
     from ctcbias_fst.corpus.backends import Utterance
@@ -129,6 +130,7 @@ def decode(
     from ctcbias_fst.corpus.transcripts import check_supervisions, write_records  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError, EntityListError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
+    from ctcbias_fst.settings import SETTINGS_FILE  # noqa: PLC0415
     from ctcbias_fst.text.files import hold  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
@@ -139,7 +141,9 @@ def decode(
         raise ConfigError("--format lhotse needs --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
-    part_file(out)  # before any work
+    writes(part_file(out), "the part file of --out")  # before any work
+    if lattice_dir is not None:
+        writes(lattice_dir / SETTINGS_FILE, "the settings of --lattice-dir")
     if style == "lhotse":
         check_supervisions(out)
     if nbest is not None:
@@ -172,6 +176,7 @@ def decode(
             softmax=softmax,
             trusted=trust_manifest,
         )
+        reads(backend.files, "the log-probs")
         utterances = backend.utterances()
     else:
         assert cuts is not None
@@ -208,13 +213,16 @@ def _recordings(path: Path, style: str, trusted: bool) -> tuple[list[Utterance],
     from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import audio_parts  # noqa: PLC0415
     from ctcbias_fst.corpus.transcripts import write_records, write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.cut_sets import named_files  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 
     listed = audio_parts(path, trusted=trusted)
     if listed is None:
         cuts = read_cuts(path, trusted=trusted)
+        reads(named_files(cuts), "the recording")
         write = partial(write_supervisions, cuts) if style == "lhotse" else write_records
         return cut_utterances(cuts), write
+    reads((part.path for part in listed), "the recording")
     if style == "lhotse":
         raise ConfigError(f"--format lhotse writes supervisions of lhotse cuts; {path} has none")
     return part_utterances(listed), write_records

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ctcbias_fst.cli.places import given, reads
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = [
+    "BASE",
     "FILE",
     "LM_OPTION",
     "PARTS_OPTION",
@@ -37,8 +40,16 @@ _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 class _File(click.Path):
     """A path; ``-`` is standard input, or output where something is written.
 
-    An empty one, of a variable that is not set, would be the working folder.
+    An empty one, of a variable that is not set, would be the working folder. Nothing that is read
+    is written over: see `ctcbias_fst.cli.places`.
+
+    Args:
+        base: whether it is where relative paths of other files start.
     """
+
+    def __init__(self, *, base: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._base = base
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Make it a Path, or say what is wrong."""
@@ -50,11 +61,17 @@ class _File(click.Path):
             raise ConfigError(f"{name} is an empty path: name a file, or leave it out")
         callback = None if param is None else param.callback
         if value == "-" and callback is not output_folder:
-            return _STDOUT if callback is output_file else _STDIN
-        return super().convert(value, param, ctx)
+            path = _STDIN if callback is None else _STDOUT
+        else:
+            path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if param is not None and ctx is not None and not ctx.resilient_parsing:
+            given(path, param, ctx, base=self._base)
+        return path
 
 
-FILE = _File(path_type=Path)
+FILE = _File()
+BASE = _File(base=True)
+"""Where relative paths of other files start."""
 
 
 class Number(click.FloatRange):
@@ -207,7 +224,9 @@ def load_settings(
     if config is not None:
         load_config(PipelineConfig, config)  # so that the message names the file
         base = merge(base, read_toml(config))
-    return load_config(PipelineConfig, merge(base, changes))
+    settings = load_config(PipelineConfig, merge(base, changes))
+    reads([settings.lm], "the language model")
+    return settings
 
 
 def tokens_options(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ctcbias_fst.cli.options import FILE, output_folder
+from ctcbias_fst.cli.options import BASE, FILE, output_folder
 
 __all__ = ["run_options", "start_run"]
 
@@ -24,7 +24,7 @@ _OPTIONS = (
     click.option("--run", required=True, type=FILE, callback=output_folder, help="Run directory."),
     click.option(
         "--data",
-        type=FILE,
+        type=BASE,
         help="Where relative paths of the configuration start [the configuration's folder].",
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),

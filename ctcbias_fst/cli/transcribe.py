@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from ctcbias_fst.cli.options import (
     settings_options,
     warn,
 )
+from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
     callback=output_folder,
     help="Write a file for each recording into this folder, named after it.",
 )
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="With --out-dir: replace files that this program did not write, too.",
+)
 @TRUST_OPTION
 @click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
 def transcribe(
@@ -78,6 +84,7 @@ def transcribe(
     style: str,
     out: Path | None,
     out_dir: Path | None,
+    overwrite: bool,
     trust_manifest: bool,
     timing: bool,
 ) -> None:
@@ -91,13 +98,17 @@ def transcribe(
     from ctcbias_fst.acoustic.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
+    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
     from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
+    from ctcbias_fst.written import WrittenFolder  # noqa: PLC0415
 
     recordings = recordings_of(audio, trusted=trust_manifest)
     paths = {one.id: str(one.path) for one in recordings if isinstance(one, AudioPart)}
     targets = _targets(recordings, style, out, out_dir)
+    folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
+    reads(map(_path, recordings), "the recording")
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer(AcousticModel.load(model, device), settings)
@@ -118,13 +129,14 @@ def transcribe(
             continue
         for line in notes(item):
             warn(line)
-        if targets:
-            _write(targets[item.id], [item], style, paths)
+        if folder is not None:
+            folder.write(targets[item.id], format_transcripts([item], style, paths))
         else:
             done.append(item)
     if out is not None:
-        _write(out, done, style, paths)
-    elif not targets:
+        with atomic_path(out) as temporary:
+            temporary.write_text(format_transcripts(done, style, paths), encoding="utf-8")
+    elif folder is None:
         click.echo(format_transcripts(done, style, paths), nl=False)
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
@@ -141,10 +153,6 @@ def _targets(
     from ctcbias_fst.files import check_output, file_name, shortened  # noqa: PLC0415
     from ctcbias_fst.output import SUBTITLES  # noqa: PLC0415
 
-    if out is not None and any(
-        _same(one.path if isinstance(one, AudioPart) else one, out) for one in audio
-    ):
-        raise ConfigError(f"--out {out} would take the place of a recording: give another name")
     if out_dir is None:
         if style in SUBTITLES and len(audio) > 1:
             raise ConfigError(
@@ -173,22 +181,13 @@ def _targets(
                 "transcribe them into two folders"
             )
         check_output(target)
+        writes(target, "the transcript")
         targets[one.id if isinstance(one, AudioPart) else str(one)] = target
     return targets
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and other.is_file() and one.samefile(other)
-
-
-def _write(
-    path: Path, transcripts: Sequence[Transcript], style: str, paths: Mapping[str, str]
-) -> None:
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
-    from ctcbias_fst.output import format_transcripts  # noqa: PLC0415
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(format_transcripts(transcripts, style, paths), encoding="utf-8")
+def _path(recording: Path | AudioPart) -> Path:
+    return recording if isinstance(recording, Path) else recording.path
 
 
 def _report(begin: float, ready: float, audio_seconds: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ctcbias_fst.cli.options import (
+    BASE,
     FILE,
     load_settings,
     load_tokens,
@@ -15,6 +16,7 @@ from ctcbias_fst.cli.options import (
     settings_options,
     tokens_options,
 )
+from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
@@ -27,7 +29,7 @@ from ctcbias_fst.cli.options import (
     help="The best configuration, as TOML.",
 )
 @click.option(
-    "--data", type=FILE, help="Where relative paths of STUDY start [the folder of STUDY]."
+    "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
 @click.option(
     "--journal", type=FILE, callback=output_file, help="Where trials are kept [OUT.journal]."
@@ -74,13 +76,19 @@ def tune(
     from ctcbias_fst.studies import tuning  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
 
-    journal = journal or out.with_name(out.name + ".journal")
-    check_output(journal)
+    if journal is None:
+        journal = out.with_name(out.name + ".journal")
+        check_output(journal)
+        writes(journal, "the journal of --out")
     table = read_toml(study)
     table["search"] = [*table.get("search", []), *search]
     if trials is not None:
         table["trials"] = trials
     wanted = load_config(tuning.TuneConfig, table)
+    start = data or study.parent
+    for one in wanted.sets:
+        named = (one.entities, one.cuts, one.log_probs, one.references)
+        reads((start / path for path in named if path is not None), "the study's")
     base = load_settings(config, overrides, model=model, of_model=tokens is None)
     known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
     speech = any(one.cuts is not None for one in wanted.sets)
@@ -88,7 +96,7 @@ def tune(
     tuned = tuning.tune(
         wanted,
         base,
-        open_sources(wanted.sets, data or study.parent, loaded, known, device),
+        open_sources(wanted.sets, start, loaded, known, device),
         journal,
         report=lambda message: click.echo(message, err=True),
     )

@@ -271,6 +271,11 @@ class LogProbsBackend:
         missing = {*HEARD_PARTS, "adapter"}
         return tuple(part for part in self._config.parts if part not in missing)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of arrays that a manifest names."""
+        return self._saved.files
+
     def utterances(self) -> list[Utterance]:
         """What the file holds."""
         return [

@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.config import write_config
+from ctcbias_fst.config import as_toml, write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
 from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.cut_sets import one_line
@@ -188,11 +188,21 @@ def _lattice_writer(
     report: Callable[[str], None],
     config: PipelineConfig | None,
 ) -> LatticeWriter:
-    """What writes the lattices of a backend, whose settings are kept beside them."""
+    """What writes the lattices of a backend, whose settings are kept beside them.
+
+    Raises:
+      ConfigError: settings are there that are not those of lattices.
+    """
     writer = LatticeWriter(folder, ids, report)
     backend.decoder.listener = writer
     if config is not None:
-        write_config(replace(config, parts=backend.parts), folder / SETTINGS_FILE)
+        kept, path = replace(config, parts=backend.parts), folder / SETTINGS_FILE
+        if path.exists() and not writer.resumes and path.read_text("utf-8") != as_toml(kept):
+            raise ConfigError(
+                f"{path}: would be replaced, and no lattices are beside it: name another folder "
+                "for them, or remove it"
+            )
+        write_config(kept, path)
     return writer
 
 

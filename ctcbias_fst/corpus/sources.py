@@ -17,6 +17,7 @@ from ctcbias_fst.acoustic.audio import AudioPart
 from ctcbias_fst.errors import ManifestError, warn_caller
 from ctcbias_fst.text.files import parse_json_line, quoted, read_lines, require_object
 from ctcbias_fst.text.manifests import seconds_of_row, utterance_id
+from ctcbias_fst.written import RECORD
 
 __all__ = ["AUDIO_SUFFIXES", "audio_parts", "recordings_of"]
 
@@ -110,6 +111,8 @@ def _of_folder(folder: Path) -> list[_Found]:
     others: list[Path] = []
     irregular: list[Path] = []
     for inside in sorted(_files_in(folder), key=lambda one: one.parts):
+        if inside.name == RECORD:
+            continue
         known = inside.suffix.lower() in AUDIO_SUFFIXES and not inside.name.startswith(".")
         if not known:
             others.append(inside)

@@ -19,7 +19,7 @@ import torch
 from lhotse import CutSet
 from safetensors import safe_open
 
-from ctcbias_fst.cut_sets import one_line, refuse_commands
+from ctcbias_fst.cut_sets import named_files, one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
 from ctcbias_fst.records import (
     LogProbs,
@@ -109,6 +109,11 @@ class SavedLogProbs:
     def frame_seconds(self) -> float | None:
         """How long a frame is, if the file says so."""
         return self._file.frame_seconds
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of arrays that a manifest names."""
+        return self._file.files if isinstance(self._file, _Cuts) else []
 
     @property
     def columns(self) -> int | None:
@@ -327,6 +332,7 @@ class _Cuts:
             ) from error
         if not trusted:
             refuse_commands(self._cuts.values(), path)
+        self.files = list(named_files(self._cuts.values()))
         self.frames: dict[str, int] = {}
         self.faults: dict[str, str] = {}
         self.frame_seconds: float | None = None

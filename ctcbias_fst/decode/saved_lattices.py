@@ -141,6 +141,11 @@ class LatticeWriter:
             if stem != file_name(one, ""):
                 report(f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{_SUFFIX}")
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the folder had lattices before."""
+        return bool(self._before)
+
     def __call__(
         self,
         log_probs: LogProbs,

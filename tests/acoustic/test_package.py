@@ -40,6 +40,18 @@ def test_model_card_survives_a_new_export(
     assert (package / "model_card.md").read_text() == "figures"
 
 
+def test_a_folder_of_other_files_is_not_replaced(
+    package: Path, tiny_config: ModelConfig, tokenizer_path: Path
+) -> None:
+    (package / "settings.toml").write_text("")
+    save_package(package, CtcModel(tiny_config).state_dict(), tiny_config, tokenizer_path)
+    assert (package / "settings.toml").is_file()
+    (package / "run").mkdir()
+    with pytest.raises(ModelError, match="has other files than a model, such as 'run'"):
+        save_package(package, CtcModel(tiny_config).state_dict(), tiny_config, tokenizer_path)
+    assert (package / "run").is_dir()
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.model", "model.json"])
 def test_missing_file(package: Path, name: str) -> None:
     (package / name).unlink()

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from lhotse import CutSet, Recording
 
 from ctcbias_fst.cli import COMMANDS, main
 from ctcbias_fst.cli.options import output_folder
 from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.written import RECORD
 from tests.acoustic.conftest import speechlike
 from tests.test_files import full_disk
 
@@ -161,7 +163,7 @@ def test_a_recording_is_not_overwritten(clip: Path, random_model: Path) -> None:
     before = clip.read_bytes()
     result = run("transcribe", clip, "--model", random_model, "--out", clip)
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: --out {clip} would take the place of a recording")
+    assert result.output.startswith(f"Error: --out {clip} would take the place of AUDIO {clip}")
     assert clip.read_bytes() == before
 
 
@@ -174,7 +176,7 @@ def test_long_names_of_recordings(clip: Path, random_model: Path, tmp_path: Path
     result = run(*command, "--format", "json")
     assert result.exit_code == 0, result.output
     assert result.stderr.count("too long a name; it is written to") == 2
-    written = {json.loads(path.read_text())["path"] for path in folder.iterdir()}
+    written = {json.loads(path.read_text())["path"] for path in folder.glob("n*")}
     assert written == set(map(str, long))
 
 
@@ -247,7 +249,209 @@ def test_transcripts_that_are_done_are_kept(
     result = run(*command, "--out-dir", tmp_path / "new")
     assert result.exit_code == 130
     assert result.output.startswith("Stopped: what --out-dir has is complete")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clip.txt"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [RECORD, "clip.txt"]
+    result = run(*command, "--out-dir", tmp_path / "new")
+    assert result.output.startswith("Stopped: what --out-dir has is complete")
     result = run(*command, "--out", tmp_path / "out.txt")
     assert result.exit_code == 130
     assert not (tmp_path / "out.txt").exists()
+
+
+def _pairs() -> list[tuple[str, str, int | str]]:
+    """Command, an option that names a file to write, and an option or argument that is read."""
+    found = []
+    for name, option, folder in _outputs():
+        if folder:
+            continue
+        command = dict(_commands())[name]
+        arguments = [one for one in command.params if isinstance(one, click.Argument)]
+        files = [one for one in arguments if isinstance(one.type, click.Path)]
+        found += [(name, option, arguments.index(one)) for one in files]
+        found += [(name, option, read) for read in sorted(READ.get(name, set()) - {"--data"})]
+    return found
+
+
+@pytest.mark.parametrize(("command", "option", "read"), _pairs())
+def test_what_is_read_is_not_written_over(
+    command: str, option: str, read: int | str, tmp_path: Path
+) -> None:
+    """Not by its own name, nor by a link; told before any work, what else is missing."""
+    path, links = tmp_path / "it.safetensors", [tmp_path / "a.safetensors", tmp_path / "b.arpa"]
+    path.write_text("before")
+    links[0].symlink_to(path)
+    links[1].hardlink_to(path)
+    for written in (path, Path(f"{tmp_path}/../{tmp_path.name}/{path.name}"), *links):
+        if isinstance(read, str):
+            given: list[object] = [read, path, option, written]
+            result = run(*command.split(), *given[2:], *given[:2])
+            assert "would take the place of" in result.output, result.output
+        else:
+            given = [*[tmp_path / f"other{i}" for i in range(read)], path, option, written]
+        result = run(*command.split(), *given)
+        assert result.exit_code == 1
+        (line,) = result.output.splitlines()
+        assert line.startswith(f"Error: {option} {written} would take the place of ")
+        assert line.endswith(f" {path}: give another name")
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("command", sorted({name for name, _, folder in _outputs() if not folder}))
+def test_two_outputs_are_two_files(command: str, tmp_path: Path) -> None:
+    options = [option for name, option, folder in _outputs() if name == command and not folder]
+    for option in options[1:]:
+        path = tmp_path / "x.safetensors"
+        result = run(*command.split(), options[0], path, option, path)
+        assert result.output == (
+            f"Error: {option} {path} would take the place of {options[0]} {path}: give another "
+            "name\n"
+        )
+
+
+def told_and_kept(folder: Path, *arguments: object) -> str:
+    """Run what is refused in one line, before any work; returns that line."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+    return line
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--entities out.part",
+        "--entities lattices/settings.toml",
+        "--config lattices/settings.toml",
+        "--set lm=out",
+    ],
+)
+def test_what_is_written_besides_takes_the_place_of_nothing(
+    log_probs: Path, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    monkeypatch.chdir(log_probs)
+    Path("lattices").mkdir()
+    for name in ("out", "out.part", "lattices/settings.toml"):
+        Path(name).write_text("")
+    command = "decode --log-probs lp.npz --tokens tokens.txt --out out --lattice-dir lattices"
+    line = told_and_kept(log_probs, *command.split(), *more.split())
+    assert " would take the place of " in line
+
+
+def test_files_in_folders_are_not_written_over(
+    log_probs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(log_probs)
+    command = "decode --log-probs lp.npz --tokens tokens.txt --out out --lattice-dir lattices"
+    assert run(*command.split()).exit_code == 0
+    lattice = "lattices/u0.0.lattice.safetensors"
+    line = told_and_kept(log_probs, *f"rescore lattices --no-lm --out {lattice}".split())
+    assert line == (
+        f"Error: --out {lattice} would take the place of FOLDER {lattice}: give another name"
+    )
+    assert run(*"rescore lattices --no-lm --out lattices/new.jsonl".split()).exit_code == 0
+    assert run(*"rescore lattices --no-lm --out lattices/new.jsonl".split()).exit_code == 0
+    Path("arrays").mkdir()
+    np.save("arrays/a.npy", np.log(np.full((4, 5), 0.2, np.float32)))
+    Path("link").hardlink_to("arrays/a.npy")
+    command = "decode --log-probs arrays --tokens tokens.txt --frame-seconds 0.04 --out"
+    assert "place of --log-probs arrays/a.npy" in told_and_kept(log_probs, *command.split(), "link")
+
+
+def test_recordings_of_lists_are_not_written_over(
+    clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("wav.scp").write_text("a clip.wav\n")
+    row = {"audio_filepath": "clip.wav", "duration": 1.0}
+    Path("nemo.json").write_text(json.dumps(row))
+    recording = Recording.from_file(clip)
+    CutSet.from_cuts([recording.to_cut()]).to_file("cuts.jsonl")
+    Path("folder").mkdir()
+    Path("folder/b.wav").hardlink_to(clip)
+    for manifest in ("wav.scp", "nemo.json", "folder", "cuts.jsonl"):
+        command = ["decode", "--cuts", manifest, "--model", random_model, "--out", "clip.wav"]
+        line = told_and_kept(clip.parent, *command)
+        assert line.startswith("Error: --out clip.wav would take the place of the recording ")
+        if manifest != "cuts.jsonl":
+            command = ["transcribe", manifest, "--model", random_model, "--out", "clip.wav"]
+            assert "the place of the recording" in told_and_kept(clip.parent, *command)
+
+
+def test_what_belongs_to_a_graph_is_not_written_over(log_probs: Path) -> None:
+    names = log_probs / "x.fst.json"
+    names.write_text("ab\nba\n")
+    command = ["compile", names, "--tokens", log_probs / "tokens.txt", "-o", log_probs / "x.fst"]
+    assert "would take the place of NAMES" in told_and_kept(log_probs, *command)
+    (log_probs / "names.txt").write_text("ab\nba\n")
+    command[1] = log_probs / "names.txt"
+    line = told_and_kept(log_probs, *command, "--draw", names)
+    assert f"the description of --out {names} would take the place of --draw" in line
+
+
+@pytest.mark.parametrize("command", ["tune", "ablate"])
+def test_what_a_study_names_is_not_written_over(command: str, tmp_path: Path) -> None:
+    (tmp_path / "ablation.csv").write_text("ab\n")
+    if command == "tune":
+        out = tmp_path / "ablation.csv"
+        study = '[[sets]]\nentities = "ablation.csv"\ncuts = "cuts.jsonl"\n'
+        study = f'search = ["decode.boost.beta=0:1"]\n{study}'
+    else:
+        out = tmp_path
+        study = '[[rows]]\nname = "a"\n[[sets]]\nname = "b"\ncuts = ["cuts.jsonl"]\n'
+        study += '[[sets.lists]]\nname = "c"\nentities = "ablation.csv"\n'
+    (tmp_path / "study.toml").write_text(study)
+    line = told_and_kept(tmp_path, command, tmp_path / "study.toml", "--out", out)
+    assert "ablation.csv would take the place of the study's " in line
+
+
+def test_transcripts_of_others_are_not_replaced(
+    clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference beside its recording is a usual layout of corpora."""
+    own = clip.parent
+    monkeypatch.chdir(own)
+    Path("clip.txt").write_text("what was said\n")
+    command = ["transcribe", ".", "--model", random_model, "--out-dir", "."]
+    line = told_and_kept(own, *command)
+    assert "clip.txt: would be replaced" in line
+    assert "--overwrite" in line
+    Path("clip.txt").rename("kept.txt")
+    for _ in range(2):  # our own are
+        assert run(*command).exit_code == 0
+    with Path("clip.txt").open("a") as stream:
+        stream.write("corrected by hand")
+    assert "or was changed since" in told_and_kept(own, *command)
+    result = run(*command, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert "by hand" not in Path("clip.txt").read_text()
+    assert RECORD not in result.stderr
+    assert len(Path(RECORD).read_text().splitlines()) == 1
+    Path(RECORD).write_text("{\n[]\n")
+    told_and_kept(own, *command)
+
+
+def test_a_transcript_does_not_take_the_place_of_an_input(
+    clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("clip.txt").write_text("ab\n")
+    command = ["transcribe", clip, "--model", random_model, "--overwrite", "--out-dir", clip.parent]
+    line = told_and_kept(clip.parent, *command, "--entities", "clip.txt")
+    assert line.startswith(f"Error: the transcript {clip.with_suffix('.txt')} would take the place")
+
+
+def test_settings_of_others_are_not_replaced_by_those_of_lattices(
+    log_probs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(log_probs)
+    Path("settings.toml").write_text("segmentations = 2\n")
+    command = "decode --log-probs lp.npz --tokens tokens.txt --out out --lattice-dir ."
+    line = run(*command.split()).output.splitlines()[-1]
+    assert line.startswith("Error: settings.toml: would be replaced, and no lattices are beside it")
+    assert Path("settings.toml").read_text() == "segmentations = 2\n"
+    Path("settings.toml").unlink()
+    for more in ("", "--set segmentations=2"):
+        assert run(*command.split(), *more.split()).exit_code == 0
