@@ -178,7 +178,11 @@ def parse_json(text: str, where: str, error: type[InputError], remedy: str = "")
             are nested too deeply, or integers of thousands of digits.
     """
     try:
-        return json.loads(text)
+        return _JSON.decode(text)
+    except _KeyTwiceError as fault:
+        raise error(
+            f"{where}: the key {quoted(fault.args[0])} occurs twice in an object."
+        ) from None
     except json.JSONDecodeError as fault:
         line = f" of line {fault.lineno}" if "\n" in text.strip() else ""
         message = f"{where}: not valid JSON: {fault.msg} at column {fault.colno}{line}. {remedy}"
@@ -187,6 +191,22 @@ def parse_json(text: str, where: str, error: type[InputError], remedy: str = "")
         raise error(f"{where}: JSON is nested too deeply.") from None
     except ValueError:
         raise error(f"{where}: JSON has a number of too many digits.") from None
+
+
+class _KeyTwiceError(Exception):
+    """Of an object in JSON, whose first value would be lost."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, if it has no key twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _KeyTwiceError(next(key for key in found if keys.count(key) > 1))
+    return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def require_object(

@@ -12,7 +12,7 @@ import html
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
@@ -51,7 +51,19 @@ _COUNT_LAST = re.compile(r"\S\s+\d+$")
 _QUOTED_COMMA = re.compile(r'"[^"]*,[^"]*"')
 _SEVERAL = re.compile(r", .* and ")
 _COUNT_FIRST = re.compile(r"\d+\s+\D")
+_HASHTAG = re.compile(r"#(?:\d|[^\W_][^\s,;]*(?:\t|[,;](?! )|$))")
+_GLUED = re.compile(r"#[^\W\d_]")
 _NUMBERED = re.compile(r"(\d+)(?:[.)]\s+|\t|\s+)")
+_LETTERED = re.compile(r"(?:\(([a-z])\)|([a-z])\))\s+", re.IGNORECASE)
+_BRACKETED = re.compile(r"(?:\((\d+)\)|\[(\d+)\])\s+")
+_MARKED = re.compile(r"(?:\d+[.)]|[(\[]\d+[)\]]|\(?[A-Za-z]\))\s+\S")
+_KALDI = re.compile(r"((?:\d+-)+\d+|[A-Za-z]+-?\d+)\s+\S")
+_EXPLAINED = re.compile(r"[A-Z0-9][^:]*(?::| [-–—]) (?=[a-z])")
+_SLASH = re.compile(r"([^\W\d_]{3,})\s?/\s?([^\W\d_]{3,})")
+_HEADINGS = frozenset(
+    "names entity entities phrase phrases word words term terms keyword keywords hotword hotwords "
+    "vocabulary".split()
+)
 _BULLET = re.compile(r"[-*•·‣▪]\s+(?:\[[ xX]\]\s+)?")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "”": "”", "„": "“”", "«": "»", "»": "«", "‘": "’"}
@@ -74,6 +86,10 @@ _ALIKE = 0.6
 _MOST_CHANCE = 2
 """So many lines may begin with their number by chance."""
 
+_BROKEN = (
+    "begins with a quotation mark that the next line closes, as in a cell of several lines; write "
+    "each name on one line."
+)
 _ONE_PER_LINE = "Write one name per line"
 _WITH_HEADER = (
     f"begin the file with the names of its columns ({', '.join(COLUMNS)}), as in 'name,weight'"
@@ -120,11 +136,54 @@ def read_list(path: Source) -> ListRows:
     """
     raw = read_lines(path, EntityListError)
     stripped = [line.strip() for line in raw]
-    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line and line[0] != "#"]
+    marked = [i for i, line in enumerate(stripped, start=1) if line and line[0] == "#"]
+    comments = {i for i in marked if _is_comment(stripped[i - 1])}
+    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line and i not in comments]
     lines = _Lines(str(path), raw, [i for i, _ in kept], [line for _, line in kept])
+    notes = _marked_notes(stripped, marked, comments)
     if not kept:
-        return ListRows([], [])
-    first = lines.texts[0]
+        return ListRows([], [], notes)
+    found = _read(lines)
+    return replace(found, notes=(*notes, *found.notes)) if notes else found
+
+
+def _is_comment(line: str) -> bool:
+    """Whether a line that begins with '#' is a comment, not a name such as ``#MeToo`` or ``#1``."""
+    return not _HASHTAG.match(line)
+
+
+def _marked_notes(
+    lines: Sequence[str], marked: Sequence[int], comments: Set[int]
+) -> tuple[str, ...]:
+    """Tell of lines that begin with '#' and a letter: names, or comments.
+
+    Args:
+        lines: all of the file, without white space around them.
+        marked: the numbers of those that begin with '#'.
+        comments: the numbers of those of them that are comments.
+    """
+    doubtful = [i for i in marked if _GLUED.match(lines[i - 1])]
+    names = [i for i in doubtful if i not in comments]
+    others = [i for i in doubtful if i in comments]
+    notes = []
+    if names:
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        notes.append(
+            f"{quoted(lines[names[0] - 1])} in line {names[0]}{more} is read as a name; begin "
+            "comments with '# '"
+        )
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        notes.append(
+            f"{quoted(lines[others[0] - 1])} in line {others[0]}{more} is read as a comment, which "
+            "'# ' begins; if it is a name, list it as it is said, or in a JSON array"
+        )
+    return tuple(notes)
+
+
+def _read(lines: _Lines) -> ListRows:
+    """Tell the form of lines of which there is one at least, and read it."""
+    raw, first = lines.raw, lines.texts[0]
     if first.startswith("{") and not first.startswith("{\\rtf"):
         return _json_objects(lines)
     if _JSON_ARRAY.match(first) or (first.startswith("[") and _is_document(lines)):
@@ -232,6 +291,9 @@ def _own_keys(
 def _tabs(lines: _Lines) -> ListRows:
     """Columns separated by tabs, with a header or, of two columns, without."""
     header = [_cell(cell) for cell in lines.texts[0].split("\t")]
+    broken = _broken_cell(lines.texts)
+    if broken is not None:
+        raise lines.fault(broken, _BROKEN)
     # An empty first cell must not vanish with the white space around the line.
     cells = [list(map(_cell, lines.raw[number - 1].split("\t"))) for number in lines.numbers]
     lower = [cell.lower() for cell in header]
@@ -247,6 +309,18 @@ def _tabs(lines: _Lines) -> ListRows:
                 f"lexicon has them (word, tab, spelling); {_WITH_HEADER}, tab-separated.",
             )
     return _table(lines, header, cells, lines.numbers)
+
+
+def _broken_cell(texts: Sequence[str]) -> int | None:
+    """The line at which a cell in quotation marks begins that ends in the next one, if any does."""
+    if not any(text[0] == '"' or '\t"' in text for text in texts):
+        return None
+    for place, (text, following) in enumerate(zip(texts, texts[1:])):
+        last, first = text.split("\t")[-1].strip(), following.split("\t")[0].strip()
+        odd = last.count('"') % 2 and first.count('"') % 2
+        if odd and last.startswith('"') and first.endswith('"'):
+            return place
+    return None
 
 
 def _cell(text: str) -> str:
@@ -370,11 +444,17 @@ def _csv_rows(lines: _Lines, delimiter: str) -> tuple[list[int], list[list[str]]
     numbers, cells = [], []
     try:
         reader = csv.reader(
-            lines.raw[begin:], delimiter=delimiter, skipinitialspace=True, strict=True
+            (f"{line}\n" for line in lines.raw[begin:]),  # of which a cell may have several
+            delimiter=delimiter,
+            skipinitialspace=True,
+            strict=True,
         )
+        end = 0
         for row in reader:
-            if any(cell.strip() for cell in row) and not row[0].startswith("#"):
-                numbers.append(begin + reader.line_num)
+            first, end = lines.raw[begin + end].strip(), reader.line_num
+            comment = first.startswith("#") and _is_comment(first)
+            if any(cell.strip() for cell in row) and not comment:
+                numbers.append(begin + end)
                 cells.append(row)
     except csv.Error as fault:
         raise EntityListError(
@@ -407,7 +487,7 @@ def _plain(lines: _Lines) -> ListRows:
         )
     if "_" in block:
         return _nemo(lines, texts)
-    return ListRows(lines.numbers, texts, (*notes, *_doubts(texts)))
+    return ListRows(lines.numbers, texts, (*notes, *_doubts(texts), *_line_doubts(lines, texts)))
 
 
 def _refuse_others(lines: _Lines, texts: Sequence[str], block: str) -> None:
@@ -431,6 +511,9 @@ def _refuse_others(lines: _Lines, texts: Sequence[str], block: str) -> None:
                 f"{quoted(lines.texts[keyed], 30)} is a key and a value, as YAML, TOML and broken "
                 f"JSON have them. Write a JSON array of names, or one name per line.",
             )
+    broken = _broken_cell(lines.texts)
+    if broken is not None:
+        raise lines.fault(broken, _BROKEN)
     refused = refused_form(lines.texts if texts[0] == lines.texts[0] else texts)
     if refused is not None:
         raise lines.fault(*refused)
@@ -446,6 +529,18 @@ def _doubts(texts: Sequence[str]) -> list[str]:
         )
     if len(texts) > 1 and all(map(_COUNT_FIRST.match, texts)):
         notes.append("every line begins with a number, which is read as part of its name")
+    elif len(texts) > 1 and all(map(_MARKED.match, texts)):
+        notes.append(
+            f"every line begins with a mark such as {quoted(texts[0].split()[0])}, which is read "
+            "as part of its name"
+        )
+    ids = [_KALDI.match(text) for text in texts]
+    shapes = {re.sub(r"\d+", "0", found[1]) if found else "" for found in ids}
+    if len(texts) > 1 and len(shapes) == 1 and "" not in shapes:
+        notes.append(
+            f"every line begins with something like an id, such as {quoted(texts[0].split()[0])}, "
+            "as in Kaldi's texts; it is read as part of its name"
+        )
     if len(texts) == 1 and _SEVERAL.search(texts[0]):
         notes.append("its only line is read as one name; write one name per line if it has several")
     if len(texts) > 2 and all(text.count(",") == 1 for text in texts):
@@ -453,6 +548,41 @@ def _doubts(texts: Sequence[str]) -> list[str]:
             "every line has a comma; what is listed must be in the order in which it is said"
         )
     return notes
+
+
+def _line_doubts(lines: _Lines, texts: Sequence[str]) -> list[str]:
+    """Tell of lines that may hold more than a name, of each kind the first.
+
+    Args:
+        lines: what the file holds.
+        texts: the same lines, without list marks and the like.
+    """
+    notes = []
+    if len(texts) > 1 and texts[0].lower() in _HEADINGS:
+        notes.append(
+            f"{quoted(texts[0])} in line {lines.numbers[0]} is read as a name; if it is the head "
+            "of the column, write 'name'"
+        )
+    block = "\n".join(texts)
+    for hints, is_doubtful, told in (
+        ("/", _has_alternatives, "alternatives on lines of their own, or as 'sounds_like'"),
+        (":-–—", _EXPLAINED.match, "what explains a name in a comment, with '# ', above it"),
+    ):
+        if not any(hint in block for hint in hints):
+            continue
+        places = [i for i, text in enumerate(texts) if is_doubtful(text)]
+        if places:
+            more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+            notes.append(
+                f"{quoted(texts[places[0]])} in line {lines.numbers[places[0]]}{more} is read as "
+                f"one name; write {told}"
+            )
+    return notes
+
+
+def _has_alternatives(text: str) -> bool:
+    """Whether a line has two spellings of a name: ``Kisha/Kesha``, but not ``AC/DC``."""
+    return any(_alike(one, other) for one, other in _SLASH.findall(text))
 
 
 def _unescaped(lines: _Lines) -> tuple[_Lines, list[str]]:
@@ -505,6 +635,18 @@ def _without_number(text: str, place: int, count: int) -> str | None:
     return text[found.end() :] if found and marked and found[1] == str(place) else None
 
 
+def _without_letter(text: str, place: int, count: int) -> str | None:
+    found = _LETTERED.match(text)
+    letter = found and (found[1] or found[2]).lower()
+    return text[found.end() :] if found and letter == chr(ord("a") + place - 1) else None
+
+
+def _without_bracketed_number(text: str, place: int, count: int) -> str | None:
+    found = _BRACKETED.match(text)
+    number = found and (found[1] or found[2])
+    return text[found.end() :] if found and number == str(place) else None
+
+
 def _without_bullet(text: str, place: int, count: int) -> str | None:
     found = _BULLET.match(text)
     return text[found.end() :] if found else None
@@ -514,6 +656,8 @@ _DECORATIONS: tuple[tuple[Callable[[str, int, int], str | None], str], ...] = (
     (_without_comma, "commas at the end"),
     (_without_bullet, "list marks at the beginning"),
     (_without_number, "list numbers at the beginning"),
+    (_without_bracketed_number, "list numbers at the beginning"),
+    (_without_letter, "list letters at the beginning"),
     (_without_quotes, "quotation marks around the text"),
 )
 

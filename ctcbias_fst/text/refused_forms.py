@@ -27,11 +27,17 @@ _LINES = (
     (r"<[^<>\s]+>\s+\d+$", "a table of symbols", _ONE_PER_LINE),
     (
         r"^<[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|</[A-Za-z][\w:-]*\s*>|<[A-Za-z][\w:-]*\s*/>"
+        r"|<(?:br|hr|p|b|i|u|em|strong|li|ul|ol|t[drh]|div|span|a|h[1-6])(?:\s[^<>]*)?/?>"
         r"|<!--|<\?xml|<!doctype",
         "markup",
         _ONE_PER_LINE,
     ),
     (r"\{\\rtf", "markup", _ONE_PER_LINE),
+    (
+        r"^[{\[]\s*[\"'].*[}\]],?$",
+        "JSON",
+        "write a JSON object on every line, or names alone",
+    ),
     (r"^(?://|;|--\s|%\s|/\*|REM\s)", "a comment", "begin comments with '#'"),
     (r"\S\s+#\s", "a name and a comment", "write comments, with '#', on lines of their own"),
     (r"^\\(?:data\\|\d+-grams:|end\\)", "of an ARPA language model", "give that with --lm"),
@@ -73,6 +79,8 @@ _MOST = (
     (r"[^|]\|[^|]", "columns with '|' between", "separate columns by tabs, below a header"),
     (r"^[^:]*\w:$|^-\s+\S", "YAML", "write a JSON array of names, or one name per line"),
 )
+_ARC = re.compile(r"\d+\s+\d+\s+\S")
+_ARC_OR_FINAL = re.compile(rf"\d+(?:\s+\d+\s+\S+(?:\s+\S+)?)?(?:\s+{_NUMBER})?")
 _SYMBOL = re.compile(r"\S+\s+(\d+)")
 _WORD_AND_PHONES = re.compile(rf"\S+\s+(?:(?:{'|'.join(PHONES)})[012]?(?:\s+|$)){{2,}}")
 _PHONES_ALONE = re.compile(rf"(?:(?:{'|'.join(PHONES)})[012]?(?:\s+|$)){{3,}}")
@@ -121,6 +129,13 @@ def _table(texts: Sequence[str]) -> tuple[int, str] | None:
         return 0, (
             f"{quoted(texts[0], 30)} is a word and its phones, as in a lexicon; give them in the "
             f"columns 'name' and 'pronunciations'."
+        )
+    # OpenFst begins with the arcs of the start state, which is 0.
+    arcs = [bool(_ARC.match(text)) for text in texts] if texts[0].startswith("0") else []
+    if arcs and arcs[0] and not all(arcs) and all(map(_ARC_OR_FINAL.fullmatch, texts)):
+        return 0, (
+            f"{quoted(texts[0], 30)} is of a transducer as OpenFst prints it; give that with "
+            f"--graph, compiled, or {_ONE_PER_LINE}."
         )
     if len(texts) > 2 and _SYMBOL.fullmatch(texts[0]) and _SYMBOL.fullmatch(texts[-1]):
         numbers = [found[1] for found in map(_SYMBOL.fullmatch, texts) if found]
