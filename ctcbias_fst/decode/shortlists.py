@@ -78,7 +78,7 @@ class ShortLists:
         if spellings is not None and index.config.heard:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
         self._sounds: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
-        self._homophones: Recent[int, float] = Recent(_KEPT)
+        self._homophones = np.full(len(entities), np.nan, dtype=np.float32)
         self._common = common_sounds() if index.config.homophone_cost else {}
         longer = len(entities) / max(1, index.config.decoded_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
@@ -129,27 +129,26 @@ class ShortLists:
             rows = self._spellings.rows(places, names[: config.spelled])
             price = config.unlike_cost * unlike[order] + self._size_cost
             if config.homophone_cost:
-                price = price + config.homophone_cost * np.array(
-                    [self._homophone(place) for place in places], dtype=np.float32
-                )
+                price = price + config.homophone_cost * self._homophone(np.array(places))
             rows = replace(rows, cost=rows.cost + price[rows.entity_index].astype(np.float32))
             graph = build_tree(rows, entities, self._vocabulary)
         sounds = None
         if self._words is not None:
-            known = {e.name: self._sounds_of(place) for e, place in zip(entities, places)}
+            at = {entity.name: place for entity, place in zip(entities, places)}
             listed = EntityList(entities, (), self._entities.source)
             top = {self._entities.entities[place].name for place in names[: config.looked_up]}
-            sounds = NameSounds(listed, self._words, known, looked_up=top)
+            sounds = NameSounds(
+                listed, self._words, lambda entity: self._sounds_of(at[entity.name]), looked_up=top
+            )
         return ShortList(graph, sounds)
 
-    def _homophone(self, place: int) -> float:
+    def _homophone(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """By how many nats a word that sounds like a name is common."""
-        known = self._homophones.get(place)
-        if known is None:
+        for place in places[np.isnan(self._homophones[places])].tolist():
             common, sounds = self._common, self._spoken.sounds(place)
             nats = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
-            known = self._homophones.put(place, nats)
-        return known
+            self._homophones[place] = nats
+        return self._homophones[places]
 
     def _sounds_of(self, place: int) -> tuple[Sound, ...]:
         name = self._entities.entities[place].name

@@ -81,7 +81,7 @@ def words_of_name(
 def _spell(hypothesis: Hypothesis, graph: BoostGraph | Spellings) -> Hypothesis:
     words: list[Word] = []
     changed = False
-    for named, group in groupby(hypothesis.words, key=lambda word: word.entity):
+    for named, group in groupby(hypothesis.words, key=operator.attrgetter("entity")):
         run = list(group)
         found = [] if named else graph.matcher.occurrences([word.word for word in run])
         changed |= bool(found)

@@ -342,7 +342,7 @@ def _weight_classes(
     owner: npt.NDArray[np.int32], entities: Sequence[Entity]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """The distinct weights, in descending order, and each row's position among them."""
-    weights = np.fromiter((e.weight for e in entities), dtype=np.float64, count=len(entities))
+    weights = np.array([entity.weight for entity in entities], dtype=np.float64)
     distinct, of_entity = np.unique(-weights, return_inverse=True)
     if not len(distinct):
         return np.ones(1), np.zeros(0, dtype=np.int64)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ctcbias_fst.recent import Recent
 from ctcbias_fst.sound.lexicon import possessive
 from ctcbias_fst.sound.package import load_pronouncer
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
@@ -54,7 +53,9 @@ class WordSounds:
         """Begin with nothing known."""
         self._pronouncer = pronouncer
         self._most, self._max_cost = most, max_cost
-        self._words: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
+        # Asked for at every word of every hypothesis.
+        self._word = lru_cache(maxsize=_KEPT)(self._look_up)
+        self._listed = lru_cache(maxsize=_KEPT)(pronouncer.is_listed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Those that are shipped are not copied, but shared by each process that has a copy."""
@@ -64,15 +65,14 @@ class WordSounds:
 
     def word(self, word: str) -> tuple[Sound, ...]:
         """Return the sounds of a word in normal form; none if it cannot be pronounced."""
-        known = self._words.get(word)
-        return self._words.put(word, self._look_up(word)) if known is None else known
+        return self._word(word)
 
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has the word, so that it is more than a guess at a sound.
 
         Letters, among them the words *a* and *I*, sound as they are called.
         """
-        return word in LETTER_NAMES or self._pronouncer.is_listed(word)
+        return word in LETTER_NAMES or self._listed(word)
 
     def entity(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of a name: its own, if the list gives them."""
@@ -106,7 +106,7 @@ class NameSounds:
     Args:
         entities: the list.
         words: what knows sounds.
-        sounds: of some names, if they are at hand.
+        sounds: what knows the sounds of the list's names, if it is not ``words``.
         looked_up: the names that may take the place of words that sound like them; by default
             all.
     """
@@ -115,7 +115,7 @@ class NameSounds:
         self,
         entities: EntityList,
         words: WordSounds,
-        sounds: Mapping[str, tuple[Sound, ...]] | None = None,
+        sounds: Callable[[Entity], tuple[Sound, ...]] | None = None,
         looked_up: Set[str] | None = None,
     ) -> None:
         """Index the list by what transcripts show."""
@@ -123,24 +123,26 @@ class NameSounds:
         self.words = words
         self._by_display = {entity.display: entity for entity in entities}
         self._matcher: PhraseMatcher | None = None
-        self._sounds = dict(sounds or {})
+        self._sounds_of = sounds
+        self._sounds: dict[str, tuple[Sound, ...]] = {}
         self._looked_up = looked_up
 
     def sounds(self, entity: Entity) -> tuple[Sound, ...]:
         """Return the sounds of an entity of the list."""
         known = self._sounds.get(entity.name)
         if known is None:
-            known = self._sounds[entity.name] = self.words.entity(entity)
+            known = self._sounds[entity.name] = (self._sounds_of or self.words.entity)(entity)
         return known
 
     def looked_up(self) -> list[tuple[Entity, tuple[Sound, ...]]]:
         """Return the names that may take the place of words, with their sounds."""
         names = self._looked_up
         entities = [e for e in self.entities if names is None or e.name in names]
-        missing = [entity for entity in entities if entity.name not in self._sounds]
-        found = self.words.entities(missing)
-        self._sounds.update(zip((entity.name for entity in missing), found))
-        return [(entity, self._sounds[entity.name]) for entity in entities]
+        if self._sounds_of is None:
+            missing = [entity for entity in entities if entity.name not in self._sounds]
+            found = self.words.entities(missing)
+            self._sounds.update(zip((entity.name for entity in missing), found))
+        return [(entity, self.sounds(entity)) for entity in entities]
 
     def read(self, words: Sequence[str]) -> list[tuple[int, tuple[Sound, ...]]]:
         """Part a run of words that came out of the list into its names.
