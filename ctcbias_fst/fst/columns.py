@@ -58,8 +58,11 @@ class Columns:
     @cached_property
     def begins_in_tree(self) -> torch.Tensor:
         """bool: whether a token of an entity begins at an arc with this label."""
-        kinds = [0] + [b.kind in (ENTRY, BOOSTED) for b in self.blocks for _ in b.tokens]
-        return torch.tensor(kinds, dtype=torch.bool, device=self.token.device)
+        begins = torch.zeros(len(self), dtype=torch.bool, device=self.token.device)
+        for block in self.blocks:
+            if block.kind in (ENTRY, BOOSTED):
+                begins[block.first : block.first + len(block.tokens)] = True
+        return begins
 
     def lookup(self, kind: int, weight: float, num_tokens: int) -> torch.Tensor:
         """int64 (num_tokens,): the column of each token in one block, or -1; plain blank has 0."""

@@ -155,7 +155,9 @@ class _Expansion:
         self.rest: torch.Tensor = lattice.fsa.get_backward_scores(
             use_double_scores=True, log_semiring=False
         )
-        self.arcs_of = lattice.fsa.arcs.row_splits(2).long()
+        self.hope = lattice.score + self.rest[lattice.target]
+        self.first_arc = lattice.fsa.arcs.row_splits(2).long()
+        self.num_arcs = self.first_arc[1:] - self.first_arc[:-1]
         self.plain = ~lattice.in_tree & (lattice.aux > 0) & (lattice.aux < self._size)
         ends_word = composer._rules.ends_word[lattice.token]
         self.final = lattice.label < 0
@@ -207,13 +209,11 @@ class _Expansion:
 
     def _leaving(self, here: _Readings) -> tuple[torch.Tensor, torch.Tensor]:
         """The arcs that leave each reading's state: readings and arcs, the hopeless left out."""
-        begin = self.arcs_of[here.state]
-        count = self.arcs_of[here.state + 1] - begin
+        count = self.num_arcs[here.state]
         row = torch.repeat_interleave(count)
-        shift = begin - (torch.cumsum(count, 0) - count)
+        shift = self.first_arc[here.state] - (torch.cumsum(count, 0) - count)
         arc = torch.arange(len(row), device=row.device) + shift[row]
-        hope = (here.score + self.ahead[here.node])[row] + self.lattice.score[arc]
-        hope += self.rest[self.lattice.target[arc]]
+        hope = (here.score + self.ahead[here.node])[row] + self.hope[arc]
         kept = self._within_beam(arc, hope)
         return row[kept], arc[kept]
 
@@ -239,7 +239,7 @@ class _Expansion:
         """Take ``arc[i]`` from reading ``row[i]``."""
         moves = Moves(here.context[row], here.node[row])
         words, tables, lattice = self.words, self.tables, self.lattice
-        words.close(moves, tables, self.closes[arc].nonzero().flatten())
+        words.close(moves, tables, self.closes[arc])
         reads = self.plain[arc]
         if self.reads_names:
             reads = reads | lattice.in_tree[arc]

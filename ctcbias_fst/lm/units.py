@@ -37,14 +37,18 @@ class Moves:
     def word(self, tables: NgramTables, at: torch.Tensor, symbol: torch.Tensor) -> None:
         """Word ``symbol[i]`` ends at reading ``at[i]``; -1 for one that is not known."""
         self.context[at], score = tables.advance(self.context[at], symbol)
-        self.counts[at, _LM] += score
-        self.counts[at, _WORDS] += 1
-        self.counts[at, _UNKNOWN] += (symbol < 0).float()
+        self.count(_LM, at, score)
+        self.count(_WORDS, at, torch.ones_like(score))
+        self.count(_UNKNOWN, at, symbol < 0)
 
     def end(self, tables: NgramTables, at: torch.Tensor) -> None:
         """Readings ``at`` end here."""
-        self.counts[at, _LM] += tables.end(self.context[at])
+        self.count(_LM, at, tables.end(self.context[at]))
         self.context[at] = 0
+
+    def count(self, what: int, at: torch.Tensor, value: torch.Tensor) -> None:
+        """Add ``value[i]`` to what reading ``at[i]`` counts, none twice."""
+        self.counts[:, what].index_add_(0, at, value.to(self.counts.dtype))
 
     def whole(self, tables: NgramTables, symbols: Sequence[_Symbols]) -> None:
         """All words of every reading, and its end."""
@@ -55,7 +59,7 @@ class Moves:
         for symbol, letters in every.permute(1, 2, 0):
             at = (symbol > -2).nonzero().flatten()
             self.word(tables, at, symbol[at])
-            self.counts[at, _LETTERS] += letters[at] * (symbol[at] < 0)
+            self.count(_LETTERS, at, letters[at] * (symbol[at] < 0))
         self.end(tables, torch.arange(len(rows), device=device))
 
 
@@ -81,15 +85,14 @@ class Words:
         symbol = dict(zip(distinct, self.lexicon.find(distinct)))
         return [[(symbol[word], len(word)) for word in row] for row in texts]
 
-    def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
-        """The word being read ends at readings ``at``, if there is one."""
+    def close(self, moves: Moves, tables: NgramTables, closes: torch.Tensor) -> None:
+        """The word being read, if there is one, ends at the readings that ``closes`` (K,)."""
+        pending = closes & (moves.node != self.root) & (moves.node != self.after_name)
+        at = pending.nonzero().flatten()
         node = moves.node[at]
-        moves.node[at] = self.root
-        pending = (node != self.root) & (node != self.after_name)
-        at, node = at[pending], node[pending]
+        moves.node = torch.where(closes, self.root, moves.node)
         symbol = self.lexicon.symbol[node]
-        letters = self.lexicon.letters[node]
-        moves.counts[at, _LETTERS] += torch.where(symbol < 0, letters, torch.zeros_like(letters))
+        moves.count(_LETTERS, at, self.lexicon.letters[node] * (symbol < 0))
         moves.word(tables, at, symbol)
 
     def extend(
@@ -101,7 +104,7 @@ class Words:
         # Letters are paid when it is sure that the word is unknown: all so far, then each.
         outside = node == self.lexicon.outside
         letters = self.lexicon.letters[before] + self.lexicon.length[token]
-        moves.counts[at, _LETTERS] += torch.where(outside, letters, torch.zeros_like(letters))
+        moves.count(_LETTERS, at, letters * outside)
         moves.node[at] = node
 
 
@@ -133,9 +136,9 @@ class Tokens:
         symbol = self._symbol.tolist()
         return [[(symbol[token], 0) for token in row] for row in tokens]
 
-    def close(self, moves: Moves, tables: NgramTables, at: torch.Tensor) -> None:
-        """A name ends; nothing else is pending."""
-        moves.node[at] = self.root
+    def close(self, moves: Moves, tables: NgramTables, closes: torch.Tensor) -> None:
+        """A name ends at the readings that ``closes``; nothing else is pending."""
+        moves.node = torch.where(closes, self.root, moves.node)
 
     def extend(
         self, moves: Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
@@ -199,14 +202,14 @@ class Names:
         row = torch.searchsorted(self.entity, entity)
         if self.log_prior is not None:
             moves.context[at], score = tables.advance(moves.context[at], torch.full_like(at, -1))
-            moves.counts[at, _LM] += score + self.log_prior[row]
-            moves.counts[at, _WORDS] += self.words[row]
-            moves.counts[at, _NAMES] += 1
+            moves.count(_LM, at, score + self.log_prior[row])
+            moves.count(_WORDS, at, self.words[row])
+            moves.count(_NAMES, at, torch.ones_like(score))
             return
         for symbols, letters in zip(self.symbols.t(), self.letters.t()):
             some = symbols[row] > -2
             moves.word(tables, at[some], symbols[row[some]])
-            moves.counts[at, _LETTERS] += letters[row]
+            moves.count(_LETTERS, at, letters[row])
 
 
 def _words(tokens: Sequence[int], vocabulary: Vocabulary) -> list[str]:
