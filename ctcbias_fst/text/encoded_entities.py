@@ -212,7 +212,7 @@ def encode_entities(
             rows = tokenizer.encode_batch(chunk)
             costs = np.zeros(len(rows), dtype=np.float32)
         else:
-            found = tokenizer.encode_nbest_batch(chunk, nbest)
+            found = tokenizer.encode_nbest(chunk, nbest)
             chunk_owners = np.repeat(chunk_owners, [len(candidates) for candidates in found])
             rows = [ids for candidates in found for ids, _ in candidates]
             costs = np.array([c for candidates in found for _, c in candidates], dtype=np.float32)

@@ -46,18 +46,12 @@ class Tokenizer(Protocol):
         """Return ``[encode(text) for text in texts]``, faster."""
         ...
 
-    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
-        """Return up to `n` different segmentations with their costs, best first.
+    def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
+        """Return up to `n` different segmentations of each text with their costs, best first.
 
         A cost is at least 0, and 0 for the best: how much less likely the segmentation
         is (natural log), or how many more pieces it needs.
         """
-        ...
-
-    def encode_nbest_batch(
-        self, texts: Sequence[str], n: int
-    ) -> list[list[tuple[list[int], float]]]:
-        """Return ``[encode_nbest(text, n) for text in texts]``."""
         ...
 
     def uncovered(self, text: str) -> str:
@@ -119,17 +113,11 @@ class SentencePieceTokenizer:
         """Return the most likely segmentation of each text; [] where there is none."""
         return [self._to_columns(ids) for ids in self._processor.encode(self._cased(texts))]
 
-    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
-        """Return up to `n` segmentations and their costs (natural log), best first.
+    def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
+        """Return up to `n` segmentations of each text and their costs (natural log), best first.
 
         A BPE model knows one segmentation only.
         """
-        return self.encode_nbest_batch([text], n)[0]
-
-    def encode_nbest_batch(
-        self, texts: Sequence[str], n: int
-    ) -> list[list[tuple[list[int], float]]]:
-        """Return ``[encode_nbest(text, n) for text in texts]``."""
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}.")
         return [self._nbest(text, n) for text in self._cased(texts)]
@@ -217,17 +205,20 @@ class FewestPiecesTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the segmentation with the fewest pieces; [] where there is none."""
-        best = self.encode_nbest(text, 1)
+        best = self._nbest(text, 1)
         return best[0][0] if best else []
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return ``[encode(text) for text in texts]``."""
         return [self.encode(text) for text in texts]
 
-    def encode_nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
-        """Return up to `n` segmentations, costs in pieces more than the fewest."""
+    def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
+        """Return up to `n` segmentations of each text, costs in pieces more than the fewest."""
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}.")
+        return [self._nbest(text, n) for text in texts]
+
+    def _nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
         text = self._vocabulary.writing(text)
         separator = self._vocabulary.separator_id
         phrases: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
@@ -243,12 +234,6 @@ class FewestPiecesTokenizer:
                 key=lambda item: item[1],
             )
         return [(list(ids), cost - phrases[0][1]) for ids, cost in phrases if ids]
-
-    def encode_nbest_batch(
-        self, texts: Sequence[str], n: int
-    ) -> list[list[tuple[list[int], float]]]:
-        """Return ``[encode_nbest(text, n) for text in texts]``."""
-        return [self.encode_nbest(text, n) for text in texts]
 
     def uncovered(self, text: str) -> str:
         """Return the characters that keep `text` from being written, each once."""

@@ -343,7 +343,7 @@ def test_encoding_equals_the_tokenizer_name_by_name(
         (index, ids, cost)
         for index, entity in enumerate(names)
         for text in (entity.name, *entity.sounds_like)
-        for ids, cost in tokenizer.encode_nbest(text, n)
+        for ids, cost in tokenizer.encode_nbest([text], n)[0]
     ]
     assert len(encoded) == len(expected)
     assert [encoded.row(i) for i in range(len(encoded))] == [ids for _, ids, _ in expected]

@@ -39,7 +39,7 @@ def test_sentencepiece_reads_back(tokenizer: SentencePieceTokenizer, text: str) 
 
 @given(text=phrases, n=st.integers(1, 6))
 def test_sentencepiece_alternatives(tokenizer: SentencePieceTokenizer, text: str, n: int) -> None:
-    candidates = tokenizer.encode_nbest(text, n)
+    candidates = tokenizer.encode_nbest([text], n)[0]
     costs = [cost for _, cost in candidates]
     assert 1 <= len(candidates) <= n
     assert costs == sorted(costs)
@@ -52,7 +52,7 @@ def test_sentencepiece_alternatives(tokenizer: SentencePieceTokenizer, text: str
 def test_sentencepiece_names_what_it_cannot_write(tokenizer: SentencePieceTokenizer) -> None:
     assert tokenizer.uncovered("josé 9 mg é") == "é9"
     assert tokenizer.encode("josé") == []
-    assert tokenizer.encode_nbest("josé", 3) == []
+    assert tokenizer.encode_nbest(["josé"], 3) == [[]]
     assert tokenizer.encode_batch(["new york", "9"]) == [tokenizer.encode("new york"), []]
     assert tokenizer.covers(LETTERS)
     assert not tokenizer.covers(LETTERS + "9")
@@ -102,7 +102,7 @@ def test_bpe_has_one_segmentation(tmp_path: Path) -> None:
         )
     tokenizer = SentencePieceTokenizer(tmp_path / "bpe.model")
     assert tokenizer.vocabulary.upper_case
-    assert tokenizer.encode_nbest("abba ab", 5) == [(tokenizer.encode("abba ab"), 0.0)]
+    assert tokenizer.encode_nbest(["abba ab"], 5) == [[(tokenizer.encode("abba ab"), 0.0)]]
     assert tokenizer.vocabulary.ids_to_words(tokenizer.encode("abba ab")) == ["ABBA", "AB"]
 
 
@@ -134,7 +134,7 @@ def test_fewest_pieces_are_those_of_the_exhaustive_search(
 ) -> None:
     expected = sorted(all_segmentations(vocabulary, word), key=len)
     assume(expected)
-    found = FewestPiecesTokenizer(vocabulary).encode_nbest(word, n)
+    found = FewestPiecesTokenizer(vocabulary).encode_nbest([word], n)[0]
     assert len({tuple(ids) for ids, _ in found}) == min(n, len(expected))
     assert {tuple(ids) for ids, _ in found} <= set(expected)
     assert [len(ids) for ids, _ in found] == [len(ids) for ids in expected[:n]]
@@ -148,7 +148,7 @@ def test_fewest_pieces_are_those_of_the_exhaustive_search(
 )
 def test_fewest_pieces_read_back_or_name_the_gap(vocabulary: Vocabulary, text: str, n: int) -> None:
     tokenizer = FewestPiecesTokenizer(vocabulary)
-    candidates = tokenizer.encode_nbest(text, n)
+    candidates = tokenizer.encode_nbest([text], n)[0]
     assert bool(candidates) is not bool(tokenizer.uncovered(text))
     if tokenizer.covers(text):
         assert candidates
@@ -183,7 +183,7 @@ def test_no_text_no_tokens(tokenizer: SentencePieceTokenizer) -> None:
 def test_n_must_be_positive(tokenizer: SentencePieceTokenizer, n: int) -> None:
     for each in (tokenizer, FewestPiecesTokenizer(PIECES)):
         with pytest.raises(ValueError, match="at least 1"):
-            each.encode_nbest("a", n)
+            each.encode_nbest(["a"], n)
 
 
 def test_load(tokenizer_path: Path, tmp_path: Path) -> None:
