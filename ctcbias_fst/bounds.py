@@ -13,6 +13,7 @@ from ctcbias_fst.text.files import quoted
 __all__ = [
     "LARGEST",
     "MOST_HYPOTHESES",
+    "MOST_REPLICATIONS",
     "MOST_STATES",
     "at_least_one",
     "at_most",
@@ -28,6 +29,9 @@ MOST_STATES = 1_000_000
 
 MOST_HYPOTHESES = 10_000
 """Of an utterance: what is made of each takes memory."""
+
+MOST_REPLICATIONS = 100_000
+"""Of a bootstrap: no digit that is shown changes with more, and millions need gigabytes."""
 
 LARGEST = 2**31 - 1
 """Of whole numbers: what is counted in 32 bits somewhere below. Others may be 1000 times as large,

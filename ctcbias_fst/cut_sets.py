@@ -12,6 +12,7 @@ from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
 
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.files import is_stream
 from ctcbias_fst.text.files import read_json_lines
 
 __all__ = ["named_files", "one_line", "read_cut_set", "refuse_commands"]
@@ -35,6 +36,11 @@ def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
     """
     if path.is_dir():
         raise ManifestError(f"{path}: is a folder; give a manifest of lhotse cuts")
+    if is_stream(path):
+        raise ManifestError(
+            f"{path}: is a pipe, a device or an open stream, and a manifest is read more than "
+            "once, by the ending of its name: save it as a file"
+        )
     if not path.is_file():
         raise ManifestError(f"{path}: no such file")
     cuts = []

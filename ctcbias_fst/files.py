@@ -32,6 +32,7 @@ __all__ = [
     "digest_of_arrays",
     "file_name",
     "fingerprint",
+    "is_stream",
     "naming",
     "sha256_of",
     "shortened",
@@ -71,7 +72,7 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         raise ConfigError(f"{shown}: cannot be written: it is a file, and a folder is wanted")
     if not folder and stat.S_ISDIR(mode):
         raise ConfigError(f"{shown}: cannot be written: it is a folder, and a file is wanted")
-    if _is_stream(path):
+    if is_stream(path):
         where, needed = path, os.W_OK
     else:
         where, needed = (path if folder else path.parent), os.W_OK | os.X_OK
@@ -122,7 +123,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A link stays one, and what it leads to is replaced; what is no file (``/dev/stdout``, a
     pipe) is written to when all is there.
     """
-    if _is_stream(path):
+    if is_stream(path):
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / path.name
             with naming(path, temporary):
@@ -268,8 +269,11 @@ def sort_metadata(path: Path) -> None:
         stream.write(text.ljust(size))
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether this is no file that another could take the place of."""
+def is_stream(path: Path) -> bool:
+    """Whether there is something that is neither a file nor a folder, or a name of an open one.
+
+    Nothing can take the place of such a thing, and it may end where it has been read once.
+    """
     mode = _mode(path)
     folder = os.path.realpath(path.parent)
     if folder == "/dev" or folder.startswith("/proc/"):

@@ -31,12 +31,12 @@ from ctcbias_fst.cli.places import writes
 @tokens_options
 @click.option(
     "--segmentations",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100),
     help="How many ways to cut a name into the model's tokens; short for segmentations.",
 )
 @click.option(
     "--variants",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1000),
     help="How many other spellings that sound alike stand for a name; short for "
     "spellings.number. ctcbias variants shows them.",
 )
@@ -44,7 +44,7 @@ from ctcbias_fst.cli.places import writes
 @click.option("--draw", type=FILE, callback=output_file, help="Draw the graph here, as SVG.")
 @click.option(
     "--max-paths",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100_000),
     default=60,
     show_default=True,
     help="Draw at most so many names.",

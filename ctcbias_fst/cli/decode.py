@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctcbias_fst.bounds import MOST_HYPOTHESES
 from ctcbias_fst.cli.options import (
     FILE,
     LM_OPTION,
@@ -69,7 +70,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @tokens_options
 @click.option(
     "--frame-seconds",
-    type=Number(0, min_open=True),
+    type=Number(1e-4, 10),
     help="With --log-probs: how long a frame is [as the file says, or 0.04].",
 )
 @click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
@@ -77,7 +78,9 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @LM_OPTION
 @settings_options
 @click.option(
-    "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
+    "--nbest",
+    type=click.IntRange(1, MOST_HYPOTHESES),
+    help="Hypotheses per utterance; short for decode.nbest.",
 )
 @click.option(
     "--lattice-dir",
@@ -88,7 +91,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--batch-seconds",
-    type=Number(1),
+    type=Number(1, 100_000),
     default=120.0,
     show_default=True,
     help="Audio per batch.",

@@ -27,12 +27,14 @@ _SECONDS = 30.0
 @click.option("--model", type=FILE, help="Model directory [the model inside the package].")
 @click.option(
     "--top",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     default=15,
     show_default=True,
     help="Names with a row of their own.",
 )
-@click.option("--start", type=Number(0), default=0.0, show_default=True, help="First second.")
+@click.option(
+    "--start", type=Number(0, 86_400), default=0.0, show_default=True, help="First second."
+)
 @click.option(
     "--duration",
     type=Number(0.1, 32.0),

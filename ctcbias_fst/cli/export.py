@@ -13,7 +13,9 @@ from ctcbias_fst.cli.options import FILE, Number, output_folder
 @click.option("--run", required=True, type=FILE, help="Run directory.")
 @click.option("--out", required=True, type=FILE, callback=output_folder, help="Model directory.")
 @click.option(
-    "--average", type=click.IntRange(1), help="Newest checkpoints to average [run's own number]."
+    "--average",
+    type=click.IntRange(1, 10_000),
+    help="Newest checkpoints to average [run's own number].",
 )
 @click.option(
     "--initial-share",

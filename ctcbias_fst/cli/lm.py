@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ctcbias_fst.bounds import LARGEST
 from ctcbias_fst.cli.options import (
     FILE,
     Number,
@@ -57,14 +58,14 @@ def lm() -> None:
 @click.option("--order", type=click.IntRange(1, 9), default=3, show_default=True, help="Longest n.")
 @click.option(
     "--min-count",
-    type=click.IntRange(1),
+    type=click.IntRange(1, LARGEST),
     default=2,
     show_default=True,
     help="Words seen less often are unknown words.",
 )
 @click.option(
     "--max-words",
-    type=click.IntRange(0),
+    type=click.IntRange(0, LARGEST),
     default=0,
     show_default=True,
     help="Only so many words, the most frequent; 0 for all.",
@@ -72,7 +73,7 @@ def lm() -> None:
 @click.option(
     "--prune",
     "threshold",
-    type=Number(0),
+    type=Number(0, 100),
     default=0.0,
     show_default=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
@@ -127,7 +128,7 @@ def train(
 @OUT
 @click.option(
     "--threshold",
-    type=Number(0),
+    type=Number(0, 100),
     required=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
 )

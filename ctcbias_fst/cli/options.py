@@ -28,6 +28,7 @@ __all__ = [
     "load_tokens",
     "output_file",
     "output_folder",
+    "refuse",
     "settings_options",
     "tokens_options",
     "warn",
@@ -90,6 +91,14 @@ class Number(click.FloatRange):
 def warn(message: str) -> None:
     """Tell on standard error, in one line, what was dropped, cut or guessed."""
     click.echo(f"Warning: {one_line(message)}", err=True)
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Tell what could not be done of several things; if there is any, the exit status is 1."""
+    for fault in faults:
+        click.echo(f"Error: {one_line(fault)}", err=True)
+    if faults:
+        click.get_current_context().exit(1)
 
 
 def output_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
@@ -210,9 +219,12 @@ def load_settings(
         of_model: whether its settings count.
 
     Raises:
-        ConfigError: a file or a key is wrong, or there is no such part.
+        ConfigError: a file or a key is wrong, or there is no such part; or the language model
+            would be read from a pipe.
     """
     from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.files import is_stream  # noqa: PLC0415
     from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
 
     changes = parse_overrides(overrides)
@@ -225,6 +237,11 @@ def load_settings(
         load_config(PipelineConfig, config)  # so that the message names the file
         base = merge(base, read_toml(config))
     settings = load_config(PipelineConfig, merge(base, changes))
+    if settings.lm is not None and is_stream(settings.lm):
+        raise ConfigError(
+            f"{settings.lm}: is a pipe, a device or an open stream, and a language model is read "
+            "more than once: save it as a file"
+        )
     reads([settings.lm], "the language model")
     return settings
 

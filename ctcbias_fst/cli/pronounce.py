@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import click
 
-from ctcbias_fst.cli.options import Number
+from ctcbias_fst.cli.options import Number, refuse
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("-n", "count", default=5, show_default=True, type=click.IntRange(1), help="Most.")
+@click.option(
+    "-n", "count", default=5, show_default=True, type=click.IntRange(1, 1000), help="Most."
+)
 @click.option(
     "--max-cost",
     default=4.0,
     show_default=True,
-    type=Number(0),
+    type=Number(0, 1000),
     help="Leave out what is less likely than the best by more than this (natural log).",
 )
 @click.option(
@@ -28,11 +30,14 @@ from ctcbias_fst.cli.options import Number
 def pronounce(names: tuple[str, ...], count: int, max_cost: float, output_format: str) -> None:
     """Show how each NAME may sound, with costs and where they come from.
 
-    Phones are ARPAbet without stress. Write initials in capitals.
+    Phones are ARPAbet without stress. Write initials in capitals. A name that cannot be
+    pronounced is reported, the others are shown, and the exit status is 1.
     """
     from ctcbias_fst.sound.package import load_pronouncer  # noqa: PLC0415
     from ctcbias_fst.sound.report import pronunciations_report  # noqa: PLC0415
 
     pronouncer = load_pronouncer(n=count, max_cost=max_cost)
-    for line in pronunciations_report(pronouncer, names, output_format == "json"):
+    faults: list[str] = []
+    for line in pronunciations_report(pronouncer, names, output_format == "json", faults.append):
         click.echo(line)
+    refuse(faults)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ctcbias_fst.bounds import MOST_HYPOTHESES
 from ctcbias_fst.cli.options import (
     FILE,
     load_settings,
@@ -27,7 +28,9 @@ _SHOWN = 5
 @click.option("--no-lm", is_flag=True, help="None at all.")
 @settings_options
 @click.option(
-    "--nbest", type=click.IntRange(1), help="Hypotheses per utterance; short for decode.nbest."
+    "--nbest",
+    type=click.IntRange(1, MOST_HYPOTHESES),
+    help="Hypotheses per utterance; short for decode.nbest.",
 )
 @click.option(
     "--text-dir",

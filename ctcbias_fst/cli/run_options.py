@@ -32,7 +32,7 @@ _OPTIONS = (
         "--processes",
         default=1,
         show_default=True,
-        type=click.IntRange(1),
+        type=click.IntRange(1, 1024),
         help="Data-parallel processes on this machine; with --device cuda one per GPU.",
     ),
     click.option(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ctcbias_fst.bounds import LARGEST, MOST_REPLICATIONS
 from ctcbias_fst.cli.options import FILE, output_file, warn
 
 
@@ -40,13 +41,17 @@ from ctcbias_fst.cli.options import FILE, output_file, warn
 @click.option(
     "--bootstrap",
     "replications",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_REPLICATIONS),
     default=1000,
     show_default=True,
     help="Replications for the 95% intervals; 0 for none.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap."
+    "--seed",
+    type=click.IntRange(0, LARGEST),
+    default=0,
+    show_default=True,
+    help="Of the bootstrap.",
 )
 @click.option(
     "--details",

@@ -11,7 +11,9 @@ from ctcbias_fst.cli.options import FILE, output_file
 
 @click.command()
 @click.argument("texts", nargs=-1, required=True, type=FILE)
-@click.option("--size", default=500, show_default=True, type=click.IntRange(3), help="Pieces.")
+@click.option(
+    "--size", default=500, show_default=True, type=click.IntRange(3, 100_000), help="Pieces."
+)
 @click.option(
     "--out", required=True, type=FILE, callback=output_file, help="Where the model file goes."
 )

@@ -41,7 +41,9 @@ from ctcbias_fst.cli.places import reads, writes
     metavar="KEY=LOW:HIGH",
     help="A range, beside those of the study (repeatable).",
 )
-@click.option("--trials", type=click.IntRange(1), help="How many in all [as the study says].")
+@click.option(
+    "--trials", type=click.IntRange(1, 1_000_000), help="How many in all [as the study says]."
+)
 @tokens_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 def tune(

@@ -48,17 +48,21 @@ def recordings_of(paths: Iterable[Path], *, trusted: bool = False) -> list[Path 
         trusted: whether commands in a ``wav.scp`` may be run.
 
     Returns:
-        Of files their paths; recordings of folders and lists have ids, no two the same.
+        Of files their paths; recordings of folders and lists have ids. No two are the same.
 
     Warns:
-        CtcbiasWarning: of what is left out of a folder, and of ids that are not names of files.
+        CtcbiasWarning: of what is named twice, which is taken once, of what is left out of a
+            folder, and of ids that are not names of files.
 
     Raises:
         ManifestError: a folder has no recording, a list is malformed or names a command and is
             not trusted, two recordings have the same id, or it is something else that is known.
     """
     items: list[Path | list[_Found]] = []
-    for path in paths:
+    times = Counter(paths)
+    for path, count in times.items():
+        if count > 1:
+            warn_caller(f"{path}: named {count} times, taken once")
         found = _expanded(path, trusted)
         if found is None:
             _refuse_other_kinds(path)
@@ -67,6 +71,13 @@ def recordings_of(paths: Iterable[Path], *, trusted: bool = False) -> list[Path 
     recordings: list[Path | AudioPart] = []
     for item in items:
         recordings += [item] if isinstance(item, Path) else [next(parts) for _ in item]
+    files = {str(item) for item in recordings if isinstance(item, Path)}
+    for one in recordings:
+        if isinstance(one, AudioPart) and one.id in files:
+            raise ManifestError(
+                f"{one.id} and the {quoted(one.id)} of a list ({one.path}) would both be called "
+                "so: rename one, or take them apart"
+            )
     return recordings
 
 

@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 from ctcbias_fst.cut_sets import named_files, one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
+from ctcbias_fst.files import is_stream
 from ctcbias_fst.records import (
     LogProbs,
     as_float32,
@@ -82,8 +83,11 @@ class SavedLogProbs:
         self.path = path
         if not path.exists():
             raise LogProbsError(f"{path}: no such file")
-        if not (path.is_file() or path.is_dir()):
-            raise LogProbsError(f"{path}: is neither a file nor a folder")
+        if is_stream(path):
+            raise LogProbsError(
+                f"{path}: is a pipe, a device or an open stream, and log-probs are read more than "
+                "once, by the ending of their name: save them as a file (.npz, .safetensors, .npy)"
+            )
         if path.suffix in _PICKLES:
             raise LogProbsError(
                 f"{path}: reading this would run code from the file: save the arrays as .npz or "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
+from ctcbias_fst.errors import InputError
 from ctcbias_fst.sound.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.sound.variants import SpellingVariants
 from ctcbias_fst.text.entities import entities_from_names
@@ -14,14 +16,23 @@ __all__ = ["pronunciations_report", "variants_report"]
 
 
 def pronunciations_report(
-    pronouncer: Pronouncer, names: Sequence[str], as_json: bool = False
+    pronouncer: Pronouncer,
+    names: Sequence[str],
+    as_json: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Return lines on how names sound: a table, or one JSON object per name.
 
+    Args:
+        pronouncer: asked for each name.
+        names: in any form.
+        as_json: whether as JSON.
+        report: told of each name that cannot be pronounced, which is left out then.
+
     Raises:
-        InputError: one of them cannot be pronounced.
+        InputError: one of them cannot be pronounced, and nobody is told.
     """
-    rows = [(name, _said(pronouncer, name)) for name in names]
+    rows = list(_each(names, lambda name: _said(pronouncer, name), report))
     if as_json:
         return [
             json_text(
@@ -51,14 +62,25 @@ def _said(pronouncer: Pronouncer, name: str) -> list[Pronunciation]:
 
 
 def variants_report(
-    variants: SpellingVariants, names: Sequence[str], n: int, as_json: bool = False
+    variants: SpellingVariants,
+    names: Sequence[str],
+    n: int,
+    as_json: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Return lines on how else names may be written: a table, or one JSON object per name.
 
+    Args:
+        variants: asked for each name.
+        names: in any form.
+        n: most spellings of a name.
+        as_json: whether as JSON.
+        report: told of each name that is empty, which is left out then.
+
     Raises:
-        InputError: one of them is empty.
+        InputError: one of them is empty, and nobody is told.
     """
-    rows = list(zip(names, variants.spelling_variants(names, n)))
+    rows = list(_each(names, lambda name: variants.spelling_variants([name], n)[0], report))
     if as_json:
         return [
             json_text(
@@ -74,3 +96,19 @@ def variants_report(
         lines.append(one_line(name) + ("" if found else "  (none)"))
         lines += [f"  {v.cost:5.2f}  {one_line(v.spelling)}" for v in found]
     return lines
+
+
+Found = TypeVar("Found")
+
+
+def _each(
+    names: Iterable[str], find: Callable[[str], Found], report: Callable[[str], None] | None
+) -> Iterator[tuple[str, Found]]:
+    """Each name and what is found of it; without those that are reported."""
+    for name in names:
+        try:
+            yield name, find(name)
+        except InputError as error:
+            if report is None:
+                raise
+            report(str(error))

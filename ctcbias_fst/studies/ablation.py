@@ -19,6 +19,7 @@ from lhotse import CutSet
 from ctcbias_fst.acoustic.audio import Recording
 from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.bounds import MOST_REPLICATIONS, at_least_one, at_most
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
@@ -77,6 +78,8 @@ class AblateConfig:
     replications: int = 1000
 
     def __post_init__(self) -> None:
+        at_least_one(self, "replications")
+        at_most(self, MOST_REPLICATIONS, "replications")
         if not self.sets or not self.rows:
             raise ValueError("there must be a set and a row")
         for kind, names in (

@@ -322,7 +322,7 @@ def _writable(
             continue
         one = kept.setdefault(written.name, written)
         if one is not written:
-            reason = f"same as line {one.line} ({quoted(one.display)}) on this model"
+            reason = f"same as {entities.unit} {one.line} ({quoted(one.display)}) on this model"
             rejected.append(Rejected(entity.line, entity.display, reason))
         elif written is not entity and entity.spoken and written.name == entity.spoken[0][0]:
             otherwise.append(written)

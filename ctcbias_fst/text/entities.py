@@ -216,16 +216,21 @@ def read_entities(path: Source) -> EntityList:
 
 
 def entities_from_names(
-    names: Iterable[str | Mapping[str, Any]], source: str = "<list>"
+    names: Iterable[str | Mapping[str, Any]], source: str = "<list>", unit: str = "line"
 ) -> EntityList:
     """Make a list of names, or of mappings with the keys `COLUMNS`, held in memory.
+
+    Args:
+        names: the list.
+        source: what it is called in messages.
+        unit: what its places are called there.
 
     Raises:
         EntityListError: it is no list (a single string is none), something in it is no name, or
             a mapping has an unknown key or a value of a wrong type.
     """
     items = require_names(names, source)
-    return _from_rows(range(1, len(items) + 1), items, source)
+    return _from_rows(range(1, len(items) + 1), items, source, unit)
 
 
 def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str, Any]]:

@@ -190,7 +190,7 @@ def _as_list(names: Any, where: str) -> list[Any]:
 def _list_of(names: list[Any], source: str, shared: Mapping[str, Entity]) -> EntityList:
     """Make one utterance's list; plain names are `shared` between utterances."""
     if not all(isinstance(name, str) for name in names):
-        return entities_from_names(names, source)
+        return entities_from_names(names, source, "entry")
     entities: dict[str, Entity] = {}
     rejected = []
     for text in dict.fromkeys(names):

@@ -76,6 +76,34 @@ def test_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "decode --log-probs {0} --tokens tokens.txt --out out",
+        "decode --cuts {0} --out out",
+        "decode --log-probs a.npz --tokens tokens.txt --lm {0} --out out",
+    ],
+)
+def test_what_is_read_twice_is_no_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    """Neither a pipe nor, where the name's ending says what it is, a file as a stream."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tokens.txt").write_text("<blk>\n|\na\nb\n")
+    np.savez(tmp_path / "a.npz", a=np.log(np.full((4, 4), 0.25, np.float32)))
+    source, sink = os.pipe()
+    os.close(sink)
+    file = os.open("a.npz", os.O_RDONLY)
+    for stream in (source, file) if "--cuts" not in options else (source,):
+        found = CliRunner().invoke(main, options.format(f"/dev/fd/{stream}").split())
+        os.close(stream)
+        assert found.exit_code == 1
+        line = found.output.splitlines()[-1]
+        assert line.startswith(f"Error: /dev/fd/{stream}: is a pipe, a device or an open stream")
+        assert "more than once" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pipe_beside_saved_log_probs_costs_itself(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.log(np.full((4, 4), 0.25, np.float32)))
     os.mkfifo(tmp_path / "b.npy")

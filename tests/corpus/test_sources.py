@@ -415,3 +415,14 @@ def test_a_duration_beyond_the_file_is_told(tmp_path: Path) -> None:
     assert to_recording(found["a-1"], 16000).warning is None
     with pytest.raises(AudioError, match=r"a\.wav: 0 samples are less than"):
         to_recording(found["a-3"], 16000)
+
+
+def test_what_is_named_twice_is_taken_once(tmp_path: Path) -> None:
+    a, b = wave(tmp_path / "a.wav"), wave(tmp_path / "x/b.wav")
+    with pytest.warns(CtcbiasWarning, match=r"a\.wav: named 2 times, taken once"):
+        assert recordings_of([a, b, a]) == [a, b]
+    with pytest.warns(CtcbiasWarning, match=r"x: named 2 times, taken once"):
+        assert list(parts(tmp_path / "x", tmp_path / "x")) == ["b"]
+    (tmp_path / "wav.scp").write_text(f"{a} {b}\n")
+    with pytest.raises(ManifestError, match=r"would both be called so: rename one"):
+        recordings_of([a, tmp_path / "wav.scp"])

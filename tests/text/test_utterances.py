@@ -198,3 +198,11 @@ def test_groups_need_objects(tmp_path: Path) -> None:
     path.write_text("a he came")
     with pytest.raises(ManifestError, match="line 1: has no field 'domain' to group by: only"):
         read_groups(path, "domain")
+
+
+def test_an_entry_of_an_utterance_has_one_place(tmp_path: Path) -> None:
+    """A results file has such entries; both its line and the entry's place are told, once each."""
+    path = tmp_path / "n.txt"
+    path.write_text('{"id": "u", "entities": []}\n{"id": "v", "entities": ["a", {"line": 1}]}\n')
+    with pytest.raises(EntityListError, match="n.txt, line 2, entry 2: unknown column or key"):
+        read_utterance_entities(path)
