@@ -260,6 +260,50 @@ def test_a_copy_finds_the_same(tmp_path: Path, tokenizer_path: Path) -> None:
     assert pickle.loads(pickle.dumps(of_pieces)).vocabulary == of_pieces.vocabulary
 
 
+PIECES = ["<pad>", "[UNK]", "o", "'", "brien", "call", "##s", "ob", "##rien"]
+CASED = ["<pad>", "|", *"abcdefghijklmnopqrstuvwxyz", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+HEBREW = ["<pad>", "|", '"', "'", *"אבגדהוזחטיכלמנסעפצקרשת"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "path", "name", "expected"),
+    [
+        (PIECES, ["call", "o", "'", "brien"], "O'Brien", "call O'Brien"),
+        (PIECES, ["call", "o", "brien"], "O'Brien", "call O'Brien"),
+        (PIECES, ["call", "ob", "##rien"], "O’Brien", "call O’Brien"),
+        ([*PIECES, "##'", "##brien"], ["call", "o", "'", "brien"], "O'Brien", "call O'Brien"),
+        (CASED, "the|US", "US", "the US"),
+        (CASED, "asked|WHO|now", "WHO", "asked WHO now"),
+        (CASED, "the|us", "US", "the us"),
+        (CASED, "the|Us", "US", "the Us"),
+        (CASED, "the|U|S", "US", "the US"),
+        (HEBREW, 'של|צה"ל', "צה״ל", "של צה״ל"),
+        (HEBREW, "של|צהל", "צה״ל", "של צה״ל"),
+        (HEBREW[:2] + HEBREW[3:], "של|צהל", "צה״ל", "של צה״ל"),
+        (HEBREW, "של|ג'ו", "ג׳ו", "של ג׳ו"),
+        ([*HEBREW, "״"], "של|צה״ל", 'צה"ל', 'של צה"ל'),
+    ],
+)
+def test_names_as_vocabularies_write_them(
+    tokens: list[str], path: list[str], name: str, expected: str
+) -> None:
+    decoder = made(tokens)
+    columns = [tokens.index(token) for token in path]
+    scores = np.full((2 * len(columns), len(tokens)), -12.0, np.float32)
+    scores[range(0, len(scores), 2), columns] = 0.0
+    scores[1::2, 0] = 0.0
+    scores -= np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+    (found,) = decoder.decode(scores, entities=decoder.compile([name], warn=False))
+    assert found.best.text == expected
+    assert any(word.entity for word in found.best.words) == (name in expected)
+
+
+def test_greek_names_without_accents_are_told() -> None:
+    decoder = made(["<pad>", "|", *"αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώ"])
+    with pytest.warns(CtcbiasWarning, match=r"^<list>: 'ΟΔΥΣΣΕΑΣ' \(and 1 more\) has no accent"):
+        decoder.compile(["ΟΔΥΣΣΕΑΣ", "Νικος", "Οδυσσέας Γη", "Ζευς"])
+
+
 def test_a_language_model_of_words(tmp_path: Path) -> None:
     path = tmp_path / "lm.safetensors"
     save_lm(path, train_lm([["their", "house"]] * 50 + [["there", "is"]]))

@@ -16,7 +16,7 @@ from ctcbias_fst.decode.hypotheses import distinct
 from ctcbias_fst.fst.boost import BoostGraph
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word, text_of
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
+from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher, matcher_of
 from ctcbias_fst.text.scripts import is_unspaced
 
 __all__ = ["Spellings", "spell_names", "words_of_name"]
@@ -35,7 +35,7 @@ class Spellings:
     @cached_property
     def matcher(self) -> PhraseMatcher:
         """Finds the names in words."""
-        return PhraseMatcher(self.by_text)
+        return matcher_of(self.by_text)
 
 
 def spell_names(transcript: Transcript, graph: BoostGraph | Spellings | None) -> Transcript:

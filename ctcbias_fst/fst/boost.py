@@ -29,7 +29,7 @@ import torch
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import MOST_WEIGHT, Entity, EntityList
-from ctcbias_fst.text.phrases import PhraseMatcher
+from ctcbias_fst.text.phrases import PhraseMatcher, in_capitals_only, matcher_of
 
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
@@ -86,6 +86,8 @@ class BoostGraph:
       digest: of the vocabulary whose token ids these are.
       shadowed: entities none of whose segmentations is in the tree, because another
         entity has the same one at less cost (or comes first in the alphabet).
+      split: parts texts into words, where every token is one.
+      cased: whether the vocabulary has capitals and small letters.
     """
 
     token: npt.NDArray[np.int32]
@@ -98,6 +100,7 @@ class BoostGraph:
     digest: str
     shadowed: tuple[Entity, ...] = ()
     split: Callable[[str], list[str]] | None = field(default=None, repr=False, compare=False)
+    cased: bool = field(default=False, repr=False, compare=False)
     _on_device: dict[torch.device, TreeTensors] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -132,9 +135,12 @@ class BoostGraph:
     def by_text(self) -> dict[str, Entity]:
         """The entities by the words of their names, then of what they are said.
 
-        A name is never taken for what another one is said.
+        A name is never taken for what another one is said. Where the model writes capitals, so does
+        a name that is read as letters: ``US`` is no *us* there.
         """
         texts = [(entity.name, entity) for entity in self.entities]
+        if self.cased:
+            texts += [(e.display, e) for e in self.entities if in_capitals_only(e.name, e.display)]
         texts += [(text, entity) for entity in self.entities for text, _ in entity.spoken]
         if self.split is not None:
             texts = [(" ".join(self.split(text)), entity) for text, entity in texts]
@@ -146,7 +152,7 @@ class BoostGraph:
     @cached_property
     def matcher(self) -> PhraseMatcher:
         """Finds the names of :attr:`by_text` in words."""
-        return PhraseMatcher(self.by_text)
+        return matcher_of(self.by_text)
 
     def paths(self) -> list[tuple[tuple[int, ...], int, float]]:
         """Each segmentation, its entity and its cost, in the order of the nodes."""
@@ -270,6 +276,7 @@ def build_tree(
         digest=vocabulary.digest,
         shadowed=tuple(entities[i] for i in lost),
         split=vocabulary.split if vocabulary.splits_words else None,
+        cased=vocabulary.case.value == "both",
     )
 
 

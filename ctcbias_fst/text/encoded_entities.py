@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,12 +17,18 @@ import numpy.typing as npt
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
+from ctcbias_fst.text.phrases import in_capitals_only
 from ctcbias_fst.text.refused_forms import PHONES_REMEDY
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS
-from ctcbias_fst.text.spoken_entities import add_spoken_forms, first_few, known_phones_only
+from ctcbias_fst.text.spoken_entities import (
+    add_spoken_forms,
+    first_few,
+    known_phones_only,
+    same_when_spoken,
+)
 from ctcbias_fst.text.spoken_forms import said
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.text.vocabulary import APOSTROPHES, Case, Vocabulary
+from ctcbias_fst.text.vocabulary import APOSTROPHES, Case, Vocabulary, WordBoundary
 
 __all__ = [
     "EncodedEntities",
@@ -32,12 +38,15 @@ __all__ = [
     "report_too_long",
 ]
 
-_TYPED = str.maketrans("\u2019\u2018\u02bc\u2010\u2011", "'''--")
+_TYPED = str.maketrans("\u2019\u2018\u02bc\u05f3\u2010\u2011\u05f4\u201d\u201c", "''''--\"\"\"")
 _DOTLESS = frozenset("\u0130\u0131")
 _SEVERAL_FORMS = _DOTLESS.union(
-    APOSTROPHES[1:], filter(OPTIONAL_MARKS.match, map(chr, range(0x591, 0x671)))
+    APOSTROPHES[1:], "\u05d0", filter(OPTIONAL_MARKS.match, map(chr, range(0x591, 0x671)))
 )
 """Letters of vocabularies that may write a name in one case in several ways."""
+
+_GREEK_ACCENTS = frozenset("άέήίόύώΐΰΆΈΉΊΌΎΏ")
+_GREEK_VOWELS = re.compile("[αειουηωϊϋ]+")
 
 _PUNCTUATION = re.compile(r"[^\w\s']")
 
@@ -149,8 +158,9 @@ def check_entities(
         looked for as they are said only.
     """
     known = known_phones_only(entities, tokenizer.vocabulary.index)
-    spoken = add_spoken_forms(known, spoken_forms)
+    spoken = add_spoken_forms(known, spoken_forms, tokenizer.vocabulary.case is Case.BOTH)
     kept, rejected, notes = _writable(spoken, tokenizer)
+    notes += _unaccented(kept, tokenizer.vocabulary)
     return replace(
         spoken,
         entities=tuple(kept),
@@ -294,6 +304,27 @@ def expand(
     return owner, np.arange(len(owner)) - before[owner] + first[owner]
 
 
+def _unaccented(entities: Sequence[Entity], vocabulary: Vocabulary) -> list[str]:
+    """Tell of Greek names without accents, which every word of two syllables has."""
+    if _GREEK_ACCENTS.isdisjoint(vocabulary.letters):
+        return []
+    found = [
+        entity
+        for entity in entities
+        if any(
+            len(_GREEK_VOWELS.findall(word)) > 1 and _GREEK_ACCENTS.isdisjoint(word)
+            for word in ([] if entity.name.isascii() else entity.name.split())
+        )
+    ]
+    if not found:
+        return []
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return [
+        f"{quoted(found[0].display)}{more} has no accent, and is looked for without, but the "
+        "model's vocabulary has accents: list it with its own"
+    ]
+
+
 def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
     return tuple(sorted(chain.from_iterable(rejected), key=lambda reject: reject.line or 0))
 
@@ -312,6 +343,7 @@ def _writable(
     kept: dict[str, Entity] = {}
     rejected: list[Rejected] = []
     otherwise: list[Entity] = []
+    by_form: dict[str, Entity] = {}
     for entity in entities:
         if entity.pronunciations and own_phones(entity, tokenizer.vocabulary):
             kept.setdefault(entity.name, entity)
@@ -319,6 +351,10 @@ def _writable(
         written, reports = _as_writable(entity, uncovered)
         rejected += reports
         if written is None:
+            if not entity.spoken and not entity.sounds_like:
+                by_form = by_form or {text: e for e in entities for text, _ in e.spoken}
+                same = same_when_spoken(entity, by_form)
+                rejected[-1] = rejected[-1]._replace(reason=same or rejected[-1].reason)
             continue
         one = kept.setdefault(written.name, written)
         if one is not written:
@@ -349,15 +385,9 @@ def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, 
     costs: dict[str, float] = {}
     reports, by_rule = [], []
     for place, (text, cost) in enumerate(entity.spellings):
-        lacking = uncovered(text)
-        # Only those letters that are not there: ğ stays where the dot of a Turkish İ goes.
-        spelling = "".join([fold_diacritics(c) if c in lacking else c for c in text])
         ruled = place > len(entity.sounds_like)
-        written = [spelling]
-        if "'" in uncovered(spelling):  # O'Brien is obrien, or o brien
-            written = [spelling.replace("'", ""), spelling.replace("'", " ")]
-        missing = uncovered(written[0])
-        if not missing:
+        written, missing = _written(text, uncovered)
+        if written:
             for one in written:
                 if (ruled or one is not written[0]) and one not in costs:
                     by_rule.append(one)
@@ -381,6 +411,23 @@ def _as_writable(entity: Entity, uncovered: _Uncovered) -> tuple[Entity | None, 
         sounds_like=tuple(text for text in others if text not in by_rule),
         spoken=tuple((text, costs[text]) for text in others if text in by_rule),
     ), reports
+
+
+def _written(text: str, uncovered: _Uncovered) -> tuple[list[str], str]:
+    """The ways in which a spelling can be written, the likeliest first; if there is none, what
+    characters keep it from being written."""
+    lacking = uncovered(text)
+    # Only those letters that are not there: ğ stays where the dot of a Turkish İ goes.
+    spelling = "".join([fold_diacritics(c) if c in lacking else c for c in text])
+    missing = uncovered(spelling)
+    if not missing:
+        return [spelling], ""
+    if "'" not in spelling:
+        return [], missing
+    # O'Brien is obrien, or o brien, or o ' brien
+    several = [spelling.replace("'", by) for by in ("", " ", " ' ")]
+    missing = uncovered(several[0])
+    return [one for one in several if not uncovered(one)], missing
 
 
 class _Uncovered:
@@ -420,13 +467,14 @@ def _spellings(
     owners = np.arange(len(rows), dtype=np.int32)
     vocabulary = tokenizer.vocabulary
     one_form = vocabulary.case is not Case.BOTH and not vocabulary.closes_word.any()
+    one_form &= not _parts_apostrophes(vocabulary)
     one_form &= _SEVERAL_FORMS.isdisjoint(vocabulary.letters)
     if one_form and not any(entity.sounds_like or entity.spoken for entity in rows):
         return [entity.name for entity in rows], owners, np.zeros(len(rows), dtype=np.float32)
     several = [
         entity.spellings
         if one_form
-        else tuple(
+        else _cheapest(
             (form, cost)
             for text, cost in entity.spellings
             for form in written_forms(text, entity.display, vocabulary)
@@ -436,6 +484,14 @@ def _spellings(
     texts = [text for spellings in several for text, _ in spellings]
     costs = np.array([cost for spellings in several for _, cost in spellings], dtype=np.float32)
     return texts, np.repeat(owners, [len(spellings) for spellings in several]), costs
+
+
+def _cheapest(forms: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Each form once, at its least cost."""
+    found: dict[str, float] = {}
+    for form, cost in forms:
+        found[form] = min(cost, found.get(form, cost))
+    return tuple(found.items())
 
 
 def written_forms(text: str, display: str, vocabulary: Vocabulary) -> list[str]:
@@ -457,7 +513,11 @@ def written_forms(text: str, display: str, vocabulary: Vocabulary) -> list[str]:
             bases.append(shown.replace("\u0130", "i").replace("I", "\u0131").lower())
         if vocabulary.upper_case:
             bases += [base.replace("i", "i\u0307") for base in bases]
+    if "'" in text and _parts_apostrophes(vocabulary):
+        bases.append(text.replace("'", " ' "))
     bases += [OPTIONAL_MARKS.sub("", base) for base in bases]
+    if '"' in shown and as_shown and "\u05f4" in letters:
+        bases.append(shown.replace('"', "\u05f4"))
     bases += [base.replace("'", c) for base in bases for c in APOSTROPHES if c in letters]
     if vocabulary.case is not Case.BOTH:
         return list(dict.fromkeys(bases))
@@ -469,9 +529,16 @@ def written_forms(text: str, display: str, vocabulary: Vocabulary) -> list[str]:
         forms.append("-".join(_capitalised(part, turkish) for part in forms[-1].split("-")))
         if display.isupper():
             forms.append(base.upper())
+    if in_capitals_only(text, shown):
+        forms.append(shown)  # US, which is no *us* where capitals are written
     if as_shown:
         forms += [shown, " ".join(_PUNCTUATION.sub(" ", shown).split())]
     return list(dict.fromkeys(forms))
+
+
+def _parts_apostrophes(vocabulary: Vocabulary) -> bool:
+    """Whether an apostrophe may be a word of its own, as in BERT's wordpieces."""
+    return vocabulary.boundary is WordBoundary.CONTINUATION and "'" in vocabulary.index
 
 
 def _capitalised(text: str, turkish: bool) -> str:

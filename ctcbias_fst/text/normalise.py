@@ -14,10 +14,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-__all__ = ["as_written", "fold_diacritics", "normalise", "normalise_lines"]
+__all__ = ["GERSHAYIM", "as_written", "fold_diacritics", "normalise", "normalise_lines"]
 
 # Typographic apostrophes, primes and accents that people type for one.
-_APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u0374"
+_APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u0374\u05f3"
 
 # An apostrophe is kept only inside a word: quotes, 'tis and dogs' lose theirs.
 _EDGE_APOSTROPHE = re.compile(r"(?:^|(?<=[\s']))'|'(?=[\s']|$)")
@@ -27,6 +27,9 @@ _MARKS = "\u2122\u2120"
 
 # Variation selectors, which say how the sign before them is drawn.
 _VARIANTS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
+# Gershayim as they are typed: a sign of Hebrew acronyms, which are words.
+GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])"(?=[\u05d0-\u05ea])')
 
 _ALNUM = r"[^\W_]"
 _AND = re.compile(rf"(?<={_ALNUM})[^\S\n]*&(?:amp;)?[^\S\n]*(?={_ALNUM})")
@@ -56,7 +59,11 @@ class _Prepare(dict[int, "str | None"]):
             self[code] = "'"
         elif character in _MARKS:
             self[code] = " "
-        elif unicodedata.category(character) == "Cf" or character in _VARIANTS:
+        elif (
+            character == "\u05f4"
+            or unicodedata.category(character) == "Cf"
+            or character in _VARIANTS
+        ):
             self[code] = None
         else:
             self[code] = character
@@ -159,6 +166,8 @@ def _normalise_block(block: str) -> str:
         block = block.replace("`", "'").lower()
     else:
         block = block.translate(_PREPARE)
+        if '"' in block:
+            block = GERSHAYIM.sub("", block)
         # Lower-casing can undo a composition (the Turkish dotted capital I), so compose twice.
         block = unicodedata.normalize("NFKC", block).lower()
         block = unicodedata.normalize("NFKC", block)

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.normalise import GERSHAYIM, normalise
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS, apart, is_unspaced
 
-__all__ = ["Occurrence", "PhraseMatcher"]
+__all__ = ["Occurrence", "PhraseMatcher", "in_capitals_only", "matcher_of"]
 
 _POSSESSIVE = "'s"
 
@@ -43,7 +43,7 @@ class _Kinds(dict[int, str]):
         kind = "L" if category[0] in "LM" else "D" if category[0] == "N" else "-"
         if character in ".+#":
             kind = character
-        elif category == "Cf":
+        elif category == "Cf" or character == "\u05f4":
             kind = "c"
         elif character in "\u3099\u309a\uff9e\uff9f":
             kind = "v"
@@ -92,6 +92,22 @@ class Occurrence(NamedTuple):
             return False
         after = self.after[len(_POSSESSIVE) :] if self.possessive else self.after
         return any(map(str.isalnum, self.before + after))
+
+
+def in_capitals_only(name: str, display: str) -> bool:
+    """Whether a name that is looked for as its letters (``u s``) is also one in capitals (``US``).
+
+    Args:
+        name: what is looked for, in normal form.
+        display: what is shown.
+    """
+    return display.isupper() and " " in name and name.replace(" ", "") == display.lower()
+
+
+def matcher_of(texts: Iterable[str]) -> PhraseMatcher:
+    """Finds names by texts in normal form, or in capitals (`in_capitals_only`)."""
+    texts = list(texts)
+    return PhraseMatcher(texts, in_capitals=[text for text in texts if text.isupper()])
 
 
 class PhraseMatcher:
@@ -289,7 +305,7 @@ def _folded(text: str) -> str:
 
 def _marks(text: str) -> list[str]:
     """The punctuation that parts words."""
-    return [character for character in text if character in _PARTING]
+    return [character for character in GERSHAYIM.sub("", text) if character in _PARTING]
 
 
 def _is_simple(text: str) -> bool:
@@ -316,7 +332,8 @@ def _pieces(word: str) -> tuple[_Piece, ...]:
     pieces: list[_Piece] = []
     if _UNKNOWN in word:  # who knows what it is a part of
         return whole
-    for run in (_SYMBOLIC if _SAID.search(word) else _RUN).finditer(word.translate(_KINDS)):
+    kinds = GERSHAYIM.sub("\u05f4", word).translate(_KINDS)
+    for run in (_SYMBOLIC if _SAID.search(word) else _RUN).finditer(kinds):
         keys = apart(_folded(normalise(word[run.start() : run.end()]))).split()
         for i, key in enumerate(keys):
             begin = -1 if i else run.start()

@@ -27,6 +27,7 @@ __all__ = [
     "confused_in_small_letters",
     "first_few",
     "known_phones_only",
+    "same_when_spoken",
 ]
 
 _LONGEST_WORD_IN_CAPITALS = 6
@@ -43,7 +44,7 @@ _ONE_LETTER_WORDS = ("a", "i", "o")
 _SHORT_CAPITALS = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 
 
-def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
+def add_spoken_forms(entities: EntityList, by_rule: bool = True, cased: bool = False) -> EntityList:
     """Return the list with `Entity.spoken` filled in where a name is said otherwise.
 
     What is left of a name without its symbols is not looked for where that is a common word or
@@ -54,6 +55,7 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
     Args:
         entities: the list.
         by_rule: without it nothing is added, and what would need it is rejected.
+        cased: the model writes capitals, which tell ``US`` from *us*.
     """
     notes = _taken_words(entities)
     # What the user wrote is a name or a display, whatever it is; most lists need nothing.
@@ -86,11 +88,14 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True) -> EntityList:
         for entity, text in zip(concerned, _as_written(concerned))
     ]
     owners = _owners(ways, taken)
+    by_name = {one.entity.name: one.entity for one in ways}
     for one in ways:
         entity = one.entity
-        looked_for, why = _spoken(one, owners)
+        looked_for, why = _spoken(one, owners, cased)
         if looked_for is None:
-            rejected.append(Rejected(entity.line, entity.display, f"{why}; {REMEDY}"))
+            first = next((owners[form] for form, _ in one.forms if form in owners), None)
+            reason = f"{why}; {REMEDY}" if first is None else _same(by_name[first])
+            rejected.append(Rejected(entity.line, entity.display, reason))
         elif why:
             told.append(why)
         if looked_for is not entity:
@@ -146,28 +151,28 @@ def _ways(entity: Entity, text: str, capitals: bool, most: float) -> _Ways:
 
 def _owners(ways: Sequence[_Ways], taken: Collection[str]) -> dict[str, str]:
     """The name that each form belongs to, of those that may be said so: the likeliest, then the
-    first in the alphabet, whatever the order of the list. What is taken belongs to none, nor does
+    first of the list. What is taken belongs to none, nor does
     what is left of several names without their titles."""
     owners: dict[str, str] = {}
-    disputed: dict[str, tuple[float, str]] = {}
+    disputed: dict[str, tuple[float, int, str]] = {}
     for one in ways:
         name = one.entity.name
         for form, _ in one.forms:
             if owners.setdefault(form, name) is not name:
-                disputed[form] = math.inf, ""
+                disputed[form] = math.inf, 0, ""
     if disputed:
-        for one in ways:
+        for place, one in enumerate(ways):
             for form, cost in one.forms:
                 if form in disputed:
-                    disputed[form] = min(disputed[form], (cost, one.entity.name))
-        owners.update((form, name) for form, (_, name) in disputed.items())
+                    disputed[form] = min(disputed[form], (cost, place, one.entity.name))
+        owners.update((form, name) for form, (_, _, name) in disputed.items())
         taken = {*taken, *(disputed.keys() & {form for one in ways for form in one.untitled})}
     for form in owners.keys() & taken:
         del owners[form]
     return owners
 
 
-def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]:
+def _spoken(ways: _Ways, owners: Mapping[str, str], cased: bool) -> tuple[Entity | None, str]:
     """Return a name with its spoken forms, None if it cannot be looked for; and what to tell."""
     entity, text, forms, confused, common, _ = ways
     own = entity.sounds_like
@@ -191,7 +196,8 @@ def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]
         shown = f"{quoted(unknown)} of {quoted(entity.display)} is not heard"
         return entity, f"{shown}: it is looked for as {quoted(first)}"
     if confused and not stands_for_letters(text):
-        return entity, _only(entity, first, confused)
+        capitals = ", and in capitals," if cased and text.isupper() and text.isalpha() else ""
+        return entity, _only(entity, first, confused, capitals)
     if common and not own:
         written = any(map(str.isdecimal, entity.name))  # which few models can write
         if free or not written:
@@ -200,8 +206,25 @@ def _spoken(ways: _Ways, owners: Mapping[str, str]) -> tuple[Entity | None, str]
     return entity, ""
 
 
-def _only(entity: Entity, form: str, why: str) -> str:
-    return f"{quoted(entity.display)} is looked for as {quoted(form)} only: {why}"
+def _only(entity: Entity, form: str, why: str, also: str = "") -> str:
+    return f"{quoted(entity.display)} is looked for as {quoted(form)}{also} only: {why}"
+
+
+def _same(other: Entity) -> str:
+    return f"same as line {other.line} ({quoted(other.display)}) when spoken"
+
+
+def same_when_spoken(entity: Entity, by_form: Mapping[str, Entity]) -> str:
+    """Say which other name has the spoken forms of one; empty if none has.
+
+    Args:
+        entity: the name.
+        by_form: the names by all that they are looked for as.
+    """
+    (text,) = _as_written([entity])
+    found = (by_form.get(form) for form, _ in said(text).forms)
+    other = next((one for one in found if one is not None and one is not entity), None)
+    return "" if other is None else _same(other)
 
 
 def _taken_words(entities: EntityList) -> list[str]:

@@ -50,7 +50,7 @@ it is likely to be another model's."""
 _PHONES = 5
 """So many tokens of several letters, and as many that are phones, are no letters."""
 
-APOSTROPHES = "'\u2019\u02bc"
+APOSTROPHES = "'\u2019\u02bc\u05f3"
 """Those that vocabularies have."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

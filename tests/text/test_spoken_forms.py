@@ -363,16 +363,25 @@ APOSTROPHE = FewestPiecesTokenizer(
 
 @given(st.lists(st.sampled_from(ALIKE), unique=True), st.randoms(use_true_random=False))
 def test_forms_do_not_depend_on_the_order_of_the_list(names: list[str], random: Random) -> None:
-    """Of names that may be said alike each form goes to the same one."""
+    """Of names that may be said alike the likeliest gets a form, then the first of the list."""
 
-    def forms(listed: list[str]) -> dict[str, object]:
+    def forms(listed: list[str]) -> set[str]:
         found = check_entities(entities_from_names(listed), APOSTROPHE)
-        rejected = {one.text for one in found.rejected}
-        return {**{e.display: (e.name, e.spoken) for e in found}, **dict.fromkeys(rejected)}
+        return {form for e in found for form, _ in e.spellings}
 
     shuffled = list(names)
     random.shuffle(shuffled)
     assert forms(shuffled) == forms(names)
+
+
+@pytest.mark.parametrize("names", [("A1", "A.1."), ("7/11", "7-Eleven"), ("MP3", "MP 3")])
+def test_the_first_of_names_that_are_said_alike_wins(names: tuple[str, str]) -> None:
+    for first, second in (names, names[::-1]):
+        found = check_entities(listed(first, second), LETTERS)
+        assert found.entities[0].display == first
+        told = f"line 2: '{second}' has no effect: same as line 1 ('{first}') when spoken"
+        assert len(found) == 2 or told in "".join(found.report())
+        assert "cannot write" not in "".join(found.report())
 
 
 def test_a_form_belongs_to_the_name_that_is_likeliest_said_so() -> None:
