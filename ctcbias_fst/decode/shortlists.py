@@ -96,8 +96,8 @@ class ShortLists:
         config = self._index.config
         by_subwords = self._by_subwords(log_probs, which)
         picked = []
-        for i, others in zip(which, by_subwords):
-            names, unlike = self._index.candidates(heard[i, : lengths[i]], config.decoded)
+        likely = self._index.candidates_of([heard[i, : lengths[i]] for i in which], config.decoded)
+        for (names, unlike), others in zip(likely, by_subwords):
             first, costs = names.tolist(), unlike.cpu().numpy()
             known = set(first)
             more = [name for name in others if name not in known]

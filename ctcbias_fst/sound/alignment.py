@@ -6,6 +6,7 @@ at once. What pronunciations have in common at their beginning is aligned once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ class Pronunciations:
         every = torch.arange(len(order), device=order.device)
         levels = tuple(
             _Level(
-                every[: going[position]],
+                every[: going[position]] if position else torch.zeros_like(every[: going[0]]),
                 phones[: going[position], position].long(),
                 order[going[position + 1] : going[position]],
                 every[going[position + 1] : going[position]],
@@ -87,35 +88,43 @@ class Pronunciations:
         )
         return cls(len(order), levels)
 
-    def align(self, substitution: Tensor, skip: Tensor, missing: float) -> Tensor:
-        """Least cost in nats of each pronunciation anywhere in the slots, ``(rows,)``.
+    def align(
+        self, substitutions: Sequence[Tensor], skips: Sequence[Tensor], missing: float
+    ) -> Tensor:
+        """Least cost in nats of each pronunciation anywhere in the slots of each utterance.
 
         Args:
-            substitution: ``(slot, phone)``, of hearing a phone as what is in the slot.
-            skip: ``(slot,)``, of leaving a slot out after a phone; at most one after each.
+            substitutions: ``(slot, phone)`` each, of hearing a phone as what is in the slot.
+            skips: ``(slot,)`` each, of leaving a slot out after a phone; at most one after each.
             missing: of a phone that is not heard.
+
+        Returns:
+            ``(utterances, rows)``.
         """
-        width = 1 + len(skip)
-        # Column s: the phones so far end before slot s. Laid out flat, so that one addition moves
-        # all of them on by a slot; what would come from the end of another row never is the least.
-        never = substitution.new_full((1,), _NEVER)
-        heard = torch.cat([never.expand(1, substitution.shape[1]), substitution]).t().contiguous()
-        over = torch.cat([never, skip])
+        # Before the slots of an utterance comes a column for pronunciations that end before them;
+        # column s: the phones so far end with its slot. Laid out flat, so that one addition moves
+        # all of them on by a slot; what would come from the end of another row, or utterance, never
+        # is the least.
+        never = substitutions[0].new_full((1,), _NEVER)
+        row = never.expand(1, substitutions[0].shape[1])
+        heard = torch.cat([part for each in substitutions for part in (row, each)])
+        heard = heard.t().contiguous()
+        over = torch.cat([part for each in skips for part in (never, each)])
+        widths = [1 + len(each) for each in skips]
+        costs = heard.new_zeros((1, len(over)))
         over = over.repeat(max((len(level.parent) for level in self.levels), default=0))
-        costs = substitution.new_zeros((1, width))
-        best = substitution.new_zeros(self.rows)
+        best = heard.new_zeros((self.rows, len(widths)))
         # The price of missing phones is paid at the end; one that is heard gets it back.
         heard -= missing
         for position, level in enumerate(self.levels):
-            costs = costs.index_select(
-                0, level.parent if position else torch.zeros_like(level.parent)
-            )
+            costs = costs.index_select(0, level.parent)
             taken = heard.index_select(0, level.phone)
             flat, its = costs.view(-1), taken.view(-1)
             its[1:] += flat[:-1]
             torch.minimum(flat, its, out=flat)
             torch.add(flat[:-1], over[1 : len(flat)], out=its[1:])
             torch.minimum(flat[1:], its[1:], out=flat[1:])
-            ended = costs.index_select(0, level.at).amin(dim=1)
-            best[level.row] = ended + (position + 1) * missing
-        return best
+            ended = costs.index_select(0, level.at).split(widths, dim=1)
+            least = torch.stack([each.amin(dim=1) for each in ended], dim=1)
+            best[level.row] = least + (position + 1) * missing
+        return best.t()

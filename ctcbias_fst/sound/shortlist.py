@@ -20,6 +20,7 @@ The names with the least cost per phone are the shortlist.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -31,15 +32,15 @@ from torch import Tensor
 from ctcbias_fst.bounds import at_least_one, not_negative
 from ctcbias_fst.sound.alignment import Pronunciations
 from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
+from ctcbias_fst.sound.postings import Postings
 from ctcbias_fst.sound.spoken import SpokenNames
 from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["PhoneIndex", "ShortlistConfig"]
 
 _PHONES = 1 + len(PHONES)
-_ALTERNATIVES = 3
-_LEAST_PROBABILITY = 0.01
-_SKIPS = {2: ((0, 1), (0, 2)), 3: ((0, 1, 2), (0, 2, 3), (0, 1, 3))}
+_SLOTS = 250
+"""With so many slots, or a little more, a group of utterances is aligned."""
 
 
 @dataclass(frozen=True)
@@ -108,98 +109,6 @@ class ShortlistConfig:
         )
 
 
-@dataclass(frozen=True)
-class _Postings:
-    """Inverted index of the sequences of ``order`` symbols below ``base``.
-
-    Attributes:
-        start: ``(base ** order + 1,)``: where the rows of a sequence begin in ``rows``.
-        rows: pronunciations, ascending within a sequence.
-        rarity: ``(base ** order,)`` inverse document frequency in nats.
-        total: ``(pronunciations,)`` sum of the rarities of a row's own sequences.
-    """
-
-    base: int
-    order: int
-    start: Tensor
-    rows: Tensor
-    rarity: Tensor
-    total: Tensor
-
-    @classmethod
-    def build(
-        cls,
-        symbols: npt.NDArray[np.int64],
-        owner: npt.NDArray[np.int64],
-        count: int,
-        *,
-        base: int,
-        order: int,
-        device: torch.device,
-    ) -> _Postings:
-        """Index ``symbols``, all pronunciations in a row, ``owner`` telling them apart."""
-        begin = np.arange(max(0, len(symbols) - order + 1))
-        begin = begin[owner[begin] == owner[begin + order - 1]]
-        key = np.zeros(len(begin), dtype=np.int64)
-        for step in range(order):
-            key = key * base + symbols[begin + step]
-        key, rows = np.divmod(np.unique(key * count + owner[begin]), count)
-        start = np.searchsorted(key, np.arange(base**order + 1))
-        rarity = np.log(count / np.maximum(1, np.diff(start))).astype(np.float32)
-        total = np.bincount(rows, weights=rarity[key], minlength=count).astype(np.float32)
-        return cls(
-            base,
-            order,
-            torch.from_numpy(start).to(device),
-            torch.from_numpy(rows.astype(np.int32)).to(device),
-            torch.from_numpy(rarity).to(device),
-            torch.from_numpy(total).to(device),
-        )
-
-    def found(self, slots: Tensor) -> Tensor:
-        """Weighted count of a row's sequences that ``slots`` has, ``(pronunciations,)``.
-
-        Args:
-            slots: ``(slot, base)`` probabilities; column 0 is not looked up.
-        """
-        keys, probabilities = self._sequences(slots)
-        if not len(keys):
-            return torch.zeros_like(self.total)
-        distinct, place = torch.unique(keys, return_inverse=True)
-        # The best of several ways to hear a sequence, without scatter-max (torch 1.13).
-        by_probability = torch.argsort(probabilities)
-        best = torch.zeros(len(distinct), device=keys.device)
-        best[place[by_probability]] = probabilities[by_probability]
-        begin, end = self.start[distinct], self.start[distinct + 1]
-        weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], end - begin)
-        # Slices, as an index of millions of rows would take longer than all else.
-        picked = torch.cat([self.rows[b:e] for b, e in zip(begin.tolist(), end.tolist())])
-        return torch.bincount(picked, weights=weights, minlength=len(self.total)).float()
-
-    def _sequences(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        audible = slots.clone()
-        audible[:, 0] = 0.0
-        probable, symbol = audible.topk(min(_ALTERNATIVES, self.base), dim=1)
-        keys, probabilities = [], []
-        for places in _SKIPS[self.order]:
-            count = len(slots) - places[-1]
-            if count <= 0:
-                continue
-            key = symbol.new_zeros((count, 1))
-            probability = probable.new_ones((count, 1))
-            for place in places:
-                one, its = symbol[place : place + count], probable[place : place + count]
-                key = (key[:, :, None] * self.base + one[:, None, :]).flatten(1)
-                probability = (probability[:, :, None] * its[:, None, :]).flatten(1)
-            keys.append(key.flatten())
-            probabilities.append(probability.flatten())
-        if not keys:
-            return symbol.new_zeros(0), probable.new_zeros(0)
-        key, probability = torch.cat(keys), torch.cat(probabilities)
-        likely = probability > _LEAST_PROBABILITY
-        return key[likely], probability[likely]
-
-
 @dataclass(frozen=True, eq=False)
 class PhoneIndex:
     """The pronunciations of a list of names, ready to be looked for.
@@ -219,7 +128,7 @@ class PhoneIndex:
     phones: Tensor
     lengths: Tensor
     unpronounceable: Tensor
-    _postings: tuple[_Postings, _Postings, _Postings] = field(repr=False)
+    _postings: tuple[Postings, Postings, Postings] = field(repr=False)
     _distances: Tensor = field(repr=False)
     _to_class: Tensor = field(repr=False)
     _to_consonant: Tensor = field(repr=False)
@@ -252,11 +161,11 @@ class PhoneIndex:
         consonants[1 + PHONES.index("ER")] = consonants[1 + PHONES.index("R")]
         kept = consonants[flat] > 0
         postings = (
-            _Postings.build(flat, row_of, count, base=_PHONES, order=2, device=device),
-            _Postings.build(
+            Postings.build(flat, row_of, count, base=_PHONES, order=2, device=device),
+            Postings.build(
                 classes[flat], row_of, count, base=1 + len(CLASSES), order=3, device=device
             ),
-            _Postings.build(
+            Postings.build(
                 consonants[flat][kept],
                 row_of[kept],
                 count,
@@ -298,20 +207,34 @@ class PhoneIndex:
             positions, and float32 nats, 0 for what fits without a slip; nobody knows how names
             without a pronunciation sound, so they are at 0.
         """
+        return self.candidates_of([phone_log_probs], most)[0]
+
+    def candidates_of(self, several: Sequence[Tensor], most: int) -> list[tuple[Tensor, Tensor]]:
+        """The same of several utterances; together they take less time."""
+        slots = [self.slots(phone_log_probs) for phone_log_probs in several]
         silent = self.unpronounceable[:most]
-        slots = self.slots(phone_log_probs)
-        if not len(slots) or not len(self.owner):
-            return silent, slots.new_zeros(len(silent))
-        owner, length, retrieved = self.owner, self.lengths, None
-        if len(owner) > self.config.retrieved:
-            retrieved = self._retrieve(slots)
-            owner, length = owner[retrieved], length[retrieved]
-        cost = self._align(slots, retrieved)
-        rank = (cost + self.config.prior_cost) / (length + self.config.prior_phones)
+        found = [(silent, heard.new_zeros(len(silent))) for heard in slots]
+        audible = [at for at, heard in enumerate(slots) if len(heard) and len(self.owner)]
+        if len(self.owner) > self.config.retrieved:
+            for at in audible:
+                rows = self._retrieve(slots[at])
+                found[at] = self._ranked(self._align([slots[at]], rows)[0], rows, most)
+            return found
+        every = torch.arange(len(self.owner), device=self.owner.device)
+        for group in _groups(audible, [len(heard) for heard in slots]):
+            costs = self._align([slots[at] for at in group], None)
+            for at, cost in zip(group, costs):
+                found[at] = self._ranked(cost, every, most)
+        return found
+
+    def _ranked(self, cost: Tensor, rows: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """The names of pronunciations by their costs, and these."""
+        owner, silent = self.owner[rows], self.unpronounceable[:most]
+        rank = (cost + self.config.prior_cost) / (self.lengths[rows] + self.config.prior_phones)
         order = torch.argsort(rank, stable=True)
         order = order[_first_of_each(owner[order], self.names)]
         names = torch.cat([silent, owner[order]])[:most]
-        return names, torch.cat([slots.new_zeros(len(silent)), cost[order]])[:most]
+        return names, torch.cat([cost.new_zeros(len(silent)), cost[order]])[:most]
 
     def slots(self, phone_log_probs: Tensor) -> Tensor:
         """The phones heard: ``(slot, 1 + phones)`` probabilities.
@@ -348,20 +271,24 @@ class PhoneIndex:
         best: Tensor = share.topk(self.config.retrieved, sorted=False).indices
         return best
 
-    def _align(self, slots: Tensor, rows: Tensor | None) -> Tensor:
-        """Least cost in nats of each pronunciation, by default all, anywhere in the slots."""
+    def _align(self, several: Sequence[Tensor], rows: Tensor | None) -> Tensor:
+        """Least cost in nats of each pronunciation, by default all, anywhere in the slots of each
+        utterance: ``(utterances, rows)``."""
         config = self.config
-        heard = slots[:, 1:].clamp_min(1e-6).log()
         worst = float(self._distances.max())
-        gap = (heard.amax(dim=1, keepdim=True) - heard).clamp(max=worst)
-        # The cheapest way to hear a phone: as itself, or as one that is like it.
-        heard_as = (gap[:, :, None] + self._distances[1:]).amin(dim=1).clamp(max=worst)
-        skip = (-slots[:, 0].clamp_min(1e-6).log()).clamp(0.1, config.extra)
+        substitutions, skips = [], []
+        for slots in several:
+            heard = slots[:, 1:].clamp_min(1e-6).log()
+            gap = (heard.amax(dim=1, keepdim=True) - heard).clamp(max=worst)
+            # The cheapest way to hear a phone: as itself, or as one that is like it.
+            heard_as = (gap[:, :, None] + self._distances[1:]).amin(dim=1).clamp(max=worst)
+            substitutions.append(heard_as)
+            skips.append((-slots[:, 0].clamp_min(1e-6).log()).clamp(0.1, config.extra))
         if rows is None:
             aligned = self._all
         else:
             aligned = Pronunciations.apart(self.phones[rows], self.lengths[rows])
-        return aligned.align(heard_as, skip, config.missing)
+        return aligned.align(substitutions, skips, config.missing)
 
     @cached_property
     def _all(self) -> Pronunciations:
@@ -373,6 +300,19 @@ def _indicator(group: npt.NDArray[np.int64], groups: int, device: torch.device) 
     table[np.arange(len(group)), group] = 1.0
     table[:, 0] = 0.0
     return torch.from_numpy(table).to(device)
+
+
+def _groups(which: Iterable[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Utterances that are aligned together: of few slots, or large matrices would slow it down."""
+    groups: list[list[int]] = []
+    slots = _SLOTS
+    for at in which:
+        if slots >= _SLOTS:
+            groups.append([])
+            slots = 0
+        groups[-1].append(at)
+        slots += lengths[at]
+    return groups
 
 
 def _first_of_each(numbers: Tensor, count: int) -> Tensor:

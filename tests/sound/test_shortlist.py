@@ -107,6 +107,20 @@ def test_order_of_the_list_does_not_matter() -> None:
     assert set(shortlist(WORDS, said, most=2)) == set(shortlist(backwards, said, most=2))
 
 
+def test_several_utterances_together_are_as_each_by_itself() -> None:
+    built = index({**WORDS, "mute": ""}, decoded=4)
+    silence = torch.full((5, 40), -20.0)
+    silence[:, 0] = 0.0
+    said = [speech(f"{phones} DH AH") for phones in WORDS.values()] * 6
+    several = [silence, *said, silence]
+    assert sum(len(built.slots(one)) for one in several) > 250
+    together = built.candidates_of(several, 4)
+    for one, (names, costs) in zip(several, together):
+        alone, its = built.candidates(one, 4)
+        assert names.tolist() == alone.tolist()
+        assert costs.tolist() == pytest.approx(its.tolist(), abs=1e-4)
+
+
 def test_neighbouring_frames_of_a_phone_make_one_slot() -> None:
     frames = speech("M IY", blanks=0).repeat_interleave(3, dim=0)
     frames[1, 1 + PHONES.index("N")] = float(np.log(0.02))
@@ -151,9 +165,12 @@ def test_alignment_is_the_least_of_all_alignments(
         return min(best)
 
     expected = [cost(row) for row in rows]
-    assert built._align(slots, None).tolist() == pytest.approx(expected, abs=1e-4)
+    others = slots.flip(0)[: count - 1]  # neighbours change nothing
+    assert built._align([others, slots, others], None)[1].tolist() == pytest.approx(
+        expected, abs=1e-4
+    )
     backwards = torch.arange(len(rows)).flip(0)
-    assert built._align(slots, backwards).tolist() == pytest.approx(expected[::-1], abs=1e-4)
+    assert built._align([slots], backwards)[0].tolist() == pytest.approx(expected[::-1], abs=1e-4)
 
 
 @settings(deadline=None, max_examples=40)

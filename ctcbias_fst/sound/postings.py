@@ -1,0 +1,108 @@
+"""An inverted index of short sequences of phones, or of classes of them, over pronunciations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["Postings"]
+
+_ALTERNATIVES = 3
+_LEAST_PROBABILITY = 0.01
+_SKIPS = {2: ((0, 1), (0, 2)), 3: ((0, 1, 2), (0, 2, 3), (0, 1, 3))}
+
+
+@dataclass(frozen=True)
+class Postings:
+    """Inverted index of the sequences of ``order`` symbols below ``base``.
+
+    Attributes:
+        start: ``(base ** order + 1,)``: where the rows of a sequence begin in ``rows``.
+        rows: pronunciations, ascending within a sequence.
+        rarity: ``(base ** order,)`` inverse document frequency in nats.
+        total: ``(pronunciations,)`` sum of the rarities of a row's own sequences.
+    """
+
+    base: int
+    order: int
+    start: Tensor
+    rows: Tensor
+    rarity: Tensor
+    total: Tensor
+
+    @classmethod
+    def build(
+        cls,
+        symbols: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.int64],
+        count: int,
+        *,
+        base: int,
+        order: int,
+        device: torch.device,
+    ) -> Postings:
+        """Index ``symbols``, all pronunciations in a row, ``owner`` telling them apart."""
+        begin = np.arange(max(0, len(symbols) - order + 1))
+        begin = begin[owner[begin] == owner[begin + order - 1]]
+        key = np.zeros(len(begin), dtype=np.int64)
+        for step in range(order):
+            key = key * base + symbols[begin + step]
+        key, rows = np.divmod(np.unique(key * count + owner[begin]), count)
+        start = np.searchsorted(key, np.arange(base**order + 1))
+        rarity = np.log(count / np.maximum(1, np.diff(start))).astype(np.float32)
+        total = np.bincount(rows, weights=rarity[key], minlength=count).astype(np.float32)
+        return cls(
+            base,
+            order,
+            torch.from_numpy(start).to(device),
+            torch.from_numpy(rows.astype(np.int32)).to(device),
+            torch.from_numpy(rarity).to(device),
+            torch.from_numpy(total).to(device),
+        )
+
+    def found(self, slots: Tensor) -> Tensor:
+        """Weighted count of a row's sequences that ``slots`` has, ``(pronunciations,)``.
+
+        Args:
+            slots: ``(slot, base)`` probabilities; column 0 is not looked up.
+        """
+        keys, probabilities = self._sequences(slots)
+        if not len(keys):
+            return torch.zeros_like(self.total)
+        distinct, place = torch.unique(keys, return_inverse=True)
+        # The best of several ways to hear a sequence, without scatter-max (torch 1.13).
+        by_probability = torch.argsort(probabilities)
+        best = torch.zeros(len(distinct), device=keys.device)
+        best[place[by_probability]] = probabilities[by_probability]
+        begin, end = self.start[distinct], self.start[distinct + 1]
+        weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], end - begin)
+        # Slices, as an index of millions of rows would take longer than all else.
+        picked = torch.cat([self.rows[b:e] for b, e in zip(begin.tolist(), end.tolist())])
+        return torch.bincount(picked, weights=weights, minlength=len(self.total)).float()
+
+    def _sequences(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        audible = slots.clone()
+        audible[:, 0] = 0.0
+        probable, symbol = audible.topk(min(_ALTERNATIVES, self.base), dim=1)
+        keys, probabilities = [], []
+        for places in _SKIPS[self.order]:
+            count = len(slots) - places[-1]
+            if count <= 0:
+                continue
+            key = symbol.new_zeros((count, 1))
+            probability = probable.new_ones((count, 1))
+            for place in places:
+                one, its = symbol[place : place + count], probable[place : place + count]
+                key = (key[:, :, None] * self.base + one[:, None, :]).flatten(1)
+                probability = (probability[:, :, None] * its[:, None, :]).flatten(1)
+            keys.append(key.flatten())
+            probabilities.append(probability.flatten())
+        if not keys:
+            return symbol.new_zeros(0), probable.new_zeros(0)
+        key, probability = torch.cat(keys), torch.cat(probabilities)
+        likely = probability > _LEAST_PROBABILITY
+        return key[likely], probability[likely]
