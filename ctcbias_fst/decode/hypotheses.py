@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ctcbias_fst.decode.words import SharedWords, Token, joined_words
@@ -107,15 +108,12 @@ def _distinct_tokens(
       the numbers of the tokens of each path; int64, where a token of each number is in the columns.
     """
     known: dict[tuple[int | float, ...], int] = {}
-    first: list[int] = []
-    numbers: list[list[int]] = [[] for _ in range(paths)]
     rows = zip(*(column.tolist() for column in columns))
-    for position, (at, row) in enumerate(zip(path.tolist(), rows)):
-        number = known.setdefault(row, len(first))
-        if number == len(first):
-            first.append(position)
-        numbers[at].append(number)
-    return numbers, torch.tensor(first, dtype=torch.int64, device=path.device)
+    numbers = [known.setdefault(row, len(known)) for row in rows]
+    _, first = np.unique(np.array(numbers, dtype=np.int64), return_index=True)
+    ends = torch.bincount(path, minlength=paths).cumsum(0).tolist()
+    of_path = [numbers[begin:end] for begin, end in zip([0, *ends], ends)]
+    return of_path, torch.from_numpy(first).to(path.device)
 
 
 def distinct(several: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
