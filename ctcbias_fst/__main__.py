@@ -1,10 +1,14 @@
 """``python -m ctcbias_fst`` is ``ctcbias``."""
 
+import os
 import sys
 
 
 def run() -> None:
     """Run the command line; Ctrl-C is one line while it is still being imported, too."""
+    # Before torch is loaded: threads that wait for each other must not keep cores busy meanwhile,
+    # or another program on one of them makes everything twenty times as slow.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from ctcbias_fst.cli import main  # noqa: PLC0415
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -57,3 +59,16 @@ def test_a_bad_name_does_not_cost_the_others() -> None:
     assert result.stdout.splitlines()[0] == "x  (none)"
     assert result.stdout.splitlines()[1] == "Kisha"
     assert result.stderr == "Error: '': the name is empty (no letter, no digit)\n"
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_wait_without_turning(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    """Set before torch is loaded, and not where the user has set it."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    code = "import sys; from ctcbias_fst.__main__ import run; assert 'torch' not in sys.modules\n"
+    code += "import atexit, os; atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY']))\n"
+    code += "sys.argv[1:] = ['--version']; run()"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == (given or "PASSIVE")
