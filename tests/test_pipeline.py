@@ -626,8 +626,8 @@ def test_a_file_for_each_recording(model: Path, clips: list[Path], tmp_path: Pat
     folder = tmp_path / "new" / "folder"
     result = run("--format", "vtt", "--out-dir", str(folder))
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in folder.iterdir()) == ["clip0.vtt", "clip1.vtt"]
-    assert all(path.read_text().startswith("WEBVTT\n\n") for path in folder.iterdir())
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["clip0.vtt", "clip1.vtt"]
+    assert all(path.read_text().startswith("WEBVTT\n\n") for path in folder.glob("[!.]*"))
     assert "either --out or --out-dir" in run("--out", "x", "--out-dir", str(folder)).stderr
     (tmp_path / "file").write_text("")
     assert "it is a file, and a folder is wanted" in run("--out-dir", str(tmp_path / "file")).stderr
