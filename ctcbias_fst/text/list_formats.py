@@ -57,7 +57,7 @@ _NUMBERED = re.compile(r"(\d+)(?:[.)]\s+|\t|\s+)")
 _LETTERED = re.compile(r"(?:\(([a-z])\)|([a-z])\))\s+", re.IGNORECASE)
 _BRACKETED = re.compile(r"(?:\((\d+)\)|\[(\d+)\])\s+")
 _MARKED = re.compile(r"(?:\d+[.)]|[(\[]\d+[)\]]|\(?[A-Za-z]\))\s+\S")
-_KALDI = re.compile(r"((?:\d+-)+\d+|[A-Za-z]+-?\d+)\s+\S")
+_KALDI = re.compile(r"(?:(?:\d+-)+\d+|[A-Za-z]+-?\d+)\s+\S")
 _EXPLAINED = re.compile(r"[A-Z0-9][^:]*(?::| [-–—]) (?=[a-z])")
 _SLASH = re.compile(r"([^\W\d_]{3,})\s?/\s?([^\W\d_]{3,})")
 _HEADINGS = frozenset(
@@ -136,9 +136,11 @@ def read_list(path: Source) -> ListRows:
     """
     raw = read_lines(path, EntityListError)
     stripped = [line.strip() for line in raw]
-    marked = [i for i, line in enumerate(stripped, start=1) if line and line[0] == "#"]
+    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line]
+    marked = [i for i, line in kept if line[0] == "#"]
     comments = {i for i in marked if _is_comment(stripped[i - 1])}
-    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line and i not in comments]
+    if comments:
+        kept = [(i, line) for i, line in kept if i not in comments]
     lines = _Lines(str(path), raw, [i for i, _ in kept], [line for _, line in kept])
     notes = _marked_notes(stripped, marked, comments)
     if not kept:
@@ -534,9 +536,7 @@ def _doubts(texts: Sequence[str]) -> list[str]:
             f"every line begins with a mark such as {quoted(texts[0].split()[0])}, which is read "
             "as part of its name"
         )
-    ids = [_KALDI.match(text) for text in texts]
-    shapes = {re.sub(r"\d+", "0", found[1]) if found else "" for found in ids}
-    if len(texts) > 1 and len(shapes) == 1 and "" not in shapes:
+    if len(texts) > 1 and all(map(_KALDI.match, texts)) and len(set(map(_shape, texts))) == 1:
         notes.append(
             f"every line begins with something like an id, such as {quoted(texts[0].split()[0])}, "
             "as in Kaldi's texts; it is read as part of its name"
@@ -548,6 +548,11 @@ def _doubts(texts: Sequence[str]) -> list[str]:
             "every line has a comma; what is listed must be in the order in which it is said"
         )
     return notes
+
+
+def _shape(text: str) -> str:
+    """The first word of a line, with 0 for every number."""
+    return re.sub(r"\d+", "0", text.split(maxsplit=1)[0])
 
 
 def _line_doubts(lines: _Lines, texts: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import threading
 import time
 import warnings
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entities import EntityList, read_entities
+from ctcbias_fst.text.files import Held
+from ctcbias_fst.text.list_formats import read_list
 from ctcbias_fst.text.utterances import load_entities
 
 
@@ -179,6 +184,20 @@ def test_what_is_read(
     else:
         assert note in " ".join(names.notes)
         assert note in " ".join(names.report())
+
+
+@given(st.lists(st.from_regex("#{1,2}[ ,;A-Za-z0-9]{0,9}", fullmatch=True), min_size=1))
+def test_no_line_with_a_number_sign_is_lost_in_silence(lines: list[str]) -> None:
+    """Comments are '#' alone, or before a space or another; what is one otherwise is told."""
+    try:
+        rows = read_list(Held("names", "\n".join(["Anna", *lines, "# end"]).encode()))
+    except EntityListError:  # commas may be columns
+        return
+    names = [str(row) for row in rows.rows]
+    comments = [line.strip() for line in lines if line.strip() not in names]
+    doubtful = [line for line in comments if re.match("#[A-Za-z0-9]", line)]
+    told = " ".join(rows.notes)
+    assert not doubtful or "commas at the end" in told or "is read as a comment" in told
 
 
 def test_common_words_are_no_spellings_in_a_list_of_nemo(tmp_path: Path) -> None:
