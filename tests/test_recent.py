@@ -132,6 +132,8 @@ def test_lists_that_change_take_no_more_room(few: None) -> None:
         demand.prepare(range(at, at + 4))
         at = (at + 4) % (len(several) - 4)
         assert all(len(cache) <= FEW for cache in caches(sounds, spells, tokenizer, demand))
+        assert sounds._word.cache_info().currsize <= FEW
+        assert sounds._listed.cache_info().currsize <= FEW
         if number >= 10:
             # The entries of full caches differ in length, but by a little.
             for name, thing in (("s", sounds), ("v", spells), ("t", tokenizer), ("d", demand)):
@@ -146,7 +148,6 @@ def caches(
 ) -> list[Recent[Any, Any]]:
     assert demand._variants is not None
     return [
-        sounds._words,
         sounds._pronouncer._known,
         spells._known,
         spells._pronouncer._known,
