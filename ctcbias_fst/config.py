@@ -168,7 +168,14 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
-    unknown = sorted(set(table) - set(fields))
+    removed: Mapping[str, Any] = getattr(cls, "REMOVED", {})
+    for key in sorted(set(table) & set(removed)):
+        if not _says_nothing(table[key], removed[key]):
+            raise ConfigError(
+                f"{where}: {prefix}{key} is no setting any more: leave it out (without it all is "
+                f"as with {json_text(removed[key])})"
+            )
+    unknown = sorted(set(table) - set(fields) - set(removed))
     if unknown:
         raise ConfigError(
             f"{where}: unknown key {prefix}{quoted(unknown[0])[1:-1]}"
@@ -184,6 +191,15 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         return cls(**values)
     except ValueError as error:
         raise ConfigError(f"{where}: {prefix.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def _says_nothing(value: Any, default: Any) -> bool:
+    """Whether the value of a setting that was removed is what is done without it."""
+    if isinstance(default, Mapping):
+        return isinstance(value, Mapping) and all(
+            value.get(key, one) == one for key, one in default.items()
+        )
+    return bool(value == default)
 
 
 def _meant(key: str, cls: type, prefix: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from ctcbias_fst.acoustic.config import TrainConfig
-from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping, tomllib
 from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.lm.config import LmConfig
@@ -158,3 +158,37 @@ def test_the_recipes_training_configurations_are_valid(name: str) -> None:
     config = load_config(TrainConfig, Path(f"recipes/synthetic/{name}.toml"))
     assert config.encoder.layers >= 14
     assert config.encoder.subword_taps == (6, 12)
+
+
+FORMER = """
+[decode]
+modified_topology = false
+
+[decode.boost]
+min_log_prob = -12.0
+include_blank = true
+
+[decode.lm.first_pass]
+on = false
+order = 2
+"""
+"""Of a file that a former version wrote."""
+
+
+def test_settings_of_former_versions_that_change_nothing() -> None:
+    found = load_config(PipelineConfig, tomllib.loads(FORMER))
+    assert found == PipelineConfig()
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "key"),
+    [
+        ("modified_topology = false", "modified_topology = true", "decode.modified_topology"),
+        ("on = false", "on = true", "decode.lm.first_pass"),
+        ("include_blank = true", "include_blank = false", "decode.boost.include_blank"),
+    ],
+)
+def test_settings_of_former_versions_that_are_gone(line: str, other: str, key: str) -> None:
+    table = tomllib.loads(FORMER.replace(line, other))
+    with pytest.raises(ConfigError, match=f"{key} is no setting any more: leave it out"):
+        load_config(PipelineConfig, table)

@@ -202,7 +202,7 @@ def _entity_words(
                 tokens[end - 1].end,
                 sure,
                 entity=True,
-                log_probs=clear,
+                log_probs=list(clear),
                 mentions=mentions,
             )
             for name, (begin, end, _) in zip(names, spans)
@@ -220,7 +220,7 @@ def _entity_words(
                 first.start + span * done // letters,
                 sure,
                 entity=True,
-                log_probs=clear,
+                log_probs=list(clear),
                 mentions=mentions,
             )
         )

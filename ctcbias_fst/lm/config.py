@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative, positive
 
@@ -34,6 +35,9 @@ class LmConfig:
     lattice_beam: float = 10.0
     beam: float = 8.0
     max_active: int = 100
+
+    REMOVED: ClassVar = {"first_pass": {"on": False}}
+    """Settings of former versions, which their files have, and what is done now."""
 
     def __post_init__(self) -> None:
         finite(self)

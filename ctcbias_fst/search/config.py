@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative, positive
 
@@ -61,6 +62,9 @@ class BoostConfig:
     min_reward: float = -2.0
     max_reward: float = 10.0
 
+    REMOVED: ClassVar = {"include_blank": True, "min_log_prob": -12.0}
+    """Settings of former versions, which their files have, and what is done now."""
+
     def __post_init__(self) -> None:
         finite(self)
         for name in ("alpha", "first_alpha", "repeat_alpha", "blank_alpha"):
@@ -96,6 +100,9 @@ class SearchConfig:
     token_beam: float = 8.0
     token_top_k: int = 20
     blank_threshold: float = 0.995
+
+    REMOVED: ClassVar = {"modified_topology": False}
+    """Settings of former versions, which their files have, and what is done now."""
 
     def __post_init__(self) -> None:
         positive(self, "search_beam", "output_beam", "token_beam")

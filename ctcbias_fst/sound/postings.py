@@ -74,10 +74,10 @@ class Postings:
         if not len(keys):
             return torch.zeros_like(self.total)
         distinct, place = torch.unique(keys, return_inverse=True)
-        # The best of several ways to hear a sequence, without scatter-max (torch 1.13).
-        by_probability = torch.argsort(probabilities)
-        best = torch.zeros(len(distinct), device=keys.device)
-        best[place[by_probability]] = probabilities[by_probability]
+        # The best of several ways to hear a sequence.
+        best = probabilities.new_zeros(len(distinct)).scatter_reduce(
+            0, place, probabilities, "amax"
+        )
         begin, end = self.start[distinct], self.start[distinct + 1]
         weights = torch.repeat_interleave(best.sqrt() * self.rarity[distinct], end - begin)
         # Slices, as an index of millions of rows would take longer than all else.

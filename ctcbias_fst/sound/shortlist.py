@@ -319,5 +319,5 @@ def _first_of_each(numbers: Tensor, count: int) -> Tensor:
     """bool: which of the numbers, all below ``count``, did not occur before."""
     place = torch.arange(len(numbers), device=numbers.device)
     first = torch.full((count,), len(numbers), dtype=torch.int64, device=numbers.device)
-    first[numbers.flip(0)] = place.flip(0)
+    first = first.scatter_reduce(0, numbers, place, "amin")
     return first[numbers] == place

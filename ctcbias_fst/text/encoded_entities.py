@@ -343,7 +343,7 @@ def _writable(
     kept: dict[str, Entity] = {}
     rejected: list[Rejected] = []
     otherwise: list[Entity] = []
-    by_form: dict[str, Entity] = {}
+    by_form: dict[str, Entity] | None = None
     for entity in entities:
         if entity.pronunciations and own_phones(entity, tokenizer.vocabulary):
             kept.setdefault(entity.name, entity)
@@ -352,7 +352,8 @@ def _writable(
         rejected += reports
         if written is None:
             if not entity.spoken and not entity.sounds_like:
-                by_form = by_form or {text: e for e in entities for text, _ in e.spoken}
+                if by_form is None:
+                    by_form = {text: e for e in entities for text, _ in e.spoken}
                 same = same_when_spoken(entity, by_form)
                 rejected[-1] = rejected[-1]._replace(reason=same or rejected[-1].reason)
             continue

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import MIXED, VOCABULARIES
 
 from ctcbias_fst.decode.words import SharedWords, Token, joined_words
 from ctcbias_fst.text.entities import Entity
-from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 LETTERS = Vocabulary.from_tokens(["<blk>", "▁", "▁a", "b", "ก", "▁ก", "'s"])
 SYLLABLES = Vocabulary.from_tokens(["<blk>", "a", "ก", "ข", "ค"])
@@ -51,3 +52,19 @@ def test_what_paths_share_is_the_same_words(
     for path in paths:
         alone = joined_words([tokens[number] for number in path], vocabulary, 0.04)
         assert shared(path) == alone
+
+
+def test_a_possessive_says_nothing_of_the_name_before_it() -> None:
+    vocabulary = Vocabulary(
+        ("<blk>", "\u2581keisha", "\u2581smith", "'s"), 0, WordBoundary.PREFIX, None
+    )
+    entity = Entity("keisha smith", "Keisha Smith")
+    tokens = [
+        Token(1, None, True, 0, 1, 0.9, 0.0, -0.1),
+        Token(2, entity, True, 2, 3, 0.9, 0.0, -0.3),
+        Token(3, None, False, 4, 5, 0.9, 0.0, -5.0),
+    ]
+    first, last = joined_words(tokens, vocabulary, 0.04)
+    assert (first.word, last.word) == ("Keisha", "Smith's")
+    assert first.log_prob == pytest.approx(-0.2)
+    assert last.log_prob == pytest.approx(-5.4 / 3)
