@@ -147,7 +147,7 @@ generated = st.one_of(
 
 def check(content: bytes) -> None:
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         samples = read_audio(content).samples
         COUNTS["read"] += 1
@@ -162,7 +162,7 @@ def check(content: bytes) -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 64e6
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 @pytest.fixture

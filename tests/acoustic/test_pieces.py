@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from time import perf_counter
+from time import process_time
 from unittest.mock import patch
 
 import pytest
@@ -110,6 +110,6 @@ def test_pieces_are_those_of_a_search_through_all_pauses(
 def test_eight_hours_are_pieces_soon() -> None:
     """Every long pause once looked at all pauses."""
     pauses = [Pause(at, at + (0, 2, 1, 16)[at // 24 % 4]) for at in range(10, 30_000 * 24, 24)]
-    started = perf_counter()
+    started = process_time()
     assert len(pieces_of(pauses, 30_000 * 24, 0.04)) == 7501
-    assert perf_counter() - started < 5.0
+    assert process_time() - started < 5.0

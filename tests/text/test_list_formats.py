@@ -379,10 +379,10 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_what_is_very_long_is_refused_at_once_in_few_words(tmp_path: Path, text: str) -> None:
     path = tmp_path / "names"
     path.write_text(text, encoding="utf-8")
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(EntityListError) as caught:
         read_entities(path)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     assert len(str(caught.value)) < 600
 
 
