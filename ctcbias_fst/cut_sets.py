@@ -23,6 +23,9 @@ _PIPE = "pipe:"
 _OPENED = frozenset({"source", "storage_path", "storage_key", "path"})
 """Where manifests have paths."""
 
+_A_FILE_EACH = frozenset({"lilcom_files", "lilcom_url", "numpy_files"})
+"""lhotse's storage of arrays in which the key is the name of a file; else it is in an archive."""
+
 
 def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
     """Read a manifest of cuts, or of recordings, each of which becomes a cut.
@@ -98,13 +101,21 @@ def refuse_commands(items: Iterable[Any], path: Path) -> None:
 
 
 def named_files(items: Iterable[Any]) -> Iterator[Path]:
-    """The files of audio and arrays that cuts or recordings name."""
+    """The files of audio and arrays that cuts or recordings name; of archives, each once."""
+    archives: set[str] = set()
     for item in items:
         for _, value in _parts(item):
             if isinstance(value, AudioSource) and value.type == "file":
                 yield Path(value.source)
-            elif hasattr(value, "storage_path") and hasattr(value, "storage_key"):
-                yield Path(str(value.storage_path)) / str(value.storage_key)
+            elif isinstance(getattr(value, "storage_key", None), str):  # bytes are the array itself
+                path = getattr(value, "storage_path", None)
+                if path is None:
+                    continue
+                if value.storage_type in _A_FILE_EACH:
+                    yield Path(str(path)) / value.storage_key
+                elif str(path) not in archives:
+                    archives.add(str(path))
+                    yield Path(str(path))
 
 
 def _command(item: Any) -> str | None:

@@ -15,7 +15,7 @@ from lhotse.array import Array, TemporalArray
 from ctcbias_fst.acoustic.config import AugmentConfig
 from ctcbias_fst.acoustic.data import Augmentation, load_cuts
 from ctcbias_fst.cli import main
-from ctcbias_fst.cut_sets import read_cut_set
+from ctcbias_fst.cut_sets import named_files, read_cut_set
 from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.errors import ManifestError
 
@@ -86,6 +86,20 @@ def test_arrays_in_files_are_fine(tmp_path: Path) -> None:
     cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.1, start=0)
     CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
     assert SavedLogProbs(tmp_path / "cuts.jsonl").frames == {"c": 3}
+
+
+def test_the_files_of_arrays(tmp_path: Path) -> None:
+    """A folder has a file for each key, an archive has none; bytes are the array."""
+    cuts = []
+    for i in range(3):
+        cut = MonoCut(f"c{i}", start=0, duration=1, channel=0)
+        cut.apart = Array("numpy_files", str(tmp_path), f"{i}.npy", [3])
+        cut.archived = Array("lilcom_chunky", "all.lca", f"0,{i}", [3])
+        cut.held = Array("memory_raw", "", b"\x80", [3])  # type: ignore[arg-type]
+        cut.absent = Array("shar", None, f"{i}", [3])  # type: ignore[arg-type]
+        cuts.append(cut)
+    apart = [tmp_path / f"{i}.npy" for i in range(3)]
+    assert sorted(named_files(cuts)) == sorted([*apart, Path("all.lca")])
 
 
 def test_words_are_no_commands(tmp_path: Path) -> None:

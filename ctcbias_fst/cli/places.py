@@ -55,7 +55,10 @@ class _Place:
 class _Places:
     read: dict[_Key, _Place] = field(default_factory=dict)
     folders: list[_Place] = field(default_factory=list)
+    inside: dict[_Key, _Place] = field(default_factory=dict)
     written: dict[_Key, _Place] = field(default_factory=dict)
+    replaces: bool = False
+    """Whether something that is going to be written is there."""
 
     def add_read(self, place: _Place) -> None:
         keys = place.keys
@@ -66,28 +69,37 @@ class _Places:
 
     def add_folder(self, place: _Place) -> None:
         self.folders.append(place)
-        if self._replaces:
-            self._compare(_inside(place))
+        if self.replaces:
+            self._compare(self._listed())
 
     def add_written(self, place: _Place) -> None:
-        for key in place.keys:
+        keys = place.keys
+        for key in keys:
             if key in self.read:
                 _refuse(place, self.read[key])
             other = self.written.setdefault(key, place)
             if other is not place and not _appended(place.path):
                 _refuse(place, other)
         if _found(place.path) is not None:
-            for folder in self.folders:
-                self._compare(_inside(folder))
+            self.replaces = True
+            self._listed()
+            for key in keys:
+                if key in self.inside:
+                    _refuse(place, self.inside[key])
 
     def add_many(self, places: Iterable[_Place]) -> None:
         """Many files, which are there: they matter where something is going to be replaced."""
-        if self._replaces:
+        if self.replaces:
             self._compare(places)
 
-    @property
-    def _replaces(self) -> bool:
-        return any(_found(place.path) is not None for place in self.written.values())
+    def _listed(self) -> list[_Place]:
+        """What is read of the folders that were not listed yet; each is listed once."""
+        found = [inner for folder in self.folders for inner in _inside(folder)]
+        self.folders.clear()
+        for inner in found:
+            for key in inner.keys:
+                self.inside.setdefault(key, inner)
+        return found
 
     def _compare(self, places: Iterable[_Place]) -> None:
         for place in places:

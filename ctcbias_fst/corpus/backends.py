@@ -272,7 +272,7 @@ class LogProbsBackend:
         return tuple(part for part in self._config.parts if part not in missing)
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> Iterator[Path]:
         """The files of arrays that a manifest names."""
         return self._saved.files
 

@@ -197,7 +197,8 @@ def _lattice_writer(
     backend.decoder.listener = writer
     if config is not None:
         kept, path = replace(config, parts=backend.parts), folder / SETTINGS_FILE
-        if path.exists() and not writer.resumes and path.read_text("utf-8") != as_toml(kept):
+        ours = as_toml(kept).encode("utf-8")
+        if path.exists() and not writer.resumes and path.read_bytes() != ours:
             raise ConfigError(
                 f"{path}: would be replaced, and no lattices are beside it: name another folder "
                 "for them, or remove it"

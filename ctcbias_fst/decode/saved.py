@@ -115,9 +115,9 @@ class SavedLogProbs:
         return self._file.frame_seconds
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> Iterator[Path]:
         """The files of arrays that a manifest names."""
-        return self._file.files if isinstance(self._file, _Cuts) else []
+        return self._file.files if isinstance(self._file, _Cuts) else iter(())
 
     @property
     def columns(self) -> int | None:
@@ -336,7 +336,6 @@ class _Cuts:
             ) from error
         if not trusted:
             refuse_commands(self._cuts.values(), path)
-        self.files = list(named_files(self._cuts.values()))
         self.frames: dict[str, int] = {}
         self.faults: dict[str, str] = {}
         self.frame_seconds: float | None = None
@@ -353,6 +352,10 @@ class _Cuts:
                 continue
             shift = getattr(array, "frame_shift", None)
             self.frame_seconds = self.frame_seconds if shift is None else _seconds(shift, path)
+
+    @property
+    def files(self) -> Iterator[Path]:
+        return named_files(self._cuts.values())
 
     def array(self, utterance: str) -> Any:
         return self._cuts[utterance].load_custom(_FIELD)

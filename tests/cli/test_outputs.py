@@ -16,10 +16,13 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 from lhotse import CutSet, Recording
+from lhotse.array import Array, TemporalArray
 
 from ctcbias_fst.cli import COMMANDS, main
 from ctcbias_fst.cli.options import output_folder
+from ctcbias_fst.cli.places import given, writes
 from ctcbias_fst.corpus.backends import LogProbsBackend
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.written import RECORD
 from tests.acoustic.conftest import speechlike
@@ -360,6 +363,61 @@ def test_files_in_folders_are_not_written_over(
     assert "place of --log-probs arrays/a.npy" in told_and_kept(log_probs, *command.split(), "link")
 
 
+def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.npy").touch()
+    for i in range(5):
+        (tmp_path / f"{i}.txt").touch()
+    listed = []
+    scandir = os.scandir
+
+    def counted(path: Path) -> Any:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    with click.Context(main) as context:
+        argument = click.Argument(["folder"])
+        for folder in folders[:2]:
+            given(folder, argument, context, base=False)
+        for i in range(5):
+            writes(tmp_path / f"{i}.txt", "the transcript")
+        given(folders[2], argument, context, base=False)
+        assert listed == folders
+        for folder in folders:
+            (tmp_path / f"{folder.name}.link").hardlink_to(folder / "x.npy")
+            for path in (folder / "x.npy", tmp_path / f"{folder.name}.link"):
+                with pytest.raises(ConfigError, match=f"transcript {path} would take the place"):
+                    writes(path, "the transcript")
+        assert listed == folders
+
+
+def test_a_folder_given_after_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").touch()
+    with click.Context(main) as context:
+        writes(tmp_path / "x.npy", "the transcript")
+        with pytest.raises(ConfigError, match=r"transcript .* the place of FOLDER .*x\.npy"):
+            given(tmp_path, click.Argument(["folder"]), context, base=False)
+
+
+@pytest.mark.parametrize("option", ["--cuts", "--log-probs"])
+def test_archives_of_cuts_are_not_written_over(
+    clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("tokens.txt").write_text("\n".join(["<pad>", "|", *"abc"]))
+    Path("lp.h5").write_bytes(b"arrays")
+    cut = Recording.from_file(clip).to_cut()
+    array = Array("numpy_hdf5", "lp.h5", "clip", [20, 5])
+    cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.05, start=0)
+    CutSet.from_cuts([cut]).to_file("cuts.jsonl")
+    command = ["decode", option, "cuts.jsonl", "--out", "lp.h5"]
+    command += ["--model", str(random_model)] if option == "--cuts" else ["--tokens", "tokens.txt"]
+    assert told_and_kept(clip.parent, *command).endswith(" lp.h5: give another name")
+
+
 def test_recordings_of_lists_are_not_written_over(
     clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +510,8 @@ def test_settings_of_others_are_not_replaced_by_those_of_lattices(
     line = run(*command.split()).output.splitlines()[-1]
     assert line.startswith("Error: settings.toml: would be replaced, and no lattices are beside it")
     assert Path("settings.toml").read_text() == "segmentations = 2\n"
+    Path("settings.toml").write_bytes("é = 2\n".encode("latin-1"))
+    assert told_and_kept(log_probs, *command.split()) == line
     Path("settings.toml").unlink()
     for more in ("", "--set segmentations=2"):
         assert run(*command.split(), *more.split()).exit_code == 0
