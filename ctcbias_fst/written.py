@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class WrittenFolder:
             lines = []
         for line in lines:
             try:
-                row = json.loads(line)
+                # Half of a line may stand in front of a record.
+                row = json.loads(line[max(line.rfind(b'{"file": '), 0) :])
                 self._known.setdefault(str(row["file"]), set()).add(str(row["sha256"]))
             except (ValueError, TypeError, KeyError, RecursionError):  # half of a line, say
                 continue
@@ -70,8 +72,13 @@ class WrittenFolder:
         if digest in known:
             return
         record = self._folder / RECORD
-        with naming(record), record.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"file": name, "sha256": digest}) + "\n")
+        line = json.dumps({"file": name, "sha256": digest}).encode("ascii") + b"\n"
+        with naming(record), record.open("a+b") as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                if stream.read() != b"\n":  # half of a line, of a run that was killed
+                    line = b"\n" + line
+            stream.write(line)
         known.add(digest)
 
     def _is_ours(self, path: Path) -> bool:
