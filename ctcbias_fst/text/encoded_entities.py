@@ -354,7 +354,7 @@ def _writable(
             if not entity.spoken and not entity.sounds_like:
                 if by_form is None:
                     by_form = {text: e for e in entities for text, _ in e.spoken}
-                same = same_when_spoken(entity, by_form)
+                same = same_when_spoken(entity, by_form, entities.unit)
                 rejected[-1] = rejected[-1]._replace(reason=same or rejected[-1].reason)
             continue
         one = kept.setdefault(written.name, written)

@@ -94,7 +94,7 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True, cased: bool = F
         looked_for, why = _spoken(one, owners, cased)
         if looked_for is None:
             first = next((owners[form] for form, _ in one.forms if form in owners), None)
-            reason = f"{why}; {REMEDY}" if first is None else _same(by_name[first])
+            reason = f"{why}; {REMEDY}" if first is None else _same(by_name[first], entities.unit)
             rejected.append(Rejected(entity.line, entity.display, reason))
         elif why:
             told.append(why)
@@ -210,21 +210,22 @@ def _only(entity: Entity, form: str, why: str, also: str = "") -> str:
     return f"{quoted(entity.display)} is looked for as {quoted(form)}{also} only: {why}"
 
 
-def _same(other: Entity) -> str:
-    return f"same as line {other.line} ({quoted(other.display)}) when spoken"
+def _same(other: Entity, unit: str) -> str:
+    return f"same as {unit} {other.line} ({quoted(other.display)}) when spoken"
 
 
-def same_when_spoken(entity: Entity, by_form: Mapping[str, Entity]) -> str:
+def same_when_spoken(entity: Entity, by_form: Mapping[str, Entity], unit: str) -> str:
     """Say which other name has the spoken forms of one; empty if none has.
 
     Args:
         entity: the name.
         by_form: the names by all that they are looked for as.
+        unit: what `Entity.line` counts.
     """
     (text,) = _as_written([entity])
     found = (by_form.get(form) for form, _ in said(text).forms)
     other = next((one for one in found if one is not None and one is not entity), None)
-    return "" if other is None else _same(other)
+    return "" if other is None else _same(other, unit)
 
 
 def _taken_words(entities: EntityList) -> list[str]:

@@ -384,6 +384,14 @@ def test_the_first_of_names_that_are_said_alike_wins(names: tuple[str, str]) -> 
         assert "cannot write" not in "".join(found.report())
 
 
+@pytest.mark.parametrize("names", [("A1", "A.1."), ("7/11", "7-Eleven"), ("MP3", "MP 3")])
+def test_names_that_are_said_alike_are_counted_as_their_list_is(names: tuple[str, str]) -> None:
+    found = check_entities(entities_from_names(names, "list", "entry"), LETTERS)
+    told = f"entry 2: {names[1]!r} has no effect: same as entry 1 ({names[0]!r}) when spoken"
+    assert len(found) == 2 or told in "".join(found.report())
+    assert "line" not in "".join(found.report())
+
+
 def test_a_form_belongs_to_the_name_that_is_likeliest_said_so() -> None:
     for names in (["Louis 14", "Louis XIV"], ["Louis XIV", "Louis 14"]):
         by_display = {e.display: e for e in add_spoken_forms(entities_from_names(names))}
