@@ -61,8 +61,10 @@ class MuonAdamW(torch.optim.AdamW):
             if group["matrices"]:
                 self._muon(group)
         self.param_groups = [group for group in groups if not group["matrices"]]
-        super().step()
-        self.param_groups = groups
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
 
     def _muon(self, group: dict[str, Any]) -> None:
         same_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)

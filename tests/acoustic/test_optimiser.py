@@ -86,6 +86,20 @@ def test_both_parts_learn() -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
+def test_a_step_that_fails_leaves_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.ModuleDict({"blocks": nn.Linear(8, 8), "head": nn.Linear(8, 2)})
+    optimiser = build_optimiser(model, OptimiserConfig())
+    groups = optimiser.param_groups
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        optimiser.step()
+    assert optimiser.param_groups is groups
+
+
 def test_rate_rises_stays_and_falls() -> None:
     config = OptimiserConfig(warmup_steps=10, decay_fraction=0.25)
     factors = [rate_factor(step, 100, config) for step in range(101)]
