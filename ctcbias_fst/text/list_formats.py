@@ -51,8 +51,10 @@ _COUNT_LAST = re.compile(r"\S\s+\d+$")
 _QUOTED_COMMA = re.compile(r'"[^"]*,[^"]*"')
 _SEVERAL = re.compile(r", .* and ")
 _COUNT_FIRST = re.compile(r"\d+\s+\D")
-_HASHTAG = re.compile(r"#(?:\d|[^\W_][^\s,;]*(?:\t|[,;](?! )|$))")
-_GLUED = re.compile(r"#[^\W\d_]")
+_HASHTAG = re.compile(r"#(\w+)(?: *\t|[,;](?! )|$)")
+_GLUED = re.compile(r"#[^\W_]")
+_QUOTED_MARK = re.compile(r'"#[^"]*"')
+_CELL_END = re.compile(r"[\t,;]|\s[:#@]")
 _NUMBERED = re.compile(r"(\d+)(?:[.)]\s+|\t|\s+)")
 _LETTERED = re.compile(r"(?:\(([a-z])\)|([a-z])\))\s+", re.IGNORECASE)
 _BRACKETED = re.compile(r"(?:\((\d+)\)|\[(\d+)\])\s+")
@@ -73,7 +75,7 @@ _CLASS = re.compile(r"\$(?:[A-Z][A-Z_]{3,}|\{[^}]*\})")
 
 _MARKUP = re.compile(r"<\?xml|<!doctype|<html|<(\w+)[^>]*>.*</\1>|\{\\rtf|\|.*\|$", re.IGNORECASE)
 _KEY_AND_VALUE = re.compile(
-    r"(?:-\s+)?(?:\"[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?|value|text|content|"
+    r"(?:-\s+)?(?:\"(?!#[^\"]*\"\s+:\d)[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?|value|text|content|"
     r"entities|keywords|hotwords|vocabulary)\s*:(?:\s|$)|\w+\s*=\s*[\[\"'])"
 )
 _JSON_ARRAY = re.compile(r"\[\s*(?:$|[\"'{\[\]])")
@@ -117,12 +119,21 @@ class ListRows:
 
 @dataclass(frozen=True)
 class _Lines:
-    """What a file holds: lines that are neither blank nor comments, and their numbers."""
+    """What a file holds: lines that are neither blank nor comments, and their numbers.
+
+    Attributes:
+        source: what it is called.
+        raw: all of its lines, as they are.
+        numbers: of each of ``texts``, from 1.
+        texts: without white space around them.
+        comments: the numbers of lines that are comments.
+    """
 
     source: str
     raw: Sequence[str]
     numbers: Sequence[int]
     texts: Sequence[str]
+    comments: Set[int] = frozenset()
 
     def fault(self, place: int, message: str) -> EntityListError:
         return EntityListError(f"{self.source}, line {self.numbers[place]}: {message}")
@@ -135,60 +146,102 @@ def read_list(path: Source) -> ListRows:
         EntityListError: it cannot be read, is malformed, or has a form that is not known.
     """
     raw = read_lines(path, EntityListError)
-    stripped = [line.strip() for line in raw]
-    kept = [(i, line) for i, line in enumerate(stripped, start=1) if line]
-    marked = [i for i, line in kept if line[0] == "#"]
-    comments = {i for i in marked if _is_comment(stripped[i - 1])}
-    if comments:
-        kept = [(i, line) for i, line in kept if i not in comments]
+    kept = [(i, line) for i, line in enumerate(map(str.strip, raw), start=1) if line]
     lines = _Lines(str(path), raw, [i for i, _ in kept], [line for _, line in kept])
-    notes = _marked_notes(stripped, marked, comments)
-    if not kept:
+    notes: tuple[str, ...] = ()
+    if any(text[0] == "#" for text in lines.texts):
+        lines, notes = _without_comments(lines)
+    if not lines.texts:
         return ListRows([], [], notes)
     found = _read(lines)
     return replace(found, notes=(*notes, *found.notes)) if notes else found
 
 
-def _is_comment(line: str) -> bool:
-    """Whether a line that begins with '#' is a comment, not a name such as ``#MeToo`` or ``#1``."""
-    return not _HASHTAG.match(line)
+def _without_comments(lines: _Lines) -> tuple[_Lines, tuple[str, ...]]:
+    """Leave out lines that begin with '#', except hashtags that are not listed without it too.
+
+    Returns:
+        The other lines, and what is to be told: which hashtags are read as names, and which
+        comments may be meant as names or as the head of columns.
+    """
+    marked = {i: text for i, text in zip(lines.numbers, lines.texts) if text[0] == "#"}
+    others = _leave_out(lines, marked.keys())
+    bare = ["" if i in marked else line for i, line in enumerate(lines.raw, start=1)]
+    as_json = bool(others.texts) and _is_json(replace(others, raw=bare))
+    names = set() if as_json else _hashtags(marked, others.texts)
+    glued = [i for i, text in marked.items() if i not in names and _GLUED.match(text)]
+    heads = [i for i in glued if _is_head(marked[i])]
+    remedy = "as JSON" if as_json else "in quotation marks"
+    notes = []
+    for places, told in (
+        (sorted(names), "a name; begin comments with '# '"),
+        (heads, "a comment; if it is the head of the columns, write it without '#'"),
+        (
+            [i for i in glued if i not in heads],
+            f"a comment, which '# ' begins; if it is a name, write it {remedy}",
+        ),
+    ):
+        if places:
+            more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+            text = quoted(marked[places[0]])
+            notes.append(f"{text} in line {places[0]}{more} is read as {told}")
+    if as_json:
+        return replace(others, raw=bare), tuple(notes)
+    return _leave_out(lines, marked.keys() - names), tuple(notes)
 
 
-def _marked_notes(
-    lines: Sequence[str], marked: Sequence[int], comments: Set[int]
-) -> tuple[str, ...]:
-    """Tell of lines that begin with '#' and a letter: names, or comments.
+def _leave_out(lines: _Lines, comments: Set[int]) -> _Lines:
+    kept = [(i, text) for i, text in zip(lines.numbers, lines.texts) if i not in comments]
+    return replace(
+        lines, numbers=[i for i, _ in kept], texts=[text for _, text in kept], comments=comments
+    )
+
+
+def _hashtags(marked: Mapping[int, str], others: Sequence[str]) -> set[int]:
+    """Return the numbers of lines such as ``#MeToo`` or ``#1``, of one word; not ``#metformin``.
 
     Args:
-        lines: all of the file, without white space around them.
-        marked: the numbers of those that begin with '#'.
-        comments: the numbers of those of them that are comments.
+        marked: the lines that begin with '#', by their numbers.
+        others: the other lines. A name there is not to be displaced by one that was switched off.
     """
-    doubtful = [i for i in marked if _GLUED.match(lines[i - 1])]
-    names = [i for i in doubtful if i not in comments]
-    others = [i for i in doubtful if i in comments]
-    notes = []
-    if names:
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        notes.append(
-            f"{quoted(lines[names[0] - 1])} in line {names[0]}{more} is read as a name; begin "
-            "comments with '# '"
-        )
-    if others:
-        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
-        notes.append(
-            f"{quoted(lines[others[0] - 1])} in line {others[0]}{more} is read as a comment, which "
-            "'# ' begins; if it is a name, list it as it is said, or in a JSON array"
-        )
-    return tuple(notes)
+    first = "\t" + "".join(others[:1])
+    words = {}
+    for number, text in marked.items():
+        found = _HASHTAG.match(text)
+        if found is None:
+            continue
+        word = found[1]
+        column = found.end() == len(text) or found[0][-1] in first
+        inner = any(one.islower() and two.isupper() for one, two in zip(word, word[1:]))
+        if column and (inner or (len(word) <= 3 and word.isdecimal())):
+            words[number] = word.casefold()
+    if not words:
+        return set()
+    listed = set()
+    for text in others:
+        bare = _NUMBERED.sub("", _BULLET.sub("", text, count=1), count=1)
+        listed |= {_cell(_CELL_END.split(one, maxsplit=1)[0]).casefold() for one in (text, bare)}
+    return {number for number, word in words.items() if word not in listed}
+
+
+def _is_head(text: str) -> bool:
+    """Whether a line that begins with '#' has names of columns, and nothing else."""
+    return {_cell(cell).lower() for cell in re.split(r"[\t,;]", text[1:])} <= set(COLUMNS)
+
+
+def _is_json(lines: _Lines) -> bool:
+    first = lines.texts[0]
+    if first.startswith("{"):
+        return not first.startswith("{\\rtf")
+    return bool(_JSON_ARRAY.match(first)) or (first.startswith("[") and _is_document(lines))
 
 
 def _read(lines: _Lines) -> ListRows:
     """Tell the form of lines of which there is one at least, and read it."""
     raw, first = lines.raw, lines.texts[0]
-    if first.startswith("{") and not first.startswith("{\\rtf"):
-        return _json_objects(lines)
-    if _JSON_ARRAY.match(first) or (first.startswith("[") and _is_document(lines)):
+    if _is_json(lines):
+        if first.startswith("{"):
+            return _json_objects(lines)
         return _document(parse_json("\n".join(raw), lines.source, EntityListError), lines)
     alone = _cell(first).lower() in ("name", "phrase")
     if ("\t" in first and not _BULLET.match(first)) or alone:
@@ -400,7 +453,7 @@ def _with_commas(lines: _Lines) -> ListRows | None:
     """Comma-separated values; None if the commas are but parts of names."""
     texts = lines.texts
     if texts[0].lower().startswith("sep=") and len(texts) > 1:
-        rest = _Lines(lines.source, lines.raw, lines.numbers[1:], texts[1:])
+        rest = replace(lines, numbers=lines.numbers[1:], texts=texts[1:])
         return _with_commas(rest) or _plain(rest)
     for delimiter in ",;":
         header = [cell.strip().strip('"').strip().lower() for cell in texts[0].split(delimiter)]
@@ -453,8 +506,8 @@ def _csv_rows(lines: _Lines, delimiter: str) -> tuple[list[int], list[list[str]]
         )
         end = 0
         for row in reader:
-            first, end = lines.raw[begin + end].strip(), reader.line_num
-            comment = first.startswith("#") and _is_comment(first)
+            comment = begin + end + 1 in lines.comments
+            end = reader.line_num
             if any(cell.strip() for cell in row) and not comment:
                 numbers.append(begin + end)
                 cells.append(row)
@@ -619,6 +672,8 @@ def _undecorated(texts: Sequence[str]) -> tuple[Sequence[str], list[str]]:
         # As a spreadsheet writes one column: only those with a comma are quoted.
         texts = [text[1:-1].strip() if _QUOTED_COMMA.fullmatch(text) else text for text in texts]
         notes.append("quotation marks around names with a comma are no part of them")
+    if any('"' in text and _QUOTED_MARK.fullmatch(text) for text in texts):
+        texts = [_cell(text) if _QUOTED_MARK.fullmatch(text) else text for text in texts]
     return texts, notes
 
 
@@ -696,7 +751,7 @@ def _sherpa(lines: _Lines) -> ListRows:
                 place,
                 f"a score of sherpa-onnx's hot words must be the last of {quoted(text)}.",
             )
-        row["name"] = _joined_pieces(tokens)
+        row["name"] = _cell(_joined_pieces(tokens))
         rows.append(row)
     note = "read as sherpa-onnx's hot words"
     if scored:

@@ -145,14 +145,43 @@ ARRAY = [("Anna", 1.0), ("Peter", 1.0)]
             [("#MeToo", 1.0), ("Anna", 1.0)],
             "in line 1 is read as a",
         ),
-        ("#1\n#!x\n#-----\n", [("#1", 1.0)], None),
-        ("name,weight\n#Me,2\n# x,3\n", [("#Me", 2.0)], "'#Me,2' in line 2 is read as a name"),
-        ("name\tweight\n#Me\t2\n# x\t3\n", [("#Me", 2.0)], "in line 2 is read as a name"),
+        ("#1\n#!x\n#-----\n", [("#1", 1.0)], "'#1' in line 1 is read as a name"),
+        ("name,weight\n#MeToo,2\n# x,3\n", [("#MeToo", 2.0)], "'#MeToo,2' in line 2 is read as a"),
+        ("name\tweight\n#MeToo\t2\n# x\t3\n", [("#MeToo", 2.0)], "in line 2 is read as a name"),
+        ("#some drugs\nAnna\n#more\n", ARRAY[:1], "line 1 (and 1 more) is read as a comment"),
+        ("#metformin\nAnna\n", ARRAY[:1], "'#metformin' in line 1 is read as a comment"),
+        ("#metformin\nAnna\n", ARRAY[:1], "if it is a name, write it in quotation marks"),
+        ("#Imiglucerase\nImiglucerase\n", [("Imiglucerase", 1.0)], "is read as a comment"),
+        ("#McDonald\nMcDonald\n", [("McDonald", 1.0)], "is read as a comment"),
+        ("- McDonald\n- Anna\n#McDonald\n", [("McDonald", 1.0), ("Anna", 1.0)], "a comment"),
+        ("McDonald :1.5\n#McDonald\n", [("McDonald", 1.0)], "'#McDonald' in line 2 is read as a c"),
+        ("name,weight\n#iPhone,2\niPhone,1\n", [("iPhone", 1.0)], "in line 2 is read as a comment"),
+        ("name,weight\n#5,2\nAnna,5\n", [("#5", 2.0), ("Anna", 5.0)], "line 2 is read as a name"),
+        ("#MeToo,\nAnna,\n", [("#MeToo", 1.0), ("Anna", 1.0)], "line 1 is read as a name"),
+        ("#drugs:\nAnna\n", ARRAY[:1], "'#drugs:' in line 1 is read as a comment"),
+        ("#2024-11-30 list of drugs\nAnna\n", ARRAY[:1], "line 1 is read as a comment"),
+        ("#1 list of drugs\nAnna\n", ARRAY[:1], "line 1 is read as a comment"),
+        ("#1,000 names\nAnna\n", ARRAY[:1], "line 1 is read as a comment"),
+        ("#2024\nAnna\n", ARRAY[:1], "line 1 is read as a comment"),
+        ("#name\nAnna\nPeter\n", ARRAY, "head of the columns, write it without '#'"),
+        ("#name\tweight\nAnna\t1\nPeter\t1\n", ARRAY, "head of the columns, write it without"),
+        ("name,weight\n#metformin,2\nAnna,\n", ARRAY[:1], "'#metformin,2' in line 2 is read as a"),
+        ('{"name": "Anna"}\n#x\n{"name": "Peter"}\n', ARRAY, "if it is a name, write it as JSON"),
         (
-            "#some drugs\nAnna\n#more\n",
-            [("Anna", 1.0), ("#more", 1.0)],
-            "line 1 is read as a comment",
+            '#MeToo\n{"name": "Anna"}\n# {"name": "Jo"}\n',
+            ARRAY[:1],
+            "'#MeToo' in line 1 is read as",
         ),
+        ('# mine\n[\n"Anna",\n# "Jo",\n"Peter"\n]\n', ARRAY, None),
+        ('#mine\n["Anna",\n"Peter"]\n', ARRAY, "is read as a comment"),
+        ('"#metformin"\n', [("#metformin", 1.0)], "quotation marks around the text"),
+        ('"#metformin"\nAnna\n', [("#metformin", 1.0), ("Anna", 1.0)], None),
+        ('- Anna\n- "#metformin"\n', [("Anna", 1.0), ("#metformin", 1.0)], "list marks"),
+        ('name\n"#metformin"\n', [("#metformin", 1.0)], None),
+        ('name,weight\n"#metformin",2\n', [("#metformin", 2.0)], None),
+        ('name\tweight\n"#metformin"\t2\n', [("#metformin", 2.0)], None),
+        ('Anna :1.5\n"#metformin" :3\n', [("Anna", 1.0), ("#metformin", 2.0)], "sherpa"),
+        ('{"name": "#metformin"}\n', [("#metformin", 1.0)], None),
         (as_json(["#MeToo"]), [("#MeToo", 1.0)], None),
         ('name,weight\n"New\nYork",2\nAnna,1\n', [("New York", 2.0), ("Anna", 1.0)], None),
         ('Phrase,DisplayAs\n"Anna\nJo","A\nJ"\n', [("A J", 1.0)], "Amazon"),
@@ -186,18 +215,29 @@ def test_what_is_read(
         assert note in " ".join(names.report())
 
 
-@given(st.lists(st.from_regex("#{1,2}[ ,;A-Za-z0-9]{0,9}", fullmatch=True), min_size=1))
+@given(st.lists(st.from_regex("#{1,2}[ ,;:A-Za-z0-9]{0,9}", fullmatch=True), min_size=1))
 def test_no_line_with_a_number_sign_is_lost_in_silence(lines: list[str]) -> None:
     """Comments are '#' alone, or before a space or another; what is one otherwise is told."""
-    try:
-        rows = read_list(Held("names", "\n".join(["Anna", *lines, "# end"]).encode()))
-    except EntityListError:  # commas may be columns
-        return
+    rows = read_list(Held("names", "\n".join(["Anna", *lines, "# end"]).encode()))
     names = [str(row) for row in rows.rows]
-    comments = [line.strip() for line in lines if line.strip() not in names]
-    doubtful = [line for line in comments if re.match("#[A-Za-z0-9]", line)]
+    comments = [line.strip() for line in lines if line.strip(" ,;") not in names]
     told = " ".join(rows.notes)
-    assert not doubtful or "commas at the end" in told or "is read as a comment" in told
+    assert all(re.fullmatch("#[A-Za-z0-9]+", name.rstrip(",;")) for name in names[1:])
+    assert len(names) == 1 or "is read as a name" in told
+    doubtful = [line for line in comments if re.match("#[A-Za-z0-9]", line)]
+    assert not doubtful or "is read as a comment" in told
+
+
+@given(st.from_regex("[A-Za-z][A-Za-z0-9]{0,9}", fullmatch=True), st.sampled_from(",;\t"))
+def test_a_name_that_is_switched_off_displaces_none(name: str, separator: str) -> None:
+    forms = ["{}", "{}, Jr.", "- {}", '"{}"', "{} :2.0"]
+    for text in [f"#{name}\n{form.format(name)}" for form in forms]:
+        rows = read_list(Held("names", text.encode()))
+        assert len(rows.rows) == 1
+        assert "is read as a comment" in rows.notes[0]
+    head, row = (separator.join(cells) for cells in (("name", "weight"), (name, "2")))
+    rows = read_list(Held("names", f"{head}\n#{row}\n{row}\n".encode()))
+    assert [dict(row)["name"] for row in rows.rows if not isinstance(row, str)] == [name]
 
 
 def test_common_words_are_no_spellings_in_a_list_of_nemo(tmp_path: Path) -> None:
@@ -229,7 +269,6 @@ def test_spellings_of_other_tools_are_kept(tmp_path: Path) -> None:
         "3:10 to Yuma\n",
         "10. Downing\nAnna\n",
         "Jean-Luc\n-Anna\n",
-        "#1\n",
         "AC/DC\nTCP/IP\nFace/Off\n",
         "Star Wars: A New Hope\nstar wars: a new hope ii\n",
         "A. Smith\nB. Jones\n",
