@@ -18,9 +18,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ctcbias_fst.acoustic import recognise
-from ctcbias_fst.acoustic.audio import Recording
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts
+from ctcbias_fst.models import embedded as recognise
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.text.entities import entities_from_names

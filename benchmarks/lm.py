@@ -21,13 +21,13 @@ from kenlm import Model  # noqa: F401  (pyctcdecode goes without silently if it 
 from pyctcdecode import build_ctcdecoder
 
 from ctcbias_fst.config import load_config
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.saved import SavedLogProbs, stack
-from ctcbias_fst.fst.boost import boost_graph
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.model import load_lm
+from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.ngram.model import load_lm
 from ctcbias_fst.scoring.score import score_transcripts, total
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import read_entities

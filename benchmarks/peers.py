@@ -26,9 +26,9 @@ import torch
 from safetensors.torch import load_file
 
 from ctcbias_fst.config import load_config
-from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import EntityList, read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.transcripts import read_transcripts

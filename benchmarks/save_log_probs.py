@@ -14,10 +14,10 @@ import torch
 from lhotse import CutSet
 from safetensors.torch import save_file
 
-from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.models.embedded import AcousticModel
 
 FILE = click.Path(path_type=Path)
 

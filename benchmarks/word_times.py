@@ -18,9 +18,9 @@ import click
 import kaldialign
 import numpy as np
 
-from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.config import load_config, merge, parse_overrides
 from ctcbias_fst.corpus.cuts import read_cuts
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import PipelineConfig, settings_of
 

@@ -14,17 +14,15 @@ from typing import Any
 
 import torch
 
-from ctcbias_fst.acoustic.listed import ListedNames
-from ctcbias_fst.decode.shortlists import ShortLists
-from ctcbias_fst.decode.sounds import SoundStages
 from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
-from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.rescore.rescorer import SoundStages
+from ctcbias_fst.rescore.word_pronunciations import NameSounds
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.sound.package import speak
-from ctcbias_fst.sound.shortlist import PhoneIndex
-from ctcbias_fst.sound.spellings import SpellingsOnDemand, encode_spellings
-from ctcbias_fst.sound.spoken import SpokenNames
-from ctcbias_fst.sound.words import NameSounds
+from ctcbias_fst.shortlist.phone_index import PhoneIndex
+from ctcbias_fst.shortlist.shortlists import ShortLists
 from ctcbias_fst.text.encoded_entities import (
     EncodedEntities,
     check_entities,
@@ -40,6 +38,8 @@ from ctcbias_fst.text.entities import (
 from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.variants.shipped import speak
+from ctcbias_fst.variants.spellings import SpellingsOnDemand, encode_spellings
 
 __all__ = [
     "CompiledEntities",

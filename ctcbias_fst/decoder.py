@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from ctcbias_fst.acoustic.listed import ListedNames
 from ctcbias_fst.bounds import MOST_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
@@ -25,14 +24,6 @@ from ctcbias_fst.compiled import (
     frames_of,
     source_of,
 )
-from ctcbias_fst.decode.decoder import Decoder as LatticeDecoder
-from ctcbias_fst.decode.decoder import Listener
-from ctcbias_fst.decode.evidence import leave_out_unheard
-from ctcbias_fst.decode.saved import stack
-from ctcbias_fst.decode.segments import cut_at_pauses, join_segments
-from ctcbias_fst.decode.sounds import SoundStages
-from ctcbias_fst.decode.times import place_words
-from ctcbias_fst.decode.unbiased import unbiased_elsewhere
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     ConfigError,
@@ -42,12 +33,21 @@ from ctcbias_fst.errors import (
     ModelError,
     warn_caller,
 )
-from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.model import load_lm
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.ngram.model import load_lm
 from ctcbias_fst.records import LogProbs, Transcript, as_float32, checked_frame_seconds
+from ctcbias_fst.rescore.rescorer import SoundStages
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, load_word_sounds
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.evidence import leave_out_unheard
+from ctcbias_fst.search.lattice_decoder import Decoder as LatticeDecoder
+from ctcbias_fst.search.lattice_decoder import Listener
+from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.search.segments import cut_at_pauses, join_segments
+from ctcbias_fst.search.times import place_words
+from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PipelineConfig, changed
-from ctcbias_fst.sound.words import NameSounds, load_word_sounds
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import is_named_pipe, quoted

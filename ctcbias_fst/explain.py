@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.acoustic.audio import Recording, to_recording
+from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.recognizer import Recognizer

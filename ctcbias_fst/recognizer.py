@@ -12,9 +12,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from ctcbias_fst.acoustic.audio import AudioPart, Recording, to_recording
-from ctcbias_fst.acoustic.listed import ListedNames
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities, EntitySource
 from ctcbias_fst.decoder import Decoder, Entities
 from ctcbias_fst.devices import checked_device, with_versions
@@ -26,6 +24,8 @@ from ctcbias_fst.errors import (
     ModelError,
     warn_caller,
 )
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -169,8 +169,8 @@ class Recognizer:
 
         Args:
             audio: a path; a file's content as bytes or a binary file object; samples with their
-                ``sampling_rate`` (:func:`ctcbias_fst.acoustic.samples.mono_samples`); a
-                :class:`ctcbias_fst.acoustic.audio.Recording`; or a list of these.
+                ``sampling_rate`` (:func:`ctcbias_fst.audio.samples.mono_samples`); a
+                :class:`ctcbias_fst.audio.audio.Recording`; or a list of these.
             entities: a list of names, as :meth:`compile` takes it or returned it, for all
                 recordings, or a list of these (or None), one for each. The latest are kept
                 compiled.

@@ -271,8 +271,8 @@ class Mention:
     Attributes:
       entity: the entry, with its category, weight and line.
       found_by: ``boost`` if the search took the name's tokens, ``text`` if ordinary words were read
-        that are the name (:mod:`ctcbias_fst.decode.spelling`), ``lookup`` if it was put in the
-        place of words that it sounds like (:mod:`ctcbias_fst.decode.lookup`).
+        that are the name (:mod:`ctcbias_fst.search.spelling`), ``lookup`` if it was put in the
+        place of words that it sounds like (:mod:`ctcbias_fst.rescore.lookup`).
       boost: nats that its tokens were given, its share of :attr:`Hypothesis.boost`; 0 unless it
         was found by ``boost``.
       phone: nats by which the phone score rose when it took the place of other words; None unless
@@ -383,7 +383,7 @@ class Hypothesis:
       boost: the share of ``score`` that was added for names.
       lm: the share of ``score`` that a language model gave, bonuses and costs of words
         included.
-      phone: what the phone head says of it (:mod:`ctcbias_fst.decode.phonetic`), at most 0;
+      phone: what the phone head says of it (:mod:`ctcbias_fst.rescore.phonetic`), at most 0;
         its share of ``score`` is this times ``phone_scale``. None if nobody asked.
       phone_share: the share of ``score`` that the phone head gave.
     """
@@ -424,7 +424,7 @@ class Transcript:
       nbest: the best hypotheses, no two with the same words, best first; ``best`` leads.
       warning: what went wrong on the way, if the search had to fall back.
       left_out: words that the search found and nothing in the audio speaks for; they are not
-        among those of ``best`` (:mod:`ctcbias_fst.decode.evidence`).
+        among those of ``best`` (:mod:`ctcbias_fst.search.evidence`).
     """
 
     id: str

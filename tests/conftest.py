@@ -11,11 +11,11 @@ import torch
 from generated import COUNTS
 from hypothesis import settings
 
-from ctcbias_fst.acoustic.adapter import ContextualAdapter
-from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import save_adapter, save_package
 from ctcbias_fst.cache import VARIABLE
+from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.config import AdapterConfig, ModelConfig
+from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

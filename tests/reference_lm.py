@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from reference import Reading
 
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.model import UNKNOWN, LanguageModel
+from ctcbias_fst.ngram.model import UNKNOWN, LanguageModel
+from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 NAME = object()

@@ -12,11 +12,11 @@ import torch
 from hypothesis import strategies as st
 from reference import Path
 
-from ctcbias_fst.decode import hypotheses
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search import hypotheses
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -14,7 +14,7 @@ from pathlib import Path
 from lhotse import CutSet, Recording, SupervisionSegment
 from safetensors.torch import save_file
 
-from ctcbias_fst.acoustic.package import DEFAULT
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 ROOT = Path(__file__).parents[1]

@@ -22,8 +22,11 @@ from hypothesis import strategies as st
 
 from ctcbias_fst import cache
 from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, kept
-from ctcbias_fst.sound import package
-from ctcbias_fst.sound.package import (
+from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.text.entities import Entity, entities_from_names
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.variants import shipped as package
+from ctcbias_fst.variants.shipped import (
     ADDITIONS,
     DEFAULT,
     load_pronouncer,
@@ -31,15 +34,12 @@ from ctcbias_fst.sound.package import (
     respell,
     speak,
 )
-from ctcbias_fst.sound.spoken import SpokenNames
-from ctcbias_fst.sound.variants import (
+from ctcbias_fst.variants.variants import (
     Variant,
     VariantsConfig,
     variants_from_arrays,
     variants_to_arrays,
 )
-from ctcbias_fst.text.entities import Entity, entities_from_names
-from ctcbias_fst.text.phones import PHONES
 
 MADE: list[int] = []
 

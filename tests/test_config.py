@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from ctcbias_fst.acoustic.config import TrainConfig
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping, tomllib
-from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.models.config import TrainConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
 
 

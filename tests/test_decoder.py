@@ -25,8 +25,8 @@ from ctcbias_fst.errors import (
     LogProbsError,
     ModelError,
 )
-from ctcbias_fst.lm.model import save_lm
-from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]

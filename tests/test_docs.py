@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.studies.ablation_summary import percent, read_summary
 
 ROOT = Path(__file__).parents[1]

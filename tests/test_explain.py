@@ -10,13 +10,13 @@ import soundfile
 from click.testing import CliRunner
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import Recording, read_audio
-from ctcbias_fst.acoustic.config import AttentionConfig
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import Recording, read_audio
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
+from ctcbias_fst.models.config import AttentionConfig
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import PipelineConfig
 from tests.acoustic.conftest import speechlike

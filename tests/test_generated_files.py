@@ -22,19 +22,19 @@ from lm.test_arpa import SMALL
 from safetensors.numpy import save as to_safetensors
 from strategies import VOCABULARIES
 
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.acoustic.package import load_package
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.config import load_config, merge, parse_overrides
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
-from ctcbias_fst.fst.boost import boost_graph
-from ctcbias_fst.fst.draw import draw_boost_graph
-from ctcbias_fst.fst.openfst import read_boost_graph, write_boost_graph
-from ctcbias_fst.lm.model import load_lm, perplexity, save_lm
-from ctcbias_fst.lm.tables import NgramTables
-from ctcbias_fst.lm.train import TrainLmConfig, train_lm
+from ctcbias_fst.graph.draw import draw_boost_graph
+from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.graph.openfst_files import read_boost_graph, write_boost_graph
+from ctcbias_fst.models.package import load_package
+from ctcbias_fst.ngram.model import load_lm, perplexity, save_lm
+from ctcbias_fst.ngram.tables import NgramTables
+from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names

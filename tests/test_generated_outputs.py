@@ -25,8 +25,8 @@ from ctcbias_fst.corpus.transcripts import record_of, write_records, write_super
 from ctcbias_fst.errors import CtcbiasWarning, ManifestError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.explain_picture import draw_explanation
-from ctcbias_fst.fst.boost import build_tree
-from ctcbias_fst.fst.draw import draw_boost_graph
+from ctcbias_fst.graph.draw import draw_boost_graph
+from ctcbias_fst.graph.entity_tree import build_tree
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.pictures import new_figure, save_figure
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word

@@ -52,3 +52,36 @@ def test_imports_have_no_cycle(unit: Callable[[str], str]) -> None:
         graph.setdefault(unit(name), set()).update(others)
     assert any(graph.values())
     TopologicalSorter(graph).prepare()
+
+
+ROOMS = (
+    ("text",),
+    ("audio", "scoring", "graph", "ngram"),
+    ("pronunciation", "search"),
+    ("variants",),
+    ("rescore",),
+    ("shortlist",),
+    ("models",),
+    ("training", "compiled"),
+    ("decoder",),
+    ("pyctcdecode", "recognizer"),
+    ("corpus",),
+    ("studies",),
+    ("cli",),
+)
+"""From the ground up: a room imports from those above it in this list, and from its own."""
+
+
+def test_rooms_are_in_order() -> None:
+    floor = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+    found = _imports()
+    here = {path.name for path in PACKAGE.iterdir() if path.is_dir() and list(path.glob("*.py"))}
+    assert here - {"pretrained"} <= set(floor)
+    wrong = [
+        f"{name} imports {other}"
+        for name, imported in found.items()
+        for other in imported
+        for one, two in [(name.split(".")[1], other.split(".")[1])]
+        if one != two and one in floor and two in floor and floor[two] >= floor[one]
+    ]
+    assert sorted(wrong) == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import Recording, read_audio
+from ctcbias_fst.audio.audio import Recording, read_audio
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.recognizer import Recognizer

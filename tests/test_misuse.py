@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasError
-from ctcbias_fst.lm.config import LmConfig
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

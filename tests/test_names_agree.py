@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from strategies import encoded
 
-from ctcbias_fst.acoustic.biasing_lists import ListMaker
-from ctcbias_fst.decode.spelling import spell_names
-from ctcbias_fst.fst.boost import build_tree
+from ctcbias_fst.graph.entity_tree import build_tree
 from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound
 from ctcbias_fst.scoring.comparison import compare_files
 from ctcbias_fst.scoring.score import score_transcripts
-from ctcbias_fst.sound.words import NameSounds, Sound
+from ctcbias_fst.search.spelling import spell_names
 from ctcbias_fst.text.entities import Entity, EntityList, entities_from_names
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.training.biasing_lists import ListMaker
 
 Finder = Callable[[list[str], EntityList, Path], int]
 VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'我们在北京"])

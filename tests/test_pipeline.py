@@ -17,15 +17,8 @@ import torch
 from click.testing import CliRunner, Result
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import Recording, read_audio
-from ctcbias_fst.acoustic.config import AttentionConfig
-from ctcbias_fst.acoustic.package import save_lm as attach_lm
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import Recording, read_audio
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.evidence import EvidenceConfig
-from ctcbias_fst.decode.lookup import LookupConfig
-from ctcbias_fst.decode.shortlists import ShortList
 from ctcbias_fst.decoder import language_model
 from ctcbias_fst.errors import (
     AudioError,
@@ -35,19 +28,26 @@ from ctcbias_fst.errors import (
     LanguageModelError,
     ModelError,
 )
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.model import save_lm
-from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.models.config import AttentionConfig
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.package import save_lm as attach_lm
+from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.train import train_lm
+from ctcbias_fst.pronunciation.spoken_names import SpokenNames
 from ctcbias_fst.recognizer import Failure, Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.rescore.lookup import LookupConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PARTS, PipelineConfig, parse_parts
-from ctcbias_fst.sound.shortlist import ShortlistConfig
-from ctcbias_fst.sound.spellings import SpellingsConfig
-from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.shortlist.phone_index import ShortlistConfig
+from ctcbias_fst.shortlist.shortlists import ShortList
 from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.spellings import SpellingsConfig
 from tests.acoustic.conftest import speechlike
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"

@@ -16,29 +16,31 @@ from acoustic.conftest import TINY, speechlike
 from sound.conftest import UNITS, tiny_model
 from sound.test_variants import CONFIG, TABLE, spelling_model
 
-from ctcbias_fst.acoustic import listed
-from ctcbias_fst.acoustic.adapter import ContextualAdapter
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.acoustic.config import AdapterConfig, AttentionConfig
-from ctcbias_fst.acoustic.listed import ListedNames
-from ctcbias_fst.acoustic.model import ModelOutput
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.cache import VARIABLE, kept
+from ctcbias_fst.models import listed
+from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.config import AdapterConfig, AttentionConfig
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.model import ModelOutput
+from ctcbias_fst.pronunciation import pronounce
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.g2p_ngram import Ngram
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.rescore import word_pronunciations as words
+from ctcbias_fst.rescore.word_pronunciations import WordSounds
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.sound import pronounce, spellings, variants, words
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.ngram import Ngram
-from ctcbias_fst.sound.pronounce import Pronouncer
-from ctcbias_fst.sound.shortlist import ShortlistConfig
-from ctcbias_fst.sound.variants import SpellingVariants
-from ctcbias_fst.sound.words import WordSounds
+from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.variants import spellings, variants
+from ctcbias_fst.variants.variants import SpellingVariants
 
 THREADS = 8
 Result = TypeVar("Result")

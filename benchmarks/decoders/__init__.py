@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.config import load_config, merge, read_toml
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.recognise import AcousticModel
 from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
 from decoders import Setting, Speech
 from decoders.ours import batches

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ctcbias_fst.acoustic.greedy import greedy_tokens
+from ctcbias_fst.models.greedy import greedy_tokens
 from decoders import Setting, Speech
 
 __all__ = ["PhraseBoosting", "WordSpotter"]

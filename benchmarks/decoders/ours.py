@@ -9,10 +9,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 import ctcbias_fst
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.saved import stack
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import k2
 import torch
 
-from ctcbias_fst.decode.config import DecodeConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
 from decoders import Setting, Speech
 from decoders.ours import batches
 

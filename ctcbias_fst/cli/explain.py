@@ -55,11 +55,11 @@ def explain(
     device: str,
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
-    from ctcbias_fst.acoustic.audio import to_recording  # noqa: PLC0415
-    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
     from ctcbias_fst.explain import cut  # noqa: PLC0415
     from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
     from ctcbias_fst.explain_picture import check_format, draw_explanation  # noqa: PLC0415
+    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 

@@ -29,7 +29,7 @@ def export(run: Path, out: Path, average: int | None, initial_share: float) -> N
 
     A run of train makes the directory, a run of adapt adds its adapter to it.
     """
-    from ctcbias_fst.acoustic.export import export_run  # noqa: PLC0415
+    from ctcbias_fst.training.export import export_run  # noqa: PLC0415
 
     count = export_run(run, out, average, initial_share)
     click.echo(f"{out}: mean of {count} checkpoints")

@@ -18,7 +18,7 @@ def figures(model: Path | None, lists: tuple[str, ...]) -> None:
     The figures are those of `ablation.csv` in the model's directory, which `ctcbias ablate` made:
     F1 of the names, word error rate, and the word error rate of speech without any name ("free").
     """
-    from ctcbias_fst.acoustic.package import DEFAULT  # noqa: PLC0415
+    from ctcbias_fst.models.package import DEFAULT  # noqa: PLC0415
     from ctcbias_fst.studies.ablation_summary import read_summary, to_summary  # noqa: PLC0415
 
     click.echo(to_summary(read_summary((model or DEFAULT) / "ablation.csv"), lists))

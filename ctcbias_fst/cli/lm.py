@@ -18,7 +18,7 @@ from ctcbias_fst.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ctcbias_fst.lm.model import LanguageModel
+    from ctcbias_fst.ngram.model import LanguageModel
 
 PRECISION = click.option(
     "--precision",
@@ -30,7 +30,7 @@ PRECISION = click.option(
 
 
 def _lm_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    from ctcbias_fst.lm.model import check_name  # noqa: PLC0415
+    from ctcbias_fst.ngram.model import check_name  # noqa: PLC0415
 
     output_file(context, option, path)
     if path is not None:
@@ -107,8 +107,8 @@ def train(
     language: str | None,
 ) -> None:
     """Train a model on TEXTS, one sentence per line (.gz allowed)."""
-    from ctcbias_fst.lm.model import save_lm  # noqa: PLC0415
-    from ctcbias_fst.lm.train import (  # noqa: PLC0415
+    from ctcbias_fst.ngram.model import save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.train import (  # noqa: PLC0415
         TrainLmConfig,
         read_sentences,
         train_lm,
@@ -135,8 +135,8 @@ def train(
 @PRECISION
 def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
     """Make a MODEL smaller by what hardly matters."""
-    from ctcbias_fst.lm.model import load_lm, save_lm  # noqa: PLC0415
-    from ctcbias_fst.lm.train import prune_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.model import load_lm, save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.train import prune_lm  # noqa: PLC0415
 
     before = load_lm(model)
     after = prune_lm(before, threshold)
@@ -151,7 +151,7 @@ def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
 @PRECISION
 def convert(model: Path, out: Path, precision: str) -> None:
     """Write a MODEL in another form (ARPA is slow to read)."""
-    from ctcbias_fst.lm.model import load_lm, save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.model import load_lm, save_lm  # noqa: PLC0415
 
     found = load_lm(model)
     save_lm(out, found, precision)  # type: ignore[arg-type]
@@ -176,8 +176,8 @@ def info(
     language: str | None,
 ) -> None:
     """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
-    from ctcbias_fst.lm.model import load_lm, perplexity  # noqa: PLC0415
-    from ctcbias_fst.lm.train import read_sentences  # noqa: PLC0415
+    from ctcbias_fst.ngram.model import load_lm, perplexity  # noqa: PLC0415
+    from ctcbias_fst.ngram.train import read_sentences  # noqa: PLC0415
 
     found = load_lm(lm_file)
     click.echo(f"{lm_file}: {_summary(found)}")
@@ -198,7 +198,7 @@ def info(
 @click.option("--model", type=FILE, required=True, callback=output_folder, help="Model directory.")
 def attach(lm_file: Path, model: Path) -> None:
     """Make LM (.safetensors) the language model of a model directory."""
-    from ctcbias_fst.acoustic.package import save_lm  # noqa: PLC0415
+    from ctcbias_fst.models.package import save_lm  # noqa: PLC0415
 
     save_lm(model, lm_file)
     click.echo(f"{model}: has the language model {lm_file.name} now")

@@ -280,7 +280,7 @@ def load_tokens(
             raise ConfigError(
                 "--tokenizer, --blank, --boundary, --separator and --language belong to --tokens"
             )
-        from ctcbias_fst.acoustic.package import DEFAULT  # noqa: PLC0415
+        from ctcbias_fst.models.package import DEFAULT  # noqa: PLC0415
 
         return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
     if model is not None:

@@ -25,7 +25,7 @@ from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
-    from ctcbias_fst.acoustic.audio import AudioPart
+    from ctcbias_fst.audio.audio import AudioPart
     from ctcbias_fst.records import Transcript
 
 FORMATS = ("text", "json", "ctm", "srt", "vtt")
@@ -95,10 +95,10 @@ def transcribe(
     exit status is 1.
     """
     begin = time.perf_counter()
-    from ctcbias_fst.acoustic.audio import AudioPart, longest_seconds  # noqa: PLC0415
-    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.audio.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
     from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
     from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
@@ -148,7 +148,7 @@ def _targets(
     audio: Sequence[Path | AudioPart], style: str, out: Path | None, out_dir: Path | None
 ) -> dict[str, Path]:
     """Where the transcript of each recording goes, if they go apart; looked at before the work."""
-    from ctcbias_fst.acoustic.audio import AudioPart  # noqa: PLC0415
+    from ctcbias_fst.audio.audio import AudioPart  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.files import check_output, file_name, shortened  # noqa: PLC0415
     from ctcbias_fst.output import SUBTITLES  # noqa: PLC0415

@@ -68,13 +68,13 @@ def tune(
 
     A study that was stopped goes on when the same command is given again.
     """
-    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.config import (  # noqa: PLC0415
         load_config,
         read_toml,
         write_config,
     )
     from ctcbias_fst.files import check_output  # noqa: PLC0415
+    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.studies import tuning  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
 

@@ -10,20 +10,20 @@ from typing import Any, Protocol
 import torch
 from lhotse import CutSet
 
-from ctcbias_fst.acoustic.audio import AudioPart, Recording, declared_seconds, to_recording
-from ctcbias_fst.acoustic.package import DEFAULT
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import AudioPart, Recording, declared_seconds, to_recording
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.cuts import load_recording, seconds_of
-from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import fingerprint, sha256_of
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.phones import PHONES
@@ -222,7 +222,7 @@ class LogProbsBackend:
     its spelling variants, and a language model if ``config`` names one.
 
     Args:
-      path: the file, see :mod:`ctcbias_fst.decode.saved`.
+      path: the file, see :mod:`ctcbias_fst.search.saved_log_probs`.
       tokenizer: for names in the model's vocabulary.
       config: how to decode.
       device: where.

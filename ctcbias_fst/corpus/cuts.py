@@ -21,9 +21,9 @@ from lhotse.audio.backend import (
 from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 
-from ctcbias_fst.acoustic.audio import Recording, read_audio, read_channels, refuse_named_pipe
-from ctcbias_fst.acoustic.blocks import check_samples
-from ctcbias_fst.acoustic.levels import averaged
+from ctcbias_fst.audio.audio import Recording, read_audio, read_channels, refuse_named_pipe
+from ctcbias_fst.audio.blocks import check_samples
+from ctcbias_fst.audio.levels import averaged
 from ctcbias_fst.cut_sets import one_line, read_cut_set
 from ctcbias_fst.errors import AudioError, ManifestError
 

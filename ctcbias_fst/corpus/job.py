@@ -23,7 +23,6 @@ from ctcbias_fst.config import as_toml, write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
 from ctcbias_fst.corpus.transcripts import record_of, write_records
 from ctcbias_fst.cut_sets import one_line
-from ctcbias_fst.decode.saved_lattices import LatticeWriter
 from ctcbias_fst.errors import (
     ConfigError,
     InputError,
@@ -39,11 +38,12 @@ from ctcbias_fst.files import (
     sole_writer,
     sole_writer_in,
 )
-from ctcbias_fst.fst.boost import BoostGraph
-from ctcbias_fst.fst.openfst import read_boost_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.graph.openfst_files import read_boost_graph
 from ctcbias_fst.output import notes
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
+from ctcbias_fst.search.saved_lattices import LatticeWriter
 from ctcbias_fst.settings import SETTINGS_FILE, PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.files import Source
@@ -107,7 +107,7 @@ def decode_corpus(
       settings: all that the results depend on; a part file of other settings is refused.
       batch_seconds: audio per batch, padding included.
       report: told about names without effect and utterances that are left out.
-      lattice_dir: where lattices are saved (:mod:`ctcbias_fst.decode.saved_lattices`), if at all.
+      lattice_dir: where lattices are saved (:mod:`ctcbias_fst.search.saved_lattices`), if at all.
       config: is kept beside the lattices.
       write: writes the records to a file; by default a JSON object for each.
 

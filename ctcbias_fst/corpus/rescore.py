@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ctcbias_fst.acoustic.package import DEFAULT
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.backends import HEARD_PARTS
 from ctcbias_fst.corpus.transcripts import record_of, write_records
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.decoder import language_model
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.output import notes
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ctcbias_fst.acoustic.audio import AudioPart
+from ctcbias_fst.audio.audio import AudioPart
 from ctcbias_fst.errors import ManifestError, warn_caller
 from ctcbias_fst.text.files import parse_json_line, quoted, read_lines, require_object
 from ctcbias_fst.text.manifests import seconds_of_row, utterance_id

@@ -1,1 +1,1 @@
-"""Searching with k2: what may be taken at which frame, what it scores, the lattice of it."""
+"""Searching with k2: what may be taken at which frame, the lattice, the LM in it, n-best, words."""

@@ -14,8 +14,8 @@ log-prob of frame t, blank included, and :math:`g(t, v) = m(t) - l(t, v)` the ga
      l(t, v) + \min(0.97\, g(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
 
   at the frame where it is emitted, with the letters n(v) that it writes
-  (:func:`ctcbias_fst.fst.boost.token_letters`); where it is no candidate it cannot be emitted
-  as such. That is adaptive boosting (Dingliwal et
+  (:func:`ctcbias_fst.graph.entity_tree.token_letters`); where it is no candidate it cannot be
+  emitted as such. That is adaptive boosting (Dingliwal et
   al. 2022, section 3.2): the boost grows with the gap. As :math:`\alpha \le 1`, no token scores
   more for fitting less;
 - v is an *entry candidate* likewise, by the ``first_*`` settings, and scores
@@ -37,7 +37,7 @@ the best reading that goes on plainly, and no search drops a plain reading for w
 become; what a reward can turn must lie within the beam, which it does as long as ``max_reward`` is
 below ``search_beam``.
 
-To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.fst.columns.Columns`);
+To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.graph.labels.Columns`);
 its search stays as it is.
 """
 
@@ -48,10 +48,10 @@ import math
 import torch
 
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.fst.candidates import Candidates
-from ctcbias_fst.fst.columns import BOOSTED, ENTRY, PLAIN, STAY, Columns
+from ctcbias_fst.graph.candidates import Candidates
+from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, STAY, Columns
 from ctcbias_fst.records import LogProbs, is_one, sum_of_probabilities
-from ctcbias_fst.search.config import BoostConfig, SearchConfig
+from ctcbias_fst.search.search_config import BoostConfig, SearchConfig
 
 _MOST_OF_GAP = 0.97
 """Of what a token lacks at most so much is given back: of two names that sound alike the one that

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.fst.candidates import Candidates
+from ctcbias_fst.graph.candidates import Candidates
 
 __all__ = ["Frames", "without_idle_frames"]
 

@@ -29,14 +29,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.fst.boost import letters_of
-from ctcbias_fst.fst.columns import ENTRY, PLAIN
-from ctcbias_fst.fst.vectors import fsa_vec
-from ctcbias_fst.fst.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.graph.entity_tree import letters_of
+from ctcbias_fst.graph.labels import ENTRY, PLAIN
+from ctcbias_fst.graph.vectors import fsa_vec
+from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
-from ctcbias_fst.search.config import BoostConfig
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.numbers import tells_apart
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import torch
 
-from ctcbias_fst.fst.columns import PLAIN
-from ctcbias_fst.fst.decoding import DecodingGraph
-from ctcbias_fst.fst.word_rules import STARTS_WORD
+from ctcbias_fst.graph.decoding_graph import DecodingGraph
+from ctcbias_fst.graph.labels import PLAIN
+from ctcbias_fst.graph.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 
@@ -20,7 +20,7 @@ _ARC = "lattice_arc"
 
 @dataclass(frozen=True, eq=False)
 class LmScores:
-    """What a language model says of a lattice's arcs; see :mod:`ctcbias_fst.lm.compose`.
+    """What a language model says of a lattice's arcs; see :mod:`ctcbias_fst.search.compose`.
 
     Attributes:
       base: float32 (A,), the scores without it.
@@ -39,7 +39,7 @@ class Lattice:
 
     Attributes:
       fsa: the FsaVec itself; ``labels`` are columns of ``graph.columns``, ``aux_labels``
-        plain tokens and entities as :mod:`ctcbias_fst.fst.decoding` says. Top-sorted and
+        plain tokens and entities as :mod:`ctcbias_fst.graph.decoding_graph` says. Top-sorted and
         acyclic; an arc per frame, tropical or log semiring.
       graph: the decoding graph it came from.
       original: int64 (N, T), the model's frame behind each frame of the search.

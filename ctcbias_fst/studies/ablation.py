@@ -16,19 +16,19 @@ from typing import Any
 
 from lhotse import CutSet
 
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.acoustic.package import DEFAULT
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.bounds import MOST_REPLICATIONS, at_least_one, at_most
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
-from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.hypotheses import greedy_hypothesis
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import LogProbsBackend, recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
-from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
 if TYPE_CHECKING:
-    from ctcbias_fst.acoustic.recognise import AcousticModel
+    from ctcbias_fst.models.embedded import AcousticModel
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.text.tokens import Tokenizer
 

@@ -29,7 +29,6 @@ from typing import Any
 
 from lhotse import CutSet
 
-from ctcbias_fst.acoustic.package import DEFAULT, load_package
 from ctcbias_fst.compiled import compile_graph
 from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
 from ctcbias_fst.corpus.backends import SpeechBackend, Utterance
@@ -37,7 +36,8 @@ from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import atomic_path, digest_of, fingerprint
-from ctcbias_fst.fst.openfst import write_boost_graph
+from ctcbias_fst.graph.openfst_files import write_boost_graph
+from ctcbias_fst.models.package import DEFAULT, load_package
 from ctcbias_fst.scoring.report import score_files, to_json, to_table
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet

@@ -37,7 +37,7 @@ from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.files import naming
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import DevSet, Source
 

@@ -15,9 +15,9 @@ import click  # noqa: E402
 from kaldialign import align, edit_distance  # noqa: E402
 
 from ctcbias_fst.errors import CtcbiasError, InputError  # noqa: E402
-from ctcbias_fst.sound.variants import SpellingVariants, Variant  # noqa: E402
 from ctcbias_fst.text.files import read_lines  # noqa: E402
 from ctcbias_fst.text.normalise import normalise  # noqa: E402
+from ctcbias_fst.variants.variants import SpellingVariants, Variant  # noqa: E402
 
 __all__ = ["Coverage", "coverage", "heard_spellings", "read_pairs"]
 
@@ -150,7 +150,7 @@ def main(reference: Path, hypothesis: Path | None, show: int) -> None:
     With one file: lines `name TAB heard`. With two: a manifest of what was said, with its
     names, and the transcripts of a recogniser (as for `ctcbias score`).
     """
-    from ctcbias_fst.sound.package import load_variants  # noqa: PLC0415
+    from ctcbias_fst.variants.shipped import load_variants  # noqa: PLC0415
 
     try:
         if hypothesis is None:

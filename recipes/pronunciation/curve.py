@@ -93,9 +93,9 @@ def main(  # noqa: PLR0917  (its options)
 
     The other settings are the model's own, but for --set.
     """
-    from ctcbias_fst.acoustic.recognise import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.cli.options import load_settings, load_tokens  # noqa: PLC0415
     from ctcbias_fst.config import load_config  # noqa: PLC0415
+    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
     from ctcbias_fst.studies.tuning import TuneConfig  # noqa: PLC0415
 

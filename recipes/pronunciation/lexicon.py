@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctcbias_fst.sound.lexicon import possessive
+from ctcbias_fst.pronunciation.lexicon import possessive
 from ctcbias_fst.text.normalise import normalise
 
 from .dictionary import Pronunciations

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rebuild what `ctcbias_fst.sound` knows about English; see README.md beside this file."""
+"""Rebuild what `ctcbias_fst.pronunciation` knows about English; see README.md beside this file."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def run(
     Raises:
         CtcbiasError: of the kind that tells what is missing or wrong.
     """
-    from ctcbias_fst.sound.g2p import G2P  # noqa: PLC0415
-    from ctcbias_fst.sound.package import G2P_FILE, LEXICON, SPELLING, WORDS, seal  # noqa: PLC0415
+    from ctcbias_fst.pronunciation.g2p import G2P  # noqa: PLC0415
+    from ctcbias_fst.variants.shipped import G2P_FILE, LEXICON, SPELLING, WORDS, seal  # noqa: PLC0415
     from recipes.pronunciation import lexicon, speed, table, texts, train_g2p  # noqa: PLC0415
     from recipes.pronunciation.dictionary import (  # noqa: PLC0415
         read_dictionary,

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.package import G2P_FILE, load_variants
-from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.variants.shipped import G2P_FILE, load_variants
 
 __all__ = ["measure"]
 

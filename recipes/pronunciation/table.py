@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.sound.table import SILENT
+from ctcbias_fst.variants.table import SILENT
 
 from .align import TABLE_SIZES, Unit, align
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.lm.estimate import estimate, prune
-from ctcbias_fst.sound import ngram as ngram_file
+from ctcbias_fst.ngram.estimate import estimate, prune
+from ctcbias_fst.pronunciation import g2p_ngram as ngram_file
 from ctcbias_fst.text.files import read_lines
 from ctcbias_fst.text.normalise import normalise_lines
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kaldialign import edit_distance
 
-from ctcbias_fst.lm.estimate import estimate, prune
-from ctcbias_fst.sound import ngram as ngram_file
-from ctcbias_fst.sound.g2p import G2P, format_unit
+from ctcbias_fst.ngram.estimate import estimate, prune
+from ctcbias_fst.pronunciation import g2p_ngram as ngram_file
+from ctcbias_fst.pronunciation.g2p import G2P, format_unit
 
 from .align import G2P_SIZES, Unit, align
 from .dictionary import Pronunciations

@@ -145,7 +145,7 @@ class Voices:
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """The n-gram of the LM text; see :class:`ctcbias_fst.lm.train.TrainLmConfig`."""
+    """The n-gram of the LM text; see :class:`ctcbias_fst.ngram.train.TrainLmConfig`."""
 
     order: int
     min_count: int

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ctcbias_fst.sound.package import DEFAULT, WORDS
-from ctcbias_fst.sound.variants import read_word_costs
 from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.variants.shipped import DEFAULT, WORDS
+from ctcbias_fst.variants.variants import read_word_costs
 
 __all__ = ["CommonWords", "named_entities"]
 

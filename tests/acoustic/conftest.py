@@ -11,7 +11,7 @@ import soundfile
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from ctcbias_fst.acoustic.config import EncoderConfig, ModelConfig
+from ctcbias_fst.models.config import EncoderConfig, ModelConfig
 from ctcbias_fst.text.phones import PHONES
 
 # these models are too small to share among threads

@@ -11,21 +11,21 @@ import torch
 from click.testing import CliRunner
 from lhotse import CutSet
 
-from ctcbias_fst.acoustic.adapt import _Criterion
-from ctcbias_fst.acoustic.adapter import ContextualAdapter
-from ctcbias_fst.acoustic.align import BLANK_FRAME
-from ctcbias_fst.acoustic.biasing_lists import IGNORE, ListMaker, wanted_rows
-from ctcbias_fst.acoustic.checkpoint import checkpoints, read_tensors
-from ctcbias_fst.acoustic.config import AdaptConfig, AdapterConfig, ModelConfig
-from ctcbias_fst.acoustic.data import SpeechDataset, load_cuts
-from ctcbias_fst.acoustic.export import export_run
-from ctcbias_fst.acoustic.launch import launch
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import load_package, save_package
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
+from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.checkpoint import checkpoints, read_tensors
+from ctcbias_fst.models.config import AdaptConfig, AdapterConfig, ModelConfig
+from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.package import load_package, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training.adapt import _Criterion
+from ctcbias_fst.training.align import BLANK_FRAME
+from ctcbias_fst.training.biasing_lists import IGNORE, ListMaker, wanted_rows
+from ctcbias_fst.training.data import SpeechDataset, load_cuts
+from ctcbias_fst.training.export import export_run
+from ctcbias_fst.training.launch import launch
 
 NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.adapter import (
+from ctcbias_fst.models.adapter import (
     ContextualAdapter,
     EntityBatch,
     EntityKeys,
 )
-from ctcbias_fst.acoustic.config import AdapterConfig, ModelConfig
-from ctcbias_fst.acoustic.listed import ListedNames, keys_of_batch
-from ctcbias_fst.acoustic.model import ModelOutput
-from ctcbias_fst.sound.presence import SubwordIndex
+from ctcbias_fst.models.config import AdapterConfig, ModelConfig
+from ctcbias_fst.models.listed import ListedNames, keys_of_batch
+from ctcbias_fst.models.model import ModelOutput
+from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 CONFIG = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
@@ -230,7 +230,7 @@ def test_large_batches_are_taken_apart(
     shared = adapter.embed(names([5, 6], [7]))
     own, allowed = EntityKeys.stack([shared, adapter.no_keys(), adapter.embed(names([8]))])
     whole = [adapter(said, shared), adapter(said, own, allowed)]
-    monkeypatch.setattr("ctcbias_fst.acoustic.adapter._MOST_SCORES", 1)
+    monkeypatch.setattr("ctcbias_fst.models.adapter._MOST_SCORES", 1)
     for before, after in zip(whole, [adapter(said, shared), adapter(said, own, allowed)]):
         torch.testing.assert_close(before.states, after.states, atol=1e-5, rtol=0)
         torch.testing.assert_close(before.attention, after.attention, atol=1e-5, rtol=0)
@@ -262,7 +262,7 @@ def test_presence_is_the_mean_of_what_is_heard_best() -> None:
 def test_of_a_long_list_those_are_attended_to_that_can_be_there(
     adapter: ContextualAdapter, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr("ctcbias_fst.acoustic.listed._KEPT", kept)
+    monkeypatch.setattr("ctcbias_fst.models.listed._KEPT", kept)
     rows = [[20, 21], [5, 6, 7], [22], [7, 8], [23, 24]]
     listed = ListedNames(adapter, encoded(*rows, owners=[0, 1, 1, 2, 3]), most=2)
     states = speech(batch=1, frames=12)

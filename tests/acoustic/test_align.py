@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.acoustic.align import BLANK_FRAME, forced_alignment
+from ctcbias_fst.training.align import BLANK_FRAME, forced_alignment
 
 
 def brute_force(log_probs: torch.Tensor, targets: list[int]) -> float:

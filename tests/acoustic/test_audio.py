@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ctcbias_fst.acoustic.audio import longest_seconds, read_audio, to_recording
-from ctcbias_fst.acoustic.libsndfile import _hushed
+from ctcbias_fst.audio.audio import longest_seconds, read_audio, to_recording
+from ctcbias_fst.audio.libsndfile import _hushed
 from ctcbias_fst.errors import AudioError
 
 
@@ -352,7 +352,7 @@ def test_a_rate_that_is_none(rate: object) -> None:
 def test_long_pieces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, NOISE, 16000)
-    monkeypatch.setattr("ctcbias_fst.acoustic.blocks.LONGEST_SECONDS", 1.5)
+    monkeypatch.setattr("ctcbias_fst.audio.blocks.LONGEST_SECONDS", 1.5)
     refuse(path, "longer than")
 
 

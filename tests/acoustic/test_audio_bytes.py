@@ -21,8 +21,8 @@ from generated import many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.acoustic.blocks import LOUDEST
+from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.audio.blocks import LOUDEST
 from ctcbias_fst.errors import AudioError
 
 SHORT = settings(max_examples=150, suppress_health_check=list(HealthCheck))

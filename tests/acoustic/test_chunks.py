@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.config import Chunks, ModelConfig
-from ctcbias_fst.acoustic.encoder import chunk_mask
-from ctcbias_fst.acoustic.model import CtcModel, ModelOutput, StreamState
-from ctcbias_fst.acoustic.package import load_package
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.config import Chunks, ModelConfig
+from ctcbias_fst.models.encoder import chunk_mask
+from ctcbias_fst.models.model import CtcModel, ModelOutput, StreamState
+from ctcbias_fst.models.package import load_package
 
 
 @pytest.fixture(params=[(0, 0), (2, 3), (2, 2)], ids=["full", "half", "one"])

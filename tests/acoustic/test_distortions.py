@@ -12,9 +12,11 @@ import pytest
 import torch
 from lhotse import CutSet, RecordingSet
 
-from ctcbias_fst.acoustic.config import AugmentConfig, JoinConfig
-from ctcbias_fst.acoustic.data import SpeechDataset, batches_of_epoch, load_cuts
-from ctcbias_fst.acoustic.distortions import (
+from ctcbias_fst.models.config import AugmentConfig, JoinConfig
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training.data import SpeechDataset, batches_of_epoch, load_cuts
+from ctcbias_fst.training.distortions import (
     Distortions,
     clipped,
     coded,
@@ -22,9 +24,7 @@ from ctcbias_fst.acoustic.distortions import (
     quiet,
     whispered,
 )
-from ctcbias_fst.acoustic.joining import join_cuts
-from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training.joining import join_cuts
 from tests.acoustic.conftest import SENTENCES, speechlike
 
 RATE = 16000

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.acoustic.even import louder, raised_where_spoken, raises
-from ctcbias_fst.acoustic.features import LogMel
+from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.models.even import louder, raised_where_spoken, raises
+from ctcbias_fst.models.features import LogMel
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
 RATE = 16000

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lhotse.features.kaldi.layers import Wav2LogFilterBank
 
-from ctcbias_fst.acoustic.features import LogMel, mel_bank
+from ctcbias_fst.models.features import LogMel, mel_bank
 from tests.acoustic.conftest import speechlike
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lhotse import AudioSource, MultiCut
 from lhotse import Recording as LhotseRecording
 
-from ctcbias_fst.acoustic.audio import Recording, read_audio, to_recording
-from ctcbias_fst.acoustic.levels import audible, averaged
+from ctcbias_fst.audio.audio import Recording, read_audio, to_recording
+from ctcbias_fst.audio.levels import audible, averaged
 from ctcbias_fst.corpus.cuts import load_recording
 from ctcbias_fst.errors import CtcbiasWarning
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ctcbias_fst.acoustic.audio import longest_seconds, read_audio
+from ctcbias_fst.audio.audio import longest_seconds, read_audio
 from ctcbias_fst.errors import AudioError
 
 MEDIA = Path(__file__).parent / "media"

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.config import EncoderConfig, ModelConfig
-from ctcbias_fst.acoustic.encoder import Subsampling
-from ctcbias_fst.acoustic.model import CtcModel
+from ctcbias_fst.models.config import EncoderConfig, ModelConfig
+from ctcbias_fst.models.encoder import Subsampling
+from ctcbias_fst.models.model import CtcModel
 
 
 @pytest.fixture(params=[(0, 0), (2, 3), (2, 2)], ids=["full", "half", "one"])

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ctcbias_fst.acoustic.checkpoint import load_optimiser
-from ctcbias_fst.acoustic.config import OptimiserConfig
-from ctcbias_fst.acoustic.optimiser import MuonAdamW, build_optimiser, orthogonalise, rate_factor
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.models.checkpoint import load_optimiser
+from ctcbias_fst.models.config import OptimiserConfig
+from ctcbias_fst.training.optimiser import MuonAdamW, build_optimiser, orthogonalise, rate_factor
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 5, 20), (2, 20, 5)])

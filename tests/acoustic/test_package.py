@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctcbias_fst.acoustic.config import ModelConfig
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import load_package, save_package
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.models.config import ModelConfig
+from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.package import load_package, save_package
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.acoustic import pieces
-from ctcbias_fst.acoustic.pieces import Piece, pieces_of
+from ctcbias_fst.models import pieces
+from ctcbias_fst.models.pieces import Piece, pieces_of
 from ctcbias_fst.pauses import Pause, find_pauses
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

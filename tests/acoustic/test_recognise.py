@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctcbias_fst.acoustic import recognise
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.acoustic.config import ModelConfig
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import save_package
-from ctcbias_fst.acoustic.pieces import Piece
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.models import embedded as recognise
+from ctcbias_fst.models.config import ModelConfig
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.package import save_package
+from ctcbias_fst.models.pieces import Piece
 from tests.acoustic.conftest import speechlike
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ctcbias_fst.acoustic.audio import Recording, to_recording
-from ctcbias_fst.acoustic.samples import mono_samples
+from ctcbias_fst.audio.audio import Recording, to_recording
+from ctcbias_fst.audio.samples import mono_samples
 from ctcbias_fst.errors import AudioError, CtcbiasWarning
 
 WAVE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)

@@ -14,27 +14,27 @@ import torch
 from click.testing import CliRunner
 from lhotse import CutSet, RecordingSet
 
-from ctcbias_fst.acoustic import loop
-from ctcbias_fst.acoustic.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.acoustic.config import (
+from ctcbias_fst.cli import main
+from ctcbias_fst.config import load_config
+from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
+from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
+from ctcbias_fst.models.config import (
     AugmentConfig,
     ChunkConfig,
     LossConfig,
     ModelConfig,
     TrainConfig,
 )
-from ctcbias_fst.acoustic.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
-from ctcbias_fst.acoustic.export import export_run
-from ctcbias_fst.acoustic.greedy import greedy_tokens
-from ctcbias_fst.acoustic.launch import launch, read_run_config
-from ctcbias_fst.acoustic.model import CtcModel
-from ctcbias_fst.acoustic.package import load_package
-from ctcbias_fst.acoustic.train import consistency_loss, ctc_losses, draw_chunks
-from ctcbias_fst.cli import main
-from ctcbias_fst.config import load_config
-from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
+from ctcbias_fst.models.greedy import greedy_tokens
+from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.package import load_package
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training import loop
+from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
+from ctcbias_fst.training.export import export_run
+from ctcbias_fst.training.launch import launch, read_run_config
+from ctcbias_fst.training.train import consistency_loss, ctc_losses, draw_chunks
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cache import VARIABLE, kept
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.saved import SavedLogProbs
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 LIMIT = 20

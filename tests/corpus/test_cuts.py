@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lhotse import AudioSource, CutSet, MonoCut, MultiCut, Recording, SupervisionSegment
 from lhotse.audio.backend import get_current_audio_backend
 
-from ctcbias_fst.acoustic.audio import read_channels
+from ctcbias_fst.audio.audio import read_channels
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus import cuts
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts, seconds_of

@@ -19,7 +19,7 @@ from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.job import Summary, decode_corpus
 from ctcbias_fst.errors import AudioError, ConfigError, LogProbsError, ManifestError
-from ctcbias_fst.fst.boost import BoostGraph
+from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary

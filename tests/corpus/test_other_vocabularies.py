@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from strategies import batch
 
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
-from ctcbias_fst.fst.boost import boost_graph
+from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.records import Hypothesis
+from ctcbias_fst.search.lattice_decoder import Decoder
 from ctcbias_fst.text.encoded_entities import check_entities, written_forms
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.normalise import normalise

@@ -19,8 +19,8 @@ from strategies import VOCABULARIES, log_prob_arrays
 from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.corpus.rescore import rescore_corpus
-from ctcbias_fst.decode.saved_lattices import read_lattices
 from ctcbias_fst.errors import CtcbiasError
+from ctcbias_fst.search.saved_lattices import read_lattices
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer

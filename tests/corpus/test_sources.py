@@ -17,7 +17,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from lhotse import AudioSource, Recording
 
-from ctcbias_fst.acoustic.audio import AudioPart, declared_seconds, to_recording
+from ctcbias_fst.audio.audio import AudioPart, declared_seconds, to_recording
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus.cuts import load_recording
 from ctcbias_fst.corpus.sources import audio_parts, recordings_of

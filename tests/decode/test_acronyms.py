@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from strategies import batch
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.fst.boost import boost_graph
+from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer

@@ -26,14 +26,14 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import GraphError, LogProbsError
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.train import TrainLmConfig, train_lm
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
+from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.records import LogProbs, Transcript
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

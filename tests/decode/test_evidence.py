@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import VOCABULARIES, batch, log_prob_arrays, path_lists, tree
 
-from ctcbias_fst.acoustic.audio import Recording
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
+from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.output import format_transcripts, notes
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.search.evidence import EvidenceConfig, leave_out_unheard
+from ctcbias_fst.search.lattice_decoder import Decoder
 
 VOCABULARY = VOCABULARIES[0]
 NAMES = Path(__file__).parents[2] / "ctcbias_fst/pretrained/clips/names.txt"

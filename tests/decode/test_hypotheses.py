@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import EVERYTHING, VOCABULARIES, batch, encoded, log_prob_arrays, path_lists, tree
 
-from ctcbias_fst.decode import hypotheses as hypotheses_module
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.hypotheses import token_confidences
-from ctcbias_fst.fst.boost import BoostGraph, build_tree
-from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
+from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.records import Word
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search import hypotheses as hypotheses_module
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.hypotheses import token_confidences
 from ctcbias_fst.search.lattice import Lattice
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.decode.lookup import LookupConfig, edit_distances, look_up
-from ctcbias_fst.decode.phonetic import PhoneAligner, PhoneFrames, RescoreConfig, phone_frames
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.g2p_ngram import Ngram
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.ngram import Ngram
-from ctcbias_fst.sound.pronounce import Pronouncer
-from ctcbias_fst.sound.words import NameSounds, WordSounds
+from ctcbias_fst.rescore.lookup import LookupConfig, edit_distances, look_up
+from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, RescoreConfig, phone_frames
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, WordSounds
 from ctcbias_fst.text.entities import entities_from_names
 from tests.decode.test_phonetic import phone_batch, sharp
 from tests.sound.conftest import UNITS, tiny_model

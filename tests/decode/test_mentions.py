@@ -24,21 +24,21 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder as LatticeDecoder
-from ctcbias_fst.decode.evidence import EvidenceConfig, leave_out_unheard
-from ctcbias_fst.decode.segments import Segment, join_segments
-from ctcbias_fst.decode.spelling import Spellings, spell_names
-from ctcbias_fst.decode.times import TimesConfig, place_words
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.fst.boost import build_tree
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.model import save_lm
-from ctcbias_fst.lm.train import train_lm
+from ctcbias_fst.graph.entity_tree import build_tree
+from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.evidence import EvidenceConfig, leave_out_unheard
+from ctcbias_fst.search.lattice_decoder import Decoder as LatticeDecoder
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import BoostConfig
+from ctcbias_fst.search.segments import Segment, join_segments
+from ctcbias_fst.search.spelling import Spellings, spell_names
+from ctcbias_fst.search.times import TimesConfig, place_words
 from ctcbias_fst.text.entities import Entity
 from tests.test_decoder import FRAME, TOKENS, said
 

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import collapse
 
-from ctcbias_fst.decode.phonetic import PhoneAligner, RescoreConfig, Unit, phone_frames, rescore
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.g2p_ngram import Ngram
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.readings import LETTER_NAMES
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.ngram import Ngram
-from ctcbias_fst.sound.pronounce import Pronouncer
-from ctcbias_fst.sound.readings import LETTER_NAMES
-from ctcbias_fst.sound.words import PHONE_ID, NameSounds, Sound, WordSounds
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit, phone_frames, rescore
+from ctcbias_fst.rescore.word_pronunciations import PHONE_ID, NameSounds, Sound, WordSounds
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -16,9 +16,9 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 from strategies import VOCABULARIES
 
-from ctcbias_fst.decode import saved as saved_module
-from ctcbias_fst.decode.saved import SavedLogProbs, stack
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.search import saved_log_probs as saved_module
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 
 VOCABULARY = VOCABULARIES[0]
 

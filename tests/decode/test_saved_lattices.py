@@ -30,26 +30,26 @@ from strategies import (
 )
 
 from ctcbias_fst.cli import main
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.evidence import EvidenceConfig
-from ctcbias_fst.decode.saved_lattices import (
+from ctcbias_fst.errors import InputError
+from ctcbias_fst.graph.entity_tree import build_tree
+from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.train import train_lm
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.lattice import best_paths
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.saved_lattices import (
     LatticeWriter,
     read_lattices,
     rescore_lattices,
     symbol_table,
     to_text,
 )
-from ctcbias_fst.decode.segments import Segment, join_segments
-from ctcbias_fst.decode.times import TimesConfig
-from ctcbias_fst.errors import InputError
-from ctcbias_fst.fst.boost import build_tree
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.model import save_lm
-from ctcbias_fst.lm.train import train_lm
-from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.config import BoostConfig
-from ctcbias_fst.search.lattice import best_paths
+from ctcbias_fst.search.search_config import BoostConfig
+from ctcbias_fst.search.segments import Segment, join_segments
+from ctcbias_fst.search.times import TimesConfig
 from ctcbias_fst.text.entities import Entity
 
 CPU = torch.device("cpu")

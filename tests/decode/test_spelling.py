@@ -6,9 +6,9 @@ import pytest
 from reference import Path
 from strategies import VOCABULARIES, encoded
 
-from ctcbias_fst.decode.spelling import spell_names
-from ctcbias_fst.fst.boost import BoostGraph, build_tree
+from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.records import Hypothesis, Transcript, Word
+from ctcbias_fst.search.spelling import spell_names
 from ctcbias_fst.text.entities import Entity
 
 

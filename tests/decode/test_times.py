@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import ctcbias_fst
-from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.decode.times import TimesConfig, place_words, written_frames
+from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.search.times import TimesConfig, place_words, written_frames
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 VOCABULARY = Vocabulary(("<blk>", "\u2581a", "b"), 0, WordBoundary.PREFIX, None)

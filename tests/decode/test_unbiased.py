@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import VOCABULARIES, batch
 
-from ctcbias_fst.acoustic.config import AttentionConfig
-from ctcbias_fst.acoustic.recognise import AcousticModel
-from ctcbias_fst.decode import unbiased
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.unbiased import unbiased_elsewhere
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.models.config import AttentionConfig
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.search import unbiased
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.phrases import PhraseMatcher
 from tests.acoustic.conftest import speechlike

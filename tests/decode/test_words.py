@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import MIXED, VOCABULARIES
 
-from ctcbias_fst.decode.words import SharedWords, Token, joined_words
+from ctcbias_fst.search.hypothesis_words import SharedWords, Token, joined_words
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

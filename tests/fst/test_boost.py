@@ -13,7 +13,7 @@ from reference import Path
 from strategies import VOCABULARIES, encoded, tree
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.fst.boost import BoostGraph, _sorted_rows, boost_graph, build_tree
+from ctcbias_fst.graph.entity_tree import BoostGraph, _sorted_rows, boost_graph, build_tree
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity, entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
@@ -99,7 +99,8 @@ def test_shadowed_are_the_entities_without_a_path(paths: list[Path], weight: lis
 
 def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ctcbias_fst.fst.boost._row_hashes", lambda enc, lengths: np.zeros(len(enc), np.uint64)
+        "ctcbias_fst.graph.entity_tree._row_hashes",
+        lambda enc, lengths: np.zeros(len(enc), np.uint64),
     )
     paths = [Path((1, 2), 0), Path((1, 3), 1), Path((1, 2), 2, cost=1.0)]
     assert {p[:2] for p in tree(paths, VOCABULARIES[0]).paths()} == {((1, 2), 0), ((1, 3), 1)}

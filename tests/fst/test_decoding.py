@@ -22,14 +22,14 @@ from strategies import (
     tree,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.fst import vectors
-from ctcbias_fst.fst.boost import BoostGraph, token_letters
-from ctcbias_fst.fst.decoding import DecodingGraph, decoding_graph
-from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.graph import vectors
+from ctcbias_fst.graph.decoding_graph import DecodingGraph, decoding_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph, token_letters
+from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, reward, score_columns
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.intersect import search
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 

@@ -9,8 +9,8 @@ from reference import Path
 from strategies import VOCABULARIES, encoded, tree
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.fst.boost import build_tree
-from ctcbias_fst.fst.draw import draw_boost_graph
+from ctcbias_fst.graph.draw import draw_boost_graph
+from ctcbias_fst.graph.entity_tree import build_tree
 from ctcbias_fst.text.entities import Entity
 
 VOCABULARY = VOCABULARIES[0]

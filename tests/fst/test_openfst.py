@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from strategies import VOCABULARIES, path_lists, tree
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph
-from ctcbias_fst.fst.openfst import read_boost_graph, sidecar_path, write_boost_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
+from ctcbias_fst.graph.openfst_files import read_boost_graph, sidecar_path, write_boost_graph
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 

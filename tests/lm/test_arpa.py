@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.lm.arpa import read_arpa, write_arpa
-from ctcbias_fst.lm.model import LanguageModel, load_lm, save_lm
-from ctcbias_fst.lm.ngram import Ngram, log_probability
-from ctcbias_fst.lm.train import TrainLmConfig, train_lm
+from ctcbias_fst.ngram.arpa import read_arpa, write_arpa
+from ctcbias_fst.ngram.model import LanguageModel, load_lm, save_lm
+from ctcbias_fst.ngram.ngram import Ngram, log_probability
+from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 
 HERE = Path(__file__).parent
 

@@ -27,17 +27,17 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.fst.boost import boost_graph
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.lexicon import Lexicon
-from ctcbias_fst.lm.model import LanguageModel, load_lm
-from ctcbias_fst.lm.tables import NgramTables
-from ctcbias_fst.lm.train import TrainLmConfig, train_lm
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.ngram.model import LanguageModel, load_lm
+from ctcbias_fst.ngram.tables import NgramTables
+from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import BoostConfig
+from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

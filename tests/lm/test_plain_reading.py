@@ -27,16 +27,16 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.decode.evidence import EvidenceConfig
-from ctcbias_fst.decode.saved_lattices import LatticeWriter, rescore_lattices
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph
-from ctcbias_fst.lm.compose import LmComposer
-from ctcbias_fst.lm.config import LmConfig
-from ctcbias_fst.lm.model import LanguageModel
-from ctcbias_fst.lm.train import TrainLmConfig, train_lm
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
+from ctcbias_fst.ngram.model import LanguageModel
+from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.saved_lattices import LatticeWriter, rescore_lattices
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

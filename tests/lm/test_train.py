@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.lm.model import UNKNOWN, LanguageModel, Perplexity, load_lm, perplexity
-from ctcbias_fst.lm.train import TrainLmConfig, prune_lm, read_sentences, train_lm
+from ctcbias_fst.ngram.model import UNKNOWN, LanguageModel, Perplexity, load_lm, perplexity
+from ctcbias_fst.ngram.train import TrainLmConfig, prune_lm, read_sentences, train_lm
 
 TEXT = [line.split() for line in ("a b c", "a b d", "c a b", "e a b", "a f")]
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from lhotse import CutSet, Recording, SupervisionSegment
 
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.lexicon import read_lexicon
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import read_lexicon
-from ctcbias_fst.sound.table import read_table
-from ctcbias_fst.sound.variants import read_word_costs
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.variants.table import read_table
+from ctcbias_fst.variants.variants import read_word_costs
 from recipes.pronunciation.align import G2P_SIZES, TABLE_SIZES, align
 from recipes.pronunciation.coverage import Coverage, coverage, heard_spellings, read_pairs
 from recipes.pronunciation.curve import SIZES, Point, curve, draw
@@ -130,7 +130,7 @@ def test_files_from_text(tmp_path: Path) -> None:
 
 
 def test_coverage_counts() -> None:
-    from ctcbias_fst.sound.package import load_variants  # noqa: PLC0415
+    from ctcbias_fst.variants.shipped import load_variants  # noqa: PLC0415
 
     pairs = read_pairs(Path(__file__).parent / "heard.tsv")
     results = coverage(pairs, load_variants(), (0, 20))

@@ -21,13 +21,13 @@ from strategies import (
     tree,
 )
 
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.decoder import Decoder
-from ctcbias_fst.fst.boost import BoostGraph, boost_graph, token_letters
-from ctcbias_fst.fst.columns import PLAIN
-from ctcbias_fst.fst.decoding import decoding_graph
-from ctcbias_fst.fst.word_rules import WordRules
+from ctcbias_fst.graph.decoding_graph import decoding_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph, token_letters
+from ctcbias_fst.graph.labels import PLAIN
+from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, plain_reading, score_columns
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.lattice_decoder import Decoder
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.decode.config import DecodeConfig
 from ctcbias_fst.search.boosting import blank_frames, find_candidates
+from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.frames import Frames, without_idle_frames
 
 IDLE, A, B, BOTH = (0.997, 1e-3, 1e-3), (0.1, 0.9, 1e-6), (0.1, 1e-6, 0.9), (0.2, 0.4, 0.4)

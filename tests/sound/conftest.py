@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.lm.estimate import estimate
-from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.ngram import Order
-from ctcbias_fst.sound.pronounce import Pronouncer
+from ctcbias_fst.ngram.estimate import estimate
+from ctcbias_fst.pronunciation import g2p_ngram as ngram
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.g2p_ngram import Order
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
 
 UNITS = ("a:AE", "a:EY", "c:K", "c:S", "ck:K", "k:K", "k:", "x:K S", "e:", "e:IY", "t:T")
 CUTS = (

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.lm.estimate import estimate
-from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.g2p import G2P, format_unit, parse_unit
-from ctcbias_fst.sound.ngram import FIRST_SYMBOL
-from ctcbias_fst.sound.openfst import to_fst
+from ctcbias_fst.ngram.estimate import estimate
+from ctcbias_fst.pronunciation import g2p_ngram as ngram
+from ctcbias_fst.pronunciation.g2p import G2P, format_unit, parse_unit
+from ctcbias_fst.pronunciation.g2p_files import to_fst
+from ctcbias_fst.pronunciation.g2p_ngram import FIRST_SYMBOL
 
 from .conftest import UNITS
 from .graphs import cheapest

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.sound.nbest import (
+from ctcbias_fst.pronunciation.g2p_files import Arcs
+from ctcbias_fst.pronunciation.nbest_paths import (
     LetterGraph,
     _cheapest_texts,
     _rank_within,
     group_ids,
     n_best_strings,
 )
-from ctcbias_fst.sound.openfst import Arcs
-from ctcbias_fst.sound.package import load_pronouncer
+from ctcbias_fst.variants.shipped import load_pronouncer
 
 GROUPS = {"a": 0, "b": 1, "ab": 2}
 Arc = tuple[int, int, int, tuple[int, int], float]

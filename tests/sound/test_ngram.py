@@ -14,10 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.lm.estimate import estimate, perplexity, prune
-from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.ngram import BEGIN, END, Ngram, Order, log_probability
-from ctcbias_fst.sound.openfst import to_fst
+from ctcbias_fst.ngram.estimate import estimate, perplexity, prune
+from ctcbias_fst.pronunciation import g2p_ngram as ngram
+from ctcbias_fst.pronunciation.g2p_files import to_fst
+from ctcbias_fst.pronunciation.g2p_ngram import BEGIN, END, Ngram, Order, log_probability
 
 from .graphs import cheapest
 

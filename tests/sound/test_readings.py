@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.sound.readings import number_words, readings
+from ctcbias_fst.pronunciation.readings import number_words, readings
 from ctcbias_fst.text.normalise import normalise
 
 

@@ -12,9 +12,12 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import read_lexicon
-from ctcbias_fst.sound.package import (
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.lexicon import read_lexicon
+from ctcbias_fst.rescore.word_pronunciations import load_word_sounds
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.variants.paths import best_strings
+from ctcbias_fst.variants.shipped import (
     ADDITIONS,
     DEFAULT,
     G2P_FILE,
@@ -26,10 +29,7 @@ from ctcbias_fst.sound.package import (
     load_variants,
     seal,
 )
-from ctcbias_fst.sound.paths import best_strings
-from ctcbias_fst.sound.variants import read_word_costs
-from ctcbias_fst.sound.words import load_word_sounds
-from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.variants.variants import read_word_costs
 
 GOLDEN = {
     "Begeman": "B IY G M AH N",

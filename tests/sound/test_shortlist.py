@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcbias_fst.sound.likeness import CLASSES, phone_classes, phone_distances
-from ctcbias_fst.sound.pronounce import Pronunciation
-from ctcbias_fst.sound.shortlist import PhoneIndex, ShortlistConfig
-from ctcbias_fst.sound.spoken import SpokenNames
+from ctcbias_fst.pronunciation.pronounce import Pronunciation
+from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.shortlist.phone_confusions import CLASSES, phone_classes, phone_distances
+from ctcbias_fst.shortlist.phone_index import PhoneIndex, ShortlistConfig
 from ctcbias_fst.text.phones import PHONES
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ctcbias_fst.fst.boost import build_tree
-from ctcbias_fst.sound.spellings import SpellingsConfig, encode_spellings
-from ctcbias_fst.sound.variants import Variant
+from ctcbias_fst.graph.entity_tree import build_tree
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.variants.spellings import SpellingsConfig, encode_spellings
+from ctcbias_fst.variants.variants import Variant
 
 VARIANTS = {
     "keisha": ("keesha", "kisha", "keysha"),

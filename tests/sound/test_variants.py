@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import InputError, ModelError
-from ctcbias_fst.lm.estimate import estimate
-from ctcbias_fst.sound import ngram
-from ctcbias_fst.sound.g2p import G2P
-from ctcbias_fst.sound.lexicon import Lexicon
-from ctcbias_fst.sound.ngram import Ngram
-from ctcbias_fst.sound.openfst import to_fst
-from ctcbias_fst.sound.package import load_variants
-from ctcbias_fst.sound.pronounce import Pronouncer
-from ctcbias_fst.sound.table import Row, read_table
-from ctcbias_fst.sound.variants import SpellingVariants, VariantsConfig, read_word_costs
+from ctcbias_fst.ngram.estimate import estimate
+from ctcbias_fst.pronunciation import g2p_ngram as ngram
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.g2p_files import to_fst
+from ctcbias_fst.pronunciation.g2p_ngram import Ngram
+from ctcbias_fst.pronunciation.lexicon import Lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.variants.shipped import load_variants
+from ctcbias_fst.variants.table import Row, read_table
+from ctcbias_fst.variants.variants import SpellingVariants, VariantsConfig, read_word_costs
 
 from .graphs import cheapest
 

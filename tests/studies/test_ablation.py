@@ -12,13 +12,13 @@ import soundfile
 from click.testing import CliRunner
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from ctcbias_fst.acoustic.audio import read_audio
-from ctcbias_fst.acoustic.recognise import AcousticModel
+from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config, merge, parse_overrides
-from ctcbias_fst.decode.hypotheses import greedy_hypothesis
 from ctcbias_fst.errors import ConfigError, EntityListError, InputError, ManifestError
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.search.hypotheses import greedy_hypothesis
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.ablation import AblateConfig, Cell, Row, ablate
 from ctcbias_fst.studies.ablation_report import score_cells, to_csv, to_table

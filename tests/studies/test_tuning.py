@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.config import load_config, to_mapping, write_config
-from ctcbias_fst.decode.config import DecodeConfig
-from ctcbias_fst.decode.evidence import EvidenceConfig
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, ManifestError
-from ctcbias_fst.search.config import BoostConfig
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.studies import tuning
 from ctcbias_fst.studies.dev_sets import DevSet, SavedSource

@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 import pytest
 
 from ctcbias_fst.errors import CtcbiasWarning, EntityListError, ManifestError
-from ctcbias_fst.fst.boost import boost_graph
-from ctcbias_fst.fst.draw import draw_boost_graph
+from ctcbias_fst.graph.draw import draw_boost_graph
+from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.sound.package import load_pronouncer, speak
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import Entity, entities_from_names, read_entities
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
+from ctcbias_fst.variants.shipped import load_pronouncer, speak
 
 
 @pytest.mark.parametrize("weight", [1e6, 3e5, 101, 10**400, 1e-12, "1e6", -(10**400)])

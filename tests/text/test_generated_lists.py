@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.fst.boost import boost_graph
-from ctcbias_fst.fst.draw import draw_boost_graph
+from ctcbias_fst.graph.draw import draw_boost_graph
+from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names, read_entities
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary

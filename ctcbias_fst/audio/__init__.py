@@ -1,0 +1,1 @@
+"""Audio as it is in the world: files, streams, samples; their rates, channels and levels."""

@@ -1,0 +1,405 @@
+"""Pronunciation lookup: words that sound like a name of the list become the name.
+
+The best hypothesis is force-aligned to the phone head's log-probs, so that each of its words
+has a span in the phone head's best phone sequence. Where the phones of one or several words
+are a pronunciation of a name, or nearly, the name takes their place, provided that the phone
+head prefers it: the phone score of the whole hypothesis (:mod:`ctcbias_fst.rescore.phonetic`)
+must rise by a margin. After Dingliwal et al. 2022, section 3.5.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary, WeakSet
+
+import torch
+
+from ctcbias_fst.bounds import at_least_one, finite, not_negative
+from ctcbias_fst.records import Mention, Transcript, Word, text_of
+from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, Unit
+from ctcbias_fst.rescore.word_pronunciations import NameSounds
+from ctcbias_fst.search.hypotheses import distinct
+from ctcbias_fst.search.spelling import words_of_name
+from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["LookupConfig", "edit_distances", "look_up"]
+
+_PAIRS = 4_000_000
+"""Of windows and pronunciations, compared at a time: bounds the memory."""
+
+_TABLES: WeakKeyDictionary[NameSounds, dict[tuple[int, torch.device], _SoundRows]]
+_TABLES = WeakKeyDictionary()
+_TOLD: WeakSet[NameSounds] = WeakSet()
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LookupConfig:
+    """What is looked up, and when it is believed.
+
+    Attributes:
+      max_distance: edits between the phones of the words and those of the name, per phone of
+        the name; 0 for exact matches only.
+      margin: nats by which the phone score must rise where all words are in the lexicon.
+      unlisted_margin: the same where one of them is not.
+      min_phones: names that sound shorter are not looked up.
+      max_words: words that a name may take the place of.
+      candidates: so many names, the nearest ones, are tried per utterance.
+      most_names: names of longer lists are not looked up: each word is compared with all.
+    """
+
+    max_distance: float = 0.25
+    margin: float = 10.0
+    unlisted_margin: float = 5.0
+    min_phones: int = 4
+    max_words: int = 3
+    candidates: int = 20
+    most_names: int = 10_000
+
+    def __post_init__(self) -> None:
+        finite(self)
+        not_negative(self, "most_names")
+        if not 0 <= self.max_distance < 1:
+            raise ValueError(
+                f"max_distance must be at least 0 and below 1, found {self.max_distance}"
+            )
+        for name in ("margin", "unlisted_margin"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"{name} must be 0 or more, found {getattr(self, name)}: below, words would "
+                    "be replaced that are more likely"
+                )
+        at_least_one(self, "min_phones", "max_words", "candidates")
+
+
+@dataclass(frozen=True, eq=False)
+class _SoundRows:
+    """The pronunciations of a list of names.
+
+    Attributes:
+      phones: int64 (R, L), filled up with 0.
+      length: int64 (R,).
+      counts: float32 (R, P), how often each phone occurs.
+      entities: whose they are.
+    """
+
+    phones: torch.Tensor
+    length: torch.Tensor
+    counts: torch.Tensor
+    entities: tuple[Entity, ...]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Units ``first`` to ``end - 1`` of an utterance's best hypothesis may be a name, with which
+    the phone score rises by ``gain`` nats."""
+
+    utterance: int
+    first: int
+    end: int
+    entity: Entity
+    edits: int
+    gain: float = 0.0
+
+
+def look_up(
+    transcripts: Sequence[Transcript],
+    frames: PhoneFrames,
+    aligner: PhoneAligner,
+    names: Sequence[NameSounds | None],
+    config: LookupConfig,
+) -> list[Transcript]:
+    """Put names in the place of words of each best hypothesis.
+
+    Words that are a name of the list already are left alone.
+
+    Args:
+      transcripts: one per utterance.
+      frames: of the same utterances.
+      aligner: for the phone scores; its own ``cost_scale`` and ``unlisted_cost`` apply.
+      names: the list of each utterance.
+      config: the settings.
+
+    Returns:
+      Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
+      ``score`` has risen by what its phone score did, if that is part of it.
+    """
+    names = [_if_short(own, config.most_names) for own in names]
+    if all(own is None for own in names):
+        return list(transcripts)
+    units = [aligner.units(t.best, own) for t, own in zip(transcripts, names)]
+    found = list(_candidates(units, frames, aligner, names, config))
+    if not found:
+        return list(transcripts)
+    touched = sorted({candidate.utterance for candidate in found})
+    tried = [_replaced(units[c.utterance], [c], names) for c in found]
+    scores = aligner.scores(
+        frames,
+        [*(units[row] for row in touched), *tried],
+        [*touched, *(candidate.utterance for candidate in found)],
+    ).tolist()
+    before = dict(zip(touched, scores))
+    found = [
+        replace(c, gain=s - before[c.utterance]) for s, c in zip(scores[len(touched) :], found)
+    ]
+    chosen = _choose(found, units, config)
+    several = [row for row, candidates in chosen.items() if len(candidates) > 1]
+    after = {c.utterance: s for s, c in zip(scores[len(touched) :], found) if _only(c, chosen)}
+    if several:
+        together = [_replaced(units[row], chosen[row], names) for row in several]
+        after.update(zip(several, aligner.scores(frames, together, several).tolist()))
+    results = list(transcripts)
+    for row, candidates in chosen.items():
+        gain = after[row] - before[row]
+        results[row] = _with_names(
+            transcripts[row], units[row], candidates, gain, aligner.config.phone_scale
+        )
+    return results
+
+
+def edit_distances(
+    first: torch.Tensor, first_length: torch.Tensor, second: torch.Tensor, length: torch.Tensor
+) -> torch.Tensor:
+    """Levenshtein distances of pairs of rows: int64 (K,).
+
+    Args:
+      first: int64 (K, A); of row k the first ``first_length[k]`` count.
+      second: int64 (K, B); of row k the first ``length[k]`` count.
+    """
+    place = torch.arange(second.shape[1] + 1, device=second.device)
+    row = place.expand(len(second), -1)
+    for step in range(first.shape[1]):
+        changed = row[:, :-1] + (first[:, step : step + 1] != second).long()
+        best = torch.cat([row[:, :1] + 1, torch.minimum(changed, row[:, 1:] + 1)], dim=1)
+        # Insertions run along the row: the least of all that could have begun before.
+        best = (best - place).cummin(dim=1).values + place
+        row = torch.where((step < first_length)[:, None], best, row)
+    return row.gather(1, length[:, None]).squeeze(1)
+
+
+def _candidates(
+    units: Sequence[Sequence[Unit]],
+    frames: PhoneFrames,
+    aligner: PhoneAligner,
+    names: Sequence[NameSounds | None],
+    config: LookupConfig,
+) -> Iterator[_Candidate]:
+    """The nearest names of every utterance, best first."""
+    begin, end = aligner.spans(frames, units)
+    phones, first_phone = _heard(frames, begin, end)
+    rows = [
+        (row, first, first + length)
+        for row, sequence in enumerate(units)
+        if names[row] is not None
+        for first in range(len(sequence))
+        for length in range(1, min(config.max_words, len(sequence) - first) + 1)
+        if not any(unit.name or not unit.sounds for unit in sequence[first : first + length])
+    ]
+    lists: dict[int, list[tuple[int, int, int]]] = {}
+    for window in rows:
+        lists.setdefault(id(names[window[0]]), []).append(window)
+    found: dict[int, list[_Candidate]] = {}
+    for windows in lists.values():
+        own = names[windows[0][0]]
+        assert own is not None
+        table = _sound_rows(own, config.min_phones, phones.device)
+        at = torch.tensor(windows, device=phones.device)
+        low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
+        for which, sound, edits in _near(phones, low, high, table, config.max_distance):
+            utterance, first, last = windows[which]
+            entity = table.entities[sound]
+            found.setdefault(utterance, []).append(
+                _Candidate(utterance, first, last, entity, edits)
+            )
+    for candidates in found.values():
+        candidates.sort(key=lambda c: (c.edits, c.first, c.end, c.entity.name))
+        distinct = {(c.first, c.end, c.entity.name): c for c in reversed(candidates)}
+        kept = sorted(distinct.values(), key=lambda c: (c.edits, c.first, c.end, c.entity.name))
+        yield from kept[: config.candidates]
+
+
+def _heard(
+    frames: PhoneFrames, begin: torch.Tensor, end: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best phone of every frame, runs merged, blanks dropped, shared out to units.
+
+    A phone between two units belongs to the one that is nearer.
+
+    Returns:
+      int64 (K,) phones of all utterances, and int64 (N, L + 1) where the phones of each unit
+      begin among them. Units that were not aligned have none.
+    """
+    best = frames.log_probs.argmax(dim=-1)
+    inside = (
+        torch.arange(best.shape[1], device=best.device) < frames.lengths.to(best.device)[:, None]
+    )
+    new = (best > 0) & inside
+    new[:, 1:] &= best[:, 1:] != best[:, :-1]
+    row, at = new.nonzero(as_tuple=True)
+    # Twice the frames, so that the middle between two is a whole number.
+    frame = 2 * frames.original[row, at]
+    size, units = begin.shape
+    far = 2 * int(frames.original.max()) + 2
+    middle = torch.full((size, units + 1), far, device=best.device, dtype=torch.int64)
+    middle[:, 0] = -1
+    if units:
+        # A unit that was not aligned begins where the next one does.
+        starts = torch.where(begin < 0, begin.new_full((), far), begin)
+        starts = starts.flip(1).cummin(dim=1).values.flip(1)
+        ends = end.cummax(dim=1).values
+        between = (ends[:, :-1] - 1 + starts[:, 1:]).clamp(max=far)
+        middle[:, 1:-1] = torch.where(starts[:, 1:] >= far, between.new_full((), far), between)
+    stride = far + 2
+    keys = row * stride + frame + 1
+    wanted = torch.arange(size, device=best.device)[:, None] * stride + middle + 1
+    return best[row, at], torch.searchsorted(keys, wanted)
+
+
+def _near(
+    phones: torch.Tensor,
+    low: torch.Tensor,
+    high: torch.Tensor,
+    table: _SoundRows,
+    max_distance: float,
+) -> Iterator[tuple[int, int, int]]:
+    """Windows and pronunciations within the distance: (window, pronunciation, edits)."""
+    if not len(low) or not len(table.length):
+        return
+    length = high - low
+    allowed = (table.length.double() * max_distance + 1e-9).floor().long()
+    longest = int(length.max())
+    place = low[:, None] + torch.arange(longest, device=low.device)
+    padded = phones.new_zeros(len(low), longest)
+    if len(phones) and longest:
+        padded = phones[place.clamp(max=len(phones) - 1)]
+        padded = padded.masked_fill(place >= high[:, None], 0)
+    counts = _counts(padded)
+    step = max(1, _PAIRS // len(table.length))
+    for begin in range(0, len(low), step):
+        some = slice(begin, begin + step)
+        # Every edit changes the numbers of phones by two at most: few pairs are left.
+        off = torch.cdist(counts[some], table.counts, p=1)
+        window, sound = (off <= 2.0 * allowed).nonzero(as_tuple=True)
+        window = window + begin
+        edits = edit_distances(
+            padded[window], length[window], table.phones[sound], table.length[sound]
+        )
+        good = edits <= allowed[sound]
+        yield from zip(window[good].tolist(), sound[good].tolist(), edits[good].tolist())
+
+
+def _if_short(names: NameSounds | None, most: int) -> NameSounds | None:
+    """The list, unless it is too long to be looked up; that is said once."""
+    if names is None or len(names.entities) <= most:
+        return names
+    if names not in _TOLD:
+        _TOLD.add(names)
+        _log.warning(
+            "%s: %d names are not looked up by their sound (lookup.most_names is %d)",
+            names.entities.source,
+            len(names.entities),
+            most,
+        )
+    return None
+
+
+def _sound_rows(names: NameSounds, min_phones: int, device: torch.device) -> _SoundRows:
+    """The pronunciations of a list; made once, and kept as long as the list is."""
+    tables = _TABLES.setdefault(names, {})
+    known = tables.get((min_phones, device))
+    if known is not None:
+        return known
+    rows = [
+        (entity, sound.phones)
+        for entity, sounds in names.looked_up()
+        for sound in sounds
+        if len(sound.phones) >= min_phones
+    ]
+    longest = max((len(phones) for _, phones in rows), default=1)
+    padded = [[*phones, *[0] * (longest - len(phones))] for _, phones in rows]
+    phones = torch.tensor(padded, dtype=torch.int64, device=device).view(len(rows), longest)
+    length = (phones > 0).sum(dim=1)
+    entities = tuple(entity for entity, _ in rows)
+    made = _SoundRows(phones, length, _counts(phones), entities)
+    tables[min_phones, device] = made
+    return made
+
+
+def _counts(phones: torch.Tensor) -> torch.Tensor:
+    """How often each phone occurs in each row: float32 (rows, phones)."""
+    counts = torch.zeros(len(phones), 1 + len(PHONES), device=phones.device)
+    counts.scatter_add_(1, phones, torch.ones_like(phones, dtype=torch.float32))
+    return counts[:, 1:]
+
+
+def _choose(
+    found: Sequence[_Candidate],
+    units: Sequence[Sequence[Unit]],
+    config: LookupConfig,
+) -> dict[int, list[_Candidate]]:
+    """Of candidates that overlap the one that gains most, if it gains enough."""
+    chosen: dict[int, list[_Candidate]] = {}
+    for candidate in sorted(found, key=lambda c: (-c.gain, c.edits)):
+        covered = units[candidate.utterance][candidate.first : candidate.end]
+        listed = all(unit.listed for unit in covered)
+        if candidate.gain < (config.margin if listed else config.unlisted_margin):
+            continue
+        others = chosen.setdefault(candidate.utterance, [])
+        if all(c.end <= candidate.first or candidate.end <= c.first for c in others):
+            others.append(candidate)
+    return {row: sorted(several, key=lambda c: c.first) for row, several in chosen.items()}
+
+
+def _only(candidate: _Candidate, chosen: dict[int, list[_Candidate]]) -> bool:
+    return chosen.get(candidate.utterance) == [candidate]
+
+
+def _replaced(
+    units: Sequence[Unit], candidates: Sequence[_Candidate], names: Sequence[NameSounds | None]
+) -> list[Unit]:
+    """The units with those of the candidates, which are in order, as names."""
+    result: list[Unit] = []
+    at = 0
+    for candidate in candidates:
+        own = names[candidate.utterance]
+        assert own is not None
+        begin, end = units[candidate.first].begin, units[candidate.end - 1].end
+        result += units[at : candidate.first]
+        result.append(Unit(begin, end, own.sounds(candidate.entity), True))
+        at = candidate.end
+    return [*result, *units[at:]]
+
+
+def _with_names(
+    transcript: Transcript,
+    units: Sequence[Unit],
+    candidates: Sequence[_Candidate],
+    gain: float,
+    phone_scale: float,
+) -> Transcript:
+    """The transcript with names in its best hypothesis."""
+    best = transcript.best
+    words: list[Word] = []
+    at = 0
+    for candidate in candidates:
+        begin, end = units[candidate.first].begin, units[candidate.end - 1].end
+        words += best.words[at:begin]
+        heard, entity = best.words[begin:end], candidate.entity
+        mention = Mention.of(entity, "lookup", text_of(heard), phone=candidate.gain)
+        words += words_of_name(entity.display.split(), heard, (mention,))
+        at = end
+    words += best.words[at:]
+    new = replace(best, words=tuple(words))
+    if best.phone is not None:
+        new = replace(
+            new,
+            phone=best.phone + gain,
+            phone_share=best.phone_share + phone_scale * gain,
+            score=best.score + phone_scale * gain,
+        )
+    others = (hypothesis for hypothesis in transcript.nbest if hypothesis is not best)
+    return replace(transcript, best=new, nbest=distinct([new, *others]))

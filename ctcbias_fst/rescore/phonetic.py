@@ -1,0 +1,400 @@
+r"""Phonetic rescoring: how well does each hypothesis fit what the phone head heard?
+
+Each hypothesis is force-aligned to the phone head's log-probs: with :math:`q(t, p)` for phone
+p at frame t, and the alignments :math:`\pi` of any of its pronunciations, of cost :math:`c`,
+
+.. math::
+
+    phone = \max_{c, \pi} \Big( \sum_t q(t, \pi_t) - \kappa c \Big) - u m
+        - \sum_t \max_p q(t, p)
+
+where m words are neither in the lexicon nor in the list of names: how they sound is only
+guessed from how they are written, which is what was heard, so each costs u. 0 says that the
+hypothesis sounds exactly like what was heard; else the score is negative. The n best are
+ranked by :math:`score + \lambda\, phone` (Dingliwal et al. 2022, section 3.4).
+
+The hypotheses of an utterance are one graph, a tree (:mod:`ctcbias_fst.rescore.phone_graphs`), and
+all utterances of a batch are searched at once by k2. Of frames that are surely blank only one is
+kept after each that is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ctcbias_fst.bounds import (
+    MOST_HYPOTHESES,
+    MOST_STATES,
+    at_least_one,
+    at_most,
+    not_negative,
+    positive,
+)
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.k2_import import k2
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound, WordSounds
+from ctcbias_fst.search.intersect import FRAME, search
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["PhoneAligner", "PhoneFrames", "RescoreConfig", "Unit", "phone_frames", "rescore"]
+
+_ARC = "phone_arc"
+
+
+@dataclass(frozen=True)
+class RescoreConfig:
+    """How hypotheses are rescored by their sounds.
+
+    Attributes:
+      phone_scale: lambda, the weight of the phone score beside the decoder's.
+      cost_scale: kappa, the factor on the costs of less likely pronunciations.
+      unlisted_cost: u, nats for a word that neither lexicon nor list knows.
+      nbest: so many hypotheses per utterance are rescored.
+      blank_threshold: phone frames whose blank is more probable are left out; 1 for none.
+      search_beam: nats below the best at which an alignment is given up.
+      output_beam: a hypothesis that is so much worse than the best one of its utterance, in
+        nats, counts as being just as much worse.
+      max_active: states per frame and utterance that the alignment aims to keep.
+    """
+
+    phone_scale: float = 0.2
+    cost_scale: float = 0.3
+    unlisted_cost: float = 10.0
+    nbest: int = 30
+    blank_threshold: float = 0.99
+    search_beam: float = 20.0
+    output_beam: float = 30.0
+    max_active: int = 2000
+
+    def __post_init__(self) -> None:
+        not_negative(self, "phone_scale", "cost_scale", "unlisted_cost")
+        positive(self, "search_beam", "output_beam")
+        at_least_one(self, "nbest", "max_active")
+        at_most(self, MOST_HYPOTHESES, "nbest")
+        at_most(self, MOST_STATES, "max_active")
+        if not 0.5 < self.blank_threshold <= 1:
+            raise ValueError(
+                f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"
+            )
+
+
+class Unit(NamedTuple):
+    """Words of a hypothesis that are pronounced as one.
+
+    Attributes:
+      begin, end: which of its words.
+      sounds: how they may sound; none if nobody knows.
+      name: whether they are a name of the list.
+      listed: whether lexicon or list knows them.
+    """
+
+    begin: int
+    end: int
+    sounds: tuple[Sound, ...]
+    name: bool
+    listed: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class PhoneFrames:
+    """The phone head's log-probs at the frames that are aligned.
+
+    Attributes:
+      log_probs: float32 (N, T, P), blank in column 0.
+      lengths: int64 (N,) on the CPU, at least 1 each.
+      original: int64 (N, T), which frame of the model each is.
+      best: float64 (N,), the sum of each frame's best log-prob.
+      ids: names of the utterances.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+    original: torch.Tensor
+    best: torch.Tensor
+    ids: tuple[str, ...]
+
+
+def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
+    """Take what is to be aligned out of a batch.
+
+    A run of surely blank frames becomes one frame, at which only blank may be taken, at the
+    score of the run. An utterance without frames gets a frame of blank.
+
+    Raises:
+      LogProbsError: the model has no phone head, or another than of
+        :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
+    """
+    phones = log_probs.phone_log_probs
+    if phones is None or phones.shape[-1] != 1 + len(PHONES):
+        found = "none" if phones is None else f"{phones.shape[-1]} columns"
+        raise LogProbsError(
+            f"aligning phones needs log-probs of a blank and {len(PHONES)} phones, found {found}: "
+            "leave out the parts rescore and lookup for this model"
+        )
+    size, longest = phones.shape[:2]
+    lengths = log_probs.lengths.to(phones.device)
+    inside = torch.arange(longest, device=phones.device) < lengths[:, None]
+    good = (phones < torch.inf).all(dim=-1) & (phones.amax(dim=-1) > -torch.inf)
+    if bool((~good & inside).any()):
+        row, frame = (~good & inside).nonzero()[0].tolist()
+        raise LogProbsError(
+            f"utterance {log_probs.ids[row]}, frame {frame}: the phone log-probs have NaN or inf; "
+            "check the audio and the model that made them"
+        )
+    idle = torch.zeros_like(inside)
+    if blank_threshold < 1:
+        idle = inside & (phones[:, :, 0] > math.log(blank_threshold))
+    kept = inside.clone()
+    kept[:, 1:] &= ~(idle[:, 1:] & idle[:, :-1])
+    number = kept.long().cumsum(1) - 1
+    count = kept.sum(dim=1).clamp(min=1)
+    compact = phones.new_full((size, int(count.max()), phones.shape[2]), -torch.inf)
+    compact[:, 0, 0] = 0.0
+    original = torch.zeros(compact.shape[:2], dtype=torch.int64, device=phones.device)
+    row, frame = kept.nonzero(as_tuple=True)
+    at = (row, number[row, frame])
+    values = phones[row, frame]
+    values[:, 1:] = values[:, 1:].masked_fill(idle[row, frame][:, None], -torch.inf)
+    compact[at] = values
+    original[at] = frame
+    # What was left out is blank on every path: its frame's one stands for the run.
+    row, frame = (inside & ~kept).nonzero(as_tuple=True)
+    compact[:, :, 0].index_put_((row, number[row, frame]), phones[row, frame, 0], accumulate=True)
+    top = compact.amax(dim=-1).double()
+    used = torch.arange(compact.shape[1], device=phones.device) < count[:, None]
+    return PhoneFrames(
+        log_probs=compact,
+        lengths=count.cpu(),
+        original=original,
+        best=torch.where(used, top, torch.zeros_like(top)).sum(dim=1),
+        ids=log_probs.ids,
+    )
+
+
+class PhoneAligner:
+    """Force-aligns hypotheses to the phones of a batch.
+
+    Args:
+      config: the settings.
+      words: how words sound.
+    """
+
+    def __init__(self, config: RescoreConfig, words: WordSounds) -> None:
+        self.config = config
+        self.words = words
+
+    def units(self, hypothesis: Hypothesis, names: NameSounds | None) -> list[Unit]:
+        """Part a hypothesis into words and names."""
+        units: list[Unit] = []
+        words = hypothesis.words
+        at = 0
+        while at < len(words):
+            end = at + 1
+            if not words[at].entity or names is None:
+                word = words[at].word.lower()
+                listed = self.words.is_listed(word)
+                units.append(Unit(at, end, self.words.word(word), False, listed))
+            else:
+                while end < len(words) and words[end].entity:
+                    end += 1
+                begin = at
+                for length, sounds in names.read([word.word for word in words[at:end]]):
+                    units.append(Unit(begin, begin + length, sounds, True))
+                    begin += length
+            at = end
+        return units
+
+    def best_possible(self, hypothesis: Hypothesis, names: NameSounds | None) -> float:
+        """What the hypothesis would score if it sounded exactly like what was heard."""
+        unlisted = sum(
+            not (word.entity and names is not None) and not self.words.is_listed(word.word.lower())
+            for word in hypothesis.words
+        )
+        config = self.config
+        return hypothesis.score - config.phone_scale * config.unlisted_cost * unlisted
+
+    def scores(
+        self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]
+    ) -> torch.Tensor:
+        """The phone scores of sequences of units: float64 (H,), at most 0; see the module.
+
+        One that is lost, or worse than the best of its utterance by ``output_beam``, gets the
+        best one's score less that.
+
+        Args:
+          frames: of the batch.
+          sequences: what is said; any number for an utterance.
+          utterances: (H,), whose frames they are aligned to.
+        """
+        device = frames.log_probs.device
+        lattice, same = self._align(frames, sequences, utterances)
+        forward = lattice.get_forward_scores(use_double_scores=True, log_semiring=False)
+        states = lattice.arcs.row_ids(2).long()
+        ends = (lattice.labels == -1).nonzero().flatten()
+        hypothesis = getattr(lattice, HYPOTHESIS).long()[ends]
+        ends, hypothesis = ends[hypothesis >= 0], hypothesis[hypothesis >= 0]
+        total = forward[states[ends]] + lattice.scores.detach().double()[ends]
+        found = _largest(hypothesis, total, len(sequences))
+        owner = torch.tensor(utterances, dtype=torch.int64, device=device)
+        unlisted = [sum(not unit.listed for unit in sequence) for sequence in sequences]
+        costs = self.config.unlisted_cost * torch.tensor(unlisted, device=device).double()
+        score = found[same] - frames.best[owner] - costs
+        # Where nothing was found all are equally bad.
+        best = _largest(owner, score, len(frames.ids)).clamp(min=-1e3)
+        return score.maximum((best - self.config.output_beam)[owner]).clamp(max=0.0)
+
+    def spans(
+        self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the units of one sequence per utterance are heard.
+
+        Returns:
+          int64 (N, L) twice: the first frame of the model at which a phone of the unit is, and
+          the one after the last; -1 where a unit has no sounds, or its utterance was lost.
+        """
+        longest = max((len(sequence) for sequence in sequences), default=0)
+        lattice, _ = self._align(frames, sequences, range(len(sequences)))
+        setattr(lattice, _ARC, torch.arange(lattice.num_arcs, dtype=torch.int32).to(lattice.device))
+        path = k2.shortest_path(lattice, use_double_scores=True)
+        arcs = getattr(path, _ARC).long()
+        place = getattr(lattice, POSITION).long()[arcs]
+        row_ids = path.arcs.row_ids(1).long()[path.arcs.row_ids(2).long()]
+        frame = getattr(lattice, FRAME).long()[arcs]
+        spoken = place >= 0
+        row, place = row_ids[spoken], place[spoken]
+        frame = frames.original[row, frame[spoken]]
+        # A path's frames ascend, and so do the places of its words.
+        key = row * longest + place
+        changes = torch.ones(len(key) + 1, dtype=torch.bool, device=key.device)
+        changes[1:-1] = key[1:] != key[:-1]
+        first, last = changes[:-1].nonzero().flatten(), changes[1:].nonzero().flatten()
+        begin = key.new_full((len(sequences), longest), -1)
+        end = torch.full_like(begin, -1)
+        begin.view(-1)[key[first]] = frame[first]
+        end.view(-1)[key[last]] = frame[last] + 1
+        return begin, end
+
+    def _align(
+        self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]
+    ) -> tuple[k2.Fsa, torch.Tensor]:
+        """The lattice of all utterances, and which hypothesis stands for each."""
+        index: dict[tuple[Sound, ...], int] = {}
+        rows = [[index.setdefault(u.sounds, len(index)) for u in units] for units in sequences]
+        units = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
+        for row, ids in enumerate(rows):
+            units[row, : len(ids)] = ids
+        graph = phone_graph(
+            WordTree.of(units, np.asarray(utterances, dtype=np.int64)),
+            SoundTable.of(list(index)),
+            len(frames.ids),
+            cost_scale=self.config.cost_scale,
+            device=frames.log_probs.device,
+        )
+        lattice = search(
+            frames.log_probs,
+            frames.lengths,
+            graph.fsa,
+            search_beam=self.config.search_beam,
+            output_beam=self.config.output_beam,
+            max_active=self.config.max_active,
+            ids=frames.ids,
+        )
+        return lattice, graph.same
+
+
+def _largest(group: torch.Tensor, value: torch.Tensor, groups: int) -> torch.Tensor:
+    """The largest value of each group: (groups,), -inf where it is empty."""
+    order = value.sort(stable=True).indices
+    order = order[group[order].sort(stable=True).indices]
+    end = torch.bincount(group, minlength=groups).cumsum(0)
+    count = torch.bincount(group, minlength=groups)
+    found = value.new_full((groups,), -torch.inf)
+    found[count > 0] = value[order][(end - 1)[count > 0]]
+    return found
+
+
+def rescore(
+    transcripts: Sequence[Transcript],
+    frames: PhoneFrames,
+    aligner: PhoneAligner,
+    names: Sequence[NameSounds | None],
+    keep: int = 1,
+) -> list[Transcript]:
+    """Rank the n best of each utterance anew, their phone scores added.
+
+    If only the best is asked for, one hypothesis is aligned first, and then only those that may
+    still be better: no phone score is above 0, and what is unlisted is known beforehand.
+
+    Args:
+      transcripts: of the decoder, one per utterance.
+      frames: of the same utterances.
+      aligner: with the settings.
+      names: the list of each utterance.
+      keep: so many hypotheses of each utterance are returned.
+
+    Returns:
+      Transcripts whose hypotheses have their ``phone`` score, and ``score`` with it.
+    """
+    jobs = [
+        _Job(row, hypothesis, aligner.best_possible(hypothesis, names[row]))
+        for row, transcript in enumerate(transcripts)
+        for hypothesis in transcript.nbest
+    ]
+    if keep == 1:
+        first: dict[int, _Job] = {}
+        for job in jobs:
+            if job.row not in first or job.bound > first[job.row].bound:
+                first[job.row] = job
+        done = _rescored(list(first.values()), frames, aligner, names)
+        best = {row: hypothesis.score for row, hypothesis in done}
+        jobs = [job for job in jobs if job.bound > best[job.row] and job is not first[job.row]]
+        done += _rescored(jobs, frames, aligner, names)
+    else:
+        done = _rescored(jobs, frames, aligner, names)
+    results = list(transcripts)
+    for row, several in _by_row(done).items():
+        several.sort(key=lambda hypothesis: -hypothesis.score)
+        results[row] = replace(results[row], best=several[0], nbest=tuple(several[:keep]))
+    return results
+
+
+class _Job(NamedTuple):
+    """A hypothesis of utterance ``row``, and a score that it cannot surpass."""
+
+    row: int
+    hypothesis: Hypothesis
+    bound: float
+
+
+def _rescored(
+    jobs: Sequence[_Job],
+    frames: PhoneFrames,
+    aligner: PhoneAligner,
+    names: Sequence[NameSounds | None],
+) -> list[tuple[int, Hypothesis]]:
+    if not jobs:
+        return []
+    sequences = [aligner.units(job.hypothesis, names[job.row]) for job in jobs]
+    phones = aligner.scores(frames, sequences, [job.row for job in jobs]).tolist()
+    scale = aligner.config.phone_scale
+    done = []
+    for job, phone in zip(jobs, phones):
+        share, score = scale * phone, job.hypothesis.score
+        rescored = replace(job.hypothesis, phone=phone, phone_share=share, score=score + share)
+        done.append((job.row, rescored))
+    return done
+
+
+def _by_row(done: Sequence[tuple[int, Hypothesis]]) -> dict[int, list[Hypothesis]]:
+    rows: dict[int, list[Hypothesis]] = {}
+    for row, hypothesis in done:
+        rows.setdefault(row, []).append(hypothesis)
+    return rows

@@ -1,0 +1,81 @@
+"""What the phone head adds to decoding: rescoring and lookup, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.rescore.lookup import LookupConfig, look_up
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, phone_frames, rescore
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, WordSounds
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.text.entities import EntityList
+
+__all__ = ["SoundStages"]
+
+
+class SoundStages:
+    """Ranks and mends transcripts by their sounds.
+
+    Args:
+      words: how words sound.
+      rescoring: settings of the phone scores; lookup uses them, too.
+      lookup: settings of the lookup, or None to leave it out.
+      rescored: whether hypotheses are ranked anew.
+    """
+
+    def __init__(
+        self,
+        words: WordSounds,
+        rescoring: RescoreConfig,
+        lookup: LookupConfig | None,
+        *,
+        rescored: bool = True,
+    ) -> None:
+        self._aligner = PhoneAligner(rescoring, words)
+        self._lookup = lookup
+        self._rescored = rescored
+
+    @property
+    def words(self) -> WordSounds:
+        """How words sound."""
+        return self._aligner.words
+
+    def search_config(self, config: DecodeConfig) -> DecodeConfig:
+        """The settings of a decoder that gives as many hypotheses as are rescored."""
+        if not self._rescored:
+            return config
+        return replace(config, nbest=max(config.nbest, self._aligner.config.nbest))
+
+    def names(self, entities: EntityList) -> NameSounds:
+        """Prepare a list of names."""
+        return NameSounds(entities, self._aligner.words)
+
+    def apply(
+        self,
+        transcripts: Sequence[Transcript],
+        log_probs: LogProbs,
+        names: Sequence[NameSounds | None],
+        nbest: int = 1,
+    ) -> list[Transcript]:
+        """Rescore, then look up.
+
+        Args:
+          transcripts: of the decoder.
+          log_probs: of the same utterances, with the phone head's.
+          names: the list of each utterance.
+          nbest: hypotheses to return.
+
+        Raises:
+          LogProbsError: see :func:`ctcbias_fst.rescore.phonetic.phone_frames`.
+        """
+        if not transcripts:
+            return []
+        frames = phone_frames(log_probs, self._aligner.config.blank_threshold)
+        done = list(transcripts)
+        if self._rescored:
+            done = rescore(done, frames, self._aligner, names, keep=nbest)
+        if self._lookup is not None:
+            done = look_up(done, frames, self._aligner, names, self._lookup)
+        return [replace(item, nbest=item.nbest[:nbest]) for item in done]

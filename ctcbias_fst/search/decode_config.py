@@ -1,0 +1,42 @@
+"""What the decoder may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ctcbias_fst.bounds import MOST_HYPOTHESES, MOST_STATES, at_least_one, at_most, typed
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.lm_config import LmConfig
+from ctcbias_fst.search.search_config import SearchConfig
+from ctcbias_fst.search.times import TimesConfig
+
+__all__ = ["DecodeConfig"]
+
+
+@dataclass(frozen=True)
+class DecodeConfig(SearchConfig):
+    """How log-probs are searched, and what is made of it.
+
+    Attributes:
+      lm: how a language model acts, if the decoder has one.
+      nbest: hypotheses per utterance.
+      evidence: what words need to be heard.
+      times: where words are placed.
+    """
+
+    lm: LmConfig = field(default_factory=LmConfig)
+    nbest: int = 1
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    times: TimesConfig = field(default_factory=TimesConfig)
+
+    def __post_init__(self) -> None:
+        typed(self)
+        super().__post_init__()
+        at_least_one(self, "nbest")
+        at_most(self, MOST_HYPOTHESES, "nbest")
+        at_most(self, MOST_STATES, "max_active")
+        if self.boost.max_reward >= self.search_beam:
+            raise ValueError(
+                f"boost.max_reward must be below search_beam, found {self.boost.max_reward:g} and "
+                f"{self.search_beam:g}: a name that was paid that much would push out all else"
+            )

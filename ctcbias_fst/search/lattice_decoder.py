@@ -1,0 +1,396 @@
+"""Log-probs in, transcripts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from threading import Lock
+
+import torch
+
+from ctcbias_fst.bounds import MOST_STATES
+from ctcbias_fst.devices import checked_device, with_versions
+from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError, warn_caller
+from ctcbias_fst.graph.decoding_graph import decoding_graph
+from ctcbias_fst.graph.entity_tree import BoostGraph, token_letters
+from ctcbias_fst.graph.word_rules import WordRules
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, require_log_probs
+from ctcbias_fst.search.boosting import (
+    blank_frames,
+    check_log_probs,
+    find_candidates,
+    plain_reading,
+    reach,
+    reward,
+    score_columns,
+)
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.frames import Frames, without_idle_frames
+from ctcbias_fst.search.heard import heard_names
+from ctcbias_fst.search.hypotheses import distinct, greedy_hypothesis, hypotheses
+from ctcbias_fst.search.intersect import search
+from ctcbias_fst.search.lattice import Lattice, best_paths
+from ctcbias_fst.search.nbest import TextHashes, n_best_paths
+from ctcbias_fst.search.spelling import spell_names
+from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.vocabulary import Vocabulary, byte_of
+
+__all__ = ["BoostGraphs", "Decoder", "Listener"]
+
+BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
+"""One list for all utterances, or one (or none) for each, or none at all."""
+
+Listener = Callable[
+    [LogProbs, Lattice, Sequence[BoostGraph | None], Sequence[int], str | None], None
+]
+"""Is given a batch, a lattice before a language model acts, and of each of its utterances the list
+and the number in the batch; at last a warning for all of them."""
+
+_BLANK_FRAMES = 100
+_LEAST_BLANK, _LIKE_BLANK = 0.01, 0.4
+"""In so many frames or more, a share below the first is too few for a blank to be best in, if
+another column is best in the second or more."""
+
+_NO_FRAMES = "has no frames, so there is nothing to read"
+_WIDER = 4
+_ROUNDING = 0.05
+"""How much less than the best plain reading a path may score before that one counts as lost: k2
+adds float32 scores."""
+
+
+class Decoder:
+    """Decodes log-probs of one model.
+
+    Args:
+      vocabulary: of the model; its blank may be any column.
+      config: see :class:`DecodeConfig`.
+      device: where to search; log-probs are moved there.
+      lm: a language model that is composed with every lattice.
+      listener: is given every batch and its lattice without the language model, and again the
+        lattice of each utterance that was lost and searched again.
+      check_blank: warn if another column is where the blank of a model would be.
+
+    Raises:
+      ConfigError: there is no such device.
+    """
+
+    @with_versions
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        config: DecodeConfig = DecodeConfig(),  # noqa: B008  (frozen)
+        device: torch.device | str = "cpu",
+        lm: LmComposer | None = None,
+        listener: Listener | None = None,
+        *,
+        check_blank: bool = True,
+    ) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            raise ModelError(f"a decoder needs a Vocabulary, not {vocabulary!r:.60}")
+        if not isinstance(config, DecodeConfig):
+            raise ConfigError(f"config must be a DecodeConfig, found {config!r:.60}")
+        self.vocabulary = vocabulary
+        self.config = config
+        self.device = checked_device(device)
+        self.lm = lm
+        self.listener = listener
+        none = torch.zeros(vocabulary.size, dtype=torch.int64)
+        self._lock = Lock()
+        self._best_columns = none if check_blank else None
+        self._blank_first = blank_first = vocabulary.blank_first()
+        order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
+        self._columns = None if vocabulary.blank_id == 0 else order
+        self._token_order = torch.empty_like(order)
+        self._token_order[order] = torch.arange(len(order), device=self.device)
+        self._letters = torch.tensor(token_letters(blank_first), device=self.device)
+        self._rules = WordRules.of(blank_first, self.device)
+        self._hashes = TextHashes.of(blank_first, self.device)
+
+    @with_versions
+    def decode(
+        self,
+        log_probs: LogProbs,
+        graphs: BoostGraphs = None,
+        rows: Sequence[int] | None = None,
+        nbest: int | None = None,
+    ) -> list[Transcript]:
+        """Transcribe a batch; one transcript per utterance, in their order.
+
+        An utterance that the search loses is searched again with wider beams, then without names,
+        and at last read greedily; the transcript's ``warning`` says so. One of which it finds
+        nothing but names that were not heard is searched again, too.
+
+        Args:
+          log_probs: of this model.
+          graphs: the names to boost: one list for all, one per utterance, or none.
+          rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
+            theirs.
+          nbest: hypotheses per utterance, at least as many as the settings say.
+
+        Raises:
+          LogProbsError: another vocabulary, NaN or +inf.
+          GraphError: a list was compiled for another model, or there are not as many lists
+            as utterances.
+        """
+        require_log_probs(log_probs)
+        batch = log_probs if rows is None else log_probs.select(rows)
+        if not batch.size:
+            return []
+        lattice = self.lattice(log_probs, graphs, rows)
+        per_utterance = self._per_utterance(batch, graphs)
+        most = max(self.config.nbest, nbest or 1)
+        transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds, nbest=most))
+        for i, row in enumerate(range(batch.size) if rows is None else rows):
+            if i not in transcripts:
+                pruned = lattice.pruned is not None and bool(lattice.pruned[i])
+                transcripts[i] = self._rescue(log_probs, row, per_utterance[i], most, pruned=pruned)
+        for i, length in enumerate(batch.lengths.tolist()):
+            if not length:
+                transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
+        self._check_blank(batch)
+        return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
+
+    def _check_blank(self, log_probs: LogProbs) -> None:
+        """Warn, once, if another column is where a model's blank would be."""
+        if self._best_columns is None:
+            return
+        rows = zip(log_probs.log_probs, log_probs.lengths.tolist())
+        best = torch.cat([row[:length].argmax(-1) for row, length in rows])
+        found = best.bincount(minlength=self.vocabulary.size).cpu()
+        with self._lock:
+            if self._best_columns is None:
+                return
+            counts = self._best_columns + found
+            total = int(counts.sum())
+            self._best_columns = counts if total < _BLANK_FRAMES else None
+        if total < _BLANK_FRAMES:
+            return
+        blank = int(counts[self.vocabulary.blank_id])
+        # Pauses may be the separator, and the first byte of a script's letters is always the same.
+        for column, token in enumerate(self.vocabulary.tokens):
+            if column == self.vocabulary.separator_id or byte_of(token) is not None:
+                counts[column] = 0
+        other = int(counts.argmax())
+        if blank >= _LEAST_BLANK * total or counts[other] < _LIKE_BLANK * total:
+            return
+        own, its = (
+            f"column {column} ({quoted(self.vocabulary.tokens[column])})"
+            for column in (self.vocabulary.blank_id, other)
+        )
+        warn_caller(
+            f"the blank, {own}, is the best one in {blank} of {total} frames, {its} in "
+            f"{int(counts[other])}: say which is the blank (--blank)"
+        )
+
+    @with_versions
+    def lattice(
+        self,
+        log_probs: LogProbs,
+        graphs: BoostGraphs = None,
+        rows: Sequence[int] | None = None,
+    ) -> Lattice:
+        """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
+
+        An utterance whose best path scores less than its best plain reading, which is in every
+        graph, was lost. Where there is a language model, its say counts in both.
+
+        Arguments and errors are those of :meth:`decode`.
+        """
+        config = self.config
+        require_log_probs(log_probs)
+        whole, places = log_probs, range(log_probs.size) if rows is None else rows
+        log_probs = log_probs if rows is None else log_probs.select(rows)
+        if log_probs.vocabulary.digest != self.vocabulary.digest:
+            raise LogProbsError(
+                "the log-probs are of another vocabulary than the decoder's: "
+                f"{log_probs.vocabulary.size} and {self.vocabulary.size} tokens"
+            )
+        check_log_probs(log_probs)
+        values = log_probs.log_probs.to(self.device)
+        if self._columns is not None:
+            values = values[:, :, self._columns]
+        lengths = log_probs.lengths.to(self.device)
+        idle = blank_frames(values, lengths, config.blank_threshold)
+        inside = torch.arange(values.shape[1], device=self.device) < lengths[:, None]
+        candidates = find_candidates(values, inside & ~idle, config)
+        frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
+        trees = self._per_utterance(log_probs, graphs)
+        labels, plain = plain_reading(frames.blank, frames.lengths, frames.candidates)
+        lattice = self._search(frames, trees, log_probs.ids)
+        lost = _lost(lattice, plain)
+        lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
+        if lattice.pruned is not None:
+            lattice = replace(lattice, pruned=lattice.pruned & ~lost)
+            lost = lost | _lost(lattice, plain)
+        lattice = replace(lattice, lost=lost)
+        composed = self.with_language_model(lattice)
+        if self.lm is not None:
+            lost = lost | _lost(composed, plain + self.lm.share(_written(labels), config.lm))
+            lattice, composed = replace(lattice, lost=lost), replace(composed, lost=lost)
+        if self.listener is not None:
+            self.listener(whole, lattice, trees, places, None)
+        return composed
+
+    def _search(
+        self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
+    ) -> Lattice:
+        """Search the graphs of topology and names."""
+        config = self.config
+        graph = decoding_graph(
+            frames.candidates,
+            trees,
+            self._token_order,
+            self._rules,
+            reach=reach(frames.blank, frames.candidates, self._letters, config),
+            reward=lambda letters, weight: reward(letters, weight, config.boost),
+        )
+        scores = score_columns(
+            frames.blank, frames.candidates, graph.columns, self._letters, config
+        )
+        fsa = search(
+            scores,
+            frames.lengths.cpu(),
+            graph.fsa,
+            search_beam=config.search_beam,
+            output_beam=config.output_beam if self.lm is None else config.lm.lattice_beam,
+            max_active=config.max_active,
+            ids=ids,
+        )
+        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+
+    def wider(self, listener: Listener | None = None) -> Decoder:
+        """The same with the beams for what the search lost.
+
+        Args:
+          listener: of the new one.
+        """
+        config, lm = self.config, self.config.lm
+        wide = replace(
+            config,
+            lm=replace(
+                lm,
+                lattice_beam=_WIDER * lm.lattice_beam,
+                beam=_WIDER * lm.beam,
+                max_active=_WIDER * lm.max_active,
+            ),
+            search_beam=_WIDER * config.search_beam,
+            output_beam=_WIDER * config.output_beam,
+            max_active=min(_WIDER * config.max_active, MOST_STATES),
+        )
+        return Decoder(
+            self.vocabulary,
+            wide,
+            self.device,
+            self.lm,
+            listener,
+            check_blank=False,
+        )
+
+    @with_versions
+    def with_language_model(self, lattice: Lattice) -> Lattice:
+        """Compose a lattice of the first pass with the language model, if there is one."""
+        if self.lm is None:
+            return lattice
+        return self.lm.compose(lattice, self.config.lm, self.config.output_beam)
+
+    def _per_utterance(
+        self, log_probs: LogProbs, graphs: BoostGraphs
+    ) -> Sequence[BoostGraph | None]:
+        if graphs is None or isinstance(graphs, BoostGraph):
+            graphs = [graphs] * log_probs.size
+        wrong = (
+            next((one for one in graphs if not isinstance(one, BoostGraph | None)), None)
+            if isinstance(graphs, (list, tuple))
+            else graphs
+        )
+        if wrong is not None:
+            raise GraphError(
+                f"{wrong!r:.60} is no compiled list of names: give one for all utterances, or a "
+                "list of one (or None) for each"
+            )
+        if len(graphs) != log_probs.size:
+            raise GraphError(
+                f"{len(graphs)} lists of names for {log_probs.size} utterances: give one for all "
+                "or one for each"
+            )
+        for graph in {id(graph): graph for graph in graphs}.values():
+            if graph is not None:
+                graph.require_vocabulary(self.vocabulary)
+        return graphs
+
+    def read(
+        self,
+        lattice: Lattice,
+        ids: Sequence[str],
+        frame_seconds: float,
+        warning: str | None = None,
+        nbest: int | None = None,
+    ) -> Iterator[tuple[int, Transcript]]:
+        """Yield the number and the transcript of every utterance that was found.
+
+        Args:
+          lattice: of this decoder's vocabulary.
+          ids: of its utterances.
+          frame_seconds: of the model.
+          warning: for the transcripts.
+          nbest: hypotheses per utterance, by default as the settings say.
+        """
+        n = nbest or self.config.nbest
+        paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)
+        found: dict[int, list[Hypothesis]] = {}
+        read = hypotheses(lattice, paths, self.vocabulary, frame_seconds)
+        for utterance, hypothesis in zip(paths.utterance.tolist(), read):
+            found.setdefault(utterance, []).append(hypothesis)
+        for utterance, several in found.items():
+            # Distinct texts may still be the same words: separators at the ends.
+            best = distinct(several)
+            yield utterance, Transcript(ids[utterance], best[0], best, warning)
+
+    def _rescue(
+        self,
+        batch: LogProbs,
+        number: int,
+        graph: BoostGraph | None,
+        nbest: int,
+        *,
+        pruned: bool,
+    ) -> Transcript:
+        """Transcribe an utterance that the search lost.
+
+        Nothing is amiss if names were ``pruned``: what was said was too far below them.
+        """
+        one = batch.select([number])
+        searched: list[Lattice] = []
+
+        def keep(_: LogProbs, lattice: Lattice, *__: object) -> None:
+            searched.append(lattice)
+
+        for tree, warning in (
+            (graph, None if pruned else "the search was lost and repeated with wider beams"),
+            (None, "the search was lost and repeated without names"),
+        ):
+            decoder = self.wider(keep)
+            lattice = decoder.lattice(one, tree)
+            if self.listener is not None:  # names are spelled as the list says in any case
+                self.listener(batch, searched[-1], [graph], [number], warning)
+            found = decoder.read(lattice, one.ids, one.frame_seconds, warning, nbest)
+            for _, transcript in found:
+                return transcript
+        best = greedy_hypothesis(one)
+        return Transcript(
+            one.ids[0], best, (best,), "the search was lost; this is a greedy reading"
+        )
+
+
+def _lost(lattice: Lattice, plain: torch.Tensor) -> torch.Tensor:
+    """bool (N,): whether the best path scores less than the plain reading, (N,)."""
+    best = lattice.fsa.get_tot_scores(use_double_scores=True, log_semiring=False)
+    return torch.lt(best, plain - _ROUNDING)
+
+
+def _written(labels: torch.Tensor) -> list[list[int]]:
+    """The tokens that labels of frames write: runs are one, blanks (0) none."""
+    begins = labels > 0
+    begins[:, 1:] &= labels[:, 1:] != labels[:, :-1]
+    return [row[first].tolist() for row, first in zip(labels.cpu(), begins.cpu())]

@@ -1,0 +1,613 @@
+"""Lattices on disk: saved while decoding, read again with other scales, shown to other programs.
+
+A file per utterance (and per piece of a long one), safetensors, in one folder, and one for each
+list of names, which says how these are written. What is saved is the lattice of the first pass,
+before a language model acts: so any model and any scales can be tried later, without the acoustic
+model and without a search over frames. With the settings that they were decoded with, what is read
+is what was decoded, warnings included (but for phonetic rescoring and lookup: they need the audio).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ctcbias_fst.errors import InputError
+from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays, file_name, sort_metadata
+from ctcbias_fst.graph.decoding_graph import DecodingGraph
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.graph.labels import Block, Columns
+from ctcbias_fst.graph.word_rules import STARTS_WORD
+from ctcbias_fst.k2_import import k2
+from ctcbias_fst.recent import Recent
+from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.search.evidence import FrameEvidence, with_heard_words
+from ctcbias_fst.search.intersect import FRAME
+from ctcbias_fst.search.lattice import Lattice
+from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.segments import Segment, join_segments
+from ctcbias_fst.search.spelling import Spellings, spell_names
+from ctcbias_fst.search.times import with_placed_words, written_frames
+from ctcbias_fst.text.entities import entity_of
+from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.printable import one_token_each
+from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+
+__all__ = [
+    "LatticeWriter",
+    "SavedLattice",
+    "read_lattices",
+    "rescore_lattices",
+    "symbol_table",
+    "to_text",
+    "write_lattice_texts",
+]
+
+_FORMAT = "ctcbias lattice 6"
+_SUFFIX = ".lattice.safetensors"
+_NAMES_SUFFIX = ".names.json"
+_DIGITS = 32
+"""Of the digest that a list's file is called after."""
+
+_KEPT = 8
+"""Lists of names whose spellings are at hand."""
+
+_LONGEST_END = f".999999{_SUFFIX}"
+_ATTRIBUTES = (FRAME, STARTS_WORD)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedLattice:
+    """One lattice and what it takes to read it.
+
+    Attributes:
+      id: of the utterance.
+      piece: 0, or which piece of a long utterance it is.
+      pieces: how many the utterance has.
+      begin: the frame of the utterance at which the piece begins.
+      frames: of the model, this piece only.
+      all_frames: of the utterance.
+      frame_seconds: how long one is.
+      vocabulary: of the model.
+      lattice: a batch of one.
+      evidence: of the frames.
+      written: int64, the frames at which the model writes something.
+      lag: of the model, in seconds.
+      spellings: of the names of its list.
+      warning: of the search for this piece.
+      told: of the whole utterance, if anything was.
+    """
+
+    id: str
+    piece: int
+    pieces: int
+    begin: int
+    frames: int
+    all_frames: int
+    frame_seconds: float
+    vocabulary: Vocabulary
+    lattice: Lattice
+    evidence: FrameEvidence
+    written: torch.Tensor
+    lag: float
+    spellings: Spellings | None
+    warning: str | None
+    told: str | None
+
+
+class LatticeWriter:
+    """Writes the lattices of a decoder (its ``listener``) into a folder.
+
+    What the search lost has the lattice of a wider search, or of one without names. Pieces that an
+    utterance had in a former run, and has no more, are removed.
+
+    Args:
+      folder: may be missing.
+      ids: all utterances that are going to be written.
+      report: told about files of other utterances, which stay, and about ids that are too long
+        for a file name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ids: Iterable[str] = (),
+        report: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._folder = folder
+        self._lists: Recent[int, tuple[BoostGraph, str]] = Recent(_KEPT)
+        self._written: set[str] = set()
+        self._before: dict[str, set[int]] = {}
+        for path in folder.glob(f"[!.]*{_SUFFIX}"):
+            name, piece = _name_and_piece(path)
+            self._before.setdefault(name, set()).add(piece)
+        ours = {_stem(one): one for one in ids}
+        others = len(self._before.keys() - ours.keys())
+        if others:
+            report(
+                f"{folder}: has lattices of {others} other utterances, which ctcbias rescore reads "
+                "too; remove them if they are not wanted"
+            )
+        for stem, one in ours.items():
+            if stem != file_name(one, ""):
+                report(f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{_SUFFIX}")
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the folder had lattices before."""
+        return bool(self._before)
+
+    def __call__(
+        self,
+        log_probs: LogProbs,
+        lattice: Lattice,
+        graphs: Sequence[BoostGraph | None],
+        rows: Sequence[int],
+        warning: str | None,
+    ) -> None:
+        """Write the lattices of some rows of a batch; see `Listener`."""
+        places = _places(log_probs)
+        found = lattice.found.tolist()
+        kept: dict[str, set[int]] = {log_probs.ids[row]: set() for row in rows}
+        for at, row in enumerate(rows):
+            if found[at]:
+                header = {**places[row], "warning": warning, "names": self._names(graphs[at])}
+                self._write(log_probs, lattice, at, row, header)
+                kept[log_probs.ids[row]].add(places[row]["piece"])
+        for name, pieces in kept.items():
+            whole = len(rows) == log_probs.size
+            self.keep(name, pieces if whole else pieces | self._before.get(_stem(name), set()))
+
+    def tell(self, name: str, warning: str | None) -> bool:
+        """Save what was told of an utterance, all of it; returns whether it has a lattice."""
+        pieces = self._before.get(_stem(name))
+        if not pieces:
+            return False
+        if not warning:
+            return True
+        path = self._path(name, min(pieces))
+        header, tensors = _stored(path)
+        _save(path, tensors, {**header, "told": warning})
+        return True
+
+    def close(self) -> None:
+        """Remove the lists of names of former runs that no lattice is of any more."""
+        pattern = "[0-9a-f]" * _DIGITS + _NAMES_SUFFIX
+        others = [p for p in self._folder.glob(pattern) if p.name not in self._written]
+        if not others:
+            return
+        wanted = set()
+        for path in self._folder.glob(f"[!.]*{_SUFFIX}"):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    wanted.add(json.loads(file.metadata()["lattice"])["names"])
+            except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError):
+                return  # whoever reads it says what is wrong; what it needs is not known
+        for path in others:
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str, piece: int) -> Path:
+        return self._folder / f"{_stem(name)}.{piece}{_SUFFIX}"
+
+    def _names(self, graph: BoostGraph | None) -> str | None:
+        """Write the names of a list, once; returns what the file is called."""
+        if graph is None or not graph.by_text:
+            return None
+        known = self._lists.get(id(graph))
+        if known is not None:
+            return known[1]
+        entities = {id(entity): entity for entity in graph.by_text.values()}
+        places = {key: place for place, key in enumerate(entities)}
+        texts = [[text, places[id(entity)]] for text, entity in graph.by_text.items()]
+        rows = {"entities": [entity.to_json() for entity in entities.values()], "texts": texts}
+        content = json.dumps(rows)
+        name = f"{digest_of(rows)[:_DIGITS]}{_NAMES_SUFFIX}"
+        self._written.add(name)
+        path = self._folder / name
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                temporary.write_text(content, encoding="ascii")
+        self._lists.put(id(graph), (graph, name))  # holds the graph: its id stays its own
+        return name
+
+    def keep(self, name: str, pieces: AbstractSet[int]) -> None:
+        """Remove what the folder has of an utterance but these pieces."""
+        for piece in self._before.get(_stem(name), set()) - pieces:
+            self._path(name, piece).unlink(missing_ok=True)
+        self._before[_stem(name)] = {*pieces}
+
+    def _write(
+        self, log_probs: LogProbs, lattice: Lattice, at: int, row: int, place: dict[str, Any]
+    ) -> None:
+        """Write number ``at`` of the lattice, which is number ``row`` of the batch."""
+        size, fsa = lattice.graph.vocabulary_size, lattice.fsa
+        of_row = lattice.utterance == at
+        aux = lattice.aux[of_row]
+        # Entities are numbered anew: only those that occur are kept.
+        entity, number = torch.unique(aux[aux >= size] - size, return_inverse=True)
+        aux = aux.clone()
+        aux[aux >= size] = size + number
+        first = int(lattice.first_state[at])
+        blocks = lattice.graph.columns.blocks
+        frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds)
+        tensors = {
+            "source": (lattice.source[of_row] - first).int(),
+            "target": (lattice.target[of_row] - first).int(),
+            "label": fsa.labels[of_row],
+            "score": fsa.scores.detach()[of_row],
+            "aux": aux.int(),
+            "original": lattice.original[at].int(),
+            "owed": lattice.owed[at : at + 1],
+            "columns": lattice.scores[at],
+            "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
+            "entropy": evidence.entropy,
+            "best": evidence.token.int(),
+            "best_log_prob": evidence.log_prob,
+            "written": torch.tensor(written_frames(log_probs.select([row]))[0], dtype=torch.int32),
+        }
+        for name in _ATTRIBUTES:
+            if hasattr(fsa, name):
+                tensors[name] = getattr(fsa, name)[of_row].int()
+        vocabulary = log_probs.vocabulary
+        header = {
+            "id": log_probs.ids[row],
+            **place,
+            "frames": int(log_probs.lengths[row]),
+            "frame_seconds": log_probs.frame_seconds,
+            "lag": log_probs.lag,
+            "tokens": vocabulary.tokens,
+            "blank_id": vocabulary.blank_id,
+            "boundary": vocabulary.boundary.value,
+            "unk_id": vocabulary.unk_id,
+            "separator": vocabulary.separator,
+            "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
+            "entities": [lattice.graph.entities[i].to_json() for i in entity.tolist()],
+        }
+        _save(self._path(log_probs.ids[row], place["piece"]), tensors, header)
+
+
+def _save(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header)
+    with atomic_path(path) as temporary:
+        save_file(
+            plain,
+            temporary,
+            {"format": _FORMAT, "lattice": text, "sha256": _digest(plain, text)},
+        )
+        sort_metadata(temporary)
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
+    return digest_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()}, header)
+
+
+def _places(log_probs: LogProbs) -> list[dict[str, int]]:
+    """Of each utterance of a batch which piece it is of its id's, and where that begins."""
+    lengths = log_probs.lengths.tolist()
+    places: list[dict[str, int]] = []
+    pieces: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    for name, length in zip(log_probs.ids, lengths):
+        places.append({"piece": pieces.get(name, 0), "begin": frames.get(name, 0)})
+        pieces[name] = pieces.get(name, 0) + 1
+        frames[name] = frames.get(name, 0) + length
+    for place, name in zip(places, log_probs.ids):
+        place.update(pieces=pieces[name], all_frames=frames[name])
+    return places
+
+
+def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[list[SavedLattice]]:
+    """Yield the lattices of each utterance, by name; several are the pieces of a long one.
+
+    Raises:
+      InputError: there are none, or a file is damaged.
+    """
+    # Not those with a dot in front: files that a run which was killed had not finished.
+    paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=_name_and_piece)
+    if not paths:
+        raise InputError(f"{folder}: has no lattices; make some with ctcbias decode --lattice-dir")
+    lists: Recent[str, Spellings] = Recent(_KEPT)
+    for _, several in groupby(paths, key=lambda path: _name_and_piece(path)[0]):
+        yield [_read(path, device, lists) for path in several]
+
+
+def _stem(name: str) -> str:
+    """What the files of an utterance are called, the number of the piece and the ending left out.
+
+    So that these fit after it, it is cut earlier than need be.
+    """
+    return file_name(name, _LONGEST_END).removesuffix(_LONGEST_END)
+
+
+def _name_and_piece(path: Path) -> tuple[str, int]:
+    """The utterance and the number of the piece that a file's name says."""
+    name, _, piece = path.name[: -len(_SUFFIX)].rpartition(".")
+    if not (piece.isascii() and piece.isdecimal()):
+        raise InputError(f"{path}: not named as the lattice of an utterance; remove it")
+    return name, int(piece)
+
+
+def rescore_lattices(
+    folder: Path,
+    decoder_of: Callable[[Vocabulary], Decoder],
+    device: torch.device | str = "cpu",
+) -> Iterator[Transcript]:
+    """Read saved lattices with a language model, or without.
+
+    Where a piece of an utterance is missing, the transcript has a ``warning``.
+
+    Args:
+      folder: of the lattices.
+      decoder_of: makes the decoder for a vocabulary; called once per vocabulary.
+      device: where to compute.
+
+    Raises:
+      InputError: as `read_lattices`.
+    """
+    decoders = _Decoders(decoder_of)
+    for pieces in read_lattices(folder, device):
+        transcripts, segments, written = [], [], list[int]()
+        told = next((saved.told for saved in pieces if saved.told), None)
+        warnings: list[str | None]
+        # What was told of the whole has the warnings of its pieces.
+        warnings = [told] if told else [saved.warning for saved in pieces]
+        missing = sorted(set(range(pieces[0].pieces)) - {saved.piece for saved in pieces})
+        if missing:
+            numbers = ", ".join(str(piece + 1) for piece in missing)
+            warnings.append(
+                f"of its {pieces[0].pieces} pieces, number {numbers} has no lattice: its words are "
+                "missing; decode it again"
+            )
+        for saved in pieces:
+            decoder = decoders.of(saved)
+            config = decoder.config
+            transcript, warning = _read_piece(decoder, saved)
+            transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
+            segments.append(Segment(0, saved.begin, saved.begin + saved.frames))
+            written += (saved.written + saved.begin).tolist()
+            warnings.append(warning)
+        first = pieces[0]
+        lag = first.lag if config.times.lag is None else config.times.lag
+        for joined in join_segments(transcripts, segments, first.frame_seconds, config.nbest):
+            placed = with_placed_words(
+                joined,
+                written,
+                first.all_frames,
+                first.frame_seconds,
+                lag=lag,
+                widen=config.times.widen,
+                burst=config.times.burst,
+            )
+            distinct = dict.fromkeys(warning for warning in warnings if warning)
+            yield replace(placed, warning="; ".join(distinct) or None)
+
+
+def _read_piece(decoder: Decoder, saved: SavedLattice) -> tuple[Transcript, str | None]:
+    """The transcript of a lattice; without the language model if that loses it."""
+    for lattice, warning in (
+        (decoder.with_language_model(saved.lattice), None),
+        (saved.lattice, "the language model's search was lost; this is a reading without it"),
+    ):
+        for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
+            return spell_names(transcript, saved.spellings), warning
+    raise InputError(f"{saved.id}: its lattice has no path; make the lattices anew")
+
+
+def write_lattice_texts(
+    folder: Path,
+    decoder_of: Callable[[Vocabulary], Decoder],
+    target: Path,
+    kaldi: bool,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Write saved lattices as text, with the language model's scores: see `to_text`.
+
+    Kaldi's go to one file, ``lattices.txt``, OpenFst's to one each; symbol tables beside them.
+    """
+    decoders = _Decoders(decoder_of)
+    together: list[tuple[str, str]] = []
+    for pieces in read_lattices(folder, device):
+        for saved in pieces:
+            lattice = decoders.of(saved).with_language_model(saved.lattice)
+            name = saved.id if len(pieces) == 1 else f"{saved.id}.{saved.piece}"
+            text = to_text(lattice, kaldi)
+            symbols = target / file_name(name, ".symbols.txt")
+            _write_text(symbols, symbol_table(lattice, saved.vocabulary))
+            if kaldi:
+                together.append((name, text))
+            else:
+                _write_text(target / file_name(name, ".fst.txt"), text)
+    if kaldi:
+        keys = one_token_each([name for name, _ in together], "lattices.txt")
+        entries = (f"{keys[name]}\n{text}\n" for name, text in together)
+        _write_text(target / "lattices.txt", "".join(entries))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class _Decoders:
+    """The decoder of each vocabulary, made once, and the wider one for what its search lost."""
+
+    def __init__(self, decoder_of: Callable[[Vocabulary], Decoder]) -> None:
+        self._decoder_of = decoder_of
+        self._made: dict[str, tuple[Decoder, Decoder]] = {}
+
+    def of(self, saved: SavedLattice) -> Decoder:
+        vocabulary = saved.vocabulary
+        if vocabulary.digest not in self._made:
+            decoder = self._decoder_of(vocabulary)
+            self._made[vocabulary.digest] = decoder, decoder.wider()
+        decoder, wider = self._made[vocabulary.digest]
+        return wider if saved.warning else decoder
+
+
+def _read_spellings(path: Path) -> Spellings:
+    try:
+        rows = json.loads(path.read_text(encoding="ascii"))
+        if not path.name.startswith(digest_of(rows)[:_DIGITS]):
+            raise ValueError("its content is not what was written")
+        entities = [entity_of(fields) for fields in rows["entities"]]
+        return Spellings({text: entities[place] for text, place in rows["texts"]})
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read(path: Path, device: torch.device | str, lists: Recent[str, Spellings]) -> SavedLattice:
+    header, tensors = _stored(path)
+    name = header["names"]
+    spellings = None if name is None else lists.get(name)
+    if name is not None and spellings is None:
+        spellings = lists.put(name, _read_spellings(path.parent / name))
+    on_device = {key: tensor.to(device) for key, tensor in tensors.items()}
+    try:
+        return _restored(header, on_device, spellings)
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _stored(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return what `_save` wrote, if it is that: k2 may end the process where it is not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise InputError(
+                    f"{path}: format {quoted(metadata.get('format'))}, expected {_FORMAT!r}: "
+                    "decode again with ctcbias decode --lattice-dir"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if _digest(tensors, metadata["lattice"]) != metadata["sha256"]:
+            raise ValueError("its content is not what was written")
+        header: dict[str, Any] = json.loads(metadata["lattice"])
+        return header, tensors
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: damaged: {quoted(error, 300)}; make the lattices anew")
+
+
+def _restored(
+    header: dict[str, Any], tensors: dict[str, torch.Tensor], spellings: Spellings | None
+) -> SavedLattice:
+    vocabulary = Vocabulary(
+        tuple(header["tokens"]),
+        header["blank_id"],
+        WordBoundary(header["boundary"]),
+        header["unk_id"],
+        header.get("separator"),
+    )
+    arcs = torch.stack(
+        [
+            tensors["source"],
+            tensors["target"],
+            tensors["label"],
+            tensors["score"].view(torch.int32),
+        ],
+        dim=1,
+    )
+    fsa = k2.create_fsa_vec([k2.Fsa(arcs, aux_labels=tensors["aux"])])
+    for name in _ATTRIBUTES:
+        if name in tensors:
+            setattr(fsa, name, tensors[name])
+    tokens = tensors["block_tokens"].long()
+    blocks, begin = [], 0
+    for kind, weight, first, count in header["blocks"]:
+        blocks.append(Block(kind, weight, first, tokens[begin : begin + count]))
+        begin += count
+    graph = DecodingGraph(
+        fsa=fsa,
+        columns=Columns(tuple(blocks)),
+        vocabulary_size=vocabulary.size,
+        entities=[entity_of(fields) for fields in header["entities"]],
+        separator=vocabulary.blank_first().separator_id,
+    )
+    lattice = Lattice(
+        fsa,
+        graph,
+        tensors["original"].long().unsqueeze(0),
+        tensors["owed"],
+        tensors["columns"].unsqueeze(0),
+    )
+    return SavedLattice(
+        header["id"],
+        header["piece"],
+        header["pieces"],
+        header["begin"],
+        header["frames"],
+        header["all_frames"],
+        header["frame_seconds"],
+        vocabulary,
+        lattice,
+        FrameEvidence(
+            tensors["entropy"],
+            tensors["best"].long(),
+            tensors["best_log_prob"],
+            vocabulary,
+            header["frame_seconds"],
+        ),
+        tensors["written"].long(),
+        header["lag"],
+        spellings,
+        header["warning"],
+        header.get("told"),
+    )
+
+
+def symbol_table(lattice: Lattice, vocabulary: Vocabulary) -> str:
+    """The symbols of `to_text` as OpenFst has them: tokens of the blank-first vocabulary from 1,
+    then the names of the lattice; 0 is epsilon."""
+    names = [entity.display for entity in lattice.graph.entities]
+    symbols = ["<eps>", *vocabulary.blank_first().tokens, *names]
+    written = one_token_each([symbol or "<empty>" for symbol in symbols], "the table of symbols")
+    return "".join(f"{written[symbol or '<empty>']} {i}\n" for i, symbol in enumerate(symbols))
+
+
+def to_text(lattice: Lattice, kaldi: bool) -> str:
+    """Write the lattice of one utterance as text.
+
+    Relation: frames' tokens (blank included, one per frame) to tokens and names. Costs are
+    negative natural logs.
+
+    Args:
+      lattice: a batch of one, with a language model's scores or without.
+      kaldi: Kaldi's lattice text, two costs per arc: the graph's (boost and language model)
+        and the acoustic model's. If not, OpenFst's, their sum.
+    """
+    boost = lattice.boost
+    if lattice.lm is not None:
+        boost = boost + lattice.lm.share.double()
+    acoustic = lattice.score - boost
+    rows = zip(
+        lattice.source.tolist(),
+        lattice.target.tolist(),
+        lattice.token.tolist(),
+        lattice.aux.tolist(),
+        boost.tolist(),
+        acoustic.tolist(),
+    )
+    lines = []
+    for source, target, token, aux, graph, frame in rows:
+        cost = f"{-graph:.5f},{-frame:.5f}" if kaldi else f"{-graph - frame:.5f}"
+        if aux < 0:
+            lines.append(f"{source} {cost}")
+        else:
+            olabel = aux + 1 if aux else 0
+            lines.append(f"{source} {target} {token + 1} {olabel} {cost}")
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,1 @@
+"""Which names of a long list an utterance may have, by its phones and its subwords."""

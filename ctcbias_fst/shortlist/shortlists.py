@@ -1,0 +1,160 @@
+"""Long lists: of each utterance only the names that sound like it are boosted and looked up.
+
+A tree of 200,000 names, each with its variants, would take minutes to build, and would offer
+every utterance thousands of names that sound like nothing in it; most of those that it took
+would be wrong. So the phone head's output picks a few (:mod:`ctcbias_fst.shortlist.phone_index`),
+and these get all that the names of a short list have: a tree of their own with spelling variants,
+phone scores, and the lookup.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
+from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.recent import Recent
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound, WordSounds
+from ctcbias_fst.shortlist.phone_index import PhoneIndex
+from ctcbias_fst.shortlist.subword_index import SubwordIndex
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.shipped import common_sounds
+from ctcbias_fst.variants.spellings import SpellingsOnDemand
+
+__all__ = ["ShortList", "ShortLists"]
+
+
+_KEPT = 50_000
+"""Names of which is kept how they sound, at most."""
+
+
+@dataclass(frozen=True)
+class ShortList:
+    """The names that an utterance may have.
+
+    Attributes:
+      graph: their tree, if the decoder boosts.
+      sounds: for rescoring and lookup, if there is one of them.
+    """
+
+    graph: BoostGraph | None
+    sounds: NameSounds | None
+
+
+class ShortLists:
+    """Compiles the names of a long list that come up.
+
+    Args:
+      entities: the list, in an order that does not depend on the user's.
+      index: of the same names.
+      spoken: how they sound.
+      vocabulary: of the model.
+      spellings: their rows for the tree, or None for no tree.
+      words: how words sound, or None for no sounds.
+      modelled: whether a language model acts, with which names have the price of a long list.
+    """
+
+    def __init__(
+        self,
+        entities: EntityList,
+        index: PhoneIndex,
+        spoken: SpokenNames,
+        vocabulary: Vocabulary,
+        *,
+        spellings: SpellingsOnDemand | None,
+        words: WordSounds | None,
+        modelled: bool = False,
+    ) -> None:
+        self._entities, self._index, self._spoken = entities, index, spoken
+        self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
+        self._subwords = None
+        if spellings is not None and index.config.heard:
+            self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
+        self._sounds: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
+        self._homophones = np.full(len(entities), np.nan, dtype=np.float32)
+        self._common = common_sounds() if index.config.homophone_cost else {}
+        longer = len(entities) / max(1, index.config.decoded_above)
+        self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
+
+    def of(self, log_probs: LogProbs, which: Sequence[int]) -> list[ShortList]:
+        """The names of some utterances of a batch, of each as if it were alone.
+
+        Args:
+          log_probs: with the phone head's.
+          which: numbers of the utterances.
+        """
+        heard = log_probs.phone_log_probs
+        assert heard is not None, "a list is shortened only for a model with a phone head"
+        lengths = log_probs.lengths.tolist()
+        config = self._index.config
+        by_subwords = self._by_subwords(log_probs, which)
+        picked = []
+        likely = self._index.candidates_of([heard[i, : lengths[i]] for i in which], config.decoded)
+        for (names, unlike), others in zip(likely, by_subwords):
+            first, costs = names.tolist(), unlike.cpu().numpy()
+            known = set(first)
+            more = [name for name in others if name not in known]
+            # How unlike these are nobody measured: at least as much as the last of the others.
+            costs = np.pad(costs, (0, len(more)), constant_values=costs.max(initial=0.0))
+            picked.append((first + more, costs))
+        if self._spellings is not None:
+            self._spellings.prepare(name for names, _ in picked for name in names[: config.spelled])
+        return [self._compile(*both) for both in picked]
+
+    def _by_subwords(self, log_probs: LogProbs, which: Sequence[int]) -> list[list[int]]:
+        """Of each utterance the names whose subwords are likeliest to be heard."""
+        if self._subwords is None or self._spellings is None:
+            return [[] for _ in which]
+        rows = log_probs.select(list(which))
+        found = self._subwords.likeliest(rows.log_probs, rows.lengths, self._index.config.heard)
+        owner = self._spellings.own.entity_index
+        return [list(dict.fromkeys(owner[row].tolist())) for row in found.cpu().numpy()]
+
+    def _compile(self, names: Sequence[int], unlike: npt.NDArray[np.float32]) -> ShortList:
+        if not names:
+            return ShortList(None, None)
+        config = self._index.config
+        order = np.argsort(names)
+        places = [names[i] for i in order.tolist()]
+        entities = tuple([self._entities.entities[place] for place in places])
+        graph = None
+        if self._spellings is not None:
+            rows = self._spellings.rows(places, names[: config.spelled])
+            price = config.unlike_cost * unlike[order] + self._size_cost
+            if config.homophone_cost:
+                price = price + config.homophone_cost * self._homophone(np.array(places))
+            rows = replace(rows, cost=rows.cost + price[rows.entity_index].astype(np.float32))
+            graph = build_tree(rows, entities, self._vocabulary)
+        sounds = None
+        if self._words is not None:
+            at = {entity.name: place for entity, place in zip(entities, places)}
+            listed = EntityList(entities, (), self._entities.source)
+            top = {self._entities.entities[place].name for place in names[: config.looked_up]}
+            sounds = NameSounds(
+                listed, self._words, lambda entity: self._sounds_of(at[entity.name]), looked_up=top
+            )
+        return ShortList(graph, sounds)
+
+    def _homophone(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """By how many nats a word that sounds like a name is common."""
+        for place in places[np.isnan(self._homophones[places])].tolist():
+            common, sounds = self._common, self._spoken.sounds(place)
+            nats = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
+            self._homophones[place] = nats
+        return self._homophones[places]
+
+    def _sounds_of(self, place: int) -> tuple[Sound, ...]:
+        name = self._entities.entities[place].name
+        known = self._sounds.get(name)
+        if known is None:
+            assert self._words is not None
+            found = (Sound(phones, cost) for phones, cost in self._spoken.sounds(place))
+            known = self._sounds.put(name, self._words.likely(found))
+        return known

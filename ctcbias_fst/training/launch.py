@@ -1,0 +1,172 @@
+"""Starting a training run on one or several processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
+from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import atomic_path
+from ctcbias_fst.models.checkpoint import checkpoints
+from ctcbias_fst.models.config import AdaptConfig, RunConfig, TrainConfig
+from ctcbias_fst.training.adapt import adapt
+from ctcbias_fst.training.loop import Place
+from ctcbias_fst.training.train import train
+
+__all__ = ["config_file", "launch", "read_run_config"]
+
+Config = TypeVar("Config", bound=RunConfig)
+
+_PATHS = ("train", "validation", "tokenizer", "initial", "model")
+_AUGMENT_PATHS = ("noise", "rirs")
+
+
+def config_file(run: Path, kind: type[RunConfig]) -> Path:
+    """Where a run of this kind keeps its configuration."""
+    return run / {TrainConfig: "train.json", AdaptConfig: "adapt.json"}[kind]
+
+
+def read_run_config(run: Path, kind: type[Config]) -> Config:
+    """The configuration that a run was begun with."""
+    path = config_file(run, kind)
+    return load_config(kind, json.loads(path.read_text(encoding="utf-8")))
+
+
+def launch(
+    kind: type[RunConfig],
+    config: Path,
+    run: Path,
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+    settings: Sequence[str] = (),
+    data: Path | None = None,
+) -> Path:
+    """Train as ``config`` says, with ``settings`` (``key=value``) laid over it.
+
+    ``kind`` is the class of the configuration, and says what is trained: a model
+    (:class:`TrainConfig`) or an adapter (:class:`AdaptConfig`).
+
+    Relative paths in the configuration start at ``data``, by default the file's folder.
+    Under ``torchrun`` this process joins its group; with ``processes > 1`` that many are
+    started here.
+
+    Returns:
+        the last checkpoint.
+
+    Raises:
+        ConfigError: the configuration is wrong, differs from the one that the run was begun
+            with in its architecture, or the device is not there.
+    """
+    mapping = merge(read_toml(config), parse_overrides(settings))
+    mapping = _absolute(mapping, (data or config.parent).resolve())
+    checked = load_config(kind, mapping)
+    checked_device(device, search=False)
+    _keep_config(run, checked)
+    if "WORLD_SIZE" in os.environ:
+        return _worker(int(os.environ["RANK"]), None, checked, run, device)
+    if processes == 1:
+        return _train_here(checked, run, torch.device(device), 0, 1)
+    address = f"tcp://127.0.0.1:{_free_port()}"
+    mp.spawn(_worker, args=((processes, address), checked, run, device), nprocs=processes)
+    return checkpoints(run)[-1]
+
+
+def _worker(
+    rank: int, group: tuple[int, str] | None, config: RunConfig, run: Path, device: str
+) -> Path:
+    place = torch.device(device)
+    if place.type == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+        torch.cuda.set_device(place)
+    backend = "nccl" if place.type == "cuda" else "gloo"
+    if group is None:
+        dist.init_process_group(backend)
+    else:
+        size, address = group
+        dist.init_process_group(backend, init_method=address, rank=rank, world_size=size)
+    try:
+        return _train_here(config, run, place, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def _train_here(config: RunConfig, run: Path, device: torch.device, rank: int, size: int) -> Path:
+    place = Place(device, rank, size)
+    with _log_to(run / "train.log") if rank == 0 else nullcontext():
+        if isinstance(config, AdaptConfig):
+            return adapt(config, run, place)
+        assert isinstance(config, TrainConfig)
+        return train(config, run, place)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Send the package's messages to a file, and to standard error if nobody shows them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("ctcbias_fst")
+    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    if not logger.hasHandlers():
+        handlers.append(logging.StreamHandler())
+    level = logger.level
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _keep_config(run: Path, config: RunConfig) -> None:
+    """Store the configuration beside the checkpoints; refuse another architecture."""
+    path = config_file(run, type(config))
+    if path.is_file():
+        before = read_run_config(run, type(config))
+        for table in ("encoder", "adapter"):
+            if getattr(before, table, None) != getattr(config, table, None):
+                raise ConfigError(
+                    f"{run}: was begun with another [{table}] table; resume it with the same, "
+                    "or give a new --run"
+                )
+    elif checkpoints(run):
+        raise ConfigError(f"{run}: holds a run of another kind; give a new --run")
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(to_mapping(config), indent=1) + "\n", encoding="utf-8")
+
+
+def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:
+    def anchored(value: Any) -> Any:
+        if isinstance(value, list):
+            return [anchored(item) for item in value]
+        return str(base / Path(value).expanduser()) if isinstance(value, str) else value
+
+    absolute = {key: anchored(value) if key in _PATHS else value for key, value in mapping.items()}
+    if isinstance(absolute.get("augment"), dict):
+        absolute["augment"] = {
+            key: anchored(value) if key in _AUGMENT_PATHS else value
+            for key, value in absolute["augment"].items()
+        }
+    return absolute
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

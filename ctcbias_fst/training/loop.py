@@ -1,0 +1,337 @@
+"""The training loop, whatever is trained: optimiser, checkpoints, logs, resuming, ranks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from lhotse import CutSet
+from torch import Tensor, nn
+
+from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.models.checkpoint import (
+    Progress,
+    average_weights,
+    checkpoint_path,
+    checkpoints,
+    load_optimiser,
+    load_progress,
+    load_weights,
+    read_tensors,
+    save_checkpoint,
+)
+from ctcbias_fst.models.config import RunConfig
+from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, loader
+from ctcbias_fst.training.optimiser import build_optimiser, rate_factor
+
+__all__ = ["Place", "Task", "autocast", "check_precision", "fit"]
+
+log = logging.getLogger(__name__)
+_MOST_BAD_STEPS = 50
+
+
+class Task(Protocol):
+    """What a run trains.
+
+    Attributes:
+        weights: the module that is optimised, saved and averaged.
+        criterion: a module that maps a :class:`Batch` to named losses, each a mean; the one
+            called ``total`` is minimised. It contains ``weights``.
+    """
+
+    @property
+    def weights(self) -> nn.Module: ...
+
+    @property
+    def criterion(self) -> nn.Module: ...
+
+    def initialise(self, cuts: CutSet) -> None:
+        """Set what the data decides, before the first step of a new run."""
+
+    def validate(self, weights: Mapping[str, Tensor], path: Path) -> dict[str, float]:
+        """Named figures of (averaged) weights on a CutSet."""
+
+
+class Place:
+    """Where this process runs: its device, and its rank among ``world_size`` processes."""
+
+    def __init__(self, device: torch.device, rank: int = 0, world_size: int = 1) -> None:
+        self.device = device
+        self.rank = rank
+        self.world_size = world_size
+
+
+def fit(
+    task: Task,
+    config: RunConfig,
+    cuts: CutSet,
+    dataset: SpeechDataset,
+    *,
+    run: Path,
+    place: Place,
+) -> Path:
+    """Train until ``config.steps``, resuming from the newest checkpoint of ``run``.
+
+    Returns:
+        the last checkpoint.
+
+    Raises:
+        ModelError: a checkpoint does not fit, or the training diverges.
+    """
+    products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+    optimiser = build_optimiser(task.weights, config.optimiser, products)
+    progress = _resume(task, optimiser, cuts, run, place.device)
+    criterion = task.criterion
+    if place.world_size > 1:
+        criterion = nn.parallel.DistributedDataParallel(criterion, broadcast_buffers=False)
+    if place.rank == 0:
+        parameters = sum(p.numel() for p in task.weights.parameters())
+        hours = sum(cut.duration for cut in cuts) / 3600
+        log.info("%.2f M parameters, %d cuts, %.1f h", parameters / 1e6, len(cuts), hours)
+    stepper = _Stepper(task, criterion, optimiser, config, place)
+    meter = _Meter()
+    with closing(_writer(run, place.rank)) as writer, _interruptions() as interrupted:
+        for batch, after in _stream(config, cuts, dataset, progress, place):
+            if interrupted():
+                raise KeyboardInterrupt
+            if progress.step >= config.steps:
+                break
+            losses = stepper.step(batch, progress.step)
+            progress = replace(after, step=progress.step + 1)
+            meter.add(losses, float(batch.lengths.sum()) / 100.0)
+            if progress.step % config.log_every == 0:
+                meter.report(progress, writer)
+            if place.rank == 0 and _due(progress.step, config.save_every, config):
+                save_checkpoint(run, task.weights, optimiser, progress, keep=config.keep)
+                if config.validation and _due(progress.step, config.validate_every, config):
+                    _validate(task, config, run, progress, writer)
+    return checkpoint_path(run, progress.step)
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether Ctrl-C was pressed.
+
+    Python drops the exception where it comes while an object is deleted, as the iterator of a
+    loader that ends its workers.
+    """
+    seen = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if callable(before):
+            before(number, frame)
+
+    mine = threading.current_thread() is threading.main_thread() and callable(before)
+    if mine:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
+
+
+def _due(step: int, every: int, config: RunConfig) -> bool:
+    return step % every == 0 or step == config.steps
+
+
+def _resume(
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    cuts: CutSet,
+    run: Path,
+    device: torch.device,
+) -> Progress:
+    found = checkpoints(run)
+    if not found:
+        task.initialise(cuts)
+        task.criterion.to(device)
+        return Progress()
+    progress = load_progress(found[-1])
+    load_weights(task.weights, read_tensors(found[-1] / "model.safetensors"), str(found[-1]))
+    task.criterion.to(device)
+    load_optimiser(found[-1], optimiser)
+    log.info("resuming from %s", found[-1])
+    return progress
+
+
+class _Stepper:
+    """One optimiser step, guarded against gradients that are not finite."""
+
+    def __init__(
+        self,
+        task: Task,
+        criterion: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        config: RunConfig,
+        place: Place,
+    ) -> None:
+        self.task = task
+        self.criterion = criterion
+        self.optimiser = optimiser
+        self.config = config
+        self.device = place.device
+        self.rank = place.rank
+        self.scaler = _scaler(config.precision)
+        self.bad_steps = 0
+
+    def step(self, batch: Batch, step: int) -> dict[str, float]:
+        """Update the weights once; return the losses, the gradient's norm and the rate."""
+        settings = self.config.optimiser
+        factor = rate_factor(step, self.config.steps, settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        # what a step draws (dropped branches, chunks) is the same in a resumed run
+        torch.manual_seed((self.config.seed * 1000 + self.rank) * 10_000_000 + step)
+        self.criterion.train()
+        with autocast(self.device, self.config.precision):
+            losses = self.criterion(batch)
+        self.scaler.scale(losses["total"]).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = float(
+            nn.utils.clip_grad_norm_(self.task.weights.parameters(), settings.gradient_norm)
+        )
+        if math.isfinite(norm):
+            self.scaler.step(self.optimiser)
+            self.bad_steps = 0
+        else:
+            self._skip(step, norm)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        return {**values, "gradient_norm": norm, "rate_factor": factor}
+
+    def _skip(self, step: int, norm: float) -> None:
+        self.bad_steps += 1
+        log.warning("step %d: gradient norm %s, step skipped", step, norm)
+        if self.bad_steps > _MOST_BAD_STEPS and not self.scaler.is_enabled():
+            raise ModelError(
+                f"training diverged at step {step}: {self.bad_steps} steps in a row without a "
+                "finite gradient; lower optimiser.peak and matrix_peak"
+            )
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """The context in which matrix products run in ``precision``."""
+    if precision == "float32":
+        return nullcontext()
+    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """Refuse a precision that the device lacks.
+
+    Raises:
+        ConfigError: float16 on a CPU.
+    """
+    if device.type == "cpu" and precision == "float16":
+        raise ConfigError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
+
+
+def _scaler(precision: str) -> Any:
+    enabled = precision == "float16"
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)
+
+
+def _stream(
+    config: RunConfig, cuts: CutSet, dataset: SpeechDataset, progress: Progress, place: Place
+) -> Iterator[tuple[Batch, Progress]]:
+    """Batches without end, each with the progress that holds after it (its step aside)."""
+    while True:
+        batches = batches_of_epoch(
+            cuts,
+            batch_seconds=config.batch_seconds,
+            epoch=progress.epoch,
+            seed=config.seed,
+            join=config.join,
+            rank=place.rank,
+            world_size=place.world_size,
+        )
+        rest = batches[progress.batches :]
+        for count, batch in enumerate(loader(dataset, rest, config.workers), start=1):
+            yield batch, replace(progress, batches=progress.batches + count)
+        progress = replace(progress, epoch=progress.epoch + 1, batches=0)
+
+
+class _Writer(Protocol):
+    def add_scalar(self, tag: str, data: float, step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _NoWriter:
+    def add_scalar(self, tag: str, data: float, step: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _writer(run: Path, rank: int) -> _Writer:
+    if rank:
+        return _NoWriter()
+    try:
+        from tensorboard.summary import Writer  # noqa: PLC0415
+    except ImportError:
+        log.warning("tensorboard is not installed: nothing is logged to %s", run / "events")
+        return _NoWriter()
+    writer: _Writer = Writer(str(run / "events"))
+    return writer
+
+
+class _Meter:
+    """Running means between two log lines."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.steps = 0
+        self.seconds = 0.0
+        self.start = time.perf_counter()
+
+    def add(self, losses: Mapping[str, float], seconds: float) -> None:
+        """Count a step's figures and its seconds of speech."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.steps += 1
+        self.seconds += seconds
+
+    def report(self, progress: Progress, writer: _Writer) -> None:
+        """Log the means since the last report, and begin anew."""
+        means = {name: value / self.steps for name, value in self.sums.items()}
+        means["times_real_time"] = self.seconds / (time.perf_counter() - self.start)
+        for name, value in means.items():
+            writer.add_scalar(f"train/{name}", value, progress.step)
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+        log.info("step %d epoch %d  %s", progress.step, progress.epoch, figures)
+        self._reset()
+
+
+def _validate(
+    task: Task, config: RunConfig, run: Path, progress: Progress, writer: _Writer
+) -> None:
+    weights = average_weights(checkpoints(run)[-config.average :])
+    for path in config.validation:
+        rates = task.validate(weights, path)
+        name = path.name.split(".")[0]
+        for key, value in rates.items():
+            writer.add_scalar(f"{name}/{key}", value, progress.step)
+        figures = "  ".join(f"{key} {value:.4f}" for key, value in rates.items())
+        log.info("step %d %s: %s", progress.step, name, figures)

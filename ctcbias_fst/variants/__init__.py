@@ -1,0 +1,1 @@
+"""How else what sounds like a name may be spelt (G2G), and the tables that are shipped for it."""
