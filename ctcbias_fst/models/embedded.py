@@ -165,15 +165,16 @@ class AcousticModel:
                 f"at most {seconds:.0f} s"
             )
         picture = features[0]
-        if features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS:
-            (row,), _ = self._evened([features[0]], config)
+        long = features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS
+        if long:
+            (row,), (whole,) = self._evened([picture], config)
             features = row[None]
-        whole = self.model(self.model.normalise(features, lengths), lengths)
-        frames = int(whole.lengths)
-        plain, phones = whole.log_probs[0].clone(), whole.phone_log_probs[0].clone()
-        spans = [Piece(0, frames)]
-        if features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS:
-            spans = self._pieces(plain, phones)
+        else:
+            (whole,) = self._run_all([(None, picture)], config)
+        plain, phones = whole.plain.clone(), whole.phones.clone()
+        frames = len(plain)
+        lengths = torch.tensor([frames])
+        spans = self._pieces(plain, phones) if long else [Piece(0, frames)]
         biased, none = plain.clone(), plain.new_ones(frames)
         looked: dict[int, Tensor] = {}
         rate = self.config.encoder.subsampling
@@ -198,8 +199,8 @@ class AcousticModel:
         weights = torch.stack([looked[e] for e in listed], 1) if listed else none[:, None][:, :0]
         return Attended(
             picture,
-            self._records(scores, whole.lengths, (recording.id,), biased=False),
-            self._records(scores, whole.lengths, (recording.id,), biased=True),
+            self._records(scores, lengths, (recording.id,), biased=False),
+            self._records(scores, lengths, (recording.id,), biased=True),
             torch.tensor(listed, dtype=torch.int64, device=self.device),
             weights,
             none,
@@ -253,8 +254,8 @@ class AcousticModel:
         rate = self.config.encoder.subsampling
         long = [i for i, row in enumerate(rows) if len(row) * FRAME_SECONDS > LONGEST_SECONDS]
         evened, read = self._evened([rows[i] for i in long], config)
-        rows = [dict(zip(long, evened)).get(i, row) for i, row in enumerate(rows)]
-        whole = dict(zip(long, read))
+        raised, whole = dict(zip(long, evened)), dict(zip(long, read))
+        rows = [raised.get(i, row) for i, row in enumerate(rows)]
         places: list[tuple[int, int]] = []
         todo: list[tuple[ListedNames | None, Tensor]] = []
         for index, row in enumerate(rows):

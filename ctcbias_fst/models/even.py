@@ -84,6 +84,8 @@ def raised_where_spoken(decibels: Tensor, phones: Tensor, rate: int) -> Tensor:
         rate: frames of the features for one of these.
     """
     kept = decibels.clone()
+    if not bool(decibels.any()):
+        return kept
     best, phone = phones.max(dim=-1)
     best, heard = best.cpu(), (phone != 0).cpu()
     lengths = torch.unique_consecutive(decibels, return_counts=True)[1].tolist()
