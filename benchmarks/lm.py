@@ -22,11 +22,11 @@ from pyctcdecode import build_ctcdecoder
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.graph.entity_tree import boost_graph
-from ctcbias_fst.ngram.model import load_lm
+from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.scoring.score import score_transcripts, total
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.decode_config import DecodeConfig
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.encoded_entities import check_entities
@@ -110,7 +110,7 @@ def main(  # noqa: PLR0917  (options)
     settings = DecodeConfig() if config is None else load_config(PipelineConfig, config).decode
     graph = None if names is None else boost_graph(names, tokenizer)
     composer = LmComposer(model, vocabulary)
-    decoder = Decoder(vocabulary, settings, "cpu", composer)
+    decoder = LatticeDecoder(vocabulary, settings, "cpu", composer)
     for some in (list(texts), list(arrays)):
         by_length = sorted(some, key=lambda name: -len(arrays[name]))
         ours: dict[str, str] = {}

@@ -8,13 +8,13 @@ from numbers import Integral, Real
 from typing import Any
 
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
     "LARGEST",
-    "MOST_HYPOTHESES",
-    "MOST_REPLICATIONS",
-    "MOST_STATES",
+    "MAX_HYPOTHESES",
+    "MAX_REPLICATIONS",
+    "MAX_STATES",
     "at_least_one",
     "at_most",
     "finite",
@@ -24,13 +24,13 @@ __all__ = [
     "whole_number",
 ]
 
-MOST_STATES = 1_000_000
+MAX_STATES = 1_000_000
 """States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
 
-MOST_HYPOTHESES = 10_000
+MAX_HYPOTHESES = 10_000
 """Of an utterance: what is made of each takes memory."""
 
-MOST_REPLICATIONS = 100_000
+MAX_REPLICATIONS = 100_000
 """Of a bootstrap: no digit that is shown changes with more, and millions need gigabytes."""
 
 LARGEST = 2**31 - 1

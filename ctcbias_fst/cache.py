@@ -3,7 +3,7 @@
 An item is a set of arrays in one file, whose name is a digest of all that it was made of: it is
 never stale, only unused. Files are written beside their place and moved there, so that processes
 may share the folder; what cannot be read is made anew, with a warning. If the folder grows
-beyond `_MOST_BYTES`, what was not used for longest goes.
+beyond `_MAX_BYTES`, what was not used for longest goes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays
 
-__all__ = ["VARIABLE", "cache_folder", "kept"]
+__all__ = ["VARIABLE", "cache_folder", "load_or_build"]
 
 VARIABLE = "CTCBIAS_CACHE"
 """The environment variable that names the folder; ``off`` or nothing for no cache."""
@@ -31,7 +31,7 @@ VARIABLE = "CTCBIAS_CACHE"
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Item = TypeVar("Item")
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 _DIGEST = "sha256"
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def cache_folder() -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "ctcbias"
 
 
-def kept(
+def load_or_build(
     kind: str,
     content: object,
     make: Callable[[], Item],
@@ -137,7 +137,7 @@ def _make_room(folder: Path) -> None:
         found.append((status.st_mtime_ns, status.st_size, path))
     left = sum(size for _, size, _ in found)
     for _, size, path in sorted(found)[:-1]:
-        if left <= _MOST_BYTES:
+        if left <= _MAX_BYTES:
             return
         path.unlink(missing_ok=True)
         left -= size

@@ -17,9 +17,9 @@ import torch
 from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
-from ctcbias_fst.rescore.rescorer import SoundStages
-from ctcbias_fst.rescore.word_pronunciations import NameSounds
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.rescore.rescorer import PhoneticRescorer
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.shortlists import ShortLists
@@ -35,10 +35,10 @@ from ctcbias_fst.text.entities import (
     read_entities,
     require_names,
 )
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phrases import PhraseMatcher
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.variants.shipped import speak
+from ctcbias_fst.variants.shipped import pronunciation_table
 from ctcbias_fst.variants.spellings import SpellingsOnDemand, encode_spellings
 
 __all__ = [
@@ -74,7 +74,7 @@ class CompiledEntities:
     entities: EntityList
     graph: BoostGraph | None
     listed: ListedNames | None = None
-    sounds: NameSounds | None = None
+    sounds: EntityPronunciations | None = None
     shortlists: ShortLists | None = None
 
     def __repr__(self) -> str:
@@ -138,7 +138,7 @@ class Compiler:
         config: PipelineConfig,
         device: torch.device,
         *,
-        sounds: SoundStages | None,
+        sounds: PhoneticRescorer | None,
         heard: bool,
         modelled: bool,
         listed: Callable[[EncodedEntities], ListedNames | None] | None = None,
@@ -171,10 +171,10 @@ class Compiler:
     def compile(self, checked: EntityList) -> CompiledEntities:
         """Build the graphs and tables of a list that went through :meth:`checked`."""
         spoken, order = None, checked
-        if self._heard and len(checked) > self._config.shortlist.decoded_above:
+        if self._heard and len(checked) > self._config.shortlist.shorten_above:
             # What a shortlist has must not depend on the order that the user gave.
             order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
-            spoken = speak(order)
+            spoken = pronunciation_table(order)
         listed, own = None, None
         if self._listed is not None:
             encoded = encode_entities(order, self._tokenizer)
@@ -189,7 +189,7 @@ class Compiler:
         return CompiledEntities(checked, graph, listed, sounds)
 
     def _shortlists(
-        self, entities: EntityList, spoken: SpokenNames, own: EncodedEntities | None
+        self, entities: EntityList, spoken: PronunciationTable, own: EncodedEntities | None
     ) -> ShortLists:
         """Prepare a long list, in the order of its index, for the search."""
         config, tokenizer = self._config, self._tokenizer

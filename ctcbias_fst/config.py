@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ctcbias_fst.bounds import LARGEST
-from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.errors import ConfigError, warn_caller
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.files import is_named_pipe, quoted
 from ctcbias_fst.text.printable import json_text
+from ctcbias_fst.text.text_files import is_named_pipe, quoted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -168,6 +168,7 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
+    table = _with_present_names(cls, table, where, prefix)
     removed: Mapping[str, Any] = getattr(cls, "REMOVED", {})
     for key in sorted(set(table) & set(removed)):
         if not _says_nothing(table[key], removed[key]):
@@ -191,6 +192,22 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         return cls(**values)
     except ValueError as error:
         raise ConfigError(f"{where}: {prefix.rstrip('.') or cls.__name__}: {error}") from error
+
+
+def _with_present_names(
+    cls: type, table: Mapping[Any, Any], where: str, prefix: str
+) -> Mapping[str, Any]:
+    """The same table; what a former version called otherwise has the name of today, and is told."""
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    found = [key for key in table if key in renamed]
+    if found:
+        now = ", ".join(f"{prefix}{key} is now {prefix}{renamed[key]}" for key in found)
+        warn_caller(f"{where}: settings by former names: {now}")
+    # A change by the former name is laid over a file with the name of today.
+    return {
+        **{key: value for key, value in table.items() if key not in renamed},
+        **{renamed[key]: table[key] for key in found},
+    }
 
 
 def _says_nothing(value: Any, default: Any) -> bool:

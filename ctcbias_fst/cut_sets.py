@@ -13,7 +13,7 @@ from lhotse.serialization import deserialize_item
 
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.files import is_stream
-from ctcbias_fst.text.files import read_json_lines
+from ctcbias_fst.text.text_files import read_json_lines
 
 __all__ = ["named_files", "one_line", "read_cut_set", "refuse_commands"]
 

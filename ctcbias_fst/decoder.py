@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ctcbias_fst.bounds import MOST_HYPOTHESES, whole_number
+from ctcbias_fst.bounds import MAX_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
     Compiler,
@@ -35,14 +35,13 @@ from ctcbias_fst.errors import (
 )
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.ngram.model import load_lm
+from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.records import LogProbs, Transcript, as_float32, checked_frame_seconds
-from ctcbias_fst.rescore.rescorer import SoundStages
-from ctcbias_fst.rescore.word_pronunciations import NameSounds, load_word_sounds
+from ctcbias_fst.rescore.rescorer import PhoneticRescorer
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, load_word_pronunciations
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.evidence import leave_out_unheard
-from ctcbias_fst.search.lattice_decoder import Decoder as LatticeDecoder
-from ctcbias_fst.search.lattice_decoder import Listener
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.search.segments import cut_at_pauses, join_segments
 from ctcbias_fst.search.times import place_words
@@ -50,7 +49,7 @@ from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PipelineConfig, changed
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.files import is_named_pipe, quoted
+from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Tokenizer, load_tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
@@ -413,7 +412,7 @@ class Decoder:
         """The same for a batch and a compiled list, or None, for each of its utterances."""
         most = self.config.decode.nbest
         if nbest is not None:
-            most = whole_number("nbest", nbest, MOST_HYPOTHESES)
+            most = whole_number("nbest", nbest, MAX_HYPOTHESES)
         batch, segments = cut_at_pauses(log_probs)
         batch = batch.to(self.device)
         own = [names[segment.utterance] for segment in segments]
@@ -437,7 +436,7 @@ class Decoder:
         self,
         batch: LogProbs,
         rows: Sequence[int],
-        lists: Sequence[tuple[BoostGraph | None, NameSounds | None]],
+        lists: Sequence[tuple[BoostGraph | None, EntityPronunciations | None]],
         nbest: int,
     ) -> list[Transcript]:
         """Decode some rows of a batch, of each of which there is a graph and sounds."""
@@ -512,7 +511,7 @@ def _of_lists(entities: Any) -> bool:
 
 def _for_utterances(
     batch: LogProbs, names: Sequence[CompiledEntities | None]
-) -> list[tuple[BoostGraph | None, NameSounds | None]]:
+) -> list[tuple[BoostGraph | None, EntityPronunciations | None]]:
     """The graph and the sounds of each utterance, those of long lists shortened."""
     graphs = [None if one is None else one.graph for one in names]
     sounds = [None if one is None else one.sounds for one in names]
@@ -525,12 +524,12 @@ def _for_utterances(
     return list(zip(graphs, sounds))
 
 
-def _sound_stages(config: PipelineConfig) -> SoundStages | None:
+def _sound_stages(config: PipelineConfig) -> PhoneticRescorer | None:
     """Rescoring and lookup, if they are parts."""
     if not {"rescore", "lookup"} & set(config.parts):
         return None
-    return SoundStages(
-        load_word_sounds(),
+    return PhoneticRescorer(
+        load_word_pronunciations(),
         config.rescore,
         config.lookup if "lookup" in config.parts else None,
         rescored="rescore" in config.parts,

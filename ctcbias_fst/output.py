@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ctcbias_fst.records import Hypothesis, Transcript, Word, mentions_of, text_of
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import json_text, one_line, one_token, one_token_each
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "transcript_record"]
 

@@ -29,8 +29,8 @@ from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["Failure", "Recognizer"]
 

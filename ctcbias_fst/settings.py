@@ -10,13 +10,13 @@ from typing import Any
 from ctcbias_fst.bounds import at_least_one, at_most, typed
 from ctcbias_fst.config import load_config, merge, read_toml
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.models.config import AttentionConfig
+from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.variants.spellings import SpellingsConfig
 
 __all__ = [

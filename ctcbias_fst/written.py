@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path, fingerprint, naming
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["RECORD", "WrittenFolder"]
 

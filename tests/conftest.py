@@ -12,15 +12,19 @@ from generated import COUNTS
 from hypothesis import settings
 
 from ctcbias_fst.cache import VARIABLE
+from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
-from ctcbias_fst.models.config import AdapterConfig, ModelConfig
-from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
 from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
-from tests.acoustic.conftest import TINY
+from tests.tiny_g2p import pronouncer, tiny_g2p, tiny_path
+from tests.tiny_models import TINY, tiny_config, tiny_cuts, train_config
+
+__all__ = ["pronouncer", "tiny_config", "tiny_cuts", "tiny_g2p", "tiny_path", "train_config"]
+"""Fixtures of all tests that other modules here have."""
 
 # Time limits per example say more about the machine's load than about the code.
 settings.register_profile("ctcbias", deadline=None, print_blob=True)

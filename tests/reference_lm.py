@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reference import Reading
 
-from ctcbias_fst.ngram.model import UNKNOWN, LanguageModel
+from ctcbias_fst.ngram.ngram_lm import UNKNOWN, LanguageModel
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 

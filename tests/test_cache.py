@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst import cache
-from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, kept
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, load_or_build
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.text.entities import Entity, entities_from_names
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.variants import shipped as package
@@ -31,8 +31,8 @@ from ctcbias_fst.variants.shipped import (
     DEFAULT,
     load_pronouncer,
     load_variants,
-    respell,
-    speak,
+    pronunciation_table,
+    spelling_variants,
 )
 from ctcbias_fst.variants.variants import (
     Variant,
@@ -46,9 +46,9 @@ MADE: list[int] = []
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "load_or_build"))
     MADE.clear()
-    return tmp_path / "kept"
+    return tmp_path / "load_or_build"
 
 
 def numbers(count: int) -> list[int]:
@@ -58,7 +58,7 @@ def numbers(count: int) -> list[int]:
         MADE.append(count)
         return list(range(count))
 
-    return kept(
+    return load_or_build(
         "numbers",
         {"count": count},
         make,
@@ -138,7 +138,7 @@ def test_damage_of_any_kind_changes_nothing(at: float, bits: int, cut: bool) -> 
 
 
 KINDS: dict[str, Callable[[Arrays], object]] = {
-    "names": SpokenNames.from_arrays,
+    "names": PronunciationTable.from_arrays,
     "spellings": variants_from_arrays,
 }
 
@@ -146,7 +146,7 @@ KINDS: dict[str, Callable[[Arrays], object]] = {
 def good_arrays(kind: str) -> dict[str, Any]:
     if kind == "names":
         listed = entities_from_names(["peace", "metformin", "東京"])
-        return SpokenNames.of(load_pronouncer().pronounce_entities(listed)).arrays()
+        return PronunciationTable.of(load_pronouncer().pronounce_entities(listed)).arrays()
     return variants_to_arrays([[Variant("a", 0.5), Variant("bc", 1.0)], [], [Variant("d", 0)]])
 
 
@@ -173,7 +173,7 @@ def test_files_of_another_form_are_made_anew(
     good = good_arrays(kind)
 
     def get() -> object:
-        return kept(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
+        return load_or_build(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
 
     assert get() == "made anew"
     assert get() != "made anew"
@@ -204,7 +204,7 @@ def test_much_damage(kind: str, edits: list[Edit]) -> None:
     good = GOOD.setdefault(kind, good_arrays(kind))
 
     def get() -> object:
-        return kept(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
+        return load_or_build(kind, "content", lambda: "made anew", lambda _: good, KINDS[kind])
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, folder)
@@ -290,7 +290,7 @@ def test_what_was_not_used_for_longest_goes(folder: Path, monkeypatch: pytest.Mo
         (new,) = [path for path in folder.iterdir() if path.stat().st_mtime > 1e6]
         os.utime(new, (age, age))
     numbers(10)  # used again
-    monkeypatch.setattr(cache, "_MOST_BYTES", 3 * 350)
+    monkeypatch.setattr(cache, "_MAX_BYTES", 3 * 350)
     numbers(40)
     MADE.clear()
     for count in (40, 10):
@@ -313,19 +313,19 @@ def test_processes_may_share_it(folder: Path) -> None:
 def test_lists_are_pronounced_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["metformin", "O'Hara", "東京", "J R Smith"]
     listed = entities_from_names([*names, {"name": "kesha", "pronunciations": ["K EH SH AH"]}])
-    expected = SpokenNames.of(load_pronouncer().pronounce_entities(listed))
+    expected = PronunciationTable.of(load_pronouncer().pronounce_entities(listed))
     assert not folder.exists()
     monkeypatch.setattr(package, "_KEPT_FROM", 1)
-    first = speak(listed)
+    first = pronunciation_table(listed)
     monkeypatch.setattr(package, "load_pronouncer", None)
-    second = speak(listed)
+    second = pronunciation_table(listed)
     for spoken in (first, second):
         for name, array in expected.arrays().items():
             np.testing.assert_array_equal(array, spoken.arrays()[name])
     assert second.sounds(0)[0][1] == 0.0
     assert second.sounds(2) == []
     with pytest.raises(TypeError):  # another list is another item
-        speak(entities_from_names(names))
+        pronunciation_table(entities_from_names(names))
 
 
 ANOTHER: dict[str, Any] = {
@@ -342,7 +342,7 @@ ANOTHER: dict[str, Any] = {
 """Another value for every field of an entity."""
 
 
-def same_arrays(one: SpokenNames, other: SpokenNames) -> bool:
+def same_arrays(one: PronunciationTable, other: PronunciationTable) -> bool:
     return all(np.array_equal(array, other.arrays()[name]) for name, array in one.arrays().items())
 
 
@@ -357,9 +357,11 @@ def test_a_list_that_sounds_otherwise_is_another_item(
     for entity in (plain, full, plain._replace(spoken=(("one", 0.0),))):
         several = [plain._replace(name="metformin"), entity]
         other = [several[0], entity._replace(**{field: ANOTHER[field]})]
-        first, second = speak(several), speak(other)
+        first, second = pronunciation_table(several), pronunciation_table(other)
         for listed, spoken in ((several, first), (other, second)):
-            assert same_arrays(spoken, SpokenNames.of(load_pronouncer().pronounce_entities(listed)))
+            assert same_arrays(
+                spoken, PronunciationTable.of(load_pronouncer().pronounce_entities(listed))
+            )
     items = len(list(folder.iterdir()))
     # What has no say in the sound makes no other item.
     assert (items > 3) is (field in package.SOUND_FIELDS)
@@ -370,7 +372,7 @@ def test_a_list_of_more_or_other_spellings_is_another_item(
 ) -> None:
     monkeypatch.setattr(package, "_KEPT_FROM", 1)
     for names, n in ((["keisha"], 2), (["keisha"], 3), (["keisha", "metformin"], 2), (["kea"], 2)):
-        assert respell(names, n) == load_variants().spelling_variants(names, n)
+        assert spelling_variants(names, n) == load_variants().spelling_variants(names, n)
     assert len(list(folder.iterdir())) == 4
 
 
@@ -379,10 +381,10 @@ def test_other_weights_spell_otherwise(
     folder: Path, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     monkeypatch.setattr(package, "_KEPT_FROM", 1)
-    respell(["keisha"], 2)
+    spelling_variants(["keisha"], 2)
     value = getattr(VariantsConfig(), field) + 1
     monkeypatch.setattr(package, "VariantsConfig", lambda: VariantsConfig(**{field: value}))
-    respell(["keisha"], 2)
+    spelling_variants(["keisha"], 2)
     assert len(list(folder.iterdir())) == 2
 
 
@@ -394,14 +396,14 @@ def test_files_that_are_edited_are_read_again(
     sounds = tmp_path / "sounds"
     shutil.copytree(DEFAULT, sounds)
     listed = entities_from_names(["blorvanex"])
-    before = speak(listed, sounds).sounds(0)
+    before = pronunciation_table(listed, sounds).sounds(0)
     with (sounds / ADDITIONS).open("a", encoding="utf-8") as file:
         file.write("blorvanex\tB L AO R\n")
-    after = speak(listed, sounds).sounds(0)
+    after = pronunciation_table(listed, sounds).sounds(0)
     right = tuple(PHONES.index(phone) + 1 for phone in ("B", "L", "AO", "R"))
     assert [phones for phones, _ in after] == [right]
     assert before != after
-    assert speak(listed, sounds).sounds(0) == after
+    assert pronunciation_table(listed, sounds).sounds(0) == after
 
 
 def test_lists_are_spelt_otherwise_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,19 +411,21 @@ def test_lists_are_spelt_otherwise_once(folder: Path, monkeypatch: pytest.Monkey
     expected = load_variants().spelling_variants(names, 3)
     assert expected[1] == []
     monkeypatch.setattr(package, "_KEPT_FROM", 1)
-    assert respell(names, 3) == expected
+    assert spelling_variants(names, 3) == expected
     monkeypatch.setattr(package, "_variants", None)
-    assert respell(names, 3) == expected
+    assert spelling_variants(names, 3) == expected
     monkeypatch.undo()
-    assert respell(["b12"], 3) == [[]]
+    assert spelling_variants(["b12"], 3) == [[]]
     with pytest.raises(ValueError, match="as many"):
         variants_from_arrays({**variants_to_arrays(expected), "cost": np.zeros(1)})
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
-    good = SpokenNames.of(load_pronouncer().pronounce_entities(entities_from_names(["peace"])))
+    good = PronunciationTable.of(
+        load_pronouncer().pronounce_entities(entities_from_names(["peace"]))
+    )
     for name, array in good.arrays().items():
         with pytest.raises(ValueError, match="fit together|out of range"):
-            SpokenNames.from_arrays({**good.arrays(), name: array[:-1]})
+            PronunciationTable.from_arrays({**good.arrays(), name: array[:-1]})
     with pytest.raises(ValueError, match="out of range"):
-        SpokenNames.from_arrays({**good.arrays(), "phones": good.phones + np.uint8(100)})
+        PronunciationTable.from_arrays({**good.arrays(), "phones": good.phones + np.uint8(100)})

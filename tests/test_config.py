@@ -10,12 +10,12 @@ from typing import Literal
 import pytest
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping, tomllib
-from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.models.config import TrainConfig
+from ctcbias_fst.errors import ConfigError, CtcbiasWarning
+from ctcbias_fst.models.model_config import TrainConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
-from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig, changed
 
 
 @dataclass(frozen=True)
@@ -192,3 +192,17 @@ def test_settings_of_former_versions_that_are_gone(line: str, other: str, key: s
     table = tomllib.loads(FORMER.replace(line, other))
     with pytest.raises(ConfigError, match=f"{key} is no setting any more: leave it out"):
         load_config(PipelineConfig, table)
+
+
+def test_settings_of_former_versions_that_have_another_name() -> None:
+    former = {"shortlist": {"heard": 7, "decoded": 8}, "adapter": {"caution": 0.2}}
+    with pytest.warns(CtcbiasWarning) as caught:
+        found = load_config(PipelineConfig, former)
+    assert (found.shortlist.n_by_subword, found.shortlist.n_by_phone) == (7, 8)
+    assert found.adapter.coverage_margin == 0.2
+    told = " ".join(str(one.message) for one in caught)
+    for now in ("shortlist.heard is now shortlist.n_by_subword", "adapter.coverage_margin"):
+        assert now in told
+    with pytest.warns(CtcbiasWarning, match="n_by_phone"):
+        found = changed({"shortlist": {"n_by_phone": 1}}, {"shortlist.decoded": 2})
+    assert found.shortlist.n_by_phone == 2

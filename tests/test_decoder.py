@@ -25,7 +25,7 @@ from ctcbias_fst.errors import (
     LogProbsError,
     ModelError,
 )
-from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
 

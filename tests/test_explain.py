@@ -15,11 +15,11 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
-from ctcbias_fst.models.config import AttentionConfig
 from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import PipelineConfig
-from tests.acoustic.conftest import speechlike
+from tests.tiny_models import speechlike
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
 

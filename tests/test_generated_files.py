@@ -18,7 +18,6 @@ import torch
 from generated import EDITS, NUMBERS, Edit, many, spoil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lm.test_arpa import SMALL
 from safetensors.numpy import save as to_safetensors
 from strategies import VOCABULARIES
 
@@ -29,18 +28,19 @@ from ctcbias_fst.graph.draw import draw_boost_graph
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.graph.openfst_files import read_boost_graph, write_boost_graph
 from ctcbias_fst.models.package import load_package
-from ctcbias_fst.ngram.model import load_lm, perplexity, save_lm
+from ctcbias_fst.ngram.ngram_lm import load_lm, perplexity, save_lm
 from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, load_tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
-from tests.acoustic.conftest import speechlike
+from tests.ngram.test_arpa import SMALL
+from tests.tiny_models import speechlike
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SECONDS = 10.0
@@ -149,7 +149,7 @@ def use_log_probs(path: Path) -> None:
     for name in saved.frames:
         try:
             array = saved.read(name, VOCABULARY)
-            Decoder(VOCABULARY).decode(stack([array], [name], VOCABULARY, 0.02))
+            LatticeDecoder(VOCABULARY).decode(stack([array], [name], VOCABULARY, 0.02))
         except CtcbiasError as error:
             assert "\n" not in str(error)
             faults.append(error)
@@ -235,7 +235,7 @@ SPOKEN = torch.randn(6, LETTERS.size, generator=torch.Generator().manual_seed(0)
 
 def use_graph(path: Path) -> None:
     graph = read_boost_graph(path, LETTERS)
-    Decoder(LETTERS).decode(stack([SPOKEN], ["one"], LETTERS, 0.02), graph)
+    LatticeDecoder(LETTERS).decode(stack([SPOKEN], ["one"], LETTERS, 0.02), graph)
     ElementTree.fromstring(draw_boost_graph(graph, LETTERS, 5))
 
 

@@ -21,7 +21,7 @@ from lhotse.testing.dummies import dummy_cut
 from reference import Path as Segmentation
 from strategies import VOCABULARIES, encoded
 
-from ctcbias_fst.corpus.transcripts import record_of, write_records, write_supervisions
+from ctcbias_fst.corpus.transcript_files import record_of, write_records, write_supervisions
 from ctcbias_fst.errors import CtcbiasWarning, ManifestError
 from ctcbias_fst.explain import Explanation, NameAttention
 from ctcbias_fst.explain_picture import draw_explanation

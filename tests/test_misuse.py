@@ -17,7 +17,7 @@ from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.decode_config import DecodeConfig
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
@@ -59,7 +59,7 @@ def tokens(*more: Any, **options: Any) -> Vocabulary:
 
 
 def decode(*arguments: Any) -> Any:
-    decoder: Any = Decoder(VOCABULARY)
+    decoder: Any = LatticeDecoder(VOCABULARY)
     return decoder.decode(*arguments)
 
 
@@ -105,11 +105,11 @@ OF_RECOGNIZER: dict[str, Wrong] = {
 
 OF_PARTS: dict[str, Callable[[], Any]] = {
     **{
-        f"device {name}": lambda name=name: Decoder(VOCABULARY, device=name)  # type: ignore[misc]
+        f"device {name}": lambda name=name: LatticeDecoder(VOCABULARY, device=name)  # type: ignore[misc]
         for name in ("xx", "meta", "cuda:99", None)
     },
-    "decoder of nothing": lambda: Decoder(None),  # type: ignore[arg-type]
-    "decoder of a mapping": lambda: Decoder(VOCABULARY, {}),  # type: ignore[arg-type]
+    "decoder of nothing": lambda: LatticeDecoder(None),  # type: ignore[arg-type]
+    "decoder of a mapping": lambda: LatticeDecoder(VOCABULARY, {}),  # type: ignore[arg-type]
     "list text": lambda: decode(batch(), "ab"),
     "list of names": lambda: decode(batch(), [["abba"], None]),
     "generator": lambda: decode(batch(), (one for one in [None, None])),

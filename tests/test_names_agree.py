@@ -10,7 +10,7 @@ from strategies import encoded
 
 from ctcbias_fst.graph.entity_tree import build_tree
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound
 from ctcbias_fst.scoring.comparison import compare_files
 from ctcbias_fst.scoring.score import score_transcripts
 from ctcbias_fst.search.spelling import spell_names
@@ -58,7 +58,7 @@ class _Nothing:
 
 
 def heard(words: list[str], names: EntityList, _: Path) -> int:
-    return sum(bool(sounds) for _, sounds in NameSounds(names, _Nothing()).read(words))  # type: ignore[arg-type]
+    return sum(bool(sounds) for _, sounds in EntityPronunciations(names, _Nothing()).read(words))  # type: ignore[arg-type]
 
 
 def trained(words: list[str], names: EntityList, _: Path) -> int:

@@ -28,12 +28,12 @@ from ctcbias_fst.errors import (
     LanguageModelError,
     ModelError,
 )
-from ctcbias_fst.models.config import AttentionConfig
 from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import save_lm as attach_lm
-from ctcbias_fst.ngram.model import save_lm
+from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.recognizer import Failure, Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs
 from ctcbias_fst.rescore.lookup import LookupConfig
@@ -48,7 +48,7 @@ from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.spellings import SpellingsConfig
-from tests.acoustic.conftest import speechlike
+from tests.tiny_models import speechlike
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
 
@@ -393,7 +393,7 @@ def decoded(
     )
     recognizer = Recognizer(AcousticModel.load(model), config)
     compiled = recognizer.compile(names, warn=False)
-    assert (compiled.shortlists is None) == (len(names) <= config.shortlist.decoded_above)
+    assert (compiled.shortlists is None) == (len(names) <= config.shortlist.shorten_above)
     if not batch:
         return [recognizer.transcribe(path, entities=compiled).best for path in clips]
     recordings = [read_audio(path) for path in clips]
@@ -404,12 +404,12 @@ def decoded(
 def test_a_shortlist_of_all_is_the_whole_list(model: Path, clips: list[Path]) -> None:
     whole = decoded(model, clips, LONG)
     assert any(word.entity for best in whole for word in best.words)
-    everything = {"decoded_above": 3, "decoded": 8, "spelled": 8, "looked_up": 8, **FREE}
+    everything = {"shorten_above": 3, "n_by_phone": 8, "n_variants": 8, "n_lookup": 8, **FREE}
     assert decoded(model, clips, LONG, **everything) == whole
 
 
 def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]) -> None:
-    few = {"decoded_above": 3, "decoded": 2, "heard": 1, "spelled": 1, "looked_up": 1}
+    few = {"shorten_above": 3, "n_by_phone": 2, "n_by_subword": 1, "n_variants": 1, "n_lookup": 1}
     short = decoded(model, clips, LONG, **few)
     assert short != decoded(model, clips, LONG)
     turned = decoded(model, clips, LONG[::-1], **few)  # other lines of the list
@@ -422,7 +422,7 @@ def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]
 
 
 def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
-    shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=0)
+    shortlist = ShortlistConfig(shorten_above=1, n_by_phone=1, n_by_subword=0)
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
     recognizer = Recognizer(AcousticModel.load(model), config)
     names = recognizer.compile(["ibuprofen", "keisha", "metformin"])
@@ -436,7 +436,7 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
 
 
 def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(model: Path) -> None:
-    shortlist = ShortlistConfig(decoded_above=1, decoded=1, heard=1, looked_up=1)
+    shortlist = ShortlistConfig(shorten_above=1, n_by_phone=1, n_by_subword=1, n_lookup=1)
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
     names = Recognizer(AcousticModel.load(model), config).compile(
         ["keisha", "metformin", "b12"], warn=False
@@ -447,7 +447,7 @@ def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(mod
     assert short.graph is not None
     assert [entity.name for entity in short.graph.entities] == ["keisha", "metformin"]
     assert short.sounds is not None
-    assert [entity.name for entity, _ in short.sounds.looked_up()] == ["keisha"]
+    assert [entity.name for entity, _ in short.sounds.lookup_candidates()] == ["keisha"]
 
 
 def test_names_on_a_shortlist_have_a_price(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,7 +455,7 @@ def test_names_on_a_shortlist_have_a_price(model: Path, monkeypatch: pytest.Monk
     heard = spoken(model, "red met form in", "R EH D M EH T F AO R M IH N")
 
     def prices(lm: object = None, **settings: float) -> dict[str, float]:
-        shortlist = ShortlistConfig(decoded_above=1, decoded=3, **settings)  # type: ignore[arg-type]
+        shortlist = ShortlistConfig(shorten_above=1, n_by_phone=3, **settings)  # type: ignore[arg-type]
         config = PipelineConfig(parts=("boost",), shortlist=shortlist)
         recognizer = Recognizer(AcousticModel.load(model), config)
         monkeypatch.setattr(recognizer.decoder.compiler, "_modelled", lm is not None)
@@ -488,9 +488,11 @@ def test_a_name_that_nobody_can_pronounce_is_on_every_shortlist(
 ) -> None:
     """Other writing systems: the recogniser's tokens write the name, but no G2P reads it."""
     phones = np.array([1, 2], dtype=np.uint8)
-    silent = SpokenNames(np.array([0, 0, 1]), np.array([0, 2]), phones, np.zeros(1, np.float32))
-    monkeypatch.setattr("ctcbias_fst.compiled.speak", lambda _: silent)
-    config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(decoded_above=1, decoded=1))
+    silent = PronunciationTable(
+        np.array([0, 0, 1]), np.array([0, 2]), phones, np.zeros(1, np.float32)
+    )
+    monkeypatch.setattr("ctcbias_fst.compiled.pronunciation_table", lambda _: silent)
+    config = PipelineConfig(parts=SOUNDS, shortlist=ShortlistConfig(shorten_above=1, n_by_phone=1))
     names = Recognizer(AcousticModel.load(model), config).compile(["keisha", "metformin"])
     assert names.shortlists is not None
     (short,) = names.shortlists.of(spoken(model, "peace", "P IY S"), [0])
@@ -502,7 +504,7 @@ def test_parts_of_a_long_list(model: Path) -> None:
     """What is left out is not prepared; a graph that was compiled before is searched whole."""
 
     def short(*parts: str) -> ShortList:
-        shortlist = ShortlistConfig(decoded_above=1)
+        shortlist = ShortlistConfig(shorten_above=1)
         config = PipelineConfig(parts=parts, shortlist=shortlist)
         names = Recognizer(AcousticModel.load(model), config).compile(["peace", "keisha"])
         assert names.shortlists is not None

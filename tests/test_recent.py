@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from acoustic.conftest import TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sound.conftest import UNITS, tiny_model
-from sound.test_variants import CONFIG, TABLE, spelling_model
 
 from ctcbias_fst.models import listed
+from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter
-from ctcbias_fst.models.config import AdapterConfig
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.model import ModelOutput
+from ctcbias_fst.models.model_config import AdapterConfig
 from ctcbias_fst.pronunciation import pronounce
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.g2p_ngram import Ngram
@@ -26,7 +23,7 @@ from ctcbias_fst.pronunciation.lexicon import Lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.rescore import word_pronunciations as words
-from ctcbias_fst.rescore.word_pronunciations import WordSounds
+from ctcbias_fst.rescore.word_pronunciations import WordPronunciations
 from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import Entity, EntityList
@@ -35,6 +32,9 @@ from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 from ctcbias_fst.variants import spellings, variants
 from ctcbias_fst.variants.spellings import SpellingsConfig, SpellingsOnDemand
 from ctcbias_fst.variants.variants import SpellingVariants
+from tests.tiny_g2p import UNITS, tiny_model
+from tests.tiny_models import TINY
+from tests.variants.test_variants import CONFIG, TABLE, spelling_model
 
 FEW = 5
 LISTS = st.lists(
@@ -116,7 +116,7 @@ def changing(seed: int, lists: int) -> Iterator[list[str]]:
 def test_lists_that_change_take_no_more_room(few: None) -> None:
     """The bound of each is reached early; then nothing grows any more."""
     alphabet = Vocabulary(("-", *"acektx", "|"), 0, WordBoundary.SEPARATOR)
-    sounds, spells = WordSounds(pronouncer()), speller()
+    sounds, spells = WordPronunciations(pronouncer()), speller()
     tokenizer = FewestPiecesTokenizer(alphabet)
     distinct = dict.fromkeys(name for names in changing(1, 60) for name in names)
     several = EntityList(tuple([Entity(name, name) for name in distinct]))
@@ -143,7 +143,7 @@ def test_lists_that_change_take_no_more_room(few: None) -> None:
 
 
 def caches(
-    sounds: WordSounds,
+    sounds: WordPronunciations,
     spells: SpellingVariants,
     tokenizer: FewestPiecesTokenizer,
     demand: SpellingsOnDemand,
@@ -163,13 +163,15 @@ def caches(
 @given(lists=LISTS)
 def test_what_is_kept_has_no_say(few: None, lists: list[list[str]]) -> None:
     """Every list gets what it would get if it were the first."""
-    spoken, spells, sounds = pronouncer(), speller(), WordSounds(pronouncer())
+    spoken, spells, sounds = pronouncer(), speller(), WordPronunciations(pronouncer())
     for names in lists:
         assert spoken.pronounce_all(names) == pronouncer().pronounce_all(names)
         entities = [Entity(name, name, sounds_like=(names[0],)) for name in names]
         assert spoken.pronounce_entities(entities) == pronouncer().pronounce_entities(entities)
         assert spells.spelling_variants(names, 3) == speller().spelling_variants(names, 3)
-        assert [sounds.word(n) for n in names] == [WordSounds(pronouncer()).word(n) for n in names]
+        assert [sounds.word(n) for n in names] == [
+            WordPronunciations(pronouncer()).word(n) for n in names
+        ]
 
 
 def test_lists_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,4 +214,4 @@ def test_an_adapter_keeps_few_spellings(few: None) -> None:
 
 
 def test_word_sounds_are_shared() -> None:
-    assert words.load_word_sounds() is words.load_word_sounds()
+    assert words.load_word_pronunciations() is words.load_word_pronunciations()

@@ -12,18 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
-from acoustic.conftest import TINY, speechlike
-from sound.conftest import UNITS, tiny_model
-from sound.test_variants import CONFIG, TABLE, spelling_model
 
 from ctcbias_fst.audio.audio import Recording
-from ctcbias_fst.cache import VARIABLE, kept
+from ctcbias_fst.cache import VARIABLE, load_or_build
 from ctcbias_fst.models import listed
+from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter
-from ctcbias_fst.models.config import AdapterConfig, AttentionConfig
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.model import ModelOutput
+from ctcbias_fst.models.model_config import AdapterConfig, AttentionConfig
 from ctcbias_fst.pronunciation import pronounce
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.g2p_ngram import Ngram
@@ -32,7 +29,7 @@ from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.rescore import word_pronunciations as words
-from ctcbias_fst.rescore.word_pronunciations import WordSounds
+from ctcbias_fst.rescore.word_pronunciations import WordPronunciations
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text import tokens
@@ -41,6 +38,9 @@ from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 from ctcbias_fst.variants import spellings, variants
 from ctcbias_fst.variants.variants import SpellingVariants
+from tests.tiny_g2p import UNITS, tiny_model
+from tests.tiny_models import TINY, speechlike
+from tests.variants.test_variants import CONFIG, TABLE, spelling_model
 
 THREADS = 8
 Result = TypeVar("Result")
@@ -94,7 +94,7 @@ def pronouncer() -> Pronouncer:
 
 
 def test_pronunciations_and_spellings() -> None:
-    spoken, sounds = pronouncer(), WordSounds(pronouncer())
+    spoken, sounds = pronouncer(), WordPronunciations(pronouncer())
     speller = SpellingVariants(pronouncer(), TABLE, spelling_model(), {}, CONFIG)
     alphabet = Vocabulary(("-", "ac", *"acektx", "|"), 0, WordBoundary.SEPARATOR)
     tokenizer = FewestPiecesTokenizer(alphabet)
@@ -107,7 +107,7 @@ def test_pronunciations_and_spellings() -> None:
                 voice = pronouncer()
                 others = SpellingVariants(pronouncer(), TABLE, spelling_model(), {}, CONFIG)
                 found.append([voice.pronounce_all(names), others.spelling_variants(names, 2)])
-                found.append([WordSounds(pronouncer()).word(name) for name in names])
+                found.append([WordPronunciations(pronouncer()).word(name) for name in names])
                 found.append([FewestPiecesTokenizer(alphabet).encode(name) for name in names])
             else:
                 found.append([spoken.pronounce_all(names), speller.spelling_variants(names, 2)])
@@ -166,7 +166,7 @@ def test_one_item_of_the_cache(
         return [int(numbers[0]) for numbers in (item(step) for step in range(30))]
 
     def item(step: int) -> np.ndarray:
-        return kept(
+        return load_or_build(
             "numbers",
             step,
             lambda: np.full(2000, step),
@@ -246,7 +246,9 @@ def test_a_recognizer(random_model: Path, long: bool) -> None:
     if long:
         config = replace(
             config,
-            shortlist=ShortlistConfig(decoded_above=1, decoded=2, heard=1, spelled=1, looked_up=1),
+            shortlist=ShortlistConfig(
+                shorten_above=1, n_by_phone=2, n_by_subword=1, n_variants=1, n_lookup=1
+            ),
             adapter=AttentionConfig(names=2),
         )
     check(

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 import ctcbias_fst
 from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
@@ -50,7 +50,7 @@ class Ours:
         config = setting.ours().decode
         if setting.boost is not None:
             config = replace(config, boost=setting.boost)
-        self._decoder = Decoder(setting.tokenizer.vocabulary, config)
+        self._decoder = LatticeDecoder(setting.tokenizer.vocabulary, config)
         self._graph: BoostGraph | None = None
 
     def use(self, names: Sequence[str], weight: float) -> None:

@@ -31,7 +31,7 @@ from ctcbias_fst.audio.levels import audible
 from ctcbias_fst.audio.media import PartT, decode, header_seconds
 from ctcbias_fst.audio.samples import mono_samples
 from ctcbias_fst.errors import AudioError
-from ctcbias_fst.text.files import is_named_pipe
+from ctcbias_fst.text.text_files import is_named_pipe
 
 __all__ = [
     "AudioPart",

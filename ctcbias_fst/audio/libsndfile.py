@@ -29,7 +29,7 @@ __all__ = ["header_seconds", "read_sound_file"]
 _NO_COUNT = 1 << 62
 """libsndfile's count of samples is this and more where a header has none."""
 
-_MOST_ERRORS = 100
+_MAX_ERRORS = 100
 """Decoders may find the way back behind damage, but not for ever."""
 
 _FEW_ERRORS = 4
@@ -85,7 +85,7 @@ def _blocks(stream: Any) -> Iterator[tuple[Any, Exception | None]]:
     """Blocks ``(frame, channel)`` to the end, and what was wrong behind each."""
     block = np.empty((max(1, BLOCK // stream.channels), stream.channels), np.float32)
     errors = 0
-    while errors < _MOST_ERRORS:
+    while errors < _MAX_ERRORS:
         block.fill(np.nan)
         try:
             with _hushed():

@@ -18,7 +18,7 @@ import numpy as np
 from ctcbias_fst.audio.blocks import BLOCK, Outcome, Part, clean, reason_of, shortfall
 from ctcbias_fst.audio.libsndfile import header_seconds, read_sound_file
 from ctcbias_fst.errors import AudioError
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["PartT", "decode", "header_seconds"]
 

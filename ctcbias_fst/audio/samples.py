@@ -16,7 +16,7 @@ from ctcbias_fst.errors import AudioError, warn_caller
 
 __all__ = ["mono_samples"]
 
-_MOST_CHANNELS = 32
+_MAX_CHANNELS = 32
 
 Samples = npt.NDArray[np.float32]
 
@@ -96,7 +96,7 @@ def _channels_last(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         return array
     if array.ndim == 2:
         few, many = sorted(array.shape)
-        if 0 < few <= _MOST_CHANNELS and many >= 10 * few:
+        if 0 < few <= _MAX_CHANNELS and many >= 10 * few:
             return array if array.shape[1] == few else array.T
     raise AudioError(
         f"{name}: samples must be mono, or have a short axis of channels; found shape {shape}"

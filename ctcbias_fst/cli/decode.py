@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctcbias_fst.bounds import MOST_HYPOTHESES
+from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.cli.options import (
     FILE,
     LM_OPTION,
@@ -79,7 +79,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @settings_options
 @click.option(
     "--nbest",
-    type=click.IntRange(1, MOST_HYPOTHESES),
+    type=click.IntRange(1, MAX_HYPOTHESES),
     help="Hypotheses per utterance; short for decode.nbest.",
 )
 @click.option(
@@ -130,11 +130,11 @@ def decode(
     """
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcripts import check_supervisions, write_records  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcript_files import check_supervisions, write_records  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError, EntityListError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
     from ctcbias_fst.settings import SETTINGS_FILE  # noqa: PLC0415
-    from ctcbias_fst.text.files import hold  # noqa: PLC0415
+    from ctcbias_fst.text.text_files import hold  # noqa: PLC0415
 
     if (cuts is None) == (log_probs is None):
         raise ConfigError("say either --cuts or --log-probs")
@@ -215,7 +215,7 @@ def _recordings(path: Path, style: str, trusted: bool) -> tuple[list[Utterance],
     from ctcbias_fst.corpus.backends import cut_utterances, part_utterances  # noqa: PLC0415
     from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import audio_parts  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcripts import write_records, write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcript_files import write_records, write_supervisions  # noqa: PLC0415
     from ctcbias_fst.cut_sets import named_files  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 

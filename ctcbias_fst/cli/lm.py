@@ -18,7 +18,7 @@ from ctcbias_fst.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ctcbias_fst.ngram.model import LanguageModel
+    from ctcbias_fst.ngram.ngram_lm import LanguageModel
 
 PRECISION = click.option(
     "--precision",
@@ -30,7 +30,7 @@ PRECISION = click.option(
 
 
 def _lm_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    from ctcbias_fst.ngram.model import check_name  # noqa: PLC0415
+    from ctcbias_fst.ngram.ngram_lm import check_name  # noqa: PLC0415
 
     output_file(context, option, path)
     if path is not None:
@@ -107,7 +107,7 @@ def train(
     language: str | None,
 ) -> None:
     """Train a model on TEXTS, one sentence per line (.gz allowed)."""
-    from ctcbias_fst.ngram.model import save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.ngram_lm import save_lm  # noqa: PLC0415
     from ctcbias_fst.ngram.train import (  # noqa: PLC0415
         TrainLmConfig,
         read_sentences,
@@ -135,7 +135,7 @@ def train(
 @PRECISION
 def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
     """Make a MODEL smaller by what hardly matters."""
-    from ctcbias_fst.ngram.model import load_lm, save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.ngram_lm import load_lm, save_lm  # noqa: PLC0415
     from ctcbias_fst.ngram.train import prune_lm  # noqa: PLC0415
 
     before = load_lm(model)
@@ -151,7 +151,7 @@ def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
 @PRECISION
 def convert(model: Path, out: Path, precision: str) -> None:
     """Write a MODEL in another form (ARPA is slow to read)."""
-    from ctcbias_fst.ngram.model import load_lm, save_lm  # noqa: PLC0415
+    from ctcbias_fst.ngram.ngram_lm import load_lm, save_lm  # noqa: PLC0415
 
     found = load_lm(model)
     save_lm(out, found, precision)  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def info(
     language: str | None,
 ) -> None:
     """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
-    from ctcbias_fst.ngram.model import load_lm, perplexity  # noqa: PLC0415
+    from ctcbias_fst.ngram.ngram_lm import load_lm, perplexity  # noqa: PLC0415
     from ctcbias_fst.ngram.train import read_sentences  # noqa: PLC0415
 
     found = load_lm(lm_file)

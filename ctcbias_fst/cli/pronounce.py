@@ -33,8 +33,8 @@ def pronounce(names: tuple[str, ...], count: int, max_cost: float, output_format
     Phones are ARPAbet without stress. Write initials in capitals. A name that cannot be
     pronounced is reported, the others are shown, and the exit status is 1.
     """
-    from ctcbias_fst.variants.report import pronunciations_report  # noqa: PLC0415
     from ctcbias_fst.variants.shipped import load_pronouncer  # noqa: PLC0415
+    from ctcbias_fst.variants.variants_report import pronunciations_report  # noqa: PLC0415
 
     pronouncer = load_pronouncer(n=count, max_cost=max_cost)
     faults: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.bounds import MOST_HYPOTHESES
+from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.cli.options import (
     FILE,
     load_settings,
@@ -29,7 +29,7 @@ _SHOWN = 5
 @settings_options
 @click.option(
     "--nbest",
-    type=click.IntRange(1, MOST_HYPOTHESES),
+    type=click.IntRange(1, MAX_HYPOTHESES),
     help="Hypotheses per utterance; short for decode.nbest.",
 )
 @click.option(

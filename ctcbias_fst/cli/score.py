@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.bounds import LARGEST, MOST_REPLICATIONS
+from ctcbias_fst.bounds import LARGEST, MAX_REPLICATIONS
 from ctcbias_fst.cli.options import FILE, output_file, warn
 
 
@@ -41,7 +41,7 @@ from ctcbias_fst.cli.options import FILE, output_file, warn
 @click.option(
     "--bootstrap",
     "replications",
-    type=click.IntRange(0, MOST_REPLICATIONS),
+    type=click.IntRange(0, MAX_REPLICATIONS),
     default=1000,
     show_default=True,
     help="Replications for the 95% intervals; 0 for none.",

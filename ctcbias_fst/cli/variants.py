@@ -26,8 +26,8 @@ def variants(names: tuple[str, ...], count: int, output_format: str) -> None:
     A recogniser that writes one of them will be taken to have heard the name. A name without
     letters is reported, the others are shown, and the exit status is 1.
     """
-    from ctcbias_fst.variants.report import variants_report  # noqa: PLC0415
     from ctcbias_fst.variants.shipped import load_variants  # noqa: PLC0415
+    from ctcbias_fst.variants.variants_report import variants_report  # noqa: PLC0415
 
     faults: list[str] = []
     for line in variants_report(

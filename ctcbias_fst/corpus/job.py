@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import as_toml, write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
-from ctcbias_fst.corpus.transcripts import record_of, write_records
+from ctcbias_fst.corpus.transcript_files import record_of, write_records
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import (
     ConfigError,
@@ -46,8 +46,8 @@ from ctcbias_fst.records import Transcript
 from ctcbias_fst.search.saved_lattices import LatticeWriter
 from ctcbias_fst.settings import SETTINGS_FILE, PipelineConfig
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.files import Source
 from ctcbias_fst.text.printable import json_text
+from ctcbias_fst.text.text_files import Source
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -71,7 +71,7 @@ class Summary:
     """What became of a manifest.
 
     Attributes:
-      records: what was written (:func:`ctcbias_fst.corpus.transcripts.record_of`), by
+      records: what was written (:func:`ctcbias_fst.corpus.transcript_files.record_of`), by
         utterance, in the manifest's order.
       skipped: why each utterance that is not among them was left out.
       seconds: how much audio was decoded, now and before the job was resumed.
@@ -359,7 +359,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _is_record(row: Mapping[str, Any]) -> bool:
-    """Whether this is what :func:`ctcbias_fst.corpus.transcripts.record_of` makes."""
+    """Whether this is what :func:`ctcbias_fst.corpus.transcript_files.record_of` makes."""
     return (
         isinstance(row.get("id"), str)
         and isinstance(row.get("text"), str)

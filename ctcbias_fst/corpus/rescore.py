@@ -8,13 +8,13 @@ from typing import Any
 
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.backends import HEARD_PARTS
-from ctcbias_fst.corpus.transcripts import record_of, write_records
+from ctcbias_fst.corpus.transcript_files import record_of, write_records
 from ctcbias_fst.decoder import language_model
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.output import notes
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -108,12 +108,12 @@ def rescore_corpus(
     checked_device(device)
     default = DEFAULT / "lm.safetensors"
 
-    def decoder_of(vocabulary: Vocabulary) -> Decoder:
+    def decoder_of(vocabulary: Vocabulary) -> LatticeDecoder:
         lm = None
         if use_lm:
             fallback = default if default.is_file() else None
             lm = language_model(config, vocabulary, device, fallback)
-        return Decoder(vocabulary, config.decode, device, lm)
+        return LatticeDecoder(vocabulary, config.decode, device, lm)
 
     if text_dir is not None:
         write_lattice_texts(folder, decoder_of, text_dir, kaldi, device)

@@ -15,8 +15,8 @@ from typing import Any
 
 from ctcbias_fst.audio.audio import AudioPart
 from ctcbias_fst.errors import ManifestError, warn_caller
-from ctcbias_fst.text.files import parse_json_line, quoted, read_lines, require_object
 from ctcbias_fst.text.manifests import seconds_of_row, utterance_id
+from ctcbias_fst.text.text_files import parse_json_line, quoted, read_lines, require_object
 from ctcbias_fst.written import RECORD
 
 __all__ = ["AUDIO_SUFFIXES", "audio_parts", "recordings_of"]

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 
 from ctcbias_fst.graph.candidates import Candidates
-from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, STAY, Columns
+from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
 from ctcbias_fst.graph.reachable import Nodes
-from ctcbias_fst.graph.successors import Hubs
+from ctcbias_fst.graph.successors import TokenSuccessors
 from ctcbias_fst.graph.vectors import assemble, expand
 from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
@@ -114,14 +114,14 @@ class Assembly:
         self,
         candidates: Candidates,
         nodes: Nodes,
-        columns: Columns,
+        columns: LabelTable,
         rules: WordRules,
     ) -> None:
         self.size, _, self.vocabulary = candidates.shape
         self.nodes, self.columns, self.rules = nodes, columns, rules
         self.plain = columns.lookup(PLAIN, 1.0, self.vocabulary)
-        self.stay = columns.lookup(STAY, 1.0, self.vocabulary)
-        self.hubs = Hubs.of(candidates, columns)
+        self.stay = columns.lookup(REPEAT, 1.0, self.vocabulary)
+        self.hubs = TokenSuccessors.of(candidates, columns)
         self.graph = _Graph(candidates.token.device)
         self.utterances = torch.arange(self.size, device=candidates.token.device)
 

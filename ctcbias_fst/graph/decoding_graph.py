@@ -41,7 +41,7 @@ import torch
 from ctcbias_fst.graph.assembly import Assembly
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.entity_tree import BoostGraph
-from ctcbias_fst.graph.labels import Columns
+from ctcbias_fst.graph.labels import LabelTable
 from ctcbias_fst.graph.reachable import Forest, reachable
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.k2_import import k2
@@ -65,7 +65,7 @@ class DecodingGraph:
     """
 
     fsa: k2.Fsa
-    columns: Columns
+    columns: LabelTable
     vocabulary_size: int
     entities: Sequence[Entity]
     separator: int | None
@@ -94,7 +94,7 @@ def decoding_graph(
     """
     forest = Forest.of(graphs, token_order)
     nodes = reachable(candidates, forest, reach)
-    columns = Columns.of(candidates, nodes)
+    columns = LabelTable.of(candidates, nodes)
     paid = torch.zeros_like(nodes.cost) if reward is None else reward(nodes.letters, nodes.weight)
     return DecodingGraph(
         fsa=Assembly(candidates, nodes, columns, rules).fsa(paid),

@@ -28,7 +28,7 @@ import torch
 
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
-from ctcbias_fst.text.entities import MOST_WEIGHT, Entity, EntityList
+from ctcbias_fst.text.entities import MAX_WEIGHT, Entity, EntityList
 from ctcbias_fst.text.phrases import PhraseMatcher, in_capitals_only, matcher_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "letters_of
 _FIRST_SYLLABLE = "\u2e80"
 """From here on letters are ideographs, kana and Hangul syllables."""
 _LETTERS_OF_SYLLABLE = 3.0
-_MOST_OF_TOKEN = 6.0
+_MAX_OF_TOKEN = 6.0
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
     place in the audio where it can be right or wrong, however much it writes.
     """
     letters = np.array(
-        [min(letters_of(surface), _MOST_OF_TOKEN) for surface in vocabulary.surfaces],
+        [min(letters_of(surface), _MAX_OF_TOKEN) for surface in vocabulary.surfaces],
         dtype=np.float32,
     )
     letters.setflags(write=False)
@@ -353,11 +353,11 @@ def _weight_classes(
     distinct, of_entity = np.unique(-weights, return_inverse=True)
     if not len(distinct):
         return np.ones(1), np.zeros(0, dtype=np.int64)
-    bad = np.flatnonzero(~((weights > 0) & (weights <= MOST_WEIGHT)))  # also NaN
+    bad = np.flatnonzero(~((weights > 0) & (weights <= MAX_WEIGHT)))  # also NaN
     if len(bad):
         raise GraphError(
             f"the weight of {entities[int(bad[0])].display!r}, {weights[bad[0]]:g}, is not above 0 "
-            f"and at most {MOST_WEIGHT:g}"
+            f"and at most {MAX_WEIGHT:g}"
         )
     return -distinct, of_entity.astype(np.int64)[owner]
 

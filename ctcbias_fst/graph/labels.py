@@ -15,9 +15,9 @@ import torch
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.reachable import Nodes
 
-__all__ = ["BOOSTED", "ENTRY", "PLAIN", "STAY", "Block", "Columns"]
+__all__ = ["BOOSTED", "ENTRY", "PLAIN", "REPEAT", "Block", "LabelTable"]
 
-PLAIN, ENTRY, BOOSTED, STAY = 0, 1, 2, 3
+PLAIN, ENTRY, BOOSTED, REPEAT = 0, 1, 2, 3
 
 
 class Block(NamedTuple):
@@ -30,12 +30,12 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Columns:
+class LabelTable:
     """What the labels of a decoding graph stand for; label 0 is the blank.
 
     There are four kinds: ``PLAIN`` tokens (first frame and further ones), the ``ENTRY`` to an
     entity, that is its first token's first frame, its ``BOOSTED`` later tokens' first frames,
-    and what it takes to ``STAY`` inside it: further frames of its tokens, and blanks (token 0)
+    and what it takes to ``REPEAT`` inside it: further frames of its tokens, and blanks (token 0)
     before its last token. Only what some utterance of the batch can take has a column.
 
     Attributes:
@@ -77,12 +77,12 @@ class Columns:
         return of_token
 
     @classmethod
-    def of(cls, candidates: Candidates, nodes: Nodes) -> Columns:
+    def of(cls, candidates: Candidates, nodes: Nodes) -> LabelTable:
         """Give a column to every (kind, weight, token) that occurs."""
         first, later = nodes.parent < 0, nodes.parent >= 0
         wanted = [(PLAIN, 1.0, candidates.token), (ENTRY, 1.0, nodes.token[first])]
         if len(nodes.token):
-            wanted.append((STAY, 1.0, torch.cat([nodes.token, nodes.token.new_zeros(1)])))
+            wanted.append((REPEAT, 1.0, torch.cat([nodes.token, nodes.token.new_zeros(1)])))
         for weight in torch.unique(nodes.weight[later]).tolist():
             wanted.append((BOOSTED, weight, nodes.token[later & (nodes.weight == weight)]))
         blocks: list[Block] = []

@@ -27,8 +27,8 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.text.encoded_entities import EncodedEntities, expand
 from ctcbias_fst.text.entities import Entity, entity_of
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import json_text
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["TEXT_SUFFIX", "read_boost_graph", "sidecar_path", "write_boost_graph"]
@@ -39,7 +39,7 @@ TEXT_SUFFIX = ".txt"
 _FORMAT = "ctcbias boosting graph"
 _VERSION = 1
 _MAX_PATHS = 20_000_000
-_MOST_COST = 1_000_000
+_MAX_COST = 1_000_000
 """Nats: what costs are summed in can hold thousands of these, and no search takes such a path."""
 
 # Of OpenFst's binary files.
@@ -331,8 +331,8 @@ def _check(arcs: _Arcs, path: Path, vocabulary: Vocabulary, entities: Sequence[E
     if (arcs.token == vocabulary.blank_id + 1).any():
         raise GraphError(f"{path}: an arc takes the blank, label {vocabulary.blank_id + 1}")
     costs = np.concatenate([arcs.cost, arcs.final_cost])
-    if not ((costs >= 0) & (costs <= _MOST_COST)).all():
-        raise GraphError(f"{path}: a cost is negative, above {_MOST_COST:,} nats or not finite")
+    if not ((costs >= 0) & (costs <= _MAX_COST)).all():
+        raise GraphError(f"{path}: a cost is negative, above {_MAX_COST:,} nats or not finite")
 
 
 def _paths(arcs: _Arcs, path: Path) -> EncodedEntities:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from ctcbias_fst.graph.candidates import Candidates
-from ctcbias_fst.graph.labels import PLAIN, Columns
+from ctcbias_fst.graph.labels import PLAIN, LabelTable
 from ctcbias_fst.graph.vectors import expand
 
-__all__ = ["Hubs"]
+__all__ = ["TokenSuccessors"]
 
 
 @dataclass(frozen=True)
-class Hubs:
+class TokenSuccessors:
     """The plain tokens of each utterance, and which can follow which without a blank.
 
     Attributes:
@@ -32,7 +32,7 @@ class Hubs:
     num_next: torch.Tensor
 
     @classmethod
-    def of(cls, candidates: Candidates, columns: Columns) -> Hubs:
+    def of(cls, candidates: Candidates, columns: LabelTable) -> TokenSuccessors:
         size, frames, vocabulary = candidates.shape
         present = torch.zeros(size, vocabulary, dtype=torch.bool, device=candidates.token.device)
         present[candidates.utterance, candidates.token] = True

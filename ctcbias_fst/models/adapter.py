@@ -37,14 +37,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ctcbias_fst.models.config import AdapterConfig, EncoderConfig
+from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.encoder import Norm, padding_mask
-from ctcbias_fst.models.model import ModelOutput
-from ctcbias_fst.shortlist.subword_index import FLOOR, audible
+from ctcbias_fst.models.model_config import AdapterConfig, EncoderConfig
+from ctcbias_fst.shortlist.subword_index import FLOOR, floored_log_probs
 
 __all__ = ["AdapterOutput", "ContextualAdapter", "EntityBatch", "EntityKeys"]
 
-_MOST_SCORES = 4_000_000
+_MAX_SCORES = 4_000_000
 """Scores (utterances x frames x rows) held at a time outside of training."""
 
 
@@ -214,7 +214,7 @@ class ContextualAdapter(nn.Module):
         names: EntityKeys,
         allowed: Tensor | None = None,
         scale: float = 1.0,
-        caution: float = 0.0,
+        coverage_margin: float = 0.0,
     ) -> AdapterOutput:
         """Add what the names suggest to the encoder's output.
 
@@ -224,14 +224,14 @@ class ContextualAdapter(nn.Module):
             allowed: ``(batch, row)``, True where an utterance's own list has the name of a
                 row; ``None``: every utterance has all names.
             scale: factor on what is added.
-            caution: added to the share of a name that must be covered, theta.
+            coverage_margin: added to the share of a name that must be covered, theta.
         """
         batch, frames, _ = output.states.shape
         scores = batch * frames * names.token.shape[-1]
-        if not self.training and batch > 1 and scores > _MOST_SCORES:
-            return self._in_parts(output, names, allowed, scale, caution)
-        glance = self._glance(output, names, allowed)
-        covered = self._covered(glance[:, :, 1:], names, caution)
+        if not self.training and batch > 1 and scores > _MAX_SCORES:
+            return self._in_parts(output, names, allowed, scale, coverage_margin)
+        glance = self._raw_attention(output, names, allowed)
+        covered = self._covered(glance[:, :, 1:], names, coverage_margin)
         on_names = glance[:, :, 1:] * covered[:, None]
         mass = on_names.sum(dim=-1, keepdim=True)
         states = output.states
@@ -250,19 +250,21 @@ class ContextualAdapter(nn.Module):
         names: EntityKeys,
         allowed: Tensor | None,
         scale: float,
-        caution: float,
+        coverage_margin: float,
     ) -> AdapterOutput:
         """Utterance by utterance: as many scores as there are take memory."""
         parts = []
         each = names.apart() if names.token.dim() > 1 else [names] * len(output.states)
         for i, own in enumerate(each):
             mask = None if allowed is None else allowed[i : i + 1]
-            parts.append(self(output.select([i]), own, mask, scale, caution))
+            parts.append(self(output.select([i]), own, mask, scale, coverage_margin))
         return AdapterOutput(
             *(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(parts[0]))
         )
 
-    def _glance(self, output: ModelOutput, names: EntityKeys, allowed: Tensor | None) -> Tensor:
+    def _raw_attention(
+        self, output: ModelOutput, names: EntityKeys, allowed: Tensor | None
+    ) -> Tensor:
         """``(batch, frame, 1 + row)``: where each frame looks by itself."""
         batch, frames, _ = output.states.shape
         heads, size = self.config.heads, self.config.head_size
@@ -291,7 +293,7 @@ class ContextualAdapter(nn.Module):
     def _evidence(self, output: ModelOutput, names: EntityKeys) -> Tensor:
         """``(batch, frame, row)``: what the base model's log-probs say of each row."""
         reach = self.config.reach
-        heard = audible(output.log_probs, output.lengths)
+        heard = floored_log_probs(output.log_probs, output.lengths)
         over_time = heard.transpose(1, 2)
         before = F.max_pool1d(F.pad(over_time, (reach, 0), value=FLOOR), reach + 1, 1)
         behind = F.max_pool1d(F.pad(over_time, (0, reach), value=FLOOR), reach + 1, 1)
@@ -307,11 +309,11 @@ class ContextualAdapter(nn.Module):
         evidence = evidence + right * following.masked_fill(_at(last), 0.0)
         return evidence
 
-    def _covered(self, attention: Tensor, names: EntityKeys, caution: float) -> Tensor:
+    def _covered(self, attention: Tensor, names: EntityKeys, coverage_margin: float) -> Tensor:
         """``(batch, row)``: how far the name of a row counts, 0 to 1."""
         slope, threshold = self.coverage
         covered = _mean_of_names(attention.amax(dim=1), names)
-        return torch.sigmoid(slope * (covered - threshold - caution))
+        return torch.sigmoid(slope * (covered - threshold - coverage_margin))
 
 
 def _of_tokens(table: Tensor, tokens: Tensor) -> Tensor:

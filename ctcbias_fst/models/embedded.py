@@ -15,10 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError
-from ctcbias_fst.models.config import AttentionConfig
 from ctcbias_fst.models.even import louder, raised_where_spoken, raises
 from ctcbias_fst.models.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
+from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.models.pieces import LONGEST_SECONDS, Piece, pieces_of
 from ctcbias_fst.pauses import find_pauses
@@ -185,7 +185,7 @@ class AcousticModel:
                 torch.tensor([part.shape[1]]),
             )
             (keys,) = names.keys(output)
-            adapted = names.adapter(output, keys, None, config.scale, config.caution)
+            adapted = names.adapter(output, keys, None, config.scale, config.coverage_margin)
             where = slice(span.begin, span.begin + int(output.lengths))
             plain[where] = output.log_probs[0]
             phones[where] = output.phone_log_probs[0]
@@ -236,7 +236,7 @@ class AcousticModel:
         biased = plain = output.log_probs
         attended = keys_of_batch(names, output)
         if attended is not None and self.adapter is not None:
-            adapted = self.adapter(output, *attended, config.scale, config.caution)
+            adapted = self.adapter(output, *attended, config.scale, config.coverage_margin)
             biased = self.model.token_log_probs(adapted.states)
         return _Scores(biased, plain, output.phone_log_probs), output.lengths
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctcbias_fst.models.config import EncoderConfig
+from ctcbias_fst.models.model_config import EncoderConfig
 
 __all__ = [
     "BlockCache",

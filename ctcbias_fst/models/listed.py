@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter, EntityBatch, EntityKeys
-from ctcbias_fst.models.model import ModelOutput
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 

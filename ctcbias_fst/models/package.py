@@ -22,12 +22,12 @@ from torch import Tensor
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.errors import ConfigError, InputError, LanguageModelError, ModelError
 from ctcbias_fst.files import atomic_directory, atomic_path, sha256_of
+from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
-from ctcbias_fst.models.config import AdapterConfig, ModelConfig
-from ctcbias_fst.models.model import CtcModel
-from ctcbias_fst.ngram.model import load_lm
-from ctcbias_fst.text.files import parse_json, quoted, read_lines
+from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
+from ctcbias_fst.ngram.ngram_lm import load_lm
+from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
 __all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_lm", "save_package"]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.ngram.ngram import BEGIN, END, FIRST_SYMBOL, Ngram, Order, find_rows
-from ctcbias_fst.text.files import quoted, read_lines
+from ctcbias_fst.text.text_files import quoted, read_lines
 
 __all__ = ["BEGIN_WORD", "END_WORD", "read_arpa", "write_arpa"]
 

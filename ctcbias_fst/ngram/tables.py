@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.ngram.model import LanguageModel
 from ctcbias_fst.ngram.ngram import BEGIN, END, Order
+from ctcbias_fst.ngram.ngram_lm import LanguageModel
 
 __all__ = ["NgramTables"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from ctcbias_fst.bounds import at_least_one, not_negative
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.ngram.estimate import estimate, prune
-from ctcbias_fst.ngram.model import UNKNOWN, LanguageModel, Unit
 from ctcbias_fst.ngram.ngram import FIRST_SYMBOL, Ngram
-from ctcbias_fst.text.files import read_lines
+from ctcbias_fst.ngram.ngram_lm import UNKNOWN, LanguageModel, Unit
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.text_files import read_lines
 from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = ["TrainLmConfig", "prune_lm", "read_sentences", "train_lm"]

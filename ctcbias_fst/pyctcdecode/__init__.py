@@ -20,8 +20,8 @@ a ``pool``, ``lm_start_state`` and ``lm_score_boundary=False`` have no effect, a
 """
 
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
+from ctcbias_fst.pyctcdecode.beam_decoder import BeamSearchDecoderCTC
 from ctcbias_fst.pyctcdecode.build import build_ctcdecoder
-from ctcbias_fst.pyctcdecode.decoder import BeamSearchDecoderCTC
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
 
 __all__ = ["Alphabet", "BeamSearchDecoderCTC", "LanguageModel", "build_ctcdecoder"]

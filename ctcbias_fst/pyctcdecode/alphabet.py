@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import checked_tokens
 
 __all__ = ["Alphabet"]

@@ -11,9 +11,9 @@ import torch
 
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
-from ctcbias_fst.pyctcdecode.decoder import BeamSearchDecoderCTC
+from ctcbias_fst.pyctcdecode.arguments import warn_of
+from ctcbias_fst.pyctcdecode.beam_decoder import BeamSearchDecoderCTC
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
-from ctcbias_fst.pyctcdecode.options import warn_of
 
 __all__ = ["build_ctcdecoder"]
 

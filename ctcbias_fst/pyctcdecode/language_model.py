@@ -12,8 +12,8 @@ from typing import Any
 
 from ctcbias_fst.errors import ConfigError, LanguageModelError, warn_caller
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.ngram.model import UNKNOWN, load_lm
-from ctcbias_fst.text.files import quoted, read_lines
+from ctcbias_fst.ngram.ngram_lm import UNKNOWN, load_lm
+from ctcbias_fst.text.text_files import quoted, read_lines
 
 __all__ = ["LanguageModel", "checked_number"]
 

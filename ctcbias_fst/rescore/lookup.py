@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
@@ -19,7 +20,7 @@ import torch
 from ctcbias_fst.bounds import at_least_one, finite, not_negative
 from ctcbias_fst.records import Mention, Transcript, Word, text_of
 from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, Unit
-from ctcbias_fst.rescore.word_pronunciations import NameSounds
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.search.hypotheses import distinct
 from ctcbias_fst.search.spelling import words_of_name
 from ctcbias_fst.text.entities import Entity
@@ -30,9 +31,9 @@ __all__ = ["LookupConfig", "edit_distances", "look_up"]
 _PAIRS = 4_000_000
 """Of windows and pronunciations, compared at a time: bounds the memory."""
 
-_TABLES: WeakKeyDictionary[NameSounds, dict[tuple[int, torch.device], _SoundRows]]
+_TABLES: WeakKeyDictionary[EntityPronunciations, dict[tuple[int, torch.device], _SoundRows]]
 _TABLES = WeakKeyDictionary()
-_TOLD: WeakSet[NameSounds] = WeakSet()
+_TOLD: WeakSet[EntityPronunciations] = WeakSet()
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class LookupConfig:
       min_phones: names that sound shorter are not looked up.
       max_words: words that a name may take the place of.
       candidates: so many names, the nearest ones, are tried per utterance.
-      most_names: names of longer lists are not looked up: each word is compared with all.
+      max_names: names of longer lists are not looked up: each word is compared with all.
     """
 
     max_distance: float = 0.25
@@ -58,11 +59,13 @@ class LookupConfig:
     min_phones: int = 4
     max_words: int = 3
     candidates: int = 20
-    most_names: int = 10_000
+    max_names: int = 10_000
+
+    RENAMED: ClassVar = {"most_names": "max_names"}
 
     def __post_init__(self) -> None:
         finite(self)
-        not_negative(self, "most_names")
+        not_negative(self, "max_names")
         if not 0 <= self.max_distance < 1:
             raise ValueError(
                 f"max_distance must be at least 0 and below 1, found {self.max_distance}"
@@ -110,7 +113,7 @@ def look_up(
     transcripts: Sequence[Transcript],
     frames: PhoneFrames,
     aligner: PhoneAligner,
-    names: Sequence[NameSounds | None],
+    names: Sequence[EntityPronunciations | None],
     config: LookupConfig,
 ) -> list[Transcript]:
     """Put names in the place of words of each best hypothesis.
@@ -128,7 +131,7 @@ def look_up(
       Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
       ``score`` has risen by what its phone score did, if that is part of it.
     """
-    names = [_if_short(own, config.most_names) for own in names]
+    names = [_if_short(own, config.max_names) for own in names]
     if all(own is None for own in names):
         return list(transcripts)
     units = [aligner.units(t.best, own) for t, own in zip(transcripts, names)]
@@ -185,7 +188,7 @@ def _candidates(
     units: Sequence[Sequence[Unit]],
     frames: PhoneFrames,
     aligner: PhoneAligner,
-    names: Sequence[NameSounds | None],
+    names: Sequence[EntityPronunciations | None],
     config: LookupConfig,
 ) -> Iterator[_Candidate]:
     """The nearest names of every utterance, best first."""
@@ -292,14 +295,14 @@ def _near(
         yield from zip(window[good].tolist(), sound[good].tolist(), edits[good].tolist())
 
 
-def _if_short(names: NameSounds | None, most: int) -> NameSounds | None:
+def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciations | None:
     """The list, unless it is too long to be looked up; that is said once."""
     if names is None or len(names.entities) <= most:
         return names
     if names not in _TOLD:
         _TOLD.add(names)
         _log.warning(
-            "%s: %d names are not looked up by their sound (lookup.most_names is %d)",
+            "%s: %d names are not looked up by their sound (lookup.max_names is %d)",
             names.entities.source,
             len(names.entities),
             most,
@@ -307,7 +310,7 @@ def _if_short(names: NameSounds | None, most: int) -> NameSounds | None:
     return None
 
 
-def _sound_rows(names: NameSounds, min_phones: int, device: torch.device) -> _SoundRows:
+def _sound_rows(names: EntityPronunciations, min_phones: int, device: torch.device) -> _SoundRows:
     """The pronunciations of a list; made once, and kept as long as the list is."""
     tables = _TABLES.setdefault(names, {})
     known = tables.get((min_phones, device))
@@ -315,7 +318,7 @@ def _sound_rows(names: NameSounds, min_phones: int, device: torch.device) -> _So
         return known
     rows = [
         (entity, sound.phones)
-        for entity, sounds in names.looked_up()
+        for entity, sounds in names.lookup_candidates()
         for sound in sounds
         if len(sound.phones) >= min_phones
     ]
@@ -359,7 +362,9 @@ def _only(candidate: _Candidate, chosen: dict[int, list[_Candidate]]) -> bool:
 
 
 def _replaced(
-    units: Sequence[Unit], candidates: Sequence[_Candidate], names: Sequence[NameSounds | None]
+    units: Sequence[Unit],
+    candidates: Sequence[_Candidate],
+    names: Sequence[EntityPronunciations | None],
 ) -> list[Unit]:
     """The units with those of the candidates, which are in order, as names."""
     result: list[Unit] = []

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 from ctcbias_fst.bounds import (
-    MOST_HYPOTHESES,
-    MOST_STATES,
+    MAX_HYPOTHESES,
+    MAX_STATES,
     at_least_one,
     at_most,
     not_negative,
@@ -40,7 +40,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
 from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
-from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound, WordSounds
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound, WordPronunciations
 from ctcbias_fst.search.intersect import FRAME, search
 from ctcbias_fst.text.phones import PHONES
 
@@ -78,8 +78,8 @@ class RescoreConfig:
         not_negative(self, "phone_scale", "cost_scale", "unlisted_cost")
         positive(self, "search_beam", "output_beam")
         at_least_one(self, "nbest", "max_active")
-        at_most(self, MOST_HYPOTHESES, "nbest")
-        at_most(self, MOST_STATES, "max_active")
+        at_most(self, MAX_HYPOTHESES, "nbest")
+        at_most(self, MAX_STATES, "max_active")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(
                 f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"
@@ -187,11 +187,11 @@ class PhoneAligner:
       words: how words sound.
     """
 
-    def __init__(self, config: RescoreConfig, words: WordSounds) -> None:
+    def __init__(self, config: RescoreConfig, words: WordPronunciations) -> None:
         self.config = config
         self.words = words
 
-    def units(self, hypothesis: Hypothesis, names: NameSounds | None) -> list[Unit]:
+    def units(self, hypothesis: Hypothesis, names: EntityPronunciations | None) -> list[Unit]:
         """Part a hypothesis into words and names."""
         units: list[Unit] = []
         words = hypothesis.words
@@ -212,7 +212,7 @@ class PhoneAligner:
             at = end
         return units
 
-    def best_possible(self, hypothesis: Hypothesis, names: NameSounds | None) -> float:
+    def best_possible(self, hypothesis: Hypothesis, names: EntityPronunciations | None) -> float:
         """What the hypothesis would score if it sounded exactly like what was heard."""
         unlisted = sum(
             not (word.entity and names is not None) and not self.words.is_listed(word.word.lower())
@@ -325,7 +325,7 @@ def rescore(
     transcripts: Sequence[Transcript],
     frames: PhoneFrames,
     aligner: PhoneAligner,
-    names: Sequence[NameSounds | None],
+    names: Sequence[EntityPronunciations | None],
     keep: int = 1,
 ) -> list[Transcript]:
     """Rank the n best of each utterance anew, their phone scores added.
@@ -378,7 +378,7 @@ def _rescored(
     jobs: Sequence[_Job],
     frames: PhoneFrames,
     aligner: PhoneAligner,
-    names: Sequence[NameSounds | None],
+    names: Sequence[EntityPronunciations | None],
 ) -> list[tuple[int, Hypothesis]]:
     if not jobs:
         return []

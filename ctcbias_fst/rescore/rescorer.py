@@ -8,14 +8,14 @@ from dataclasses import replace
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.rescore.lookup import LookupConfig, look_up
 from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, phone_frames, rescore
-from ctcbias_fst.rescore.word_pronunciations import NameSounds, WordSounds
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.text.entities import EntityList
 
-__all__ = ["SoundStages"]
+__all__ = ["PhoneticRescorer"]
 
 
-class SoundStages:
+class PhoneticRescorer:
     """Ranks and mends transcripts by their sounds.
 
     Args:
@@ -27,7 +27,7 @@ class SoundStages:
 
     def __init__(
         self,
-        words: WordSounds,
+        words: WordPronunciations,
         rescoring: RescoreConfig,
         lookup: LookupConfig | None,
         *,
@@ -38,7 +38,7 @@ class SoundStages:
         self._rescored = rescored
 
     @property
-    def words(self) -> WordSounds:
+    def words(self) -> WordPronunciations:
         """How words sound."""
         return self._aligner.words
 
@@ -48,15 +48,15 @@ class SoundStages:
             return config
         return replace(config, nbest=max(config.nbest, self._aligner.config.nbest))
 
-    def names(self, entities: EntityList) -> NameSounds:
+    def names(self, entities: EntityList) -> EntityPronunciations:
         """Prepare a list of names."""
-        return NameSounds(entities, self._aligner.words)
+        return EntityPronunciations(entities, self._aligner.words)
 
     def apply(
         self,
         transcripts: Sequence[Transcript],
         log_probs: LogProbs,
-        names: Sequence[NameSounds | None],
+        names: Sequence[EntityPronunciations | None],
         nbest: int = 1,
     ) -> list[Transcript]:
         """Rescore, then look up.

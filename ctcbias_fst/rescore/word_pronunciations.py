@@ -15,7 +15,13 @@ from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.variants.shipped import load_pronouncer
 
-__all__ = ["PHONE_ID", "NameSounds", "Sound", "WordSounds", "load_word_sounds"]
+__all__ = [
+    "PHONE_ID",
+    "EntityPronunciations",
+    "Sound",
+    "WordPronunciations",
+    "load_word_pronunciations",
+]
 
 PHONE_ID = {phone: column for column, phone in enumerate(PHONES, start=1)}
 """Phones to columns of the phone head; column 0 is its blank."""
@@ -40,7 +46,7 @@ _ARTICLE = Sound((PHONE_ID["AH"],), 0.0)
 """The word *a* is hardly ever said like the letter."""
 
 
-class WordSounds:
+class WordPronunciations:
     """The sounds of words.
 
     Args:
@@ -59,8 +65,8 @@ class WordSounds:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Those that are shipped are not copied, but shared by each process that has a copy."""
-        if self is load_word_sounds():
-            return load_word_sounds, ()
+        if self is load_word_pronunciations():
+            return load_word_pronunciations, ()
         return type(self), (self._pronouncer, self._most, self._max_cost)
 
     def word(self, word: str) -> tuple[Sound, ...]:
@@ -100,7 +106,7 @@ class WordSounds:
         )
 
 
-class NameSounds:
+class EntityPronunciations:
     """The sounds of a list of names, found when they are asked for.
 
     Args:
@@ -114,7 +120,7 @@ class NameSounds:
     def __init__(
         self,
         entities: EntityList,
-        words: WordSounds,
+        words: WordPronunciations,
         sounds: Callable[[Entity], tuple[Sound, ...]] | None = None,
         looked_up: Set[str] | None = None,
     ) -> None:
@@ -134,7 +140,7 @@ class NameSounds:
             known = self._sounds[entity.name] = (self._sounds_of or self.words.entity)(entity)
         return known
 
-    def looked_up(self) -> list[tuple[Entity, tuple[Sound, ...]]]:
+    def lookup_candidates(self) -> list[tuple[Entity, tuple[Sound, ...]]]:
         """Return the names that may take the place of words, with their sounds."""
         names = self._looked_up
         entities = [e for e in self.entities if names is None or e.name in names]
@@ -169,20 +175,20 @@ class NameSounds:
         return parts
 
 
-def load_word_sounds() -> WordSounds:
+def load_word_pronunciations() -> WordPronunciations:
     """Return the sounds by the lexicon and G2P that are shipped, shared by the whole process.
 
     Raises:
         ModelError: a file of theirs is missing or damaged.
     """
-    return _word_sounds(load_pronouncer())
+    return _word_pronunciations(load_pronouncer())
 
 
 @lru_cache(maxsize=1)
-def _word_sounds(pronouncer: Pronouncer) -> WordSounds:
+def _word_pronunciations(pronouncer: Pronouncer) -> WordPronunciations:
     # The first guess builds a graph: better now than while somebody waits for a transcript.
     pronouncer.guess("a")
-    return WordSounds(pronouncer)
+    return WordPronunciations(pronouncer)
 
 
 def _possessive(phones: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
-from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.normalise import as_written
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.printable import one_line
+from ctcbias_fst.text.text_files import PathLike
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 

@@ -18,8 +18,8 @@ from ctcbias_fst.scoring.score import (
     total,
 )
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.files import PathLike, Source, hold
 from ctcbias_fst.text.printable import json_text, one_line
+from ctcbias_fst.text.text_files import PathLike, Source, hold
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
 from ctcbias_fst.text.utterances import (
     load_entities,

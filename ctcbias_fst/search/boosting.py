@@ -49,15 +49,15 @@ import torch
 
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.graph.candidates import Candidates
-from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, STAY, Columns
+from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
 from ctcbias_fst.records import LogProbs, is_one, sum_of_probabilities
 from ctcbias_fst.search.search_config import BoostConfig, SearchConfig
 
-_MOST_OF_GAP = 0.97
+_MAX_OF_GAP = 0.97
 """Of what a token lacks at most so much is given back: of two names that sound alike the one that
 fits better scores more."""
 
-_MOST_BOOST = 1.5
+_MAX_BOOST = 1.5
 """A greater weight pays a complete entity more, but gives its tokens no more back: what fits badly
 must cost something, or a heavy entity takes the place of words that sound like nothing of it."""
 
@@ -69,8 +69,8 @@ __all__ = [
     "blank_frames",
     "check_log_probs",
     "find_candidates",
+    "last_reachable_frame",
     "plain_reading",
-    "reach",
     "reward",
     "score_columns",
 ]
@@ -173,7 +173,7 @@ def find_candidates(
 def score_columns(
     blank: torch.Tensor,
     candidates: Candidates,
-    columns: Columns,
+    columns: LabelTable,
     letters: torch.Tensor,
     config: SearchConfig,
 ) -> torch.Tensor:
@@ -200,12 +200,12 @@ def score_columns(
             value = value + boost.first_alpha * candidates.gap
         elif kind == BOOSTED:
             taken &= candidates.boosted
-            share = min(weight, _MOST_BOOST)
+            share = min(weight, _MAX_BOOST)
             gain = min(1.0, share * boost.alpha) * candidates.gap
             gain += share * boost.free * letters[candidates.token]
             gain = gain.clamp(max=boost.max_gain)
-            value = value + torch.minimum(gain, _MOST_OF_GAP * candidates.gap)
-        elif kind == STAY:
+            value = value + torch.minimum(gain, _MAX_OF_GAP * candidates.gap)
+        elif kind == REPEAT:
             better, limit = _better(blank, candidates, letters, boost)
             behind = better[candidates.utterance, candidates.frame] - value
             taken &= behind <= limit[candidates.utterance, candidates.frame]
@@ -230,7 +230,7 @@ def reward(letters: torch.Tensor, weight: torch.Tensor, boost: BoostConfig) -> t
     return earned.clamp(min=boost.min_reward, max=boost.max_reward)
 
 
-def reach(
+def last_reachable_frame(
     blank: torch.Tensor, candidates: Candidates, letters: torch.Tensor, config: SearchConfig
 ) -> torch.Tensor:
     """How long an entity can wait for its next token: int64 (N, T).

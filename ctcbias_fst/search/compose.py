@@ -33,12 +33,12 @@ import torch
 from ctcbias_fst.graph.vectors import fsa_vec
 from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
-from ctcbias_fst.ngram.model import LanguageModel
+from ctcbias_fst.ngram.ngram_lm import LanguageModel
 from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice, LmScores
 from ctcbias_fst.search.lm_config import LmConfig
-from ctcbias_fst.search.units import Moves, Names, Tokens, Words
+from ctcbias_fst.search.units import ArcExpansion, LatticeEntities, Tokens, Words
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -109,7 +109,7 @@ class LmComposer:
         """
         begin = torch.full((len(tokens),), self._tables.begin, device=self._device)
         # Thousands of words are added up.
-        moves = Moves(begin, torch.full_like(begin, self._words.root), torch.float64)
+        moves = ArcExpansion(begin, torch.full_like(begin, self._words.root), torch.float64)
         moves.whole(self._tables, self._words.symbols(tokens, self._vocabulary))
         weights = torch.tensor(config.weights, dtype=torch.float64, device=self._device)
         return moves.counts @ weights
@@ -162,7 +162,7 @@ class _Expansion:
         ends_word = composer._rules.ends_word[lattice.token]
         self.final = lattice.label < 0
         self.closes = (self.plain & ends_word) | lattice.in_tree | self.final
-        self.names = Names.of(
+        self.names = LatticeEntities.of(
             lattice,
             self.words,
             boost_class=composer._boost_class,
@@ -235,9 +235,9 @@ class _Expansion:
         rank -= torch.searchsorted(utterance, utterance)
         return kept[order[by_utterance[rank < self.config.max_active]]]
 
-    def _move(self, here: _Readings, row: torch.Tensor, arc: torch.Tensor) -> Moves:
+    def _move(self, here: _Readings, row: torch.Tensor, arc: torch.Tensor) -> ArcExpansion:
         """Take ``arc[i]`` from reading ``row[i]``."""
-        moves = Moves(here.context[row], here.node[row])
+        moves = ArcExpansion(here.context[row], here.node[row])
         words, tables, lattice = self.words, self.tables, self.lattice
         words.close(moves, tables, self.closes[arc])
         reads = self.plain[arc]

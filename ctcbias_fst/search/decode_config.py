@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctcbias_fst.bounds import MOST_HYPOTHESES, MOST_STATES, at_least_one, at_most, typed
+from ctcbias_fst.bounds import MAX_HYPOTHESES, MAX_STATES, at_least_one, at_most, typed
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import SearchConfig
@@ -33,8 +33,8 @@ class DecodeConfig(SearchConfig):
         typed(self)
         super().__post_init__()
         at_least_one(self, "nbest")
-        at_most(self, MOST_HYPOTHESES, "nbest")
-        at_most(self, MOST_STATES, "max_active")
+        at_most(self, MAX_HYPOTHESES, "nbest")
+        at_most(self, MAX_STATES, "max_active")
         if self.boost.max_reward >= self.search_beam:
             raise ValueError(
                 f"boost.max_reward must be below search_beam, found {self.boost.max_reward:g} and "

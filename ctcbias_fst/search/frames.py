@@ -3,7 +3,7 @@
 At such a frame every path takes blank, at the same score. So a run of them is needed only
 where it separates equal tokens, that is if some token may be taken both at the frame
 before and at the frame after it; then one frame stands for the run, with the scores of all
-its blanks. Any other run is left out, and its scores are owed to every path alike.
+its blanks. Any other run is left out, and its scores are skipped_frame_score to every path alike.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Frames:
       blank: float32 (N, T), the log-probs of blank at the new frames.
       lengths: int64 (N,), new frames per utterance, at least 1 each.
       original: int64 (N, T), which old frame a new one is; for a run, its first.
-      owed: float64 (N,), log-probs of what was left out, part of every path's score.
+      skipped_frame_score: float64 (N,), log-probs of what was left out, part of every path's score.
     """
 
     candidates: Candidates
     blank: torch.Tensor
     lengths: torch.Tensor
     original: torch.Tensor
-    owed: torch.Tensor
+    skipped_frame_score: torch.Tensor
 
 
 def without_idle_frames(
@@ -59,18 +59,18 @@ def without_idle_frames(
     # before[u, t]: the scores of all idle frames before frame t.
     before = torch.cat([silent.new_zeros(size, 1), silent.cumsum(1)], dim=1)
     value = torch.cat([blank.new_zeros(size, 1), blank], dim=1)
-    owed = before[:, -1].clone()
+    skipped_frame_score = before[:, -1].clone()
 
     nothing = (~kept.any(dim=1)).nonzero().flatten()
     kept[nothing, 0] = True
-    value[nothing, 0] = owed[nothing].float()
-    owed[nothing] = 0.0
+    value[nothing, 0] = skipped_frame_score[nothing].float()
+    skipped_frame_score[nothing] = 0.0
 
     utterance, first, last = _separating_runs(candidates, kept[:, 1:])
     run = before[utterance, last + 1] - before[utterance, first]
     kept[utterance, first + 1] = True
     value[utterance, first + 1] = run.float()
-    owed.index_add_(0, utterance, -run)
+    skipped_frame_score.index_add_(0, utterance, -run)
 
     new_lengths = kept.sum(dim=1)
     number = kept.long().cumsum(1) - 1
@@ -89,7 +89,7 @@ def without_idle_frames(
         blank=new_blank,
         lengths=new_lengths,
         original=original,
-        owed=owed,
+        skipped_frame_score=skipped_frame_score,
     )
 
 

@@ -43,7 +43,7 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["heard_names"]
 
-_MOST_STEPS = 4_000_000
+_MAX_STEPS = 4_000_000
 """Arcs on the ways of names that are looked at at a time."""
 
 _FACTORS = (0x2545F4914F6CDD1D, 0x9E3779B97F4A7C15 - 2**64)
@@ -145,7 +145,7 @@ def heard_names(
         return lattice
     best = _Best.of(lattice)
     # What is looked at is as large as the names times the frames.
-    parts = complete.split(max(1, _MOST_STEPS // max(1, lattice.scores.shape[1])))
+    parts = complete.split(max(1, _MAX_STEPS // max(1, lattice.scores.shape[1])))
     unheard = torch.cat(
         [_unheard(lattice, part, best, (rules, vocabulary), boost=boost) for part in parts]
     )

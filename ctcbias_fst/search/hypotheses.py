@@ -42,7 +42,7 @@ def hypotheses(
     """
     blank_first = vocabulary.blank_first()
     arcs, path = paths.arcs, paths.of_arc
-    nothing = lattice.owed.new_zeros(len(paths.utterance))
+    nothing = lattice.skipped_frame_score.new_zeros(len(paths.utterance))
     given = lattice.boost[arcs]
     boost = nothing.index_add(0, path, given)
     lm = nothing
@@ -157,7 +157,7 @@ class _BestTokens:
         which = [
             torch.arange(b.first, b.first + len(b.tokens), device=b.tokens.device) for b in plain
         ]
-        index = torch.cat([lattice.owed.new_zeros(1, dtype=torch.int64), *which])
+        index = torch.cat([lattice.skipped_frame_score.new_zeros(1, dtype=torch.int64), *which])
         log_prob, best = lattice.scores[:, :, index].max(dim=-1)
         token = columns.token[index][best]
         frames = lattice.original[:, : token.shape[1]]
@@ -309,7 +309,7 @@ def token_confidences(
       float64 (K,) twice, both in [0, 1].
     """
     if not len(arcs):
-        return lattice.owed.new_zeros(0), lattice.owed.new_zeros(0)
+        return lattice.skipped_frame_score.new_zeros(0), lattice.skipped_frame_score.new_zeros(0)
     every = lattice.emits.nonzero().flatten()
     continues = every[~rules.ends_word[lattice.token[every]]]
     frames = int(lattice.original.max()) + 2

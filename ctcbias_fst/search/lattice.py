@@ -43,7 +43,7 @@ class Lattice:
         acyclic; an arc per frame, tropical or log semiring.
       graph: the decoding graph it came from.
       original: int64 (N, T), the model's frame behind each frame of the search.
-      owed: float64 (N,), what to add to the score of a path for frames left out.
+      skipped_frame_score: float64 (N,), what to add to the score of a path for frames left out.
       scores: float32 (N, T, C), the columns that were searched.
       lm: the share of a language model in the scores of the arcs, if it was composed with one.
       lost: bool (N,), utterances whose best path scores less than the best plain reading, which is
@@ -55,7 +55,7 @@ class Lattice:
     fsa: k2.Fsa
     graph: DecodingGraph
     original: torch.Tensor
-    owed: torch.Tensor
+    skipped_frame_score: torch.Tensor
     scores: torch.Tensor
     lm: LmScores | None = None
     lost: torch.Tensor | None = None
@@ -200,6 +200,6 @@ def best_paths(lattice: Lattice) -> Paths:
     utterance = lattice.found.nonzero().flatten()
     arcs = arcs[torch.repeat_interleave(lattice.found, length)]
     path = torch.repeat_interleave(length[utterance])
-    score = lattice.owed[utterance].index_add(0, path, lattice.score[arcs])
+    score = lattice.skipped_frame_score[utterance].index_add(0, path, lattice.score[arcs])
     first = torch.cat([length.new_zeros(1), torch.cumsum(length[utterance], 0)])
     return Paths(utterance, arcs, first, score)

@@ -8,7 +8,7 @@ from threading import Lock
 
 import torch
 
-from ctcbias_fst.bounds import MOST_STATES
+from ctcbias_fst.bounds import MAX_STATES
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError, warn_caller
 from ctcbias_fst.graph.decoding_graph import decoding_graph
@@ -19,8 +19,8 @@ from ctcbias_fst.search.boosting import (
     blank_frames,
     check_log_probs,
     find_candidates,
+    last_reachable_frame,
     plain_reading,
-    reach,
     reward,
     score_columns,
 )
@@ -33,10 +33,10 @@ from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.search.nbest import TextHashes, n_best_paths
 from ctcbias_fst.search.spelling import spell_names
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary, byte_of
 
-__all__ = ["BoostGraphs", "Decoder", "Listener"]
+__all__ = ["BoostGraphs", "LatticeDecoder", "Listener"]
 
 BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
 """One list for all utterances, or one (or none) for each, or none at all."""
@@ -59,7 +59,7 @@ _ROUNDING = 0.05
 adds float32 scores."""
 
 
-class Decoder:
+class LatticeDecoder:
     """Decodes log-probs of one model.
 
     Args:
@@ -242,7 +242,7 @@ class Decoder:
             trees,
             self._token_order,
             self._rules,
-            reach=reach(frames.blank, frames.candidates, self._letters, config),
+            reach=last_reachable_frame(frames.blank, frames.candidates, self._letters, config),
             reward=lambda letters, weight: reward(letters, weight, config.boost),
         )
         scores = score_columns(
@@ -257,9 +257,9 @@ class Decoder:
             max_active=config.max_active,
             ids=ids,
         )
-        return Lattice(fsa, graph, frames.original, frames.owed, scores)
+        return Lattice(fsa, graph, frames.original, frames.skipped_frame_score, scores)
 
-    def wider(self, listener: Listener | None = None) -> Decoder:
+    def wider(self, listener: Listener | None = None) -> LatticeDecoder:
         """The same with the beams for what the search lost.
 
         Args:
@@ -276,9 +276,9 @@ class Decoder:
             ),
             search_beam=_WIDER * config.search_beam,
             output_beam=_WIDER * config.output_beam,
-            max_active=min(_WIDER * config.max_active, MOST_STATES),
+            max_active=min(_WIDER * config.max_active, MAX_STATES),
         )
-        return Decoder(
+        return LatticeDecoder(
             self.vocabulary,
             wide,
             self.device,

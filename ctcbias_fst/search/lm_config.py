@@ -47,7 +47,7 @@ class LmConfig:
 
     @property
     def weights(self) -> tuple[float, float, float, float, float]:
-        """The factors on what is counted (:class:`ctcbias_fst.search.units.Moves`)."""
+        """The factors on what is counted (:class:`ctcbias_fst.search.units.ArcExpansion`)."""
         return (
             self.scale,
             self.word_bonus,

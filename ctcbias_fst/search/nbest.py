@@ -105,7 +105,7 @@ def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
     utterance, slot = ((best.score[last_state] > -torch.inf) & lattice.found[:, None]).nonzero(
         as_tuple=True
     )
-    score = best.score[last_state[utterance], slot] + lattice.owed[utterance]
+    score = best.score[last_state[utterance], slot] + lattice.skipped_frame_score[utterance]
     final = lattice.label < 0
     length = torch.zeros(lattice.size, dtype=torch.int64, device=score.device)
     length[lattice.utterance[final]] = lattice.frame[final] + 1

@@ -25,7 +25,7 @@ from ctcbias_fst.errors import InputError
 from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays, file_name, sort_metadata
 from ctcbias_fst.graph.decoding_graph import DecodingGraph
 from ctcbias_fst.graph.entity_tree import BoostGraph
-from ctcbias_fst.graph.labels import Block, Columns
+from ctcbias_fst.graph.labels import Block, LabelTable
 from ctcbias_fst.graph.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.recent import Recent
@@ -33,13 +33,13 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.evidence import FrameEvidence, with_heard_words
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.segments import Segment, join_segments
 from ctcbias_fst.search.spelling import Spellings, spell_names
 from ctcbias_fst.search.times import with_placed_words, written_frames
 from ctcbias_fst.text.entities import entity_of
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.printable import one_token_each
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 __all__ = [
@@ -248,7 +248,7 @@ class LatticeWriter:
             "score": fsa.scores.detach()[of_row],
             "aux": aux.int(),
             "original": lattice.original[at].int(),
-            "owed": lattice.owed[at : at + 1],
+            "skipped_frame_score": lattice.skipped_frame_score[at : at + 1],
             "columns": lattice.scores[at],
             "block_tokens": torch.cat([block.tokens for block in blocks]).int(),
             "entropy": evidence.entropy,
@@ -341,7 +341,7 @@ def _name_and_piece(path: Path) -> tuple[str, int]:
 
 def rescore_lattices(
     folder: Path,
-    decoder_of: Callable[[Vocabulary], Decoder],
+    decoder_of: Callable[[Vocabulary], LatticeDecoder],
     device: torch.device | str = "cpu",
 ) -> Iterator[Transcript]:
     """Read saved lattices with a language model, or without.
@@ -394,7 +394,7 @@ def rescore_lattices(
             yield replace(placed, warning="; ".join(distinct) or None)
 
 
-def _read_piece(decoder: Decoder, saved: SavedLattice) -> tuple[Transcript, str | None]:
+def _read_piece(decoder: LatticeDecoder, saved: SavedLattice) -> tuple[Transcript, str | None]:
     """The transcript of a lattice; without the language model if that loses it."""
     for lattice, warning in (
         (decoder.with_language_model(saved.lattice), None),
@@ -407,7 +407,7 @@ def _read_piece(decoder: Decoder, saved: SavedLattice) -> tuple[Transcript, str 
 
 def write_lattice_texts(
     folder: Path,
-    decoder_of: Callable[[Vocabulary], Decoder],
+    decoder_of: Callable[[Vocabulary], LatticeDecoder],
     target: Path,
     kaldi: bool,
     device: torch.device | str = "cpu",
@@ -443,11 +443,11 @@ def _write_text(path: Path, text: str) -> None:
 class _Decoders:
     """The decoder of each vocabulary, made once, and the wider one for what its search lost."""
 
-    def __init__(self, decoder_of: Callable[[Vocabulary], Decoder]) -> None:
+    def __init__(self, decoder_of: Callable[[Vocabulary], LatticeDecoder]) -> None:
         self._decoder_of = decoder_of
-        self._made: dict[str, tuple[Decoder, Decoder]] = {}
+        self._made: dict[str, tuple[LatticeDecoder, LatticeDecoder]] = {}
 
-    def of(self, saved: SavedLattice) -> Decoder:
+    def of(self, saved: SavedLattice) -> LatticeDecoder:
         vocabulary = saved.vocabulary
         if vocabulary.digest not in self._made:
             decoder = self._decoder_of(vocabulary)
@@ -533,7 +533,7 @@ def _restored(
         begin += count
     graph = DecodingGraph(
         fsa=fsa,
-        columns=Columns(tuple(blocks)),
+        columns=LabelTable(tuple(blocks)),
         vocabulary_size=vocabulary.size,
         entities=[entity_of(fields) for fields in header["entities"]],
         separator=vocabulary.blank_first().separator_id,
@@ -542,7 +542,7 @@ def _restored(
         fsa,
         graph,
         tensors["original"].long().unsqueeze(0),
-        tensors["owed"],
+        tensors["skipped_frame_score"],
         tensors["columns"].unsqueeze(0),
     )
     return SavedLattice(

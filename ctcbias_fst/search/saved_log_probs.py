@@ -44,8 +44,8 @@ _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 _OFTEN_BEST = 0.05
 """Share of the frames: special tokens are hardly ever the best ones."""
 
-_MOST_BYTES = 2**31
-_SUSPICIOUS_BYTES, _MOST_RATIO = 2**26, 500
+_MAX_BYTES = 2**31
+_SUSPICIOUS_BYTES, _MAX_RATIO = 2**26, 500
 """An array of an archive may unpack to so many bytes, and beyond the second number to so many times
 its packed size."""
 
@@ -249,9 +249,9 @@ class _Npz:
             for member in archive.namelist():
                 name = member[: -len(".npy")] if member.endswith(".npy") else member
                 info = archive.getinfo(member)
-                if info.file_size > _MOST_BYTES or (
+                if info.file_size > _MAX_BYTES or (
                     info.file_size > _SUSPICIOUS_BYTES
-                    and info.file_size > _MOST_RATIO * info.compress_size
+                    and info.file_size > _MAX_RATIO * info.compress_size
                 ):
                     self.frames[name] = 0
                     self.faults[name] = (

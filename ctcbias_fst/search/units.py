@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import torch
 
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.ngram.model import LanguageModel
+from ctcbias_fst.ngram.ngram_lm import LanguageModel
 from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Moves", "Names", "Tokens", "Words"]
+__all__ = ["ArcExpansion", "LatticeEntities", "Tokens", "Words"]
 
 _LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
 _Symbols = list[tuple[int, int]]
 
 
-class Moves:
+class ArcExpansion:
     """Readings on the way along arcs: their contexts and nodes, and what is counted."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Words:
         symbol = dict(zip(distinct, self.lexicon.find(distinct)))
         return [[(symbol[word], len(word)) for word in row] for row in texts]
 
-    def close(self, moves: Moves, tables: NgramTables, closes: torch.Tensor) -> None:
+    def close(self, moves: ArcExpansion, tables: NgramTables, closes: torch.Tensor) -> None:
         """The word being read, if there is one, ends at the readings that ``closes`` (K,)."""
         pending = closes & (moves.node != self.root) & (moves.node != self.after_name)
         at = pending.nonzero().flatten()
@@ -96,7 +96,7 @@ class Words:
         moves.word(tables, at, symbol)
 
     def extend(
-        self, moves: Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+        self, moves: ArcExpansion, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
     ) -> None:
         """A token continues the word being read, or begins one."""
         before = moves.node[at]
@@ -136,12 +136,12 @@ class Tokens:
         symbol = self._symbol.tolist()
         return [[(symbol[token], 0) for token in row] for row in tokens]
 
-    def close(self, moves: Moves, tables: NgramTables, closes: torch.Tensor) -> None:
+    def close(self, moves: ArcExpansion, tables: NgramTables, closes: torch.Tensor) -> None:
         """A name ends at the readings that ``closes``; nothing else is pending."""
         moves.node = torch.where(closes, self.root, moves.node)
 
     def extend(
-        self, moves: Moves, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
+        self, moves: ArcExpansion, tables: NgramTables, at: torch.Tensor, token: torch.Tensor
     ) -> None:
         """A token is read, unless it continues a name."""
         plain = moves.node[at] != self.after_name
@@ -149,7 +149,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Names:
+class LatticeEntities:
     """What the names that occur in a lattice are to the model.
 
     Attributes:
@@ -169,7 +169,7 @@ class Names:
     @classmethod
     def of(
         cls, lattice: Lattice, units: Words | Tokens, *, boost_class: bool, upper_case: bool
-    ) -> Names:
+    ) -> LatticeEntities:
         aux, size = lattice.aux, lattice.graph.vocabulary_size
         entity = torch.unique(aux[aux >= size]) - size
         entities = [lattice.graph.entities[i] for i in entity.tolist()]
@@ -196,7 +196,7 @@ class Names:
         )
 
     def complete(
-        self, moves: Moves, tables: NgramTables, at: torch.Tensor, entity: torch.Tensor
+        self, moves: ArcExpansion, tables: NgramTables, at: torch.Tensor, entity: torch.Tensor
     ) -> None:
         """Name ``entity[i]`` ends at reading ``at[i]``."""
         row = torch.searchsorted(self.entity, entity)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from ctcbias_fst.errors import LanguageModelError
-from ctcbias_fst.ngram.model import LanguageModel
 from ctcbias_fst.ngram.ngram import FIRST_SYMBOL
+from ctcbias_fst.ngram.ngram_lm import LanguageModel
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["Lexicon"]

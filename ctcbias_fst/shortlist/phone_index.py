@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.bounds import at_least_one, not_negative
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.shortlist.alignment import Pronunciations
 from ctcbias_fst.shortlist.phone_confusions import CLASSES, phone_classes, phone_distances
 from ctcbias_fst.shortlist.postings import Postings
@@ -48,20 +49,20 @@ class ShortlistConfig:
     """How long a shortlist is and what it may cost.
 
     Attributes:
-        decoded_above: only lists with more names than this are shortened for the decoder, that
+        shorten_above: only lists with more names than this are shortened for the decoder, that
             is for boosting and lookup.
-        decoded: so many names at the top of a shortlist are the decoder's.
-        heard: besides, so many of those whose subwords are likeliest to be in the utterance.
-        spelled: so many at its top get spelling variants.
-        looked_up: so many at its top are looked up.
+        n_by_phone: so many names at the top of a shortlist are the decoder's.
+        n_by_subword: besides, so many of those whose subwords are likeliest to be in the utterance.
+        n_variants: so many at its top get spelling variants.
+        n_lookup: so many at its top are looked up.
         unlike_cost: factor on the nats by which a name is unlike what is heard, in the decoder
             the price of the name.
         homophone_cost: likewise, factor on the nats by which a word that sounds like a name is
             more frequent than a word that is not common at all.
         size_cost: nats that every name costs the decoder more for each time that the list is e
-            times longer than ``decoded_above``, if a language model acts: it prefers names to
+            times longer than ``shorten_above``, if a language model acts: it prefers names to
             words that it does not know, and the more names, the likelier one fits by chance.
-        retrieved: pronunciations that are aligned.
+        n_aligned: pronunciations that are aligned.
         pronunciations: of a name that are indexed, the likeliest ones.
         slot_probability: a frame is part of a slot if anything but blank has this much.
         missing: nats for a phone of the name that is not heard.
@@ -71,15 +72,15 @@ class ShortlistConfig:
         rare: added to the sum of weights that a pronunciation's share is taken of, likewise.
     """
 
-    decoded_above: int = 500
-    decoded: int = 100
-    heard: int = 100
-    spelled: int = 15
-    looked_up: int = 10
+    shorten_above: int = 500
+    n_by_phone: int = 100
+    n_by_subword: int = 100
+    n_variants: int = 15
+    n_lookup: int = 10
     unlike_cost: float = 0.0
     homophone_cost: float = 1.0
     size_cost: float = 0.6
-    retrieved: int = 8000
+    n_aligned: int = 8000
     pronunciations: int = 5
     slot_probability: float = 0.1
     missing: float = 3.0
@@ -88,16 +89,25 @@ class ShortlistConfig:
     prior_phones: float = 1.0
     rare: float = 20.0
 
+    RENAMED: ClassVar = {
+        "decoded_above": "shorten_above",
+        "decoded": "n_by_phone",
+        "heard": "n_by_subword",
+        "spelled": "n_variants",
+        "looked_up": "n_lookup",
+        "retrieved": "n_aligned",
+    }
+
     def __post_init__(self) -> None:
-        at_least_one(self, "decoded", "retrieved", "pronunciations")
+        at_least_one(self, "n_by_phone", "n_aligned", "pronunciations")
         if not 0.0 < self.slot_probability < 1.0:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
         not_negative(
             self,
-            "decoded_above",
-            "heard",
-            "spelled",
-            "looked_up",
+            "shorten_above",
+            "n_by_subword",
+            "n_variants",
+            "n_lookup",
             "unlike_cost",
             "homophone_cost",
             "size_cost",
@@ -136,7 +146,7 @@ class PhoneIndex:
     @classmethod
     def build(
         cls,
-        spoken: SpokenNames,
+        spoken: PronunciationTable,
         config: ShortlistConfig = ShortlistConfig(),
         device: torch.device | str = "cpu",
     ) -> PhoneIndex:
@@ -215,7 +225,7 @@ class PhoneIndex:
         silent = self.unpronounceable[:most]
         found = [(silent, heard.new_zeros(len(silent))) for heard in slots]
         audible = [at for at, heard in enumerate(slots) if len(heard) and len(self.owner)]
-        if len(self.owner) > self.config.retrieved:
+        if len(self.owner) > self.config.n_aligned:
             for at in audible:
                 rows = self._retrieve(slots[at])
                 found[at] = self._ranked(self._align([slots[at]], rows)[0], rows, most)
@@ -268,7 +278,7 @@ class PhoneIndex:
         consonants = consonants[consonants[:, 1:].amax(dim=1) > self.config.slot_probability]
         found = pairs.found(slots) + triples.found(classes) + skeletons.found(consonants)
         share = found / (pairs.total + triples.total + skeletons.total + self.config.rare)
-        best: Tensor = share.topk(self.config.retrieved, sorted=False).indices
+        best: Tensor = share.topk(self.config.n_aligned, sorted=False).indices
         return best
 
     def _align(self, several: Sequence[Tensor], rows: Tensor | None) -> Tensor:

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.rescore.word_pronunciations import NameSounds, Sound, WordSounds
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound, WordPronunciations
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.entities import EntityList
@@ -45,7 +45,7 @@ class ShortList:
     """
 
     graph: BoostGraph | None
-    sounds: NameSounds | None
+    sounds: EntityPronunciations | None
 
 
 class ShortLists:
@@ -65,22 +65,22 @@ class ShortLists:
         self,
         entities: EntityList,
         index: PhoneIndex,
-        spoken: SpokenNames,
+        spoken: PronunciationTable,
         vocabulary: Vocabulary,
         *,
         spellings: SpellingsOnDemand | None,
-        words: WordSounds | None,
+        words: WordPronunciations | None,
         modelled: bool = False,
     ) -> None:
         self._entities, self._index, self._spoken = entities, index, spoken
         self._vocabulary, self._spellings, self._words = vocabulary, spellings, words
         self._subwords = None
-        if spellings is not None and index.config.heard:
+        if spellings is not None and index.config.n_by_subword:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
         self._sounds: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
         self._homophones = np.full(len(entities), np.nan, dtype=np.float32)
         self._common = common_sounds() if index.config.homophone_cost else {}
-        longer = len(entities) / max(1, index.config.decoded_above)
+        longer = len(entities) / max(1, index.config.shorten_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
 
     def of(self, log_probs: LogProbs, which: Sequence[int]) -> list[ShortList]:
@@ -96,7 +96,9 @@ class ShortLists:
         config = self._index.config
         by_subwords = self._by_subwords(log_probs, which)
         picked = []
-        likely = self._index.candidates_of([heard[i, : lengths[i]] for i in which], config.decoded)
+        likely = self._index.candidates_of(
+            [heard[i, : lengths[i]] for i in which], config.n_by_phone
+        )
         for (names, unlike), others in zip(likely, by_subwords):
             first, costs = names.tolist(), unlike.cpu().numpy()
             known = set(first)
@@ -105,7 +107,9 @@ class ShortLists:
             costs = np.pad(costs, (0, len(more)), constant_values=costs.max(initial=0.0))
             picked.append((first + more, costs))
         if self._spellings is not None:
-            self._spellings.prepare(name for names, _ in picked for name in names[: config.spelled])
+            self._spellings.prepare(
+                name for names, _ in picked for name in names[: config.n_variants]
+            )
         return [self._compile(*both) for both in picked]
 
     def _by_subwords(self, log_probs: LogProbs, which: Sequence[int]) -> list[list[int]]:
@@ -113,7 +117,9 @@ class ShortLists:
         if self._subwords is None or self._spellings is None:
             return [[] for _ in which]
         rows = log_probs.select(list(which))
-        found = self._subwords.likeliest(rows.log_probs, rows.lengths, self._index.config.heard)
+        found = self._subwords.likeliest(
+            rows.log_probs, rows.lengths, self._index.config.n_by_subword
+        )
         owner = self._spellings.own.entity_index
         return [list(dict.fromkeys(owner[row].tolist())) for row in found.cpu().numpy()]
 
@@ -126,7 +132,7 @@ class ShortLists:
         entities = tuple([self._entities.entities[place] for place in places])
         graph = None
         if self._spellings is not None:
-            rows = self._spellings.rows(places, names[: config.spelled])
+            rows = self._spellings.rows(places, names[: config.n_variants])
             price = config.unlike_cost * unlike[order] + self._size_cost
             if config.homophone_cost:
                 price = price + config.homophone_cost * self._homophone(np.array(places))
@@ -136,8 +142,8 @@ class ShortLists:
         if self._words is not None:
             at = {entity.name: place for entity, place in zip(entities, places)}
             listed = EntityList(entities, (), self._entities.source)
-            top = {self._entities.entities[place].name for place in names[: config.looked_up]}
-            sounds = NameSounds(
+            top = {self._entities.entities[place].name for place in names[: config.n_lookup]}
+            sounds = EntityPronunciations(
                 listed, self._words, lambda entity: self._sounds_of(at[entity.name]), looked_up=top
             )
         return ShortList(graph, sounds)

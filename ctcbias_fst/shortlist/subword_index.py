@@ -16,13 +16,13 @@ from torch.nn.functional import embedding_bag
 
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
-__all__ = ["FLOOR", "SubwordIndex", "audible"]
+__all__ = ["FLOOR", "SubwordIndex", "floored_log_probs"]
 
 FLOOR = -10.0
 """Log-probs below count as this: what is that unlikely is equally absent."""
 
 
-def audible(log_probs: Tensor, lengths: Tensor) -> Tensor:
+def floored_log_probs(log_probs: Tensor, lengths: Tensor) -> Tensor:
     """Log-probs ``(batch, frame, token)`` down to :data:`FLOOR`, with silence behind the end."""
     heard = log_probs.detach().float().clamp_min(FLOOR)
     frames = torch.arange(heard.shape[1], device=heard.device)
@@ -63,7 +63,7 @@ class SubwordIndex:
         """
         if not log_probs.shape[1]:
             return log_probs.new_full((len(log_probs), len(self.counts)), FLOOR)
-        best = audible(log_probs, lengths).amax(dim=1)
+        best = floored_log_probs(log_probs, lengths).amax(dim=1)
         # A spelling is a bag of subwords, what was heard of a subword its embedding.
         total: Tensor = embedding_bag(self.tokens, best.t().contiguous(), self.begin, mode="sum")
         return (total / self.counts[:, None]).t()

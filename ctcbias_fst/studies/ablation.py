@@ -17,7 +17,7 @@ from typing import Any
 from lhotse import CutSet
 
 from ctcbias_fst.audio.audio import Recording
-from ctcbias_fst.bounds import MOST_REPLICATIONS, at_least_one, at_most
+from ctcbias_fst.bounds import MAX_REPLICATIONS, at_least_one, at_most
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
@@ -79,7 +79,7 @@ class AblateConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "replications")
-        at_most(self, MOST_REPLICATIONS, "replications")
+        at_most(self, MAX_REPLICATIONS, "replications")
         if not self.sets or not self.rows:
             raise ValueError("there must be a set and a row")
         for kind, names in (

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-from ctcbias_fst.text.files import read_lines
+from ctcbias_fst.text.text_files import read_lines
 
 __all__ = ["common_words", "is_common", "is_everyday", "is_frequent"]
 

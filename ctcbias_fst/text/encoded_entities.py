@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.phrases import in_capitals_only
 from ctcbias_fst.text.refused_forms import PHONES_REMEDY
@@ -27,6 +26,7 @@ from ctcbias_fst.text.spoken_entities import (
     same_when_spoken,
 )
 from ctcbias_fst.text.spoken_forms import said
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import APOSTROPHES, Case, Vocabulary, WordBoundary
 

@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.common_words import is_everyday
-from ctcbias_fst.text.files import PathLike, Source, quoted
 from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME, read_list
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.text_files import PathLike, Source, quoted
 
 __all__ = [
     "COLUMNS",
     "EMPTY",
     "HEAVY",
-    "MOST_WEIGHT",
+    "MAX_WEIGHT",
     "REMEDY",
     "Entity",
     "EntityList",
@@ -44,7 +44,7 @@ EMPTY = "empty after normalisation (no letter, no digit)"
 
 REMEDY = "list it as it is said, and give what is to be shown as its 'display'"
 
-MOST_WEIGHT = 100.0
+MAX_WEIGHT = 100.0
 """A name of weight w earns w times what it earns otherwise, some ten nats. Scores are summed in 32
 bits, which tell thousandths of a nat apart up to 2**14 nats: at this weight up to some fifteen
 names in an utterance. Where they do not tell nats apart, at 1e5, k2 ends the process."""
@@ -52,7 +52,7 @@ names in an utterance. Where they do not tell nats apart, at 1e5, k2 ends the pr
 HEAVY = 3.0
 """From here on a name may take the place of words that were said otherwise."""
 
-_MOST_PRIOR = 1e9
+_MAX_PRIOR = 1e9
 _MEANING = {
     "weight": "a factor on what the name is worth, 1 where none is given",
     "prior": "how much more frequent it is than others, 1 where none is given",
@@ -474,18 +474,18 @@ def _fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
         return f"{EMPTY}; {REMEDY}" if symbols else EMPTY
     if _SURROGATES.search(display):
         return "it has half of a character (a lone surrogate), which no file can hold"
-    for what, value, most in (("weight", weight, MOST_WEIGHT), ("prior", prior, _MOST_PRIOR)):
+    for what, value, most in (("weight", weight, MAX_WEIGHT), ("prior", prior, _MAX_PRIOR)):
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except Exception:  # whatever is in the place of a number
             number = math.nan
         if not (number > 0 and math.isfinite(number)):
             return f"its {what} ({_MEANING[what]}) must be a positive number, not {quoted(value)}"
-        if not 1 / _MOST_PRIOR <= number <= most:
+        if not 1 / _MAX_PRIOR <= number <= most:
             return (
                 f"its {what} must be at most {most:g}, not {quoted(value)}"
                 if number > 1
-                else (f"its {what} must be at least {1 / _MOST_PRIOR:g}, not {quoted(value)}")
+                else (f"its {what} must be at least {1 / _MAX_PRIOR:g}, not {quoted(value)}")
             )
     return ""
 

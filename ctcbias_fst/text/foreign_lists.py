@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["ForeignEntry", "document_items", "foreign_entry", "holds_names", "scaled_weight"]
 
-_LEAST_FACTOR, _MOST_FACTOR = 0.25, 4.0
+_LEAST_FACTOR, _MAX_FACTOR = 0.25, 4.0
 
 
 class _Form(NamedTuple):
@@ -113,7 +113,7 @@ def scaled_weight(value: float, usual: float) -> float:
     """
     if not value > 0 or not math.isfinite(value) or not usual > 0:
         return value
-    return round(min(max(value / usual, _LEAST_FACTOR), _MOST_FACTOR), 4)
+    return round(min(max(value / usual, _LEAST_FACTOR), _MAX_FACTOR), 4)
 
 
 def _form_of(row: Mapping[str, Any]) -> _Form | None:

@@ -19,14 +19,6 @@ from typing import Any
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.common_words import is_common
-from ctcbias_fst.text.files import (
-    Source,
-    parse_json,
-    parse_json_line,
-    quoted,
-    read_lines,
-    require_object,
-)
 from ctcbias_fst.text.foreign_lists import (
     document_items,
     foreign_entry,
@@ -34,6 +26,14 @@ from ctcbias_fst.text.foreign_lists import (
     scaled_weight,
 )
 from ctcbias_fst.text.refused_forms import refused_form
+from ctcbias_fst.text.text_files import (
+    Source,
+    parse_json,
+    parse_json_line,
+    quoted,
+    read_lines,
+    require_object,
+)
 
 __all__ = ["COLUMNS", "LONGEST_NAME", "ListRows", "read_list"]
 
@@ -85,7 +85,7 @@ _SHERPA_USUAL = 1.5
 _ALIKE = 0.6
 """Least likeness of a name and a spelling of it in NeMo's lists."""
 
-_MOST_CHANCE = 2
+_MAX_CHANCE = 2
 """So many lines may begin with their number by chance."""
 
 _BROKEN = (
@@ -691,7 +691,7 @@ def _without_quotes(text: str, place: int, count: int) -> str | None:
 
 def _without_number(text: str, place: int, count: int) -> str | None:
     found = _NUMBERED.match(text)
-    marked = found is not None and (found[0].rstrip()[-1] in ".)" or count > _MOST_CHANCE)
+    marked = found is not None and (found[0].rstrip()[-1] in ".)" or count > _MAX_CHANCE)
     return text[found.end() :] if found and marked and found[1] == str(place) else None
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["seconds_of_row", "supervisions_of", "utterance_id"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ctcbias_fst.errors import warn_caller
-from ctcbias_fst.text.files import quoted
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["json_text", "one_line", "one_token", "one_token_each"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["PHONES_REMEDY", "refused_form"]
 

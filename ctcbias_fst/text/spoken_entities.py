@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from ctcbias_fst.text.common_words import common_words, is_common, is_frequent
 from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
-from ctcbias_fst.text.files import quoted
 from ctcbias_fst.text.name_parts import stands_for_letters
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
@@ -21,6 +20,7 @@ from ctcbias_fst.text.spoken_forms import (
     unheard_symbols,
     unknown_symbols,
 )
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
     "add_spoken_forms",

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _MOST = 8
-_MOST_COMBINED = 24
+_MAX_COMBINED = 24
 """Kept on the way: some forms turn out to be the same, or common words."""
 
 _LONGEST = 1000
@@ -305,7 +305,7 @@ def _rest_ways(
 ) -> tuple[tuple[str, float], ...]:
     """Return the ways to say what is beside ordinary words; none if they are very many."""
     choices = _chunk_choices(chunks, _Place(first, last, False, capitals, False))
-    if math.prod(map(len, choices)) > _MOST_COMBINED:
+    if math.prod(map(len, choices)) > _MAX_COMBINED:
         return ()
     found: dict[str, float] = {}
     for words, cost in _combined(choices):
@@ -428,7 +428,7 @@ def _combined(choices: Sequence[Sequence[Way]]) -> list[Way]:
             continue
         longer = [(b + words, paid + cost) for b, paid in found for words, cost in ways]
         longer.sort(key=lambda way: way[1])
-        found = longer[:_MOST_COMBINED]
+        found = longer[:_MAX_COMBINED]
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.recent import Recent
-from ctcbias_fst.text.files import PathLike
 from ctcbias_fst.text.scripts import is_unspaced
+from ctcbias_fst.text.text_files import PathLike
 from ctcbias_fst.text.vocabulary import (
     CONTINUATION,
     PREFIX,

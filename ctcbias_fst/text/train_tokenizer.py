@@ -9,8 +9,8 @@ import sentencepiece
 
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.files import atomic_path
-from ctcbias_fst.text.files import read_lines
 from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.text_files import read_lines
 
 __all__ = ["train_tokenizer"]
 

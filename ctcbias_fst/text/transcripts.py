@@ -16,14 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.text.files import (
+from ctcbias_fst.text.manifests import Row, supervisions_of, utterance_id
+from ctcbias_fst.text.text_files import (
     PathLike,
     parse_json_line,
     quoted,
     read_lines,
     require_object,
 )
-from ctcbias_fst.text.manifests import Row, supervisions_of, utterance_id
 from ctcbias_fst.text.utterances import is_biasing_row
 
 __all__ = ["read_groups", "read_transcripts"]

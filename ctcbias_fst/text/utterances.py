@@ -24,7 +24,8 @@ from ctcbias_fst.text.entities import (
     plain_entities,
     read_entities,
 )
-from ctcbias_fst.text.files import (
+from ctcbias_fst.text.manifests import supervisions_of, utterance_id
+from ctcbias_fst.text.text_files import (
     Source,
     hold,
     parse_json,
@@ -32,7 +33,6 @@ from ctcbias_fst.text.files import (
     quoted,
     read_lines,
 )
-from ctcbias_fst.text.manifests import supervisions_of, utterance_id
 
 __all__ = ["is_biasing_row", "load_entities", "read_rare_words", "read_utterance_entities"]
 

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.errors import InputError, ModelError, warn_caller
-from ctcbias_fst.text.files import PathLike, is_named_pipe, quoted, read_lines
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.scripts import apart, is_unspaced
+from ctcbias_fst.text.text_files import PathLike, is_named_pipe, quoted, read_lines
 
 __all__ = [
     "Case",
@@ -44,7 +44,7 @@ _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_MOST_ADDED = 2
+_MAX_ADDED = 2
 """Columns of the log-probs that a vocabulary may lack: ``<s>`` and ``</s>``. Where more are missing
 it is likely to be another model's."""
 _PHONES = 5
@@ -462,7 +462,7 @@ class Vocabulary:
         blank_id = _find_blank(tokens, blank, columns)
         if blank_id == len(tokens):
             tokens = (*tokens, "<blk>")
-        if columns is not None and len(tokens) < columns <= len(tokens) + _MOST_ADDED:
+        if columns is not None and len(tokens) < columns <= len(tokens) + _MAX_ADDED:
             added = [_unnamed(i) for i in range(len(tokens), columns)]
             warn_caller(
                 f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the "

@@ -12,11 +12,11 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights
-from ctcbias_fst.models.config import AdaptConfig, AttentionConfig
 from ctcbias_fst.models.greedy import greedy_tokens
-from ctcbias_fst.models.model import CtcModel
+from ctcbias_fst.models.model_config import AdaptConfig, AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import score_utterance
@@ -30,7 +30,7 @@ from ctcbias_fst.training.biasing_lists import (
 from ctcbias_fst.training.data import Batch, SpeechDataset, counts, flat, load_cuts
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.train import ctc_loss, validation_batches
-from ctcbias_fst.variants.shipped import respell
+from ctcbias_fst.variants.shipped import spelling_variants
 
 __all__ = ["adapt"]
 
@@ -134,7 +134,7 @@ class _AdaptTask:
             with autocast(self.device, self.config.precision):
                 features = base.normalise(batch.features.to(self.device), batch.lengths)
                 output = base(features, batch.lengths)
-                states = adapter(output, keys, None, use.scale, use.caution).states
+                states = adapter(output, keys, None, use.scale, use.coverage_margin).states
                 log_probs = base.token_log_probs(states)
             for text, before, after in zip(
                 batch.texts,
@@ -194,7 +194,7 @@ def _spellings(config: AdaptConfig, cuts: CutSet, pool: Sequence[str]) -> dict[s
     if config.ordinary:
         words.update(word for cut in cuts for word in ordinary_words(cut.supervisions[0].text))
     ordered = sorted(words)
-    found = respell(ordered, config.spellings)
+    found = spelling_variants(ordered, config.spellings)
     return {word: [v.spelling for v in several] for word, several in zip(ordered, found)}
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.models.config import AdaptConfig, TrainConfig
+from ctcbias_fst.models.model_config import AdaptConfig, TrainConfig
 from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training.launch import config_file, read_run_config

@@ -30,14 +30,14 @@ from ctcbias_fst.models.checkpoint import (
     read_tensors,
     save_checkpoint,
 )
-from ctcbias_fst.models.config import RunConfig
+from ctcbias_fst.models.model_config import RunConfig
 from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, loader
 from ctcbias_fst.training.optimiser import build_optimiser, rate_factor
 
 __all__ = ["Place", "Task", "autocast", "check_precision", "fit"]
 
 log = logging.getLogger(__name__)
-_MOST_BAD_STEPS = 50
+_MAX_BAD_STEPS = 50
 
 
 class Task(Protocol):
@@ -216,7 +216,7 @@ class _Stepper:
     def _skip(self, step: int, norm: float) -> None:
         self.bad_steps += 1
         log.warning("step %d: gradient norm %s, step skipped", step, norm)
-        if self.bad_steps > _MOST_BAD_STEPS and not self.scaler.is_enabled():
+        if self.bad_steps > _MAX_BAD_STEPS and not self.scaler.is_enabled():
             raise ModelError(
                 f"training diverged at step {step}: {self.bad_steps} steps in a row without a "
                 "finite gradient; lower optimiser.peak and matrix_peak"

@@ -13,8 +13,11 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.acoustic_model import CtcModel, ModelOutput
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
-from ctcbias_fst.models.config import (
+from ctcbias_fst.models.encoder import padding_mask
+from ctcbias_fst.models.greedy import greedy_tokens
+from ctcbias_fst.models.model_config import (
     ChunkConfig,
     Chunks,
     LossConfig,
@@ -22,9 +25,6 @@ from ctcbias_fst.models.config import (
     RunConfig,
     TrainConfig,
 )
-from ctcbias_fst.models.encoder import padding_mask
-from ctcbias_fst.models.greedy import greedy_tokens
-from ctcbias_fst.models.model import CtcModel, ModelOutput
 from ctcbias_fst.scoring.counts import ErrorCounts
 from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.text.phones import PHONES

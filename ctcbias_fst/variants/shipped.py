@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from ctcbias_fst.cache import kept
+from ctcbias_fst.cache import load_or_build
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import atomic_path, sha256_of
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.lexicon import read_lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
-from ctcbias_fst.pronunciation.spoken_names import SpokenNames
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.text.entities import Entity
 from ctcbias_fst.variants.table import read_table
 from ctcbias_fst.variants.variants import (
@@ -38,11 +38,11 @@ __all__ = [
     "check",
     "common_sounds",
     "load_pronouncer",
-    "load_respelling",
     "load_variants",
-    "respell",
+    "prepare_spelling_variants",
+    "pronunciation_table",
     "seal",
-    "speak",
+    "spelling_variants",
 ]
 
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "sounds"
@@ -127,7 +127,7 @@ def _pronouncer(path: Path, n: int, max_cost: float, digests: tuple[str, ...]) -
     return Pronouncer(lexicon, G2P.load(path / G2P_FILE), n, max_cost)
 
 
-def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
+def pronunciation_table(entities: Iterable[Entity], path: Path | None = None) -> PronunciationTable:
     """Pronounce a list of names, or take what was kept of an earlier run.
 
     Args:
@@ -140,17 +140,19 @@ def speak(entities: Iterable[Entity], path: Path | None = None) -> SpokenNames:
     several = list(entities)
     path = DEFAULT if path is None else Path(path)
 
-    def make() -> SpokenNames:
-        return SpokenNames.of(load_pronouncer(path).pronounce_entities(several))
+    def make() -> PronunciationTable:
+        return PronunciationTable.of(load_pronouncer(path).pronounce_entities(several))
 
     if len(several) < _KEPT_FROM:
         return make()
     names = [[getattr(entity, field) for field in SOUND_FIELDS] for entity in several]
     content = {"files": _digests(path), "names": names, "version": _VERSION}
-    return kept("names", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
+    return load_or_build(
+        "names", content, make, PronunciationTable.arrays, PronunciationTable.from_arrays
+    )
 
 
-def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
+def spelling_variants(names: Sequence[str], n: int) -> list[list[Variant]]:
     """Spell a list of names otherwise, or take what was kept of an earlier run.
 
     Args:
@@ -169,11 +171,11 @@ def respell(names: Sequence[str], n: int) -> list[list[Variant]]:
         return make()
     weights = vars(VariantsConfig())
     content = {"files": files, "names": [*names], "n": n, "weights": weights, "version": _VERSION}
-    return kept("spellings", content, make, variants_to_arrays, variants_from_arrays)
+    return load_or_build("spellings", content, make, variants_to_arrays, variants_from_arrays)
 
 
-def load_respelling() -> None:
-    """Load and build what `respell` needs, or else its first name would wait for that.
+def prepare_spelling_variants() -> None:
+    """Load and build what `spelling_variants` needs, or else its first name would wait for that.
 
     Raises:
         ModelError: a file inside the package is missing or damaged.
@@ -198,11 +200,13 @@ def common_sounds() -> Mapping[tuple[int, ...], float]:
 def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int, ...], float]:
     check(DEFAULT, WORDS)
 
-    def make() -> SpokenNames:
+    def make() -> PronunciationTable:
         return _common_words(rarest)
 
     content = {"files": digests, "rarest": rarest, "version": _VERSION}
-    spoken = kept("common", content, make, SpokenNames.arrays, SpokenNames.from_arrays)
+    spoken = load_or_build(
+        "common", content, make, PronunciationTable.arrays, PronunciationTable.from_arrays
+    )
     found: dict[tuple[int, ...], float] = {}
     for word in range(len(spoken)):
         for phones, nats in spoken.sounds(word):
@@ -210,11 +214,11 @@ def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int
     return found
 
 
-def _common_words(rarest: float) -> SpokenNames:
+def _common_words(rarest: float) -> PronunciationTable:
     """The likeliest sound of every common word, with the nats of `common_sounds` for its cost."""
     costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}
     spoken = load_pronouncer().pronounce_all(list(costs))
-    return SpokenNames.of(
+    return PronunciationTable.of(
         [
             [one._replace(cost=rarest - cost) for one in several[:1]]
             for cost, several in zip(costs.values(), spoken)

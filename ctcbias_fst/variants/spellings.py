@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import Entity, EntityList
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.variants.shipped import load_respelling, respell
+from ctcbias_fst.variants.shipped import prepare_spelling_variants, spelling_variants
 from ctcbias_fst.variants.variants import SpellingVariants
 
 __all__ = [
@@ -43,13 +44,15 @@ class SpellingsConfig:
         cost: of any variant, whichever it is.
         scale: factor on the cost that the variant has by its sounds, its letters and its
             being a common word.
-        most_names: lists with more names get no variants, which take some 2 ms a name.
+        max_names: lists with more names get no variants, which take some 2 ms a name.
     """
 
     number: int = 20
     cost: float = 2.5
     scale: float = 0.25
-    most_names: int = 10_000
+    max_names: int = 10_000
+
+    RENAMED: ClassVar = {"most_names": "max_names"}
 
     def __post_init__(self) -> None:
         """Refuse negative values, and more variants than a name can have."""
@@ -84,12 +87,12 @@ def encode_spellings(
         own = encode_entities(entities, tokenizer, nbest=segmentations)
     if config is None or config.number == 0 or not len(entities):
         return own
-    if len(entities) > config.most_names:
+    if len(entities) > config.max_names:
         _log.warning(
-            "%s: %d names get no spelling variants (spellings.most_names is %d)",
+            "%s: %d names get no spelling variants (spellings.max_names is %d)",
             entities.source,
             len(entities),
-            config.most_names,
+            config.max_names,
         )
         return own
     return EncodedEntities.joined([own, encode_variants(entities, tokenizer, config, variants)])
@@ -111,7 +114,7 @@ def encode_variants(
         known = listed_spellings(entities)
     names = [entity.name for entity in entities]
     if variants is None:
-        found = respell(names, config.number)
+        found = spelling_variants(names, config.number)
     else:
         found = variants.spelling_variants(names, config.number)
     spellings, owners, costs = [], [], []
@@ -167,7 +170,7 @@ class SpellingsOnDemand:
         self._listed = listed_spellings(entities)
         self._known: Recent[int, EncodedEntities] = Recent(_KEPT)
         if self._config is not None and variants is None:
-            load_respelling()
+            prepare_spelling_variants()
 
     def prepare(self, names: Iterable[int]) -> None:
         """Make the variants of names; many together take less time than one by one."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.text.files import read_lines
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.text_files import read_lines
 
 __all__ = ["SILENT", "Row", "read_table"]
 

@@ -30,8 +30,8 @@ from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.nbest_paths import n_best_strings
 from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.recent import Recent
-from ctcbias_fst.text.files import PathLike, read_lines
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
+from ctcbias_fst.text.text_files import PathLike, read_lines
 from ctcbias_fst.variants.paths import best_strings
 from ctcbias_fst.variants.table import Row
 from ctcbias_fst.variants.variant_graphs import (

@@ -18,9 +18,9 @@ from ctcbias_fst.corpus.cuts import read_cuts  # noqa: E402
 from ctcbias_fst.errors import CtcbiasError, ManifestError  # noqa: E402
 from ctcbias_fst.files import atomic_path  # noqa: E402
 from ctcbias_fst.text.entities import read_entities, write_names  # noqa: E402
-from ctcbias_fst.text.files import read_lines  # noqa: E402
 from ctcbias_fst.text.normalise import normalise  # noqa: E402
 from ctcbias_fst.text.phrases import PhraseMatcher  # noqa: E402
+from ctcbias_fst.text.text_files import read_lines  # noqa: E402
 
 __all__ = ["prepare", "read_table"]
 

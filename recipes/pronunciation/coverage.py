@@ -15,8 +15,8 @@ import click  # noqa: E402
 from kaldialign import align, edit_distance  # noqa: E402
 
 from ctcbias_fst.errors import CtcbiasError, InputError  # noqa: E402
-from ctcbias_fst.text.files import read_lines  # noqa: E402
 from ctcbias_fst.text.normalise import normalise  # noqa: E402
+from ctcbias_fst.text.text_files import read_lines  # noqa: E402
 from ctcbias_fst.variants.variants import SpellingVariants, Variant  # noqa: E402
 
 __all__ = ["Coverage", "coverage", "heard_spellings", "read_pairs"]

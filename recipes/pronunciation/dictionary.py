@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.text.files import read_lines
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.text_files import read_lines
 
 __all__ = ["TEST_WORDS", "Pronunciations", "held_out", "read_dictionary", "test_words", "trainable"]
 

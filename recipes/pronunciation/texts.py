@@ -12,8 +12,8 @@ from pathlib import Path
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.ngram.estimate import estimate, prune
 from ctcbias_fst.pronunciation import g2p_ngram as ngram_file
-from ctcbias_fst.text.files import read_lines
 from ctcbias_fst.text.normalise import normalise_lines
+from ctcbias_fst.text.text_files import read_lines
 
 __all__ = ["count_words", "write_gzip", "write_spelling_model", "write_word_costs"]
 

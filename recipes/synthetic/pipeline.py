@@ -12,7 +12,7 @@ from lhotse import CutSet
 
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.ngram.model import load_lm, perplexity, save_lm
+from ctcbias_fst.ngram.ngram_lm import load_lm, perplexity, save_lm
 from ctcbias_fst.ngram.train import TrainLmConfig, read_sentences, train_lm
 
 from . import manifests, noise, real

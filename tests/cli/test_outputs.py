@@ -25,8 +25,8 @@ from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.written import RECORD
-from tests.acoustic.conftest import speechlike
 from tests.test_files import full_disk
+from tests.tiny_models import speechlike
 
 READ = {
     "ablate": {"--config", "--data", "--model"},

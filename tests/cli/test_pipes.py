@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ctcbias_fst.cache import VARIABLE, kept
+from ctcbias_fst.cache import VARIABLE, load_or_build
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
@@ -121,7 +121,9 @@ def test_pipes_in_the_cache(
     item = np.arange(3)
 
     def numbers() -> int:
-        return kept("numbers", 1, lambda: 3, lambda n: {"n": item[:n]}, lambda a: len(a["n"]))
+        return load_or_build(
+            "numbers", 1, lambda: 3, lambda n: {"n": item[:n]}, lambda a: len(a["n"])
+        )
 
     assert numbers() == 3
     (file,) = tmp_path.iterdir()

@@ -17,8 +17,8 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.recognizer import Recognizer
-from tests.acoustic.conftest import speechlike
-from tests.corpus.test_transcripts import cut, texts
+from tests.corpus.test_transcript_files import cut, texts
+from tests.tiny_models import speechlike
 
 VOCABULARY = VOCABULARIES[0]
 

@@ -23,8 +23,8 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.corpus import cuts
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts, seconds_of
 from ctcbias_fst.errors import AudioError, InputError, ManifestError
-from tests.acoustic.conftest import speechlike
-from tests.corpus.test_transcripts import texts
+from tests.corpus.test_transcript_files import texts
+from tests.tiny_models import speechlike
 
 WAVE = speechlike(2.0, 0)
 

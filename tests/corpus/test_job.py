@@ -23,7 +23,7 @@ from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
-from tests.corpus.test_transcripts import texts, transcript
+from tests.corpus.test_transcript_files import texts, transcript
 from tests.test_files import full_disk
 
 VOCABULARY = VOCABULARIES[0]

@@ -19,7 +19,7 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.records import Hypothesis
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.text.encoded_entities import check_entities, written_forms
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.normalise import normalise
@@ -322,7 +322,9 @@ def test_a_name_that_can_be_written_is_found(data: st.DataObject, kind: str) -> 
     array[range(len(frames)), frames] = 0.0
     array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
     graph = boost_graph(checked, tokenizer)
-    (transcript,) = Decoder(vocabulary).decode(batch([array.astype(np.float32)], vocabulary), graph)
+    (transcript,) = LatticeDecoder(vocabulary).decode(
+        batch([array.astype(np.float32)], vocabulary), graph
+    )
     written_out = transcript.best.text if kind == "unspaced" else transcript.best.text.strip(".,?")
     assert shown.replace(" ", "") in written_out.replace(" ", "")
     assert any(word.entity for word in transcript.best.words)
@@ -356,7 +358,7 @@ def heard(
     assert not checked.rejected
     graph = boost_graph(checked, tokenizer)
     log_probs = batch([array.astype(np.float32)], vocabulary)
-    decoder = Decoder(vocabulary)
+    decoder = LatticeDecoder(vocabulary)
     return decoder.decode(log_probs, None)[0].best, decoder.decode(log_probs, graph)[0].best
 
 

@@ -22,7 +22,7 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.corpus.cuts import load_recording
 from ctcbias_fst.corpus.sources import audio_parts, recordings_of
 from ctcbias_fst.errors import AudioError, CtcbiasWarning, ManifestError
-from tests.acoustic.conftest import speechlike
+from tests.tiny_models import speechlike
 
 
 def wave(path: Path, seconds: float = 0.3, seed: int = 0) -> Path:

@@ -27,7 +27,7 @@ from ctcbias_fst.graph.labels import PLAIN
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, plain_reading, score_columns
 from ctcbias_fst.search.decode_config import DecodeConfig
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -125,7 +125,7 @@ def wrong(kind: Kind, count: int, seed: int, pieces: SentencePieceTokenizer) -> 
     """The utterances that come out otherwise than they were said, or with a warning."""
     tokenizer = tokenizer_of(kind.name, pieces)
     graph = boost_graph(entities_from_names(NAMES), tokenizer)
-    decoder = Decoder(tokenizer.vocabulary)
+    decoder = LatticeDecoder(tokenizer.vocabulary)
     rng = np.random.default_rng(seed)
     found = []
     said = utterances(count, seed)
@@ -193,8 +193,8 @@ def test_the_best_path_is_never_below_the_plain_reading(data: st.DataObject) -> 
     arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=8)) for _ in range(2)]
     names = tree(data.draw(path_lists(vocabulary, max_paths=5)), vocabulary)
     log_probs = batch(arrays, vocabulary)
-    with_names = Decoder(vocabulary, config).decode(log_probs, names)
-    without = Decoder(vocabulary, config).decode(log_probs)
+    with_names = LatticeDecoder(vocabulary, config).decode(log_probs, names)
+    without = LatticeDecoder(vocabulary, config).decode(log_probs)
     for one, other in zip(with_names, without):
         assert one.warning is None
         assert one.best.score >= other.best.score - 1e-3
@@ -212,7 +212,7 @@ def _graph_of(names: Sequence[str], tokens: Sequence[str]) -> tuple[Tokenizer, B
 def test_a_name_that_is_begun_twice(name: str, said: str) -> None:
     tokenizer, graph = _graph_of([name], ["<pad>", "|", *map(chr, range(97, 123)), "'"])
     array = clean_log_probs(said.split(), tokenizer, 9.0, np.random.default_rng(0))
-    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+    (transcript,) = LatticeDecoder(tokenizer.vocabulary).decode(
         batch([array], tokenizer.vocabulary), graph
     )
     assert transcript.best.text == said.replace(name.lower(), name)
@@ -228,7 +228,7 @@ def test_a_name_of_two_tokens_is_found(gap: float) -> None:
     array[range(6), [1, 0, 2, 0, 3, 0]] = 0.0
     array[4, 4] = -gap
     array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
-    (transcript,) = Decoder(tokenizer.vocabulary, DecodeConfig()).decode(
+    (transcript,) = LatticeDecoder(tokenizer.vocabulary, DecodeConfig()).decode(
         batch([array], tokenizer.vocabulary), graph
     )
     assert transcript.best.text == "call Kisha"
@@ -243,7 +243,7 @@ def test_a_name_that_is_a_token_is_found_where_it_is_nearly_heard(gap: float) ->
     array[range(4), [1, 0, 2, 0]] = 0.0
     array[2, 3] = -gap
     array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
-    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+    (transcript,) = LatticeDecoder(tokenizer.vocabulary).decode(
         batch([array], tokenizer.vocabulary), graph
     )
     assert transcript.best.text == ("in Barcelona" if gap <= 1.0 else "in berlin")
@@ -258,7 +258,7 @@ def test_of_two_names_the_one_that_fits_better_wins(names: list[str], share: flo
     array[4, [3, 4]] = np.log([1 - share, share])
     array[5, 0] = 0.0
     array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
-    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+    (transcript,) = LatticeDecoder(tokenizer.vocabulary).decode(
         batch([array], tokenizer.vocabulary), graph
     )
     assert transcript.best.text == ("call Kisha" if share > 0.5 else "call Kishe")
@@ -269,7 +269,7 @@ def test_a_blank_of_probability_zero_is_no_nan() -> None:
     tokenizer, graph = _graph_of(["Anna"], ["<blk>", "|", *map(chr, range(97, 123))])
     array = clean_log_probs(["call", "anna"], tokenizer, 9.0, np.random.default_rng(0))
     array[array[:, 0] < -1, 0] = -np.inf
-    (transcript,) = Decoder(tokenizer.vocabulary).decode(
+    (transcript,) = LatticeDecoder(tokenizer.vocabulary).decode(
         batch([array], tokenizer.vocabulary), graph
     )
     assert (transcript.best.text, transcript.warning) == ("call Anna", None)

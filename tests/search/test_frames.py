@@ -31,7 +31,7 @@ def test_a_run_stays_only_between_equal_tokens() -> None:
     assert frames.original.tolist() == [[1, 2, 4, 6]]
     blank = log_probs[0, :, 0].double()
     torch.testing.assert_close(frames.blank[0, 1].double(), blank[2] + blank[3])
-    torch.testing.assert_close(frames.owed[0], blank[[0, 5, 7, 8]].sum())
+    torch.testing.assert_close(frames.skipped_frame_score[0], blank[[0, 5, 7, 8]].sum())
 
 
 def test_a_token_that_could_be_on_both_sides_counts() -> None:
@@ -57,14 +57,17 @@ def test_silence_keeps_one_frame() -> None:
     assert frames.lengths.tolist() == [1, 1, 1]
     torch.testing.assert_close(frames.blank[0, 0].double(), log_probs[0, :, 0].double().sum())
     assert frames.blank[2, 0] == 0
-    assert frames.owed.tolist() == [0, 0, 0]
+    assert frames.skipped_frame_score.tolist() == [0, 0, 0]
 
 
 @given(st.lists(st.lists(st.sampled_from([IDLE, A, B, BOTH]), max_size=8), min_size=1, max_size=3))
 def test_the_all_blank_path_keeps_its_score(utterances: list[list[tuple[float, ...]]]) -> None:
     frames, log_probs = _frames(*utterances)
     for row, rows in enumerate(utterances):
-        kept = frames.blank[row, : frames.lengths[row]].double().sum() + frames.owed[row]
+        kept = (
+            frames.blank[row, : frames.lengths[row]].double().sum()
+            + frames.skipped_frame_score[row]
+        )
         torch.testing.assert_close(kept, log_probs[row, : len(rows), 0].double().sum())
         length = int(frames.lengths[row])
         original = frames.original[row, :length].tolist()

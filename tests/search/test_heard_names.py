@@ -11,7 +11,7 @@ from strategies import batch
 
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.records import Transcript
-from ctcbias_fst.search.lattice_decoder import Decoder
+from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.text.encoded_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.numbers import tells_apart
@@ -89,7 +89,7 @@ def transcribe(
     graphs = [
         boost_graph(check_entities(entities_from_names(own), tokenizer), tokenizer) for own in names
     ]
-    return Decoder(tokenizer.vocabulary).decode(batch(arrays, tokenizer.vocabulary), graphs)
+    return LatticeDecoder(tokenizer.vocabulary).decode(batch(arrays, tokenizer.vocabulary), graphs)
 
 
 @pytest.mark.parametrize("behind", [0.4, 2.3, 3.0, 5.0, 8.0])

@@ -25,7 +25,7 @@ from ctcbias_fst.studies.ablation_report import score_cells, to_csv, to_table
 from ctcbias_fst.studies.ablation_summary import read_summary, to_summary
 from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
 from ctcbias_fst.text.entities import entities_from_names
-from tests.acoustic.conftest import speechlike
+from tests.tiny_models import speechlike
 
 TEXTS = ["she did take it", "taken", "peace and peace"]
 ROWS = (

@@ -20,7 +20,7 @@ from ctcbias_fst.text.entities import Entity, entities_from_names, read_entities
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
-from ctcbias_fst.variants.shipped import load_pronouncer, speak
+from ctcbias_fst.variants.shipped import load_pronouncer, pronunciation_table
 
 
 @pytest.mark.parametrize("weight", [1e6, 3e5, 101, 10**400, 1e-12, "1e6", -(10**400)])
@@ -187,7 +187,7 @@ def test_phones_that_are_not_ours_do_not_stop_what_speaks() -> None:
     bad = Entity("york", "York", pronunciations=(("Y", "ZZ"),))
     (found,) = load_pronouncer().pronounce_entities([bad])
     assert found[0].phones == ("Y", "AO", "R", "K")
-    speak([bad])
+    pronunciation_table([bad])
 
 
 DEEP = "[" * 20_000 + "]" * 20_000

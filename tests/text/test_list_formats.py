@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entities import EntityList, read_entities
-from ctcbias_fst.text.files import Held
 from ctcbias_fst.text.list_formats import read_list
+from ctcbias_fst.text.text_files import Held
 from ctcbias_fst.text.utterances import load_entities
 
 

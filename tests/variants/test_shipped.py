@@ -1,0 +1,148 @@
+"""The files that come with the package: a dozen names, their digests, the commands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pynini
+import pytest
+from click.testing import CliRunner
+
+from ctcbias_fst.cli import main
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.pronunciation.g2p import G2P
+from ctcbias_fst.pronunciation.lexicon import read_lexicon
+from ctcbias_fst.rescore.word_pronunciations import load_word_pronunciations
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.variants.paths import best_strings
+from ctcbias_fst.variants.shipped import (
+    ADDITIONS,
+    DEFAULT,
+    G2P_FILE,
+    LEXICON,
+    SPELLING,
+    WORDS,
+    check,
+    load_pronouncer,
+    load_variants,
+    seal,
+)
+from ctcbias_fst.variants.variants import read_word_costs
+
+GOLDEN = {
+    "Begeman": "B IY G M AH N",
+    "Norville": "N AO R V IH L",
+    "O'Hara's": "OW HH EH R AH Z",
+    "J R Smith": "JH EY AA R S M IH TH",
+    "MMPI": "EH M EH M P IY AY",
+    "BBC": "B IY B IY S IY",
+    "Henry VIII": "HH EH N R IY EY T",
+    "St Louis": "S EY N T L UW IH S",
+    "Boeing 747": "B OW IH NG S EH V AH N HH AH N D R AH D F AO R T IY S EH V AH N",
+    "vitamin B12": "V AY T AH M AH N B IY T W EH L V",
+    "Carthen": "K AA R TH AH N",
+    "spesolimab": "S P EH S OW L IY M AA B",
+}
+
+
+@pytest.mark.parametrize(("name", "phones"), GOLDEN.items())
+def test_golden_names(name: str, phones: str) -> None:
+    assert " ".join(load_pronouncer().pronounce(name, name)[0].phones) == phones
+
+
+def test_words_that_were_added() -> None:
+    """They are words that the dictionary lacks, and they count as listed."""
+    added = read_lexicon(DEFAULT / ADDITIONS)
+    assert len(added) > 50
+    assert not set(added) & set(read_lexicon(DEFAULT / LEXICON))
+    found = load_pronouncer().pronounce("Covid")[0]
+    assert (" ".join(found.phones), found.source) == ("K OW V IH D", "lexicon")
+    assert load_pronouncer().is_listed("covid's")
+
+
+def test_no_common_word_is_a_guess() -> None:
+    """What is none costs phone scores: *a* would be lost beside a name."""
+    words = load_word_pronunciations()
+    common = [word for word, cost in read_word_costs(DEFAULT / WORDS).items() if cost < 9.0]
+    assert {"a", "i", "the"} < set(common)
+    assert [word for word in common if not words.is_listed(word)] == []
+
+
+def test_the_g2p_is_small() -> None:
+    assert (DEFAULT / G2P_FILE).stat().st_size <= 5_000_000
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"sounds\.json: no such file"):
+        load_pronouncer(tmp_path / "nowhere")
+    folder = tmp_path / "sounds"
+    shutil.copytree(DEFAULT, folder)
+    check(folder, LEXICON, G2P_FILE, SPELLING)
+    with (folder / G2P_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match=r"g2p\.safetensors: its SHA-256 starts with"):
+        load_pronouncer(folder)
+    seal(folder)
+    with pytest.raises(ModelError, match=r"g2p\.safetensors: damaged"):
+        load_pronouncer(folder, 6)
+    (folder / SPELLING).unlink()
+    with pytest.raises(ModelError, match=r"spelling\.safetensors: no such file"):
+        load_variants(folder)
+    for text, message in (("{", "not a list of digests"), ('{"format": 9}', "it needs another")):
+        (folder / "sounds.json").write_text(text)
+        with pytest.raises(ModelError, match=message):
+            check(folder, LEXICON)
+
+
+def test_commands() -> None:
+    run = CliRunner().invoke
+    text = run(main, ["pronounce", "Begeman"])
+    assert text.output == "Begeman\n   0.00  B IY G M AH N  lexicon\n"
+    result = run(main, ["pronounce", "--format", "json", "-n", "2", "Carthen", "one"])
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert [row["name"] for row in rows] == ["Carthen", "one"]
+    assert rows[0]["pronunciations"][0]["source"] == "g2p"
+    assert len(rows[0]["pronunciations"]) == 2
+    result = run(main, ["variants", "--format", "json", "-n", "3", "Carthen", "BBC"])
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert len(rows[0]["variants"]) == 3
+    assert rows[1]["variants"] == []
+    assert run(main, ["variants", "BBC"]).output == "BBC  (none)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pronounce", ""], "Error: '' cannot be pronounced: it has no letter and no digit"),
+        (["pronounce", "Москва"], "which English does not write"),
+        (["variants", "--", "-"], "the name is empty"),
+    ],
+)
+def test_commands_report_bad_names(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_readings_are_those_of_openfst() -> None:
+    g2p = G2P.load(DEFAULT / G2P_FILE)
+    words = "begeman hemotoxylin bullosa dystonic xzq livi neuraxpharm aa schwartzenegger".split()
+    words += [word for word in list(read_lexicon(DEFAULT / LEXICON))[::9000] if word.isalpha()]
+    for word, readings in zip(words, g2p.readings_of(words, n=5, max_cost=4.0)):
+        lattice = pynini.compose(g2p._word(word), g2p._fst).project("output")
+        expected = [
+            (tuple(PHONES[label - 1] for label in labels), cost)
+            for labels, cost in best_strings(lattice, 6, 4.0)
+            if labels
+        ]
+        least = expected[0][1]
+        within = [(phones, cost - least) for phones, cost in expected if cost - least <= 4.0][:5]
+        assert [phones for phones, _ in readings] == [phones for phones, _ in within], word
+        assert [c for _, c in readings] == pytest.approx([c for _, c in within], abs=3e-4)
+
+
+def test_one_pronouncer_serves_all() -> None:
+    assert load_pronouncer() is load_pronouncer(DEFAULT)
