@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,13 @@ _OPENED = frozenset({"source", "storage_path", "storage_key", "path"})
 
 _A_FILE_EACH = frozenset({"lilcom_files", "lilcom_url", "numpy_files"})
 """lhotse's storage of arrays in which the key is the name of a file; else it is in an archive."""
+
+_KALDI = "kaldiio"
+"""The one that Kaldi reads: a place in an archive, or a table (``.scp``) of such places. One that
+ends with ``|`` is a command."""
+
+_PLACE = re.compile(r"(:\d+)?(\[[^\]]*\])?$")
+"""What follows the name of an archive: an offset, and a range of rows and columns."""
 
 
 def read_cut_set(path: Path, *, trusted: bool = False) -> list[Cut]:
@@ -90,8 +99,9 @@ def refuse_commands(items: Iterable[Any], path: Path) -> None:
     Raises:
         ManifestError: there is one.
     """
+    tables: set[str] = set()
     for item in items:
-        command = _command(item)
+        command = _command(item, tables)
         if command is not None:
             raise ManifestError(
                 f"{path}: {getattr(item, 'id', None)!r} would run a command: {command[:100]!r}; "
@@ -103,6 +113,7 @@ def refuse_commands(items: Iterable[Any], path: Path) -> None:
 def named_files(items: Iterable[Any]) -> Iterator[Path]:
     """The files of audio and arrays that cuts or recordings name; of archives, each once."""
     archives: set[str] = set()
+    tables: set[str] = set()
     for item in items:
         for _, value in _parts(item):
             if isinstance(value, AudioSource) and value.type == "file":
@@ -113,14 +124,40 @@ def named_files(items: Iterable[Any]) -> Iterator[Path]:
                     continue
                 if value.storage_type in _A_FILE_EACH:
                     yield Path(str(path)) / value.storage_key
-                elif str(path) not in archives:
-                    archives.add(str(path))
-                    yield Path(str(path))
+                    continue
+                places = (_PLACE.sub("", place) for place in _kaldi_places(value, tables))
+                for archive in (str(path), *places):
+                    if archive not in archives:
+                        archives.add(archive)
+                        yield Path(archive)
 
 
-def _command(item: Any) -> str | None:
+def _kaldi_places(value: Any, tables: set[str]) -> Iterator[str]:
+    """What Kaldi would open for an array, if it is Kaldi's; all that a table names at once.
+
+    Args:
+        value: anything in a manifest.
+        tables: those that were read before; one more is added.
+    """
+    path = getattr(value, "storage_path", None)
+    if getattr(value, "storage_type", None) != _KALDI or not path:
+        return
+    if not str(path).endswith(".scp"):
+        yield str(path)
+    elif str(path) not in tables:
+        tables.add(str(path))
+        if Path(path).is_file():  # what cannot be read is told when it is
+            for line in Path(path).read_bytes().splitlines():
+                _, *place = line.split(maxsplit=1) or [b""]
+                yield from (os.fsdecode(one.strip()) for one in place)
+
+
+def _command(item: Any, tables: set[str]) -> str | None:
     """The first command in a manifest's object, wherever it is (sources, arrays, transforms)."""
     for key, value in _parts(item):
+        for place in _kaldi_places(value, tables):
+            if place.endswith("|"):
+                return place
         if isinstance(value, str):
             if key in _OPENED and value.startswith(_PIPE):
                 return value

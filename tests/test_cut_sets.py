@@ -102,6 +102,36 @@ def test_the_files_of_arrays(tmp_path: Path) -> None:
     assert sorted(named_files(cuts)) == sorted([*apart, Path("all.lca")])
 
 
+def kaldi(key: str, path: Path | str) -> MonoCut:
+    cut = MonoCut(key, start=0, duration=1, channel=0)
+    array = Array("kaldiio", str(path), key, [3, 5])
+    cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.1, start=0)
+    return cut
+
+
+def test_the_archives_of_kaldi(tmp_path: Path) -> None:
+    """A table names places in archives, or it is one place itself."""
+    scp, gone = tmp_path / "all.scp", tmp_path / "gone.scp"
+    scp.write_bytes(
+        b"a 1.ark:17\n\nb /x y/2.ark:5[0:3]\nc 1.ark:90\nd\ne plain.mat\n\xff \xff.ark:1\n"
+    )
+    cuts = [kaldi("a", scp), kaldi("b", scp), kaldi("c", "3.ark:12"), kaldi("d", gone)]
+    named = ["1.ark", "/x y/2.ark", "plain.mat", "\udcff.ark", "3.ark", "3.ark:12"]
+    assert set(named_files(cuts)) == {scp, gone, *map(Path, named)}
+
+
+@pytest.mark.parametrize("where", ["table", "array"])
+def test_commands_of_kaldi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("all.scp").write_text("a 1.ark:17\nb touch seen |\n")
+    cut = kaldi("a", "all.scp" if where == "table" else "touch seen |")
+    CutSet.from_cuts([cut]).to_file("cuts.jsonl")
+    with pytest.raises(ManifestError, match="'a' would run a command: 'touch "):
+        SavedLogProbs(Path("cuts.jsonl"))
+    assert len(read_cut_set(Path("cuts.jsonl"), trusted=True)) == 1
+    assert not Path("seen").exists()
+
+
 def test_words_are_no_commands(tmp_path: Path) -> None:
     row = json.loads(cuts(tmp_path).read_text())
     row["recording"]["sources"] = [{"type": "file", "channels": [0], "source": "a.wav"}]

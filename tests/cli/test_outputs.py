@@ -418,6 +418,23 @@ def test_archives_of_cuts_are_not_written_over(
     assert told_and_kept(clip.parent, *command).endswith(" lp.h5: give another name")
 
 
+@pytest.mark.parametrize("option", ["--cuts", "--log-probs"])
+def test_archives_of_kaldi_are_not_written_over(
+    clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("tokens.txt").write_text("\n".join(["<pad>", "|", *"abc"]))
+    Path("lp.ark").write_bytes(b"arrays")
+    Path("lp.scp").write_text("other lp.ark:6\nclip lp.ark:3017\n")
+    cut = Recording.from_file(clip).to_cut()
+    array = Array("kaldiio", "lp.scp", "clip", [20, 5])
+    cut.log_probs = TemporalArray(array, temporal_dim=0, frame_shift=0.05, start=0)
+    CutSet.from_cuts([cut]).to_file("cuts.jsonl")
+    command = ["decode", option, "cuts.jsonl", "--out", "lp.ark"]
+    command += ["--model", str(random_model)] if option == "--cuts" else ["--tokens", "tokens.txt"]
+    assert told_and_kept(clip.parent, *command).endswith(" lp.ark: give another name")
+
+
 def test_recordings_of_lists_are_not_written_over(
     clip: Path, random_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
