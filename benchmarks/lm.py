@@ -29,7 +29,7 @@ from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.transcripts import read_transcripts

@@ -23,12 +23,8 @@ from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.shortlists import ShortLists
-from ctcbias_fst.text.encoded_entities import (
-    EncodedEntities,
-    check_entities,
-    encode_entities,
-    report_too_long,
-)
+from ctcbias_fst.text.checked_entities import check_entities, report_too_long
+from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import (
     EntityList,
     entities_from_names,
@@ -101,7 +97,7 @@ def compile_graph(
     """Build the boosting graph of a list, with the spelling variants if ``g2g`` is a part.
 
     Args:
-        entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
+        entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
         tokenizer: the model's.
         config: without the part ``boost`` there is no graph.
         own: the names in the tokenizer's tokens, as many segmentations of each as ``config`` wants,

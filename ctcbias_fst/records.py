@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ctcbias_fst.errors import CtcbiasError, LogProbsError
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary

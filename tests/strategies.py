@@ -18,7 +18,7 @@ from ctcbias_fst.search import hypotheses
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 VOCABULARIES = (

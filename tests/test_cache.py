@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from ctcbias_fst import cache
 from ctcbias_fst.cache import VARIABLE, Arrays, cache_folder, load_or_build
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
-from ctcbias_fst.text.entities import Entity, entities_from_names
+from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.variants import shipped as package
 from ctcbias_fst.variants.shipped import (

@@ -35,7 +35,7 @@ from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
 from ctcbias_fst.settings import PipelineConfig, settings_of
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, load_tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

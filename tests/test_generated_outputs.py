@@ -32,7 +32,7 @@ from ctcbias_fst.pictures import new_figure, save_figure
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
 from ctcbias_fst.scoring.comparison import compare_files, to_lines, to_svg
 from ctcbias_fst.scoring.report import score_files, to_details, to_json, to_pairs, to_table
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.printable import one_line
 
 FEW = settings(max_examples=30)

@@ -14,7 +14,8 @@ from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound
 from ctcbias_fst.scoring.comparison import compare_files
 from ctcbias_fst.scoring.score import score_transcripts
 from ctcbias_fst.search.spelling import spell_names
-from ctcbias_fst.text.entities import Entity, EntityList, entities_from_names
+from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

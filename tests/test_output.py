@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 
 def transcript(name: str, *words: tuple[str, float, float]) -> Transcript:

@@ -26,7 +26,8 @@ from ctcbias_fst.rescore import word_pronunciations as words
 from ctcbias_fst.rescore.word_pronunciations import WordPronunciations
 from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 from ctcbias_fst.variants import spellings, variants

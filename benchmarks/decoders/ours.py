@@ -13,7 +13,7 @@ from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.saved_log_probs import stack
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
 from decoders import Setting, Speech

@@ -77,7 +77,7 @@ def compile(
     from ctcbias_fst.files import atomic_path, check_output  # noqa: PLC0415
     from ctcbias_fst.graph.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.graph.openfst_files import sidecar_path, write_boost_graph  # noqa: PLC0415
-    from ctcbias_fst.text.encoded_entities import check_entities  # noqa: PLC0415
+    from ctcbias_fst.text.checked_entities import check_entities  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     check_output(sidecar_path(out))

@@ -45,7 +45,7 @@ from ctcbias_fst.graph.labels import LabelTable
 from ctcbias_fst.graph.reachable import Forest, reachable
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.k2_import import k2
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 __all__ = ["DecodingGraph", "Reward", "decoding_graph"]
 

@@ -28,7 +28,9 @@ import torch
 
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
-from ctcbias_fst.text.entities import MAX_WEIGHT, Entity, EntityList
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity_fields import MAX_WEIGHT
 from ctcbias_fst.text.phrases import PhraseMatcher, in_capitals_only, matcher_of
 
 if TYPE_CHECKING:
@@ -201,7 +203,7 @@ def boost_graph(
     """Segment a list of names and build its tree.
 
     Args:
-      entities: names that passed :func:`ctcbias_fst.text.encoded_entities.check_entities`.
+      entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
       tokenizer: the model's.
       segmentations: how many segmentations of each spelling may be taken.
     """

@@ -26,7 +26,7 @@ from ctcbias_fst.errors import GraphError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.text.encoded_entities import EncodedEntities, expand
-from ctcbias_fst.text.entities import Entity, entity_of
+from ctcbias_fst.text.entity import Entity, entity_of
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary

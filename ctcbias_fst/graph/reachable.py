@@ -14,7 +14,7 @@ import torch
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.entity_tree import BoostGraph, TreeTensors
 from ctcbias_fst.graph.vectors import expand
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 __all__ = ["Forest", "Nodes", "reachable"]
 

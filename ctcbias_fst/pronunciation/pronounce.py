@@ -12,7 +12,7 @@ from ctcbias_fst.pronunciation.g2p import G2P, Reading
 from ctcbias_fst.pronunciation.lexicon import Lexicon, possessive
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES, Atom, readings
 from ctcbias_fst.recent import Recent
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.phones import PHONES
 

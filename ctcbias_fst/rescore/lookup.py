@@ -23,7 +23,7 @@ from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.search.hypotheses import distinct
 from ctcbias_fst.search.spelling import words_of_name
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phones import PHONES
 
 __all__ = ["LookupConfig", "edit_distances", "look_up"]

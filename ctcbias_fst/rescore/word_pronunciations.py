@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from ctcbias_fst.pronunciation.lexicon import possessive
 from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES
-from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.variants.shipped import load_pronouncer

@@ -37,7 +37,7 @@ from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.search_config import BoostConfig
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.numbers import tells_apart
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ctcbias_fst.records import Mention, Word
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary, joined
 

@@ -37,7 +37,7 @@ from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.segments import Segment, join_segments
 from ctcbias_fst.search.spelling import Spellings, spell_names
 from ctcbias_fst.search.times import with_placed_words, written_frames
-from ctcbias_fst.text.entities import entity_of
+from ctcbias_fst.text.entity import entity_of
 from ctcbias_fst.text.printable import one_token_each
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary

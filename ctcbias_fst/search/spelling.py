@@ -15,7 +15,7 @@ from itertools import groupby
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word, text_of
 from ctcbias_fst.search.hypotheses import distinct
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher, matcher_of
 from ctcbias_fst.text.scripts import is_unspaced
 

@@ -41,7 +41,7 @@ from ctcbias_fst.models.package import DEFAULT, load_package
 from ctcbias_fst.scoring.report import score_files, to_json, to_table
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.studies.speech_sets import NamedList, SpeechSet
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.utterances import load_entities

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ctcbias_fst.text.common_words import common_words, is_common, is_frequent
-from ctcbias_fst.text.entities import REMEDY, Entity, EntityList, Rejected
+from ctcbias_fst.text.entities import EntityList, Rejected
+from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity_fields import REMEDY
 from ctcbias_fst.text.name_parts import stands_for_letters
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES

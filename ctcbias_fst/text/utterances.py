@@ -16,7 +16,6 @@ from typing import Any
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entities import (
-    Entity,
     EntityList,
     Rejected,
     entities_from_names,
@@ -24,6 +23,7 @@ from ctcbias_fst.text.entities import (
     plain_entities,
     read_entities,
 )
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.manifests import supervisions_of, utterance_id
 from ctcbias_fst.text.text_files import (
     Source,

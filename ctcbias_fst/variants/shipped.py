@@ -15,7 +15,7 @@ from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.lexicon import read_lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.variants.table import read_table
 from ctcbias_fst.variants.variants import (
     SpellingVariants,

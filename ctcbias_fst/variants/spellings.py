@@ -16,7 +16,8 @@ import numpy as np
 from ctcbias_fst.bounds import at_most, not_negative
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
-from ctcbias_fst.text.entities import Entity, EntityList
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.variants.shipped import prepare_spelling_variants, spelling_variants
 from ctcbias_fst.variants.variants import SpellingVariants

@@ -12,7 +12,7 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSe
 from ctcbias_fst.corpus.transcript_files import record_of, write_supervisions
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 
 def transcript(name: str, text: str, entity: Entity | None = None) -> Transcript:

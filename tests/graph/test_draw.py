@@ -11,7 +11,7 @@ from strategies import VOCABULARIES, encoded, tree
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.graph.draw import draw_boost_graph
 from ctcbias_fst.graph.entity_tree import build_tree
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 VOCABULARY = VOCABULARIES[0]
 A, B, S, C = VOCABULARY.tokens[1:]

@@ -15,7 +15,8 @@ from strategies import VOCABULARIES, encoded, tree
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.graph.entity_tree import BoostGraph, _sorted_rows, boost_graph, build_tree
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import Entity, entities_from_names
+from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.pronunciation.lexicon import Lexicon, possessive, read_lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phones import PHONES
 
 

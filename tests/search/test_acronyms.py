@@ -9,7 +9,7 @@ from strategies import batch
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary

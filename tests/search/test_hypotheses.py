@@ -23,7 +23,7 @@ from ctcbias_fst.search.hypotheses import token_confidences
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.search_config import BoostConfig
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 PREFIX, CONTINUATION, SEPARATOR = VOCABULARIES

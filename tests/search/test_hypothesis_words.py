@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import MIXED, VOCABULARIES
 
 from ctcbias_fst.search.hypothesis_words import SharedWords, Token, joined_words
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 LETTERS = Vocabulary.from_tokens(["<blk>", "▁", "▁a", "b", "ก", "▁ก", "'s"])

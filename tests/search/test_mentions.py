@@ -39,7 +39,7 @@ from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.search.segments import Segment, join_segments
 from ctcbias_fst.search.spelling import Spellings, spell_names
 from ctcbias_fst.search.times import TimesConfig, place_words
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 from tests.test_decoder import FRAME, TOKENS, said
 
 MODEL = train_lm([["a", "ab", "c"], ["a", "c"], ["ab"], ["c", "as"]])

@@ -50,7 +50,7 @@ from ctcbias_fst.search.saved_lattices import (
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.search.segments import Segment, join_segments
 from ctcbias_fst.search.times import TimesConfig
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 CPU = torch.device("cpu")
 LM = LmConfig(lattice_beam=1e8, beam=1e8, max_active=10**6)

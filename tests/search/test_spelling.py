@@ -9,7 +9,7 @@ from strategies import VOCABULARIES, encoded
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.records import Hypothesis, Transcript, Word
 from ctcbias_fst.search.spelling import spell_names
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 
 def _graph(*entities: Entity) -> BoostGraph:

@@ -13,14 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.text.encoded_entities import check_entities, encode_entities, report_too_long
-from ctcbias_fst.text.entities import (
-    Entity,
-    EntityList,
-    Rejected,
-    entities_from_names,
-    read_entities,
-)
+from ctcbias_fst.text.checked_entities import check_entities, report_too_long
+from ctcbias_fst.text.encoded_entities import encode_entities
+from ctcbias_fst.text.entities import EntityList, Rejected, entities_from_names, read_entities
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
 from ctcbias_fst.text.vocabulary import WordBoundary

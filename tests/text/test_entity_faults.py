@@ -15,8 +15,9 @@ from ctcbias_fst.errors import CtcbiasWarning, EntityListError, ManifestError
 from ctcbias_fst.graph.draw import draw_boost_graph
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.text.encoded_entities import check_entities
-from ctcbias_fst.text.entities import Entity, entities_from_names, read_entities
+from ctcbias_fst.text.checked_entities import check_entities
+from ctcbias_fst.text.entities import entities_from_names, read_entities
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.graph.draw import draw_boost_graph
 from ctcbias_fst.graph.entity_tree import boost_graph
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names, read_entities
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities

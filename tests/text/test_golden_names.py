@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ctcbias_fst.models.package import DEFAULT
-from ctcbias_fst.text.encoded_entities import check_entities
+from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
+from ctcbias_fst.text.checked_entities import check_entities
+from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import entities_from_names, read_entities
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.text.encoded_entities import check_entities, encode_entities
+from ctcbias_fst.text.checked_entities import check_entities
+from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.spoken_entities import add_spoken_forms

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ctcbias_fst.errors import EntityListError, ManifestError
-from ctcbias_fst.text.entities import Entity, EntityList, Rejected
+from ctcbias_fst.text.entities import EntityList, Rejected
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.transcripts import read_groups, read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
 

@@ -1,0 +1,98 @@
+"""One name of a list."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ctcbias_fst.text.entity_fields import CONTROLS, fault, is_texts, visible
+from ctcbias_fst.text.text_files import quoted
+
+__all__ = ["Entity", "entity_of"]
+
+
+class Entity(NamedTuple):
+    """One name.
+
+    A named tuple, since a million of them are made in under a second.
+
+    Attributes:
+        name: in the normal form of `normalise`; what is searched for.
+        display: what the transcript shows, in its original casing.
+        weight: factor on the boost, positive.
+        category: a free label (``drug``), for reports.
+        sounds_like: further spellings (normalised) whose tokens also emit `display`.
+        pronunciations: each a tuple of phones, upper case without stress digits; or the
+            model's own tokens, as they are written.
+        line: line of the file (or position in the list, from 1) it came from.
+        prior: how much more frequent it is than others of the list, positive: a language
+            model's score of the name is multiplied by it.
+        spoken: how it is said otherwise than it is spelt, and at what cost (natural log), by
+            the rules of `ctcbias_fst.text.spoken_forms`; `check_entities` adds them.
+    """
+
+    name: str
+    display: str
+    weight: float = 1.0
+    category: str | None = None
+    sounds_like: tuple[str, ...] = ()
+    pronunciations: tuple[tuple[str, ...], ...] = ()
+    line: int | None = None
+    prior: float = 1.0
+    spoken: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def spellings(self) -> tuple[tuple[str, float], ...]:
+        """All that is looked for, the name first, each with its cost."""
+        if not self.sounds_like:
+            return ((self.name, 0.0), *self.spoken)
+        return ((self.name, 0.0), *((text, 0.0) for text in self.sounds_like), *self.spoken)
+
+    def said(self, name: str, spoken: tuple[tuple[str, float], ...]) -> Entity:
+        """Return it with another name and other spoken forms; sooner than `_replace` does."""
+        return Entity(name, *self[1:-1], spoken)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that have not their defaults; what `entity_of` takes."""
+        defaults = self._field_defaults
+        return {
+            name: value
+            for name, value in zip(self._fields, self)
+            if name not in defaults or value != defaults[name]
+        }
+
+
+def entity_of(fields: Any) -> Entity:
+    """Return an entity that was kept as JSON (`Entity.to_json`, `Entity._asdict`).
+
+    Raises:
+        ValueError: it is none, or could be in no list.
+    """
+    if not isinstance(fields, Mapping) or not {"name", "display"} <= set(fields):
+        raise ValueError(f"{quoted(fields)} is no entity with a name and a display")
+    try:
+        entity = Entity(**fields)
+        entity = entity._replace(
+            sounds_like=tuple(entity.sounds_like),
+            pronunciations=tuple(tuple(phones) for phones in entity.pronunciations),
+            spoken=tuple((text, float(cost)) for text, cost in entity.spoken),
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{quoted(fields)} is no entity: {quoted(error)}") from error
+    name, display, weight, category, sounds_like, pronunciations, line, prior, spoken = entity
+    texts = [name, display, *sounds_like, *(text for text, _ in spoken), category or ""]
+    texts += [phone for phones in pronunciations for phone in phones]
+    if not is_texts(texts):
+        raise ValueError(f"{quoted(fields)} is no entity: its texts must be strings")
+    spellings = [name, *sounds_like, *(text for text, _ in spoken)]
+    why = fault(name, display, weight, prior)
+    if why or CONTROLS.search("".join(texts)) or not visible(display):
+        raise ValueError(f"{quoted(display)} is no entity: {why or 'it has control characters'}")
+    if any(not text or " ".join(text.split()) != text for text in spellings):
+        raise ValueError(f"{quoted(display)} is no entity: its spellings have white space")
+    if not (line is None or isinstance(line, int)) or any(
+        not 0 <= cost < math.inf for _, cost in spoken
+    ):
+        raise ValueError(f"{quoted(display)} is no entity: its line or a cost is no number")
+    return entity._replace(weight=float(weight), prior=float(prior))
