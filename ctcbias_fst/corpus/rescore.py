@@ -15,7 +15,9 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.output import notes
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
-from ctcbias_fst.search.saved_lattices import read_lattices, rescore_lattices, write_lattice_texts
+from ctcbias_fst.search.lattice_text import write_lattice_texts
+from ctcbias_fst.search.rescore_lattices import rescore_lattices
+from ctcbias_fst.search.saved_lattices import read_lattices
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 

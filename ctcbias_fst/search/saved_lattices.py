@@ -1,4 +1,4 @@
-"""Lattices on disk: saved while decoding, read again with other scales, shown to other programs.
+"""Lattices on disk: saved while decoding, and what is read from there.
 
 A file per utterance (and per piece of a long one), safetensors, in one folder, and one for each
 list of names, which says how these are written. What is saved is the lattice of the first pass,
@@ -10,58 +10,54 @@ is what was decoded, warnings included (but for phonetic rescoring and lookup: t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays, file_name, sort_metadata
+from ctcbias_fst.files import atomic_path, digest_of, file_name
 from ctcbias_fst.graph.decoding_graph import DecodingGraph
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.labels import Block, LabelTable
 from ctcbias_fst.graph.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.recent import Recent
-from ctcbias_fst.records import LogProbs, Transcript
-from ctcbias_fst.search.evidence import FrameEvidence, with_heard_words
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.evidence import FrameEvidence
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
-from ctcbias_fst.search.lattice_decoder import LatticeDecoder
-from ctcbias_fst.search.segments import Segment, join_segments
-from ctcbias_fst.search.spelling import Spellings, spell_names
-from ctcbias_fst.search.times import with_placed_words, written_frames
+from ctcbias_fst.search.lattice_files import (
+    DIGEST_DIGITS,
+    LATTICE_SUFFIX,
+    NAMES_SUFFIX,
+    damaged,
+    file_stem,
+    load_lattice,
+    name_and_piece,
+    read_spellings,
+    save_lattice,
+)
+from ctcbias_fst.search.spelling import Spellings
+from ctcbias_fst.search.times import written_frames
 from ctcbias_fst.text.entity import entity_of
-from ctcbias_fst.text.printable import one_token_each
-from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
 
 __all__ = [
     "LatticeWriter",
     "SavedLattice",
     "read_lattices",
-    "rescore_lattices",
-    "symbol_table",
-    "to_text",
-    "write_lattice_texts",
 ]
 
-_FORMAT = "ctcbias lattice 6"
-_SUFFIX = ".lattice.safetensors"
-_NAMES_SUFFIX = ".names.json"
-_DIGITS = 32
-"""Of the digest that a list's file is called after."""
 
 _KEPT = 8
 """Lists of names whose spellings are at hand."""
 
-_LONGEST_END = f".999999{_SUFFIX}"
 _ATTRIBUTES = (FRAME, STARTS_WORD)
 
 
@@ -127,10 +123,10 @@ class LatticeWriter:
         self._lists: Recent[int, tuple[BoostGraph, str]] = Recent(_KEPT)
         self._written: set[str] = set()
         self._before: dict[str, set[int]] = {}
-        for path in folder.glob(f"[!.]*{_SUFFIX}"):
-            name, piece = _name_and_piece(path)
+        for path in folder.glob(f"[!.]*{LATTICE_SUFFIX}"):
+            name, piece = name_and_piece(path)
             self._before.setdefault(name, set()).add(piece)
-        ours = {_stem(one): one for one in ids}
+        ours = {file_stem(one): one for one in ids}
         others = len(self._before.keys() - ours.keys())
         if others:
             report(
@@ -139,7 +135,9 @@ class LatticeWriter:
             )
         for stem, one in ours.items():
             if stem != file_name(one, ""):
-                report(f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{_SUFFIX}")
+                report(
+                    f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{LATTICE_SUFFIX}"
+                )
 
     @property
     def resumes(self) -> bool:
@@ -165,28 +163,28 @@ class LatticeWriter:
                 kept[log_probs.ids[row]].add(places[row]["piece"])
         for name, pieces in kept.items():
             whole = len(rows) == log_probs.size
-            self.keep(name, pieces if whole else pieces | self._before.get(_stem(name), set()))
+            self.keep(name, pieces if whole else pieces | self._before.get(file_stem(name), set()))
 
     def tell(self, name: str, warning: str | None) -> bool:
         """Save what was told of an utterance, all of it; returns whether it has a lattice."""
-        pieces = self._before.get(_stem(name))
+        pieces = self._before.get(file_stem(name))
         if not pieces:
             return False
         if not warning:
             return True
         path = self._path(name, min(pieces))
-        header, tensors = _stored(path)
-        _save(path, tensors, {**header, "told": warning})
+        header, tensors = load_lattice(path)
+        save_lattice(path, tensors, {**header, "told": warning})
         return True
 
     def close(self) -> None:
         """Remove the lists of names of former runs that no lattice is of any more."""
-        pattern = "[0-9a-f]" * _DIGITS + _NAMES_SUFFIX
+        pattern = "[0-9a-f]" * DIGEST_DIGITS + NAMES_SUFFIX
         others = [p for p in self._folder.glob(pattern) if p.name not in self._written]
         if not others:
             return
         wanted = set()
-        for path in self._folder.glob(f"[!.]*{_SUFFIX}"):
+        for path in self._folder.glob(f"[!.]*{LATTICE_SUFFIX}"):
             try:
                 with safe_open(path, framework="pt") as file:
                     wanted.add(json.loads(file.metadata()["lattice"])["names"])
@@ -197,7 +195,7 @@ class LatticeWriter:
                 path.unlink(missing_ok=True)
 
     def _path(self, name: str, piece: int) -> Path:
-        return self._folder / f"{_stem(name)}.{piece}{_SUFFIX}"
+        return self._folder / f"{file_stem(name)}.{piece}{LATTICE_SUFFIX}"
 
     def _names(self, graph: BoostGraph | None) -> str | None:
         """Write the names of a list, once; returns what the file is called."""
@@ -211,7 +209,7 @@ class LatticeWriter:
         texts = [[text, places[id(entity)]] for text, entity in graph.by_text.items()]
         rows = {"entities": [entity.to_json() for entity in entities.values()], "texts": texts}
         content = json.dumps(rows)
-        name = f"{digest_of(rows)[:_DIGITS]}{_NAMES_SUFFIX}"
+        name = f"{digest_of(rows)[:DIGEST_DIGITS]}{NAMES_SUFFIX}"
         self._written.add(name)
         path = self._folder / name
         if not path.exists():
@@ -222,9 +220,9 @@ class LatticeWriter:
 
     def keep(self, name: str, pieces: AbstractSet[int]) -> None:
         """Remove what the folder has of an utterance but these pieces."""
-        for piece in self._before.get(_stem(name), set()) - pieces:
+        for piece in self._before.get(file_stem(name), set()) - pieces:
             self._path(name, piece).unlink(missing_ok=True)
-        self._before[_stem(name)] = {*pieces}
+        self._before[file_stem(name)] = {*pieces}
 
     def _write(
         self, log_probs: LogProbs, lattice: Lattice, at: int, row: int, place: dict[str, Any]
@@ -274,23 +272,7 @@ class LatticeWriter:
             "blocks": [[b.kind, b.weight, b.first, len(b.tokens)] for b in blocks],
             "entities": [lattice.graph.entities[i].to_json() for i in entity.tolist()],
         }
-        _save(self._path(log_probs.ids[row], place["piece"]), tensors, header)
-
-
-def _save(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
-    plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(header)
-    with atomic_path(path) as temporary:
-        save_file(
-            plain,
-            temporary,
-            {"format": _FORMAT, "lattice": text, "sha256": _digest(plain, text)},
-        )
-        sort_metadata(temporary)
-
-
-def _digest(tensors: Mapping[str, torch.Tensor], header: str) -> str:
-    return digest_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()}, header)
+        save_lattice(self._path(log_probs.ids[row], place["piece"]), tensors, header)
 
 
 def _places(log_probs: LogProbs) -> list[dict[str, int]]:
@@ -315,192 +297,25 @@ def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[
       InputError: there are none, or a file is damaged.
     """
     # Not those with a dot in front: files that a run which was killed had not finished.
-    paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"), key=_name_and_piece)
+    paths = sorted(folder.glob(f"[!.]*{LATTICE_SUFFIX}"), key=name_and_piece)
     if not paths:
         raise InputError(f"{folder}: has no lattices; make some with ctcbias decode --lattice-dir")
     lists: Recent[str, Spellings] = Recent(_KEPT)
-    for _, several in groupby(paths, key=lambda path: _name_and_piece(path)[0]):
+    for _, several in groupby(paths, key=lambda path: name_and_piece(path)[0]):
         yield [_read(path, device, lists) for path in several]
 
 
-def _stem(name: str) -> str:
-    """What the files of an utterance are called, the number of the piece and the ending left out.
-
-    So that these fit after it, it is cut earlier than need be.
-    """
-    return file_name(name, _LONGEST_END).removesuffix(_LONGEST_END)
-
-
-def _name_and_piece(path: Path) -> tuple[str, int]:
-    """The utterance and the number of the piece that a file's name says."""
-    name, _, piece = path.name[: -len(_SUFFIX)].rpartition(".")
-    if not (piece.isascii() and piece.isdecimal()):
-        raise InputError(f"{path}: not named as the lattice of an utterance; remove it")
-    return name, int(piece)
-
-
-def rescore_lattices(
-    folder: Path,
-    decoder_of: Callable[[Vocabulary], LatticeDecoder],
-    device: torch.device | str = "cpu",
-) -> Iterator[Transcript]:
-    """Read saved lattices with a language model, or without.
-
-    Where a piece of an utterance is missing, the transcript has a ``warning``.
-
-    Args:
-      folder: of the lattices.
-      decoder_of: makes the decoder for a vocabulary; called once per vocabulary.
-      device: where to compute.
-
-    Raises:
-      InputError: as `read_lattices`.
-    """
-    decoders = _Decoders(decoder_of)
-    for pieces in read_lattices(folder, device):
-        transcripts, segments, written = [], [], list[int]()
-        told = next((saved.told for saved in pieces if saved.told), None)
-        warnings: list[str | None]
-        # What was told of the whole has the warnings of its pieces.
-        warnings = [told] if told else [saved.warning for saved in pieces]
-        missing = sorted(set(range(pieces[0].pieces)) - {saved.piece for saved in pieces})
-        if missing:
-            numbers = ", ".join(str(piece + 1) for piece in missing)
-            warnings.append(
-                f"of its {pieces[0].pieces} pieces, number {numbers} has no lattice: its words are "
-                "missing; decode it again"
-            )
-        for saved in pieces:
-            decoder = decoders.of(saved)
-            config = decoder.config
-            transcript, warning = _read_piece(decoder, saved)
-            transcripts.append(with_heard_words(transcript, saved.evidence, config.evidence))
-            segments.append(Segment(0, saved.begin, saved.begin + saved.frames))
-            written += (saved.written + saved.begin).tolist()
-            warnings.append(warning)
-        first = pieces[0]
-        lag = first.lag if config.times.lag is None else config.times.lag
-        for joined in join_segments(transcripts, segments, first.frame_seconds, config.nbest):
-            placed = with_placed_words(
-                joined,
-                written,
-                first.all_frames,
-                first.frame_seconds,
-                lag=lag,
-                widen=config.times.widen,
-                burst=config.times.burst,
-            )
-            distinct = dict.fromkeys(warning for warning in warnings if warning)
-            yield replace(placed, warning="; ".join(distinct) or None)
-
-
-def _read_piece(decoder: LatticeDecoder, saved: SavedLattice) -> tuple[Transcript, str | None]:
-    """The transcript of a lattice; without the language model if that loses it."""
-    for lattice, warning in (
-        (decoder.with_language_model(saved.lattice), None),
-        (saved.lattice, "the language model's search was lost; this is a reading without it"),
-    ):
-        for _, transcript in decoder.read(lattice, [saved.id], saved.frame_seconds):
-            return spell_names(transcript, saved.spellings), warning
-    raise InputError(f"{saved.id}: its lattice has no path; make the lattices anew")
-
-
-def write_lattice_texts(
-    folder: Path,
-    decoder_of: Callable[[Vocabulary], LatticeDecoder],
-    target: Path,
-    kaldi: bool,
-    device: torch.device | str = "cpu",
-) -> None:
-    """Write saved lattices as text, with the language model's scores: see `to_text`.
-
-    Kaldi's go to one file, ``lattices.txt``, OpenFst's to one each; symbol tables beside them.
-    """
-    decoders = _Decoders(decoder_of)
-    together: list[tuple[str, str]] = []
-    for pieces in read_lattices(folder, device):
-        for saved in pieces:
-            lattice = decoders.of(saved).with_language_model(saved.lattice)
-            name = saved.id if len(pieces) == 1 else f"{saved.id}.{saved.piece}"
-            text = to_text(lattice, kaldi)
-            symbols = target / file_name(name, ".symbols.txt")
-            _write_text(symbols, symbol_table(lattice, saved.vocabulary))
-            if kaldi:
-                together.append((name, text))
-            else:
-                _write_text(target / file_name(name, ".fst.txt"), text)
-    if kaldi:
-        keys = one_token_each([name for name, _ in together], "lattices.txt")
-        entries = (f"{keys[name]}\n{text}\n" for name, text in together)
-        _write_text(target / "lattices.txt", "".join(entries))
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-class _Decoders:
-    """The decoder of each vocabulary, made once, and the wider one for what its search lost."""
-
-    def __init__(self, decoder_of: Callable[[Vocabulary], LatticeDecoder]) -> None:
-        self._decoder_of = decoder_of
-        self._made: dict[str, tuple[LatticeDecoder, LatticeDecoder]] = {}
-
-    def of(self, saved: SavedLattice) -> LatticeDecoder:
-        vocabulary = saved.vocabulary
-        if vocabulary.digest not in self._made:
-            decoder = self._decoder_of(vocabulary)
-            self._made[vocabulary.digest] = decoder, decoder.wider()
-        decoder, wider = self._made[vocabulary.digest]
-        return wider if saved.warning else decoder
-
-
-def _read_spellings(path: Path) -> Spellings:
-    try:
-        rows = json.loads(path.read_text(encoding="ascii"))
-        if not path.name.startswith(digest_of(rows)[:_DIGITS]):
-            raise ValueError("its content is not what was written")
-        entities = [entity_of(fields) for fields in rows["entities"]]
-        return Spellings({text: entities[place] for text, place in rows["texts"]})
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise _damaged(path, error) from error
-
-
 def _read(path: Path, device: torch.device | str, lists: Recent[str, Spellings]) -> SavedLattice:
-    header, tensors = _stored(path)
+    header, tensors = load_lattice(path)
     name = header["names"]
     spellings = None if name is None else lists.get(name)
     if name is not None and spellings is None:
-        spellings = lists.put(name, _read_spellings(path.parent / name))
+        spellings = lists.put(name, read_spellings(path.parent / name))
     on_device = {key: tensor.to(device) for key, tensor in tensors.items()}
     try:
         return _restored(header, on_device, spellings)
     except (KeyError, ValueError, TypeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _stored(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return what `_save` wrote, if it is that: k2 may end the process where it is not."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise InputError(
-                    f"{path}: format {quoted(metadata.get('format'))}, expected {_FORMAT!r}: "
-                    "decode again with ctcbias decode --lattice-dir"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if _digest(tensors, metadata["lattice"]) != metadata["sha256"]:
-            raise ValueError("its content is not what was written")
-        header: dict[str, Any] = json.loads(metadata["lattice"])
-        return header, tensors
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: damaged: {quoted(error, 300)}; make the lattices anew")
+        raise damaged(path, error) from error
 
 
 def _restored(
@@ -568,46 +383,3 @@ def _restored(
         header["warning"],
         header.get("told"),
     )
-
-
-def symbol_table(lattice: Lattice, vocabulary: Vocabulary) -> str:
-    """The symbols of `to_text` as OpenFst has them: tokens of the blank-first vocabulary from 1,
-    then the names of the lattice; 0 is epsilon."""
-    names = [entity.display for entity in lattice.graph.entities]
-    symbols = ["<eps>", *vocabulary.blank_first().tokens, *names]
-    written = one_token_each([symbol or "<empty>" for symbol in symbols], "the table of symbols")
-    return "".join(f"{written[symbol or '<empty>']} {i}\n" for i, symbol in enumerate(symbols))
-
-
-def to_text(lattice: Lattice, kaldi: bool) -> str:
-    """Write the lattice of one utterance as text.
-
-    Relation: frames' tokens (blank included, one per frame) to tokens and names. Costs are
-    negative natural logs.
-
-    Args:
-      lattice: a batch of one, with a language model's scores or without.
-      kaldi: Kaldi's lattice text, two costs per arc: the graph's (boost and language model)
-        and the acoustic model's. If not, OpenFst's, their sum.
-    """
-    boost = lattice.boost
-    if lattice.lm is not None:
-        boost = boost + lattice.lm.share.double()
-    acoustic = lattice.score - boost
-    rows = zip(
-        lattice.source.tolist(),
-        lattice.target.tolist(),
-        lattice.token.tolist(),
-        lattice.aux.tolist(),
-        boost.tolist(),
-        acoustic.tolist(),
-    )
-    lines = []
-    for source, target, token, aux, graph, frame in rows:
-        cost = f"{-graph:.5f},{-frame:.5f}" if kaldi else f"{-graph - frame:.5f}"
-        if aux < 0:
-            lines.append(f"{source} {cost}")
-        else:
-            olabel = aux + 1 if aux else 0
-            lines.append(f"{source} {target} {token + 1} {olabel} {cost}")
-    return "".join(line + "\n" for line in lines)

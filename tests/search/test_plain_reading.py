@@ -34,7 +34,8 @@ from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.lm_config import LmConfig
-from ctcbias_fst.search.saved_lattices import LatticeWriter, rescore_lattices
+from ctcbias_fst.search.rescore_lattices import rescore_lattices
+from ctcbias_fst.search.saved_lattices import LatticeWriter
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer

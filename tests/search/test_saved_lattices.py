@@ -39,14 +39,10 @@ from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.lattice import best_paths
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
+from ctcbias_fst.search.lattice_text import symbol_table, to_text
 from ctcbias_fst.search.lm_config import LmConfig
-from ctcbias_fst.search.saved_lattices import (
-    LatticeWriter,
-    read_lattices,
-    rescore_lattices,
-    symbol_table,
-    to_text,
-)
+from ctcbias_fst.search.rescore_lattices import rescore_lattices
+from ctcbias_fst.search.saved_lattices import LatticeWriter, read_lattices
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.search.segments import Segment, join_segments
 from ctcbias_fst.search.times import TimesConfig
