@@ -11,11 +11,11 @@ import pytest
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping, tomllib
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning
-from ctcbias_fst.models.model_config import TrainConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig, changed
+from ctcbias_fst.training.training_config import TrainConfig
 
 
 @dataclass(frozen=True)

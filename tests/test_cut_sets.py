@@ -15,9 +15,9 @@ from lhotse.array import Array, TemporalArray
 from ctcbias_fst.cli import main
 from ctcbias_fst.cut_sets import named_files, read_cut_set
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.models.model_config import AugmentConfig
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.training.data import Augmentation, load_cuts
+from ctcbias_fst.training.training_config import AugmentConfig
 
 
 def command(folder: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def run_options(command: Function) -> Function:
 
 def start_run(kind: str, config: Path, run: Path, **options: Any) -> None:
     """Start or resume a run of the configuration class named ``kind``, and say when it is done."""
-    from ctcbias_fst.models import model_config as configurations  # noqa: PLC0415
+    from ctcbias_fst.training import training_config as configurations  # noqa: PLC0415
     from ctcbias_fst.training.launch import launch  # noqa: PLC0415
 
     last = launch(getattr(configurations, kind), config, run, **options)

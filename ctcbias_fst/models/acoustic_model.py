@@ -13,16 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.models.encoder import (
-    BlockCache,
-    ConformerBlock,
-    HalfRate,
-    Norm,
-    Subsampling,
-    chunk_mask,
-    padding_mask,
-    rotary_tables,
-)
+from ctcbias_fst.models.encoder import ConformerBlock
+from ctcbias_fst.models.layers import HalfRate, Norm, Subsampling, rotary_tables
+from ctcbias_fst.models.masks import BlockCache, chunk_mask, padding_mask
 from ctcbias_fst.models.model_config import Chunks, ModelConfig
 
 __all__ = ["CtcModel", "ModelOutput", "StreamState"]

@@ -38,7 +38,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ctcbias_fst.models.acoustic_model import ModelOutput
-from ctcbias_fst.models.encoder import Norm, padding_mask
+from ctcbias_fst.models.layers import Norm
+from ctcbias_fst.models.masks import padding_mask
 from ctcbias_fst.models.model_config import AdapterConfig, EncoderConfig
 from ctcbias_fst.shortlist.subword_index import FLOOR, floored_log_probs
 

@@ -136,7 +136,8 @@ class LatticeWriter:
         for stem, one in ours.items():
             if stem != file_name(one, ""):
                 report(
-                    f"{one[:40]}…: too long for a file name; its lattices are {stem}.*{LATTICE_SUFFIX}"
+                    f"{one[:40]}…: too long for a file name; its lattices are "
+                    f"{stem}.*{LATTICE_SUFFIX}"
                 )
 
     @property

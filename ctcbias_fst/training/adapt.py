@@ -16,7 +16,7 @@ from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights
 from ctcbias_fst.models.greedy import greedy_tokens
-from ctcbias_fst.models.model_config import AdaptConfig, AttentionConfig
+from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import score_utterance
@@ -30,6 +30,7 @@ from ctcbias_fst.training.biasing_lists import (
 from ctcbias_fst.training.data import Batch, SpeechDataset, counts, flat, load_cuts
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.train import ctc_loss, validation_batches
+from ctcbias_fst.training.training_config import AdaptConfig
 from ctcbias_fst.variants.shipped import spelling_variants
 
 __all__ = ["adapt"]

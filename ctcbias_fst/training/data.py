@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 from ctcbias_fst.cut_sets import one_line, read_cut_set, refuse_commands
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.models.features import LogMel
-from ctcbias_fst.models.model_config import AugmentConfig, JoinConfig
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.training.distortions import Distortions
 from ctcbias_fst.training.joining import join_cuts
+from ctcbias_fst.training.training_config import AugmentConfig, JoinConfig
 
 __all__ = [
     "Augmentation",

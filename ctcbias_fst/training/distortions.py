@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.models.model_config import AugmentConfig, Codec
+from ctcbias_fst.training.training_config import AugmentConfig, Codec
 
 __all__ = ["Distortions", "clipped", "coded", "narrowband", "quiet", "whispered"]
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
-from ctcbias_fst.models.model_config import AdaptConfig, TrainConfig
 from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training.launch import config_file, read_run_config
 from ctcbias_fst.training.train import model_config
+from ctcbias_fst.training.training_config import AdaptConfig, TrainConfig
 
 __all__ = ["export_run"]
 

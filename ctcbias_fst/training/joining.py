@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from lhotse.cut import Cut
 
-from ctcbias_fst.models.model_config import JoinConfig
+from ctcbias_fst.training.training_config import JoinConfig
 
 __all__ = ["join_cuts"]
 

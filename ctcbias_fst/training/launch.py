@@ -20,10 +20,10 @@ from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.models.checkpoint import checkpoints
-from ctcbias_fst.models.model_config import AdaptConfig, RunConfig, TrainConfig
 from ctcbias_fst.training.adapt import adapt
 from ctcbias_fst.training.loop import Place
 from ctcbias_fst.training.train import train
+from ctcbias_fst.training.training_config import AdaptConfig, RunConfig, TrainConfig
 
 __all__ = ["config_file", "launch", "read_run_config"]
 

@@ -30,9 +30,9 @@ from ctcbias_fst.models.checkpoint import (
     read_tensors,
     save_checkpoint,
 )
-from ctcbias_fst.models.model_config import RunConfig
 from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, loader
 from ctcbias_fst.training.optimiser import build_optimiser, rate_factor
+from ctcbias_fst.training.training_config import RunConfig
 
 __all__ = ["Place", "Task", "autocast", "check_precision", "fit"]
 

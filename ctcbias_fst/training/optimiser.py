@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ctcbias_fst.models.model_config import OptimiserConfig
+from ctcbias_fst.training.training_config import OptimiserConfig
 
 __all__ = ["MuonAdamW", "build_optimiser", "orthogonalise", "rate_factor"]
 

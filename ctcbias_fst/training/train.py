@@ -15,16 +15,9 @@ from torch import Tensor, nn
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.acoustic_model import CtcModel, ModelOutput
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
-from ctcbias_fst.models.encoder import padding_mask
 from ctcbias_fst.models.greedy import greedy_tokens
-from ctcbias_fst.models.model_config import (
-    ChunkConfig,
-    Chunks,
-    LossConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from ctcbias_fst.models.masks import padding_mask
+from ctcbias_fst.models.model_config import Chunks, ModelConfig
 from ctcbias_fst.scoring.counts import ErrorCounts
 from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.text.phones import PHONES
@@ -38,6 +31,7 @@ from ctcbias_fst.training.data import (
     loader,
 )
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
+from ctcbias_fst.training.training_config import ChunkConfig, LossConfig, RunConfig, TrainConfig
 
 __all__ = [
     "Losses",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ctcbias_fst.models.acoustic_model import CtcModel
-from ctcbias_fst.models.encoder import Subsampling
+from ctcbias_fst.models.layers import Subsampling
 from ctcbias_fst.models.model_config import EncoderConfig, ModelConfig
 
 

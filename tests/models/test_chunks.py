@@ -9,7 +9,7 @@ import torch
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.acoustic_model import CtcModel, ModelOutput, StreamState
-from ctcbias_fst.models.encoder import chunk_mask
+from ctcbias_fst.models.masks import chunk_mask
 from ctcbias_fst.models.model_config import Chunks, ModelConfig
 from ctcbias_fst.models.package import load_package
 

@@ -17,7 +17,7 @@ from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import checkpoints, read_tensors
-from ctcbias_fst.models.model_config import AdaptConfig, AdapterConfig, ModelConfig
+from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
 from ctcbias_fst.models.package import load_package, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training.adapt import _Criterion
@@ -26,6 +26,7 @@ from ctcbias_fst.training.biasing_lists import IGNORE, ListMaker, wanted_rows
 from ctcbias_fst.training.data import SpeechDataset, load_cuts
 from ctcbias_fst.training.export import export_run
 from ctcbias_fst.training.launch import launch
+from ctcbias_fst.training.training_config import AdaptConfig
 
 NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from lhotse import CutSet, RecordingSet
 
-from ctcbias_fst.models.model_config import AugmentConfig, JoinConfig
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training.data import SpeechDataset, batches_of_epoch, load_cuts
@@ -25,6 +24,7 @@ from ctcbias_fst.training.distortions import (
     whispered,
 )
 from ctcbias_fst.training.joining import join_cuts
+from ctcbias_fst.training.training_config import AugmentConfig, JoinConfig
 from tests.tiny_models import SENTENCES, speechlike
 
 RATE = 16000

@@ -12,8 +12,8 @@ from torch import nn
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.checkpoint import load_optimiser
-from ctcbias_fst.models.model_config import OptimiserConfig
 from ctcbias_fst.training.optimiser import MuonAdamW, build_optimiser, orthogonalise, rate_factor
+from ctcbias_fst.training.training_config import OptimiserConfig
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 5, 20), (2, 20, 5)])

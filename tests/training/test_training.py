@@ -20,13 +20,7 @@ from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.models.greedy import greedy_tokens
-from ctcbias_fst.models.model_config import (
-    AugmentConfig,
-    ChunkConfig,
-    LossConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from ctcbias_fst.models.model_config import ModelConfig
 from ctcbias_fst.models.package import load_package
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
@@ -35,6 +29,7 @@ from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, lo
 from ctcbias_fst.training.export import export_run
 from ctcbias_fst.training.launch import launch, read_run_config
 from ctcbias_fst.training.train import consistency_loss, ctc_losses, draw_chunks
+from ctcbias_fst.training.training_config import AugmentConfig, ChunkConfig, LossConfig, TrainConfig
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
