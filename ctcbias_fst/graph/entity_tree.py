@@ -16,11 +16,10 @@ it: that is the decoding graph's affair (:mod:`ctcbias_fst.graph.decoding_graph`
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +36,10 @@ if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
     from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree", "letters_of", "token_letters"]
+from ctcbias_fst.graph.token_letters import row_letters
+from ctcbias_fst.graph.token_rows import sorted_rows, unique_rows
 
-_FIRST_SYLLABLE = "\u2e80"
-"""From here on letters are ideographs, kana and Hangul syllables."""
-_LETTERS_OF_SYLLABLE = 3.0
-_MAX_OF_TOKEN = 6.0
+__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree"]
 
 
 @dataclass(frozen=True)
@@ -226,8 +223,8 @@ def build_tree(
     _check(encoded, entities, vocabulary)
     lengths = np.diff(encoded.row_splits)
     weights, row_class = _weight_classes(encoded.entity_index, entities)
-    order = _sorted_rows(encoded, lengths, row_class)
-    order, shadow_candidates = _unique_rows(order, encoded, lengths, row_class, entities)
+    order = sorted_rows(encoded, lengths, row_class)
+    order, shadow_candidates = unique_rows(order, encoded, lengths, row_class, entities)
 
     starts, lengths = encoded.row_splits[:-1][order], lengths[order]
     # A row's node at each level; before the first token rows part by weight alone.
@@ -259,7 +256,7 @@ def build_tree(
     first_child[1:] += np.cumsum(children, dtype=np.int32)
     end = np.full(num_nodes, -1, dtype=np.int32)
     cost, letters = np.zeros((2, num_nodes), dtype=np.float32)
-    written = _row_letters(encoded, vocabulary)
+    written = row_letters(encoded, vocabulary)
     for nodes, rows in ends:
         end[nodes] = encoded.entity_index[rows]
         cost[nodes] = encoded.cost[rows]
@@ -280,49 +277,6 @@ def build_tree(
         split=vocabulary.split if vocabulary.splits_words else None,
         cased=vocabulary.case.value == "both",
     )
-
-
-@lru_cache(maxsize=8)
-def token_letters(vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
-    """float32 (V,), read-only: how many letters each token writes.
-
-    Boosts and rewards are measured by them, so that a name earns about the same,
-    whatever pieces a vocabulary cuts it into. A token counts for six letters at most: there is one
-    place in the audio where it can be right or wrong, however much it writes.
-    """
-    letters = np.array(
-        [min(letters_of(surface), _MAX_OF_TOKEN) for surface in vocabulary.surfaces],
-        dtype=np.float32,
-    )
-    letters.setflags(write=False)
-    return letters
-
-
-def letters_of(surface: str) -> float:
-    """The letters of a token, whatever the script.
-
-    A character that stands for a syllable or a word (Chinese, kana, Hangul) counts as three;
-    marks that change a letter (accents, length, stress) do not count.
-    """
-    total = 0.0
-    for character in surface:
-        kind = unicodedata.category(character)
-        if kind == "Lo" and character >= _FIRST_SYLLABLE:
-            total += _LETTERS_OF_SYLLABLE
-        elif kind[0] in "LN" and kind != "Lm":
-            total += 1
-    return total
-
-
-def _row_letters(encoded: EncodedEntities, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
-    """float32 (rows,): the letters that each segmentation writes."""
-    if not len(encoded):
-        return np.zeros(0, dtype=np.float32)
-    of_token = token_letters(vocabulary)
-    letters: npt.NDArray[np.float32] = np.add.reduceat(
-        of_token[encoded.values], encoded.row_splits[:-1]
-    )
-    return letters
 
 
 def _check(encoded: EncodedEntities, entities: Sequence[Entity], vocabulary: Vocabulary) -> None:
@@ -362,78 +316,3 @@ def _weight_classes(
             f"and at most {MAX_WEIGHT:g}"
         )
     return -distinct, of_entity.astype(np.int64)[owner]
-
-
-def _sorted_rows(
-    encoded: EncodedEntities,
-    lengths: npt.NDArray[np.int64],
-    row_class: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Row numbers by (weight class, tokens, cost): a prefix before its continuations.
-
-    Tokens are packed, as many to a 63-bit key as fit, so that a sort compares few keys; 0 pads.
-    """
-    if not len(lengths):
-        return np.zeros(0, dtype=np.int64)
-    keys = []
-    bits = (int(encoded.values.max(initial=0)) + 1).bit_length()
-    together = 63 // bits
-    for begin in range(0, int(lengths.max()), together):
-        key = np.zeros(len(lengths), dtype=np.int64)
-        for position in range(begin, begin + together):
-            key <<= bits
-            has = lengths > position
-            tokens = encoded.values[encoded.row_splits[:-1][has] + position]
-            key[has] |= tokens.astype(np.int64) + 1
-        keys.append(key)
-    by: list[npt.NDArray[Any]] = [encoded.cost, *reversed(keys), row_class]
-    order: npt.NDArray[np.int64] = np.lexsort(by)
-    return order
-
-
-def _unique_rows(
-    order: npt.NDArray[np.int64],
-    encoded: EncodedEntities,
-    lengths: npt.NDArray[np.int64],
-    row_class: npt.NDArray[np.int64],
-    entities: Sequence[Entity],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Keep one of the rows with equal tokens: the cheapest, then by weight, then by name.
-
-    Returns the kept rows in their order, and the entities of the others.
-    """
-    hashes = _row_hashes(encoded, lengths)
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    repeated = counts[inverse] > 1
-    if not repeated.any():
-        return order, np.zeros(0, dtype=np.int32)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    splits = encoded.row_splits
-    for row in np.flatnonzero(repeated).tolist():
-        groups.setdefault(tuple(encoded.values[splits[row] : splits[row + 1]].tolist()), []).append(
-            row
-        )
-    keep = np.ones(len(order), dtype=bool)
-    for rows in groups.values():
-        best = min(
-            rows,
-            key=lambda row: (
-                float(encoded.cost[row]),
-                int(row_class[row]),
-                entities[int(encoded.entity_index[row])].name,
-                entities[int(encoded.entity_index[row])].display,
-            ),
-        )
-        keep[[row for row in rows if row != best]] = False
-    return order[keep[order]], encoded.entity_index[~keep]
-
-
-def _row_hashes(encoded: EncodedEntities, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """A 64-bit number per row, equal for equal rows (and hardly ever for others)."""
-    mixed = (encoded.values.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    position = np.arange(len(mixed), dtype=np.uint64)
-    position -= np.repeat(encoded.row_splits[:-1], lengths).astype(np.uint64)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9) + np.uint64(2) * position
-    mixed ^= mixed >> np.uint64(32)
-    return np.add.reduceat(mixed, encoded.row_splits[:-1]) if len(lengths) else mixed

@@ -6,21 +6,20 @@ docs/scoring.md defines every figure.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import kaldialign
 import numpy as np
 
-from ctcbias_fst.errors import ManifestError, warn_caller
+from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score, ratio
+from ctcbias_fst.scoring.matchers import Cases, Matchers, matchers_of, with_capitals
 from ctcbias_fst.scoring.published import align_published
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.normalise import as_written, normalise_lines
+from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
-from ctcbias_fst.text.spoken_entities import confused_in_small_letters
 
 __all__ = [
     "Interval",
@@ -33,7 +32,6 @@ __all__ = [
     "total",
 ]
 
-_LETTERS = re.compile(r"[^\W\d_]+")
 
 _NO_WORD = -1
 """Stands for "no word" in an alignment, in which words are numbers: any text may be a word."""
@@ -107,7 +105,7 @@ def score_utterance(
         Counts; with an empty list of names all words are unbiased.
     """
     names = frozenset(names)
-    matchers = _Matchers(PhraseMatcher(names, possessive), PhraseMatcher(names, False))
+    matchers = Matchers(PhraseMatcher(names, possessive), PhraseMatcher(names, False))
     return _score("", reference, hypothesis, matchers).score
 
 
@@ -156,9 +154,9 @@ def score_transcripts(
     written = _tokens([hypotheses.get(i, "") for i in ids], normalise_text, ignored)
     cases = None
     if normalise_text and published is None:
-        cases = _Cases.of(references, hypotheses)
-    found = _matchers(ids, entities, possessive, cases)
-    biased = _matchers(ids, entities if bias_words is None else bias_words, False, cases)
+        cases = Cases.of(references, hypotheses)
+    found = matchers_of(ids, entities, possessive, cases)
+    biased = matchers_of(ids, entities if bias_words is None else bias_words, False, cases)
     results = []
     for position, utterance in enumerate(ids):
         if groups is not None and utterance not in groups:
@@ -170,7 +168,7 @@ def score_transcripts(
                 utterance,
                 said[position],
                 written[position],
-                _Matchers(next(found), next(biased)),
+                Matchers(next(found), next(biased)),
                 texts=None
                 if cases is None
                 else (references[utterance], hypotheses.get(utterance, "")),
@@ -256,14 +254,6 @@ def bootstrap(
     return intervals
 
 
-@dataclass(frozen=True)
-class _Matchers:
-    """What finds the names of one utterance, and the words that count as biased."""
-
-    entities: PhraseMatcher
-    biased: PhraseMatcher
-
-
 def _require_hypotheses(
     references: Mapping[str, str], hypotheses: Mapping[str, str], missing_as_deletions: bool
 ) -> None:
@@ -287,90 +277,11 @@ def _tokens(texts: Sequence[str], normalise_text: bool, ignored: frozenset[str])
     return [[token for token in text.split() if token not in ignored] for text in texts]
 
 
-def _matchers(
-    ids: Sequence[str],
-    entities: EntityList | Mapping[str, EntityList] | None,
-    possessive: bool,
-    cases: _Cases | None,
-) -> Iterator[PhraseMatcher]:
-    """Yield the matcher of each utterance; a shared list is indexed once."""
-    if entities is None or isinstance(entities, EntityList):
-        shared = _matcher(entities, possessive, cases)
-        yield from [shared] * len(ids)
-        return
-    for utterance in ids:
-        if utterance not in entities:
-            raise ManifestError(
-                f"utterance {utterance!r} has no list of names; give it one, empty if need be."
-            )
-        yield _matcher(entities[utterance], possessive, cases)
-
-
-@dataclass
-class _Cases:
-    """Whether capitals tell a name such as ``IT`` from the word *it*.
-
-    Attributes:
-        told: whether they do: references are in capitals and small letters, and hypotheses are
-            not in capitals alone.
-        warned: whether it was said that they do not.
-    """
-
-    told: bool
-    warned: bool = False
-
-    @classmethod
-    def of(cls, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> _Cases:
-        """Look at all texts of both sides."""
-        told = any(t != t.lower() for t in references.values()) and all(
-            any(t != t.upper() for t in side.values()) for side in (references, hypotheses)
-        )
-        return cls(told)
-
-    def leave_out(self, names: Sequence[str]) -> None:
-        """Say once that names cannot be counted."""
-        if not self.warned:
-            self.warned = True
-            warn_caller(
-                f"{names[0].upper()!r} is not counted: only capitals tell it from the word "
-                f"{names[0]!r}, and the references have none, or a text nothing else"
-                + (f" ({len(names) - 1} more names are such)" if len(names) > 1 else "")
-            )
-
-
-def _matcher(entities: EntityList | None, possessive: bool, cases: _Cases | None) -> PhraseMatcher:
-    """What finds the names of a list, those that small letters make another word in capitals."""
-    if entities is None:
-        return PhraseMatcher((), possessive)
-    names = [entity.name for entity in entities]
-    confused = [] if cases is None else confused_in_small_letters(entities)
-    if cases is None or not confused:
-        return PhraseMatcher(names, possessive)
-    if cases.told:
-        return PhraseMatcher(names, possessive, confused)
-    cases.leave_out(confused)
-    left = frozenset(confused)
-    return PhraseMatcher([name for name in names if name not in left], possessive)
-
-
-def _with_capitals(words: Sequence[str], text: str, matchers: _Matchers) -> Sequence[str]:
-    """Normalised words, those in capitals that the text has so, if a name depends on it."""
-    if not any(set(words) & one.in_capitals for one in (matchers.entities, matchers.biased)):
-        return words
-    shown: list[str] = []
-    for written, count in as_written(words, text):
-        own = words[len(shown) : len(shown) + count]
-        letters = _LETTERS.search(written)  # of IT's without the s
-        in_capitals = letters is not None and letters[0].isupper()
-        shown += [word.upper() for word in own] if in_capitals else own
-    return shown
-
-
 def _score(
     utterance: str,
     reference: Sequence[str],
     hypothesis: Sequence[str],
-    matchers: _Matchers,
+    matchers: Matchers,
     *,
     texts: tuple[str, str] | None = None,
     group: str | None = None,
@@ -379,8 +290,8 @@ def _score(
     sides = (reference, hypothesis)
     if texts is not None:
         sides = (
-            _with_capitals(reference, texts[0], matchers),
-            _with_capitals(hypothesis, texts[1], matchers),
+            with_capitals(reference, texts[0], matchers),
+            with_capitals(hypothesis, texts[1], matchers),
         )
     if published is None:
         pairs = align(reference, hypothesis)

@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.graph.entity_tree import letters_of
 from ctcbias_fst.graph.labels import ENTRY, PLAIN
+from ctcbias_fst.graph.token_letters import letters_of
 from ctcbias_fst.graph.vectors import fsa_vec
 from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2

@@ -12,7 +12,8 @@ from ctcbias_fst.bounds import MAX_STATES
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError, warn_caller
 from ctcbias_fst.graph.decoding_graph import decoding_graph
-from ctcbias_fst.graph.entity_tree import BoostGraph, token_letters
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.graph.token_letters import token_letters
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, require_log_probs
 from ctcbias_fst.search.boosting import (

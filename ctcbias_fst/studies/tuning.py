@@ -18,28 +18,25 @@ Trials are kept in a journal, so that a stopped study goes on.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import kaldialign
 import numpy as np
 
 from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
-from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError, ManifestError, MissingDependencyError
 from ctcbias_fst.files import naming
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import DevSet, Source
+from ctcbias_fst.studies.journal import JournalLock, check_journal, naming_journal
 
 __all__ = [
     "Measures",
@@ -52,8 +49,6 @@ __all__ = [
     "tune",
 ]
 
-_PATIENCE = 2.0
-"""Seconds for which a process may write into the journal without another's saying so."""
 
 _WITHOUT_LIST = ("lm", "rescore")
 """The parts that act where there is no list, too."""
@@ -326,13 +321,13 @@ def tune(
             )
     # It warns of a trial that was stopped, with a stack trace.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _check_journal(journal)
-    with _of_journal(journal):
+    check_journal(journal)
+    with naming_journal(journal):
         study = optuna.create_study(
             study_name="ctcbias",
             direction="maximize",
             storage=optuna.storages.JournalStorage(
-                JournalFileBackend(str(journal), _JournalLock(journal, report))
+                JournalFileBackend(str(journal), JournalLock(journal, report))
             ),
             load_if_exists=True,
         )
@@ -390,66 +385,6 @@ def tune(
         plain=objective.plain,
         trials=len(done),
     )
-
-
-def _check_journal(path: Path) -> None:
-    """Refuse a file that is no journal: nothing is to be written into it."""
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        with path.open("rb") as stream:
-            begin = stream.read(80)
-    if begin and not begin.startswith(b'{"op_code":'):
-        raise ConfigError(f"{path}: no journal of ctcbias tune; name another file")
-
-
-@contextmanager
-def _of_journal(path: Path) -> Iterator[None]:
-    """Whatever a damaged journal leads to is one line."""
-    try:
-        with naming(path):
-            yield
-    except (ValueError, KeyError, TypeError, IndexError, AssertionError) as error:
-        raise ConfigError(
-            f"{path}: damaged ({one_line(error)}); delete it to begin anew, or name another file"
-        ) from error
-
-
-class _JournalLock:
-    """Lets one process at a time write into a journal.
-
-    The system lets the lock go when a process ends, however it ends. Optuna's own, a file, stays
-    when one is killed, and others wait for half a minute. Half a line that such a process has left
-    is cut off: what is written next would continue it.
-    """
-
-    def __init__(self, path: Path, report: Callable[[str], None]) -> None:
-        self._path, self._report = path, report
-        self._stream: BinaryIO | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock, and say so if it takes more than a moment."""
-        stream = self._path.open("r+b")
-        begin, told = time.monotonic(), False
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.02)
-                if not told and time.monotonic() - begin > _PATIENCE:
-                    told = True
-                    self._report(f"{self._path}: another process holds it; waiting")
-        content = stream.read()
-        if not content.endswith(b"\n"):
-            stream.truncate(content.rfind(b"\n") + 1)
-        self._stream = stream
-        return True
-
-    def release(self) -> None:
-        """Let others write."""
-        assert self._stream is not None
-        self._stream.close()
 
 
 def _at(table: Mapping[str, Any], key: str) -> Any:

@@ -24,7 +24,8 @@ from strategies import (
 
 from ctcbias_fst.graph import vectors
 from ctcbias_fst.graph.decoding_graph import DecodingGraph, decoding_graph
-from ctcbias_fst.graph.entity_tree import BoostGraph, token_letters
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.graph.token_letters import token_letters
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, reward, score_columns
 from ctcbias_fst.search.decode_config import DecodeConfig

@@ -13,7 +13,8 @@ from reference import Path
 from strategies import VOCABULARIES, encoded, tree
 
 from ctcbias_fst.errors import GraphError
-from ctcbias_fst.graph.entity_tree import BoostGraph, _sorted_rows, boost_graph, build_tree
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph, build_tree
+from ctcbias_fst.graph.token_rows import sorted_rows
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.entity import Entity
@@ -100,7 +101,7 @@ def test_shadowed_are_the_entities_without_a_path(paths: list[Path], weight: lis
 
 def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ctcbias_fst.graph.entity_tree._row_hashes",
+        "ctcbias_fst.graph.token_rows._row_hashes",
         lambda enc, lengths: np.zeros(len(enc), np.uint64),
     )
     paths = [Path((1, 2), 0), Path((1, 3), 1), Path((1, 2), 2, cost=1.0)]
@@ -203,6 +204,6 @@ def test_rows_of_any_vocabulary_are_sorted(rows: list[tuple[list[int], int, floa
         cost=np.array([cost for _, _, cost in rows], dtype=np.float32),
     )
     classes = np.array([of for _, of, _ in rows], dtype=np.int64)
-    order = _sorted_rows(spellings, lengths, classes).tolist()
+    order = sorted_rows(spellings, lengths, classes).tolist()
     found = [(rows[i][1], rows[i][0], rows[i][2]) for i in order]
     assert found == sorted((of, tokens, cost) for tokens, of, cost in rows)

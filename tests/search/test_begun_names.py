@@ -22,8 +22,9 @@ from strategies import (
 )
 
 from ctcbias_fst.graph.decoding_graph import decoding_graph
-from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph, token_letters
+from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
 from ctcbias_fst.graph.labels import PLAIN
+from ctcbias_fst.graph.token_letters import token_letters
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.search.boosting import find_candidates, plain_reading, score_columns
 from ctcbias_fst.search.decode_config import DecodeConfig

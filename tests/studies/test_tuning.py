@@ -21,7 +21,6 @@ from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig, settings_of
-from ctcbias_fst.studies import tuning
 from ctcbias_fst.studies.dev_sets import DevSet, SavedSource
 from ctcbias_fst.studies.tuning import Measures, Objective, Range, TuneConfig, parse_range, tune
 from ctcbias_fst.text.entities import EntityList, entities_from_names
@@ -179,7 +178,7 @@ def test_what_a_killed_process_leaves_holds_nobody_up(tmp_path: Path) -> None:
 def test_waiting_for_another_process_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "_PATIENCE", 0.1)
+    monkeypatch.setattr("ctcbias_fst.studies.journal._PATIENCE", 0.1)
     journal = tmp_path / "j"
     journal.touch()
     told: list[str] = []
