@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import Entity
+from ctcbias_fst.text.entity import Entity
 
 if TYPE_CHECKING:
     pass
