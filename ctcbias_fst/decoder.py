@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ctcbias_fst.arrays import as_float32, checked_frame_seconds
 from ctcbias_fst.bounds import MAX_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
@@ -36,7 +37,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.ngram.ngram_lm import load_lm
-from ctcbias_fst.records import LogProbs, Transcript, as_float32, checked_frame_seconds
+from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, load_word_pronunciations
 from ctcbias_fst.search.compose import LmComposer

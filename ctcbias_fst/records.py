@@ -6,17 +6,15 @@ frame is one row of the log-probs.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 
-from ctcbias_fst.errors import CtcbiasError, LogProbsError
+from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
+from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
-from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,112 +27,13 @@ __all__ = [
     "MentionSpan",
     "Transcript",
     "Word",
-    "as_float32",
-    "checked_frame_seconds",
-    "is_one",
     "mentions_of",
     "require_log_probs",
-    "sum_of_probabilities",
     "text_of",
 ]
 
-_TOLERANCE = 0.05
-"""By how much the probabilities of a frame may miss 1: half precision, and what models round."""
-
-_SECONDS = (1e-4, 10.0)
-"""How long a frame can be."""
 
 _ARRAYS = ("log_probs", "phone_log_probs", "unbiased")
-
-
-def as_float32(array: Any) -> torch.Tensor:
-    """Log-probs of any floating-point type, numpy's or torch's, as a float32 tensor.
-
-    Raises:
-      LogProbsError: they are integers, or no array.
-    """
-    if not isinstance(array, torch.Tensor):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # older numpy warns about ragged lists
-                array = np.asarray(array)
-        except Exception as error:  # whatever another library's array raises
-            raise LogProbsError(f"log-probs are no array: {error}") from error
-        if np.issubdtype(array.dtype, np.floating):
-            return torch.from_numpy(array.astype(np.float32))
-    elif array.layout != torch.strided or array.is_quantized or array.device.type == "meta":
-        raise LogProbsError(
-            f"log-probs must be a dense tensor with values, found {array.layout}, {array.dtype} on "
-            f"{array.device}"
-        )
-    elif array.is_floating_point():
-        return (array.detach() if array.requires_grad else array).float()
-    raise LogProbsError(
-        f"log-probs must be floating-point numbers, found {array.dtype}: save them as float32 or "
-        "float16"
-    )
-
-
-def sum_of_probabilities(log_probs: torch.Tensor) -> torch.Tensor:
-    """What the probabilities of each frame sum to, float32 (T,).
-
-    Args:
-      log_probs: float32 (T, V), natural log.
-    """
-    return log_probs.exp().sum(dim=-1)
-
-
-def is_one(total: torch.Tensor) -> torch.Tensor:
-    """Whether sums of probabilities are as they should be, but for rounding; NaN is not."""
-    return (total - 1).abs() <= _TOLERANCE
-
-
-def checked_frame_seconds(
-    value: Any,
-    error: type[CtcbiasError] = LogProbsError,
-    where: str = "",
-    remedy: str = "",
-) -> float:
-    """How long a frame is, in seconds.
-
-    Args:
-      value: one number, of whatever library.
-      error: what is raised.
-      where: what says so, for messages.
-      remedy: what to do about one that cannot be.
-
-    Raises:
-      error: it is no number, or no frame is as long.
-    """
-    try:
-        if isinstance(value, (str, bytes, bool)):
-            raise TypeError
-        seconds = float(np.asarray(value, dtype=np.float64).reshape(()))
-    except Exception:  # whatever another library's number raises
-        raise error(
-            f"{where}frame_seconds must be one number, found {quoted(value)}{remedy}"
-        ) from None
-    least, most = _SECONDS
-    if not least <= seconds <= most:
-        raise error(
-            f"{where}frame_seconds is {seconds:g}; a frame lasts {least:g} to {most:g} s{remedy}"
-        )
-    return seconds
-
-
-def _as_lengths(lengths: Any) -> torch.Tensor:
-    """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
-    if isinstance(lengths, torch.Tensor):
-        return lengths if lengths.numel() else lengths.long()
-    try:
-        array = np.asarray(lengths)
-        if not array.size:  # an empty list has no type
-            return torch.zeros(array.shape, dtype=torch.int64)
-        if np.issubdtype(array.dtype, np.integer):
-            return torch.from_numpy(array.astype(np.int64))
-    except (TypeError, ValueError, OverflowError, DeprecationWarning):
-        pass
-    raise LogProbsError(f"lengths must be whole numbers, one per utterance, found {lengths!r:.60}")
 
 
 @dataclass(frozen=True)
@@ -170,7 +69,7 @@ class LogProbs:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
-        object.__setattr__(self, "lengths", _as_lengths(self.lengths))
+        object.__setattr__(self, "lengths", as_lengths(self.lengths))
         shape = tuple(self.log_probs.shape)
         if self.log_probs.ndim != 3:
             raise LogProbsError(

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from ctcbias_fst.arrays import as_float32
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import EntityListError, LogProbsError, warn_caller
-from ctcbias_fst.records import Hypothesis, Transcript, as_float32
+from ctcbias_fst.records import Hypothesis, Transcript
 from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["Beam", "BeamWithoutState", "beam_of", "decoded"]

@@ -47,10 +47,11 @@ import math
 
 import torch
 
+from ctcbias_fst.arrays import is_one, sum_of_probabilities
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
-from ctcbias_fst.records import LogProbs, is_one, sum_of_probabilities
+from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.search_config import BoostConfig, SearchConfig
 
 _MAX_OF_GAP = 0.97

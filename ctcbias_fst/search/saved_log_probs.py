@@ -19,16 +19,11 @@ import torch
 from lhotse import CutSet
 from safetensors import safe_open
 
+from ctcbias_fst.arrays import as_float32, checked_frame_seconds, is_one, sum_of_probabilities
 from ctcbias_fst.cut_sets import named_files, one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
 from ctcbias_fst.files import is_stream
-from ctcbias_fst.records import (
-    LogProbs,
-    as_float32,
-    checked_frame_seconds,
-    is_one,
-    sum_of_probabilities,
-)
+from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["SavedLogProbs", "stack"]
