@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ctcbias_fst.arrays import as_float32, checked_frame_seconds
+from ctcbias_fst.arrays import checked_frame_seconds
 from ctcbias_fst.bounds import MAX_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
@@ -25,36 +23,26 @@ from ctcbias_fst.compiled import (
     frames_of,
     source_of,
 )
+from ctcbias_fst.decoder_inputs import Entities, batch_of, language_model, lists_of
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import (
-    ConfigError,
-    EntityListError,
-    LanguageModelError,
-    LogProbsError,
-    ModelError,
-    warn_caller,
-)
+from ctcbias_fst.errors import ConfigError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, load_word_pronunciations
-from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.evidence import leave_out_unheard
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
-from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.search.segments import cut_at_pauses, join_segments
 from ctcbias_fst.search.times import place_words
 from ctcbias_fst.search.unbiased import unbiased_elsewhere
-from ctcbias_fst.settings import PipelineConfig, changed
+from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.text_files import is_named_pipe, quoted
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Tokenizer, load_tokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
+from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["FRAME_SECONDS", "Decoder", "language_model"]
+__all__ = ["FRAME_SECONDS", "Decoder"]
 
 FRAME_SECONDS = 0.04
 """Of models that do not say: four times the usual 10 ms."""
@@ -62,52 +50,6 @@ FRAME_SECONDS = 0.04
 _ROUNDS = 2
 """How often what an adapter changed where no name is written is decoded again: once, and where a
 name is gone then, once more."""
-
-Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
-"""One list for all utterances, or one (or None) for each; or none."""
-
-
-@with_versions
-def language_model(
-    config: PipelineConfig,
-    vocabulary: Vocabulary,
-    device: torch.device | str,
-    default: Path | None = None,
-) -> LmComposer | None:
-    """Load the language model that acts, if there is one; a second time it is cached.
-
-    Args:
-        config: names the file and the parts.
-        vocabulary: of the acoustic model.
-        device: where to decode.
-        default: the file if ``config`` names none.
-
-    Raises:
-        LanguageModelError: it is missing, damaged or does not fit the vocabulary.
-    """
-    path = default if config.lm is None else config.lm
-    if path is None or "lm" not in config.parts:
-        return None
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise LanguageModelError(f"{path}: {error.strerror}") from error
-    if is_named_pipe(path):
-        raise LanguageModelError(f"{path}: is a pipe; give a file")
-    changed = (status.st_mtime_ns, status.st_size, status.st_ino)
-    boost_class = "boost-class" in config.parts
-    return _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
-
-
-@lru_cache(maxsize=2)
-def _composer(
-    path: Path,
-    changed: tuple[int, int, int],
-    vocabulary: Vocabulary,
-    device: torch.device,
-    boost_class: bool,
-) -> LmComposer:
-    return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
 
 
 class Decoder:
@@ -184,7 +126,6 @@ class Decoder:
             listed=listed,
         )
         self._latest = Latest()
-        self._has_adapter = listed is not None
 
     @classmethod
     def from_tokens(
@@ -232,7 +173,7 @@ class Decoder:
                 f"frame_seconds is not given; {FRAME_SECONDS} s is assumed, and times of words "
                 "are wrong if that is"
             )
-        known = _tokenizer(
+        known = tokenizer_of(
             tokens,
             tokenizer,
             blank=blank,
@@ -246,19 +187,29 @@ class Decoder:
         return _made, (type(self), self._made_of)
 
     def __repr__(self) -> str:
-        modelled, heard = self.search.lm is not None, self.sounds is not None
-        acting = {
-            "adapter": self._has_adapter,
-            "lm": modelled,
-            "boost-class": modelled,
-            "rescore": heard,
-            "lookup": heard,
-        }
-        parts = [part for part in self.config.parts if acting.get(part, True)]
+        parts = [part for part, reason in self.parts.items() if reason is None]
         return (
             f"<Decoder of {self.vocabulary.size} tokens, {self.frame_seconds} s per frame, parts "
             f"{', '.join(parts) or 'none'}>"
         )
+
+    @property
+    def parts(self) -> dict[str, str | None]:
+        """Each of :data:`ctcbias_fst.settings.PARTS`, and why it does not act; None if it does."""
+        adapted, lm = self._made_of["listed"] is not None, self.search.lm is not None
+        boosts = None if "boost" in self.config.parts else "needs the part boost"
+        phones = None if self._made_of["phones"] else "needs log-probs of phones"
+        modelled = None if lm else "needs a language model"
+        lacking = {
+            "adapter": None if adapted else "needs a model with an adapter",
+            "g2g": boosts,
+            "lm": modelled,
+            "boost-class": modelled or boosts,
+            "rescore": phones,
+            "lookup": phones,
+        }
+        chosen = self.config.parts
+        return {one: lacking.get(one) if one in chosen else "switched off" for one in PARTS}
 
     @property
     def listener(self) -> Listener | None:
@@ -335,66 +286,11 @@ class Decoder:
         self, log_probs: Any, lengths: Any = None, ids: Sequence[str] | None = None
     ) -> LogProbs:
         """Log-probs as :meth:`decode` takes them, as a record."""
-        if isinstance(log_probs, LogProbs):
-            if lengths is not None or ids is not None:
-                raise LogProbsError("a LogProbs has its own lengths and ids: leave them out")
-            return log_probs
-        if isinstance(log_probs, (list, tuple)) and not _of_numbers(log_probs):
-            if lengths is not None:
-                raise LogProbsError(
-                    "a list of arrays, each of its own length, needs no lengths: leave them out"
-                )
-            arrays = [as_float32(array) for array in log_probs]
-            for number, array in enumerate(arrays):
-                if array.ndim != 2:
-                    raise LogProbsError(
-                        f"array {number} of the list has the shape {tuple(array.shape)}, expected "
-                        "(frames, tokens)"
-                    )
-            if not arrays:
-                arrays = [torch.zeros((0, self.vocabulary.size))]
-                return stack(arrays, ("",), self.vocabulary, self.frame_seconds).select([])
-            return stack(arrays, self._ids(ids, len(arrays)), self.vocabulary, self.frame_seconds)
-        array = as_float32(log_probs)
-        if array.ndim not in (2, 3):
-            raise LogProbsError(
-                f"log-probs have the shape {tuple(array.shape)}, expected (frames, tokens) of one "
-                "utterance, or (utterances, frames, tokens)"
-            )
-        if array.ndim == 2:
-            array = array[None]
-        if lengths is None:
-            if len(array) > 1:
-                raise LogProbsError(
-                    f"{len(array)} utterances in one array need lengths, the frames of each "
-                    f"(all {array.shape[1]}, if nothing is padding)"
-                )
-            lengths = [array.shape[1]] * len(array)
-        elif isinstance(lengths, Integral) and len(array) == 1:
-            lengths = [lengths]
-        ids = self._ids(ids, len(array))
-        return LogProbs(array, lengths, self.frame_seconds, ids, self.vocabulary)
+        return batch_of(log_probs, lengths, ids, self.vocabulary, self.frame_seconds)
 
-    def _ids(self, ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
-        if ids is None:
-            return tuple(str(number) for number in range(1, count + 1))
-        if isinstance(ids, str):
-            raise LogProbsError(f"ids must be a list of strings, found the string {quoted(ids)}")
-        return tuple(ids)
-
-    def lists(self, entities: Any, count: int) -> list[CompiledEntities | None]:
+    def lists(self, entities: Entities, count: int) -> list[CompiledEntities | None]:
         """The compiled list of each of ``count`` utterances; see :meth:`decode`."""
-        if entities is None:
-            return [None] * count
-        if not _of_lists(entities):
-            return [self._compiled(entities)] * count
-        several: Sequence[Any] = entities
-        if len(several) != count:
-            raise EntityListError(
-                f"{len(several)} lists of names for {count} utterances: pass one for each, None "
-                "where there is none"
-            )
-        return [None if one is None else self._compiled(one) for one in several]
+        return lists_of(entities, count, self._compiled)
 
     def _compiled(self, entities: Any) -> CompiledEntities:
         if isinstance(entities, CompiledEntities):
@@ -450,66 +346,6 @@ class Decoder:
         return leave_out_unheard(found, some, self.config.decode.evidence)
 
 
-def _made(kind: type[Decoder], arguments: Mapping[str, Any]) -> Decoder:
-    """A decoder anew, as it was made."""
-    return kind(**arguments)
-
-
-def _tokenizer(
-    tokens: Any,
-    tokenizer: str | os.PathLike[str] | None,
-    *,
-    blank: str | int | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
-) -> Tokenizer:
-    """What writes names in the tokens of a file, or in these."""
-    model = None if tokenizer is None else Path(tokenizer)
-    try:
-        edge = None if boundary is None else WordBoundary(boundary)
-    except ValueError:
-        known = ", ".join(one.value for one in WordBoundary)
-        raise ModelError(f"boundary must be one of {known}, found {quoted(boundary)}") from None
-    if isinstance(tokens, (str, os.PathLike)):
-        path = Path(tokens)
-        vocabulary = Vocabulary.from_file(
-            path, blank=blank, boundary=edge, separator=separator, language=language
-        )
-        return load_tokenizer(model or path, vocabulary)
-    vocabulary = Vocabulary.from_tokens(tokens, blank=blank, boundary=edge, separator=separator)
-    if model is not None:
-        return load_tokenizer(model, vocabulary)
-    return FewestPiecesTokenizer(vocabulary)
-
-
-def _of_numbers(values: Sequence[Any]) -> bool:
-    """Whether a list is one array, not several: nested lists of numbers, as JSON has them."""
-    while isinstance(values, (list, tuple)) and len(values):
-        values = values[0]
-    return isinstance(values, Real)
-
-
-def _of_lists(entities: Any) -> bool:
-    """Whether there is a list of names for each utterance, and not one of all.
-
-    Raises:
-        EntityListError: names and lists are mixed.
-    """
-    if isinstance(entities, EntityList) or not isinstance(entities, (list, tuple)):
-        return False
-    names = [isinstance(one, (str, Mapping)) for one in entities]
-    if all(names):
-        return False
-    if any(names):
-        at = names.index(not names[0])
-        raise EntityListError(
-            f"entry {at + 1}: {quoted(entities[at])} among {'names' if names[0] else 'lists'}: "
-            "give names (strings or mappings), or a list of names (or None) for each utterance"
-        )
-    return True
-
-
 def _for_utterances(
     batch: LogProbs, names: Sequence[CompiledEntities | None]
 ) -> list[tuple[BoostGraph | None, EntityPronunciations | None]]:
@@ -535,3 +371,8 @@ def _sound_stages(config: PipelineConfig) -> PhoneticRescorer | None:
         config.lookup if "lookup" in config.parts else None,
         rescored="rescore" in config.parts,
     )
+
+
+def _made(kind: type[Decoder], arguments: Mapping[str, Any]) -> Decoder:
+    """A decoder anew, as it was made."""
+    return kind(**arguments)

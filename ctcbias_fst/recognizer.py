@@ -14,7 +14,8 @@ import torch
 
 from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities, EntitySource
-from ctcbias_fst.decoder import Decoder, Entities
+from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.decoder_inputs import Entities
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     AudioError,

@@ -20,6 +20,7 @@ from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.variants.spellings import SpellingsConfig
 
 __all__ = [
+    "LM_PARTS",
     "PARTS",
     "SETTINGS_FILE",
     "PipelineConfig",
@@ -38,6 +39,9 @@ PARTS = ("adapter", "boost", "g2g", "lm", "boost-class", "rescore", "lookup")
 help other words as well, with a list or without; ``boost-class`` is how the names of the boosting
 graph enter the language model.
 """
+
+LM_PARTS = frozenset({"lm", "boost-class"})
+"""Those that act on a saved lattice."""
 
 
 @dataclass(frozen=True)

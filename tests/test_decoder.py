@@ -325,6 +325,18 @@ def test_what_was_assumed_is_told(tmp_path: Path) -> None:
     assert of_file.vocabulary.tokens == tuple(TOKENS)
     assert texts(of_file.decode(HELLO)) == ["hello there"]
     assert repr(of_file) == "<Decoder of 29 tokens, 0.02 s per frame, parts boost, g2g>"
+    assert of_file.parts == {
+        "adapter": "needs a model with an adapter",
+        "boost": None,
+        "g2g": None,
+        "lm": "needs a language model",
+        "boost-class": "needs a language model",
+        "rescore": "needs log-probs of phones",
+        "lookup": "needs log-probs of phones",
+    }
+    few = made(settings={"parts": ["g2g", "boost-class"]}).parts
+    assert {few["boost"], few["lm"]} == {"switched off"}
+    assert few["g2g"] == "needs the part boost"
     with pytest.warns(CtcbiasWarning, match="'東京'.*no effect"):
         compiled = of_file.compile(["東京", "Kesha"])
     assert repr(compiled) == "<1 entities of '<list>', 1 without effect>"

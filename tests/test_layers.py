@@ -63,6 +63,7 @@ ROOMS = (
     ("shortlist",),
     ("models",),
     ("training", "compiled"),
+    ("decoder_inputs",),
     ("decoder",),
     ("pyctcdecode", "recognizer"),
     ("corpus",),

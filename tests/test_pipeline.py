@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import ctcbias_fst
 from ctcbias_fst.audio.audio import Recording, read_audio
 from ctcbias_fst.cli import main
-from ctcbias_fst.decoder import language_model
+from ctcbias_fst.decoder_inputs import language_model
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,

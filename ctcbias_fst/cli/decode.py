@@ -21,6 +21,7 @@ from ctcbias_fst.cli.options import (
     output_file,
     output_folder,
     settings_options,
+    tell_parts,
     tokens_options,
     warn,
 )
@@ -185,11 +186,12 @@ def decode(
         assert cuts is not None
         backend = backends.SpeechBackend(model, settings, device)
         utterances, write = _recordings(cuts, style, trust_manifest)
+    tell_parts(backend.decoder, parts)
     summary = decode_corpus(
         utterances,
         backend,
         out,
-        lists=read_lists(held, graph, backend.vocabulary),
+        lists=read_lists(held, graph, backend.decoder.vocabulary),
         settings={
             **backend.settings,
             "lists": ["" if held is None else held.digest, *fingerprint(graph)],

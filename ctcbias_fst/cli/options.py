@@ -14,6 +14,7 @@ from ctcbias_fst.cli.places import given, reads
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
+    from ctcbias_fst.decoder import Decoder
     from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
 
@@ -30,6 +31,7 @@ __all__ = [
     "output_folder",
     "refuse",
     "settings_options",
+    "tell_parts",
     "tokens_options",
     "warn",
 ]
@@ -246,6 +248,14 @@ def load_settings(
     return settings
 
 
+def tell_parts(decoder: Decoder, asked: str | None) -> None:
+    """Warn of parts that were named in ``--parts`` and cannot act, and why."""
+    named = () if asked is None else asked.replace(" ", "").split(",")
+    idle = [f"{part} ({why})" for part, why in decoder.parts.items() if why and part in named]
+    if idle:
+        warn(f"--parts: without effect: {', '.join(idle)}")
+
+
 def tokens_options(command: Command) -> Command:
     """The options that say of which model the tokens are."""
     for option in reversed(_TOKENS):
@@ -268,12 +278,7 @@ def load_tokens(
     `columns` tells those of the log-probs, if there are any.
     """
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.text.tokens import (  # noqa: PLC0415
-        SentencePieceTokenizer,
-        Vocabulary,
-        WordBoundary,
-        load_tokenizer,
-    )
+    from ctcbias_fst.text.tokens import SentencePieceTokenizer, tokenizer_of  # noqa: PLC0415
 
     if tokens is None:
         if any(given is not None for given in (tokenizer, blank, boundary, separator, language)):
@@ -285,19 +290,12 @@ def load_tokens(
         return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
     if model is not None:
         raise ConfigError("say either --model or --tokens")
-    if tokenizer is not None and tokenizer.suffix != ".model":
-        raise ConfigError(f"--tokenizer {tokenizer}: must be a SentencePiece .model")
-    vocabulary = Vocabulary.from_file(
+    return tokenizer_of(
         tokens,
+        tokenizer,
         blank=int(blank) if blank is not None and blank.isdecimal() else blank,
-        boundary=None if boundary is None else WordBoundary(boundary),
+        boundary=boundary,
         separator=separator,
         language=language,
         columns=columns(),
     )
-    if vocabulary.glues_phones:
-        warn(
-            f"{tokens}: the tokens look like phones, and those of a word are written without a "
-            "space between; with --boundary none each stands alone"
-        )
-    return load_tokenizer(tokenizer or tokens, vocabulary)

@@ -26,9 +26,7 @@ from ctcbias_fst.records import Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "Backend",
@@ -44,10 +42,6 @@ __all__ = [
 
 _UNKNOWN_SECONDS = 30.0
 """What recordings count for whose headers do not say how long they are."""
-
-
-HEARD_PARTS = frozenset({"rescore", "lookup"})
-"""Parts that need the phones that were heard."""
 
 
 @dataclass(frozen=True)
@@ -112,22 +106,14 @@ class Backend(Protocol):
 
     Attributes:
       settings: all that its results depend on, in plain values.
-      vocabulary: of the model.
       decoder: what decodes the log-probs.
-      parts: of those that were asked for, the ones that the model has.
     """
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
 
     @property
-    def vocabulary(self) -> Vocabulary: ...
-
-    @property
     def decoder(self) -> Decoder: ...
-
-    @property
-    def parts(self) -> tuple[str, ...]: ...
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
@@ -179,19 +165,8 @@ class SpeechBackend:
         }
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return self._recognizer.model.tokenizer.vocabulary
-
-    @property
     def decoder(self) -> Decoder:
         return self._recognizer.decoder
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        model = self._recognizer.model
-        missing = set() if model.config.phones == PHONES else HEARD_PARTS
-        missing = missing if model.adapter is not None else {*missing, "adapter"}
-        return tuple(part for part in self._recognizer.config.parts if part not in missing)
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
@@ -218,8 +193,7 @@ def columns_of(path: Path, *, trusted: bool = False) -> int | None:
 
 
 class LogProbsBackend:
-    """Decodes log-probs that any CTC model made; of the parts only the boosting FST acts, with
-    its spelling variants, and a language model if ``config`` names one.
+    """Decodes log-probs that any CTC model made; ``decoder.parts`` says with which parts.
 
     Args:
       path: the file, see :mod:`ctcbias_fst.search.saved_log_probs`.
@@ -247,7 +221,7 @@ class LogProbsBackend:
     ) -> None:
         checked_device(device)
         self._saved = SavedLogProbs(path, trusted=trusted)
-        self._tokenizer, self._config, self._softmax = tokenizer, config, softmax
+        self._config, self._softmax = config, softmax
         if frame_seconds is None and self._saved.frame_seconds is None:
             warn_caller(
                 f"{path}: does not say how long a frame is; {FRAME_SECONDS} s is assumed "
@@ -261,15 +235,6 @@ class LogProbsBackend:
             "config": to_mapping(config),
             "lm": fingerprint(config.lm),
         }
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self._tokenizer.vocabulary
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        missing = {*HEARD_PARTS, "adapter"}
-        return tuple(part for part in self._config.parts if part not in missing)
 
     @property
     def files(self) -> Iterator[Path]:
@@ -291,7 +256,9 @@ class LogProbsBackend:
         return replace(names, graph=graph) if boosts and graph is not None else names
 
     def load(self, utterance: Utterance) -> tuple[str, torch.Tensor]:
-        return utterance.id, self._saved.read(utterance.source, self.vocabulary, self._softmax)
+        return utterance.id, self._saved.read(
+            utterance.source, self.decoder.vocabulary, self._softmax
+        )
 
     def decode(
         self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]

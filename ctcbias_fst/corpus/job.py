@@ -44,7 +44,7 @@ from ctcbias_fst.output import notes
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.search.saved_lattices import LatticeWriter
-from ctcbias_fst.settings import SETTINGS_FILE, PipelineConfig
+from ctcbias_fst.settings import LM_PARTS, SETTINGS_FILE, PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.text_files import Source
@@ -196,7 +196,10 @@ def _lattice_writer(
     writer = LatticeWriter(folder, ids, report)
     backend.decoder.listener = writer
     if config is not None:
-        kept, path = replace(config, parts=backend.parts), folder / SETTINGS_FILE
+        reasons = backend.decoder.parts
+        # A language model may come later.
+        parts = [one for one in config.parts if reasons[one] is None or one in LM_PARTS]
+        kept, path = replace(config, parts=tuple(parts)), folder / SETTINGS_FILE
         ours = as_toml(kept).encode("utf-8")
         if path.exists() and not writer.resumes and path.read_bytes() != ours:
             raise ConfigError(

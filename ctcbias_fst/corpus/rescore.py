@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.config import to_mapping
-from ctcbias_fst.corpus.backends import HEARD_PARTS
 from ctcbias_fst.corpus.transcript_files import record_of, write_records
-from ctcbias_fst.decoder import language_model
+from ctcbias_fst.decoder_inputs import language_model
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.models.package import DEFAULT
@@ -18,7 +17,7 @@ from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.lattice_text import write_lattice_texts
 from ctcbias_fst.search.rescore_lattices import rescore_lattices
 from ctcbias_fst.search.saved_lattices import read_lattices
-from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.settings import LM_PARTS, PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["missing_parts", "rescore_corpus", "without_effect"]
@@ -36,7 +35,8 @@ _ACTING = (
 _SEARCHED = "decode.lm.lattice_beam"
 """Of these, what only the search heeds."""
 
-_PARTS = {"lm", "boost-class"}
+_HEARD_PARTS = frozenset({"rescore", "lookup"})
+"""Parts that need the phones that were heard."""
 
 
 def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
@@ -49,7 +49,7 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
     before, after = _flat(to_mapping(saved)), _flat(to_mapping(config))
     changed = [key for key in (before | after) if before.get(key) != after.get(key)]
     dead = [key for key in changed if not key.startswith(_ACTING) or key == _SEARCHED]
-    if set(config.parts) ^ set(saved.parts) <= _PARTS:
+    if set(config.parts) ^ set(saved.parts) <= LM_PARTS:
         dead = [key for key in dead if key != "parts"]
     return dead
 
@@ -60,7 +60,7 @@ def missing_parts(saved: PipelineConfig) -> str:
     Args:
       saved: what the lattices were made with.
     """
-    heard = [part for part in saved.parts if part in HEARD_PARTS]
+    heard = [part for part in saved.parts if part in _HEARD_PARTS]
     if not heard:
         return ""
     adapter = "; what the adapter did is in the lattices" if "adapter" in saved.parts else ""

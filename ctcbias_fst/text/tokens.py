@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.scripts import is_unspaced
-from ctcbias_fst.text.text_files import PathLike
+from ctcbias_fst.text.text_files import PathLike, quoted
 from ctcbias_fst.text.vocabulary import (
     CONTINUATION,
     PREFIX,
@@ -27,6 +28,7 @@ __all__ = [
     "Vocabulary",
     "WordBoundary",
     "load_tokenizer",
+    "tokenizer_of",
 ]
 
 
@@ -332,3 +334,52 @@ def load_tokenizer(path: PathLike, vocabulary: Vocabulary | None = None) -> Toke
     if Path(path).suffix == ".model":
         return SentencePieceTokenizer(path, vocabulary)
     return FewestPiecesTokenizer(vocabulary or Vocabulary.from_file(path))
+
+
+def tokenizer_of(
+    tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int],
+    tokenizer: str | os.PathLike[str] | None = None,
+    *,
+    blank: str | int | None = None,
+    boundary: str | None = None,
+    separator: str | None = None,
+    language: str | None = None,
+    columns: int | None = None,
+) -> Tokenizer:
+    """Return what writes names in the tokens of a model.
+
+    Args:
+        tokens: as for `Vocabulary.from_file`, or as for `Vocabulary.from_tokens`.
+        tokenizer: the SentencePiece ``.model`` of those tokens, if there is one.
+        blank: the blank's token or column.
+        boundary: the value of a `WordBoundary`.
+        separator: the token between words.
+        language: as for `Vocabulary.from_file`.
+        columns: of the log-probs, likewise.
+
+    Raises:
+        ModelError: as `Vocabulary.from_file`, or there is no such boundary.
+    """
+    if tokenizer is not None and Path(tokenizer).suffix != ".model":
+        raise ModelError(f"tokenizer {tokenizer}: must be a SentencePiece .model")
+    try:
+        edge = None if boundary is None else WordBoundary(boundary)
+    except ValueError:
+        known = ", ".join(one.value for one in WordBoundary)
+        raise ModelError(f"boundary must be one of {known}, found {quoted(boundary)}") from None
+    options: dict[str, Any] = {"blank": blank, "boundary": edge, "separator": separator}
+    options["columns"] = columns
+    if isinstance(tokens, (str, os.PathLike)):
+        path, where = Path(tokens), f"{tokens}: "
+        vocabulary = Vocabulary.from_file(path, language=language, **options)
+    else:
+        path, where = Path(), ""
+        vocabulary = Vocabulary.from_tokens(tokens, **options)
+        if language is not None:
+            warn_caller(f"language={quoted(language)} has no effect: these tokens are of one")
+    if vocabulary.glues_phones:
+        warn_caller(
+            f"{where}the tokens look like phones, and those of a word are written without a space "
+            "between; with boundary none each stands alone"
+        )
+    return load_tokenizer(Path(tokenizer or path), vocabulary)

@@ -85,6 +85,16 @@ def test_saved_log_probs_from_the_command_line(tmp_path: Path) -> None:
     assert texts(out) == {"sure": "a ab", "beaten": "a c"}
 
 
+def test_parts_that_cannot_act_are_told(tmp_path: Path) -> None:
+    saved = [*_saved(tmp_path), "--out", str(tmp_path / "out.jsonl")]
+    told = "Warning: --parts: without effect: "
+    result = _run("decode", *saved, "--parts=boost, lm,rescore")
+    reasons = "lm (needs a language model), rescore (needs log-probs of phones)"
+    assert told + reasons + "\n" in result.stderr
+    for parts in ([], ["--parts=all"], ["--parts=none"], ["--parts=boost,g2g"]):
+        assert told not in _run("decode", *saved, *parts).stderr
+
+
 def test_n_best_beyond_the_longest_piece(tmp_path: Path) -> None:
     """13 pieces of half a minute, each with a second reading: the n best of the whole, in order."""
     saved, out = _saved(tmp_path), tmp_path / "out.jsonl"

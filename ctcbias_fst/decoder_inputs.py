@@ -1,0 +1,186 @@
+"""What a decoder is handed, checked: arrays, lists of names, the file of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctcbias_fst.arrays import as_float32
+from ctcbias_fst.compiled import CompiledEntities, EntitySource
+from ctcbias_fst.devices import with_versions
+from ctcbias_fst.errors import EntityListError, LanguageModelError, LogProbsError
+from ctcbias_fst.ngram.ngram_lm import load_lm
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.text_files import is_named_pipe, quoted
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+__all__ = ["Entities", "batch_of", "language_model", "lists_of"]
+
+Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
+"""One list for all utterances, or one (or None) for each; or none."""
+
+
+def batch_of(
+    log_probs: Any,
+    lengths: Any,
+    ids: Sequence[str] | None,
+    vocabulary: Vocabulary,
+    frame_seconds: float,
+) -> LogProbs:
+    """Log-probs as :meth:`ctcbias_fst.decoder.Decoder.decode` takes them, as a record.
+
+    Raises:
+        LogProbsError: shape, type or vocabulary are wrong, or the lengths do not fit.
+    """
+    if isinstance(log_probs, LogProbs):
+        if lengths is not None or ids is not None:
+            raise LogProbsError("a LogProbs has its own lengths and ids: leave them out")
+        return log_probs
+    if isinstance(log_probs, (list, tuple)) and not _of_numbers(log_probs):
+        if lengths is not None:
+            raise LogProbsError(
+                "a list of arrays, each of its own length, needs no lengths: leave them out"
+            )
+        arrays = [as_float32(array) for array in log_probs]
+        for number, array in enumerate(arrays):
+            if array.ndim != 2:
+                raise LogProbsError(
+                    f"array {number} of the list has the shape {tuple(array.shape)}, expected "
+                    "(frames, tokens)"
+                )
+        if not arrays:
+            arrays = [torch.zeros((0, vocabulary.size))]
+            return stack(arrays, ("",), vocabulary, frame_seconds).select([])
+        return stack(arrays, _ids(ids, len(arrays)), vocabulary, frame_seconds)
+    array = as_float32(log_probs)
+    if array.ndim not in (2, 3):
+        raise LogProbsError(
+            f"log-probs have the shape {tuple(array.shape)}, expected (frames, tokens) of one "
+            "utterance, or (utterances, frames, tokens)"
+        )
+    if array.ndim == 2:
+        array = array[None]
+    if lengths is None:
+        if len(array) > 1:
+            raise LogProbsError(
+                f"{len(array)} utterances in one array need lengths, the frames of each "
+                f"(all {array.shape[1]}, if nothing is padding)"
+            )
+        lengths = [array.shape[1]] * len(array)
+    elif isinstance(lengths, Integral) and len(array) == 1:
+        lengths = [lengths]
+    ids = _ids(ids, len(array))
+    return LogProbs(array, lengths, frame_seconds, ids, vocabulary)
+
+
+def _ids(ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    if ids is None:
+        return tuple(str(number) for number in range(1, count + 1))
+    if isinstance(ids, str):
+        raise LogProbsError(f"ids must be a list of strings, found the string {quoted(ids)}")
+    return tuple(ids)
+
+
+def _of_numbers(values: Sequence[Any]) -> bool:
+    """Whether a list is one array, not several: nested lists of numbers, as JSON has them."""
+    while isinstance(values, (list, tuple)) and len(values):
+        values = values[0]
+    return isinstance(values, Real)
+
+
+def lists_of(
+    entities: Any, count: int, compiled: Callable[[Any], CompiledEntities]
+) -> list[CompiledEntities | None]:
+    """The compiled list of each of ``count`` utterances.
+
+    Args:
+        entities: see :data:`Entities`.
+        count: of the utterances.
+        compiled: compiles a list that is not.
+
+    Raises:
+        EntityListError: there are not as many lists, or names and lists are mixed.
+    """
+    if entities is None:
+        return [None] * count
+    if not _of_lists(entities):
+        return [compiled(entities)] * count
+    several: Sequence[Any] = entities
+    if len(several) != count:
+        raise EntityListError(
+            f"{len(several)} lists of names for {count} utterances: pass one for each, None "
+            "where there is none"
+        )
+    return [None if one is None else compiled(one) for one in several]
+
+
+def _of_lists(entities: Any) -> bool:
+    """Whether there is a list of names for each utterance, and not one of all.
+
+    Raises:
+        EntityListError: names and lists are mixed.
+    """
+    if isinstance(entities, EntityList) or not isinstance(entities, (list, tuple)):
+        return False
+    names = [isinstance(one, (str, Mapping)) for one in entities]
+    if all(names):
+        return False
+    if any(names):
+        at = names.index(not names[0])
+        raise EntityListError(
+            f"entry {at + 1}: {quoted(entities[at])} among {'names' if names[0] else 'lists'}: "
+            "give names (strings or mappings), or a list of names (or None) for each utterance"
+        )
+    return True
+
+
+@with_versions
+def language_model(
+    config: PipelineConfig,
+    vocabulary: Vocabulary,
+    device: torch.device | str,
+    default: Path | None = None,
+) -> LmComposer | None:
+    """Load the language model that acts, if there is one; a second time it is cached.
+
+    Args:
+        config: names the file and the parts.
+        vocabulary: of the acoustic model.
+        device: where to decode.
+        default: the file if ``config`` names none.
+
+    Raises:
+        LanguageModelError: it is missing, damaged or does not fit the vocabulary.
+    """
+    path = default if config.lm is None else config.lm
+    if path is None or "lm" not in config.parts:
+        return None
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LanguageModelError(f"{path}: {error.strerror}") from error
+    if is_named_pipe(path):
+        raise LanguageModelError(f"{path}: is a pipe; give a file")
+    changed = (status.st_mtime_ns, status.st_size, status.st_ino)
+    boost_class = "boost-class" in config.parts
+    return _composer(path.resolve(), changed, vocabulary, torch.device(device), boost_class)
+
+
+@lru_cache(maxsize=2)
+def _composer(
+    path: Path,
+    changed: tuple[int, int, int],
+    vocabulary: Vocabulary,
+    device: torch.device,
+    boost_class: bool,
+) -> LmComposer:
+    return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
