@@ -15,7 +15,8 @@ import numpy as np
 
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.text.scripts import is_unspaced
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 PLAIN, FIRST, LATER = "plain", "first", "later"
 

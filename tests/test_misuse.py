@@ -21,7 +21,8 @@ from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
 LENGTHS = torch.tensor([5, 5])

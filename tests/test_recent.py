@@ -28,8 +28,9 @@ from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants import spellings, variants
 from ctcbias_fst.variants.spellings import SpellingsConfig, SpellingsOnDemand
 from ctcbias_fst.variants.variants import SpellingVariants

@@ -34,8 +34,9 @@ from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants import spellings, variants
 from ctcbias_fst.variants.variants import SpellingVariants
 from tests.tiny_g2p import UNITS, tiny_model

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ctcbias_fst.text.vocabulary import APOSTROPHES, Vocabulary
+from ctcbias_fst.text.letters import APOSTROPHES
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["STARTS_WORD", "WordRules"]
 

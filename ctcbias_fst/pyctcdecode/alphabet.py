@@ -10,7 +10,7 @@ from typing import Any
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.vocabulary import checked_tokens
+from ctcbias_fst.text.token_lists import checked_tokens
 
 __all__ = ["Alphabet"]
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ctcbias_fst.records import Mention, Word
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.scripts import is_unspaced
-from ctcbias_fst.text.vocabulary import Vocabulary, joined
+from ctcbias_fst.text.token_marks import joined
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["SharedWords", "Token", "joined_words"]
 

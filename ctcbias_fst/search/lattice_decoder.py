@@ -35,7 +35,8 @@ from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.search.nbest import TextHashes, n_best_paths
 from ctcbias_fst.search.spelling import spell_names
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.vocabulary import Vocabulary, byte_of
+from ctcbias_fst.text.token_marks import byte_of
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["BoostGraphs", "LatticeDecoder", "Listener"]
 

@@ -46,7 +46,8 @@ from ctcbias_fst.search.lattice_files import (
 from ctcbias_fst.search.spelling import Spellings
 from ctcbias_fst.search.times import written_frames
 from ctcbias_fst.text.entity import entity_of
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "LatticeWriter",

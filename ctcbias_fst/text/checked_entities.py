@@ -13,6 +13,7 @@ from ctcbias_fst.text.encoded_entities import encode_entities, nothing_collected
 from ctcbias_fst.text.entities import EntityList, Rejected
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.entity_fields import REMEDY
+from ctcbias_fst.text.letters import Case
 from ctcbias_fst.text.normalise import fold_diacritics
 from ctcbias_fst.text.refused_forms import PHONES_REMEDY
 from ctcbias_fst.text.spoken_entities import (
@@ -24,7 +25,7 @@ from ctcbias_fst.text.spoken_entities import (
 from ctcbias_fst.text.spoken_forms import said
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.text.vocabulary import Case, Vocabulary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["check_entities", "report_too_long"]
 

@@ -98,7 +98,7 @@ _MAX_RATIO = 100
 
 _LARGEST_STREAM = 1 << 30
 _CHUNK = 1 << 20
-_SURROGATES = re.compile("[\ud800-\udfff]")
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def hold(path: Source, error: type[InputError] = InputError) -> Held:
@@ -230,7 +230,7 @@ def quoted(value: Any, most: int = 60) -> str:
     except (RecursionError, ValueError):
         return f"a {type(value).__name__} that cannot be shown"
     text = text if len(text) <= most + 2 else f"{text[: most + 1]}…"
-    return _SURROGATES.sub("\ufffd", text)
+    return SURROGATES.sub("\ufffd", text)
 
 
 def bounded_gunzip(data: bytes, path: PathLike, error: type[InputError]) -> bytes:

@@ -12,14 +12,9 @@ from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.text_files import PathLike, quoted
-from ctcbias_fst.text.vocabulary import (
-    CONTINUATION,
-    PREFIX,
-    Vocabulary,
-    WordBoundary,
-    byte_of,
-    load_sentencepiece,
-)
+from ctcbias_fst.text.token_lists import load_sentencepiece
+from ctcbias_fst.text.token_marks import CONTINUATION, PREFIX, WordBoundary, byte_of
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "FewestPiecesTokenizer",
@@ -81,9 +76,8 @@ class SentencePieceTokenizer:
     """
 
     def __init__(self, path: PathLike, vocabulary: Vocabulary | None = None) -> None:
-        self._processor = load_sentencepiece(path)
-        self._vocabulary = vocabulary or Vocabulary.from_sentencepiece(path)
-        pieces = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+        self._processor, pieces = load_sentencepiece(path)
+        self._vocabulary = vocabulary or Vocabulary.from_file(path)
         index = self._vocabulary.index
         self._columns = [index.get(piece, -1) for piece in pieces]
         mute = [

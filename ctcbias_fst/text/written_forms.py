@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from ctcbias_fst.text.letters import APOSTROPHES, Case
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.phrases import in_capitals_only
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS
-from ctcbias_fst.text.vocabulary import APOSTROPHES, Case, Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = ["has_one_form", "written_forms"]
 

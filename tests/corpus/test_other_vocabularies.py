@@ -22,10 +22,12 @@ from ctcbias_fst.records import Hypothesis
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.letters import Case
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.scripts import is_unspaced
+from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
-from ctcbias_fst.text.vocabulary import Case, Vocabulary, WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.text.written_forms import written_forms
 
 SMALL = list("abcdefghijklmnopqrstuvwxyz'")

@@ -18,8 +18,9 @@ from ctcbias_fst.graph.token_rows import sorted_rows
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 WIDE = Vocabulary.from_tokens(["<blk>", *(f"\u2581{i}" for i in range(30))])
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ctcbias_fst.models import pieces
 from ctcbias_fst.models.pieces import Piece, pieces_of
 from ctcbias_fst.pauses import Pause, find_pauses
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary(("<blk>", "\u2581a", "b", "<unk>"), 0, WordBoundary.PREFIX, 3)
 LETTERS = Vocabulary(("a", "|", "b", "<blk>"), 3, WordBoundary.SEPARATOR, None)

@@ -9,7 +9,8 @@ from strategies import MIXED, VOCABULARIES
 
 from ctcbias_fst.search.hypothesis_words import SharedWords, Token, joined_words
 from ctcbias_fst.text.entity import Entity
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 LETTERS = Vocabulary.from_tokens(["<blk>", "▁", "▁a", "b", "ก", "▁ก", "'s"])
 SYLLABLES = Vocabulary.from_tokens(["<blk>", "a", "ก", "ข", "ค"])

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ctcbias_fst.pauses import Pause
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.search.segments import Segment, _cut, cut_at_pauses, join_segments
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("<blk>", "\u2581a", "b"), 0, WordBoundary.PREFIX, None)
 

@@ -13,7 +13,8 @@ from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.search.times import TimesConfig, place_words, written_frames
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("<blk>", "\u2581a", "b"), 0, WordBoundary.PREFIX, None)
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"

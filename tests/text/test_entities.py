@@ -18,8 +18,9 @@ from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import EntityList, Rejected, entities_from_names, read_entities
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
-from ctcbias_fst.text.vocabulary import WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 WEIGHTED = Entity(
     name="keisha",

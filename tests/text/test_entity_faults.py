@@ -18,9 +18,10 @@ from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names, read_entities
 from ctcbias_fst.text.entity import Entity
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Vocabulary
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
+from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.shipped import load_pronouncer, pronunciation_table
 
 

@@ -21,8 +21,9 @@ from ctcbias_fst.graph.draw import draw_boost_graph
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names, read_entities
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.utterances import load_entities, read_utterance_entities
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 LETTERS = FewestPiecesTokenizer(Vocabulary.from_tokens(["<pad>", "|", *string.ascii_lowercase]))
 DIGITS = FewestPiecesTokenizer(

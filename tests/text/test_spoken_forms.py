@@ -16,7 +16,8 @@ from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.spoken_entities import add_spoken_forms
 from ctcbias_fst.text.spoken_forms import needs_spoken_forms, spoken_forms
-from ctcbias_fst.text.tokens import FewestPiecesTokenizer, Vocabulary
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 LETTERS = FewestPiecesTokenizer(Vocabulary.from_tokens(["<pad>", "|", *string.ascii_lowercase]))
 ALSO_DIGITS = FewestPiecesTokenizer(

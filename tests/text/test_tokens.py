@@ -11,14 +11,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import (
     FewestPiecesTokenizer,
     SentencePieceTokenizer,
     Tokenizer,
-    Vocabulary,
-    WordBoundary,
     load_tokenizer,
 )
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 words = st.text(alphabet=LETTERS, min_size=1, max_size=8)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
-from ctcbias_fst.text.vocabulary import Vocabulary, WordBoundary
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 PIECES = Vocabulary.from_tokens(["<blk>", "<unk>", "▁", "▁new", "▁y", "or", "k", "▁york"])
 WORDPIECES = Vocabulary.from_tokens(["[PAD]", "[UNK]", "[CLS]", "new", "##ton", "york", "##s"])

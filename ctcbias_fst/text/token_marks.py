@@ -1,0 +1,207 @@
+"""What tokens tell by their form: the blank, special ones, bytes, and where words begin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any
+
+from ctcbias_fst.errors import ModelError, warn_caller
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.scripts import is_unspaced
+from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.token_lists import column_of
+
+__all__ = [
+    "CONTINUATION",
+    "PREFIX",
+    "SEPARATORS",
+    "UNKNOWNS",
+    "Blank",
+    "WordBoundary",
+    "byte_of",
+    "checked_boundary",
+    "fitted_columns",
+    "guess_boundary",
+    "is_special",
+    "joined",
+    "look_like_phones",
+    "unnamed_column",
+]
+
+Blank = int | str | None
+
+PREFIX = "\u2581"
+CONTINUATION = "##"
+SEPARATORS = ("|", "<wb>", "<space>", "<sp>", " ")
+UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
+_BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
+_SPECIAL = re.compile(r"<.+>|\[.+\]")
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_PHONES = 5
+"""So many tokens of several letters, and as many that are phones, are no letters."""
+
+_MAX_ADDED = 2
+"""Columns of the log-probs that a vocabulary may lack: ``<s>`` and ``</s>``. Where more are missing
+it is likely to be another model's."""
+
+
+class WordBoundary(Enum):
+    """How the tokens of a vocabulary tell where a word begins."""
+
+    PREFIX = "prefix"
+    """A token that starts with U+2581 begins a word (SentencePiece)."""
+    CONTINUATION = "continuation"
+    """A token that starts with ``##`` continues one, any other begins one (wordpiece)."""
+    SEPARATOR = "separator"
+    """A token of its own, ``|`` or a space, stands between words (characters)."""
+    NONE = "none"
+    """Nothing does: every token is a word of its own (Chinese characters, kana)."""
+
+
+def is_special(token: str) -> bool:
+    """Whether a token has the form of those that write no text: ``<s>``, ``[CLS]``, …"""
+    return not token or (bool(_SPECIAL.fullmatch(token)) and byte_of(token) is None)
+
+
+def byte_of(token: str) -> int | None:
+    """The byte that a token such as ``<0xC3>`` writes; None if it is no such token."""
+    found = _BYTE.fullmatch(token)
+    return int(found[1], 16) if found else None
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The text of tokens, whose bytes (``<0xC3>``) become characters; one that is none, U+FFFD."""
+    text = "".join(parts)
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def look_like_phones(texts: Iterable[str]) -> bool:
+    """Whether many tokens are phones (ARPAbet, IPA)."""
+    texts = list(texts)
+    long = [text for text in texts if len(text) > 1]
+    arpabet = sum(text.upper().rstrip("012") in PHONES for text in long)
+    ipa = sum("\u0250" <= text <= "\u02af" for text in texts if len(text) == 1)
+    return min(len(long), max(arpabet, ipa)) >= _PHONES
+
+
+def unnamed_column(column: int) -> str:
+    """The token of a column for which the vocabulary has none."""
+    return f"<column {column}>"
+
+
+def fitted_columns(
+    tokens: tuple[str, ...], blank: Blank, columns: int | None = None
+) -> tuple[tuple[str, ...], int]:
+    """Return a token for each column of the log-probs, and which is the blank.
+
+    Special tokens behind the last column are dropped, up to two columns more than tokens get
+    names; either is warned of.
+
+    Args:
+        tokens: as they are known.
+        blank: what was said of the blank; ``len(tokens)`` is a column after the last.
+        columns: of the log-probs, if they are known.
+
+    Raises:
+        ModelError: there is no blank.
+    """
+    columns = len(tokens) if columns is None else column_of(columns, "columns")
+    has = f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the last"
+    unused = tokens[columns:]
+    if unused and all(token and is_special(token) for token in unused):
+        warn_caller(f"{has} ({', '.join(unused[:4])}) are left out")
+        tokens = tokens[:columns]
+    blank_id = _find_blank(tokens, blank, columns)
+    if blank_id == len(tokens):
+        tokens = (*tokens, "<blk>")
+    added = [unnamed_column(i) for i in range(len(tokens), columns)]
+    if 0 < len(added) <= _MAX_ADDED:
+        warn_caller(
+            f"{has} {len(added)} are taken for special tokens that write nothing; if texts are "
+            "wrong, these are the tokens of another model"
+        )
+        tokens = (*tokens, *added)
+    return tokens, blank_id
+
+
+def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int) -> int:
+    count = len(tokens)
+    if blank is not None and not isinstance(blank, str):
+        blank = column_of(blank, "blank")
+        if not 0 <= blank <= count:
+            raise ModelError(
+                f"blank {blank} is out of range: the vocabulary has {count} tokens "
+                f"(use {count} for a blank column after the last)."
+            )
+        return blank
+    for name in _BLANKS if blank is None else (blank,):
+        if name in tokens:
+            return tokens.index(name)
+    if blank is not None:
+        raise ModelError(f"the blank {blank!r} is not in the vocabulary.")
+    if columns == count + 1:
+        warn_caller(
+            f"no blank among the {count} tokens, and one column more in the log-probs: the "
+            "last column is taken for it, as in NeMo's models"
+        )
+        return count
+    raise ModelError(
+        f"no CTC blank found among the {count} tokens (looked for "
+        f"{', '.join(map(repr, _BLANKS))}); say which token or id it is, or "
+        f"{count} for a blank column after the last."
+    )
+
+
+def checked_boundary(boundary: Any, tokens: Sequence[str] | None = None) -> WordBoundary:
+    """A boundary, or the one of that name; if any of the tokens has its mark.
+
+    Raises:
+        ModelError: it is none, or tells no words of these tokens apart.
+    """
+    try:
+        known = WordBoundary(boundary)
+    except ValueError:
+        names = ", ".join(one.value for one in WordBoundary)
+        raise ModelError(f"boundary must be one of {names}, found {quoted(boundary)}.") from None
+    marks = {WordBoundary.PREFIX: PREFIX, WordBoundary.CONTINUATION: CONTINUATION}
+    mark = marks.get(known)
+    if tokens is None or mark is None or any(token.startswith(mark) for token in tokens):
+        return known
+    if known is WordBoundary.PREFIX and any(map(is_unspaced, tokens)):
+        return known
+    separator = next((separator for separator in SEPARATORS if separator in tokens), None)
+    remedy = (
+        "boundary=separator with the token between words, or boundary=none if each is a word"
+        if separator is None
+        else f"boundary=separator: {separator!r} parts words"
+    )
+    raise ModelError(
+        f"boundary={known.value}: none of the {len(tokens)} tokens begins with {mark!r}, so words "
+        f"could not be told apart; say {remedy}."
+    )
+
+
+def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
+    """How words begin, by the tokens.
+
+    Raises:
+        ModelError: they do not tell.
+    """
+    if any(token.startswith(PREFIX) for token in tokens):
+        return WordBoundary.PREFIX
+    if any(token.startswith(CONTINUATION) and len(token) > 2 for token in tokens):
+        return WordBoundary.CONTINUATION
+    if any(separator in tokens for separator in SEPARATORS):
+        return WordBoundary.SEPARATOR
+    written = [token for token in tokens if token and not _SPECIAL.fullmatch(token)]
+    if 2 * sum(map(is_unspaced, written)) > len(written):
+        return WordBoundary.NONE
+    raise ModelError(
+        "cannot tell how words begin: no token starts with U+2581 or '##', none is "
+        "'|', '<wb>' or a space, and the script has spaces; say which token the separator is, or "
+        "boundary=none if each token is to be written by itself, as phones are."
+    )
