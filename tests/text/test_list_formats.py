@@ -220,7 +220,8 @@ def test_no_line_with_a_number_sign_is_lost_in_silence(lines: list[str]) -> None
     """Comments are '#' alone, or before a space or another; what is one otherwise is told."""
     rows = read_list(Held("names", "\n".join(["Anna", *lines, "# end"]).encode()))
     names = [str(row) for row in rows.rows]
-    comments = [line.strip() for line in lines if line.strip(" ,;") not in names]
+    bare = {name.rstrip(",;") for name in names}
+    comments = [line.strip() for line in lines if line.strip(" ,;") not in bare]
     told = " ".join(rows.notes)
     assert all(re.fullmatch("#[A-Za-z0-9]+", name.rstrip(",;")) for name in names[1:])
     assert len(names) == 1 or "is read as a name" in told
