@@ -356,12 +356,7 @@ def tokenizer_of(
     """
     if tokenizer is not None and Path(tokenizer).suffix != ".model":
         raise ModelError(f"tokenizer {tokenizer}: must be a SentencePiece .model")
-    try:
-        edge = None if boundary is None else WordBoundary(boundary)
-    except ValueError:
-        known = ", ".join(one.value for one in WordBoundary)
-        raise ModelError(f"boundary must be one of {known}, found {quoted(boundary)}") from None
-    options: dict[str, Any] = {"blank": blank, "boundary": edge, "separator": separator}
+    options: dict[str, Any] = {"blank": blank, "boundary": boundary, "separator": separator}
     options["columns"] = columns
     if isinstance(tokens, (str, os.PathLike)):
         path, where = Path(tokens), f"{tokens}: "

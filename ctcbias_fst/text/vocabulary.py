@@ -327,7 +327,7 @@ class Vocabulary:
         cls,
         tokens: Sequence[str] | Mapping[str, int],
         blank: Blank = None,
-        boundary: WordBoundary | None = None,
+        boundary: WordBoundary | str | None = None,
         *,
         separator: str | None = None,
         columns: int | None = None,
@@ -354,18 +354,17 @@ class Vocabulary:
         tokens, blank_id = fitted_columns(tokens, blank, columns)
         unk_id = next((tokens.index(u) for u in UNKNOWNS if u in tokens), None)
         if boundary is not None:
-            boundary = checked_boundary(boundary, tokens)
+            edge = checked_boundary(boundary, tokens)
         else:
-            boundary = guess_boundary(tokens) if separator is None else WordBoundary.SEPARATOR
-        unk_id = None if unk_id == blank_id else unk_id
-        return cls(tokens, blank_id, boundary, unk_id, separator)
+            edge = guess_boundary(tokens) if separator is None else WordBoundary.SEPARATOR
+        return cls(tokens, blank_id, edge, None if unk_id == blank_id else unk_id, separator)
 
     @classmethod
     def from_file(
         cls,
         path: PathLike,
         blank: Blank = None,
-        boundary: WordBoundary | None = None,
+        boundary: WordBoundary | str | None = None,
         *,
         separator: str | None = None,
         language: str | None = None,
