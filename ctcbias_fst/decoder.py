@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Decoder:
                 f"config must be a PipelineConfig, found {quoted(config)}; "
                 "ctcbias_fst.config.load_config(PipelineConfig, mapping) makes one"
             )
-        self._made_of = {
+        self._made_of: dict[str, Any] = {
             "tokenizer": tokenizer,
             "config": config,
             "frame_seconds": frame_seconds,
@@ -184,7 +185,7 @@ class Decoder:
         return cls(known, config, frame_seconds=frame_seconds, device=device)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (type(self), self._made_of)
+        return partial(type(self), **self._made_of), ()
 
     def __repr__(self) -> str:
         parts = [part for part, reason in self.parts.items() if reason is None]
@@ -371,8 +372,3 @@ def _sound_stages(config: PipelineConfig) -> PhoneticRescorer | None:
         config.lookup if "lookup" in config.parts else None,
         rescored="rescore" in config.parts,
     )
-
-
-def _made(kind: type[Decoder], arguments: Mapping[str, Any]) -> Decoder:
-    """A decoder anew, as it was made."""
-    return kind(**arguments)

@@ -8,8 +8,7 @@ How its arguments act:
 - ``alpha``, ``beta`` and ``unk_score_offset`` mean what they mean there, in the same units: a word
   adds ``alpha`` times its natural log-prob and ``beta``; one that neither the language model nor
   the hotwords know, ``alpha`` times the offset (in log10) besides.
-- ``beam_width``: ten times as many states are kept, at most, which is this decoder's default where
-  100 is pyctcdecode's; and so many beams are returned, at most.
+- ``beam_width``: ten times as many states are kept, at most, and so many beams are returned.
 - ``beam_prune_logp``: beams that score less than the best one by more are not returned; below -12
   the search gets wider, too.
 - ``token_min_logp``: all tokens are tried that pyctcdecode tries, and some that are less probable.
@@ -20,8 +19,7 @@ a ``pool``, ``lm_start_state`` and ``lm_score_boundary=False`` have no effect, a
 """
 
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
-from ctcbias_fst.pyctcdecode.beam_decoder import BeamSearchDecoderCTC
-from ctcbias_fst.pyctcdecode.build import build_ctcdecoder
+from ctcbias_fst.pyctcdecode.beam_decoder import BeamSearchDecoderCTC, build_ctcdecoder
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
 
 __all__ = ["Alphabet", "BeamSearchDecoderCTC", "LanguageModel", "build_ctcdecoder"]

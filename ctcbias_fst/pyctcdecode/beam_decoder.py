@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError, InputError, warn_caller
+from ctcbias_fst.errors import ConfigError, EntityListError, InputError, warn_caller
 from ctcbias_fst.files import atomic_path, check_output
+from ctcbias_fst.pyctcdecode import calls
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
-from ctcbias_fst.pyctcdecode.arguments import WEIGHT, Beams, entities_of, warn_of
-from ctcbias_fst.pyctcdecode.batches import Beam, BeamWithoutState, beam_of, decoded
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
 from ctcbias_fst.recent import Recent
+from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.text_files import quoted, read_lines
 
-__all__ = ["BeamSearchDecoderCTC"]
+__all__ = ["BeamSearchDecoderCTC", "build_ctcdecoder"]
 
 _ALPHABET, _LANGUAGE_MODEL = "alphabet.json", "language_model"
+_BATCH = 16
+"""Utterances that are searched at a time."""
 
 
 class BeamSearchDecoderCTC:
@@ -49,7 +56,8 @@ class BeamSearchDecoderCTC:
         return getattr(sys.modules.get("pyctcdecode"), "BeamSearchDecoderCTC", type(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self._alphabet, self._language_model, self._options)
+        made = partial(BeamSearchDecoderCTC, **self._options)
+        return made, (self._alphabet, self._language_model)
 
     def __repr__(self) -> str:
         return f"<BeamSearchDecoderCTC by {self._decoder()!r}>"
@@ -71,17 +79,12 @@ class BeamSearchDecoderCTC:
         lm_score_boundary: bool | None = None,
     ) -> None:
         """Change how the language model acts; see :class:`LanguageModel`."""
-        model = self._language_model
-        for name, value in (
-            ("alpha", alpha),
-            ("beta", beta),
-            ("unk_score_offset", unk_score_offset),
-            ("score_boundary", lm_score_boundary),
-        ):
-            if value is not None and model is None:
+        given = {"alpha": alpha, "beta": beta, "unk_score_offset": unk_score_offset}
+        for name, value in {**given, "score_boundary": lm_score_boundary}.items():
+            if value is not None and self._language_model is None:
                 warn_caller(f"{name} has no effect: there is no language model")
             elif value is not None:
-                setattr(model, name, value)
+                setattr(self._language_model, name, value)
 
     def decode_beams_batch(
         self,
@@ -92,8 +95,8 @@ class BeamSearchDecoderCTC:
         token_min_logp: float = -5.0,
         prune_history: bool = False,
         hotwords: Iterable[str] | None = None,
-        hotword_weight: float = WEIGHT,
-    ) -> list[list[BeamWithoutState]]:
+        hotword_weight: float = calls.WEIGHT,
+    ) -> list[list[calls.BeamWithoutState]]:
         """The best readings of utterances; see :mod:`ctcbias_fst.pyctcdecode`.
 
         Args:
@@ -115,12 +118,11 @@ class BeamSearchDecoderCTC:
             EntityListError: hotwords are no list of strings.
             ConfigError: a number is wrong.
         """
-        warn_of(pool=pool, prune_history=prune_history or None)
-        beams = Beams(beam_width, beam_prune_logp, token_min_logp)
-        decoder = self._decoder(beams)
-        names = entities_of(hotwords, hotword_weight)
-        found = decoded(decoder, logits_list, names, beams.returned)
-        return [[beam_of(one, decoder.frame_seconds) for one in each.nbest] for each in found]
+        calls.warn_of(pool=pool, prune_history=prune_history or None)
+        beams = calls.Beams(beam_width, beam_prune_logp, token_min_logp)
+        decoder, names = self._decoder(beams), calls.entities_of(hotwords, hotword_weight)
+        found = _transcripts(decoder, logits_list, names, min(beam_width, MAX_HYPOTHESES))
+        return [[calls.beam_of(one, decoder.frame_seconds) for one in each.nbest] for each in found]
 
     def decode_batch(
         self,
@@ -130,13 +132,13 @@ class BeamSearchDecoderCTC:
         beam_prune_logp: float = -10.0,
         token_min_logp: float = -5.0,
         hotwords: Iterable[str] | None = None,
-        hotword_weight: float = WEIGHT,
+        hotword_weight: float = calls.WEIGHT,
     ) -> list[str]:
         """The texts of utterances; see :meth:`decode_beams_batch`."""
-        warn_of(pool=pool)
-        decoder = self._decoder(Beams(beam_width, beam_prune_logp, token_min_logp))
-        found = decoded(decoder, logits_list, entities_of(hotwords, hotword_weight), 1)
-        return [one.best.text for one in found]
+        calls.warn_of(pool=pool)
+        decoder = self._decoder(calls.Beams(beam_width, beam_prune_logp, token_min_logp))
+        names = calls.entities_of(hotwords, hotword_weight)
+        return [one.best.text for one in _transcripts(decoder, logits_list, names, 1)]
 
     def decode_beams(
         self,
@@ -146,22 +148,21 @@ class BeamSearchDecoderCTC:
         token_min_logp: float = -5.0,
         prune_history: bool = False,
         hotwords: Iterable[str] | None = None,
-        hotword_weight: float = WEIGHT,
+        hotword_weight: float = calls.WEIGHT,
         lm_start_state: Any = None,
-    ) -> list[Beam]:
+    ) -> list[calls.Beam]:
         """The best readings of one utterance; see :meth:`decode_beams_batch`.
 
         Returns:
             its beams, best first; their language model states are their texts.
         """
-        warn_of(lm_start_state=lm_start_state)
-        arguments = (beam_width, beam_prune_logp, token_min_logp, prune_history, hotwords)
-        (beams,) = self.decode_beams_batch(None, [logits], *arguments, hotword_weight)
+        calls.warn_of(lm_start_state=lm_start_state)
+        width = (beam_width, beam_prune_logp, token_min_logp)
+        (beams,) = self.decode_beams_batch(
+            None, [logits], *width, prune_history, hotwords, hotword_weight
+        )
         modelled = self._language_model is not None
-        return [
-            (text, text if modelled else None, words, logit_score, score)
-            for text, words, logit_score, score in beams
-        ]
+        return [(beam[0], beam[0] if modelled else None, *beam[1:]) for beam in beams]
 
     def decode(
         self,
@@ -170,13 +171,13 @@ class BeamSearchDecoderCTC:
         beam_prune_logp: float = -10.0,
         token_min_logp: float = -5.0,
         hotwords: Iterable[str] | None = None,
-        hotword_weight: float = WEIGHT,
+        hotword_weight: float = calls.WEIGHT,
         lm_start_state: Any = None,
     ) -> str:
         """The text of one utterance; see :meth:`decode_beams_batch`."""
-        warn_of(lm_start_state=lm_start_state)
-        arguments = (beam_width, beam_prune_logp, token_min_logp, hotwords, hotword_weight)
-        return self.decode_batch(None, [logits], *arguments)[0]
+        calls.warn_of(lm_start_state=lm_start_state)
+        width = (beam_width, beam_prune_logp, token_min_logp)
+        return self.decode_batch(None, [logits], *width, hotwords, hotword_weight)[0]
 
     def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write labels and language model to a folder, as pyctcdecode does; it can load them if
@@ -194,7 +195,6 @@ class BeamSearchDecoderCTC:
             with atomic_path(folder / _ALPHABET) as temporary:
                 temporary.write_text(self._alphabet.dumps(), encoding="utf-8")
             if self._language_model is not None:
-                (folder / _LANGUAGE_MODEL).mkdir(exist_ok=True)
                 self._language_model.save_to_dir(folder / _LANGUAGE_MODEL)
         except OSError as error:
             where = error.filename or folder
@@ -218,27 +218,21 @@ class BeamSearchDecoderCTC:
             InputError: the labels cannot be read.
             LanguageModelError: the language model is missing or damaged, or kenlm's binary.
         """
-        warn_of(unigram_encoding=unigram_encoding)
-        folder = Path(filepath)
-        alphabet = Alphabet.loads("\n".join(read_lines(folder / _ALPHABET, InputError)))
-        model = None
-        if (folder / _LANGUAGE_MODEL).is_dir():
-            model = LanguageModel.load_from_dir(folder / _LANGUAGE_MODEL)
+        calls.warn_of(unigram_encoding=unigram_encoding)
+        alphabet = Alphabet.loads("\n".join(read_lines(Path(filepath) / _ALPHABET, InputError)))
+        folder = Path(filepath) / _LANGUAGE_MODEL
+        model = LanguageModel.load_from_dir(folder) if folder.is_dir() else None
         return cls(alphabet, model, **options)
 
-    def _decoder(self, beams: Beams = Beams()) -> Decoder:  # noqa: B008  (frozen)
+    def _decoder(self, beams: calls.Beams = calls.Beams()) -> Decoder:  # noqa: B008  (frozen)
         """The decoder of these settings, and of those of the language model."""
         model = self._language_model
         key = (beams, str(model))
-        found = self._decoders.get(key)
-        if found is not None:
+        if (found := self._decoders.get(key)) is not None:
             return found
-        alphabet = self._alphabet
-        settings = {
-            **beams.settings(),
-            **({} if model is None else model.settings(beams.nats)),
-            **(self._options.get("settings") or {}),
-        }
+        alphabet, settings = self._alphabet, beams.settings()
+        settings |= {} if model is None else model.settings(beams.nats)
+        settings |= self._options.get("settings") or {}
         decoder = Decoder.from_tokens(
             alphabet.tokens,
             blank=alphabet.blank,
@@ -250,7 +244,76 @@ class BeamSearchDecoderCTC:
         return self._decoders.put(key, decoder)
 
 
-def _rebuilt(
-    alphabet: Alphabet, model: LanguageModel | None, options: dict[str, Any]
+def _transcripts(
+    decoder: Decoder, logits_list: Iterable[Any], entities: list[dict[str, Any]], nbest: int
+) -> list[Transcript]:
+    """Decode utterances, some at a time; tells what could not be read as it should."""
+    names = None
+    if entities:
+        try:
+            (names,) = decoder.lists(entities, 1)
+        except EntityListError as error:
+            warn_caller(f"{error}; decoded without hotwords")
+    found: list[Transcript] = []
+    arrays = iter(logits_list)
+    while some := [calls.log_probs_of(one) for one in islice(arrays, _BATCH)]:
+        found += decoder.decode(some, entities=names, nbest=nbest)
+    for number, one in enumerate(found, start=1):
+        if one.warning is not None and one.best.words:
+            warn_caller(f"utterance {number}: {one.warning}")
+        if one.left_out:
+            left = " ".join(word.word for word in one.left_out)
+            warn_caller(f"utterance {number}: {quoted(left)} is left out: it was hardly heard")
+    return found
+
+
+def build_ctcdecoder(
+    labels: Sequence[str] | Mapping[str, int],
+    kenlm_model_path: str | os.PathLike[str] | None = None,
+    unigrams: Collection[str] | None = None,
+    alpha: float = 0.5,
+    beta: float = 1.5,
+    unk_score_offset: float = -10.0,
+    lm_score_boundary: bool = True,
+    *,
+    frame_seconds: float = 0.02,
+    settings: Mapping[str, Any] | None = None,
+    device: torch.device | str = "cpu",
 ) -> BeamSearchDecoderCTC:
-    return BeamSearchDecoderCTC(alphabet, model, **options)
+    """Make a decoder of logits; see :mod:`ctcbias_fst.pyctcdecode`.
+
+    Args:
+        labels: of the columns, in their order or mapped to them. The blank is "", ``<pad>``,
+            ``[PAD]``, ``_`` (of letters), ``<blk>`` or the like, or a column behind them; ``|`` or
+            a space parts words, or pieces begin with U+2581 or go on with ``##``.
+        kenlm_model_path: an ARPA file; kenlm's binary files cannot be read.
+        unigrams: has no effect: the words of the language model are known, and no others.
+        alpha: factor on the language model's log-probs.
+        beta: nats for each word, if there is a language model.
+        unk_score_offset: added to the log-prob (log10) of words that it does not know.
+        lm_score_boundary: False has no effect.
+        frame_seconds: how long a frame is; 0.02 is what wav2vec 2.0 has.
+        settings: changes of the decoder's, see :func:`ctcbias_fst.settings.changed`.
+        device: where to search.
+
+    Raises:
+        ModelError: labels are wrong, or nothing tells how words begin.
+        LanguageModelError: it is missing, damaged, binary or does not fit.
+        ConfigError: a number or a setting is wrong, or there is no such device.
+    """
+    calls.warn_of(unigrams=unigrams)
+    model, acting = None, (alpha, beta, unk_score_offset, lm_score_boundary)
+    if kenlm_model_path is not None:
+        model = LanguageModel(Path(kenlm_model_path), *acting)
+    elif acting != (0.5, 1.5, -10.0, True):
+        warn_caller(
+            "alpha, beta, unk_score_offset and lm_score_boundary have no effect without a language "
+            "model (kenlm_model_path)"
+        )
+    return BeamSearchDecoderCTC(
+        Alphabet.build_alphabet(labels),
+        model,
+        frame_seconds=frame_seconds,
+        settings=settings,
+        device=device,
+    )

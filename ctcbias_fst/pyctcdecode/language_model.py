@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,10 @@ class LanguageModel:
 
     def save_to_dir(self, folder: Path) -> None:
         """Write it where pyctcdecode would, with the words that it knows."""
-        attributes = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+        attributes = {name: value for name, value in vars(self).items() if name != "path"}
         words = sorted(set(load_lm(self.path).ngram.symbols) - {UNKNOWN})
-        for name, text in (
-            (_ATTRIBUTES, json.dumps(attributes)),
-            (_UNIGRAMS, "".join(f"{word}\n" for word in words)),
-        ):
+        unigrams = "".join(f"{word}\n" for word in words)
+        for name, text in ((_ATTRIBUTES, json.dumps(attributes)), (_UNIGRAMS, unigrams)):
             with atomic_path(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         copy = folder / self.path.name
