@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.text.list_formats import COLUMNS, LONGEST_NAME
+from ctcbias_fst.text.list_lines import COLUMNS, LONGEST_NAME
 from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import SURROGATES, as_number, quoted
 
 EMPTY = "empty after normalisation (no letter, no digit)"
 REMEDY = "list it as it is said, and give what is to be shown as its 'display'"
@@ -34,7 +34,6 @@ _ODD_SPACE = re.compile(r"[^\S ]|  ")
 CONTROLS = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
 )
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _ARPABET = frozenset(PHONES)
 
 
@@ -53,13 +52,10 @@ def fault(name: str, display: str, weight: Any = 1.0, prior: Any = 1.0) -> str:
     if not is_name(name):
         symbols = any(unicodedata.category(c)[0] == "S" for c in display)
         return f"{EMPTY}; {REMEDY}" if symbols else EMPTY
-    if _SURROGATES.search(display):
+    if SURROGATES.search(display):
         return "it has half of a character (a lone surrogate), which no file can hold"
     for what, value, most in (("weight", weight, MAX_WEIGHT), ("prior", prior, _MAX_PRIOR)):
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except Exception:  # whatever is in the place of a number
-            number = math.nan
+        number = as_number(value)
         if not (number > 0 and math.isfinite(number)):
             return f"its {what} ({_MEANING[what]}) must be a positive number, not {quoted(value)}"
         if not 1 / _MAX_PRIOR <= number <= most:
@@ -117,7 +113,7 @@ def fields_of(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     given = {key: value for key, value in row.items() if value is not None and key != "name"}
     for key in ("category", "display"):
         if key in given:
-            given[key] = _SURROGATES.sub("\ufffd", one_line(given[key], key, where))
+            given[key] = SURROGATES.sub("\ufffd", one_line(given[key], key, where))
     if "sounds_like" in given:
         given["sounds_like"] = _several(given["sounds_like"], "sounds_like", where)
     if "pronunciations" in given:
@@ -153,7 +149,7 @@ def _several(value: Any, key: str, where: str) -> tuple[str, ...]:
             f"{where}: {key!r} must be strings (a list, or one string separated by ';'), "
             f"not {quoted(value)}."
         )
-    cleaned = [_SURROGATES.sub("", CONTROLS.sub("", text)).strip() for text in texts]
+    cleaned = [SURROGATES.sub("", CONTROLS.sub("", text)).strip() for text in texts]
     require_short(range(1, len(cleaned) + 1), cleaned, f"{where}, {key!r}", "text")
     return tuple([text for text in cleaned if text])
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import SURROGATES, as_number, quoted
 
 __all__ = ["seconds_of_row", "supervisions_of", "utterance_id"]
 
@@ -33,7 +33,7 @@ def utterance_id(row: Row, where: str, error: type[InputError]) -> str:
         value = row.get(key)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
             found = str(value) if key == "id" else PurePath(str(value)).stem
-            if any("\ud800" <= c <= "\udfff" for c in found):
+            if SURROGATES.search(found):
                 raise error(f"{where}: {key!r} has half of a character (a lone surrogate).")
             if key == "audio_filepath" and row.get("offset") is not None:
                 offset = seconds_of_row(row, "offset", where, error)
@@ -104,10 +104,7 @@ def seconds_of_row(row: Row, key: str, where: str, error: type[InputError]) -> f
         error: it is no finite number (`where` names file and line).
     """
     value = row.get(key, 0.0)
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = as_number(value)
     if not math.isfinite(number):
         raise error(f"{where}: {key!r} must be a number, not {quoted(value)}.")
     return number

@@ -28,11 +28,16 @@ _LINES = (
     (
         r"^<[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>|</[A-Za-z][\w:-]*\s*>|<[A-Za-z][\w:-]*\s*/>"
         r"|<(?:br|hr|p|b|i|u|em|strong|li|ul|ol|t[drh]|div|span|a|h[1-6])(?:\s[^<>]*)?/?>"
-        r"|<!--|<\?xml|<!doctype",
+        r"|<!--|<\?xml|<!(?i:doctype)|\{\\rtf|^\|.*\|$",
         "markup",
         _ONE_PER_LINE,
     ),
-    (r"\{\\rtf", "markup", _ONE_PER_LINE),
+    (
+        r"^(?:-\s+)?(?:\"(?!#[^\"]*\"\s+:\d)[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?"
+        r"|value|text|content|entities|keywords|hotwords|vocabulary)\s*:(?:\s|$)|\w+\s*=\s*[\[\"'])",
+        "a key and a value, as YAML, TOML and broken JSON have them",
+        "write a JSON array of names, or one name per line",
+    ),
     (
         r"^[{\[]\s*[\"'].*[}\]],?$",
         "JSON",

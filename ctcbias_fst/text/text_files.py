@@ -10,11 +10,12 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ from typing import Any
 from ctcbias_fst.errors import InputError
 
 __all__ = [
+    "SURROGATES",
     "Held",
     "PathLike",
     "Source",
+    "and_more",
+    "as_number",
     "bounded_gunzip",
     "hold",
     "is_named_pipe",
@@ -231,6 +235,19 @@ def quoted(value: Any, most: int = 60) -> str:
         return f"a {type(value).__name__} that cannot be shown"
     text = text if len(text) <= most + 2 else f"{text[: most + 1]}…"
     return SURROGATES.sub("\ufffd", text)
+
+
+def and_more(found: Sized, form: str = " (and {} more)") -> str:
+    """How many were found beside the first, for a message; empty if none."""
+    return form.format(len(found) - 1) if len(found) > 1 else ""
+
+
+def as_number(value: Any) -> float:
+    """A value of a file or of a user's as a number; NaN if it is none."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except Exception:  # whatever is in the place of a number
+        return math.nan
 
 
 def bounded_gunzip(data: bytes, path: PathLike, error: type[InputError]) -> bytes:

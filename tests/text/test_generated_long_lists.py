@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
-from ctcbias_fst.text.list_formats import LONGEST_NAME
+from ctcbias_fst.text.list_lines import LONGEST_NAME
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 

@@ -1,17 +1,34 @@
-"""Lists of names as the JSON of other tools and services has them."""
+"""Lists of names in JSON: ours, and those of other tools and services.
+
+Weights of other tools are made factors on the boost: 1 is what is usual there.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.list_lines import Lines, ListRows
+from ctcbias_fst.text.text_files import (
+    as_number,
+    parse_json,
+    parse_json_line,
+    quoted,
+    require_object,
+)
 
-__all__ = ["ForeignEntry", "document_items", "foreign_entry", "holds_names", "scaled_weight"]
+__all__ = ["is_json", "json_list", "scaled_weight"]
 
+_JSON_ARRAY = re.compile(r"\[\s*(?:$|[\"'{\[\]])")
+_CLASS = re.compile(r"\$(?:[A-Z][A-Z_]{3,}|\{[^}]*\})")
+"""Of Google's phrases: numbers, addresses, custom classes."""
+
+_OF_UTTERANCES = frozenset({"id", "path", "audio_filepath"})
 _LEAST_FACTOR, _MAX_FACTOR = 0.25, 4.0
 
 
@@ -97,13 +114,6 @@ _FACTORS = {"boost": 10.0, "biasingWeight": 1.0, "default_intensity": 0.5}
 _DEEPEST = 6
 
 
-class ForeignEntry(NamedTuple):
-    """An entry with our keys, and what is to be told about it."""
-
-    row: Mapping[str, Any]
-    notes: tuple[str, ...]
-
-
 def scaled_weight(value: float, usual: float) -> float:
     """Return a weight of another tool as a factor on the boost, 0.25 to 4.
 
@@ -125,20 +135,23 @@ def _form_of(row: Mapping[str, Any]) -> _Form | None:
     return None
 
 
-def foreign_entry(row: Mapping[str, Any], where: str, told: bool = False) -> ForeignEntry | None:
-    """Return the entry that an object of another tool stands for; None if it is of none.
+def _own_keys(
+    row: Mapping[str, Any], where: str, notes: dict[str, None], told: bool = False
+) -> Mapping[str, Any]:
+    """Return an object with our keys; those that belong to another tool are translated.
 
     Args:
-        row: the object.
+        row: the object; one that is of no tool is returned as it is.
         where: names the place in messages.
+        notes: what is told of it is added, each once.
         told: whether it has been told already of which tool the list is.
 
     Raises:
         EntityListError: a weight is no number.
     """
-    form = _form_of(row)
+    form = None if "name" in row else _form_of(row)
     if form is None:
-        return None
+        return row  # if it has no name, that is an error
     entry: dict[str, Any] = {"name": row[form.name]}
     plain = form.name in _PLAIN_KEYS and set(row) == {form.name}
     tool = f"names under {form.name!r}" if plain else form.tool
@@ -146,31 +159,14 @@ def foreign_entry(row: Mapping[str, Any], where: str, told: bool = False) -> For
     if form.weight and row.get(form.weight) is not None:
         entry["weight"] = _factor(row[form.weight], form.usual, form.weight, where)
         said.append(f"weights are {form.weight!r} divided by {form.usual:g}")
-    notes = ["; ".join(said)] if said else []
+    if said:
+        notes["; ".join(said)] = None
     if form.spellings and row.get(form.spellings) is not None:
         entry["sounds_like"] = row[form.spellings]
     ignored = [key for key in form.ignored if row.get(key) is not None]
     if ignored:
-        notes.append(f"{', '.join(map(repr, ignored))} of its entries are not used")
-    return ForeignEntry(entry, tuple(notes))
-
-
-def holds_names(value: Mapping[str, Any]) -> bool:
-    """Tell whether a JSON object has a key under which a service takes a list of names."""
-    return not set(value).isdisjoint(_HOLDERS)
-
-
-def document_items(value: Any, source: str) -> tuple[list[Any], list[str]]:
-    """Return the entries of a JSON document, whatever holds them, and what is to be told.
-
-    Raises:
-        EntityListError: it is no list of names that is known.
-    """
-    if isinstance(value, list):
-        return value, []
-    reader = _Reader(source, [], {})
-    reader.collect(value, {}, 0)
-    return reader.items, list(reader.notes)
+        notes[f"{', '.join(map(repr, ignored))} of its entries are not used"] = None
+    return entry
 
 
 @dataclass(frozen=True)
@@ -247,15 +243,98 @@ def _with_factor(item: Any, factors: Mapping[str, float]) -> Any:
         return item if item.get("weight") is not None else {**item, **factors}
     if form.weight and item.get(form.weight) is not None:
         return item
-    entry = foreign_entry({**item, form.weight: None} if form.weight else item, "")
-    return item if entry is None else {**entry.row, **factors}
+    return {**_own_keys({**item, form.weight: None} if form.weight else item, "", {}), **factors}
 
 
 def _factor(value: Any, usual: float, key: str, where: str) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = as_number(value)
     if math.isnan(number):
         raise EntityListError(f"{where}: {key!r} must be a number, not {quoted(value)}.")
     return scaled_weight(number, usual)
+
+
+def is_json(lines: Lines) -> bool:
+    """Whether a file begins as JSON does."""
+    first = lines.texts[0]
+    if first.startswith("{"):
+        return not first.startswith("{\\rtf")
+    return bool(_JSON_ARRAY.match(first)) or (first.startswith("[") and _is_document(lines))
+
+
+def json_list(lines: Lines) -> ListRows:
+    """Read JSON: an array, an object that spans the file, or objects, one on every line.
+
+    Raises:
+        EntityListError: it is malformed, or no list of names that is known.
+    """
+    source = lines.source
+    document = lines.texts[0].startswith("[")
+    if not document:
+        try:
+            first = json.loads(lines.texts[0])
+            document = isinstance(first, dict) and len(lines.texts) == 1
+        except (ValueError, RecursionError):
+            document = _is_document(lines)
+    if document:
+        value = parse_json("\n".join(lines.raw), source, EntityListError)
+        own = isinstance(value, dict) and {"name", "content", "value"} & set(value)
+        if not own or not set(value).isdisjoint(_HOLDERS):
+            return _document(value, source)
+    rows = []
+    notes: dict[str, None] = {}
+    for number, text in zip(lines.numbers, lines.texts):
+        value = parse_json_line(text, source, number, EntityListError)
+        row = require_object(value, source, number, EntityListError)
+        _refuse_utterance(row, source)
+        rows.append(_own_keys(row, f"{source}, line {number}", notes))
+    return ListRows(lines.numbers, rows, tuple(notes))
+
+
+def _is_document(lines: Lines) -> bool:
+    try:
+        json.loads("\n".join(lines.raw))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _document(value: Any, source: str) -> ListRows:
+    """Read a JSON array, or the object that a service takes."""
+    _refuse_utterance(value, source)
+    reader = _Reader(source, [], {})
+    if isinstance(value, list):
+        reader.items.extend(value)
+    else:
+        reader.collect(value, {}, 0)
+    notes = reader.notes
+    told = any(note.startswith("read as ") for note in notes)
+    google = any("Google" in note for note in notes)
+    rows: list[str | Mapping[str, Any]] = []
+    for number, item in enumerate(_without_classes(reader) if google else reader.items, start=1):
+        where = f"{source}, entry {number}"
+        if not isinstance(item, (str, dict)):
+            raise EntityListError(f"{where}: must be a name or an object, not {quoted(item)}.")
+        rows.append(item if isinstance(item, str) else _own_keys(item, where, notes, told))
+    return ListRows(range(1, len(rows) + 1), rows, tuple(notes), "entry")
+
+
+def _refuse_utterance(value: Any, source: str) -> None:
+    """Refuse what has a list of names for an utterance, where names are wanted."""
+    if isinstance(value, dict) and "entities" in value and _OF_UTTERANCES & set(value):
+        raise EntityListError(
+            f"{source}: is a list for each utterance (keys 'id' and 'entities'), which ctcbias "
+            f"decode takes; one list for all is wanted here."
+        )
+
+
+def _without_classes(reader: _Reader) -> list[Any]:
+    """Leave out phrases of Google's with a class, such as ``$FULLPHONENUM``."""
+    kept = []
+    for item in reader.items:
+        text = item.get("value", item.get("name")) if isinstance(item, dict) else item
+        if isinstance(text, str) and _CLASS.search(text):
+            note = f"{quoted(text)} has a class of Google's, which is not looked for"
+            reader.notes[note] = None
+        else:
+            kept.append(item)
+    return kept
