@@ -13,6 +13,7 @@ Needs: pip install pyctcdecode==0.5.0 kenlm
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,13 +22,11 @@ from kenlm import Model  # noqa: F401  (pyctcdecode goes without silently if it 
 from pyctcdecode import build_ctcdecoder
 
 from ctcbias_fst.config import load_config
-from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.scoring.score import score_transcripts, total
-from ctcbias_fst.search.compose import LmComposer
-from ctcbias_fst.search.decode_config import DecodeConfig
-from ctcbias_fst.search.lattice_decoder import LatticeDecoder
-from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
+from ctcbias_fst.search.evidence import EvidenceConfig
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import read_entities
@@ -107,18 +106,22 @@ def main(  # noqa: PLR0917  (options)
     seconds = time.process_time() - begin
     report("pyctcdecode + kenlm", texts, seconds)
 
-    settings = DecodeConfig() if config is None else load_config(PipelineConfig, config).decode
-    graph = None if names is None else boost_graph(names, tokenizer)
-    composer = LmComposer(model, vocabulary)
-    decoder = LatticeDecoder(vocabulary, settings, "cpu", composer)
+    settings = PipelineConfig() if config is None else load_config(PipelineConfig, config)
+    all_words = EvidenceConfig(max_entropy=1.0, min_name_confidence=0.0)
+    decode = replace(settings.decode, evidence=all_words)
+    settings = replace(settings, decode=decode, parts=("boost", "lm", "boost-class"), lm=lm)
+    decoder = Decoder(tokenizer, settings, frame_seconds=frame_seconds)
+    compiled = None if names is None else decoder.compile(names, warn=False)
     for some in (list(texts), list(arrays)):
         by_length = sorted(some, key=lambda name: -len(arrays[name]))
         ours: dict[str, str] = {}
         begin = time.process_time()
         for first in range(0, len(by_length), _BATCH):
             ids = by_length[first : first + _BATCH]
-            batch = stack([arrays[name] for name in ids], ids, vocabulary, frame_seconds)
-            ours.update({t.id: t.best.text for t in decoder.decode(batch, graph)})
+            batch = [arrays[name] for name in ids]
+            ours.update(
+                {t.id: t.best.text for t in decoder.decode(batch, ids=ids, entities=compiled)}
+            )
         seconds = time.process_time() - begin
         report("ctcbias_fst", ours, seconds)
 

@@ -9,12 +9,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 import ctcbias_fst
-from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.lattice_decoder import LatticeDecoder
+from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.saved_log_probs import stack
-from ctcbias_fst.text.checked_entities import check_entities
-from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
 from decoders import Setting, Speech
 
@@ -39,28 +38,32 @@ def batches(
 
 
 class Ours:
-    """The knob multiplies the boost of every name."""
+    """The knob multiplies the boost of every name. All words stay, as with the other decoders."""
 
     weights = (1.0, 0.8, 1.2, 1.4, 1.7)
     batches = True
     version = ctcbias_fst.__version__
 
     def __init__(self, setting: Setting) -> None:
-        self._tokenizer = setting.tokenizer
-        config = setting.ours().decode
+        config = setting.ours()
+        all_words = EvidenceConfig(max_entropy=1.0, min_name_confidence=0.0)
+        decode = replace(config.decode, evidence=all_words)
         if setting.boost is not None:
-            config = replace(config, boost=setting.boost)
-        self._decoder = LatticeDecoder(setting.tokenizer.vocabulary, config)
-        self._graph: BoostGraph | None = None
+            decode = replace(decode, boost=setting.boost)
+        self._decoder = Decoder(
+            setting.tokenizer,
+            replace(config, decode=decode, parts=("boost",)),
+            frame_seconds=_FRAME_SECONDS,
+        )
+        self._names: CompiledEntities | None = None
 
     def use(self, names: Sequence[str], weight: float) -> None:
         entries = [{"name": name, "weight": weight} for name in names]
-        entities = check_entities(entities_from_names(entries), self._tokenizer)
-        self._graph = boost_graph(entities, self._tokenizer) if names else None
+        self._names = self._decoder.compile(entries, warn=False) if names else None
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = [""] * len(speech)
-        for rows, batch in batches(speech, self._tokenizer.vocabulary):
-            for row, transcript in zip(rows, self._decoder.decode(batch, self._graph)):
+        for rows, batch in batches(speech, self._decoder.vocabulary):
+            for row, transcript in zip(rows, self._decoder.decode(batch, entities=self._names)):
                 texts[row] = transcript.best.text
         return texts
