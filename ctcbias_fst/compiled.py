@@ -62,15 +62,15 @@ class CompiledEntities:
         entities: the list; ``entities.rejected`` tells what has no effect, and why.
         graph: for the search, if it boosts.
         listed: for the adapter, if there is one.
-        sounds: for rescoring and lookup, if there is one of them.
-        shortlists: what takes the place of the graph and the sounds for each utterance, if the
-            list is long; a graph that is there is searched all the same.
+        pronunciations: for rescoring and lookup, if there is one of them.
+        shortlists: what takes the place of the graph and the pronunciations for each
+            utterance, if the list is long; a graph that is there is searched all the same.
     """
 
     entities: EntityList
     graph: BoostGraph | None
     listed: ListedNames | None = None
-    sounds: EntityPronunciations | None = None
+    pronunciations: EntityPronunciations | None = None
     shortlists: ShortLists | None = None
 
     def __repr__(self) -> str:
@@ -122,7 +122,7 @@ class Compiler:
         tokenizer: of the model.
         config: how the parts work together.
         device: where shortlists are searched.
-        sounds: rescoring and lookup, if there is one of them.
+        rescorer: rescoring and lookup, if there is one of them.
         heard: whether there are phone log-probs that a long list can be searched by.
         modelled: whether a language model acts.
         listed: makes of names in the model's tokens what its adapter attends to, if it has one.
@@ -134,13 +134,13 @@ class Compiler:
         config: PipelineConfig,
         device: torch.device,
         *,
-        sounds: PhoneticRescorer | None,
+        rescorer: PhoneticRescorer | None,
         heard: bool,
         modelled: bool,
         listed: Callable[[EncodedEntities], ListedNames | None] | None = None,
     ) -> None:
         self._tokenizer, self._config, self._device = tokenizer, config, device
-        self._sounds, self._heard, self._modelled = sounds, heard, modelled
+        self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
 
     def checked(
@@ -181,8 +181,8 @@ class Compiler:
                 checked, None, listed, None, self._shortlists(order, spoken, own)
             )
         graph = compile_graph(checked, self._tokenizer, self._config, own)
-        sounds = None if self._sounds is None else self._sounds.names(checked)
-        return CompiledEntities(checked, graph, listed, sounds)
+        pronunciations = None if self._rescorer is None else self._rescorer.names(checked)
+        return CompiledEntities(checked, graph, listed, pronunciations)
 
     def _shortlists(
         self, entities: EntityList, spoken: PronunciationTable, own: EncodedEntities | None
@@ -204,7 +204,7 @@ class Compiler:
             spoken,
             tokenizer.vocabulary,
             spellings=spellings,
-            words=None if self._sounds is None else self._sounds.words,
+            words=None if self._rescorer is None else self._rescorer.words,
             modelled=self._modelled,
         )
 

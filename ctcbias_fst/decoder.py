@@ -110,8 +110,10 @@ class Decoder:
         self.tokenizer, self.config = tokenizer, config
         self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
         self.device = checked_device(device)
-        self.sounds = _sound_stages(config) if phones else None
-        search = config.decode if self.sounds is None else self.sounds.search_config(config.decode)
+        self.rescorer = _rescorer(config) if phones else None
+        search = (
+            config.decode if self.rescorer is None else self.rescorer.search_config(config.decode)
+        )
         vocabulary = tokenizer.vocabulary
         composer = language_model(config, vocabulary, self.device, lm)
         self.search = LatticeDecoder(
@@ -121,7 +123,7 @@ class Decoder:
             tokenizer,
             config,
             self.device,
-            sounds=self.sounds,
+            rescorer=self.rescorer,
             heard=phones,
             modelled=composer is not None,
             listed=listed,
@@ -337,12 +339,12 @@ class Decoder:
         lists: Sequence[tuple[BoostGraph | None, EntityPronunciations | None]],
         nbest: int,
     ) -> list[Transcript]:
-        """Decode some rows of a batch, of each of which there is a graph and sounds."""
+        """Decode some rows of a batch, of each of which there is a graph and pronunciations."""
         found = self.search.decode(batch, [lists[row][0] for row in rows], rows, nbest)
         some = batch if len(rows) == batch.size else batch.select(rows)
-        if self.sounds is not None:
-            sounds = [lists[row][1] for row in rows]
-            found = self.sounds.apply(found, some, sounds, nbest)
+        if self.rescorer is not None:
+            pronunciations = [lists[row][1] for row in rows]
+            found = self.rescorer.apply(found, some, pronunciations, nbest)
         found = [replace(one, nbest=one.nbest[:nbest]) for one in found]
         return leave_out_unheard(found, some, self.config.decode.evidence)
 
@@ -350,19 +352,19 @@ class Decoder:
 def _for_utterances(
     batch: LogProbs, names: Sequence[CompiledEntities | None]
 ) -> list[tuple[BoostGraph | None, EntityPronunciations | None]]:
-    """The graph and the sounds of each utterance, those of long lists shortened."""
+    """The graph and the pronunciations of each utterance, those of long lists shortened."""
     graphs = [None if one is None else one.graph for one in names]
-    sounds = [None if one is None else one.sounds for one in names]
+    pronunciations = [None if one is None else one.pronunciations for one in names]
     lists = {id(one.shortlists): one.shortlists for one in names if one and one.shortlists}
     for key, shortlists in lists.items():
         which = [i for i, one in enumerate(names) if one and id(one.shortlists) == key]
         for i, short in zip(which, shortlists.of(batch, which)):
             graphs[i] = graphs[i] or short.graph
-            sounds[i] = short.sounds
-    return list(zip(graphs, sounds))
+            pronunciations[i] = short.pronunciations
+    return list(zip(graphs, pronunciations))
 
 
-def _sound_stages(config: PipelineConfig) -> PhoneticRescorer | None:
+def _rescorer(config: PipelineConfig) -> PhoneticRescorer | None:
     """Rescoring and lookup, if they are parts."""
     if not {"rescore", "lookup"} & set(config.parts):
         return None

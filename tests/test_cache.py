@@ -323,8 +323,8 @@ def test_lists_are_pronounced_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     for spoken in (first, second):
         for name, array in expected.arrays().items():
             np.testing.assert_array_equal(array, spoken.arrays()[name])
-    assert second.sounds(0)[0][1] == 0.0
-    assert second.sounds(2) == []
+    assert second.pronunciations(0)[0].cost == 0.0
+    assert second.pronunciations(2) == []
     with pytest.raises(TypeError):  # another list is another item
         pronunciation_table(entities_from_names(names))
 
@@ -365,7 +365,7 @@ def test_a_list_that_sounds_otherwise_is_another_item(
             )
     items = len(list(folder.iterdir()))
     # What has no say in the sound makes no other item.
-    assert (items > 3) is (field in package.SOUND_FIELDS)
+    assert (items > 3) is (field in package.PRONOUNCED_FIELDS)
 
 
 def test_a_list_of_more_or_other_spellings_is_another_item(
@@ -397,14 +397,14 @@ def test_files_that_are_edited_are_read_again(
     sounds = tmp_path / "sounds"
     shutil.copytree(DEFAULT, sounds)
     listed = entities_from_names(["blorvanex"])
-    before = pronunciation_table(listed, sounds).sounds(0)
+    before = pronunciation_table(listed, sounds).pronunciations(0)
     with (sounds / ADDITIONS).open("a", encoding="utf-8") as file:
         file.write("blorvanex\tB L AO R\n")
-    after = pronunciation_table(listed, sounds).sounds(0)
+    after = pronunciation_table(listed, sounds).pronunciations(0)
     right = tuple(PHONES.index(phone) + 1 for phone in ("B", "L", "AO", "R"))
-    assert [phones for phones, _ in after] == [right]
+    assert [one.phones for one in after] == [right]
     assert before != after
-    assert pronunciation_table(listed, sounds).sounds(0) == after
+    assert pronunciation_table(listed, sounds).pronunciations(0) == after
 
 
 def test_lists_are_spelt_otherwise_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ import pytest
 from strategies import encoded
 
 from ctcbias_fst.graph.entity_tree import build_tree
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.scoring.comparison import compare_files
 from ctcbias_fst.scoring.score import score_transcripts
 from ctcbias_fst.search.spelling import spell_names
@@ -51,15 +52,15 @@ def compared(words: list[str], names: EntityList, folder: Path) -> int:
 class _Nothing:
     """Sounds of names and of no words."""
 
-    def word(self, word: str) -> tuple[Sound, ...]:
+    def word(self, word: str) -> tuple[Pronunciation, ...]:
         return ()
 
-    def entity(self, entity: Entity) -> tuple[Sound, ...]:
-        return (Sound((1,), 0.0),)
+    def entity(self, entity: Entity) -> tuple[Pronunciation, ...]:
+        return (Pronunciation((1,), 0.0),)
 
 
 def heard(words: list[str], names: EntityList, _: Path) -> int:
-    return sum(bool(sounds) for _, sounds in EntityPronunciations(names, _Nothing()).read(words))  # type: ignore[arg-type]
+    return sum(bool(own) for _, own in EntityPronunciations(names, _Nothing()).read(words))  # type: ignore[arg-type]
 
 
 def trained(words: list[str], names: EntityList, _: Path) -> int:

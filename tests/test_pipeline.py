@@ -431,8 +431,8 @@ def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
     (short,) = names.shortlists.of(heard, [0])
     assert short.graph is not None
     assert [entity.name for entity in short.graph.entities] == ["metformin"]
-    assert short.sounds is not None
-    assert [entity.name for entity in short.sounds.entities] == ["metformin"]
+    assert short.pronunciations is not None
+    assert [entity.name for entity in short.pronunciations.entities] == ["metformin"]
 
 
 def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(model: Path) -> None:
@@ -446,8 +446,8 @@ def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(mod
     (short,) = names.shortlists.of(heard, [0])
     assert short.graph is not None
     assert [entity.name for entity in short.graph.entities] == ["keisha", "metformin"]
-    assert short.sounds is not None
-    assert [entity.name for entity, _ in short.sounds.lookup_candidates()] == ["keisha"]
+    assert short.pronunciations is not None
+    assert [entity.name for entity, _ in short.pronunciations.lookup_candidates()] == ["keisha"]
 
 
 def test_names_on_a_shortlist_have_a_price(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +512,7 @@ def test_parts_of_a_long_list(model: Path) -> None:
         return found
 
     assert short("lookup").graph is None
-    assert short("boost").sounds is None
+    assert short("boost").pronunciations is None
     plain, spelt = short("boost").graph, short("boost", "g2g").graph
     assert plain is not None
     assert spelt is not None

@@ -118,7 +118,7 @@ def changing(seed: int, lists: int) -> Iterator[list[str]]:
 def test_lists_that_change_take_no_more_room(few: None) -> None:
     """The bound of each is reached early; then nothing grows any more."""
     alphabet = Vocabulary(("-", *"acektx", "|"), 0, WordBoundary.SEPARATOR)
-    sounds, spells = WordPronunciations(pronouncer()), speller()
+    said, spells = WordPronunciations(pronouncer()), speller()
     tokenizer = FewestPiecesTokenizer(alphabet)
     distinct = dict.fromkeys(name for names in changing(1, 60) for name in names)
     several = EntityList(tuple([Entity(name, name) for name in distinct]))
@@ -129,30 +129,35 @@ def test_lists_that_change_take_no_more_room(few: None) -> None:
     at = 0
     for number, names in enumerate(changing(2, 50)):
         for name in names:
-            sounds.word(name)
+            said.word(name)
+            said.entity(Entity(name, name))
             tokenizer.encode(name)
-        sounds.entities([Entity(name, name) for name in names])
         spells.spelling_variants(names, 2)
         demand.prepare(range(at, at + 4))
         at = (at + 4) % (len(several) - 4)
-        assert all(len(cache) <= FEW for cache in caches(sounds, spells, tokenizer, demand))
-        assert sounds._word.cache_info().currsize <= FEW
-        assert sounds._listed.cache_info().currsize <= FEW
+        assert all(len(cache) <= FEW for cache in caches(said, spells, tokenizer, demand))
+        assert said._word.cache_info().currsize <= FEW
+        assert said._listed.cache_info().currsize <= FEW
         if number >= 10:
             # The entries of full caches differ in length, but by a little.
-            for name, thing in (("s", sounds), ("v", spells), ("t", tokenizer), ("d", demand)):
+            for name, thing in (
+                ("s", said),
+                ("v", spells),
+                ("t", tokenizer),
+                ("d", demand),
+            ):
                 assert held(thing) <= 1.2 * bounds.setdefault(name, held(thing)) + 200
 
 
 def caches(
-    sounds: WordPronunciations,
+    said: WordPronunciations,
     spells: SpellingVariants,
     tokenizer: FewestPiecesTokenizer,
     demand: SpellingsOnDemand,
 ) -> list[Recent[Any, Any]]:
     assert demand._variants is not None
     return [
-        sounds._pronouncer._known,
+        said._pronouncer._known,
         spells._known,
         spells._pronouncer._known,
         tokenizer._words,
@@ -165,24 +170,15 @@ def caches(
 @given(lists=LISTS)
 def test_what_is_kept_has_no_say(few: None, lists: list[list[str]]) -> None:
     """Every list gets what it would get if it were the first."""
-    spoken, spells, sounds = pronouncer(), speller(), WordPronunciations(pronouncer())
+    spoken, spells, said = pronouncer(), speller(), WordPronunciations(pronouncer())
     for names in lists:
         assert spoken.pronounce_all(names) == pronouncer().pronounce_all(names)
         entities = [Entity(name, name, sounds_like=(names[0],)) for name in names]
         assert spoken.pronounce_entities(entities) == pronouncer().pronounce_entities(entities)
         assert spells.spelling_variants(names, 3) == speller().spelling_variants(names, 3)
-        assert [sounds.word(n) for n in names] == [
+        assert [said.word(n) for n in names] == [
             WordPronunciations(pronouncer()).word(n) for n in names
         ]
-
-
-def test_lists_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [name for several in changing(3, 4) for name in several]
-    entities = [Entity(name, name) for name in names]
-    expected = pronouncer().pronounce_all(names), pronouncer().pronounce_entities(entities)
-    monkeypatch.setattr(pronounce, "_TOGETHER", 5)
-    assert pronouncer().pronounce_all(names) == expected[0]
-    assert pronouncer().pronounce_entities(entities) == expected[1]
 
 
 @torch.inference_mode()

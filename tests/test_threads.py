@@ -95,7 +95,7 @@ def pronouncer() -> Pronouncer:
 
 
 def test_pronunciations_and_spellings() -> None:
-    spoken, sounds = pronouncer(), WordPronunciations(pronouncer())
+    spoken, said = pronouncer(), WordPronunciations(pronouncer())
     speller = SpellingVariants(pronouncer(), TABLE, spelling_model(), {}, CONFIG)
     alphabet = Vocabulary(("-", "ac", *"acektx", "|"), 0, WordBoundary.SEPARATOR)
     tokenizer = FewestPiecesTokenizer(alphabet)
@@ -112,7 +112,7 @@ def test_pronunciations_and_spellings() -> None:
                 found.append([FewestPiecesTokenizer(alphabet).encode(name) for name in names])
             else:
                 found.append([spoken.pronounce_all(names), speller.spelling_variants(names, 2)])
-                found.append([sounds.word(name) for name in names])
+                found.append([said.word(name) for name in names])
                 found.append([tokenizer.encode(name) for name in names])
         return found
 

@@ -12,21 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pynini
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.g2p_files import Arcs, to_fst
-from ctcbias_fst.pronunciation.nbest_paths import LetterGraph, group_ids, n_best_strings
-from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.pronunciation.nbest_paths import best_strings
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
+from ctcbias_fst.text.phones import PHONE_ID
 
-__all__ = ["G2P", "Reading", "format_unit", "parse_unit"]
-
-_PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
-
-Reading = tuple[tuple[str, ...], float]
-"""Phones and cost."""
+__all__ = ["G2P", "format_unit", "parse_unit"]
 
 
 def format_unit(letters: str, phones: Sequence[str]) -> str:
@@ -42,7 +37,7 @@ def parse_unit(unit: str) -> tuple[str, tuple[str, ...]]:
     """
     letters, _, phones = unit.partition(":")
     parsed = tuple(phones.split())
-    if not letters or len(parsed) > 2 or any(phone not in _PHONE_ID for phone in parsed):
+    if not letters or len(parsed) > 2 or any(phone not in PHONE_ID for phone in parsed):
         raise ValueError(f"not a unit of letters and at most two phones: {unit!r}")
     return letters, parsed
 
@@ -62,7 +57,6 @@ class G2P:
             raise ModelError(f"G2P model: {error}") from error
         groups = sorted({letters for letters, _ in units})
         self._group_id = {letters: index for index, letters in enumerate(groups, start=1)}
-        self._numbers = {letters: index for index, letters in enumerate(groups)}
         self._longest = max(map(len, groups))
         self._model, self._units = model, units
 
@@ -80,8 +74,8 @@ class G2P:
         """The letters that a word may have."""
         return frozenset(group for group in self._group_id if len(group) == 1)
 
-    def readings(self, word: str, n: int = 5, max_cost: float = 6.0) -> list[Reading]:
-        """Return at most `n` readings, best first.
+    def readings(self, word: str, n: int = 5, max_cost: float = 6.0) -> list[Pronunciation]:
+        """Return at most `n` readings, best first, at cost 0.
 
         Args:
             word: of `letters` only.
@@ -89,28 +83,18 @@ class G2P:
             max_cost: how much worse than the best one a reading may be.
 
         Returns:
-            Phones and cost: natural log, how much less likely than the best reading, whose
-            cost is 0. Empty if the word is, or has another letter.
+            Empty if the word is, or has another letter.
         """
-        return self.readings_of([word], n, max_cost)[0]
+        if not word or not set(word) <= self.letters:
+            return []
+        # A word has no epsilons, so that paths need no filter.
+        lattice = pynini.compose(
+            self._word(word), self._fst, compose_filter="trivial", connect=False
+        )
+        found = [both for both in best_strings(lattice, n + 1, max_cost) if both[0]][:n]
+        return [Pronunciation(phones, cost - found[0][1], "g2p") for phones, cost in found]
 
-    def readings_of(
-        self, words: Sequence[str], n: int = 5, max_cost: float = 6.0
-    ) -> list[list[Reading]]:
-        """Return `readings` of each word; many together take much less time."""
-        usable = [i for i, word in enumerate(words) if word and set(word) <= self.letters]
-        groups = [group_ids(words[i], self._numbers, self._longest) for i in usable]
-        found = n_best_strings(self._graph, groups, n + 1, max_cost)
-        readings: list[list[Reading]] = [[] for _ in words]
-        for i, strings in zip(usable, found):
-            spoken = [(labels, cost) for labels, cost in strings if labels][:n]
-            readings[i] = [
-                (tuple([PHONES[label - 1] for label in labels]), cost - spoken[0][1])
-                for labels, cost in spoken
-            ]
-        return readings
-
-    def best(self, word: str) -> tuple[str, ...]:
+    def best(self, word: str) -> tuple[int, ...]:
         """Return the phones of the best reading alone, sooner than `readings` does.
 
         Args:
@@ -125,7 +109,7 @@ class G2P:
         paths = path.paths()
         if paths.done():
             return ()
-        return tuple(PHONES[label - 1] for label in paths.olabels() if label)
+        return tuple([label for label in paths.olabels() if label])
 
     def _word(self, word: str) -> pynini.Fst:
         """All ways to cut the word into groups of letters that the model has."""
@@ -142,34 +126,23 @@ class G2P:
         return fst
 
     @cached_property
-    def _labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-        """Of each symbol: its group of letters (0 for none), and its two phones (likewise)."""
-        padding = [0] * ngram.FIRST_SYMBOL
-        group = padding + [self._group_id[letters] for letters, _ in self._units]
-        phones = np.zeros((len(group), 2), dtype=np.uint8)
-        for symbol, (_, spoken) in enumerate(self._units, start=ngram.FIRST_SYMBOL):
-            phones[symbol, : len(spoken)] = [_PHONE_ID[phone] for phone in spoken]
-        return np.array(group), phones
-
-    @cached_property
-    def _graph(self) -> LetterGraph:
-        arcs, final, start = ngram.backoff_arcs(self._model)
-        group, phones = self._labels
-        return LetterGraph.of(arcs, final, start, group[arcs.input] - 1, phones[arcs.input])
-
-    @cached_property
     def _fst(self) -> pynini.Fst:
         """Groups of letters to phones; a unit's second phone follows on an arc of its own."""
         arcs, final, start = ngram.backoff_arcs(self._model)
-        group, (first, second) = self._labels[0], self._labels[1].astype(np.int64).T
-        symbol = arcs.input
-        two = np.flatnonzero(second[symbol])
+        labels = np.zeros((ngram.FIRST_SYMBOL + len(self._units), 3), dtype=np.int64)
+        for symbol, (letters, phones) in enumerate(self._units, start=ngram.FIRST_SYMBOL):
+            labels[symbol, : 1 + len(phones)] = [
+                self._group_id[letters],
+                *map(PHONE_ID.get, phones),
+            ]
+        group, first, second = labels[arcs.input].T
+        two = np.flatnonzero(second)
         middle = len(final) + np.arange(len(two))
         target = arcs.target.copy()
         target[two] = middle
-        none = np.zeros(len(two), dtype=np.int64)
+        none = np.zeros_like(two)
         whole = Arcs.concatenate(
-            Arcs(arcs.source, target, group[symbol], first[symbol], arcs.cost),
-            Arcs(middle, arcs.target[two], none, second[symbol[two]], none.astype(float)),
+            Arcs(arcs.source, target, group, first, arcs.cost),
+            Arcs(middle, arcs.target[two], none, second[two], none.astype(float)),
         )
         return to_fst(whole, np.concatenate([final, np.full(len(two), np.inf)]), start)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.records import Mention, Transcript, Word, text_of
 from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, Unit
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
@@ -31,7 +32,7 @@ __all__ = ["LookupConfig", "edit_distances", "look_up"]
 _PAIRS = 4_000_000
 """Of windows and pronunciations, compared at a time: bounds the memory."""
 
-_TABLES: WeakKeyDictionary[EntityPronunciations, dict[tuple[int, torch.device], _SoundRows]]
+_TABLES: WeakKeyDictionary[EntityPronunciations, dict[tuple[int, torch.device], _Rows]]
 _TABLES = WeakKeyDictionary()
 _TOLD: WeakSet[EntityPronunciations] = WeakSet()
 
@@ -79,9 +80,8 @@ class LookupConfig:
         at_least_one(self, "min_phones", "max_words", "candidates")
 
 
-@dataclass(frozen=True, eq=False)
-class _SoundRows:
-    """The pronunciations of a list of names.
+class _Rows(NamedTuple):
+    """The pronunciations of a list of names, to be compared with what was heard.
 
     Attributes:
       phones: int64 (R, L), filled up with 0.
@@ -200,7 +200,9 @@ def _candidates(
         if names[row] is not None
         for first in range(len(sequence))
         for length in range(1, min(config.max_words, len(sequence) - first) + 1)
-        if not any(unit.name or not unit.sounds for unit in sequence[first : first + length])
+        if not any(
+            unit.name or not unit.pronunciations for unit in sequence[first : first + length]
+        )
     ]
     lists: dict[int, list[tuple[int, int, int]]] = {}
     for window in rows:
@@ -209,12 +211,12 @@ def _candidates(
     for windows in lists.values():
         own = names[windows[0][0]]
         assert own is not None
-        table = _sound_rows(own, config.min_phones, phones.device)
+        table = _rows(own, config.min_phones, phones.device)
         at = torch.tensor(windows, device=phones.device)
         low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
-        for which, sound, edits in _near(phones, low, high, table, config.max_distance):
+        for which, row, edits in _near(phones, low, high, table, config.max_distance):
             utterance, first, last = windows[which]
-            entity = table.entities[sound]
+            entity = table.entities[row]
             found.setdefault(utterance, []).append(
                 _Candidate(utterance, first, last, entity, edits)
             )
@@ -266,7 +268,7 @@ def _near(
     phones: torch.Tensor,
     low: torch.Tensor,
     high: torch.Tensor,
-    table: _SoundRows,
+    table: _Rows,
     max_distance: float,
 ) -> Iterator[tuple[int, int, int]]:
     """Windows and pronunciations within the distance: (window, pronunciation, edits)."""
@@ -286,13 +288,11 @@ def _near(
         some = slice(begin, begin + step)
         # Every edit changes the numbers of phones by two at most: few pairs are left.
         off = torch.cdist(counts[some], table.counts, p=1)
-        window, sound = (off <= 2.0 * allowed).nonzero(as_tuple=True)
+        window, row = (off <= 2.0 * allowed).nonzero(as_tuple=True)
         window = window + begin
-        edits = edit_distances(
-            padded[window], length[window], table.phones[sound], table.length[sound]
-        )
-        good = edits <= allowed[sound]
-        yield from zip(window[good].tolist(), sound[good].tolist(), edits[good].tolist())
+        edits = edit_distances(padded[window], length[window], table.phones[row], table.length[row])
+        good = edits <= allowed[row]
+        yield from zip(window[good].tolist(), row[good].tolist(), edits[good].tolist())
 
 
 def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciations | None:
@@ -310,24 +310,19 @@ def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciat
     return None
 
 
-def _sound_rows(names: EntityPronunciations, min_phones: int, device: torch.device) -> _SoundRows:
+def _rows(names: EntityPronunciations, min_phones: int, device: torch.device) -> _Rows:
     """The pronunciations of a list; made once, and kept as long as the list is."""
     tables = _TABLES.setdefault(names, {})
     known = tables.get((min_phones, device))
     if known is not None:
         return known
-    rows = [
-        (entity, sound.phones)
-        for entity, sounds in names.lookup_candidates()
-        for sound in sounds
-        if len(sound.phones) >= min_phones
-    ]
-    longest = max((len(phones) for _, phones in rows), default=1)
-    padded = [[*phones, *[0] * (longest - len(phones))] for _, phones in rows]
-    phones = torch.tensor(padded, dtype=torch.int64, device=device).view(len(rows), longest)
-    length = (phones > 0).sum(dim=1)
-    entities = tuple(entity for entity, _ in rows)
-    made = _SoundRows(phones, length, _counts(phones), entities)
+    several = names.lookup_candidates()
+    table = PronunciationTable.of(
+        [[one for one in own if len(one.phones) >= min_phones] for _, own in several]
+    )
+    phones = torch.from_numpy(table.padded()).long().to(device)
+    entities = tuple([several[name][0] for name in table.owner.tolist()])
+    made = _Rows(phones, (phones > 0).sum(dim=1), _counts(phones), entities)
     tables[min_phones, device] = made
     return made
 
@@ -374,7 +369,7 @@ def _replaced(
         assert own is not None
         begin, end = units[candidate.first].begin, units[candidate.end - 1].end
         result += units[at : candidate.first]
-        result.append(Unit(begin, end, own.sounds(candidate.entity), True))
+        result.append(Unit(begin, end, own.of(candidate.entity), True))
         at = candidate.end
     return [*result, *units[at:]]
 

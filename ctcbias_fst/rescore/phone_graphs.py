@@ -16,7 +16,6 @@ blanks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,41 +24,12 @@ import torch
 
 from ctcbias_fst.graph.vectors import assemble, expand
 from ctcbias_fst.k2_import import k2
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 
-__all__ = ["HYPOTHESIS", "POSITION", "PhoneGraph", "SoundTable", "WordTree", "phone_graph"]
+__all__ = ["HYPOTHESIS", "POSITION", "PhoneGraph", "WordTree", "phone_graph"]
 
 HYPOTHESIS = "hypothesis"
 POSITION = "position"
-
-
-@dataclass(frozen=True)
-class SoundTable:
-    """Units of speech (words, names) and their pronunciations, as ragged arrays.
-
-    Attributes:
-      first_sound: int64 (U + 1,): unit u has the pronunciations ``first_sound[u]`` to
-        ``first_sound[u + 1] - 1``; it may have none, and is then passed over.
-      first_phone: int64 (S + 1,): the same for the phones of a pronunciation, 1 or more.
-      phones: int64 (K,), columns, never 0.
-      cost: float32 (S,), nats.
-    """
-
-    first_sound: npt.NDArray[np.int64]
-    first_phone: npt.NDArray[np.int64]
-    phones: npt.NDArray[np.int64]
-    cost: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, units: Sequence[Sequence[tuple[Sequence[int], float]]]) -> SoundTable:
-        """Pack, for each unit, its (phones, cost); pronunciations without phones are dropped."""
-        kept = [[(phones, cost) for phones, cost in unit if phones] for unit in units]
-        sounds = [sound for unit in kept for sound in unit]
-        return cls(
-            _splits(list(map(len, kept))),
-            _splits([len(phones) for phones, _ in sounds]),
-            np.array([phone for phones, _ in sounds for phone in phones], dtype=np.int64),
-            np.array([cost for _, cost in sounds], dtype=np.float32),
-        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +93,7 @@ class PhoneGraph:
 
 def phone_graph(
     tree: WordTree,
-    table: SoundTable,
+    table: PronunciationTable,
     num_utterances: int,
     *,
     cost_scale: float = 1.0,
@@ -133,7 +103,8 @@ def phone_graph(
 
     Args:
       tree: the hypotheses.
-      table: what ``tree.unit`` points into. A unit without sounds is as if it were not there.
+      table: what ``tree.unit`` points into. A unit without pronunciations is as if it were not
+        there.
       num_utterances: graphs to build; one without hypotheses accepts blanks only.
       cost_scale: factor on the costs of pronunciations.
       device: where to build them.
@@ -142,9 +113,9 @@ def phone_graph(
     return _Builder(tree, table, num_utterances, cost_scale, torch.device(device)).build()
 
 
-def _without_mute(tree: WordTree, table: SoundTable) -> WordTree:
-    """Let the nodes of units without sounds be their parents."""
-    mute = np.diff(table.first_sound)[tree.unit] == 0
+def _without_mute(tree: WordTree, table: PronunciationTable) -> WordTree:
+    """Let the nodes of units without pronunciations be their parents."""
+    mute = np.diff(table.names)[tree.unit] == 0
     if not mute.any():
         return tree
     stands_for = np.where(mute, tree.parent, np.arange(len(mute)))
@@ -184,7 +155,7 @@ class _Builder:
     def __init__(
         self,
         tree: WordTree,
-        table: SoundTable,
+        table: PronunciationTable,
         num_utterances: int,
         cost_scale: float,
         device: torch.device,
@@ -205,18 +176,18 @@ class _Builder:
         )
         self.utterance = moved(tree.utterance)
         self.depth = moved(tree.depth)
-        first_sound, unit = moved(table.first_sound), moved(tree.unit)
-        count = (first_sound[1:] - first_sound[:-1])[unit]
-        self.node, sound = expand(first_sound[unit], count)
+        first_row, unit = moved(table.names), moved(tree.unit)
+        count = first_row.diff()[unit]
+        self.node, row = expand(first_row[unit], count)
         self.node_first = torch.cumsum(count, 0) - count
         self.node_count = count
-        first_phone = moved(table.first_phone)
-        self.length = (first_phone[1:] - first_phone[:-1])[sound]
-        self.instance, at = expand(first_phone[sound], self.length)
-        self.phone = moved(table.phones)[at]
+        first_phone = moved(table.rows)
+        self.length = first_phone.diff()[row]
+        self.instance, at = expand(first_phone[row], self.length)
+        self.phone = moved(table.phones.astype(np.int64))[at]
         self.first = torch.cumsum(self.length, 0) - self.length
         self.last = self.first + self.length - 1
-        self.score = -cost_scale * torch.from_numpy(table.cost).to(device)[sound]
+        self.score = -cost_scale * torch.from_numpy(table.cost).to(device)[row]
         self._arcs: list[tuple[torch.Tensor, ...]] = []
 
     def build(self) -> PhoneGraph:
@@ -310,8 +281,3 @@ class _Builder:
         setattr(fsa, HYPOTHESIS, hypothesis[order].int())
         setattr(fsa, POSITION, position[order].int())
         return fsa
-
-
-def _splits(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
-    splits: npt.NDArray[np.int64] = np.cumsum([0, *lengths], dtype=np.int64)
-    return splits

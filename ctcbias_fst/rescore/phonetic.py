@@ -38,9 +38,10 @@ from ctcbias_fst.bounds import (
 )
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.k2_import import k2
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation, PronunciationTable
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
-from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, SoundTable, WordTree, phone_graph
-from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound, WordPronunciations
+from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, WordTree, phone_graph
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.search.intersect import FRAME, search
 from ctcbias_fst.text.phones import PHONES
 
@@ -91,14 +92,14 @@ class Unit(NamedTuple):
 
     Attributes:
       begin, end: which of its words.
-      sounds: how they may sound; none if nobody knows.
+      pronunciations: how they may sound; none if nobody knows.
       name: whether they are a name of the list.
       listed: whether lexicon or list knows them.
     """
 
     begin: int
     end: int
-    sounds: tuple[Sound, ...]
+    pronunciations: tuple[Pronunciation, ...]
     name: bool
     listed: bool = True
 
@@ -206,8 +207,8 @@ class PhoneAligner:
                 while end < len(words) and words[end].entity:
                     end += 1
                 begin = at
-                for length, sounds in names.read([word.word for word in words[at:end]]):
-                    units.append(Unit(begin, begin + length, sounds, True))
+                for length, own in names.read([word.word for word in words[at:end]]):
+                    units.append(Unit(begin, begin + length, own, True))
                     begin += length
             at = end
         return units
@@ -258,7 +259,7 @@ class PhoneAligner:
 
         Returns:
           int64 (N, L) twice: the first frame of the model at which a phone of the unit is, and
-          the one after the last; -1 where a unit has no sounds, or its utterance was lost.
+          the one after the last; -1 where a unit has no pronunciation, or its utterance was lost.
         """
         longest = max((len(sequence) for sequence in sequences), default=0)
         lattice, _ = self._align(frames, sequences, range(len(sequences)))
@@ -286,14 +287,16 @@ class PhoneAligner:
         self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]
     ) -> tuple[k2.Fsa, torch.Tensor]:
         """The lattice of all utterances, and which hypothesis stands for each."""
-        index: dict[tuple[Sound, ...], int] = {}
-        rows = [[index.setdefault(u.sounds, len(index)) for u in units] for units in sequences]
+        index: dict[tuple[Pronunciation, ...], int] = {}
+        rows = [
+            [index.setdefault(u.pronunciations, len(index)) for u in units] for units in sequences
+        ]
         units = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
         for row, ids in enumerate(rows):
             units[row, : len(ids)] = ids
         graph = phone_graph(
             WordTree.of(units, np.asarray(utterances, dtype=np.int64)),
-            SoundTable.of(list(index)),
+            PronunciationTable.of(list(index)),
             len(frames.ids),
             cost_scale=self.config.cost_scale,
             device=frames.log_probs.device,

@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
-from ctcbias_fst.pronunciation.lexicon import possessive
-from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
-from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.variants.shipped import load_pronouncer
 
-__all__ = [
-    "PHONE_ID",
-    "EntityPronunciations",
-    "Sound",
-    "WordPronunciations",
-    "load_word_pronunciations",
-]
-
-PHONE_ID = {phone: column for column, phone in enumerate(PHONES, start=1)}
-"""Phones to columns of the phone head; column 0 is its blank."""
+__all__ = ["EntityPronunciations", "WordPronunciations", "load_word_pronunciations"]
 
 _KEPT = 50_000
-"""Words whose sounds are kept, at most: some 0.5 kB each."""
+"""Words whose pronunciations are kept, at most: some 0.5 kB each."""
 
-
-class Sound(NamedTuple):
-    """One way a word, or a name of several, may sound.
-
-    Attributes:
-        phones: columns of the phone head.
-        cost: nats, at least 0: how much less likely than the word's best one.
-    """
-
-    phones: tuple[int, ...]
-    cost: float
-
-
-_ARTICLE = Sound((PHONE_ID["AH"],), 0.0)
+_ARTICLE = Pronunciation.of(["AH"])
 """The word *a* is hardly ever said like the letter."""
 
 
 class WordPronunciations:
-    """The sounds of words.
+    """The pronunciations of words.
 
     Args:
         pronouncer: what knows them.
@@ -70,8 +46,8 @@ class WordPronunciations:
             return load_word_pronunciations, ()
         return type(self), (self._pronouncer, self._most, self._max_cost)
 
-    def word(self, word: str) -> tuple[Sound, ...]:
-        """Return the sounds of a word in normal form; none if it cannot be pronounced."""
+    def word(self, word: str) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of a word in normal form; none if it cannot be pronounced."""
         return self._word(word)
 
     def is_listed(self, word: str) -> bool:
@@ -81,39 +57,32 @@ class WordPronunciations:
         """
         return word in LETTER_NAMES or self._listed(word)
 
-    def entity(self, entity: Entity) -> tuple[Sound, ...]:
-        """Return the sounds of a name: its own, if the list gives them."""
-        return self.entities([entity])[0]
+    def entity(self, entity: Entity) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of a name: its own, if the list gives them."""
+        return self.likely(self._pronouncer.pronounce_entities([entity])[0])
 
-    def entities(self, entities: Sequence[Entity]) -> list[tuple[Sound, ...]]:
-        """Return the sounds of each of several names; together they take less time."""
-        return [self._kept(found) for found in self._pronouncer.pronounce_entities(entities)]
+    def likely(self, found: Sequence[Pronunciation]) -> tuple[Pronunciation, ...]:
+        """Leave out those of a name that would not be asked for here, and all sources."""
+        return tuple(
+            [Pronunciation(*one[:2]) for one in found[: self._most] if one.cost <= self._max_cost]
+        )
 
-    def likely(self, sounds: Iterable[Sound]) -> tuple[Sound, ...]:
-        """Leave out those of a name that would not be asked for here."""
-        return tuple(s for s in islice(sounds, self._most) if s.cost <= self._max_cost)
-
-    def _look_up(self, word: str) -> tuple[Sound, ...]:
+    def _look_up(self, word: str) -> tuple[Pronunciation, ...]:
         # Most words that a recogniser makes up are never seen again: one guess must do.
         phones = () if self.is_listed(word) else self._pronouncer.guess(word)
         if phones:
-            return (Sound(tuple(PHONE_ID[phone] for phone in phones), 0.0),)
-        found = self._kept(self._pronouncer.pronounce_all([word])[0])
+            return (Pronunciation(phones, 0.0),)
+        found = self.likely(self._pronouncer.pronounce_all([word])[0])
         return (_ARTICLE, *found) if word == "a" else found
-
-    def _kept(self, found: Sequence[Pronunciation]) -> tuple[Sound, ...]:
-        return self.likely(
-            Sound(tuple([PHONE_ID[phone] for phone in p.phones]), p.cost) for p in found
-        )
 
 
 class EntityPronunciations:
-    """The sounds of a list of names, found when they are asked for.
+    """The pronunciations of a list of names, found when they are asked for.
 
     Args:
         entities: the list.
-        words: what knows sounds.
-        sounds: what knows the sounds of the list's names, if it is not ``words``.
+        words: what knows those of words.
+        find: what knows those of the list's names, if it is not ``words``.
         looked_up: the names that may take the place of words that sound like them; by default
             all.
     """
@@ -122,7 +91,7 @@ class EntityPronunciations:
         self,
         entities: EntityList,
         words: WordPronunciations,
-        sounds: Callable[[Entity], tuple[Sound, ...]] | None = None,
+        find: Callable[[Entity], tuple[Pronunciation, ...]] | None = None,
         looked_up: Set[str] | None = None,
     ) -> None:
         """Index the list by what transcripts show."""
@@ -130,54 +99,50 @@ class EntityPronunciations:
         self.words = words
         self._by_display = {entity.display: entity for entity in entities}
         self._matcher: PhraseMatcher | None = None
-        self._sounds_of = sounds
-        self._sounds: dict[str, tuple[Sound, ...]] = {}
+        self._find = find or words.entity
+        self._known: dict[str, tuple[Pronunciation, ...]] = {}
         self._looked_up = looked_up
 
-    def sounds(self, entity: Entity) -> tuple[Sound, ...]:
-        """Return the sounds of an entity of the list."""
-        known = self._sounds.get(entity.name)
+    def of(self, entity: Entity) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of an entity of the list."""
+        known = self._known.get(entity.name)
         if known is None:
-            known = self._sounds[entity.name] = (self._sounds_of or self.words.entity)(entity)
+            known = self._known[entity.name] = self._find(entity)
         return known
 
-    def lookup_candidates(self) -> list[tuple[Entity, tuple[Sound, ...]]]:
-        """Return the names that may take the place of words, with their sounds."""
+    def lookup_candidates(self) -> list[tuple[Entity, tuple[Pronunciation, ...]]]:
+        """Return the names that may take the place of words, with their pronunciations."""
         names = self._looked_up
         entities = [e for e in self.entities if names is None or e.name in names]
-        if self._sounds_of is None:
-            missing = [entity for entity in entities if entity.name not in self._sounds]
-            found = self.words.entities(missing)
-            self._sounds.update(zip((entity.name for entity in missing), found))
-        return [(entity, self.sounds(entity)) for entity in entities]
+        return [(entity, self.of(entity)) for entity in entities]
 
-    def read(self, words: Sequence[str]) -> list[tuple[int, tuple[Sound, ...]]]:
+    def read(self, words: Sequence[str]) -> list[tuple[int, tuple[Pronunciation, ...]]]:
         """Part a run of words that came out of the list into its names.
 
         Returns:
-            For each name, or word that is part of none, how many words it has and its sounds.
-            A possessive ``'s`` may follow a name.
+            For each name, or word that is part of none, how many words it has and how
+            they sound. A possessive ``'s`` may follow a name.
         """
         if self._matcher is None:
             self._matcher = PhraseMatcher(self._by_display)
-        parts: list[tuple[int, tuple[Sound, ...]]] = []
+        parts: list[tuple[int, tuple[Pronunciation, ...]]] = []
         at = 0
         for found in self._matcher.occurrences(words):
             if found.start < at or found.within:
                 continue
             if found.start > at:
                 parts += [(1, self.words.word(word.lower())) for word in words[at : found.start]]
-            sounds = self.sounds(self._by_display[found.name])
+            own = self.of(self._by_display[found.name])
             if found.possessive:
-                sounds = tuple(Sound(_possessive(s.phones), s.cost) for s in sounds)
-            parts.append((found.end - found.start, sounds))
+                own = tuple([one.possessive() for one in own])
+            parts.append((found.end - found.start, own))
             at = found.end
         parts += [(1, self.words.word(word.lower())) for word in words[at:]]
         return parts
 
 
 def load_word_pronunciations() -> WordPronunciations:
-    """Return the sounds by the lexicon and G2P that are shipped, shared by the whole process.
+    """Return those by the lexicon and G2P that are shipped, shared by the whole process.
 
     Raises:
         ModelError: a file of theirs is missing or damaged.
@@ -190,8 +155,3 @@ def _word_pronunciations(pronouncer: Pronouncer) -> WordPronunciations:
     # The first guess builds a graph: better now than while somebody waits for a transcript.
     pronouncer.guess("a")
     return WordPronunciations(pronouncer)
-
-
-def _possessive(phones: tuple[int, ...]) -> tuple[int, ...]:
-    with_s = possessive(tuple(PHONES[phone - 1] for phone in phones))
-    return tuple(PHONE_ID[phone] for phone in with_s)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Pronunciations"]
+__all__ = ["PrefixTree"]
 
 _NEVER = 1e6
 """Nats of what cannot be."""
@@ -37,14 +37,14 @@ class _Level:
 
 
 @dataclass(frozen=True)
-class Pronunciations:
+class PrefixTree:
     """Pronunciations by their beginnings, shortest first."""
 
     rows: int
     levels: tuple[_Level, ...]
 
     @classmethod
-    def joined(cls, phones: Tensor, lengths: Tensor) -> Pronunciations:
+    def joined(cls, phones: Tensor, lengths: Tensor) -> PrefixTree:
         """Beginnings that are the same are one; takes longer than one alignment.
 
         Args:
@@ -70,7 +70,7 @@ class Pronunciations:
         return cls(len(order), tuple(levels))
 
     @classmethod
-    def apart(cls, phones: Tensor, lengths: Tensor) -> Pronunciations:
+    def apart(cls, phones: Tensor, lengths: Tensor) -> PrefixTree:
         """Each by itself; see `joined`."""
         lengths, order = lengths.sort(descending=True)
         phones = phones[order]

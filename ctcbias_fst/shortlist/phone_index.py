@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ctcbias_fst.bounds import at_least_one, not_negative
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
-from ctcbias_fst.shortlist.alignment import Pronunciations
+from ctcbias_fst.shortlist.alignment import PrefixTree
 from ctcbias_fst.shortlist.phone_confusions import CLASSES, phone_classes, phone_distances
 from ctcbias_fst.shortlist.postings import Postings
 from ctcbias_fst.text.phones import PHONES
@@ -158,12 +158,10 @@ class PhoneIndex:
             device: where it is searched.
         """
         device = torch.device(device)
-        owner, likeliest = spoken.likeliest(config.pronunciations)
+        likeliest = spoken.likeliest(config.pronunciations)
         lengths, flat = np.diff(likeliest.rows), likeliest.phones.astype(np.int64)
         count = max(1, len(lengths))
         row_of = np.repeat(np.arange(len(lengths)), lengths)
-        padded = np.zeros((len(lengths), int(lengths.max(initial=1))), dtype=np.uint8)
-        padded[row_of, np.arange(len(flat)) - likeliest.rows[row_of]] = flat
         silent = np.flatnonzero(np.diff(likeliest.names) == 0)
         classes = phone_classes()
         # The vowels' class is 1: what is left when it is dropped counts from 1 again.
@@ -187,8 +185,8 @@ class PhoneIndex:
         return cls(
             config=config,
             names=len(spoken),
-            owner=torch.from_numpy(owner).to(device),
-            phones=torch.from_numpy(padded).to(device),
+            owner=torch.from_numpy(likeliest.owner).to(device),
+            phones=torch.from_numpy(likeliest.padded()).to(device),
             lengths=torch.from_numpy(lengths).to(device),
             unpronounceable=torch.from_numpy(silent).to(device),
             _postings=postings,
@@ -297,12 +295,12 @@ class PhoneIndex:
         if rows is None:
             aligned = self._all
         else:
-            aligned = Pronunciations.apart(self.phones[rows], self.lengths[rows])
+            aligned = PrefixTree.apart(self.phones[rows], self.lengths[rows])
         return aligned.align(substitutions, skips, config.missing)
 
     @cached_property
-    def _all(self) -> Pronunciations:
-        return Pronunciations.joined(self.phones, self.lengths)
+    def _all(self) -> PrefixTree:
+        return PrefixTree.joined(self.phones, self.lengths)
 
 
 def _indicator(group: npt.NDArray[np.int64], groups: int, device: torch.device) -> Tensor:

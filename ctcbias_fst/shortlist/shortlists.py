@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
-from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation, PronunciationTable
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, Sound, WordPronunciations
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.shipped import common_sounds
+from ctcbias_fst.variants.shipped import common_pronunciations
 from ctcbias_fst.variants.spellings import SpellingsOnDemand
 
 __all__ = ["ShortList", "ShortLists"]
@@ -41,11 +41,11 @@ class ShortList:
 
     Attributes:
       graph: their tree, if the decoder boosts.
-      sounds: for rescoring and lookup, if there is one of them.
+      pronunciations: for rescoring and lookup, if there is one of them.
     """
 
     graph: BoostGraph | None
-    sounds: EntityPronunciations | None
+    pronunciations: EntityPronunciations | None
 
 
 class ShortLists:
@@ -57,7 +57,7 @@ class ShortLists:
       spoken: how they sound.
       vocabulary: of the model.
       spellings: their rows for the tree, or None for no tree.
-      words: how words sound, or None for no sounds.
+      words: how words sound, or None for no pronunciations.
       modelled: whether a language model acts, with which names have the price of a long list.
     """
 
@@ -77,9 +77,9 @@ class ShortLists:
         self._subwords = None
         if spellings is not None and index.config.n_by_subword:
             self._subwords = SubwordIndex.of(spellings.own, index.owner.device)
-        self._sounds: Recent[str, tuple[Sound, ...]] = Recent(_KEPT)
+        self._known: Recent[str, tuple[Pronunciation, ...]] = Recent(_KEPT)
         self._homophones = np.full(len(entities), np.nan, dtype=np.float32)
-        self._common = common_sounds() if index.config.homophone_cost else {}
+        self._common = common_pronunciations() if index.config.homophone_cost else {}
         longer = len(entities) / max(1, index.config.shorten_above)
         self._size_cost = modelled * index.config.size_cost * math.log(max(longer, 1.0))
 
@@ -138,29 +138,34 @@ class ShortLists:
                 price = price + config.homophone_cost * self._homophone(np.array(places))
             rows = replace(rows, cost=rows.cost + price[rows.entity_index].astype(np.float32))
             graph = build_tree(rows, entities, self._vocabulary)
-        sounds = None
+        pronunciations = None
         if self._words is not None:
             at = {entity.name: place for entity, place in zip(entities, places)}
             listed = EntityList(entities, (), self._entities.source)
             top = {self._entities.entities[place].name for place in names[: config.n_lookup]}
-            sounds = EntityPronunciations(
-                listed, self._words, lambda entity: self._sounds_of(at[entity.name]), looked_up=top
+            pronunciations = EntityPronunciations(
+                listed,
+                self._words,
+                lambda entity: self._pronunciations_of(at[entity.name]),
+                looked_up=top,
             )
-        return ShortList(graph, sounds)
+        return ShortList(graph, pronunciations)
 
     def _homophone(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """By how many nats a word that sounds like a name is common."""
         for place in places[np.isnan(self._homophones[places])].tolist():
-            common, sounds = self._common, self._spoken.sounds(place)
-            nats = max([0.0, *(common.get(phones, 0.0) - cost for phones, cost in sounds)])
-            self._homophones[place] = nats
+            nats = [
+                self._common.get(own.phones, 0.0) - own.cost
+                for own in self._spoken.pronunciations(place)
+            ]
+            self._homophones[place] = max([0.0, *nats])
         return self._homophones[places]
 
-    def _sounds_of(self, place: int) -> tuple[Sound, ...]:
+    def _pronunciations_of(self, place: int) -> tuple[Pronunciation, ...]:
         name = self._entities.entities[place].name
-        known = self._sounds.get(name)
+        known = self._known.get(name)
         if known is None:
             assert self._words is not None
-            found = (Sound(phones, cost) for phones, cost in self._spoken.sounds(place))
-            known = self._sounds.put(name, self._words.likely(found))
+            found = self._words.likely(self._spoken.pronunciations(place))
+            known = self._known.put(name, found)
         return known

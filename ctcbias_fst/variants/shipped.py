@@ -31,12 +31,12 @@ __all__ = [
     "DEFAULT",
     "G2P_FILE",
     "LEXICON",
-    "SOUND_FIELDS",
+    "PRONOUNCED_FIELDS",
     "SPELLING",
     "TABLE",
     "WORDS",
     "check",
-    "common_sounds",
+    "common_pronunciations",
     "load_pronouncer",
     "load_variants",
     "prepare_spelling_variants",
@@ -56,7 +56,7 @@ SPELLING = "spelling.safetensors"
 WORDS = "words.tsv.gz"
 
 _FILES = (LEXICON, G2P_FILE, SPELLING, WORDS)
-SOUND_FIELDS = ("name", "display", "sounds_like", "pronunciations", "spoken")
+PRONOUNCED_FIELDS = ("name", "display", "sounds_like", "pronunciations", "spoken")
 """What of an entity decides how it sounds."""
 
 _INDEX = "sounds.json"
@@ -65,7 +65,7 @@ _FORMAT = 1
 _KEPT_FROM = 300
 """Lists of fewer names take no time."""
 
-_VERSION = 2
+_VERSION = 3
 """To be raised when the same files pronounce or spell names otherwise."""
 
 
@@ -145,7 +145,7 @@ def pronunciation_table(entities: Iterable[Entity], path: Path | None = None) ->
 
     if len(several) < _KEPT_FROM:
         return make()
-    names = [[getattr(entity, field) for field in SOUND_FIELDS] for entity in several]
+    names = [[getattr(entity, field) for field in PRONOUNCED_FIELDS] for entity in several]
     content = {"files": _digests(path), "names": names, "version": _VERSION}
     return load_or_build(
         "names", content, make, PronunciationTable.arrays, PronunciationTable.from_arrays
@@ -184,7 +184,7 @@ def prepare_spelling_variants() -> None:
     _variants(_digests(DEFAULT, TABLE)).spelling_variants(["blorvanex"], 1)
 
 
-def common_sounds() -> Mapping[tuple[int, ...], float]:
+def common_pronunciations() -> Mapping[tuple[int, ...], float]:
     """How common words sound: their phones, as columns of the phone head, to nats.
 
     The nats are by how much a word is more frequent than one that is not common at all; of words
@@ -193,11 +193,13 @@ def common_sounds() -> Mapping[tuple[int, ...], float]:
     Raises:
         ModelError: a file inside the package is missing or damaged.
     """
-    return _common_sounds(VariantsConfig().common_cost, _digests(DEFAULT))
+    return _common_pronunciations(VariantsConfig().common_cost, _digests(DEFAULT))
 
 
 @lru_cache(maxsize=1)
-def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int, ...], float]:
+def _common_pronunciations(
+    rarest: float, digests: tuple[str, ...]
+) -> Mapping[tuple[int, ...], float]:
     check(DEFAULT, WORDS)
 
     def make() -> PronunciationTable:
@@ -209,13 +211,13 @@ def _common_sounds(rarest: float, digests: tuple[str, ...]) -> Mapping[tuple[int
     )
     found: dict[tuple[int, ...], float] = {}
     for word in range(len(spoken)):
-        for phones, nats in spoken.sounds(word):
+        for phones, nats, _ in spoken.pronunciations(word):
             found[phones] = max(nats, found.get(phones, 0.0))
     return found
 
 
 def _common_words(rarest: float) -> PronunciationTable:
-    """The likeliest sound of every common word, with the nats of `common_sounds` for its cost."""
+    """The likeliest pronunciation of every common word, with its nats for a cost."""
     costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}
     spoken = load_pronouncer().pronounce_all(list(costs))
     return PronunciationTable.of(

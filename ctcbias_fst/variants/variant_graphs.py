@@ -6,26 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pynini
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.g2p_files import Arcs, to_fst
-from ctcbias_fst.pronunciation.nbest_paths import LetterGraph, group_ids
-from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.phones import PHONE_ID
 from ctcbias_fst.variants.table import Row
 
 __all__ = [
-    "PHONE_ID",
-    "TableLetters",
     "acceptor",
+    "letters_to_phones",
     "phones_to_letters",
     "spelled",
     "spelling_graphs",
+    "word_acceptor",
 ]
 
-PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LETTER_ID = {letter: index for index, letter in enumerate(_LETTERS, start=1)}
 _GAP = len(_LETTERS) + 1
@@ -33,26 +30,6 @@ _GAP = len(_LETTERS) + 1
 
 _LONGEST = 3
 """Letters of context that the spelling model may have."""
-
-
-class TableLetters:
-    """Relation: letters to phones, each row of the table any number of times, as a graph."""
-
-    def __init__(self, table: Sequence[Row], weight: float) -> None:
-        self._ids = {letters: i for i, letters in enumerate(sorted({row.letters for row in table}))}
-        self._longest = max(map(len, self._ids))
-        phones = np.zeros((len(table), max(1, *(len(row.phones) for row in table))), dtype=np.uint8)
-        for number, row in enumerate(table):
-            phones[number, : len(row.phones)] = [PHONE_ID[phone] for phone in row.phones]
-        none = np.zeros(len(table), dtype=np.int64)
-        cost = np.array([weight * row.cost for row in table])
-        group = np.array([self._ids[row.letters] for row in table])
-        arcs = Arcs(none, none, group, none, cost)
-        self.graph = LetterGraph.of(arcs, np.zeros(1), 0, group, phones)
-
-    def groups(self, word: str) -> list[npt.NDArray[np.int64]]:
-        """For `n_best_strings`."""
-        return group_ids(word, self._ids, self._longest)
 
 
 def acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
@@ -71,6 +48,17 @@ def acceptor(costs: Mapping[tuple[int, ...], float]) -> pynini.Fst:
     return fst.minimize()
 
 
+def word_acceptor(word: str) -> pynini.Fst:
+    """Acceptor of the letters of a word."""
+    return acceptor({tuple([_LETTER_ID[letter] for letter in word]): 0.0})
+
+
+def letters_to_phones(table: Sequence[Row], weight: float) -> pynini.Fst:
+    """Relation: letters to phones, each row of the table any number of times."""
+    rows = [(*_labels(row), weight * row.cost, 0, 0) for row in table]
+    return _rows_graph(rows, [0.0])
+
+
 def phones_to_letters(table: Sequence[Row], weight: float) -> pynini.Fst:
     """Relation: phones to letters; silent letters only one row at a time, after what sounds.
 
@@ -78,14 +66,17 @@ def phones_to_letters(table: Sequence[Row], weight: float) -> pynini.Fst:
     """
     rows = []
     for row in table:
-        letters = [_LETTER_ID[c] for c in row.letters]
-        phones = [PHONE_ID[p] for p in row.phones]
+        letters, phones = _labels(row)
         cost = weight * row.cost
         if phones:
             rows += [(phones, letters, cost, 0, 1), (phones, letters, cost, 1, 1)]
         else:
             rows.append((phones, letters, cost, 1, 0))
     return _rows_graph(rows, [0.0, 0.0])
+
+
+def _labels(row: Row) -> tuple[list[int], list[int]]:
+    return [_LETTER_ID[c] for c in row.letters], [PHONE_ID[p] for p in row.phones]
 
 
 def _rows_graph(

@@ -27,20 +27,19 @@ import pynini
 
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
-from ctcbias_fst.pronunciation.nbest_paths import n_best_strings
-from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
+from ctcbias_fst.pronunciation.nbest_paths import best_strings
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.text_files import PathLike, read_lines
-from ctcbias_fst.variants.paths import best_strings
 from ctcbias_fst.variants.table import Row
 from ctcbias_fst.variants.variant_graphs import (
-    PHONE_ID,
-    TableLetters,
     acceptor,
+    letters_to_phones,
     phones_to_letters,
     spelled,
     spelling_graphs,
+    word_acceptor,
 )
 
 __all__ = ["SpellingVariants", "Variant", "VariantsConfig", "read_word_costs"]
@@ -108,10 +107,6 @@ class VariantsConfig:
                 raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
 
 
-_Sounds = dict[tuple[int, ...], float]
-"""Strings of phones and their costs."""
-
-
 class SpellingVariants:
     """Spells names otherwise. Threads may share it.
 
@@ -135,7 +130,7 @@ class SpellingVariants:
         self._config = config or VariantsConfig()
         self._pronouncer = pronouncer
         self._word_costs = word_costs
-        self._letters = TableLetters(table, self._config.sound_weight)
+        self._phones_of = letters_to_phones(table, self._config.sound_weight)
         self._spellings_of = phones_to_letters(table, self._config.table_weight)
         self._coarse, self._fine = spelling_graphs(
             spelling, self._config.spelling_weight, self._config.gap_cost
@@ -163,42 +158,13 @@ class SpellingVariants:
                 raise InputError(f"{name!r}: the name is empty (no letter, no digit)")
         if not n:
             return [[] for _ in names]
-        words = self._words(normalised, n + _SPARE)
-        return [self._name(name, n, words) for name in normalised]
+        return [self._name(name, n) for name in normalised]
 
-    def _words(self, names: Sequence[str], n: int) -> dict[str, list[Variant]]:
-        """The spellings of each word of names, itself (at no cost) first."""
-        found: dict[str, list[Variant]] = {}
-        new = []
-        for word in dict.fromkeys(word for name in names for word in name.split(" ")):
-            known = self._known.get((word, n))
-            if known is not None:
-                found[word] = known
-            elif _spellable(word):
-                new.append(word)
-            else:
-                found[word] = [Variant(word, 0.0)]
-        for word, sounds in zip(new, self._sounding(new)):
-            found[word] = self._known.put((word, n), self._spell(word, sounds, n))
-        return found
-
-    def _sounding(self, words: Sequence[str]) -> list[_Sounds]:
-        """The sounds of words, found for all of them at once."""
-        config = self._config
-        by_table = n_best_strings(
-            self._letters.graph,
-            [self._letters.groups(_plain(word)) for word in words],
-            config.readings,
-            config.beam,
-        )
-        spoken = self._pronouncer.pronounce_all(words)
-        return [_costs(found, strings, config) for found, strings in zip(spoken, by_table)]
-
-    def _name(self, name: str, n: int, words: Mapping[str, list[Variant]]) -> list[Variant]:
-        first, *others = name.split(" ")
-        partial = words[first]
-        for word in others:
-            partial = _combined(partial, words[word], 2 * n + _SPARE)
+    def _name(self, name: str, n: int) -> list[Variant]:
+        first, *others = [self._word(word, n + _SPARE) for word in name.split(" ")]
+        partial = first
+        for other in others:
+            partial = _combined(partial, other, 2 * n + _SPARE)
         # Of equal spellings the cheapest stays: it comes last.
         ranked = sorted(map(self._weighed, partial), key=_rank, reverse=True)
         found = {variant.spelling: variant for variant in ranked}
@@ -215,10 +181,29 @@ class SpellingVariants:
         extra = max(0.0, self._config.common_cost - share)
         return Variant(variant.spelling, round(variant.cost + extra, 4))
 
-    def _spell(self, word: str, sounds: _Sounds, n: int) -> list[Variant]:
-        itself = Variant(word, 0.0)
-        plain = _plain(word)
-        lattice = pynini.compose(acceptor(sounds), self._spellings_of).project("output")
+    def _word(self, word: str, n: int) -> list[Variant]:
+        """The spellings of a word, itself (at no cost) first."""
+        known = self._known.get((word, n))
+        if known is not None:
+            return known
+        found = self._spell(word, n) if _spellable(word) else []
+        return self._known.put((word, n), [Variant(word, 0.0), *found])
+
+    def _costs(self, word: str) -> dict[tuple[int, ...], float]:
+        """The strings of phones that a word may have, each at its least cost."""
+        config = self._config
+        lattice = pynini.compose(word_acceptor(_plain(word)), self._phones_of, connect=False)
+        by_table = best_strings(lattice, config.readings, config.beam)
+        costs = {
+            labels: cost - by_table[0][1] + config.table_cost for labels, cost in by_table if labels
+        }
+        for found in self._pronouncer.pronounce_all([word])[0]:
+            cost = config.sound_weight * found.cost
+            costs[found.phones] = min(cost, costs.get(found.phones, cost))
+        return costs
+
+    def _spell(self, word: str, n: int) -> list[Variant]:
+        lattice = pynini.compose(acceptor(self._costs(word)), self._spellings_of).project("output")
         found: list[Variant] = []
         # Long words have enough spellings close by; short ones are looked at more widely.
         for beam in (self._config.beam, 2 * self._config.beam):
@@ -226,10 +211,10 @@ class SpellingVariants:
             if len(found) > n:
                 break
         least = found[0].cost if found else 0.0
-        others = [
+        plain = _plain(word)
+        return [
             Variant(v.spelling, round(v.cost - least, 4)) for v in found if v.spelling != plain
-        ]
-        return [itself, *others][: n + 1]
+        ][:n]
 
     def _likely(self, lattice: pynini.Fst, n: int, beam: float) -> list[Variant]:
         """Weigh the spellings of a lattice by the spelling model; return the best `n`."""
@@ -242,28 +227,6 @@ class SpellingVariants:
         coarse = pynini.compose(spellings, self._coarse).project("output").prune(weight=wide)
         weighed = pynini.compose(coarse.rmepsilon(), self._fine)
         return [Variant(spelled(labels), cost) for labels, cost in best_strings(weighed, n, beam)]
-
-
-def _costs(
-    pronunciations: Sequence[Pronunciation],
-    by_table: Sequence[tuple[tuple[int, ...], float]],
-    config: VariantsConfig,
-) -> _Sounds:
-    """The strings of phones that a word may have, each at its least cost.
-
-    Args:
-        pronunciations: of the word.
-        by_table: what the table makes of its letters, the cheapest first.
-        config: the weights.
-    """
-    costs = {
-        labels: cost - by_table[0][1] + config.table_cost for labels, cost in by_table if labels
-    }
-    for found in pronunciations:
-        labels = tuple([PHONE_ID[phone] for phone in found.phones])
-        cost = config.sound_weight * found.cost
-        costs[labels] = min(cost, costs.get(labels, cost))
-    return costs
 
 
 def variants_to_arrays(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.pronunciation.pronounce import Pronouncer, Pronunciation
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.spoken_entities import add_spoken_forms
@@ -39,7 +40,7 @@ def pronunciations_report(
                 {
                     "name": name,
                     "pronunciations": [
-                        {"phones": " ".join(p.phones), "cost": round(p.cost, 3), "source": p.source}
+                        {"phones": p.text, "cost": round(p.cost, 3), "source": p.source}
                         for p in found
                     ],
                 },
@@ -48,9 +49,9 @@ def pronunciations_report(
         ]
     lines = []
     for name, found in rows:
-        width = max(len(" ".join(p.phones)) for p in found)
+        width = max(len(p.text) for p in found)
         lines.append(one_line(name))
-        lines += [f"  {p.cost:5.2f}  {' '.join(p.phones):<{width}}  {p.source}" for p in found]
+        lines += [f"  {p.cost:5.2f}  {p.text:<{width}}  {p.source}" for p in found]
     return lines
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.phones import PHONE_ID, PHONES
 
 __all__ = ["G2P_SIZES", "TABLE_SIZES", "Unit", "align"]
 
@@ -33,7 +33,6 @@ G2P_SIZES: Sizes = ((1, 0), (1, 1), (1, 2), (2, 1))
 # The table has no context, so its units are larger ("tio", "eau", "le").
 TABLE_SIZES: Sizes = ((1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2))
 
-_PHONE_ID = {phone: index for index, phone in enumerate(PHONES, start=1)}
 _Ids = npt.NDArray[np.int64]
 
 
@@ -103,7 +102,7 @@ def _buckets(
     places: list[tuple[int, tuple[int, int, tuple[int, int]]]] = []
     for number, ((n_letters, n_phones), members) in enumerate(shapes.items()):
         letter_ids = np.array([[ord(c) - 96 for c in pairs[m][0]] for m in members])
-        phone_ids = np.array([[_PHONE_ID[p] for p in pairs[m][1]] for m in members])
+        phone_ids = np.array([[PHONE_ID[p] for p in pairs[m][1]] for m in members])
         for i in range(n_letters):
             for j in range(n_phones + 1):
                 for size in sizes:

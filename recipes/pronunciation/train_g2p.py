@@ -69,7 +69,7 @@ def phone_errors(
     """Compare the readings of `words` with the dictionary."""
     wrong = missed = phones = errors = 0
     for word in words:
-        readings = [reading for reading, _ in model.readings(word, n)]
+        readings = [tuple(one.text.split()) for one in model.readings(word, n)]
         truths = dictionary[word]
         distance, closest = min(
             (edit_distance(truth, readings[0])["total"], truth) for truth in truths

@@ -17,6 +17,8 @@ from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.g2p import G2P, format_unit, parse_unit
 from ctcbias_fst.pronunciation.g2p_files import to_fst
 from ctcbias_fst.pronunciation.g2p_ngram import FIRST_SYMBOL
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
+from ctcbias_fst.text.phones import PHONE_ID
 from tests.fst_costs import cheapest
 from tests.tiny_g2p import UNITS
 
@@ -34,12 +36,12 @@ def cuts(word: str) -> Iterator[list[int]]:
                 yield [FIRST_SYMBOL + index, *rest]
 
 
-def brute_force(model: pynini.Fst, word: str) -> dict[tuple[str, ...], float]:
+def brute_force(model: pynini.Fst, word: str) -> dict[tuple[int, ...], float]:
     """Phones to the cost of the cheapest cut that has them, in the graph of units."""
-    found: dict[tuple[str, ...], float] = {}
+    found: dict[tuple[int, ...], float] = {}
     for cut in cuts(word):
         cost = cheapest(model, cut)
-        phones = tuple(p for s in cut for p in parse_unit(UNITS[s - FIRST_SYMBOL])[1])
+        phones = tuple(PHONE_ID[p] for s in cut for p in parse_unit(UNITS[s - FIRST_SYMBOL])[1])
         found[phones] = min(cost, found.get(phones, np.inf))
     return found
 
@@ -60,24 +62,24 @@ def test_readings_are_those_of_all_cuts(tiny_g2p: G2P, unit_graph: pynini.Fst, w
         return
     least = min(expected.values())
     costs = sorted(cost - least for cost in expected.values())[:4]
-    np.testing.assert_allclose([cost for _, cost in readings], costs, atol=1e-3)
-    for phones, cost in readings:
+    np.testing.assert_allclose([one.cost for one in readings], costs, atol=1e-3)
+    for phones, cost, _ in readings:
         assert cost == pytest.approx(expected[phones] - least, abs=1e-3)
 
 
 @given(word=words, n=st.integers(1, 5))
 def test_readings_are_ranked(tiny_g2p: G2P, word: str, n: int) -> None:
     readings = tiny_g2p.readings(word, n=n, max_cost=8.0)
-    costs = [cost for _, cost in readings]
+    costs = [one.cost for one in readings]
     assert len(readings) <= n
-    assert len({phones for phones, _ in readings}) == len(readings)
+    assert len({one.phones for one in readings}) == len(readings)
     assert costs == sorted(costs) or np.allclose(costs, sorted(costs), atol=1e-3)
     assert all(0 <= cost <= 8.0 + 1e-3 for cost in costs)
     assert not readings or costs[0] == 0.0
     # Asking for fewer gives the cheapest of them (of equal ones, any).
     fewer = tiny_g2p.readings(word, n=1, max_cost=8.0)
     assert len(fewer) == len(readings[:1])
-    np.testing.assert_allclose([cost for _, cost in fewer], costs[:1], atol=1e-3)
+    np.testing.assert_allclose([one.cost for one in fewer], costs[:1], atol=1e-3)
 
 
 def test_other_letters_have_no_reading(tiny_g2p: G2P) -> None:
@@ -87,7 +89,7 @@ def test_other_letters_have_no_reading(tiny_g2p: G2P) -> None:
 
 
 def test_two_phones_of_one_letter(tiny_g2p: G2P) -> None:
-    assert tiny_g2p.readings("ax", n=1)[0] == (("AE", "K", "S"), 0.0)
+    assert tiny_g2p.readings("ax", n=1)[0] == Pronunciation.of(["AE", "K", "S"], 0.0, "g2p")
 
 
 def test_units_as_text() -> None:
@@ -108,17 +110,10 @@ def test_a_model_of_something_else_is_refused(tmp_path: Path) -> None:
 @given(word=words)
 def test_the_best_reading_alone(tiny_g2p: G2P, word: str) -> None:
     best = tiny_g2p.best(word)
-    costs = dict(tiny_g2p.readings(word, n=200, max_cost=0.01))
+    costs = {one.phones: one.cost for one in tiny_g2p.readings(word, n=200, max_cost=0.01)}
     # Saying nothing may be cheapest; it is no reading.
     assert not best or costs[best] == pytest.approx(0.0, abs=1e-3)
     assert tiny_g2p.best("") == tiny_g2p.best("ä") == ()
-
-
-@given(several=st.lists(words, max_size=6))
-def test_words_are_read_together_as_alone(tiny_g2p: G2P, several: list[str]) -> None:
-    together = tiny_g2p.readings_of([*several, "", "d1"], n=3, max_cost=20.0)
-    assert together[:-2] == [tiny_g2p.readings(word, n=3, max_cost=20.0) for word in several]
-    assert together[-2:] == [[], []]
 
 
 def test_the_best_reading_is_the_first_one(tiny_g2p: G2P) -> None:

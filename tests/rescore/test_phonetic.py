@@ -18,17 +18,16 @@ from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.g2p_ngram import Ngram
 from ctcbias_fst.pronunciation.lexicon import Lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit, phone_frames, rescore
 from ctcbias_fst.rescore.word_pronunciations import (
-    PHONE_ID,
     EntityPronunciations,
-    Sound,
     WordPronunciations,
 )
 from ctcbias_fst.text.entities import entities_from_names
-from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.phones import PHONE_ID, PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
 from tests.tiny_g2p import UNITS, tiny_model
 
@@ -76,13 +75,13 @@ def arrays(draw: st.DrawFn, max_frames: int = 5) -> np.ndarray:
     return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
 
 
-sounds = st.builds(
-    Sound,
+pronunciations = st.builds(
+    Pronunciation,
     st.lists(st.integers(1, USED), min_size=1, max_size=2).map(tuple),
     st.sampled_from([0.0, 0.8]),
 )
 units = st.builds(
-    lambda found: Unit(0, 1, tuple(found), False), st.lists(sounds, max_size=2, unique=True)
+    lambda found: Unit(0, 1, tuple(found), False), st.lists(pronunciations, max_size=2, unique=True)
 )
 sequences = st.lists(units, max_size=3)
 
@@ -90,7 +89,7 @@ sequences = st.lists(units, max_size=3)
 def brute_force(array: np.ndarray, sequence: Sequence[Unit], cost_scale: float) -> float:
     """The best alignment of any pronunciation, from the definition; -inf if there is none."""
     wanted: dict[tuple[int, ...], float] = {}
-    spoken = [unit.sounds for unit in sequence if unit.sounds]
+    spoken = [unit.pronunciations for unit in sequence if unit.pronunciations]
     for choice in itertools.product(*spoken):
         phones = tuple(phone for sound in choice for phone in sound.phones)
         cost = sum(sound.cost for sound in choice)
@@ -134,7 +133,7 @@ def test_spans_hold_the_phones_of_their_words(table: np.ndarray, sequence: list[
     frames = phone_frames(phone_batch([table]))
     aligner = PhoneAligner(WIDE, words=None)  # type: ignore[arg-type]
     begin, end = (part[0].tolist() for part in aligner.spans(frames, [sequence]))
-    spoken = [place for place, unit in enumerate(sequence) if unit.sounds]
+    spoken = [place for place, unit in enumerate(sequence) if unit.pronunciations]
     if brute_force(table, sequence, WIDE.cost_scale) == -np.inf:
         assert all(at == -1 for at in begin)
         return
@@ -151,8 +150,8 @@ def test_spans_hold_the_phones_of_their_words(table: np.ndarray, sequence: list[
         whole = brute_force(table, sequence, WIDE.cost_scale)
         assert total >= whole - 1e-4
         # Apart, words need no blank between equal phones.
-        lasts = [{sound.phones[-1] for sound in sequence[place].sounds} for place in spoken]
-        firsts = [{sound.phones[0] for sound in sequence[place].sounds} for place in spoken]
+        lasts = [{sound.phones[-1] for sound in sequence[place].pronunciations} for place in spoken]
+        firsts = [{sound.phones[0] for sound in sequence[place].pronunciations} for place in spoken]
         if not any(last & first for last, first in zip(lasts, firsts[1:])):
             assert total == pytest.approx(whole, abs=1e-4)
 
@@ -259,7 +258,7 @@ def test_names_have_their_own_sounds(words: WordPronunciations) -> None:
         (3, 4, True),
         (4, 5, False),
     ]
-    said = [" ".join(PHONES[p - 1] for p in unit.sounds[0].phones) for unit in units]
+    said = [unit.pronunciations[0].text for unit in units]
     assert said == ["AE T", "T EY T S", "K EY K", "K EY K"]
 
 

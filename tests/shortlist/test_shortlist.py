@@ -43,7 +43,7 @@ def speech(phones: str, sure: float = 0.97, blanks: int = 2) -> torch.Tensor:
 
 def pronounced(names: Sequence[Sequence[Sequence[str]]]) -> PronunciationTable:
     """Names by their pronunciations."""
-    several = [[Pronunciation(tuple(row), 0.0, "user") for row in rows] for rows in names]
+    several = [[Pronunciation.of(row) for row in rows] for rows in names]
     return PronunciationTable.of(several)
 
 
