@@ -10,6 +10,7 @@ __all__ = [
     "ONES",
     "ROMAN",
     "SCALES",
+    "SHORTENED",
     "UNITS",
     "fraction",
     "number_readings",
@@ -27,6 +28,13 @@ ABBREVIATIONS = {
     "ltd": ("limited",), "vol": ("volume",),
 }
 """What is written short but said in full; not to be read as it is spelt."""
+
+SHORTENED = ABBREVIATIONS | {
+    "prof": ("professor",), "gen": ("general",), "lt": ("lieutenant",), "capt": ("captain",),
+    "sgt": ("sergeant",), "rev": ("reverend",), "co": ("company",), "corp": ("corporation",),
+    "bros": ("brothers",), "ave": ("avenue",), "blvd": ("boulevard",), "no": ("number",),
+}
+"""With those that are words, or parts of names, without their full stop."""
 
 ROMAN = {
     "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12,

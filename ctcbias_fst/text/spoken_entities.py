@@ -15,13 +15,8 @@ from ctcbias_fst.text.entity_fields import REMEDY
 from ctcbias_fst.text.name_parts import stands_for_letters
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.spoken_forms import (
-    Said,
-    needs_spoken_forms,
-    said,
-    unheard_symbols,
-    unknown_symbols,
-)
+from ctcbias_fst.text.spoken_forms import Said, needs_spoken_forms, said
+from ctcbias_fst.text.spoken_symbols import unheard_symbols, unknown_symbols
 from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
