@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.recent import Recent
@@ -20,28 +21,27 @@ __all__ = [
     "FewestPiecesTokenizer",
     "SentencePieceTokenizer",
     "Tokenizer",
-    "Vocabulary",
-    "WordBoundary",
     "load_tokenizer",
     "tokenizer_of",
 ]
 
 
-class Tokenizer(Protocol):
-    """Writes normalised text in the ids of a vocabulary."""
+class Tokenizer(ABC):
+    """Writes normalised text in the ids of a vocabulary.
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary that the ids belong to."""
-        ...
+    Attributes:
+        vocabulary: the one that the ids belong to.
+    """
+
+    vocabulary: Vocabulary
 
     def encode(self, text: str) -> list[int]:
         """Return the best segmentation of `text`; [] where it has none (see `uncovered`)."""
-        ...
+        return self.encode_batch([text])[0]
 
+    @abstractmethod
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return ``[encode(text) for text in texts]``, faster."""
-        ...
 
     def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
         """Return up to `n` different segmentations of each text with their costs, best first.
@@ -49,22 +49,28 @@ class Tokenizer(Protocol):
         A cost is at least 0, and 0 for the best: how much less likely the segmentation
         is (natural log), or how many more pieces it needs.
         """
-        ...
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}.")
+        return [self._nbest(self.vocabulary.writing(text), n) for text in texts]
 
+    @abstractmethod
+    def _nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
+        """`encode_nbest` of one text, which is in letters of the vocabulary."""
+
+    @abstractmethod
     def uncovered(self, text: str) -> str:
         """Return the characters that keep `text` from being written, each once.
 
         Empty exactly if `encode` finds a segmentation.
         """
-        ...
 
+    @abstractmethod
     def covers(self, characters: str) -> bool:
         """Tell whether every text over `characters` (and spaces) can be written."""
-        ...
 
 
-class SentencePieceTokenizer:
-    """The tokenizer of a SentencePiece model.
+class SentencePieceTokenizer(Tokenizer):
+    """The tokenizer of a SentencePiece model; of BPE one that knows one segmentation only.
 
     Args:
         path: the ``.model`` file.
@@ -77,13 +83,11 @@ class SentencePieceTokenizer:
 
     def __init__(self, path: PathLike, vocabulary: Vocabulary | None = None) -> None:
         self._processor, pieces = load_sentencepiece(path)
-        self._vocabulary = vocabulary or Vocabulary.from_file(path)
-        index = self._vocabulary.index
+        self.vocabulary = vocabulary or Vocabulary.from_file(path)
+        index = self.vocabulary.index
         self._columns = [index.get(piece, -1) for piece in pieces]
-        mute = [
-            self._processor.is_unknown(i) or self._processor.is_control(i)
-            for i in range(len(pieces))
-        ]
+        of = self._processor
+        mute = [of.is_unknown(i) or of.is_control(i) for i in range(len(pieces))]
         self._complete = all(c >= 0 or m for c, m in zip(self._columns, mute))
         self._columns = [-1 if m else c for c, m in zip(self._columns, mute)]
         if not any(column >= 0 for column in self._columns):
@@ -96,44 +100,21 @@ class SentencePieceTokenizer:
         self._written: frozenset[str] = frozenset()
         self._unwritten: frozenset[str] = frozenset()
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary that the ids belong to."""
-        return self._vocabulary
-
-    def encode(self, text: str) -> list[int]:
-        """Return the most likely segmentation of `text`; [] where it has none."""
-        return self.encode_batch([text])[0]
-
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the most likely segmentation of each text; [] where there is none."""
-        return [self._to_columns(ids) for ids in self._processor.encode(self._cased(texts))]
-
-    def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
-        """Return up to `n` segmentations of each text and their costs (natural log), best first.
-
-        A BPE model knows one segmentation only.
-        """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, not {n}.")
-        return [self._nbest(text, n) for text in self._cased(texts)]
+        texts = [self.vocabulary.writing(text) for text in texts]
+        return [self._to_columns(ids) for ids in self._processor.encode(texts)]
 
     def uncovered(self, text: str) -> str:
-        """Return the characters that keep `text` from being written, each once."""
         missing = self._lacking(text)
         if missing or self.encode(text) or not text.strip():
             return missing
         # Each letter has a piece, but the tokenizer prefers one that the model lacks.
-        ids = self._processor.encode(self._cased([text]))[0]
+        ids = self._processor.encode(self.vocabulary.writing(text))
         lacking = [self._processor.id_to_piece(i) for i in ids if i in self._unwritable]
         return "".join(dict.fromkeys("".join(lacking).replace(PREFIX, "")))
 
     def covers(self, characters: str) -> bool:
-        """Tell whether every text over `characters` (and spaces) can be written."""
         return self._complete and not self._lacking(characters)
-
-    def _cased(self, texts: Sequence[str]) -> list[str]:
-        return [self._vocabulary.writing(text) for text in texts]
 
     def _to_columns(self, ids: list[int]) -> list[int]:
         if not self._unwritable.isdisjoint(ids):
@@ -173,7 +154,7 @@ _KEPT = 100_000
 """Words whose segmentations are kept, at most."""
 
 
-class FewestPiecesTokenizer:
+class FewestPiecesTokenizer(Tokenizer):
     """A tokenizer for a vocabulary that came without one: as few pieces a word as possible.
 
     Among segmentations with equally many pieces the one whose first pieces are longer
@@ -182,41 +163,24 @@ class FewestPiecesTokenizer:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._longest = max(len(token) for token in vocabulary.tokens)
+        special = vocabulary.special.tolist()
         self._pieces = {
             token: i
-            for i, (token, special) in enumerate(
-                zip(vocabulary.tokens, vocabulary.special.tolist())
-            )
-            if not special and i != vocabulary.separator_id
+            for i, token in enumerate(vocabulary.tokens)
+            if not special[i] and i != vocabulary.separator_id
         }
-        self._bytes = dict(_byte_columns(vocabulary))
+        columns = ((byte_of(token), i) for i, token in enumerate(vocabulary.tokens))
+        self._bytes = {byte: i for byte, i in columns if byte is not None}
         self._words: Recent[tuple[str, int], list[tuple[tuple[int, ...], float]]] = Recent(_KEPT)
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary that the ids belong to."""
-        return self._vocabulary
-
-    def encode(self, text: str) -> list[int]:
-        """Return the segmentation with the fewest pieces; [] where there is none."""
-        best = self._nbest(text, 1)
-        return best[0][0] if best else []
-
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return ``[encode(text) for text in texts]``."""
-        return [self.encode(text) for text in texts]
-
-    def encode_nbest(self, texts: Sequence[str], n: int) -> list[list[tuple[list[int], float]]]:
-        """Return up to `n` segmentations of each text, costs in pieces more than the fewest."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, not {n}.")
-        return [self._nbest(text, n) for text in texts]
+        best = [self._nbest(self.vocabulary.writing(text), 1) for text in texts]
+        return [found[0][0] if found else [] for found in best]
 
     def _nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
-        text = self._vocabulary.writing(text)
-        separator = self._vocabulary.separator_id
+        separator = self.vocabulary.separator_id
         phrases: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
         for position, word in enumerate(text.split()):
             between = () if separator is None or position == 0 else (separator,)
@@ -232,25 +196,22 @@ class FewestPiecesTokenizer:
         return [(list(ids), cost - phrases[0][1]) for ids, cost in phrases if ids]
 
     def uncovered(self, text: str) -> str:
-        """Return the characters that keep `text` from being written, each once."""
-        writing = self._vocabulary.writing
+        writing = self.vocabulary.writing
         words = [word for word in text.split() if not self._segment(writing(word), 1)]
-        if self._vocabulary.upper_case:
+        if self.vocabulary.upper_case:
             words = [word.upper() for word in words]
         loose = dict.fromkeys(c for word in words for c in word if not self._writes(c))
         return "".join(loose)
 
     def covers(self, characters: str) -> bool:
-        """Tell whether every text over `characters` (and spaces) can be written."""
         return all(c.isspace() or self._writes(c) for c in characters)
 
     def _writes(self, character: str) -> bool:
         """Tell whether pieces write just this character, wherever in a word it stands."""
-        parts = self._vocabulary.writing(character)
-        if len(parts) > 1:
-            return all(map(self._writes, parts))
-        character = parts
-        boundary = self._vocabulary.boundary
+        character = self.vocabulary.writing(character)
+        if len(character) > 1:
+            return all(map(self._writes, character))
+        boundary = self.vocabulary.boundary
         if self._spelt(character):
             return True
         if boundary is WordBoundary.CONTINUATION:
@@ -278,7 +239,7 @@ class FewestPiecesTokenizer:
 
         Each candidate is (pieces, minus their lengths, ids): its order is the preference.
         """
-        boundary = self._vocabulary.boundary
+        boundary = self.vocabulary.boundary
         marked = boundary is WordBoundary.PREFIX and not is_unspaced(word)
         text = PREFIX + word if marked else word
         best: list[list[tuple[int, tuple[int, ...], tuple[int, ...]]]] = [
@@ -303,16 +264,6 @@ class FewestPiecesTokenizer:
                 ]
             best[start] = heapq.nsmallest(n, candidates)
         return [(ids, float(count)) for count, _, ids in best[0]]
-
-
-def _byte_columns(vocabulary: Vocabulary) -> list[tuple[int, int]]:
-    """Every byte that has a token (``<0xC3>``), and its column."""
-    found = []
-    for column, token in enumerate(vocabulary.tokens):
-        byte = byte_of(token)
-        if byte is not None:
-            found.append((byte, column))
-    return found
 
 
 def load_tokenizer(path: PathLike, vocabulary: Vocabulary | None = None) -> Tokenizer:
