@@ -16,7 +16,7 @@ from typing import Any
 from ctcbias_fst.audio.audio import AudioPart
 from ctcbias_fst.errors import ManifestError, warn_caller
 from ctcbias_fst.text.manifests import seconds_of_row, utterance_id
-from ctcbias_fst.text.text_files import parse_json_line, quoted, read_lines, require_object
+from ctcbias_fst.text.text_files import json_object, quoted, read_lines
 from ctcbias_fst.written import RECORD
 
 __all__ = ["AUDIO_SUFFIXES", "audio_parts", "recordings_of"]
@@ -213,8 +213,7 @@ def _of_nemo(path: Path) -> list[_Found] | None:
     found = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            row = parse_json_line(line, path, number, ManifestError)
-            row = require_object(row, path, number, ManifestError)
+            row = json_object(line, path, number, ManifestError)
             found.append((number, _nemo_row(row, path, f"{path}, line {number}")))
     return _each_once(found, path, remedy="give each row an 'id'")
 

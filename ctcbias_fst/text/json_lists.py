@@ -14,13 +14,7 @@ from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.list_lines import Lines, ListRows
-from ctcbias_fst.text.text_files import (
-    as_number,
-    parse_json,
-    parse_json_line,
-    quoted,
-    require_object,
-)
+from ctcbias_fst.text.text_files import as_number, json_object, parse_json, quoted
 
 __all__ = ["is_json", "json_list", "scaled_weight"]
 
@@ -283,8 +277,7 @@ def json_list(lines: Lines) -> ListRows:
     rows = []
     notes: dict[str, None] = {}
     for number, text in zip(lines.numbers, lines.texts):
-        value = parse_json_line(text, source, number, EntityListError)
-        row = require_object(value, source, number, EntityListError)
+        row = json_object(text, source, number, EntityListError)
         _refuse_utterance(row, source)
         rows.append(_own_keys(row, f"{source}, line {number}", notes))
     return ListRows(lines.numbers, rows, tuple(notes))

@@ -6,16 +6,17 @@ Read as plain JSON, so that scoring a manifest needs neither lhotse nor torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.text.text_files import SURROGATES, as_number, quoted
+from ctcbias_fst.text.text_files import SURROGATES, Source, as_number, quoted
 
-__all__ = ["seconds_of_row", "supervisions_of", "utterance_id"]
+__all__ = ["each_once", "seconds_of_row", "supervisions_of", "utterance_id"]
 
 Row = Mapping[str, Any]
+_Value = TypeVar("_Value")
 
 
 def utterance_id(row: Row, where: str, error: type[InputError]) -> str:
@@ -56,36 +57,41 @@ def supervisions_of(
         return [row]
     if "supervisions" in row:
         return _by_start(_objects(row, "supervisions", where, error), where, error)
-    if "tracks" in row:
-        return _by_start(
-            [
-                {
-                    **supervision,
-                    "start": seconds_of_row(supervision, "start", where, error)
-                    + seconds_of_row(track, "offset", where, error),
-                }
-                for track in _objects(row, "tracks", where, error)
-                for supervision in _objects(
-                    _object(track, "cut", where, error), "supervisions", where, error
-                )
-            ],
-            where,
-            error,
-        )
-    return None
+    if "tracks" not in row:
+        return None
+    moved: list[Row] = []
+    for track in _objects(row, "tracks", where, error):
+        offset = seconds_of_row(track, "offset", where, error)
+        cut = track.get("cut")
+        if cut is not None and not isinstance(cut, Mapping):
+            raise error(f"{where}: 'cut' must be an object, not {quoted(cut)}.")
+        for supervision in _objects(cut or {}, "supervisions", where, error):
+            start = seconds_of_row(supervision, "start", where, error)
+            moved.append({**supervision, "start": start + offset})
+    return _by_start(moved, where, error)
+
+
+def each_once(
+    rows: Iterable[tuple[int, str, _Value]], path: Source, error: type[InputError]
+) -> Iterator[tuple[int, str, _Value]]:
+    """Yield rows (line number, utterance id, value), no two of the same utterance.
+
+    Raises:
+        error: an id occurs twice.
+    """
+    lines: dict[str, int] = {}
+    for number, utterance, value in rows:
+        if utterance in lines:
+            raise error(
+                f"{path}, line {number}: utterance {quoted(utterance)} was given in line "
+                f"{lines[utterance]} already."
+            )
+        lines[utterance] = number
+        yield number, utterance, value
 
 
 def _by_start(supervisions: Iterable[Row], where: str, error: type[InputError]) -> list[Row]:
     return sorted(supervisions, key=lambda s: seconds_of_row(s, "start", where, error))
-
-
-def _object(row: Row, key: str, where: str, error: type[InputError]) -> Row:
-    value = row.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise error(f"{where}: {key!r} must be an object, not {quoted(value)}.")
-    return value
 
 
 def _objects(row: Row, key: str, where: str, error: type[InputError]) -> list[Row]:

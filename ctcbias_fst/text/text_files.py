@@ -30,14 +30,14 @@ __all__ = [
     "and_more",
     "as_number",
     "bounded_gunzip",
+    "content_lines",
     "hold",
     "is_named_pipe",
+    "json_object",
     "parse_json",
-    "parse_json_line",
     "quoted",
     "read_json_lines",
     "read_lines",
-    "require_object",
 ]
 
 
@@ -143,29 +143,38 @@ def read_lines(path: Source, error: type[InputError] = InputError) -> list[str]:
     return lines
 
 
+def content_lines(path: Source, error: type[InputError] = InputError) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line) for each line that is not blank; see `read_lines`."""
+    for number, line in enumerate(read_lines(path, error), start=1):
+        if line and not line.isspace():
+            yield number, line
+
+
 def read_json_lines(
     path: Source, error: type[InputError] = InputError
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) for each line of a JSONL file; blank lines are skipped.
+    """Yield (line number from 1, object) for each line of a JSONL file that is not blank.
 
     Raises:
         error: as `read_lines`, or a line that does not hold one JSON object.
     """
-    for number, line in enumerate(read_lines(path, error), start=1):
-        if line and not line.isspace():
-            yield (
-                number,
-                require_object(parse_json_line(line, path, number, error), path, number, error),
-            )
+    for number, line in content_lines(path, error):
+        yield number, json_object(line, path, number, error)
 
 
-def parse_json_line(line: str, path: Source, number: int, error: type[InputError]) -> Any:
-    """Parse one line of JSON.
+def json_object(line: str, path: Source, number: int, error: type[InputError]) -> dict[str, Any]:
+    """Parse a line that holds one JSON object.
 
     Raises:
-        error: naming the file, the line and the column of the syntax error.
+        error: it holds none; naming the file, the line and the column of a syntax error.
     """
-    return parse_json(line, f"{path}, line {number}", error, "Write one JSON value per line.")
+    value = parse_json(line, f"{path}, line {number}", error, "Write one JSON value per line.")
+    if not isinstance(value, dict):
+        raise error(
+            f"{path}, line {number}: expected a JSON object like {{...}}, "
+            f"found {type(value).__name__}: {quoted(value)}."
+        )
+    return value
 
 
 def parse_json(text: str, where: str, error: type[InputError], remedy: str = "") -> Any:
@@ -211,18 +220,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_object)
-
-
-def require_object(
-    value: Any, path: Source, number: int, error: type[InputError]
-) -> dict[str, Any]:
-    """Return `value` if it is a JSON object, else raise `error` naming the file and line."""
-    if not isinstance(value, dict):
-        raise error(
-            f"{path}, line {number}: expected a JSON object like {{...}}, "
-            f"found {type(value).__name__}: {quoted(value)}."
-        )
-    return value
 
 
 def quoted(value: Any, most: int = 60) -> str:
@@ -271,8 +268,19 @@ def bounded_gunzip(data: bytes, path: PathLike, error: type[InputError]) -> byte
 
 
 def _read_bytes(path: Path, error: type[InputError]) -> bytes:
+    """Read a file; a pipe or device until it ends, if that is soon enough."""
     try:
-        data = _read_file(path, error)
+        with path.open("rb") as stream:
+            if stat.S_ISREG(path.stat().st_mode):
+                return stream.read()
+            chunks, size = [], 0
+            while chunk := stream.read(_CHUNK):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > _LARGEST_STREAM:
+                    limit = f"{_LARGEST_STREAM >> 30} GiB"
+                    raise error(f"{path}: no file, and does not end within {limit}")
+            return b"".join(chunks)
     except FileNotFoundError:
         raise error(f"{path}: no such file.") from None
     except IsADirectoryError:
@@ -281,7 +289,6 @@ def _read_bytes(path: Path, error: type[InputError]) -> bytes:
         raise error(f"{quoted(str(path))}: no file can have this name.") from None
     except OSError as fault:
         raise error(f"{quoted(str(path))[1:-1]}: cannot be read: {fault.strerror}.") from None
-    return data
 
 
 def _unpacked(held: Held, error: type[InputError]) -> bytes:
@@ -296,20 +303,6 @@ def _unpacked(held: Held, error: type[InputError]) -> bytes:
         if held.content.startswith(begin):
             raise error(f"{held}: is {what}, no text. Give a text file, UTF-8.")
     return held.content
-
-
-def _read_file(path: Path, error: type[InputError]) -> bytes:
-    """Read a file; a pipe or device until it ends, if that is soon enough."""
-    with path.open("rb") as stream:
-        if stat.S_ISREG(path.stat().st_mode):
-            return stream.read()
-        chunks, size = [], 0
-        while chunk := stream.read(_CHUNK):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _LARGEST_STREAM:
-                raise error(f"{path}: no file, and does not end within {_LARGEST_STREAM >> 30} GiB")
-        return b"".join(chunks)
 
 
 def _decode(data: bytes, path: Source, error: type[InputError]) -> str:

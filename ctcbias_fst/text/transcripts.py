@@ -12,17 +12,16 @@ And NIST's CTM, if every line is of it: a word with its recording, channel and t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.text.manifests import Row, supervisions_of, utterance_id
+from ctcbias_fst.text.manifests import Row, each_once, supervisions_of, utterance_id
 from ctcbias_fst.text.text_files import (
     PathLike,
-    parse_json_line,
+    content_lines,
+    json_object,
     quoted,
-    read_lines,
-    require_object,
 )
 from ctcbias_fst.text.utterances import is_biasing_row
 
@@ -48,9 +47,9 @@ def read_transcripts(
         ManifestError: the file cannot be read, is empty or malformed, an id occurs twice,
             or an utterance lacks the field.
     """
-    lines = list(_content(path))
+    lines = _content(path)
     if all(_CTM.fullmatch(line) or line.startswith(";;") for _, line in lines):
-        return _of_ctm(lines) or _collect(path, iter(()))
+        return _of_ctm(lines) or _collect(path, ())
     rows = ((n, *_transcript(line, path, n, field, written)) for n, line in lines)
     return _collect(path, rows)
 
@@ -76,42 +75,25 @@ def read_groups(path: PathLike, field: str) -> dict[str, str]:
     """
     rows = []
     for number, line in _content(path):
+        where = f"{path}, line {number}"
         if not line.startswith("{"):
             raise ManifestError(
-                f"{path}, line {number}: has no field {field!r} to group by: only JSON lines have "
+                f"{where}: has no field {field!r} to group by: only JSON lines have "
                 "fields; give the references as JSON lines, or leave the groups out"
             )
-        row = require_object(
-            parse_json_line(line, path, number, ManifestError), path, number, ManifestError
-        )
-        where = f"{path}, line {number}"
-        values = [
-            str(_field(part, field, where))
-            for part in supervisions_of(row, where, ManifestError) or [row]
-        ]
-        rows.append(
-            (number, utterance_id(row, where, ManifestError), "+".join(dict.fromkeys(values)))
-        )
-    return _collect(path, iter(rows))
+        row = json_object(line, path, number, ManifestError)
+        parts = supervisions_of(row, where, ManifestError) or [row]
+        values = dict.fromkeys(str(_field(part, field, where)) for part in parts)
+        rows.append((number, utterance_id(row, where, ManifestError), "+".join(values)))
+    return _collect(path, rows)
 
 
-def _content(path: PathLike) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(read_lines(path, ManifestError), start=1):
-        if line.strip():
-            yield number, line.strip()
+def _content(path: PathLike) -> list[tuple[int, str]]:
+    return [(number, line.strip()) for number, line in content_lines(path, ManifestError)]
 
 
-def _collect(path: PathLike, rows: Iterator[tuple[int, str, str]]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, utterance, text in rows:
-        if utterance in lines:
-            raise ManifestError(
-                f"{path}, line {number}: utterance {quoted(utterance)} was given in line "
-                f"{lines[utterance]} already."
-            )
-        lines[utterance] = number
-        texts[utterance] = text
+def _collect(path: PathLike, rows: Iterable[tuple[int, str, str]]) -> dict[str, str]:
+    texts = {utterance: text for _, utterance, text in each_once(rows, path, ManifestError)}
     if not texts:
         raise ManifestError(f"{path}: holds no utterance.")
     return texts
@@ -121,14 +103,12 @@ def _transcript(
     line: str, path: PathLike, number: int, field: str, written: bool
 ) -> tuple[str, str]:
     if line.startswith("{"):
-        row = parse_json_line(line, path, number, ManifestError)
+        row = json_object(line, path, number, ManifestError)
         where = f"{path}, line {number}"
         if written and field == "text" and _RECOGNISED in row:
             field = _RECOGNISED
-        parts = [
-            _text(part, field, where)
-            for part in supervisions_of(row, where, ManifestError) or [row]
-        ]
+        several = supervisions_of(row, where, ManifestError) or [row]
+        parts = [_text(part, field, where) for part in several]
         return utterance_id(row, where, ManifestError), " ".join(parts)
     if is_biasing_row(line):
         utterance, text = line.split("\t")[:2]

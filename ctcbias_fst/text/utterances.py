@@ -24,14 +24,14 @@ from ctcbias_fst.text.entities import (
     read_entities,
 )
 from ctcbias_fst.text.entity import Entity
-from ctcbias_fst.text.manifests import supervisions_of, utterance_id
+from ctcbias_fst.text.manifests import each_once, supervisions_of, utterance_id
 from ctcbias_fst.text.text_files import (
     Source,
+    content_lines,
     hold,
+    json_object,
     parse_json,
-    parse_json_line,
     quoted,
-    read_lines,
 )
 
 __all__ = ["is_biasing_row", "load_entities", "read_rare_words", "read_utterance_entities"]
@@ -46,7 +46,7 @@ def load_entities(path: Source) -> EntityList | Lists:
         EntityListError: as `read_entities` and `read_utterance_entities`.
     """
     path = hold(path, EntityListError)
-    first = _first_line(read_lines(path, EntityListError))
+    first = next(content_lines(path, EntityListError), (0, ""))[1].strip()
     if is_biasing_row(first):
         return read_utterance_entities(path)
     if first.startswith("{"):
@@ -87,17 +87,10 @@ def read_utterance_entities(path: Source, spoken: bool = False) -> Lists:
     rows = list(_rows(path, spoken))
     texts = dict.fromkeys(n for _, _, names in rows for n in names if isinstance(n, str))
     shared = plain_entities(list(texts), f"{path}, name")
-    lists: Lists = {}
-    lines: dict[str, int] = {}
-    for number, utterance, names in rows:
-        if utterance in lines:
-            raise EntityListError(
-                f"{path}, line {number}: utterance {quoted(utterance)} was given in line "
-                f"{lines[utterance]} already."
-            )
-        lines[utterance] = number
-        lists[utterance] = _list_of(names, f"{path}, line {number}", shared)
-    return lists
+    return {
+        utterance: _list_of(names, f"{path}, line {number}", shared)
+        for number, utterance, names in each_once(rows, path, EntityListError)
+    }
 
 
 def read_rare_words(path: Source) -> dict[str, frozenset[str]]:
@@ -107,9 +100,7 @@ def read_rare_words(path: Source) -> dict[str, frozenset[str]]:
         EntityListError: the file cannot be read, or a line is no row of such a list.
     """
     words: dict[str, frozenset[str]] = {}
-    for number, line in enumerate(read_lines(path, EntityListError), start=1):
-        if not line.strip():
-            continue
+    for number, line in content_lines(path, EntityListError):
         where = f"{path}, line {number}"
         if not is_biasing_row(line):
             raise EntityListError(
@@ -129,18 +120,12 @@ def is_biasing_row(line: str) -> bool:
     return len(cells) >= 3 and cells[2].startswith("[")
 
 
-def _first_line(lines: list[str]) -> str:
-    return next((line.strip() for line in lines if line.strip()), "")
-
-
 def _rows(path: Source, spoken: bool) -> Iterator[tuple[int, str, list[Any]]]:
     """Yield (line number, utterance id, names as they were written)."""
-    for number, line in enumerate(read_lines(path, EntityListError), start=1):
-        if not line.strip():
-            continue
+    for number, line in content_lines(path, EntityListError):
         where = f"{path}, line {number}"
         if line.lstrip().startswith("{"):
-            row = parse_json_line(line, path, number, EntityListError)
+            row = json_object(line, path, number, EntityListError)
             yield (number, *_from_json(row, where))
         elif is_biasing_row(line):
             yield (number, *_from_biasing_row(line.split("\t"), where, spoken))
