@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
@@ -23,7 +21,7 @@ from ctcbias_fst.text.spoken_entities import (
     same_when_spoken,
 )
 from ctcbias_fst.text.spoken_forms import said
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import and_more, quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -57,13 +55,7 @@ def check_entities(
     known = known_phones_only(entities, tokenizer.vocabulary.index)
     spoken = add_spoken_forms(known, spoken_forms, tokenizer.vocabulary.case is Case.BOTH)
     kept, rejected, notes = _writable(spoken, tokenizer)
-    notes += _unaccented(kept, tokenizer.vocabulary)
-    return replace(
-        spoken,
-        entities=tuple(kept),
-        rejected=_by_line(spoken.rejected, rejected),
-        notes=(*spoken.notes, *notes),
-    )
+    return spoken.changed(kept, rejected, [*notes, *_unaccented(kept, tokenizer.vocabulary)])
 
 
 def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int) -> EntityList:
@@ -89,11 +81,7 @@ def report_too_long(entities: EntityList, tokenizer: Tokenizer, max_frames: int)
         )
         for i in np.flatnonzero(needed > max_frames).tolist()
     ]
-    return replace(entities, rejected=_by_line(entities.rejected, rejected))
-
-
-def _by_line(*rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
-    return tuple(sorted(chain.from_iterable(rejected), key=lambda reject: reject.line or 0))
+    return entities.changed(entities, rejected)
 
 
 def _unaccented(entities: Sequence[Entity], vocabulary: Vocabulary) -> list[str]:
@@ -110,10 +98,9 @@ def _unaccented(entities: Sequence[Entity], vocabulary: Vocabulary) -> list[str]
     ]
     if not found:
         return []
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return [
-        f"{quoted(found[0].display)}{more} has no accent, and is looked for without, but the "
-        "model's vocabulary has accents: list it with its own"
+        f"{quoted(found[0].display)}{and_more(found)} has no accent, and is looked for without, "
+        "but the model's vocabulary has accents: list it with its own"
     ]
 
 

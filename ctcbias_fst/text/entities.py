@@ -30,7 +30,7 @@ from ctcbias_fst.text.entity_fields import (
 )
 from ctcbias_fst.text.list_formats import read_list
 from ctcbias_fst.text.normalise import normalise_lines
-from ctcbias_fst.text.text_files import PathLike, Source, quoted
+from ctcbias_fst.text.text_files import PathLike, Source, and_more, quoted
 
 __all__ = [
     "EntityList",
@@ -107,6 +107,17 @@ class EntityList:
         if len(self.rejected) > limit:
             lines.append(f"{self.source}: {len(self.rejected) - limit} more have no effect")
         return lines
+
+    def changed(
+        self,
+        entities: Iterable[Entity],
+        rejected: Iterable[Rejected] = (),
+        notes: Iterable[str] = (),
+    ) -> EntityList:
+        """Return the list with other entities, and with further rejects and notes."""
+        whole = sorted((*self.rejected, *rejected), key=lambda reject: reject.line or 0)
+        notes = (*self.notes, *notes)
+        return replace(self, entities=tuple(entities), rejected=tuple(whole), notes=notes)
 
     def require_any(self) -> EntityList:
         """Return the list itself if any entry can have an effect.
@@ -315,17 +326,17 @@ def _without_brackets(
     notes = []
     if added:
         text, shown = added[0]
-        more = f", and {len(added) - 1} more without theirs" if len(added) > 1 else ""
+        more = and_more(added, ", and {} more without theirs")
         notes.append(
             f"{quoted(text)} is also looked for without what is in brackets, and shown as "
             f"{quoted(shown)} then{more}; write what is in brackets on a line of its own "
             "if it is a name, too"
         )
     if common:
-        more = f" (and {len(common) - 1} more)" if len(common) > 1 else ""
         notes.append(
-            f"{quoted(common[0])}{more} is looked for only together with what is in brackets, "
-            "since the rest are common words; write it without brackets if it is meant alone"
+            f"{quoted(common[0])}{and_more(common)} is looked for only together with what is in "
+            "brackets, since the rest are common words; write it without brackets if it is meant "
+            "alone"
         )
     return every, notes
 
@@ -336,11 +347,10 @@ def _order_notes(displays: Sequence[str]) -> list[str]:
     if not turned:
         return []
     last, _, first = turned[0].partition(", ")
-    spoken = quoted(f"{first} {last}")
-    more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
+    more = and_more(turned, " and {} more")
     return [
-        f"{quoted(turned[0])}{more}: looked for in this order; write {spoken} if that is how "
-        "it is said"
+        f"{quoted(turned[0])}{more}: looked for in this order; write {quoted(f'{first} {last}')} "
+        "if that is how it is said"
     ]
 
 
@@ -348,8 +358,8 @@ def _cleaning_notes(
     numbers: Sequence[int], before: Sequence[str], after: Sequence[str], unit: str
 ) -> list[str]:
     changed = [(n, a) for n, b, a in zip(numbers, before, after) if a != b]
-    (number, text), others = changed[0], len(changed) - 1
-    more = f" (and of {others} more)" if others else ""
+    number, text = changed[0]
+    more = and_more(changed, " (and of {} more)")
     return [f"control characters of {quoted(text)} in {unit} {number}{more} are dropped"]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from enum import Enum
 
-__all__ = ["APOSTROPHES", "Case", "LetterForms", "case_of"]
+from ctcbias_fst.text.normalise import CharacterTable
+
+__all__ = ["APOSTROPHES", "Case", "case_of", "letter_forms"]
 
 APOSTROPHES = "'\u2019\u02bc\u05f3"
 """Those that vocabularies have."""
@@ -20,7 +22,7 @@ class Case(Enum):
     BOTH = "both"
 
 
-def case_of(letters: Set[str]) -> Case:
+def case_of(letters: frozenset[str]) -> Case:
     """Which letters are there; both only if small and capital ones of one alphabet are
     (a capital or two among small letters are other signs, as in phone alphabets)."""
     # Eszett has no capital of its own in most fonts: it stands among capitals.
@@ -32,17 +34,13 @@ def case_of(letters: Set[str]) -> Case:
     return Case.BOTH if 2 * pairs >= min(len(small), 6) else Case.LOWER
 
 
-class LetterForms(dict[int, str]):
-    """How each character is written in some letters, for `str.translate`; found when asked for."""
+def letter_forms(letters: frozenset[str]) -> CharacterTable[str]:
+    """How each character is written in some letters."""
 
-    def __init__(self, letters: frozenset[str]) -> None:
-        super().__init__()
-        self._letters = letters
+    def written(character: str) -> str:
+        return next(filter(letters.issuperset, _written_as(character)), character)
 
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        self[code] = next(filter(self._letters.issuperset, _written_as(character)), character)
-        return self[code]
+    return CharacterTable(written)
 
 
 def _written_as(character: str) -> Iterator[str]:

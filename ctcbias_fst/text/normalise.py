@@ -12,9 +12,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-__all__ = ["GERSHAYIM", "as_written", "fold_diacritics", "normalise", "normalise_lines"]
+__all__ = [
+    "GERSHAYIM",
+    "CharacterTable",
+    "as_written",
+    "fold_diacritics",
+    "normalise",
+    "normalise_lines",
+]
+
+_Written = TypeVar("_Written", bound="str | None")
 
 # Typographic apostrophes, primes and accents that people type for one.
 _APOSTROPHES = "\u2019\u2018\u02bc\u02bb\u2032\uff07\u0060\u00b4\u201b\u02b9\u0374\u05f3"
@@ -39,39 +49,37 @@ _SHARP = re.compile(rf"(?<!{_ALNUM})([^\W\d_])#(?!{_ALNUM})")
 _DOT = re.compile(r"(?<!\S)\.(?=[^\W\d_]{2})")
 
 
-class _Clean(dict[int, "str | None"]):
-    """Lazy translation table: what to do with each code point, decided once."""
+class CharacterTable(dict[int, _Written]):
+    """What each character is to become, for `str.translate`: told when it is first met."""
 
-    def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        kept = unicodedata.category(character)[0] in "LMN" or character in "'\n"
-        # Composition makes new typographic apostrophes (of U+0149).
-        self[code] = "'" if character in _APOSTROPHES else character if kept else " "
+    def __init__(self, becomes: Callable[[str], _Written]) -> None:
+        super().__init__()
+        self._becomes = becomes
+
+    def __missing__(self, code: int) -> _Written:
+        self[code] = self._becomes(chr(code))
         return self[code]
 
 
-class _Prepare(dict[int, "str | None"]):
+def _cleaned(character: str) -> str:
+    # Composition makes new typographic apostrophes (of U+0149).
+    if character in _APOSTROPHES:
+        return "'"
+    return character if unicodedata.category(character)[0] in "LMN" or character in "'\n" else " "
+
+
+def _prepared(character: str) -> str | None:
     """Before composition: unify apostrophes, drop invisible format characters."""
-
-    def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        if character in _APOSTROPHES:
-            self[code] = "'"
-        elif character in _MARKS:
-            self[code] = " "
-        elif (
-            character == "\u05f4"
-            or unicodedata.category(character) == "Cf"
-            or character in _VARIANTS
-        ):
-            self[code] = None
-        else:
-            self[code] = character
-        return self[code]
+    if character in _APOSTROPHES:
+        return "'"
+    if character in _MARKS:
+        return " "
+    invisible = unicodedata.category(character) == "Cf" or character in _VARIANTS
+    return None if invisible or character == "\u05f4" else character
 
 
-_CLEAN = _Clean()
-_PREPARE = _Prepare()
+_CLEAN = CharacterTable(_cleaned)
+_PREPARE = CharacterTable(_prepared)
 
 # Letters that NFD leaves whole.
 _FOLDS = str.maketrans(
@@ -151,13 +159,9 @@ def _is_accent(character: str) -> bool:
     """Tell marks without which the same word is left: no vowel signs, tones, or marks of kana."""
     category = unicodedata.category(character)
     combining = unicodedata.combining(character)
-    if category == "Mn" and "\ufe00" <= character <= "\ufe0f":  # how to draw it
-        return True
-    return (
-        category == "Me"
-        or (category == "Mn" and (combining == 1 or 9 < combining < 84))
-        or (category == "Mn" and combining > 132)
-    )
+    drawn = "\ufe00" <= character <= "\ufe0f"  # how to draw it
+    removed = drawn or combining == 1 or 9 < combining < 84 or combining > 132
+    return category == "Me" or (category == "Mn" and removed)
 
 
 def _normalise_block(block: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from ctcbias_fst.text.normalise import GERSHAYIM, normalise
+from ctcbias_fst.text.normalise import GERSHAYIM, CharacterTable, normalise
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS, apart, is_unspaced
 
 __all__ = ["Occurrence", "PhraseMatcher", "in_capitals_only", "matcher_of"]
@@ -34,28 +34,23 @@ _SAID = re.compile(r"[&+#@]|^\.[^\W\d_]{2}")
 """What may be words in the normal form."""
 
 
-class _Kinds(dict[int, str]):
+def _kind(character: str) -> str:
     """Of what kind a character is, as one letter: see `_RUN`."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        category = unicodedata.category(character)
-        kind = "L" if category[0] in "LM" else "D" if category[0] == "N" else "-"
-        if character in ".+#":
-            kind = character
-        elif category == "Cf" or character == "\u05f4":
-            kind = "c"
-        elif character in "\u3099\u309a\uff9e\uff9f":
-            kind = "v"
-        elif kind != "-" and is_unspaced(character):
-            kind = "U"
-        elif normalise(f"a{character}a") == "a'a":
-            kind = "'"
-        self[code] = kind
-        return kind
+    category = unicodedata.category(character)
+    if character in ".+#":
+        return character
+    if category == "Cf" or character == "\u05f4":
+        return "c"
+    if character in "\u3099\u309a\uff9e\uff9f":
+        return "v"
+    if category[0] in "LMN" and is_unspaced(character):
+        return "U"
+    if normalise(f"a{character}a") == "a'a":
+        return "'"
+    return "L" if category[0] in "LM" else "D" if category[0] == "N" else "-"
 
 
-_KINDS = _Kinds()
+_KINDS = CharacterTable(_kind)
 
 _SIMPLE_LINES = re.compile("[a-zA-Z0-9]+(?:[ \n][a-zA-Z0-9]+)*")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from ctcbias_fst.text.common_words import common_words, is_common, is_frequent
@@ -17,7 +16,7 @@ from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.spoken_forms import Said, needs_spoken_forms, said
 from ctcbias_fst.text.spoken_symbols import unheard_symbols, unknown_symbols
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import and_more, quoted
 
 __all__ = [
     "add_spoken_forms",
@@ -65,7 +64,7 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True, cased: bool = F
             if needs_spoken_forms(text) and not entity.spoken
         ]
     if not concerned:
-        return replace(entities, notes=(*entities.notes, *notes)) if notes else entities
+        return entities.changed(entities, notes=notes) if notes else entities
     capitals = _in_capitals(entities)
     taken = {entity.name for entity in entities}
     taken.update(text for entity in entities if entity.sounds_like for text in entity.sounds_like)
@@ -102,19 +101,14 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True, cased: bool = F
             untitled.append((entity.display, min(bare, key=len)))
     if untitled:
         display, form = untitled[0]
-        more = f", and {len(untitled) - 1} more without theirs" if len(untitled) > 1 else ""
+        more = and_more(untitled, ", and {} more without theirs")
         notes.append(
             f"{quoted(display)} is also looked for without its titles, as {quoted(form)}, and "
             f"shown as it is listed{more}"
         )
     kept = [changed.get(entity.name, entity) for entity in entities] if changed else entities
-    whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
-    return replace(
-        entities,
-        entities=tuple(entity for entity in kept if entity is not None),
-        rejected=tuple(whole),
-        notes=(*entities.notes, *notes, *first_few(told, len(told))),
-    )
+    heard = (entity for entity in kept if entity is not None)
+    return entities.changed(heard, rejected, [*notes, *first_few(told, len(told))])
 
 
 class _Ways(NamedTuple):
@@ -239,7 +233,7 @@ def _taken_words(entities: EntityList) -> list[str]:
     if not found:
         return []
     name, shown = quoted(found[0].name), quoted(found[0].display)
-    more = f" ({len(found) - 1} more are common words)" if len(found) > 1 else ""
+    more = and_more(found, " ({} more are common words)")
     return [f"{name} is a common word, which is shown as {shown} wherever it is heard{more}"]
 
 
@@ -272,8 +266,7 @@ def known_phones_only(entities: EntityList, tokens: Collection[str]) -> EntityLi
             )
             rejected.append(Rejected(entity.line, " ".join(phones), reason))
         kept.append(entity._replace(pronunciations=tuple(good)))
-    whole = sorted((*entities.rejected, *rejected), key=lambda reject: reject.line or 0)
-    return replace(entities, entities=tuple(kept), rejected=tuple(whole)) if rejected else entities
+    return entities.changed(kept, rejected) if rejected else entities
 
 
 def confused_in_small_letters(entities: EntityList) -> list[str]:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.text.letters import Case, LetterForms, case_of
+from ctcbias_fst.text.letters import Case, case_of, letter_forms
+from ctcbias_fst.text.normalise import CharacterTable
 from ctcbias_fst.text.scripts import apart, is_unspaced
 from ctcbias_fst.text.text_files import PathLike, quoted
 from ctcbias_fst.text.token_lists import checked_tokens, column_of, read_tokens
@@ -213,8 +214,8 @@ class Vocabulary:
         return text.translate(self._writings)
 
     @cached_property
-    def _writings(self) -> LetterForms:
-        return LetterForms(self.letters)
+    def _writings(self) -> CharacterTable[str]:
+        return letter_forms(self.letters)
 
     @cached_property
     def case(self) -> Case:
