@@ -75,7 +75,6 @@ def _entity_records(words: Sequence[Word]) -> list[dict[str, Any]]:
     records = []
     for mention, extent, start, end in mentions_of(words):
         entity = mention.entity
-        phone = None if mention.phone is None else _nats(mention.phone)
         record = {
             "name": entity.name,
             "display": entity.display,
@@ -87,7 +86,8 @@ def _entity_records(words: Sequence[Word]) -> list[dict[str, Any]]:
             "end": round(end, 3),
             "found_by": mention.found_by,
             "boost": _nats(mention.boost),
-            "phone": phone,
+            "phone": None if mention.phone is None else _nats(mention.phone),
+            "lookup": None if mention.lookup is None else _nats(mention.lookup),
             "heard": mention.heard,
         }
         records.append({key: value for key, value in record.items() if value is not None})

@@ -174,8 +174,11 @@ class Mention:
         place of words that it sounds like (:mod:`ctcbias_fst.rescore.lookup`).
       boost: nats that its tokens were given, its share of :attr:`Hypothesis.boost`; 0 unless it
         was found by ``boost``.
-      phone: nats by which the phone score rose when it took the place of other words; None unless
-        it was found by ``lookup``.
+      phone: what the phone head says of its own words, at most 0: nats by which their phones are
+        less likely than the best ones of the same frames, the cost of the pronunciation included.
+        None if nobody asked, or nobody knows how they sound.
+      lookup: nats by which the phone score of the hypothesis rose when it took the place of other
+        words; None unless it was found by ``lookup``.
       heard: what was written, by tokens or as words, if that is not its name in other letters: a
         spelling variant, a spoken form, the words whose place it took.
     """
@@ -184,6 +187,7 @@ class Mention:
     found_by: Literal["boost", "text", "lookup"]
     boost: float = 0.0
     phone: float | None = None
+    lookup: float | None = None
     heard: str | None = None
 
     @classmethod
@@ -194,11 +198,11 @@ class Mention:
         written: str,
         *,
         boost: float = 0.0,
-        phone: float | None = None,
+        lookup: float | None = None,
     ) -> Mention:
         """A mention of an entry for which ``written`` stood there."""
         same = _is_name(written, entity.name)
-        return cls(entity, found_by, boost, phone, None if same else written)
+        return cls(entity, found_by, boost, None, lookup, None if same else written)
 
 
 def _is_name(written: str, name: str) -> bool:

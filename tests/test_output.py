@@ -65,7 +65,8 @@ def test_json_says_which_entries_came_out_of_the_list() -> None:
     ada = Entity("ada lovelace", "Ada Lovelace", 2.0, "person", line=7)
     read = Mention.of(ada, "boost", "adah lovelace", boost=4.56789)
     again = Mention.of(ada, "text", "ada lovelace")
-    other = Mention.of(Entity("kim", "Kim"), "lookup", "came", phone=12.34567)
+    again = replace(again, phone=-0.98765)
+    other = Mention.of(Entity("kim", "Kim"), "lookup", "came", lookup=12.34567)
     words = (
         Word("Ada", 1.0, 1.2, 0.9, entity=True, mentions=(read,)),
         Word("Lovelace", 1.2, 1.9, 0.9, entity=True, mentions=(read,)),
@@ -97,11 +98,12 @@ def test_json_says_which_entries_came_out_of_the_list() -> None:
         {
             **{key: first[key] for key in ("name", "display", "category", "weight", "line")},
             **{"words": [2, 4], "start": 2.0, "end": 3.0, "found_by": "text", "boost": 0.0},
+            "phone": -0.9877,
         },
         {
             **{"name": "kim", "display": "Kim", "weight": 1.0, "words": [3, 4]},
             **{"start": 2.2, "end": 3.0, "found_by": "lookup", "boost": 0.0},
-            **{"phone": 12.3457, "heard": "came"},
+            **{"lookup": 12.3457, "heard": "came"},
         },
     ]
     assert found["shares"] == {"acoustic": 0.4321, "boost": 4.5679, "lm": -2.0, "phone": -6.0}

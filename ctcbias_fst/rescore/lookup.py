@@ -12,28 +12,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from typing import ClassVar
+from weakref import WeakSet
 
 import torch
 
 from ctcbias_fst.bounds import at_least_one, finite, not_negative
-from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.records import Mention, Transcript, Word, text_of
-from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, Unit
+from ctcbias_fst.rescore.mention_scores import mention_scores, with_hypotheses
+from ctcbias_fst.rescore.near_names import near, rows_of
+from ctcbias_fst.rescore.phone_frames import PhoneFrames
+from ctcbias_fst.rescore.phonetic import PhoneAligner, Spans, Unit
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.search.hypotheses import distinct
 from ctcbias_fst.search.spelling import words_of_name
 from ctcbias_fst.text.entity import Entity
-from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["LookupConfig", "edit_distances", "look_up"]
+__all__ = ["LookupConfig", "look_up"]
 
-_PAIRS = 4_000_000
-"""Of windows and pronunciations, compared at a time: bounds the memory."""
-
-_TABLES: WeakKeyDictionary[EntityPronunciations, dict[tuple[int, torch.device], _Rows]]
-_TABLES = WeakKeyDictionary()
 _TOLD: WeakSet[EntityPronunciations] = WeakSet()
 
 _log = logging.getLogger(__name__)
@@ -80,22 +76,6 @@ class LookupConfig:
         at_least_one(self, "min_phones", "max_words", "candidates")
 
 
-class _Rows(NamedTuple):
-    """The pronunciations of a list of names, to be compared with what was heard.
-
-    Attributes:
-      phones: int64 (R, L), filled up with 0.
-      length: int64 (R,).
-      counts: float32 (R, P), how often each phone occurs.
-      entities: whose they are.
-    """
-
-    phones: torch.Tensor
-    length: torch.Tensor
-    counts: torch.Tensor
-    entities: tuple[Entity, ...]
-
-
 @dataclass(frozen=True)
 class _Candidate:
     """Units ``first`` to ``end - 1`` of an utterance's best hypothesis may be a name, with which
@@ -129,33 +109,37 @@ def look_up(
 
     Returns:
       Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
-      ``score`` has risen by what its phone score did, if that is part of it.
+      ``score`` has risen by what its phone score did, if that is part of it. Mentions of best
+      hypotheses that stay have their phone scores, as these are aligned anyhow.
     """
     names = [_if_short(own, config.max_names) for own in names]
     if all(own is None for own in names):
         return list(transcripts)
     units = [aligner.units(t.best, own) for t, own in zip(transcripts, names)]
-    found = list(_candidates(units, frames, aligner, names, config))
+    spans = aligner.spans(frames, units)
+    scores = mention_scores([one.best for one in transcripts], units, spans)
+    results = [
+        one if own is None else with_hypotheses([one], scores)[0]
+        for one, own in zip(transcripts, names)
+    ]
+    found = list(_candidates(units, frames, spans, names, config))
     if not found:
-        return list(transcripts)
+        return results
     touched = sorted({candidate.utterance for candidate in found})
     tried = [_replaced(units[c.utterance], [c], names) for c in found]
-    scores = aligner.scores(
+    totals = aligner.scores(
         frames,
         [*(units[row] for row in touched), *tried],
         [*touched, *(candidate.utterance for candidate in found)],
     ).tolist()
-    before = dict(zip(touched, scores))
-    found = [
-        replace(c, gain=s - before[c.utterance]) for s, c in zip(scores[len(touched) :], found)
-    ]
+    before, totals = dict(zip(touched, totals)), totals[len(touched) :]
+    found = [replace(c, gain=total - before[c.utterance]) for total, c in zip(totals, found)]
     chosen = _choose(found, units, config)
     several = [row for row, candidates in chosen.items() if len(candidates) > 1]
-    after = {c.utterance: s for s, c in zip(scores[len(touched) :], found) if _only(c, chosen)}
+    after = {c.utterance: s for s, c in zip(totals, found) if chosen.get(c.utterance) == [c]}
     if several:
         together = [_replaced(units[row], chosen[row], names) for row in several]
         after.update(zip(several, aligner.scores(frames, together, several).tolist()))
-    results = list(transcripts)
     for row, candidates in chosen.items():
         gain = after[row] - before[row]
         results[row] = _with_names(
@@ -164,36 +148,15 @@ def look_up(
     return results
 
 
-def edit_distances(
-    first: torch.Tensor, first_length: torch.Tensor, second: torch.Tensor, length: torch.Tensor
-) -> torch.Tensor:
-    """Levenshtein distances of pairs of rows: int64 (K,).
-
-    Args:
-      first: int64 (K, A); of row k the first ``first_length[k]`` count.
-      second: int64 (K, B); of row k the first ``length[k]`` count.
-    """
-    place = torch.arange(second.shape[1] + 1, device=second.device)
-    row = place.expand(len(second), -1)
-    for step in range(first.shape[1]):
-        changed = row[:, :-1] + (first[:, step : step + 1] != second).long()
-        best = torch.cat([row[:, :1] + 1, torch.minimum(changed, row[:, 1:] + 1)], dim=1)
-        # Insertions run along the row: the least of all that could have begun before.
-        best = (best - place).cummin(dim=1).values + place
-        row = torch.where((step < first_length)[:, None], best, row)
-    return row.gather(1, length[:, None]).squeeze(1)
-
-
 def _candidates(
     units: Sequence[Sequence[Unit]],
     frames: PhoneFrames,
-    aligner: PhoneAligner,
+    spans: Spans,
     names: Sequence[EntityPronunciations | None],
     config: LookupConfig,
 ) -> Iterator[_Candidate]:
     """The nearest names of every utterance, best first."""
-    begin, end = aligner.spans(frames, units)
-    phones, first_phone = _heard(frames, begin, end)
+    phones, first_phone = _heard(frames, spans.begin, spans.end)
     rows = [
         (row, first, first + length)
         for row, sequence in enumerate(units)
@@ -211,10 +174,10 @@ def _candidates(
     for windows in lists.values():
         own = names[windows[0][0]]
         assert own is not None
-        table = _rows(own, config.min_phones, phones.device)
+        table = rows_of(own, config.min_phones, phones.device)
         at = torch.tensor(windows, device=phones.device)
         low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
-        for which, row, edits in _near(phones, low, high, table, config.max_distance):
+        for which, row, edits in near(phones, low, high, table, config.max_distance):
             utterance, first, last = windows[which]
             entity = table.entities[row]
             found.setdefault(utterance, []).append(
@@ -264,37 +227,6 @@ def _heard(
     return best[row, at], torch.searchsorted(keys, wanted)
 
 
-def _near(
-    phones: torch.Tensor,
-    low: torch.Tensor,
-    high: torch.Tensor,
-    table: _Rows,
-    max_distance: float,
-) -> Iterator[tuple[int, int, int]]:
-    """Windows and pronunciations within the distance: (window, pronunciation, edits)."""
-    if not len(low) or not len(table.length):
-        return
-    length = high - low
-    allowed = (table.length.double() * max_distance + 1e-9).floor().long()
-    longest = int(length.max())
-    place = low[:, None] + torch.arange(longest, device=low.device)
-    padded = phones.new_zeros(len(low), longest)
-    if len(phones) and longest:
-        padded = phones[place.clamp(max=len(phones) - 1)]
-        padded = padded.masked_fill(place >= high[:, None], 0)
-    counts = _counts(padded)
-    step = max(1, _PAIRS // len(table.length))
-    for begin in range(0, len(low), step):
-        some = slice(begin, begin + step)
-        # Every edit changes the numbers of phones by two at most: few pairs are left.
-        off = torch.cdist(counts[some], table.counts, p=1)
-        window, row = (off <= 2.0 * allowed).nonzero(as_tuple=True)
-        window = window + begin
-        edits = edit_distances(padded[window], length[window], table.phones[row], table.length[row])
-        good = edits <= allowed[row]
-        yield from zip(window[good].tolist(), row[good].tolist(), edits[good].tolist())
-
-
 def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciations | None:
     """The list, unless it is too long to be looked up; that is said once."""
     if names is None or len(names.entities) <= most:
@@ -308,30 +240,6 @@ def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciat
             most,
         )
     return None
-
-
-def _rows(names: EntityPronunciations, min_phones: int, device: torch.device) -> _Rows:
-    """The pronunciations of a list; made once, and kept as long as the list is."""
-    tables = _TABLES.setdefault(names, {})
-    known = tables.get((min_phones, device))
-    if known is not None:
-        return known
-    several = names.lookup_candidates()
-    table = PronunciationTable.of(
-        [[one for one in own if len(one.phones) >= min_phones] for _, own in several]
-    )
-    phones = torch.from_numpy(table.padded()).long().to(device)
-    entities = tuple([several[name][0] for name in table.owner.tolist()])
-    made = _Rows(phones, (phones > 0).sum(dim=1), _counts(phones), entities)
-    tables[min_phones, device] = made
-    return made
-
-
-def _counts(phones: torch.Tensor) -> torch.Tensor:
-    """How often each phone occurs in each row: float32 (rows, phones)."""
-    counts = torch.zeros(len(phones), 1 + len(PHONES), device=phones.device)
-    counts.scatter_add_(1, phones, torch.ones_like(phones, dtype=torch.float32))
-    return counts[:, 1:]
 
 
 def _choose(
@@ -350,10 +258,6 @@ def _choose(
         if all(c.end <= candidate.first or candidate.end <= c.first for c in others):
             others.append(candidate)
     return {row: sorted(several, key=lambda c: c.first) for row, several in chosen.items()}
-
-
-def _only(candidate: _Candidate, chosen: dict[int, list[_Candidate]]) -> bool:
-    return chosen.get(candidate.utterance) == [candidate]
 
 
 def _replaced(
@@ -389,7 +293,7 @@ def _with_names(
         begin, end = units[candidate.first].begin, units[candidate.end - 1].end
         words += best.words[at:begin]
         heard, entity = best.words[begin:end], candidate.entity
-        mention = Mention.of(entity, "lookup", text_of(heard), phone=candidate.gain)
+        mention = Mention.of(entity, "lookup", text_of(heard), lookup=candidate.gain)
         words += words_of_name(entity.display.split(), heard, (mention,))
         at = end
     words += best.words[at:]

@@ -14,13 +14,11 @@ hypothesis sounds exactly like what was heard; else the score is negative. The n
 ranked by :math:`score + \lambda\, phone` (Dingliwal et al. 2022, section 3.4).
 
 The hypotheses of an utterance are one graph, a tree (:mod:`ctcbias_fst.rescore.phone_graphs`), and
-all utterances of a batch are searched at once by k2. Of frames that are surely blank only one is
-kept after each that is not.
+all utterances of a batch are searched at once by k2.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -36,16 +34,15 @@ from ctcbias_fst.bounds import (
     not_negative,
     positive,
 )
-from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation, PronunciationTable
-from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.records import Hypothesis, Transcript
+from ctcbias_fst.rescore.phone_frames import PhoneFrames
 from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, WordTree, phone_graph
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.search.intersect import FRAME, search
-from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["PhoneAligner", "PhoneFrames", "RescoreConfig", "Unit", "phone_frames", "rescore"]
+__all__ = ["PhoneAligner", "RescoreConfig", "Spans", "Unit", "rescore"]
 
 _ARC = "phone_arc"
 
@@ -104,80 +101,19 @@ class Unit(NamedTuple):
     listed: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class PhoneFrames:
-    """The phone head's log-probs at the frames that are aligned.
+class Spans(NamedTuple):
+    """Where the units of a sequence of each utterance are heard; (N, L) each.
 
     Attributes:
-      log_probs: float32 (N, T, P), blank in column 0.
-      lengths: int64 (N,) on the CPU, at least 1 each.
-      original: int64 (N, T), which frame of the model each is.
-      best: float64 (N,), the sum of each frame's best log-prob.
-      ids: names of the utterances.
+      begin, end: int64, the first frame of the model at which a phone of the unit is, and the one
+        after the last; -1 where a unit has no pronunciation, or its utterance was lost.
+      score: float64, the share of these frames in the phone score: what the alignment says of
+        them, the cost of the pronunciation included, less what their best phones do.
     """
 
-    log_probs: torch.Tensor
-    lengths: torch.Tensor
-    original: torch.Tensor
-    best: torch.Tensor
-    ids: tuple[str, ...]
-
-
-def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
-    """Take what is to be aligned out of a batch.
-
-    A run of surely blank frames becomes one frame, at which only blank may be taken, at the
-    score of the run. An utterance without frames gets a frame of blank.
-
-    Raises:
-      LogProbsError: the model has no phone head, or another than of
-        :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
-    """
-    phones = log_probs.phone_log_probs
-    if phones is None or phones.shape[-1] != 1 + len(PHONES):
-        found = "none" if phones is None else f"{phones.shape[-1]} columns"
-        raise LogProbsError(
-            f"aligning phones needs log-probs of a blank and {len(PHONES)} phones, found {found}: "
-            "leave out the parts rescore and lookup for this model"
-        )
-    size, longest = phones.shape[:2]
-    lengths = log_probs.lengths.to(phones.device)
-    inside = torch.arange(longest, device=phones.device) < lengths[:, None]
-    good = (phones < torch.inf).all(dim=-1) & (phones.amax(dim=-1) > -torch.inf)
-    if bool((~good & inside).any()):
-        row, frame = (~good & inside).nonzero()[0].tolist()
-        raise LogProbsError(
-            f"utterance {log_probs.ids[row]}, frame {frame}: the phone log-probs have NaN or inf; "
-            "check the audio and the model that made them"
-        )
-    idle = torch.zeros_like(inside)
-    if blank_threshold < 1:
-        idle = inside & (phones[:, :, 0] > math.log(blank_threshold))
-    kept = inside.clone()
-    kept[:, 1:] &= ~(idle[:, 1:] & idle[:, :-1])
-    number = kept.long().cumsum(1) - 1
-    count = kept.sum(dim=1).clamp(min=1)
-    compact = phones.new_full((size, int(count.max()), phones.shape[2]), -torch.inf)
-    compact[:, 0, 0] = 0.0
-    original = torch.zeros(compact.shape[:2], dtype=torch.int64, device=phones.device)
-    row, frame = kept.nonzero(as_tuple=True)
-    at = (row, number[row, frame])
-    values = phones[row, frame]
-    values[:, 1:] = values[:, 1:].masked_fill(idle[row, frame][:, None], -torch.inf)
-    compact[at] = values
-    original[at] = frame
-    # What was left out is blank on every path: its frame's one stands for the run.
-    row, frame = (inside & ~kept).nonzero(as_tuple=True)
-    compact[:, :, 0].index_put_((row, number[row, frame]), phones[row, frame, 0], accumulate=True)
-    top = compact.amax(dim=-1).double()
-    used = torch.arange(compact.shape[1], device=phones.device) < count[:, None]
-    return PhoneFrames(
-        log_probs=compact,
-        lengths=count.cpu(),
-        original=original,
-        best=torch.where(used, top, torch.zeros_like(top)).sum(dim=1),
-        ids=log_probs.ids,
-    )
+    begin: torch.Tensor
+    end: torch.Tensor
+    score: torch.Tensor
 
 
 class PhoneAligner:
@@ -252,36 +188,34 @@ class PhoneAligner:
         best = _largest(owner, score, len(frames.ids)).clamp(min=-1e3)
         return score.maximum((best - self.config.output_beam)[owner]).clamp(max=0.0)
 
-    def spans(
-        self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where the units of one sequence per utterance are heard.
-
-        Returns:
-          int64 (N, L) twice: the first frame of the model at which a phone of the unit is, and
-          the one after the last; -1 where a unit has no pronunciation, or its utterance was lost.
-        """
+    def spans(self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]]) -> Spans:
+        """Where the units of one sequence per utterance are heard, and how well."""
         longest = max((len(sequence) for sequence in sequences), default=0)
         lattice, _ = self._align(frames, sequences, range(len(sequences)))
         setattr(lattice, _ARC, torch.arange(lattice.num_arcs, dtype=torch.int32).to(lattice.device))
         path = k2.shortest_path(lattice, use_double_scores=True)
         arcs = getattr(path, _ARC).long()
         place = getattr(lattice, POSITION).long()[arcs]
-        row_ids = path.arcs.row_ids(1).long()[path.arcs.row_ids(2).long()]
-        frame = getattr(lattice, FRAME).long()[arcs]
-        spoken = place >= 0
-        row, place = row_ids[spoken], place[spoken]
-        frame = frames.original[row, frame[spoken]]
+        row = path.arcs.row_ids(1).long()[path.arcs.row_ids(2).long()]
+        frame = getattr(lattice, FRAME).long()[arcs].clamp(max=frames.log_probs.shape[1] - 1)
+        gain = path.scores.detach().double() - frames.log_probs[row, frame].amax(dim=-1)
+        gain[path.labels < 0] = 0.0  # the last arc of a path has no frame
+        total = gain.cumsum(0)
+        spoken = (place >= 0).nonzero().flatten()
+        frame = frames.original[row, frame][spoken]
         # A path's frames ascend, and so do the places of its words.
-        key = row * longest + place
+        key = row[spoken] * longest + place[spoken]
         changes = torch.ones(len(key) + 1, dtype=torch.bool, device=key.device)
         changes[1:-1] = key[1:] != key[:-1]
         first, last = changes[:-1].nonzero().flatten(), changes[1:].nonzero().flatten()
         begin = key.new_full((len(sequences), longest), -1)
         end = torch.full_like(begin, -1)
+        score = gain.new_zeros(begin.shape)
         begin.view(-1)[key[first]] = frame[first]
         end.view(-1)[key[last]] = frame[last] + 1
-        return begin, end
+        first, last = spoken[first], spoken[last]
+        score.view(-1)[(row * longest + place)[first]] = total[last] - total[first] + gain[first]
+        return Spans(begin, end, score)
 
     def _align(
         self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]

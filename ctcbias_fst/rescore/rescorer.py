@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.rescore.lookup import LookupConfig, look_up
-from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, phone_frames, rescore
+from ctcbias_fst.rescore.mention_scores import score_mentions
+from ctcbias_fst.rescore.phone_frames import phone_frames
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, rescore
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.text.entities import EntityList
@@ -68,7 +70,7 @@ class PhoneticRescorer:
           nbest: hypotheses to return.
 
         Raises:
-          LogProbsError: see :func:`ctcbias_fst.rescore.phonetic.phone_frames`.
+          LogProbsError: see :func:`ctcbias_fst.rescore.phone_frames.phone_frames`.
         """
         if not transcripts:
             return []
@@ -78,4 +80,5 @@ class PhoneticRescorer:
             done = rescore(done, frames, self._aligner, names, keep=nbest)
         if self._lookup is not None:
             done = look_up(done, frames, self._aligner, names, self._lookup)
-        return [replace(item, nbest=item.nbest[:nbest]) for item in done]
+        done = [replace(item, nbest=item.nbest[:nbest]) for item in done]
+        return score_mentions(done, frames, self._aligner, names)

@@ -14,8 +14,10 @@ from ctcbias_fst.pronunciation.g2p_ngram import Ngram
 from ctcbias_fst.pronunciation.lexicon import Lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.rescore.lookup import LookupConfig, edit_distances, look_up
-from ctcbias_fst.rescore.phonetic import PhoneAligner, PhoneFrames, RescoreConfig, phone_frames
+from ctcbias_fst.rescore.lookup import LookupConfig, look_up
+from ctcbias_fst.rescore.near_names import edit_distances
+from ctcbias_fst.rescore.phone_frames import PhoneFrames, phone_frames
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.text.entities import entities_from_names
 from tests.rescore.test_phonetic import phone_batch, sharp
@@ -136,7 +138,7 @@ def test_several_names_in_one_utterance(words: WordPronunciations) -> None:
     assert [one.mention.entity.line for one in (first, second)] == [2, 1]
     assert [one.mention.heard for one in (first, second)] == ["ce", "tak kat"]
     assert {one.mention.found_by for one in (first, second)} == {"lookup"}
-    gains = [one.mention.phone or 0.0 for one in (first, second)]
+    gains = [one.mention.lookup or 0.0 for one in (first, second)]
     assert gains[1] > gains[0] >= 0
     assert sum(gains) == pytest.approx(found.best.phone + 20.0, abs=1e-3)
 

@@ -21,7 +21,8 @@ from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
-from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit, phone_frames, rescore
+from ctcbias_fst.rescore.phone_frames import phone_frames
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit, rescore
 from ctcbias_fst.rescore.word_pronunciations import (
     EntityPronunciations,
     WordPronunciations,
@@ -132,7 +133,7 @@ def test_scores_equal_brute_force(data: st.DataObject, device: torch.device) -> 
 def test_spans_hold_the_phones_of_their_words(table: np.ndarray, sequence: list[Unit]) -> None:
     frames = phone_frames(phone_batch([table]))
     aligner = PhoneAligner(WIDE, words=None)  # type: ignore[arg-type]
-    begin, end = (part[0].tolist() for part in aligner.spans(frames, [sequence]))
+    begin, end = (part[0].tolist() for part in aligner.spans(frames, [sequence])[:2])
     spoken = [place for place, unit in enumerate(sequence) if unit.pronunciations]
     if brute_force(table, sequence, WIDE.cost_scale) == -np.inf:
         assert all(at == -1 for at in begin)
@@ -175,9 +176,10 @@ def test_runs_of_blanks_may_be_left_out(words: WordPronunciations, threshold: fl
     scores = aligner.scores(frames, [[cake, cake], [cake]], [0, 0])
     assert scores[0] == pytest.approx(0.0, abs=1e-5)
     assert scores[1] < -10
-    begin, end = aligner.spans(frames, [[cake, cake]])
+    begin, end, score = aligner.spans(frames, [[cake, cake]])
     assert begin.tolist() == [[3, 11]]
     assert end.tolist() == [[8, 14]]
+    assert score[0].tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
 
 
 def hypothesis(text: str, score: float, names: str = "") -> Hypothesis:

@@ -61,7 +61,7 @@ def consistent(hypothesis: Hypothesis) -> bool:
         assert mention.entity.display in written
         assert all(any(one is mention for one in word.mentions) for word in words)
         assert (mention.boost == 0) or mention.found_by == "boost"
-        assert (mention.phone is None) != (mention.found_by == "lookup")
+        assert (mention.lookup is None) != (mention.found_by == "lookup")
     return True
 
 

@@ -1,0 +1,113 @@
+"""Which names of a list sound much like stretches of what was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
+from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["Rows", "edit_distances", "near", "rows_of"]
+
+_PAIRS = 4_000_000
+"""Of windows and pronunciations, compared at a time: bounds the memory."""
+
+_TABLES: WeakKeyDictionary[EntityPronunciations, dict[tuple[int, torch.device], Rows]]
+_TABLES = WeakKeyDictionary()
+
+
+class Rows(NamedTuple):
+    """The pronunciations of a list of names, to be compared with what was heard.
+
+    Attributes:
+      phones: int64 (R, L), filled up with 0.
+      length: int64 (R,).
+      counts: float32 (R, P), how often each phone occurs.
+      entities: whose they are.
+    """
+
+    phones: torch.Tensor
+    length: torch.Tensor
+    counts: torch.Tensor
+    entities: tuple[Entity, ...]
+
+
+def rows_of(names: EntityPronunciations, min_phones: int, device: torch.device) -> Rows:
+    """The pronunciations of a list; made once, and kept as long as the list is."""
+    tables = _TABLES.setdefault(names, {})
+    known = tables.get((min_phones, device))
+    if known is not None:
+        return known
+    several = names.lookup_candidates()
+    table = PronunciationTable.of(
+        [[one for one in own if len(one.phones) >= min_phones] for _, own in several]
+    )
+    phones = torch.from_numpy(table.padded()).long().to(device)
+    entities = tuple([several[name][0] for name in table.owner.tolist()])
+    made = Rows(phones, (phones > 0).sum(dim=1), _counts(phones), entities)
+    tables[min_phones, device] = made
+    return made
+
+
+def near(
+    phones: torch.Tensor,
+    low: torch.Tensor,
+    high: torch.Tensor,
+    table: Rows,
+    max_distance: float,
+) -> Iterator[tuple[int, int, int]]:
+    """Windows and pronunciations within the distance: (window, pronunciation, edits)."""
+    if not len(low) or not len(table.length):
+        return
+    length = high - low
+    allowed = (table.length.double() * max_distance + 1e-9).floor().long()
+    longest = int(length.max())
+    place = low[:, None] + torch.arange(longest, device=low.device)
+    padded = phones.new_zeros(len(low), longest)
+    if len(phones) and longest:
+        padded = phones[place.clamp(max=len(phones) - 1)]
+        padded = padded.masked_fill(place >= high[:, None], 0)
+    counts = _counts(padded)
+    step = max(1, _PAIRS // len(table.length))
+    for begin in range(0, len(low), step):
+        some = slice(begin, begin + step)
+        # Every edit changes the numbers of phones by two at most: few pairs are left.
+        off = torch.cdist(counts[some], table.counts, p=1)
+        window, row = (off <= 2.0 * allowed).nonzero(as_tuple=True)
+        window = window + begin
+        edits = edit_distances(padded[window], length[window], table.phones[row], table.length[row])
+        good = edits <= allowed[row]
+        yield from zip(window[good].tolist(), row[good].tolist(), edits[good].tolist())
+
+
+def edit_distances(
+    first: torch.Tensor, first_length: torch.Tensor, second: torch.Tensor, length: torch.Tensor
+) -> torch.Tensor:
+    """Levenshtein distances of pairs of rows: int64 (K,).
+
+    Args:
+      first: int64 (K, A); of row k the first ``first_length[k]`` count.
+      second: int64 (K, B); of row k the first ``length[k]`` count.
+    """
+    place = torch.arange(second.shape[1] + 1, device=second.device)
+    row = place.expand(len(second), -1)
+    for step in range(first.shape[1]):
+        changed = row[:, :-1] + (first[:, step : step + 1] != second).long()
+        best = torch.cat([row[:, :1] + 1, torch.minimum(changed, row[:, 1:] + 1)], dim=1)
+        # Insertions run along the row: the least of all that could have begun before.
+        best = (best - place).cummin(dim=1).values + place
+        row = torch.where((step < first_length)[:, None], best, row)
+    return row.gather(1, length[:, None]).squeeze(1)
+
+
+def _counts(phones: torch.Tensor) -> torch.Tensor:
+    """How often each phone occurs in each row: float32 (rows, phones)."""
+    counts = torch.zeros(len(phones), 1 + len(PHONES), device=phones.device)
+    counts.scatter_add_(1, phones, torch.ones_like(phones, dtype=torch.float32))
+    return counts[:, 1:]

@@ -1,0 +1,106 @@
+"""The frames of a phone head that hypotheses are aligned to.
+
+Of frames that are surely blank only one is kept after each that is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.phones import PHONES
+
+__all__ = ["PhoneFrames", "phone_frames"]
+
+
+@dataclass(frozen=True, eq=False)
+class PhoneFrames:
+    """The phone head's log-probs at the frames that are aligned.
+
+    Attributes:
+      log_probs: float32 (N, T, P), blank in column 0.
+      lengths: int64 (N,) on the CPU, at least 1 each.
+      original: int64 (N, T), which frame of the model each is.
+      best: float64 (N,), the sum of each frame's best log-prob.
+      ids: names of the utterances.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+    original: torch.Tensor
+    best: torch.Tensor
+    ids: tuple[str, ...]
+
+    def select(self, rows: Sequence[int]) -> PhoneFrames:
+        """Those of some utterances, each any number of times."""
+        at = torch.tensor(rows, dtype=torch.int64)
+        here = at.to(self.log_probs.device)
+        return PhoneFrames(
+            self.log_probs[here],
+            self.lengths[at],
+            self.original[here],
+            self.best[here],
+            tuple([self.ids[row] for row in rows]),
+        )
+
+
+def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
+    """Take what is to be aligned out of a batch.
+
+    A run of surely blank frames becomes one frame, at which only blank may be taken, at the
+    score of the run. An utterance without frames gets a frame of blank.
+
+    Raises:
+      LogProbsError: the model has no phone head, or another than of
+        :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
+    """
+    phones = log_probs.phone_log_probs
+    if phones is None or phones.shape[-1] != 1 + len(PHONES):
+        found = "none" if phones is None else f"{phones.shape[-1]} columns"
+        raise LogProbsError(
+            f"aligning phones needs log-probs of a blank and {len(PHONES)} phones, found {found}: "
+            "leave out the parts rescore and lookup for this model"
+        )
+    size, longest = phones.shape[:2]
+    lengths = log_probs.lengths.to(phones.device)
+    inside = torch.arange(longest, device=phones.device) < lengths[:, None]
+    good = (phones < torch.inf).all(dim=-1) & (phones.amax(dim=-1) > -torch.inf)
+    if bool((~good & inside).any()):
+        row, frame = (~good & inside).nonzero()[0].tolist()
+        raise LogProbsError(
+            f"utterance {log_probs.ids[row]}, frame {frame}: the phone log-probs have NaN or inf; "
+            "check the audio and the model that made them"
+        )
+    idle = torch.zeros_like(inside)
+    if blank_threshold < 1:
+        idle = inside & (phones[:, :, 0] > math.log(blank_threshold))
+    kept = inside.clone()
+    kept[:, 1:] &= ~(idle[:, 1:] & idle[:, :-1])
+    number = kept.long().cumsum(1) - 1
+    count = kept.sum(dim=1).clamp(min=1)
+    compact = phones.new_full((size, int(count.max()), phones.shape[2]), -torch.inf)
+    compact[:, 0, 0] = 0.0
+    original = torch.zeros(compact.shape[:2], dtype=torch.int64, device=phones.device)
+    row, frame = kept.nonzero(as_tuple=True)
+    at = (row, number[row, frame])
+    values = phones[row, frame]
+    values[:, 1:] = values[:, 1:].masked_fill(idle[row, frame][:, None], -torch.inf)
+    compact[at] = values
+    original[at] = frame
+    # What was left out is blank on every path: its frame's one stands for the run.
+    row, frame = (inside & ~kept).nonzero(as_tuple=True)
+    compact[:, :, 0].index_put_((row, number[row, frame]), phones[row, frame, 0], accumulate=True)
+    top = compact.amax(dim=-1).double()
+    used = torch.arange(compact.shape[1], device=phones.device) < count[:, None]
+    return PhoneFrames(
+        log_probs=compact,
+        lengths=count.cpu(),
+        original=original,
+        best=torch.where(used, top, torch.zeros_like(top)).sum(dim=1),
+        ids=log_probs.ids,
+    )
