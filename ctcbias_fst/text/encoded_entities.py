@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -59,14 +59,16 @@ class EncodedEntities:
         """
         first = np.searchsorted(self.entity_index, entities)
         owner, rows = expand(first, np.searchsorted(self.entity_index, entities, "right") - first)
+        return replace(self._taken(rows), entity_index=owner.astype(np.int32))
+
+    def _taken(self, rows: npt.NDArray[np.int64]) -> EncodedEntities:
+        """Return some rows, in their order, of the same entities."""
         begin = self.row_splits[rows]
         lengths = self.row_splits[rows + 1] - begin
-        splits = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=splits[1:])
         return EncodedEntities(
             values=self.values[expand(begin, lengths)[1]],
-            row_splits=splits,
-            entity_index=owner.astype(np.int32),
+            row_splits=_splits(lengths),
+            entity_index=self.entity_index[rows],
             cost=self.cost[rows],
         )
 
@@ -144,12 +146,10 @@ def encode_entities(
         lengths.append(sizes[written])
         owner.append(chunk_owners[written])
         cost.append(costs[written])
-    row_splits = np.zeros(sum(map(len, lengths)) + 1, dtype=np.int64)
-    np.cumsum(_concatenate(lengths, np.int64), out=row_splits[1:])
     spelling = _concatenate(owner, np.int64)
     by_spelling = EncodedEntities(
         values=_concatenate(values, np.int32),
-        row_splits=row_splits,
+        row_splits=_splits(_concatenate(lengths, np.int64)),
         entity_index=owners[spelling],
         cost=_concatenate(cost, np.float32) + extra[spelling],
     )
@@ -178,33 +178,22 @@ def _pronounced(
     if not phones:
         return written
     ids = [(i, row) for i, several in phones.items() for row in several]
-    kept = ~np.isin(written.entity_index, list(phones))
-    lengths = np.diff(written.row_splits)
-    added = np.cumsum([0, *(len(row) for _, row in ids)], dtype=np.int64)
-    both = EncodedEntities.joined(
-        [
-            EncodedEntities(
-                values=written.values[np.repeat(kept, lengths)],
-                row_splits=np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64),
-                entity_index=written.entity_index[kept],
-                cost=written.cost[kept],
-            ),
-            EncodedEntities(
-                values=np.array([token for _, row in ids for token in row], dtype=np.int32),
-                row_splits=added,
-                entity_index=np.array([i for i, _ in ids], dtype=np.int32),
-                cost=np.zeros(len(ids), dtype=np.float32),
-            ),
-        ]
+    others = np.flatnonzero(~np.isin(written.entity_index, list(phones)))
+    added = EncodedEntities(
+        values=np.array([token for _, row in ids for token in row], dtype=np.int32),
+        row_splits=_splits(np.array([len(row) for _, row in ids], dtype=np.int64)),
+        entity_index=np.array([i for i, _ in ids], dtype=np.int32),
+        cost=np.zeros(len(ids), dtype=np.float32),
     )
-    order = np.argsort(both.entity_index, kind="stable")
-    begin, lengths = both.row_splits[:-1][order], np.diff(both.row_splits)[order]
-    return EncodedEntities(
-        values=both.values[expand(begin, lengths)[1]],
-        row_splits=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        entity_index=both.entity_index[order],
-        cost=both.cost[order],
-    )
+    both = EncodedEntities.joined([written._taken(others), added])
+    return both._taken(np.argsort(both.entity_index, kind="stable"))
+
+
+def _splits(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where rows of these lengths begin, and where the last one ends."""
+    splits = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=splits[1:])
+    return splits
 
 
 def expand(

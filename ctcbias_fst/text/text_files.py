@@ -74,25 +74,20 @@ _WINDOWS = re.compile(rb"[\x80-\x9f]")
 """Quotation marks and dashes in that encoding, and control characters in ISO-8859-1."""
 
 _BINARY = {
-    b"%PDF-": "a PDF file",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
-    b"PK\x05\x06": "an empty zip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!\x1a": "a RAR archive",
-    b"BZh": "compressed by bzip2",
-    b"\xfd7zXZ": "compressed by xz",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"GIF8": "a picture",
-    b"RIFF": "a recording",
-    b"fLaC": "a recording",
-    b"OggS": "a recording",
-    b"ID3": "a recording",
-    b"SQLite format 3\0": "a database",
-    b"PAR1": "a Parquet file",
-    b"\x93NUMPY": "a NumPy array",
-    **{bytes((0x80, protocol)): "a Python pickle" for protocol in range(2, 6)},
+    "a PDF file": (b"%PDF-",),
+    "an old Excel or Word file": (b"\xd0\xcf\x11\xe0",),
+    "an empty zip archive": (b"PK\x05\x06",),
+    "a 7z archive": (b"7z\xbc\xaf",),
+    "a RAR archive": (b"Rar!\x1a",),
+    "compressed by bzip2": (b"BZh",),
+    "compressed by xz": (b"\xfd7zXZ",),
+    "compressed by zstd": (b"\x28\xb5\x2f\xfd",),
+    "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8"),
+    "a recording": (b"RIFF", b"fLaC", b"OggS", b"ID3"),
+    "a database": (b"SQLite format 3\0",),
+    "a Parquet file": (b"PAR1",),
+    "a NumPy array": (b"\x93NUMPY",),
+    "a Python pickle": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
 }
 """What files begin with that are no text."""
 
@@ -299,8 +294,8 @@ def _unpacked(held: Held, error: type[InputError]) -> bytes:
             f"{held}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
             f"UTF-8."
         )
-    for begin, what in _BINARY.items():
-        if held.content.startswith(begin):
+    for what, begins in _BINARY.items():
+        if held.content.startswith(begins):
             raise error(f"{held}: is {what}, no text. Give a text file, UTF-8.")
     return held.content
 
