@@ -117,10 +117,9 @@ def _letter_ways(parts: Sequence[Part], position: int, place: Place, shortened: 
     whole = position == 0 and (not following or shortened)
     alone = place.first and place.last and len(parts) == 1
     capitals = place.capitals
-    beside = place.ampersand and (
-        len(parts) == 1
-        or "&" in [parts[at].text for at in (position - 1, position + 1) if 0 <= at < len(parts)]
-    )
+    around = [parts[at].text for at in (position - 1, position + 1) if 0 <= at < len(parts)]
+    tight = "&" in around  # at&t
+    beside = place.ampersand and (tight or len(parts) == 1)
     full = SHORTENED if shortened else ABBREVIATIONS
     before = parts[position - 1].text if position else ""
     ways: list[tuple[str, ...]] = [(lower,)]
@@ -135,7 +134,7 @@ def _letter_ways(parts: Sequence[Part], position: int, place: Place, shortened: 
         _no_vowel(word)
         or (beside and word.isupper() and len(word) < 4)
         or (before == "." and not following and len(word) == 2 and word in DOMAINS)
-        or (len(word) == 2 and _tight(parts, position))
+        or (len(word) == 2 and tight)
     ):
         ways = [tuple(lower), (lower,)]
     elif not capitals:
@@ -177,13 +176,6 @@ def _in_full(several: tuple[str, ...], place: Place) -> tuple[str, ...]:
         return several
     behind = place.last and not place.first
     return several[1:] if behind else several[:1]
-
-
-def _tight(parts: Sequence[Part], position: int) -> bool:
-    """Tell whether an ampersand is beside a part without white space between: at&t."""
-    after = parts[position + 1] if position + 1 < len(parts) else None
-    before = parts[position - 1] if position else None
-    return any(part is not None and part.text == "&" for part in (before, after))
 
 
 def _camel(pieces: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from ctcbias_fst.text.numbers import ABBREVIATIONS, ONES, ROMAN, SHORTENED
 from ctcbias_fst.text.spoken_chunks import MAX_COMBINED, ORDINARY, Place, chunk_ways, combined
 from ctcbias_fst.text.spoken_symbols import unheard_symbols
 
-__all__ = ["Said", "SpokenForm", "needs_spoken_forms", "said", "spoken_forms"]
+__all__ = ["Said", "needs_spoken_forms", "said"]
 
 _MOST = 8
 _LONGEST = 1000
@@ -53,23 +53,13 @@ _DIGIT = re.compile(r"\d")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 
 
-class SpokenForm(NamedTuple):
-    """One way to say a name.
-
-    Attributes:
-        text: words of letters with single spaces, in normal form.
-        cost: at least 0, natural log: how much less likely than the first form.
-    """
-
-    text: str
-    cost: float
-
-
 class Said(NamedTuple):
     """How a name may be said.
 
     Attributes:
-        forms: each with its cost, as in `SpokenForm`; the likeliest first.
+        forms: words of letters with single spaces, in normal form, each with its cost (at least 0,
+            natural log: how much less likely than the first); the likeliest first, no two the
+            same, at most eight, none if the rules do not know it.
         common: a form that is likelier than all of them, but is left out, since it is a common
             word or made of such; empty if there is none.
         untitled: those of the forms that leave out titles (*Dr.*, *Jr.*, *Inc.*).
@@ -81,23 +71,9 @@ class Said(NamedTuple):
 
 
 def needs_spoken_forms(text: str) -> bool:
-    """Tell whether `spoken_forms` may have anything to add: digits, symbols, inner capitals, …"""
+    """Tell whether `said` may have anything to add: digits, symbols, inner capitals, …"""
     first = _ASCII_SIGN if text.isascii() else _SIGNS[0]
     return first.search(text) is not None or any(sign.search(text) for sign in _SIGNS[1:])
-
-
-def spoken_forms(text: str, capitals: bool = False) -> list[SpokenForm]:
-    """Return how a name may be said, the likeliest first; none if the rules do not know it.
-
-    Args:
-        text: the name as its user wrote it.
-        capitals: it comes from a list in capitals, so that these say nothing.
-
-    Returns:
-        Forms without digits and symbols, no two the same, at most eight. A form that would be
-        taken for common words is left out. The name's normal form is among them if it is said.
-    """
-    return [SpokenForm(form, cost) for form, cost in said(text, capitals).forms]
 
 
 def said(text: str, capitals: bool = False, written: str | None = None) -> Said:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import time
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,8 @@ from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.spoken_entities import add_spoken_forms
-from ctcbias_fst.text.spoken_forms import needs_spoken_forms, spoken_forms
+from ctcbias_fst.text.spoken_forms import needs_spoken_forms
+from ctcbias_fst.text.spoken_forms import said as ways_of
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -23,6 +25,18 @@ LETTERS = FewestPiecesTokenizer(Vocabulary.from_tokens(["<pad>", "|", *string.as
 ALSO_DIGITS = FewestPiecesTokenizer(
     Vocabulary.from_tokens(["<pad>", "|", *string.ascii_lowercase, *string.digits])
 )
+
+
+class SpokenForm(NamedTuple):
+    """One way to say a name, and how much less likely it is than the first (natural log)."""
+
+    text: str
+    cost: float
+
+
+def spoken_forms(name: str, capitals: bool = False) -> list[SpokenForm]:
+    """How a name may be said, the likeliest first."""
+    return [SpokenForm(*form) for form in ways_of(name, capitals).forms]
 
 
 @pytest.mark.parametrize(
