@@ -194,10 +194,7 @@ def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str,
 
 
 def _from_rows(
-    numbers: Sequence[int],
-    rows: Sequence[str | Mapping[str, Any]],
-    source: str,
-    unit: str = "line",
+    numbers: Sequence[int], rows: Sequence[str | Mapping[str, Any]], source: str, unit: str = "line"
 ) -> EntityList:
     texts = [row for row in rows if isinstance(row, str)]
     if len(texts) == len(rows):

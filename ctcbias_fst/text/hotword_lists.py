@@ -61,8 +61,7 @@ def sherpa_list(lines: Lines) -> ListRows:
             tokens.pop()
         if any(IS_NUMBER.fullmatch(token[1:]) for token in tokens if token[0] == ":"):
             raise lines.fault(
-                place,
-                f"a score of sherpa-onnx's hot words must be the last of {quoted(text)}.",
+                place, f"a score of sherpa-onnx's hot words must be the last of {quoted(text)}."
             )
         row["name"] = cell_text(_joined_pieces(tokens))
         rows.append(row)

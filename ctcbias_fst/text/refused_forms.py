@@ -38,11 +38,7 @@ _LINES = (
         "a key and a value, as YAML, TOML and broken JSON have them",
         "write a JSON array of names, or one name per line",
     ),
-    (
-        r"^[{\[]\s*[\"'].*[}\]],?$",
-        "JSON",
-        "write a JSON object on every line, or names alone",
-    ),
+    (r"^[{\[]\s*[\"'].*[}\]],?$", "JSON", "write a JSON object on every line, or names alone"),
     (r"^(?://|;|--\s|%\s|/\*|REM\s)", "a comment", "begin comments with '#'"),
     (r"\S\s+#\s", "a name and a comment", "write comments, with '#', on lines of their own"),
     (r"^\\(?:data\\|\d+-grams:|end\\)", "of an ARPA language model", "give that with --lm"),

@@ -17,12 +17,7 @@ from typing import Any
 
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.text.manifests import Row, each_once, supervisions_of, utterance_id
-from ctcbias_fst.text.text_files import (
-    PathLike,
-    content_lines,
-    json_object,
-    quoted,
-)
+from ctcbias_fst.text.text_files import PathLike, content_lines, json_object, quoted
 from ctcbias_fst.text.utterances import is_biasing_row
 
 __all__ = ["read_groups", "read_transcripts"]
