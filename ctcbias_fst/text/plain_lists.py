@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from ctcbias_fst.text.entity_fields import require_short
 from ctcbias_fst.text.hotword_lists import are_alike, has_score, nemo_list, sherpa_list
 from ctcbias_fst.text.list_lines import (
     BULLET,
-    LONGEST_NAME,
     NUMBER,
     NUMBERED,
-    ONE_PER_LINE,
     WITH_HEADER,
     Lines,
     ListRows,
@@ -53,14 +52,7 @@ _MAX_CHANCE = 2
 
 def plain_list(lines: Lines) -> ListRows:
     """One name per line, or a form of other tools that looks like it."""
-    long = first_place(lines.texts, lambda text: len(text) > LONGEST_NAME)
-    if long is not None:
-        text = lines.texts[long]
-        raise lines.fault(
-            long,
-            f"has {len(text)} characters, which begin with {quoted(text, 40)}; a name has at most "
-            f"{LONGEST_NAME}. {ONE_PER_LINE}.",
-        )
+    require_short(lines.numbers, lines.texts, f"{lines.source}, line", "name")
     texts, notes = _undecorated(lines.texts)
     block = "\n".join(texts)
     if "\t" in block:

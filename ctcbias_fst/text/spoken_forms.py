@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -133,13 +133,9 @@ def _said_whole(text: str, capitals: bool, written: str | None) -> Said:
     found: dict[str, float] = {}
     left_out: dict[str, float] = {}
     whole = Place(True, True, False, capitals, len(chunks) > 1 and text.isupper())
-    for words, cost in combined(_chunk_choices(chunks, whole)):
-        form = _normal(words)
-        if not form or len(form) > _LONGEST:
-            continue
-        kept = left_out if everyday.takes(form) else found
-        if cost < kept.get(form, math.inf):
-            kept[form] = cost
+    for form, cost in _cheapest(combined(_chunk_choices(chunks, whole))).items():
+        if form and len(form) <= _LONGEST:
+            (left_out if everyday.takes(form) else found)[form] = cost
     least = min(found.values(), default=math.inf)
     common = [form for form, cost in left_out.items() if cost == 0 and least > 0]
     return Said(_likeliest(found), "".join(common[:1]))
@@ -149,6 +145,15 @@ def _normal(words: Sequence[str]) -> str:
     """Return words with spaces between them, in normal form."""
     form = " ".join(words)
     return form if form.isascii() and form.replace(" ", "").isalpha() else normalise(form)
+
+
+def _cheapest(ways: Iterable[Way]) -> dict[str, float]:
+    """Return the forms of ways, each with its least cost."""
+    found: dict[str, float] = {}
+    for words, cost in ways:
+        form = _normal(words)
+        found[form] = min(cost, found.get(form, cost))
+    return found
 
 
 def _likeliest(found: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -208,22 +213,15 @@ def _rest_ways(
     choices = _chunk_choices(chunks, Place(first, last, False, capitals, False))
     if math.prod(map(len, choices)) > MAX_COMBINED:
         return ()
-    found: dict[str, float] = {}
-    for words, cost in combined(choices):
-        form = _normal(words)
-        if cost < found.get(form, math.inf):
-            found[form] = cost
+    found = _cheapest(combined(choices))
     return () if max(map(len, found)) > _LONGEST - _SHORT else tuple(found.items())
 
 
 @lru_cache(maxsize=20_000)
 def _forms(chunk: str, place: Place) -> tuple[tuple[str, float], ...]:
     """Return the ways to say a chunk in words of letters, the likeliest first."""
-    found: dict[str, float] = {}
-    for words, cost in chunk_ways(chunk, place):
-        form = _normal(words)
-        if form and cost < found.get(form, math.inf):
-            found[form] = cost
+    found = _cheapest(chunk_ways(chunk, place))
+    found.pop("", None)
     return tuple(_likeliest(found))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.text.entity_fields import check_keys
 from ctcbias_fst.text.json_lists import scaled_weight
 from ctcbias_fst.text.list_lines import (
     BULLET,
@@ -74,12 +75,7 @@ def _table(lines: Lines, numbers: Sequence[int], cells: Sequence[Sequence[str]])
     if not amazon:
         if len(set(columns)) < len(columns):
             raise lines.fault(0, "a column occurs twice in the header.")
-        unknown = first_place(columns, lambda column: column not in COLUMNS)
-        if unknown is not None:
-            known = f"known are: {', '.join(COLUMNS)}"
-            raise lines.fault(0, f"unknown column or key {quoted(columns[unknown])}; {known}.")
-        if "name" not in columns:
-            raise lines.fault(0, "'name' is missing.")
+        check_keys(columns, f"{lines.source}, line {lines.numbers[0]}")
     rows = []
     for number, row in zip(numbers[1:], cells[1:]):
         if len(row) > len(columns):

@@ -285,30 +285,22 @@ def tokenizer_of(
     tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int],
     tokenizer: str | os.PathLike[str] | None = None,
     *,
-    blank: str | int | None = None,
-    boundary: str | None = None,
-    separator: str | None = None,
     language: str | None = None,
-    columns: int | None = None,
+    **options: Any,
 ) -> Tokenizer:
     """Return what writes names in the tokens of a model.
 
     Args:
         tokens: as for `Vocabulary.from_file`, or as for `Vocabulary.from_tokens`.
         tokenizer: the SentencePiece ``.model`` of those tokens, if there is one.
-        blank: the blank's token or column.
-        boundary: the value of a `WordBoundary`.
-        separator: the token between words.
         language: as for `Vocabulary.from_file`.
-        columns: of the log-probs, likewise.
+        options: ``blank``, ``boundary``, ``separator`` and ``columns`` of `Vocabulary.from_tokens`.
 
     Raises:
         ModelError: as `Vocabulary.from_file`, or there is no such boundary.
     """
     if tokenizer is not None and Path(tokenizer).suffix != ".model":
         raise ModelError(f"tokenizer {tokenizer}: must be a SentencePiece .model")
-    options: dict[str, Any] = {"blank": blank, "boundary": boundary, "separator": separator}
-    options["columns"] = columns
     if isinstance(tokens, (str, os.PathLike)):
         path, where = Path(tokens), f"{tokens}: "
         vocabulary = Vocabulary.from_file(path, language=language, **options)
