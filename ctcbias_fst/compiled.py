@@ -74,8 +74,7 @@ class CompiledEntities:
     shortlists: ShortLists | None = None
 
     def __repr__(self) -> str:
-        left = f", {len(self.entities.rejected)} without effect" if self.entities.rejected else ""
-        return f"<{len(self.entities)} entities of {quoted(self.entities.source)}{left}>"
+        return repr(self.entities).replace("EntityList", "CompiledEntities", 1)
 
     def __len__(self) -> int:
         """Number of names that can have an effect."""

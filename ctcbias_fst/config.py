@@ -29,6 +29,7 @@ else:
 
 __all__ = [
     "as_toml",
+    "flat",
     "load_config",
     "merge",
     "parse_overrides",
@@ -92,6 +93,15 @@ def to_mapping(config: Any) -> dict[str, Any]:
     mapping = plain(dataclasses.asdict(config))
     assert isinstance(mapping, dict)
     return mapping
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables by their dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = isinstance(value, Mapping)
+        values |= flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return values
 
 
 def write_config(config: Any, path: Path) -> None:

@@ -309,7 +309,13 @@ class Decoder:
         names: Sequence[CompiledEntities | None],
         nbest: int | None = None,
     ) -> list[Transcript]:
-        """The same for a batch and a compiled list, or None, for each of its utterances."""
+        """The same for what :meth:`batch` and :meth:`lists` give.
+
+        Args:
+            log_probs: of all utterances.
+            names: the compiled list of each, or None.
+            nbest: hypotheses per utterance, by default as the settings say.
+        """
         most = self.config.decode.nbest
         if nbest is not None:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)

@@ -40,7 +40,12 @@ _BATCH_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording that could not be used, and why."""
+    """A recording that could not be used.
+
+    Attributes:
+        id: of the recording: its path, or its name.
+        error: why.
+    """
 
     id: str
     error: AudioError
@@ -208,7 +213,13 @@ class Recognizer:
         names: Sequence[CompiledEntities | None],
         nbest: int | None = None,
     ) -> list[Transcript]:
-        """The same for recordings at the model's rate, with a compiled list, or None, for each."""
+        """The same for recordings that are read.
+
+        Args:
+            recordings: at the model's rate.
+            names: the compiled list of each, or None.
+            nbest: hypotheses per recording, by default as the settings say.
+        """
         if not recordings:
             return []
         found = self.decoder.decode_batch(self.log_probs(recordings, names), names, nbest)
@@ -224,7 +235,16 @@ class Recognizer:
         recordings: Sequence[Recording],
         names: Sequence[CompiledEntities | None] = (),
     ) -> LogProbs:
-        """What the model makes of recordings, each with its list if the adapter acts."""
+        """What the model makes of recordings; what :meth:`Decoder.decode` takes.
+
+        Args:
+            recordings: at the model's rate.
+            names: the compiled list of each, or None, for the adapter, if it acts.
+
+        Raises:
+            AudioError: there are none.
+            EntityListError: there are not as many lists.
+        """
         recordings = list(_several(recordings))
         if not recordings:
             raise AudioError("no recordings: pass at least one")

@@ -15,6 +15,7 @@ from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class LogProbs:
                 f"{frames} frames, {columns}): give those of the same frames as the log-probs"
             )
 
+    def __repr__(self) -> str:
+        count, frames, tokens = self.log_probs.shape
+        shape = f"{count} utterances, {frames} frames of {self.frame_seconds:g} s, {tokens} tokens"
+        return f"<LogProbs of {shape}>"
+
     @property
     def size(self) -> int:
         """How many utterances."""
@@ -134,7 +140,12 @@ class LogProbs:
         return self.of_arrays(lambda array: array.to(device))
 
     def of_arrays(self, change: Callable[[torch.Tensor], torch.Tensor], **others: Any) -> LogProbs:
-        """The same change to every array ``(N, T, ...)`` that is there, and other fields."""
+        """A copy with other arrays.
+
+        Args:
+          change: made to every array ``(N, T, ...)`` that is there.
+          others: fields.
+        """
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         others.update((name, change(one)) for name, one in arrays.items() if one is not None)
         return replace(self, **others)
@@ -190,6 +201,9 @@ class Mention:
     lookup: float | None = None
     heard: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Mention of {self.entity.display!r}, found by {self.found_by}>"
+
     @classmethod
     def of(
         cls,
@@ -200,7 +214,7 @@ class Mention:
         boost: float = 0.0,
         lookup: float | None = None,
     ) -> Mention:
-        """A mention of an entry for which ``written`` stood there."""
+        """A `Mention`, by its attributes, of an entry for which ``written`` stood there."""
         same = _is_name(written, entity.name)
         return cls(entity, found_by, boost, None, lookup, None if same else written)
 
@@ -253,6 +267,10 @@ class Word:
     glued: bool = False
     mentions: tuple[Mention, ...] = ()
 
+    def __repr__(self) -> str:
+        name = " of a name" if self.entity else ""
+        return f"<Word {self.word!r}{name}, {self.start:g} to {self.end:g} s>"
+
     @property
     def mention(self) -> Mention | None:
         """The entry of the list that it came from, the first of several."""
@@ -299,6 +317,9 @@ class Hypothesis:
     phone: float | None = None
     phone_share: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"<Hypothesis {quoted(self.text, 80)}, score {self.score:.2f}>"
+
     @property
     def shares(self) -> dict[str, float]:
         """What ``score`` is the sum of: the log-prob of the path (``acoustic``), what was given
@@ -335,3 +356,7 @@ class Transcript:
     nbest: tuple[Hypothesis, ...] = ()
     warning: str | None = None
     left_out: tuple[Word, ...] = ()
+
+    def __repr__(self) -> str:
+        warned = "" if self.warning is None else ", with a warning"
+        return f"<Transcript of {self.id!r}: {quoted(self.best.text, 80)}{warned}>"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.bounds import at_least_one, at_most, typed
-from ctcbias_fst.config import load_config, merge, read_toml
+from ctcbias_fst.config import flat, load_config, merge, read_toml, to_mapping
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT
@@ -84,6 +84,12 @@ class PipelineConfig:
             raise ValueError(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
         at_least_one(self, "segmentations")
         at_most(self, 100, "segmentations")
+
+    def __repr__(self) -> str:
+        usual = flat(to_mapping(PipelineConfig()))
+        own = [(k, v) for k, v in flat(to_mapping(self)).items() if usual.get(k) != v]
+        shown = (f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in own)
+        return f"<PipelineConfig with {', '.join(shown) or 'all defaults'}>"
 
     @property
     def variants(self) -> SpellingsConfig | None:

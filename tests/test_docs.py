@@ -2,7 +2,8 @@
 
 Blocks marked ``console`` hold commands (``$ ``, continued by ``> ``) and their output; ``…``
 stands for any text, and a command without output shown may print anything. Blocks marked
-``python`` are run as scripts. All blocks of a page run in one folder, from top to bottom.
+``python`` are run as scripts. All blocks of a page run in one folder, from top to bottom; at last
+those marked ``pycon``, as one Python session (``...`` stands for any text).
 
 A block directly below ``<!-- not run: REASON -->`` is left out: only for what takes hours
 or needs the network.
@@ -29,7 +30,7 @@ FENCE = re.compile(
     r"^(?P<skip><!-- not run:[^\n]*-->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-KINDS = {"console", "python", "text", "toml", "json", "jsonl"}
+KINDS = {"console", "python", "pycon", "text", "toml", "json", "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ def blocks_of(text: str) -> list[Block]:
         for found in FENCE.finditer(text)
         if found["kind"] in ("console", "python") and not found["skip"]
     ]
+
+
+def session_of(text: str) -> str:
+    """The blocks that show a Python session, one after the other."""
+    found = (one for one in FENCE.finditer(text) if one["kind"] == "pycon" and not one["skip"])
+    return "\n".join(one["body"] for one in found)
 
 
 def commands_of(body: str) -> list[tuple[str, str]]:
@@ -96,7 +103,20 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     work.mkdir()
     for name in ("ctcbias_fst", "recipes", "docs"):
         (work / name).symlink_to(ROOT / name)
-    for block in blocks_of(page.read_text(encoding="utf-8")):
+
+    def done(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            arguments,
+            cwd=work,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    text = page.read_text(encoding="utf-8")
+    for block in blocks_of(text):
         runs = commands_of(block.body) if block.kind == "console" else [(block.body, "")]
         for command, shown in runs:
             arguments = (
@@ -104,18 +124,15 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
                 if block.kind == "console"
                 else [sys.executable, "-c", command]
             )
-            result = subprocess.run(
-                arguments,
-                cwd=work,
-                env=environment,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
+            result = done(arguments)
             where = f"{page.name}, block at line {block.line}: {command}\n{result.stdout}"
             assert result.returncode == 0 or shown.startswith("Error: "), where
             assert not shown or matches(shown, result.stdout), where
+    session = session_of(text)
+    if session:
+        (work / "session.txt").write_text(session, encoding="utf-8")
+        result = done([sys.executable, "-m", "doctest", "-o", "ELLIPSIS", "session.txt"])
+        assert result.returncode == 0, f"{page.name}\n{result.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from ctcbias_fst.config import to_mapping
+from ctcbias_fst.config import flat, to_mapping
 from ctcbias_fst.corpus.transcript_files import record_of, write_records
 from ctcbias_fst.decoder_inputs import language_model
 from ctcbias_fst.devices import checked_device
@@ -46,7 +45,7 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
       config: wanted.
       saved: that the lattices were made with.
     """
-    before, after = _flat(to_mapping(saved)), _flat(to_mapping(config))
+    before, after = flat(to_mapping(saved)), flat(to_mapping(config))
     changed = [key for key in (before | after) if before.get(key) != after.get(key)]
     dead = [key for key in changed if not key.startswith(_ACTING) or key == _SEARCHED]
     if set(config.parts) ^ set(saved.parts) <= LM_PARTS:
@@ -68,17 +67,6 @@ def missing_parts(saved: PipelineConfig) -> str:
         f"{' and '.join(heard)} acted when this was decoded, and cannot act again without the "
         f"audio: texts may differ from those of ctcbias decode{adapter}"
     )
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by their dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def rescore_corpus(

@@ -90,6 +90,10 @@ class EntityList:
     notes: tuple[str, ...] = ()
     unit: str = "line"
 
+    def __repr__(self) -> str:
+        left = f", {len(self.rejected)} without effect" if self.rejected else ""
+        return f"<EntityList of {quoted(self.source)}: {len(self)} names{left}>"
+
     def __len__(self) -> int:
         """Number of entities that can have an effect."""
         return len(self.entities)
@@ -114,10 +118,9 @@ class EntityList:
         rejected: Iterable[Rejected] = (),
         notes: Iterable[str] = (),
     ) -> EntityList:
-        """Return the list with other entities, and with further rejects and notes."""
-        whole = sorted((*self.rejected, *rejected), key=lambda reject: reject.line or 0)
-        notes = (*self.notes, *notes)
-        return replace(self, entities=tuple(entities), rejected=tuple(whole), notes=notes)
+        """Return the list with other `entities`, and with further `rejected` and `notes`."""
+        whole = tuple(sorted((*self.rejected, *rejected), key=lambda reject: reject.line or 0))
+        return replace(self, entities=tuple(entities), rejected=whole, notes=(*self.notes, *notes))
 
     def require_any(self) -> EntityList:
         """Return the list itself if any entry can have an effect.

@@ -42,6 +42,10 @@ class Entity(NamedTuple):
     prior: float = 1.0
     spoken: tuple[tuple[str, float], ...] = ()
 
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.to_json().items())
+        return f"Entity({fields})"
+
     @property
     def spellings(self) -> tuple[tuple[str, float], ...]:
         """All that is looked for, the name first, each with its cost."""

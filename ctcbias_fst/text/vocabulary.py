@@ -93,6 +93,10 @@ class Vocabulary:
                 f"if words are marked in another way."
             )
 
+    def __repr__(self) -> str:
+        blank = f"the blank is {self.blank_id} ({quoted(self.tokens[self.blank_id])})"
+        return f"<Vocabulary of {self.size} tokens, {blank}, boundary {self.boundary.value}>"
+
     @property
     def size(self) -> int:
         """Number of tokens, the blank included."""
@@ -115,9 +119,7 @@ class Vocabulary:
     def special(self) -> npt.NDArray[np.bool_]:
         """(V,) True where a token writes no text: blank, unknown, ``<s>``, ``[CLS]``, …"""
         mask = np.array(list(map(is_special, self.tokens)))
-        mask[self.blank_id] = True
-        if self.unk_id is not None:
-            mask[self.unk_id] = True
+        mask[[self.blank_id] if self.unk_id is None else [self.blank_id, self.unk_id]] = True
         if self.separator_id is not None:
             mask[self.separator_id] = False
         return _readonly(mask)
@@ -130,9 +132,7 @@ class Vocabulary:
     def silent(self) -> npt.NDArray[np.bool_]:
         """(V,) True for special tokens that stand for nothing that is said: all but the unknown."""
         mask = self.special.copy()
-        mask[self.blank_id] = False
-        if self.unk_id is not None:
-            mask[self.unk_id] = False
+        mask[[self.blank_id] if self.unk_id is None else [self.blank_id, self.unk_id]] = False
         return _readonly(mask)
 
     @cached_property
@@ -175,8 +175,7 @@ class Vocabulary:
         """What each token writes, without its boundary mark; empty for special tokens."""
         written = []
         for token, special in zip(self.tokens, self.special.tolist()):
-            text = token
-            byte = byte_of(token)
+            text, byte = token, byte_of(token)
             if special:
                 text = ""
             elif byte is not None:
