@@ -99,6 +99,7 @@ def displays_of(texts: Sequence[str]) -> list[str]:
 
 
 def check_keys(keys: Iterable[Any], where: str) -> None:
+    """Refuse columns or keys that are not known, or without a name among them."""
     unknown = [key for key in keys if key not in COLUMNS]
     if unknown:
         raise EntityListError(
@@ -133,6 +134,7 @@ def _phones(text: str) -> tuple[str, ...]:
 
 
 def one_line(value: Any, key: str, where: str) -> str:
+    """Return a text with single spaces, if it is one."""
     if not isinstance(value, str):
         raise EntityListError(f"{where}: {key!r} must be a string, not {quoted(value)}.")
     if key != "name":
@@ -155,4 +157,5 @@ def _several(value: Any, key: str, where: str) -> tuple[str, ...]:
 
 
 def is_texts(value: Any) -> bool:
+    """Whether a value is a list of strings."""
     return isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value)
