@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ctcbias_fst.bounds import LARGEST
 from ctcbias_fst.errors import ConfigError, warn_caller
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import write_text
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 
@@ -106,8 +106,7 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_config(config: Any, path: Path) -> None:
     """Write a configuration as a TOML file, which :func:`load_config` reads."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(as_toml(config), encoding="utf-8")
+    write_text(path, as_toml(config))
 
 
 def as_toml(config: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.explain import Explanation, NameAttention
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import write_text
 from ctcbias_fst.pictures import figure_text, new_figure, save_figure, svg_of, xml_text
 from ctcbias_fst.records import Word
 
@@ -50,8 +50,7 @@ def draw_explanation(explanation: Explanation, path: Path, top: int = 15) -> Non
     if path.suffix.lower() != ".html":
         save_figure(figure, path)
         return
-    with atomic_path(path) as temporary:
-        temporary.write_text(_page(explanation, svg_of(figure)), encoding="utf-8")
+    write_text(path, _page(explanation, svg_of(figure)))
 
 
 def check_format(path: Path) -> None:

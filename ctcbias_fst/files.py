@@ -39,6 +39,7 @@ __all__ = [
     "sole_writer",
     "sole_writer_in",
     "sort_metadata",
+    "write_text",
 ]
 
 NAME_BYTES = 255
@@ -140,6 +141,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(target_path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text by :func:`atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager

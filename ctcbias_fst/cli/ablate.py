@@ -41,7 +41,7 @@ def ablate(
     at once.
     """
     from ctcbias_fst.config import load_config  # noqa: PLC0415
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.files import write_text  # noqa: PLC0415
     from ctcbias_fst.studies import ablation_report  # noqa: PLC0415
     from ctcbias_fst.studies.ablation import AblateConfig  # noqa: PLC0415
     from ctcbias_fst.studies.ablation import ablate as run  # noqa: PLC0415
@@ -71,5 +71,4 @@ def ablate(
         (table, ablation_report.to_csv(figures)),
         (page, ablation_report.to_page(figures, title, command)),
     ):
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

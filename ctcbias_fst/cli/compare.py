@@ -34,7 +34,7 @@ def compare(
     Wrong words are red, or in brackets; words that became right green, or between stars. Files
     are of any form that `ctcbias score` takes.
     """
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.files import write_text  # noqa: PLC0415
     from ctcbias_fst.scoring.comparison import compare_files, to_lines, to_svg  # noqa: PLC0415
 
     found = compare_files(reference, before, after, entities)
@@ -42,5 +42,4 @@ def compare(
     for line in to_lines(found, colour):
         click.echo(line, color=colour)
     if out is not None:
-        with atomic_path(out) as temporary:
-            temporary.write_text(to_svg(found), encoding="utf-8")
+        write_text(out, to_svg(found))

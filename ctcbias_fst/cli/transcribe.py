@@ -98,7 +98,7 @@ def transcribe(
     begin = time.perf_counter()
     from ctcbias_fst.audio.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.files import write_text  # noqa: PLC0415
     from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
     from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
@@ -136,8 +136,7 @@ def transcribe(
         else:
             done.append(item)
     if out is not None:
-        with atomic_path(out) as temporary:
-            temporary.write_text(format_transcripts(done, style, paths), encoding="utf-8")
+        write_text(out, format_transcripts(done, style, paths))
     elif folder is None:
         click.echo(format_transcripts(done, style, paths), nl=False)
     if timing:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.errors import ConfigError, InputError, LanguageModelError, ModelError
-from ctcbias_fst.files import atomic_directory, atomic_path, sha256_of
+from ctcbias_fst.files import atomic_directory, atomic_path, sha256_of, write_text
 from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
@@ -129,8 +129,7 @@ def save_adapter(
         "model_sha256": trained_on,
         "weights_sha256": sha256_of(target / _ADAPTER_WEIGHTS),
     }
-    with atomic_path(target / _ADAPTER) as temporary:
-        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+    write_text(target / _ADAPTER, json.dumps(header, indent=1) + "\n")
 
 
 def save_lm(target: Path, source: Path) -> None:
@@ -154,8 +153,7 @@ def save_lm(target: Path, source: Path) -> None:
         "config": {"unit": unit},
         "sha256": sha256_of(target / _LM_TABLES),
     }
-    with atomic_path(target / _LM) as temporary:
-        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+    write_text(target / _LM, json.dumps(header, indent=1) + "\n")
 
 
 def load_package(path: Path | None = None, device: torch.device | str = "cpu") -> Package:

@@ -71,9 +71,11 @@ class Alphabet:
         return ["<unk>" if one.strip(_PREFIX) == _UNKNOWN_LABEL else one for one in tokens]
 
     @property
-    def boundary(self) -> str | None:
-        """How words are told apart, if that is known."""
-        return "prefix" if self.is_bpe else "separator" if " " in self.labels else None
+    def options(self) -> dict[str, Any]:
+        """The blank, and how words are told apart, if that is known; likewise."""
+        parted = not self.is_bpe and " " in self.labels
+        boundary = "prefix" if self.is_bpe else "separator" if parted else None
+        return {"blank": self.blank, "boundary": boundary, "separator": " " if parted else None}
 
     def dumps(self) -> str:
         """As JSON, as pyctcdecode reads it."""

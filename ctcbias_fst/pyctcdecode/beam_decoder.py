@@ -15,7 +15,7 @@ import torch
 from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, EntityListError, InputError, warn_caller
-from ctcbias_fst.files import atomic_path, check_output
+from ctcbias_fst.files import check_output, write_text
 from ctcbias_fst.pyctcdecode import calls
 from ctcbias_fst.pyctcdecode.alphabet import Alphabet
 from ctcbias_fst.pyctcdecode.language_model import LanguageModel
@@ -192,8 +192,7 @@ class BeamSearchDecoderCTC:
         folder = Path(filepath)
         check_output(folder, folder=True)
         try:
-            with atomic_path(folder / _ALPHABET) as temporary:
-                temporary.write_text(self._alphabet.dumps(), encoding="utf-8")
+            write_text(folder / _ALPHABET, self._alphabet.dumps())
             if self._language_model is not None:
                 self._language_model.save_to_dir(folder / _LANGUAGE_MODEL)
         except OSError as error:
@@ -230,15 +229,13 @@ class BeamSearchDecoderCTC:
         key = (beams, str(model))
         if (found := self._decoders.get(key)) is not None:
             return found
-        alphabet, settings = self._alphabet, beams.settings()
+        settings = beams.settings()
         settings |= {} if model is None else model.settings(beams.nats)
         settings |= self._options.get("settings") or {}
         decoder = Decoder.from_tokens(
-            alphabet.tokens,
-            blank=alphabet.blank,
-            boundary=alphabet.boundary,
-            separator=" " if alphabet.boundary == "separator" else None,
+            self._alphabet.tokens,
             lm=None if model is None else model.path,
+            **self._alphabet.options,
             **{"frame_seconds": 0.02, **self._options, "settings": settings},
         )
         return self._decoders.put(key, decoder)

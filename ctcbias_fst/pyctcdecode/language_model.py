@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.errors import ConfigError, LanguageModelError, warn_caller
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import write_text
 from ctcbias_fst.ngram.ngram_lm import UNKNOWN, load_lm
 from ctcbias_fst.text.text_files import quoted, read_lines
 
@@ -63,8 +63,7 @@ class LanguageModel:
         words = sorted(set(load_lm(self.path).ngram.symbols) - {UNKNOWN})
         unigrams = "".join(f"{word}\n" for word in words)
         for name, text in ((_ATTRIBUTES, json.dumps(attributes)), (_UNIGRAMS, unigrams)):
-            with atomic_path(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(folder / name, text)
         copy = folder / self.path.name
         if not (copy.exists() and copy.samefile(self.path)):
             shutil.copyfile(self.path, copy)

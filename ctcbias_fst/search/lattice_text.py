@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ctcbias_fst.files import atomic_path, file_name
+from ctcbias_fst.files import file_name, write_text
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.rescore_lattices import DecoderOfEach
@@ -53,8 +53,7 @@ def write_lattice_texts(
 
 
 def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def symbol_table(lattice: Lattice, vocabulary: Vocabulary) -> str:

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ctcbias_fst.errors import InputError
-from ctcbias_fst.files import atomic_path, digest_of, file_name
+from ctcbias_fst.files import digest_of, file_name, write_text
 from ctcbias_fst.graph.decoding_graph import DecodingGraph
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.labels import Block, LabelTable
@@ -215,8 +215,7 @@ class LatticeWriter:
         self._written.add(name)
         path = self._folder / name
         if not path.exists():
-            with atomic_path(path) as temporary:
-                temporary.write_text(content, encoding="ascii")
+            write_text(path, content)
         self._lists.put(id(graph), (graph, name))  # holds the graph: its id stays its own
         return name
 

@@ -23,7 +23,7 @@ from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path, digest_of, fingerprint
+from ctcbias_fst.files import digest_of, fingerprint, write_text
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.recognizer import Recognizer
@@ -327,7 +327,4 @@ def _read_cell(path: Path, identity: Any) -> dict[str, Any] | None:
 
 
 def _write_cell(path: Path, identity: Any, content: Mapping[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            json_text({"identity": digest_of(identity), **content}, indent=0), encoding="utf-8"
-        )
+    write_text(path, json_text({"identity": digest_of(identity), **content}, indent=0))

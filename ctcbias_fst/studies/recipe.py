@@ -35,7 +35,7 @@ from ctcbias_fst.corpus.backends import SpeechBackend, Utterance
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path, digest_of, fingerprint
+from ctcbias_fst.files import atomic_path, digest_of, fingerprint, write_text
 from ctcbias_fst.graph.openfst_files import write_boost_graph
 from ctcbias_fst.models.package import DEFAULT, load_package
 from ctcbias_fst.scoring.report import score_files, to_json, to_table
@@ -256,8 +256,7 @@ class Recipe:
                 replications=self.config.replications,
             )
             for ending, text in (("txt", to_table(scored)), ("json", to_json(scored))):
-                with atomic_path(references.with_name(f"{name}.{ending}")) as temporary:
-                    temporary.write_text(text + "\n", encoding="utf-8")
+                write_text(references.with_name(f"{name}.{ending}"), text + "\n")
             self._report(f"\n{name}\n{to_table(scored)}")
 
     def _tasks(self) -> Iterator[tuple[str, SpeechSet, NamedList]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import write_text
 from ctcbias_fst.text.common_words import is_everyday
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.entity_fields import (
@@ -393,5 +393,4 @@ def _from_objects(
 
 def write_names(path: PathLike, names: Iterable[str]) -> None:
     """Write a plain list, one name per line, sorted."""
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+    write_text(Path(path), "".join(f"{name}\n" for name in sorted(names)))

@@ -18,7 +18,7 @@ import torch.multiprocessing as mp
 from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.files import atomic_path
+from ctcbias_fst.files import write_text
 from ctcbias_fst.models.checkpoint import checkpoints
 from ctcbias_fst.training.adapt import adapt
 from ctcbias_fst.training.loop import Place
@@ -147,8 +147,7 @@ def _keep_config(run: Path, config: RunConfig) -> None:
                 )
     elif checkpoints(run):
         raise ConfigError(f"{run}: holds a run of another kind; give a new --run")
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(to_mapping(config), indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(to_mapping(config), indent=1) + "\n")
 
 
 def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctcbias_fst.cache import load_or_build
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.files import atomic_path, sha256_of
+from ctcbias_fst.files import sha256_of, write_text
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.lexicon import read_lexicon
@@ -72,8 +72,7 @@ _VERSION = 3
 def seal(path: Path) -> None:
     """Write the digests of all files but the table and additions, which may be edited."""
     header = {"format": _FORMAT, "sha256": {name: sha256_of(path / name) for name in _FILES}}
-    with atomic_path(path / _INDEX) as temporary:
-        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+    write_text(path / _INDEX, json.dumps(header, indent=1) + "\n")
 
 
 def check(path: Path, *names: str) -> None:
