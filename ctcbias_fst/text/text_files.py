@@ -66,7 +66,6 @@ PathLike = str | Path
 Source = str | Path | Held
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_ZIP_MAGIC = b"PK\x03\x04"
 _UTF32_MARKS = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -76,6 +75,7 @@ _WINDOWS = re.compile(rb"[\x80-\x9f]")
 _BINARY = {
     "a PDF file": (b"%PDF-",),
     "an old Excel or Word file": (b"\xd0\xcf\x11\xe0",),
+    "a zip archive (as Excel and Word files are)": (b"PK\x03\x04",),
     "an empty zip archive": (b"PK\x05\x06",),
     "a 7z archive": (b"7z\xbc\xaf",),
     "a RAR archive": (b"Rar!\x1a",),
@@ -289,14 +289,9 @@ def _read_bytes(path: Path, error: type[InputError]) -> bytes:
 def _unpacked(held: Held, error: type[InputError]) -> bytes:
     if held.content.startswith(_GZIP_MAGIC):
         return bounded_gunzip(held.content, held.path, error)
-    if held.content.startswith(_ZIP_MAGIC):
-        raise error(
-            f"{held}: is a zip archive (as Excel and Word files are), no text. Save it as text, "
-            f"UTF-8."
-        )
     for what, begins in _BINARY.items():
         if held.content.startswith(begins):
-            raise error(f"{held}: is {what}, no text. Give a text file, UTF-8.")
+            raise error(f"{held}: is {what}, no text. Save it as text, UTF-8.")
     return held.content
 
 
