@@ -35,6 +35,8 @@ def read_list(path: Source) -> ListRows:
         lines, told = unescaped(lines)
         if lines.texts[0].lower().startswith("sep=") and len(lines.texts) > 1:
             lines = lines.without({lines.numbers[0]})
-        found = comma_table(lines) or plain_list(lines)
-        notes += told
+        found = comma_table(lines)
+        if found is None:
+            found = plain_list(lines)
+            notes += told
     return replace(found, notes=(*notes, *found.notes)) if notes else found

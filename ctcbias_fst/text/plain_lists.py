@@ -22,7 +22,7 @@ from ctcbias_fst.text.list_lines import (
     first_place,
     read_as,
 )
-from ctcbias_fst.text.refused_forms import refused_form
+from ctcbias_fst.text.refused_forms import refused_form, refused_key
 from ctcbias_fst.text.text_files import quoted
 
 __all__ = ["plain_list", "unescaped"]
@@ -59,7 +59,8 @@ def plain_list(lines: Lines) -> ListRows:
         place = first_place(texts, lambda text: "\t" in text) or 0
         raise lines.fault(place, f"has a tab, but the list has no header line; {WITH_HEADER}.")
     lines.require_whole_cells()
-    refused = refused_form(lines.texts if texts[0] == lines.texts[0] else texts)
+    refused = refused_key(lines.texts) if ":" in block or "=" in block else None
+    refused = refused or refused_form(lines.texts if texts[0] == lines.texts[0] else texts)
     if refused is not None:
         raise lines.fault(*refused)
     if (":" in block or "#" in block or "\u2581" in block) and any(map(has_score, lines.texts)):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["PHONES_REMEDY", "refused_form"]
+__all__ = ["PHONES_REMEDY", "refused_form", "refused_key"]
 
 PHONES_REMEDY = (
     "give the phones of a name as its 'pronunciations', as in "
@@ -31,12 +31,6 @@ _LINES = (
         r"|<!--|<\?xml|<!(?i:doctype)|\{\\rtf|^\|.*\|$",
         "markup",
         _ONE_PER_LINE,
-    ),
-    (
-        r"^(?:-\s+)?(?:\"(?!#[^\"]*\"\s+:\d)[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?"
-        r"|value|text|content|entities|keywords|hotwords|vocabulary)\s*:(?:\s|$)|\w+\s*=\s*[\[\"'])",
-        "a key and a value, as YAML, TOML and broken JSON have them",
-        "write a JSON array of names, or one name per line",
     ),
     (r"^[{\[]\s*[\"'].*[}\]],?$", "JSON", "write a JSON object on every line, or names alone"),
     (r"^(?://|;|--\s|%\s|/\*|REM\s)", "a comment", "begin comments with '#'"),
@@ -67,6 +61,10 @@ _LINES = (
     ),
     (r"[\x0b\x0c\x85\u2028\u2029]", "more than one line to some programs", "end lines with LF"),
 )
+_KEY_AND_VALUE = re.compile(
+    r"(?:-\s+)?(?:\"(?!#[^\"]*\"\s+:\d)[^\"]+\"\s*:|'[^']+'\s*:\s|(?:name|names|phrases?|terms?"
+    r"|value|text|content|entities|keywords|hotwords|vocabulary)\s*:(?:\s|$)|\w+\s*=\s*[\[\"'])"
+)
 _ANY_LINE = re.compile("|".join(f"(?P<_{i}>{form})" for i, (form, _, _) in enumerate(_LINES)))
 _HINT = re.compile(
     r"[<>;\\#%/=|`{@:\[\x0b\x0c\x85\u2028\u2029\u00c2\u00c3\u00e2]|--|[A-Z]{4}|\+\+\+|\d\.\d"
@@ -90,6 +88,17 @@ _LOOKED_AT = 1000
 """Lines: a file has one form."""
 
 _WORDS_OF_JSON = ("null", "true", "false")
+
+
+def refused_key(texts: Sequence[str]) -> tuple[int, str] | None:
+    """As `refused_form`, of lines as they are: what is in quotation marks may be a name."""
+    for place, text in enumerate(texts):
+        if _KEY_AND_VALUE.match(text):
+            return place, (
+                f"{quoted(text, 30)} is a key and a value, as YAML, TOML and broken JSON have "
+                "them. Write a JSON array of names, or one name per line."
+            )
+    return None
 
 
 def refused_form(texts: Sequence[str]) -> tuple[int, str] | None:

@@ -215,6 +215,15 @@ def test_what_is_read(
         assert note in " ".join(names.report())
 
 
+def test_a_name_with_a_colon_is_read_in_quotation_marks() -> None:
+    assert list(read_list(Held("names", b'"text: a novel"\n"Anna"\n')).rows) == [
+        "text: a novel",
+        "Anna",
+    ]
+    with pytest.raises(EntityListError, match="is a key and a value"):
+        read_list(Held("names", b"text: a novel\nAnna\n"))
+
+
 @given(st.lists(st.from_regex("#{1,2}[ ,;:A-Za-z0-9]{0,9}", fullmatch=True), min_size=1))
 def test_no_line_with_a_number_sign_is_lost_in_silence(lines: list[str]) -> None:
     """Comments are '#' alone, or before a space or another; what is one otherwise is told."""
