@@ -6,7 +6,7 @@ The one place where the stages are wired together.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,9 @@ class Decoder:
             separator=separator,
             language=language,
         )
-        return cls(known, config, frame_seconds=frame_seconds, device=device)
+        decoder = cls(known, config, frame_seconds=frame_seconds, device=device)
+        decoder.warn_of_idle((settings or {}).get("parts", ()))
+        return decoder
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), **self._made_of), ()
@@ -213,6 +215,12 @@ class Decoder:
         }
         chosen = self.config.parts
         return {one: lacking.get(one) if one in chosen else "switched off" for one in PARTS}
+
+    def warn_of_idle(self, named: Iterable[str]) -> None:
+        """Warn (`CtcbiasWarning`) of those of the named parts that do not act, and say why."""
+        idle = [f"{one} ({why})" for one, why in self.parts.items() if why and one in named]
+        if idle:
+            warn_caller(f"parts without effect: {', '.join(idle)}")
 
     @property
     def listener(self) -> Listener | None:

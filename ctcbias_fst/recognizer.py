@@ -112,7 +112,9 @@ class Recognizer:
                 raise ModelError(f"{quoted(path)} is no path of a model directory")
             path = Path(path)
         config = changed(settings_of(path), settings or {})
-        return cls(AcousticModel.load(path, device), config)
+        recognizer = cls(AcousticModel.load(path, device), config)
+        recognizer.decoder.warn_of_idle((settings or {}).get("parts", ()))
+        return recognizer
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.model, self.config)

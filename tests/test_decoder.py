@@ -333,7 +333,9 @@ def test_what_was_assumed_is_told(tmp_path: Path) -> None:
         "rescore": "needs log-probs of phones",
         "lookup": "needs log-probs of phones",
     }
-    few = made(settings={"parts": ["g2g", "boost-class"]}).parts
+    told = r"effect: g2g \(needs the part boost\), boost-class \(needs a language model\)$"
+    with pytest.warns(CtcbiasWarning, match=told):
+        few = made(settings={"parts": ["g2g", "boost-class"]}).parts
     assert {few["boost"], few["lm"]} == {"switched off"}
     assert few["g2g"] == "needs the part boost"
     with pytest.warns(CtcbiasWarning, match="'東京'.*no effect"):

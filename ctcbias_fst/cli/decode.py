@@ -21,7 +21,6 @@ from ctcbias_fst.cli.options import (
     output_file,
     output_folder,
     settings_options,
-    tell_parts,
     tokens_options,
     warn,
 )
@@ -186,7 +185,7 @@ def decode(
         assert cuts is not None
         backend = backends.SpeechBackend(model, settings, device)
         utterances, write = _recordings(cuts, style, trust_manifest)
-    tell_parts(backend.decoder, parts)
+    backend.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
     summary = decode_corpus(
         utterances,
         backend,

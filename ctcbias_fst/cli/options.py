@@ -14,7 +14,6 @@ from ctcbias_fst.cli.places import given, reads
 from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
-    from ctcbias_fst.decoder import Decoder
     from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
 
@@ -31,7 +30,6 @@ __all__ = [
     "output_folder",
     "refuse",
     "settings_options",
-    "tell_parts",
     "tokens_options",
     "warn",
 ]
@@ -246,14 +244,6 @@ def load_settings(
         )
     reads([settings.lm], "the language model")
     return settings
-
-
-def tell_parts(decoder: Decoder, asked: str | None) -> None:
-    """Warn of parts that were named in ``--parts`` and cannot act, and why."""
-    named = () if asked is None else asked.replace(" ", "").split(",")
-    idle = [f"{part} ({why})" for part, why in decoder.parts.items() if why and part in named]
-    if idle:
-        warn(f"--parts: without effect: {', '.join(idle)}")
 
 
 def tokens_options(command: Command) -> Command:

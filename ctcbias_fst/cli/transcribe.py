@@ -19,7 +19,6 @@ from ctcbias_fst.cli.options import (
     output_file,
     output_folder,
     settings_options,
-    tell_parts,
     warn,
 )
 from ctcbias_fst.cli.places import reads, writes
@@ -113,7 +112,7 @@ def transcribe(
     settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer(AcousticModel.load(model, device), settings)
-    tell_parts(recognizer.decoder, parts)
+    recognizer.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
     names = None
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)

@@ -87,7 +87,7 @@ def test_saved_log_probs_from_the_command_line(tmp_path: Path) -> None:
 
 def test_parts_that_cannot_act_are_told(tmp_path: Path) -> None:
     saved = [*_saved(tmp_path), "--out", str(tmp_path / "out.jsonl")]
-    told = "Warning: --parts: without effect: "
+    told = "Warning: parts without effect: "
     result = _run("decode", *saved, "--parts=boost, lm,rescore")
     reasons = "lm (needs a language model), rescore (needs log-probs of phones)"
     assert told + reasons + "\n" in result.stderr
