@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -185,9 +186,10 @@ def _candidates(
             )
     for candidates in found.values():
         candidates.sort(key=lambda c: (c.edits, c.first, c.end, c.entity.name))
-        distinct = {(c.first, c.end, c.entity.name): c for c in reversed(candidates)}
-        kept = sorted(distinct.values(), key=lambda c: (c.edits, c.first, c.end, c.entity.name))
-        yield from kept[: config.candidates]
+        nearest: dict[tuple[int, int, str], _Candidate] = {}
+        for candidate in candidates:
+            nearest.setdefault((candidate.first, candidate.end, candidate.entity.name), candidate)
+        yield from islice(nearest.values(), config.candidates)
 
 
 def _heard(

@@ -96,19 +96,12 @@ def _rows_graph(
         for step in range(steps):
             after = target if step == steps - 1 else states
             states += step < steps - 1
-            arcs.append(
-                (
-                    at,
-                    after,
-                    inputs[step] if step < len(inputs) else 0,
-                    outputs[step] if step < len(outputs) else 0,
-                    0.0 if step else cost,
-                )
-            )
+            labels = [part[step] if step < len(part) else 0 for part in (inputs, outputs)]
+            arcs.append((at, after, labels[0], labels[1], 0.0 if step else cost))
             at = after
     final = np.full(states, np.inf)
     final[: len(hubs)] = hubs
-    return to_fst(_arcs(arcs), final)
+    return to_fst(Arcs(*map(np.array, zip(*arcs))), final)
 
 
 def spelling_graphs(
@@ -155,17 +148,6 @@ def spelling_graphs(
         gaps = Arcs(ends, same + begin, same + gap_in, same + _GAP, final[ends] + extra)
         graphs.append(to_fst(Arcs.concatenate(usable, gaps), final, begin))
     return graphs[0], graphs[1]
-
-
-def _arcs(rows: Sequence[tuple[int, int, int, int, float]]) -> Arcs:
-    source, target, inputs, outputs, cost = zip(*rows)
-    return Arcs(
-        np.array(source),
-        np.array(target),
-        np.array(inputs),
-        np.array(outputs),
-        np.array(cost, dtype=np.float64),
-    )
 
 
 def spelled(labels: Sequence[int]) -> str:

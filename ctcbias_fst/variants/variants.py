@@ -1,11 +1,11 @@
 """Other spellings of names that sound alike, as a recogniser might write them.
 
-A name's sounds are its pronunciations, and what the table makes of its letters. From the
-sounds the inverse table leads to letters again::
+A name sounds as its pronunciations say, and as the table makes of its letters. From these phones
+the inverse table leads to letters again::
 
     (pronunciations ∪ name ∘ table) ∘ table⁻¹ ∘ spelling model
 
-A spelling costs what its cheapest path does: how unlikely the sounds are for the name, plus
+A spelling costs what its cheapest path does: how unlikely the phones are for the name, plus
 how unlikely they are for the spelling, plus how unlike the recogniser's language the spelling
 looks (noisy channel; the G2G of Le et al. 2020, arXiv 2010.13878, by rule). What is a common
 word, or common words, costs more, so that a name does not take the place of a word in use.
@@ -111,7 +111,7 @@ class SpellingVariants:
     """Spells names otherwise. Threads may share it.
 
     Args:
-        pronouncer: for the sounds of names.
+        pronouncer: for the pronunciations of names.
         table: of letters and phones.
         spelling: n-gram of letters within words.
         word_costs: common words, each with -log of its share in running text.
@@ -161,8 +161,7 @@ class SpellingVariants:
         return [self._name(name, n) for name in normalised]
 
     def _name(self, name: str, n: int) -> list[Variant]:
-        first, *others = [self._word(word, n + _SPARE) for word in name.split(" ")]
-        partial = first
+        partial, *others = [self._word(word, n + _SPARE) for word in name.split(" ")]
         for other in others:
             partial = _combined(partial, other, 2 * n + _SPARE)
         # Of equal spellings the cheapest stays: it comes last.
