@@ -84,30 +84,34 @@ def brute_force(table: np.ndarray, units: list[str]) -> list[tuple[float, list[f
 
 
 @given(
+    short=arrays(max_frames=2),
     table=arrays(max_frames=5),
     units=st.lists(st.sampled_from(sorted(SAID)), min_size=1, max_size=3),
     other=st.lists(st.sampled_from(sorted(SAID)), min_size=1, max_size=2),
     looked_up=st.booleans(),
 )
 def test_every_name_has_the_score_of_its_own_frames(
-    table: np.ndarray, units: list[str], other: list[str], looked_up: bool
+    short: np.ndarray, table: np.ndarray, units: list[str], other: list[str], looked_up: bool
 ) -> None:
-    """In the best hypothesis and in others, whether or not the lookup aligned them before."""
+    """In the best hypothesis and in others, whether or not the lookup aligned them before, and
+    beside a shorter utterance."""
     right = [brute_force(table, each) for each in (units, other)]
     assume(all(right) and all(len(r) < 2 or r[0][0] - r[1][0] > 1e-3 for r in right))
     config = LookupConfig(max_distance=0.0, min_phones=9) if looked_up else None
     rescoring = rescorer(config)
     nbest = (hypothesis(units), hypothesis(other, -1.5))
     assume(nbest[0].text != nbest[1].text)
-    batch = phone_batch([table])
+    batch = phone_batch([short, table])
     names = rescoring.names(LISTED)
-    (found,) = rescoring.apply([Transcript("utt0", nbest[0], nbest)], batch, [names], 2)
+    first = hypothesis(["Ka"])
+    said = [Transcript("utt0", first, (first,)), Transcript("utt1", nbest[0], nbest)]
+    _, found = rescoring.apply(said, batch, [names, names], 2)
     assert found.best in found.nbest
     assert len(found.nbest) == 2
-    for said, ((total, shares), *_) in zip((units, other), right):
-        one = next(one for one in found.nbest if one.text == " ".join(said))
+    for spoken, ((total, shares), *_) in zip((units, other), right):
+        one = next(one for one in found.nbest if one.text == " ".join(spoken))
         assert one.phone == pytest.approx(total, abs=1e-4)
-        expected = [share for unit, share in zip(said, shares) if unit in ENTITIES]
+        expected = [share for unit, share in zip(spoken, shares) if unit in ENTITIES]
         scores = [span.mention.phone for span in one.mentions]
         assert scores == pytest.approx(expected, abs=1e-4)
         assert [span.mention.boost for span in one.mentions] == [1.0] * len(expected)
