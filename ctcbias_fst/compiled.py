@@ -21,10 +21,11 @@ from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.shortlist.letter_sounds import letter_sounds
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
-from ctcbias_fst.shortlist.shortlists import ShortLists
+from ctcbias_fst.shortlist.shortlists import PronunciationsOnDemand, ShortLists
 from ctcbias_fst.text.checked_entities import check_entities, report_too_long
-from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
+from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities, nothing_collected
 from ctcbias_fst.text.entities import (
     EntityList,
     entities_from_names,
@@ -49,6 +50,13 @@ __all__ = [
 
 EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any]]
 """A list as read from a file, a file's path, or names and mappings in memory."""
+
+_SEGMENTATIONS = 400_000
+"""Of all names together, at most, if `PipelineConfig.segmentations` is above 1: some 1 kB each
+while they are made."""
+
+_BY_LETTERS = 4
+"""So many times as many names are aligned where only their letters are known."""
 
 _LATEST = 4
 """Lists in memory that are kept compiled, for the next call."""
@@ -107,11 +115,22 @@ def compile_graph(
     encoded = encode_spellings(
         entities,
         tokenizer,
-        segmentations=config.segmentations,
+        segmentations=_segmentations(entities, config),
         config=config.variants,
         own=own,
     )
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
+
+
+def _segmentations(entities: EntityList, config: PipelineConfig, *, warn: bool = True) -> int:
+    """How many segmentations of each name there is room for."""
+    most = min(config.segmentations, max(1, _SEGMENTATIONS // max(1, len(entities))))
+    if warn and most < config.segmentations:
+        warn_caller(
+            f"{entities.source}: {len(entities)} names are cut into tokens in {most} ways at most, "
+            f"not in {config.segmentations}: set segmentations to {most}, or shorten the list"
+        )
+    return most
 
 
 class Compiler:
@@ -142,6 +161,7 @@ class Compiler:
         self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
 
+    @nothing_collected()
     def checked(
         self, entities: EntitySource, frames: float | None = None, *, warn: bool = True
     ) -> EntityList:
@@ -163,29 +183,26 @@ class Compiler:
             warn_caller(line)
         return checked
 
+    @nothing_collected()
     def compile(self, checked: EntityList) -> CompiledEntities:
         """Build the graphs and tables of a list that went through :meth:`checked`."""
-        spoken, order = None, checked
-        if self._heard and len(checked) > self._config.shortlist.shorten_above:
+        shortened = self._heard and len(checked) > self._config.shortlist.shorten_above
+        order = checked
+        if shortened:
             # What a shortlist has must not depend on the order that the user gave.
             order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
-            spoken = pronunciation_table(order)
         listed, own = None, None
         if self._listed is not None:
             encoded = encode_entities(order, self._tokenizer)
             listed = self._listed(encoded)
-            own = encoded if self._config.segmentations == 1 else None
-        if spoken is not None:
-            return CompiledEntities(
-                checked, None, listed, None, self._shortlists(order, spoken, own)
-            )
+            own = encoded if _segmentations(order, self._config, warn=False) == 1 else None
+        if shortened:
+            return CompiledEntities(checked, None, listed, None, self._shortlists(order, own))
         graph = compile_graph(checked, self._tokenizer, self._config, own)
         pronunciations = None if self._rescorer is None else self._rescorer.names(checked)
         return CompiledEntities(checked, graph, listed, pronunciations)
 
-    def _shortlists(
-        self, entities: EntityList, spoken: PronunciationTable, own: EncodedEntities | None
-    ) -> ShortLists:
+    def _shortlists(self, entities: EntityList, own: EncodedEntities | None) -> ShortLists:
         """Prepare a long list, in the order of its index, for the search."""
         config, tokenizer = self._config, self._tokenizer
         spellings = None
@@ -193,13 +210,20 @@ class Compiler:
             spellings = SpellingsOnDemand(
                 entities,
                 tokenizer,
-                segmentations=config.segmentations,
+                segmentations=_segmentations(entities, config),
                 config=config.variants,
                 own=own,
             )
+        spoken: PronunciationTable | PronunciationsOnDemand
+        limits = config.shortlist
+        if len(entities) > limits.pronounce_up_to:
+            spoken, sounds = PronunciationsOnDemand(entities), letter_sounds(entities.entities)
+            limits = replace(limits, n_aligned=_BY_LETTERS * limits.n_aligned)
+        else:
+            spoken = sounds = pronunciation_table(entities)
         return ShortLists(
             entities,
-            PhoneIndex.build(spoken, config.shortlist, self._device),
+            PhoneIndex.build(sounds, limits, self._device),
             spoken,
             tokenizer.vocabulary,
             spellings=spellings,

@@ -374,3 +374,16 @@ def test_records_are_taken_as_they_are(decoder: Decoder) -> None:
     assert decoder.batch(record) is record
     with pytest.raises(LogProbsError, match="leave them out"):
         decoder.decode(record, [3])
+
+
+def test_long_lists_are_cut_into_tokens_in_fewer_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcbias_fst.compiled._SEGMENTATIONS", 7)
+    tokens = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz", "an", "na"]
+    decoder = made(tokens, settings={"segmentations": 4, "parts": ["boost"]})
+    few = decoder.compile(["banana"]).graph
+    with pytest.warns(CtcbiasWarning, match="3 names are cut into tokens in 2 ways at most, not"):
+        several = decoder.compile(["banana", "ananas", "nanna"]).graph
+    assert few is not None
+    assert several is not None
+    assert few.num_paths == 4
+    assert several.num_paths == 3 * 2

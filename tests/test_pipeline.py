@@ -406,6 +406,7 @@ def test_a_shortlist_of_all_is_the_whole_list(model: Path, clips: list[Path]) ->
     assert any(word.entity for best in whole for word in best.words)
     everything = {"shorten_above": 3, "n_by_phone": 8, "n_variants": 8, "n_lookup": 8, **FREE}
     assert decoded(model, clips, LONG, **everything) == whole
+    assert decoded(model, clips, LONG, pronounce_up_to=3, **everything) == whole
 
 
 def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]) -> None:
@@ -421,8 +422,16 @@ def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]
     assert [best.text for best in alone] == [best.text for best in together]
 
 
-def test_only_the_names_that_sound_alike_are_boosted(model: Path) -> None:
-    shortlist = ShortlistConfig(shorten_above=1, n_by_phone=1, n_by_subword=0)
+@pytest.mark.parametrize("pronounce_up_to", [3, 2])
+def test_only_the_names_that_sound_alike_are_boosted(model: Path, pronounce_up_to: int) -> None:
+    """Whether all names are pronounced, or those that may be heard by their letters."""
+    shortlist = ShortlistConfig(
+        shorten_above=1,
+        pronounce_up_to=pronounce_up_to,
+        n_by_letters=2,
+        n_by_phone=1,
+        n_by_subword=0,
+    )
     config = PipelineConfig(parts=SOUNDS, shortlist=shortlist)
     recognizer = Recognizer(AcousticModel.load(model), config)
     names = recognizer.compile(["ibuprofen", "keisha", "metformin"])

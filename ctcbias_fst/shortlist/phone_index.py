@@ -51,6 +51,9 @@ class ShortlistConfig:
     Attributes:
         shorten_above: only lists with more names than this are shortened for the decoder, that
             is for boosting and lookup.
+        pronounce_up_to: of lists with more names only those are pronounced that may be in an
+            utterance by their letters.
+        n_by_letters: so many of them.
         n_by_phone: so many names at the top of a shortlist are the decoder's.
         n_by_subword: besides, so many of those whose subwords are likeliest to be in the utterance.
         n_variants: so many at its top get spelling variants.
@@ -73,6 +76,8 @@ class ShortlistConfig:
     """
 
     shorten_above: int = 500
+    pronounce_up_to: int = 100_000
+    n_by_letters: int = 1000
     n_by_phone: int = 100
     n_by_subword: int = 100
     n_variants: int = 15
@@ -99,12 +104,13 @@ class ShortlistConfig:
     }
 
     def __post_init__(self) -> None:
-        at_least_one(self, "n_by_phone", "n_aligned", "pronunciations")
+        at_least_one(self, "n_by_letters", "n_by_phone", "n_aligned", "pronunciations")
         if not 0.0 < self.slot_probability < 1.0:
             raise ValueError(f"slot_probability must lie in 0..1, found {self.slot_probability}")
         not_negative(
             self,
             "shorten_above",
+            "pronounce_up_to",
             "n_by_subword",
             "n_variants",
             "n_lookup",

@@ -5,6 +5,10 @@ every utterance thousands of names that sound like nothing in it; most of those 
 would be wrong. So the phone head's output picks a few (:mod:`ctcbias_fst.shortlist.phone_index`),
 and these get all that the names of a short list have: a tree of their own with spelling variants,
 phone scores, and the lookup.
+
+To pronounce a million names would take minutes, too. Of so long a list the letters are looked
+for (:mod:`ctcbias_fst.shortlist.letter_sounds`), and only those names are pronounced, and picked
+from, that may be heard by these.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation, PronunciationTable
@@ -25,10 +31,10 @@ from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.shipped import common_pronunciations
+from ctcbias_fst.variants.shipped import common_pronunciations, load_pronouncer
 from ctcbias_fst.variants.spellings import SpellingsOnDemand
 
-__all__ = ["ShortList", "ShortLists"]
+__all__ = ["PronunciationsOnDemand", "ShortList", "ShortLists"]
 
 
 _KEPT = 50_000
@@ -48,12 +54,36 @@ class ShortList:
     pronunciations: EntityPronunciations | None
 
 
+class PronunciationsOnDemand:
+    """How the names of a list sound, found as they come up. Threads may share it.
+
+    Args:
+      entities: the list.
+    """
+
+    def __init__(self, entities: EntityList) -> None:
+        self._entities = entities.entities
+        self._known: Recent[int, list[Pronunciation]] = Recent(_KEPT)
+
+    def table(self, names: Sequence[int]) -> PronunciationTable:
+        """How some names sound, which become the names 0, 1, … of the table."""
+        found = {name: self._known.get(name) for name in names}
+        new = [name for name, known in found.items() if known is None]
+        several = load_pronouncer().pronounce_entities([self._entities[name] for name in new])
+        found.update((name, self._known.put(name, one)) for name, one in zip(new, several))
+        return PronunciationTable.of([found[name] or [] for name in names])
+
+    def pronunciations(self, name: int) -> list[Pronunciation]:
+        """Those of a name."""
+        return self.table([name]).pronunciations(0)
+
+
 class ShortLists:
     """Compiles the names of a long list that come up.
 
     Args:
       entities: the list, in an order that does not depend on the user's.
-      index: of the same names.
+      index: of the same names, by their sounds or, if ``spoken`` is on demand, by their letters.
       spoken: how they sound.
       vocabulary: of the model.
       spellings: their rows for the tree, or None for no tree.
@@ -65,7 +95,7 @@ class ShortLists:
         self,
         entities: EntityList,
         index: PhoneIndex,
-        spoken: PronunciationTable,
+        spoken: PronunciationTable | PronunciationsOnDemand,
         vocabulary: Vocabulary,
         *,
         spellings: SpellingsOnDemand | None,
@@ -96,9 +126,7 @@ class ShortLists:
         config = self._index.config
         by_subwords = self._by_subwords(log_probs, which)
         picked = []
-        likely = self._index.candidates_of(
-            [heard[i, : lengths[i]] for i in which], config.n_by_phone
-        )
+        likely = self._by_phones([heard[i, : lengths[i]] for i in which], by_subwords)
         for (names, unlike), others in zip(likely, by_subwords):
             first, costs = names.tolist(), unlike.cpu().numpy()
             known = set(first)
@@ -111,6 +139,22 @@ class ShortLists:
                 name for names, _ in picked for name in names[: config.n_variants]
             )
         return [self._compile(*both) for both in picked]
+
+    def _by_phones(
+        self, heard: Sequence[Tensor], others: Sequence[Sequence[int]]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Of each utterance the names that sound most like it, and how unlike they are."""
+        config, spoken = self._index.config, self._spoken
+        if isinstance(spoken, PronunciationTable):
+            return self._index.candidates_of(heard, config.n_by_phone)
+        found = []
+        by_letters = self._index.candidates_of(heard, config.n_by_letters)
+        for phones, (first, _), more in zip(heard, by_letters, others):
+            names = sorted({*first.tolist(), *more})
+            index = PhoneIndex.build(spoken.table(names), config, phones.device)
+            places, unlike = index.candidates(phones, config.n_by_phone)
+            found.append((torch.tensor(names, device=places.device)[places], unlike))
+        return found
 
     def _by_subwords(self, log_probs: LogProbs, which: Sequence[int]) -> list[list[int]]:
         """Of each utterance the names whose subwords are likeliest to be heard."""
