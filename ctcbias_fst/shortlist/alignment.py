@@ -15,8 +15,11 @@ from torch import Tensor
 
 __all__ = ["PrefixTree"]
 
-_NEVER = 1e6
-"""Nats of what cannot be."""
+_NEVER = 16_000
+"""Units of cost of what cannot be; no pronunciation costs more than as many, either way."""
+
+_UNITS = 100.0
+"""Units of cost in a nat: in 16-bit integers more of them are moved at a time."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +108,20 @@ class PrefixTree:
         # column s: the phones so far end with its slot. Laid out flat, so that one addition moves
         # all of them on by a slot; what would come from the end of another row, or utterance, never
         # is the least.
-        never = substitutions[0].new_full((1,), _NEVER)
+        units = min(_UNITS, _NEVER / (missing * max(1, len(self.levels)))) if missing else _UNITS
+        price = round(missing * units)
+        never = substitutions[0].new_full((1,), _NEVER / units)
         row = never.expand(1, substitutions[0].shape[1])
         heard = torch.cat([part for each in substitutions for part in (row, each)])
-        heard = heard.t().contiguous()
+        heard = (heard * units).round_().short().t().contiguous()
         over = torch.cat([part for each in skips for part in (never, each)])
+        over = (over * units).round_().short()
         widths = [1 + len(each) for each in skips]
         costs = heard.new_zeros((1, len(over)))
         over = over.repeat(max((len(level.parent) for level in self.levels), default=0))
-        best = heard.new_zeros((self.rows, len(widths)))
+        best = heard.new_zeros((self.rows, len(widths)), dtype=torch.float32)
         # The price of missing phones is paid at the end; one that is heard gets it back.
-        heard -= missing
+        heard -= price
         for position, level in enumerate(self.levels):
             costs = costs.index_select(0, level.parent)
             taken = heard.index_select(0, level.phone)
@@ -126,5 +132,5 @@ class PrefixTree:
             torch.minimum(flat[1:], its[1:], out=flat[1:])
             ended = costs.index_select(0, level.at).split(widths, dim=1)
             least = torch.stack([each.amin(dim=1) for each in ended], dim=1)
-            best[level.row] = least + (position + 1) * missing
-        return best.t()
+            best[level.row] = least.float() + (position + 1) * price
+        return best.t() / units

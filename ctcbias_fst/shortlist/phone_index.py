@@ -40,6 +40,9 @@ from ctcbias_fst.text.phones import PHONES
 __all__ = ["PhoneIndex", "ShortlistConfig"]
 
 _PHONES = 1 + len(PHONES)
+_ALL_ALIGNED = 4
+"""To choose those that are aligned pays for lists with so many times as many, not before."""
+
 _SLOTS = 250
 """With so many slots, or a little more, a group of utterances is aligned."""
 
@@ -65,7 +68,8 @@ class ShortlistConfig:
         size_cost: nats that every name costs the decoder more for each time that the list is e
             times longer than ``shorten_above``, if a language model acts: it prefers names to
             words that it does not know, and the more names, the likelier one fits by chance.
-        n_aligned: pronunciations that are aligned.
+        n_aligned: pronunciations that are aligned, the likeliest ones of a list with more than
+            four times as many.
         pronunciations: of a name that are indexed, the likeliest ones.
         slot_probability: a frame is part of a slot if anything but blank has this much.
         missing: nats for a phone of the name that is not heard.
@@ -85,7 +89,7 @@ class ShortlistConfig:
     unlike_cost: float = 0.0
     homophone_cost: float = 1.0
     size_cost: float = 0.6
-    n_aligned: int = 8000
+    n_aligned: int = 2000
     pronunciations: int = 5
     slot_probability: float = 0.1
     missing: float = 3.0
@@ -229,7 +233,7 @@ class PhoneIndex:
         silent = self.unpronounceable[:most]
         found = [(silent, heard.new_zeros(len(silent))) for heard in slots]
         audible = [at for at, heard in enumerate(slots) if len(heard) and len(self.owner)]
-        if len(self.owner) > self.config.n_aligned:
+        if len(self.owner) > _ALL_ALIGNED * self.config.n_aligned:
             for at in audible:
                 rows = self._retrieve(slots[at])
                 found[at] = self._ranked(self._align([slots[at]], rows)[0], rows, most)
