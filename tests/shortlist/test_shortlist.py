@@ -137,7 +137,7 @@ phone_rows = st.lists(st.lists(st.integers(1, 39), min_size=1, max_size=5), min_
 def test_alignment_is_the_least_of_all_alignments(
     rows: list[list[int]], count: int, seed: int
 ) -> None:
-    """Against a plain recursion over phones and slots, one at a time; costs are of hundredths of a nat."""
+    """Against a plain recursion over phones and slots; costs are of hundredths of a nat."""
     config = ShortlistConfig()
     built = PhoneIndex.build(pronounced([[[PHONES[p - 1] for p in row]] for row in rows]), config)
     draws = np.random.default_rng(seed).dirichlet(np.full(40, 0.2), size=count)
