@@ -29,7 +29,7 @@ COMMANDS = {
     "compile": "compile",
     "decode": "decode",
     "train": "train",
-    "adapt": "adapt",
+    "adapt": "train",
     "export": "export",
     "explain": "explain",
     "tokenizer": "tokenizer",
@@ -41,7 +41,7 @@ COMMANDS = {
     "compare": "compare",
     "lm": "lm",
     "rescore": "rescore",
-    "pronounce": "pronounce",
+    "pronounce": "variants",
     "variants": "variants",
     "doctor": "doctor",
 }

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import BASE, FILE, load_settings, output_folder, settings_options
+from ctcbias_fst.cli.options import (
+    BASE,
+    DEVICE_OPTION,
+    FILE,
+    MODEL_OPTION,
+    SettingsOptions,
+    output_folder,
+    settings_options,
+)
 from ctcbias_fst.cli.places import reads, writes
 
 
@@ -20,17 +28,16 @@ from ctcbias_fst.cli.places import reads, writes
 @click.option(
     "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
-@click.option("--model", type=FILE, help="Model directory [the model inside the package].")
+@MODEL_OPTION
 @settings_options
 @click.option("--title", default="Ablation", show_default=True, help="Heading of the page.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 def ablate(
     study: Path,
     out: Path,
     data: Path | None,
     model: Path | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     title: str,
     device: str,
 ) -> None:
@@ -54,7 +61,7 @@ def ablate(
     for one in wanted.sets:
         named = (*one.cuts, *one.free, *(listed.entities for listed in one.lists))
         reads((start / path for path in named), "the study's")
-    base = load_settings(config, overrides, model=model)
+    base = settings.load(model)
     cells = run(
         wanted,
         base,

@@ -8,7 +8,8 @@ import click
 
 from ctcbias_fst.cli.options import (
     FILE,
-    load_settings,
+    SettingsOptions,
+    TokensOptions,
     output_file,
     settings_options,
     tokens_options,
@@ -52,17 +53,10 @@ from ctcbias_fst.cli.places import writes
 def compile(
     names: Path,
     out: Path,
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
+    named: TokensOptions,
     segmentations: int | None,
     variants: int | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     draw: Path | None,
     max_paths: int,
 ) -> None:
@@ -72,9 +66,8 @@ def compile(
     have the costs and spellings of that model's settings.
     Entries that can have no effect are reported with their line.
     """
-    from ctcbias_fst.cli.options import load_tokens  # noqa: PLC0415
     from ctcbias_fst.compiled import compile_graph  # noqa: PLC0415
-    from ctcbias_fst.files import atomic_path, check_output  # noqa: PLC0415
+    from ctcbias_fst.files import check_output, write_text  # noqa: PLC0415
     from ctcbias_fst.graph.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.graph.openfst_files import sidecar_path, write_boost_graph  # noqa: PLC0415
     from ctcbias_fst.text.checked_entities import check_entities  # noqa: PLC0415
@@ -82,26 +75,24 @@ def compile(
 
     check_output(sidecar_path(out))
     writes(sidecar_path(out), "the description of --out")
-    for key, value in (("segmentations", segmentations), ("spellings.number", variants)):
-        if value is not None:
-            overrides = (*overrides, f"{key}={value}")
-    settings = load_settings(
-        config, overrides, parts="boost,g2g", model=model, of_model=tokens is None
+    config = settings.load(
+        named.model,
+        of_model=named.tokens is None,
+        parts="boost,g2g",
+        short={"segmentations": segmentations, "spellings.number": variants},
     )
-    known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
+    known = named.load()
     listed = read_entities(names)
-    entities = check_entities(listed, known, settings.spoken_forms).require_any()
+    entities = check_entities(listed, known, config.spoken_forms).require_any()
     for line in entities.report():
         warn(line)
-    graph = compile_graph(entities, known, settings)
+    graph = compile_graph(entities, known, config)
     assert graph is not None
     for entity in graph.shadowed:
         warn(f"{entity.display!r} has no effect: another name has the same tokens")
     write_boost_graph(graph, out, known.vocabulary)
     if draw is not None:
-        with atomic_path(draw) as temporary:
-            svg = draw_boost_graph(graph, known.vocabulary, max_paths)
-            temporary.write_text(svg, encoding="utf-8")
+        write_text(draw, draw_boost_graph(graph, known.vocabulary, max_paths))
     click.echo(
         f"{out}: {len(entities)} names, {graph.num_paths} paths, {graph.num_nodes} nodes", err=True
     )

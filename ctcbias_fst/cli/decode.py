@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.cli.options import (
+    DEVICE_OPTION,
     FILE,
     LM_OPTION,
+    NBEST_OPTION,
     PARTS_OPTION,
     TRUST_OPTION,
     Number,
-    load_settings,
-    load_tokens,
+    SettingsOptions,
+    TokensOptions,
+    format_option,
     output_file,
     output_folder,
     settings_options,
@@ -52,13 +54,8 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
     callback=output_file,
     help="Transcripts; OUT.part until all is done.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["jsonl", "lhotse"]),
-    default="jsonl",
-    show_default=True,
-    help="A JSON object per utterance, or (of --cuts) a lhotse SupervisionSet.",
+@format_option(
+    "A JSON object per utterance, or (of --cuts) a lhotse SupervisionSet.", "jsonl", "lhotse"
 )
 @click.option(
     "--entities",
@@ -77,18 +74,14 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @PARTS_OPTION
 @LM_OPTION
 @settings_options
-@click.option(
-    "--nbest",
-    type=click.IntRange(1, MAX_HYPOTHESES),
-    help="Hypotheses per utterance; short for decode.nbest.",
-)
+@NBEST_OPTION
 @click.option(
     "--lattice-dir",
     type=FILE,
     callback=output_folder,
     help="Save the lattices here too, for ctcbias rescore.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 @click.option(
     "--batch-seconds",
     type=Number(1, 100_000),
@@ -104,19 +97,12 @@ def decode(
     style: str,
     entities: Path | None,
     graph: Path | None,
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
+    named: TokensOptions,
     frame_seconds: float | None,
     softmax: bool,
     parts: str | None,
     lm: Path | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     nbest: int | None,
     lattice_dir: Path | None,
     device: str,
@@ -142,17 +128,19 @@ def decode(
         raise ConfigError("say either --entities or --graph")
     if style == "lhotse" and cuts is None:
         raise ConfigError("--format lhotse needs --cuts")
-    if cuts is not None and (frame_seconds is not None or softmax or tokens is not None):
+    if cuts is not None and (frame_seconds is not None or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     writes(part_file(out), "the part file of --out")  # before any work
     if lattice_dir is not None:
         writes(lattice_dir / SETTINGS_FILE, "the settings of --lattice-dir")
     if style == "lhotse":
         check_supervisions(out)
-    if nbest is not None:
-        overrides = (*overrides, f"decode.nbest={nbest}")
-    settings = load_settings(
-        config, overrides, parts=parts, lm=lm, model=model, of_model=tokens is None
+    config = settings.load(
+        named.model,
+        of_model=named.tokens is None,
+        parts=parts,
+        lm=lm,
+        short={"decode.nbest": nbest},
     )
 
     held = None if entities is None else hold(entities, EntityListError)
@@ -160,20 +148,11 @@ def decode(
     backend: backends.Backend
     write: Write = write_records
     if log_probs is not None:
-        known = load_tokens(
-            model,
-            tokens,
-            tokenizer,
-            blank,
-            boundary,
-            separator,
-            language,
-            lambda: backends.columns_of(log_probs, trusted=trust_manifest),
-        )
+        known = named.load(lambda: backends.columns_of(log_probs, trusted=trust_manifest))
         backend = backends.LogProbsBackend(
             log_probs,
             known,
-            settings,
+            config,
             device,
             frame_seconds=frame_seconds,
             softmax=softmax,
@@ -183,7 +162,7 @@ def decode(
         utterances = backend.utterances()
     else:
         assert cuts is not None
-        backend = backends.SpeechBackend(model, settings, device)
+        backend = backends.SpeechBackend(named.model, config, device)
         utterances, write = _recordings(cuts, style, trust_manifest)
     backend.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
     summary = decode_corpus(
@@ -197,7 +176,7 @@ def decode(
         },
         batch_seconds=batch_seconds,
         lattice_dir=lattice_dir,
-        config=settings,  # what ctcbias rescore starts from
+        config=config,  # what ctcbias rescore starts from
         write=write,
         report=warn,
     )

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ctcbias_fst.cli.options import format_option
+
 
 @click.command()
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line for each check, or one JSON object.",
-)
-def doctor(output_format: str) -> None:
+@format_option("A line for each check, or one JSON object.", "text", "json")
+def doctor(style: str) -> None:
     """Look at what is installed, and say what to do where something is wrong.
 
     Versions of Python, torch, k2 (and what k2 was built for) and numpy, other packages, extras,
@@ -29,12 +24,12 @@ def doctor(output_format: str) -> None:
     checks = []
     for check in examine():
         checks.append(check)
-        if output_format == "text":
+        if style == "text":
             click.echo(f"{check.state:9} {check.name:12} {check.found}")
             if check.remedy:
                 click.echo(f"{'':22} -> {check.remedy}")
     wrong = [check.name for check in checks if check.state == WRONG]
-    if output_format == "json":
+    if style == "json":
         made = {"ok": not wrong, "checks": [asdict(check) for check in checks]}
         click.echo(json.dumps(made, ensure_ascii=False, indent=2))
     elif wrong:

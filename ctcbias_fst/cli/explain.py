@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, Number, load_settings, output_file, settings_options, warn
+from ctcbias_fst.cli.options import (
+    DEVICE_OPTION,
+    FILE,
+    MODEL_OPTION,
+    Number,
+    SettingsOptions,
+    output_file,
+    settings_options,
+    warn,
+)
 from ctcbias_fst.text.printable import one_line
 
 _SECONDS = 30.0
@@ -24,7 +33,7 @@ _SECONDS = 30.0
     callback=output_file,
     help="Picture: .png, .svg or .html.",
 )
-@click.option("--model", type=FILE, help="Model directory [the model inside the package].")
+@MODEL_OPTION
 @click.option(
     "--top",
     type=click.IntRange(1, 1000),
@@ -41,7 +50,7 @@ _SECONDS = 30.0
     help="Seconds to show, 32 at most [30].",
 )
 @settings_options
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 def explain(
     audio: Path,
     entities: Path,
@@ -50,8 +59,7 @@ def explain(
     top: int,
     start: float,
     duration: float | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     device: str,
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
@@ -65,8 +73,8 @@ def explain(
 
     check_format(out)
     listed = read_entities(entities)
-    settings = load_settings(config, overrides, model=model)
-    recognizer = Recognizer(AcousticModel.load(model, device), settings)
+    config = settings.load(model)
+    recognizer = Recognizer(AcousticModel.load(model, device), config)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
         warn(f"{audio}: {whole.warning}")

@@ -11,7 +11,7 @@ from ctcbias_fst.bounds import LARGEST
 from ctcbias_fst.cli.options import (
     FILE,
     Number,
-    load_tokens,
+    TokensOptions,
     output_file,
     output_folder,
     tokens_options,
@@ -98,13 +98,7 @@ def train(
     unit: str,
     raw: bool,
     precision: str,
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
+    named: TokensOptions,
 ) -> None:
     """Train a model on TEXTS, one sentence per line (.gz allowed)."""
     from ctcbias_fst.ngram.ngram_lm import save_lm  # noqa: PLC0415
@@ -116,7 +110,7 @@ def train(
 
     known = None
     if unit == "token":
-        known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
+        known = named.load()
     config = TrainLmConfig(order, min_count, max_words, threshold)
     found = train_lm(read_sentences(texts, known, clean=not raw), config, unit)  # type: ignore[arg-type]
     save_lm(out, found, precision)  # type: ignore[arg-type]
@@ -167,13 +161,7 @@ def info(
     lm_file: Path,
     texts: tuple[Path, ...],
     raw: bool,
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
+    named: TokensOptions,
 ) -> None:
     """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
     from ctcbias_fst.ngram.ngram_lm import load_lm, perplexity  # noqa: PLC0415
@@ -183,7 +171,7 @@ def info(
     click.echo(f"{lm_file}: {_summary(found)}")
     known = None
     if found.unit == "token" and texts:
-        known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
+        known = named.load()
     for text in texts:
         sentences = read_sentences([text], known, clean=not raw)
         of = perplexity(found, sentences, fold_case=known is None and not raw)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.cli.places import given, reads
 from ctcbias_fst.text.printable import one_line
 
@@ -19,21 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE",
+    "DEVICE_OPTION",
     "FILE",
     "LM_OPTION",
+    "MODEL_OPTION",
+    "NBEST_OPTION",
     "PARTS_OPTION",
     "TRUST_OPTION",
     "Number",
-    "load_settings",
-    "load_tokens",
+    "SettingsOptions",
+    "TokensOptions",
+    "format_option",
     "output_file",
     "output_folder",
     "refuse",
     "settings_options",
     "tokens_options",
     "warn",
+    "with_options",
 ]
 
+
+Command = Callable[..., Any]
 
 _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 
@@ -93,6 +104,18 @@ def warn(message: str) -> None:
     click.echo(f"Warning: {one_line(message)}", err=True)
 
 
+def format_option(help_text: str, *formats: str) -> Callable[[Command], Command]:
+    """How things are printed, as the argument ``style``; the first of the formats by default."""
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help=help_text,
+    )
+
+
 def refuse(faults: Sequence[str]) -> None:
     """Tell what could not be done of several things; if there is any, the exit status is 1."""
     for fault in faults:
@@ -121,10 +144,84 @@ def _checked(path: Path | None, folder: bool) -> Path | None:
     return path
 
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Give a command options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
-_TOKENS = (
-    click.option("--model", type=FILE, help="Model directory [the model inside the package]."),
+
+def _gathers(
+    argument: str, kind: type[Any], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Give a command options whose values it takes as one argument, of a class of theirs."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def gathering(**given: Any) -> Any:
+            own = {one.name: given.pop(one.name) for one in fields(kind)}
+            return command(**given, **{argument: kind(**own)})
+
+        return with_options(gathering, options)
+
+    return decorate
+
+
+DEVICE_OPTION = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."
+)
+
+MODEL_OPTION = click.option(
+    "--model", type=FILE, help="Model directory [the model inside the package]."
+)
+
+
+@dataclass(frozen=True)
+class TokensOptions:
+    """The options that say of which model the tokens are."""
+
+    model: Path | None = None
+    tokens: Path | None = None
+    tokenizer: Path | None = None
+    blank: str | None = None
+    boundary: str | None = None
+    separator: str | None = None
+    language: str | None = None
+
+    def load(self, columns: Callable[[], int | None] = lambda: None) -> Tokenizer:
+        """The tokenizer, and with it the vocabulary, that the options name.
+
+        `columns` tells those of the log-probs, if there are any.
+        """
+        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+        from ctcbias_fst.text.tokens import SentencePieceTokenizer, tokenizer_of  # noqa: PLC0415
+
+        if self.tokens is None:
+            if replace(self, model=None) != TokensOptions():
+                raise ConfigError(
+                    "--tokenizer, --blank, --boundary, --separator and --language belong to "
+                    "--tokens"
+                )
+            from ctcbias_fst.models.package import DEFAULT  # noqa: PLC0415
+
+            return SentencePieceTokenizer((self.model or DEFAULT) / "tokenizer.model")
+        if self.model is not None:
+            raise ConfigError("say either --model or --tokens")
+        return tokenizer_of(
+            self.tokens,
+            self.tokenizer,
+            blank=int(self.blank) if self.blank and self.blank.isdecimal() else self.blank,
+            boundary=self.boundary,
+            separator=self.separator,
+            language=self.language,
+            columns=columns(),
+        )
+
+
+tokens_options = _gathers(
+    "named",
+    TokensOptions,
+    MODEL_OPTION,
     click.option(
         "--tokens",
         type=FILE,
@@ -171,13 +268,75 @@ PARTS_OPTION = click.option(
     "says, or all].",
 )
 
+NBEST_OPTION = click.option(
+    "--nbest",
+    type=click.IntRange(1, MAX_HYPOTHESES),
+    help="Hypotheses per utterance; short for decode.nbest.",
+)
+
 TRUST_OPTION = click.option(
     "--trust-manifest",
     is_flag=True,
     help="Run the commands that recordings of a manifest or wav.scp come from [it is refused].",
 )
 
-_SETTINGS = (
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """The options that say how the parts work together."""
+
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+    def load(
+        self,
+        model: Path | None = None,
+        *,
+        of_model: bool = True,
+        parts: str | None = None,
+        lm: Path | None = None,
+        short: Mapping[str, Any] = MappingProxyType({}),
+    ) -> PipelineConfig:
+        """The model's own settings, those of a TOML file over them, those of other options on top.
+
+        Args:
+            model: the model directory, by default that of the model inside the package.
+            of_model: whether its settings count.
+            parts, lm: of these options.
+            short: of options that are short for a key, if they were given.
+
+        Raises:
+            ConfigError: a file or a key is wrong, or there is no such part; or the language model
+                would be read from a pipe.
+        """
+        from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+        from ctcbias_fst.files import is_stream  # noqa: PLC0415
+        from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
+
+        given = (f"{key}={value}" for key, value in short.items() if value is not None)
+        changes = parse_overrides([*self.overrides, *given])
+        if lm is not None:
+            changes["lm"] = str(lm)
+        if parts is not None:
+            changes["parts"] = list(parse_parts(parts))
+        base = settings_of(model) if of_model else {}
+        if self.config is not None:
+            load_config(PipelineConfig, self.config)  # so that the message names the file
+            base = merge(base, read_toml(self.config))
+        settings = load_config(PipelineConfig, merge(base, changes))
+        if settings.lm is not None and is_stream(settings.lm):
+            raise ConfigError(
+                f"{settings.lm}: is a pipe, a device or an open stream, and a language model is "
+                "read more than once: save it as a file"
+            )
+        reads([settings.lm], "the language model")
+        return settings
+
+
+settings_options = _gathers(
+    "settings",
+    SettingsOptions,
     click.option(
         "--config",
         type=FILE,
@@ -191,101 +350,3 @@ _SETTINGS = (
         help="A setting, such as decode.boost.beta=1.0 (repeatable).",
     ),
 )
-
-
-def settings_options(command: Command) -> Command:
-    """The options that say how the parts work together."""
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
-
-
-def load_settings(
-    config: Path | None,
-    overrides: Sequence[str] = (),
-    *,
-    parts: str | None = None,
-    lm: Path | None = None,
-    model: Path | None = None,
-    of_model: bool = True,
-) -> PipelineConfig:
-    """The model's own settings, those of a TOML file over them, those of other options on top.
-
-    Args:
-        config: the file.
-        overrides: of ``--set``.
-        parts, lm: of these options.
-        model: the model directory, by default that of the model inside the package.
-        of_model: whether its settings count.
-
-    Raises:
-        ConfigError: a file or a key is wrong, or there is no such part; or the language model
-            would be read from a pipe.
-    """
-    from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
-    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.files import is_stream  # noqa: PLC0415
-    from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
-
-    changes = parse_overrides(overrides)
-    if lm is not None:
-        changes["lm"] = str(lm)
-    if parts is not None:
-        changes["parts"] = list(parse_parts(parts))
-    base = settings_of(model) if of_model else {}
-    if config is not None:
-        load_config(PipelineConfig, config)  # so that the message names the file
-        base = merge(base, read_toml(config))
-    settings = load_config(PipelineConfig, merge(base, changes))
-    if settings.lm is not None and is_stream(settings.lm):
-        raise ConfigError(
-            f"{settings.lm}: is a pipe, a device or an open stream, and a language model is read "
-            "more than once: save it as a file"
-        )
-    reads([settings.lm], "the language model")
-    return settings
-
-
-def tokens_options(command: Command) -> Command:
-    """The options that say of which model the tokens are."""
-    for option in reversed(_TOKENS):
-        command = option(command)
-    return command
-
-
-def load_tokens(
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None = None,
-    language: str | None = None,
-    columns: Callable[[], int | None] = lambda: None,
-) -> Tokenizer:
-    """The tokenizer, and with it the vocabulary, that the options name.
-
-    `columns` tells those of the log-probs, if there are any.
-    """
-    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-    from ctcbias_fst.text.tokens import SentencePieceTokenizer, tokenizer_of  # noqa: PLC0415
-
-    if tokens is None:
-        if any(given is not None for given in (tokenizer, blank, boundary, separator, language)):
-            raise ConfigError(
-                "--tokenizer, --blank, --boundary, --separator and --language belong to --tokens"
-            )
-        from ctcbias_fst.models.package import DEFAULT  # noqa: PLC0415
-
-        return SentencePieceTokenizer((model or DEFAULT) / "tokenizer.model")
-    if model is not None:
-        raise ConfigError("say either --model or --tokens")
-    return tokenizer_of(
-        tokens,
-        tokenizer,
-        blank=int(blank) if blank is not None and blank.isdecimal() else blank,
-        boundary=boundary,
-        separator=separator,
-        language=language,
-        columns=columns(),
-    )

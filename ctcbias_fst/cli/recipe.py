@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, output_folder
+from ctcbias_fst.cli.options import DEVICE_OPTION, FILE, output_folder
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -29,7 +29,7 @@ from ctcbias_fst.cli.options import FILE, output_folder
     "package].",
 )
 @click.option("--parts", help="What biases towards the names [as the recipe says].")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def recipe(
     name: str,

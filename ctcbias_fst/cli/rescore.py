@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.bounds import MAX_HYPOTHESES
 from ctcbias_fst.cli.options import (
+    DEVICE_OPTION,
     FILE,
-    load_settings,
+    NBEST_OPTION,
+    SettingsOptions,
     output_file,
     output_folder,
     settings_options,
@@ -27,11 +28,7 @@ _SHOWN = 5
 @click.option("--lm", type=FILE, help="Language model [the one inside the package].")
 @click.option("--no-lm", is_flag=True, help="None at all.")
 @settings_options
-@click.option(
-    "--nbest",
-    type=click.IntRange(1, MAX_HYPOTHESES),
-    help="Hypotheses per utterance; short for decode.nbest.",
-)
+@NBEST_OPTION
 @click.option(
     "--text-dir",
     type=FILE,
@@ -45,14 +42,13 @@ _SHOWN = 5
     show_default=True,
     help="Kaldi's has two costs per arc, OpenFst's their sum.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 def rescore(
     folder: Path,
     out: Path | None,
     lm: Path | None,
     no_lm: bool,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     nbest: int | None,
     text_dir: Path | None,
     text_format: str,
@@ -77,11 +73,9 @@ def rescore(
         raise ConfigError("say --out, --text-dir or both")
     if lm is not None and no_lm:
         raise ConfigError("say either --lm or --no-lm")
-    if nbest is not None:
-        overrides = (*overrides, f"decode.nbest={nbest}")
-    settings = load_settings(config, overrides, lm=lm, model=folder)
-    saved = load_settings(None, model=folder)
-    dead = without_effect(settings, saved)
+    config = settings.load(folder, lm=lm, short={"decode.nbest": nbest})
+    saved = SettingsOptions().load(folder)
+    dead = without_effect(config, saved)
     if dead:
         more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
         warn(
@@ -90,7 +84,7 @@ def rescore(
         )
     count = rescore_corpus(
         folder,
-        settings,
+        config,
         out,
         use_lm=not no_lm,
         text_dir=text_dir,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ctcbias_fst.bounds import LARGEST, MAX_REPLICATIONS
-from ctcbias_fst.cli.options import FILE, output_file, warn
+from ctcbias_fst.cli.options import FILE, format_option, output_file, warn
 
 
 @click.command()
@@ -59,13 +59,8 @@ from ctcbias_fst.cli.options import FILE, output_file, warn
     callback=output_file,
     help="Write one JSON object per utterance here.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "pairs"]),
-    default="table",
-    show_default=True,
-    help="Figures as a table or JSON; or each reference above its hypothesis.",
+@format_option(
+    "Figures as a table or JSON; or each reference above its hypothesis.", "table", "json", "pairs"
 )
 def score(
     reference: Path,
@@ -82,7 +77,7 @@ def score(
     replications: int,
     seed: int,
     details: Path | None,
-    output_format: str,
+    style: str,
 ) -> None:
     """Score HYPOTHESIS against REFERENCE: WER, CER, entity F1, B-WER and U-WER.
 
@@ -90,7 +85,7 @@ def score(
     lhotse or NeMo (of a HYPOTHESIS its pred_text). Phone error rates: --field phones --raw
     --ignore '|'.
     """
-    from ctcbias_fst.files import atomic_path  # noqa: PLC0415
+    from ctcbias_fst.files import write_text  # noqa: PLC0415
     from ctcbias_fst.scoring.report import (  # noqa: PLC0415
         score_files,
         to_details,
@@ -122,8 +117,6 @@ def score(
         noun = "hypothesis" if count == 1 else "hypotheses"
         warn(f"{count} {noun} without a reference: {ids}")
     if details is not None:
-        with atomic_path(details) as temporary:
-            lines = "".join(f"{line}\n" for line in to_details(report))
-            temporary.write_text(lines, encoding="utf-8")
-    show = {"table": to_table, "json": to_json, "pairs": to_pairs}[output_format]
+        write_text(details, "".join(f"{line}\n" for line in to_details(report)))
+    show = {"table": to_table, "json": to_json, "pairs": to_pairs}[style]
     click.echo(show(report))

@@ -1,21 +1,69 @@
-"""``ctcbias train``: train the CTC model."""
+"""``ctcbias train`` and ``ctcbias adapt``: train a CTC model, or an adapter on a frozen one."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ctcbias_fst.cli.run_options import run_options, start_run
+from ctcbias_fst.cli.options import BASE, DEVICE_OPTION, FILE, output_folder, with_options
+
+_OPTIONS = (
+    click.option(
+        "--config", required=True, type=FILE, help="TOML file; docs/training.md has its keys."
+    ),
+    click.option("--run", required=True, type=FILE, callback=output_folder, help="Run directory."),
+    click.option(
+        "--data",
+        type=BASE,
+        help="Where relative paths of the configuration start [the configuration's folder].",
+    ),
+    DEVICE_OPTION,
+    click.option(
+        "--processes",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, 1024),
+        help="Data-parallel processes on this machine; with --device cuda one per GPU.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a key of the configuration (repeatable).",
+    ),
+)
 
 
 @click.command()
-@run_options
-def train(config: Path, run: Path, **options: Any) -> None:
+@partial(with_options, options=_OPTIONS)
+def train(**options: Any) -> None:
     """Train a model, or go on where RUN stopped.
 
     Checkpoints, TensorBoard events and the log go to the run directory. On several machines
     start this command with torchrun instead of --processes.
     """
-    start_run("TrainConfig", config, run, **options)
+    _start_run("TrainConfig", **options)
+
+
+@click.command()
+@partial(with_options, options=_OPTIONS)
+def adapt(**options: Any) -> None:
+    """Teach a model to attend to lists of names, or go on where RUN stopped.
+
+    The model itself stays as it is. `ctcbias export` then adds the adapter to the model's
+    directory.
+    """
+    _start_run("AdaptConfig", **options)
+
+
+def _start_run(kind: str, config: Path, run: Path, **options: Any) -> None:
+    """Start or resume a run of the configuration class named ``kind``, and say when it is done."""
+    from ctcbias_fst.training import training_config as configurations  # noqa: PLC0415
+    from ctcbias_fst.training.launch import launch  # noqa: PLC0415
+
+    last = launch(getattr(configurations, kind), config, run, **options)
+    click.echo(f"{last}: training is complete")

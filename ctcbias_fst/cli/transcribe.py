@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ctcbias_fst.cli.options import (
+    DEVICE_OPTION,
     FILE,
     LM_OPTION,
+    MODEL_OPTION,
     PARTS_OPTION,
     TRUST_OPTION,
-    load_settings,
+    SettingsOptions,
+    format_option,
     output_file,
     output_folder,
     settings_options,
@@ -34,11 +37,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 
 @click.command()
 @click.argument("audio", nargs=-1, required=True, type=FILE)
-@click.option(
-    "--model",
-    type=FILE,
-    help="Model directory [the model inside the package].",
-)
+@MODEL_OPTION
 @click.option(
     "--entities",
     type=FILE,
@@ -47,15 +46,8 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @PARTS_OPTION
 @LM_OPTION
 @settings_options
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="How transcripts are written.",
-)
+@DEVICE_OPTION
+@format_option("How transcripts are written.", *FORMATS)
 @click.option(
     "--out", type=FILE, callback=output_file, help="Write here instead of standard output."
 )
@@ -78,8 +70,7 @@ def transcribe(
     entities: Path | None,
     parts: str | None,
     lm: Path | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     device: str,
     style: str,
     out: Path | None,
@@ -109,9 +100,9 @@ def transcribe(
     targets = _targets(recordings, style, out, out_dir)
     folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
     reads(map(_path, recordings), "the recording")
-    settings = load_settings(config, overrides, parts=parts, lm=lm, model=model)
+    config = settings.load(model, parts=parts, lm=lm)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer(AcousticModel.load(model, device), settings)
+    recognizer = Recognizer(AcousticModel.load(model, device), config)
     recognizer.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
     names = None
     if listed is not None:

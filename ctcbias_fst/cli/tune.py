@@ -9,9 +9,10 @@ import click
 
 from ctcbias_fst.cli.options import (
     BASE,
+    DEVICE_OPTION,
     FILE,
-    load_settings,
-    load_tokens,
+    SettingsOptions,
+    TokensOptions,
     output_file,
     settings_options,
     tokens_options,
@@ -45,34 +46,23 @@ from ctcbias_fst.cli.places import reads, writes
     "--trials", type=click.IntRange(1, 1_000_000), help="How many in all [as the study says]."
 )
 @tokens_options
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@DEVICE_OPTION
 def tune(
     study: Path,
     out: Path,
     data: Path | None,
     journal: Path | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
+    settings: SettingsOptions,
     search: tuple[str, ...],
     trials: int | None,
-    model: Path | None,
-    tokens: Path | None,
-    tokenizer: Path | None,
-    blank: str | None,
-    boundary: str | None,
-    separator: str | None,
-    language: str | None,
+    named: TokensOptions,
     device: str,
 ) -> None:
     """Tune settings on development data as the TOML file STUDY says (docs/tuning.md).
 
     A study that was stopped goes on when the same command is given again.
     """
-    from ctcbias_fst.config import (  # noqa: PLC0415
-        load_config,
-        read_toml,
-        write_config,
-    )
+    from ctcbias_fst.config import load_config, read_toml, write_config  # noqa: PLC0415
     from ctcbias_fst.files import check_output  # noqa: PLC0415
     from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.studies import tuning  # noqa: PLC0415
@@ -89,12 +79,12 @@ def tune(
     wanted = load_config(tuning.TuneConfig, table)
     start = data or study.parent
     for one in wanted.sets:
-        named = (one.entities, one.cuts, one.log_probs, one.references)
-        reads((start / path for path in named if path is not None), "the study's")
-    base = load_settings(config, overrides, model=model, of_model=tokens is None)
-    known = load_tokens(model, tokens, tokenizer, blank, boundary, separator, language)
+        files = (one.entities, one.cuts, one.log_probs, one.references)
+        reads((start / path for path in files if path is not None), "the study's")
+    base = settings.load(named.model, of_model=named.tokens is None)
+    known = named.load()
     speech = any(one.cuts is not None for one in wanted.sets)
-    loaded = AcousticModel.load(model, device) if speech else None
+    loaded = AcousticModel.load(named.model, device) if speech else None
     tuned = tuning.tune(
         wanted,
         base,

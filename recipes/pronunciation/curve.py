@@ -93,7 +93,7 @@ def main(  # noqa: PLR0917  (its options)
 
     The other settings are the model's own, but for --set.
     """
-    from ctcbias_fst.cli.options import load_settings, load_tokens  # noqa: PLC0415
+    from ctcbias_fst.cli.options import SettingsOptions, TokensOptions  # noqa: PLC0415
     from ctcbias_fst.config import load_config  # noqa: PLC0415
     from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
@@ -101,13 +101,13 @@ def main(  # noqa: PLR0917  (its options)
 
     try:
         sets = load_config(TuneConfig, study)
-        config = load_settings(None, overrides, parts=parts, model=model)
+        config = SettingsOptions(overrides=overrides).load(model, parts=parts)
         speech = any(one.cuts is not None for one in sets.sets)
         sources = open_sources(
             sets.sets,
             study.parent,
             AcousticModel.load(model) if speech else None,
-            load_tokens(model, None, None, None, None),
+            TokensOptions(model).load(),
         )
         curves = []
         for place, source in enumerate(sources):
