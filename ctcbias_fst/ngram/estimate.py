@@ -8,15 +8,15 @@ rows of its context and of its suffix beside it, so that order n + 1 is numbered
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.ngram.ngram import BEGIN, END, Order, log_probability
+from ctcbias_fst.ngram.ngram import BEGIN, END, Order
 
-__all__ = ["estimate", "perplexity", "prune"]
+__all__ = ["estimate", "prune"]
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -175,14 +175,3 @@ def _renormalised(orders: list[Order]) -> list[Order]:
         done[-1] = replace(below, log_backoff=np.where(has_any, weight, 0.0))
         done.append(replace(current, log_backoff=np.zeros(len(current.symbol))))
     return done
-
-
-def perplexity(orders: Sequence[Order], sequences: Iterable[Sequence[int]]) -> float:
-    """Per symbol (ends included)."""
-    grams = []
-    for sequence in sequences:
-        padded = [-1] * (len(orders) - 2) + [BEGIN, *sequence, END]
-        grams += [padded[i : i + len(orders)] for i in range(len(sequence) + 1)]
-    table = np.array(grams)
-    scores = log_probability(orders, table)
-    return float(np.exp(-scores.mean()))

@@ -15,6 +15,7 @@ from ctcbias_fst.errors import LanguageModelError, ModelError
 from ctcbias_fst.ngram import ngram as ngram_file
 from ctcbias_fst.ngram.arpa import read_arpa, write_arpa
 from ctcbias_fst.ngram.ngram import BEGIN, END, FIRST_SYMBOL, Ngram, Precision, log_probability
+from ctcbias_fst.sums import Sums
 
 __all__ = ["UNKNOWN", "LanguageModel", "Perplexity", "Unit", "load_lm", "perplexity", "save_lm"]
 
@@ -84,7 +85,7 @@ class LanguageModel:
 
 
 @dataclass(frozen=True)
-class Perplexity:
+class Perplexity(Sums):
     """How well a model foretells a text. Sums; they can be added.
 
     Attributes:
@@ -100,16 +101,6 @@ class Perplexity:
     unknown: int = 0
     log_probability: float = 0.0
     log_probability_known: float = 0.0
-
-    def __add__(self, other: Perplexity) -> Perplexity:
-        """The sums over both texts."""
-        return Perplexity(
-            self.sentences + other.sentences,
-            self.words + other.words,
-            self.unknown + other.unknown,
-            self.log_probability + other.log_probability,
-            self.log_probability_known + other.log_probability_known,
-        )
 
     @property
     def with_unknown(self) -> float:

@@ -9,35 +9,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ctcbias_fst.sums import Sums
+
 __all__ = ["EntityCounts", "ErrorCounts", "Score", "ratio"]
 
 
 @dataclass(frozen=True)
-class ErrorCounts:
+class ErrorCounts(Sums):
     """Errors of an alignment and the length of its reference, in words (or characters).
 
     >>> ErrorCounts(1, 0, 0, reference=10) + ErrorCounts(0, 1, 2, reference=10)
     ErrorCounts(substitutions=1, deletions=1, insertions=2, reference=20)
     """
 
-    substitutions: int
-    deletions: int
-    insertions: int
-    reference: int
-
-    @classmethod
-    def zero(cls) -> ErrorCounts:
-        """Return the counts of nothing."""
-        return cls(0, 0, 0, 0)
-
-    def __add__(self, other: ErrorCounts) -> ErrorCounts:
-        """Add count by count."""
-        return ErrorCounts(
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-            self.reference + other.reference,
-        )
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    reference: int = 0
 
     @property
     def errors(self) -> int:
@@ -51,29 +39,16 @@ class ErrorCounts:
 
 
 @dataclass(frozen=True)
-class EntityCounts:
+class EntityCounts(Sums):
     """Names found, missed, and put where they were not spoken.
 
     >>> EntityCounts(hits=3, misses=1, false_alarms=2).recall
     0.75
     """
 
-    hits: int
-    misses: int
-    false_alarms: int
-
-    @classmethod
-    def zero(cls) -> EntityCounts:
-        """Return the counts of nothing."""
-        return cls(0, 0, 0)
-
-    def __add__(self, other: EntityCounts) -> EntityCounts:
-        """Add count by count."""
-        return EntityCounts(
-            self.hits + other.hits,
-            self.misses + other.misses,
-            self.false_alarms + other.false_alarms,
-        )
+    hits: int = 0
+    misses: int = 0
+    false_alarms: int = 0
 
     @property
     def precision(self) -> float:
@@ -92,7 +67,7 @@ class EntityCounts:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Sums):
     """Everything that is counted, for one utterance or a sum of them.
 
     Attributes:
@@ -105,31 +80,13 @@ class Score:
         entities: names in the hypothesis against the reference.
     """
 
-    utterances: int
-    wrong: int
-    words: ErrorCounts
-    characters: ErrorCounts
-    biased: ErrorCounts
-    unbiased: ErrorCounts
-    entities: EntityCounts
-
-    @classmethod
-    def zero(cls) -> Score:
-        """Return the score of no utterance."""
-        nothing = ErrorCounts.zero()
-        return cls(0, 0, nothing, nothing, nothing, nothing, EntityCounts.zero())
-
-    def __add__(self, other: Score) -> Score:
-        """Add count by count."""
-        return Score(
-            self.utterances + other.utterances,
-            self.wrong + other.wrong,
-            self.words + other.words,
-            self.characters + other.characters,
-            self.biased + other.biased,
-            self.unbiased + other.unbiased,
-            self.entities + other.entities,
-        )
+    utterances: int = 0
+    wrong: int = 0
+    words: ErrorCounts = ErrorCounts()
+    characters: ErrorCounts = ErrorCounts()
+    biased: ErrorCounts = ErrorCounts()
+    unbiased: ErrorCounts = ErrorCounts()
+    entities: EntityCounts = EntityCounts()
 
 
 def ratio(numerator: int, denominator: int) -> float:
