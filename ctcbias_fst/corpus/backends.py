@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lhotse import CutSet
@@ -22,7 +23,7 @@ from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.records import Transcript
+from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
@@ -60,13 +61,11 @@ def cut_utterances(cuts: CutSet) -> list[Utterance]:
 
 def part_utterances(parts: Sequence[AudioPart]) -> list[Utterance]:
     """What there is to decode in a folder or a list of paths."""
-    utterances = []
-    for part in parts:
-        seconds = declared_seconds(part)
-        utterances.append(
-            Utterance(part.id, _UNKNOWN_SECONDS if seconds is None else seconds, part)
-        )
-    return utterances
+    seconds = [declared_seconds(part) for part in parts]
+    return [
+        Utterance(part.id, _UNKNOWN_SECONDS if one is None else one, part)
+        for part, one in zip(parts, seconds)
+    ]
 
 
 def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[list[Recording]]:
@@ -101,7 +100,7 @@ def batches_by_duration(
         yield batch
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """What turns utterances into transcripts.
 
     Attributes:
@@ -109,11 +108,8 @@ class Backend(Protocol):
       decoder: what decodes the log-probs.
     """
 
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-
-    @property
-    def decoder(self) -> Decoder: ...
+    settings: Mapping[str, Any]
+    decoder: Decoder
 
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
@@ -125,16 +121,19 @@ class Backend(Protocol):
           graph: its boosting graph, if it was compiled before.
           seconds: of the longest utterance that it is for.
         """
-        ...
+        names = self.decoder.compile(entities, seconds, warn=False)  # the job tells
+        boosts = "boost" in self.decoder.config.parts
+        return replace(names, graph=graph) if boosts and graph is not None else names
 
+    @abstractmethod
     def load(self, utterance: Utterance) -> Any:
         """The audio or log-probs of one utterance.
 
         Raises:
           InputError: it cannot be used.
         """
-        ...
 
+    @abstractmethod
     def decode(
         self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
     ) -> list[Transcript]:
@@ -143,10 +142,9 @@ class Backend(Protocol):
         Raises:
           InputError: one of them cannot be used.
         """
-        ...
 
 
-class SpeechBackend:
+class SpeechBackend(Backend):
     """Decodes the audio of cuts with a model of ours.
 
     Args:
@@ -157,23 +155,12 @@ class SpeechBackend:
 
     def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
         self._recognizer = Recognizer(AcousticModel.load(model, device), config)
-        header = (model or DEFAULT) / "model.json"
-        self.settings: Mapping[str, Any] = {
-            "model": sha256_of(header),
+        self.decoder = self._recognizer.decoder
+        self.settings = {
+            "model": sha256_of((model or DEFAULT) / "model.json"),
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
         }
-
-    @property
-    def decoder(self) -> Decoder:
-        return self._recognizer.decoder
-
-    def compile(
-        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> CompiledEntities:
-        names = self._recognizer.compile(entities, seconds, warn=False)  # the job tells
-        boosts = "boost" in self._recognizer.config.parts
-        return replace(names, graph=graph) if boosts and graph is not None else names
 
     def load(self, utterance: Utterance) -> Recording:
         rate = self._recognizer.model.sampling_rate
@@ -192,7 +179,7 @@ def columns_of(path: Path, *, trusted: bool = False) -> int | None:
     return SavedLogProbs(path, trusted=trusted).columns
 
 
-class LogProbsBackend:
+class LogProbsBackend(Backend):
     """Decodes log-probs that any CTC model made; ``decoder.parts`` says with which parts.
 
     Args:
@@ -221,7 +208,7 @@ class LogProbsBackend:
     ) -> None:
         checked_device(device)
         self._saved = SavedLogProbs(path, trusted=trusted)
-        self._config, self._softmax = config, softmax
+        self._softmax = softmax
         if frame_seconds is None and self._saved.frame_seconds is None:
             warn_caller(
                 f"{path}: does not say how long a frame is; {FRAME_SECONDS} s is assumed "
@@ -229,7 +216,7 @@ class LogProbsBackend:
             )
         self.frame_seconds = frame_seconds or self._saved.frame_seconds or FRAME_SECONDS
         self.decoder = Decoder(tokenizer, config, frame_seconds=self.frame_seconds, device=device)
-        self.settings: Mapping[str, Any] = {
+        self.settings = {
             "log_probs": [str(path), path.stat().st_size, softmax, self.frame_seconds],
             "vocabulary": tokenizer.vocabulary.digest,
             "config": to_mapping(config),
@@ -248,13 +235,6 @@ class LogProbsBackend:
             for name, frames in self._saved.frames.items()
         ]
 
-    def compile(
-        self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
-    ) -> CompiledEntities:
-        names = self.decoder.compile(entities, seconds, warn=False)  # the job tells
-        boosts = "boost" in self._config.parts
-        return replace(names, graph=graph) if boosts and graph is not None else names
-
     def load(self, utterance: Utterance) -> tuple[str, torch.Tensor]:
         return utterance.id, self._saved.read(
             utterance.source, self.decoder.vocabulary, self._softmax
@@ -263,5 +243,9 @@ class LogProbsBackend:
     def decode(
         self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
     ) -> list[Transcript]:
+        return self.decoder.decode_batch(self.batch(loaded), names)
+
+    def batch(self, loaded: Sequence[tuple[str, torch.Tensor]]) -> LogProbs:
+        """What :meth:`load` gave of several utterances, together."""
         ids, arrays = zip(*loaded)
-        return self.decoder.decode_batch(self.decoder.batch(arrays, ids=ids), names)
+        return self.decoder.batch(arrays, ids=ids)

@@ -22,7 +22,7 @@ from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
-from ctcbias_fst.errors import ConfigError, ManifestError
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import digest_of, fingerprint, write_text
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.package import DEFAULT
@@ -30,6 +30,7 @@ from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.hypotheses import greedy_hypothesis
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.studies.dev_sets import compiled_lists
 from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
@@ -240,11 +241,12 @@ def _decode(
     speech: Sequence[_Speech],
 ) -> dict[str, Any]:
     recognizer = Recognizer(model, config)
-    compiled = _compile(recognizer, entities)
+    ids = [one.id for part in speech for batch in part.batches for one in batch]
+    compiled = compiled_lists(entities, ids, recognizer.compile) if config.parts else {}
     texts: list[dict[str, str]] = []
     encoder = decoder = 0.0
     for one in speech:
-        names = [[compiled(recording.id) for recording in batch] for batch in one.batches]
+        names = [[compiled.get(recording.id) for recording in batch] for batch in one.batches]
         log_probs, seconds = _encode(recognizer, names, one)
         encoder += seconds
         begin = time.perf_counter()
@@ -257,25 +259,6 @@ def _decode(
         "encoder_seconds": encoder,
         "decoder_seconds": decoder,
     }
-
-
-def _compile(
-    recognizer: Recognizer, entities: EntityList | Mapping[str, EntityList]
-) -> Callable[[str], CompiledEntities | None]:
-    """What gives the list of an utterance; a list for all is compiled once."""
-    if not recognizer.config.parts:
-        return lambda utterance: None
-    if isinstance(entities, EntityList):
-        names = recognizer.compile(entities)
-        return lambda utterance: names
-
-    def of(utterance: str) -> CompiledEntities | None:
-        own = entities.get(utterance)
-        if own is None:
-            raise ManifestError(f"utterance {utterance!r} has no list of names")
-        return recognizer.compile(own) if len(own) else None
-
-    return of
 
 
 def _encode(

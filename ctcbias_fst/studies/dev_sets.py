@@ -6,14 +6,16 @@ that the encoder depends on; so are compiled lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import LogProbsBackend, recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
+from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.decode_config import DecodeConfig
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["DevSet", "SavedSource", "Source", "SpeechSource", "open_sources"]
+__all__ = ["DevSet", "SavedSource", "Source", "SpeechSource", "compiled_lists", "open_sources"]
 
 _BATCH = 32
 _KEPT = 6
@@ -74,38 +76,42 @@ class Source(Protocol):
         ...
 
 
-class _CompiledLists:
-    """The lists of a set, compiled with the latest settings."""
+Lists = EntityList | Mapping[str, EntityList]
+"""One list for all utterances, or one for each."""
 
-    def __init__(self, entities: EntityList | Mapping[str, EntityList]) -> None:
-        self._entities = entities
+
+def compiled_lists(
+    entities: Lists, ids: Sequence[str], compile_list: Callable[[EntityList], CompiledEntities]
+) -> dict[str, CompiledEntities]:
+    """The compiled list of every utterance that has names; one for all is compiled once."""
+    if isinstance(entities, EntityList):
+        return dict.fromkeys(ids, compile_list(entities))
+    missing = next((name for name in ids if name not in entities), None)
+    if missing is not None:
+        raise ManifestError(f"utterance {missing!r} has no list of names")
+    return {name: compile_list(entities[name]) for name in ids if len(entities[name])}
+
+
+class _WithLists:
+    """Utterances whose lists are kept compiled with the latest settings."""
+
+    def __init__(self, entities: Lists, references: Mapping[str, str]) -> None:
+        self.references, self.entities = references, entities
         self._latest: tuple[PipelineConfig | None, dict[str, CompiledEntities]] = (None, {})
 
-    def of(
+    def _compiled(
         self,
         config: PipelineConfig,
-        compile_list: Callable[[EntityList], CompiledEntities],
         ids: Sequence[str],
+        compile_list: Callable[[EntityList], CompiledEntities],
     ) -> dict[str, CompiledEntities]:
-        """The list of every utterance that has names; those of `ids`, always the same ones."""
         key = replace(config, decode=DecodeConfig())
         if self._latest[0] != key:
-            self._latest = (key, self._compiled(compile_list, ids))
+            self._latest = (key, compiled_lists(self.entities, ids, compile_list))
         return self._latest[1]
 
-    def _compiled(
-        self, compile_list: Callable[[EntityList], CompiledEntities], ids: Sequence[str]
-    ) -> dict[str, CompiledEntities]:
-        entities = self._entities
-        if isinstance(entities, EntityList):
-            return dict.fromkeys(ids, compile_list(entities))
-        missing = next((name for name in ids if name not in entities), None)
-        if missing is not None:
-            raise ManifestError(f"utterance {missing!r} has no list of names")
-        return {name: compile_list(entities[name]) for name in ids if len(entities[name])}
 
-
-class SpeechSource:
+class SpeechSource(_WithLists):
     """Cuts, with a model of ours.
 
     Args:
@@ -116,38 +122,29 @@ class SpeechSource:
     """
 
     def __init__(
-        self,
-        model: AcousticModel,
-        cuts: Path,
-        entities: EntityList | Mapping[str, EntityList],
-        references: Mapping[str, str],
+        self, model: AcousticModel, cuts: Path, entities: Lists, references: Mapping[str, str]
     ) -> None:
-        self.references, self.entities = references, entities
+        super().__init__(entities, references)
         self._model = model
         self._batches = recording_batches(read_cuts(cuts), model.sampling_rate)
-        self._names = _CompiledLists(entities)
+        self._ids = [recording.id for batch in self._batches for recording in batch]
         self._log_probs: dict[Any, list[LogProbs]] = {}
 
     def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
         recognizer = Recognizer(self._model, config)
-        ids = [recording.id for batch in self._batches for recording in batch]
-        names = self._names.of(config, recognizer.compile, ids) if listed else {}
-        per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
+        names = self._compiled(config, self._ids, recognizer.compile) if listed else {}
         # What the encoder's output depends on.
         key = config.adapter if listed and "adapter" in config.parts else None
         if key not in self._log_probs:
             if len(self._log_probs) == _KEPT:
                 del self._log_probs[next(iter(self._log_probs))]
+            per_batch = [[names.get(one.id) for one in batch] for batch in self._batches]
             self._log_probs[key] = list(map(recognizer.log_probs, self._batches, per_batch))
-        return {
-            transcript.id: transcript.best.text
-            for log_probs, of_batch in zip(self._log_probs[key], per_batch)
-            for transcript in recognizer.decoder.decode_batch(log_probs, of_batch)
-        }
+        return _texts(recognizer.decoder, self._log_probs[key], names)
 
 
-class SavedSource:
+class SavedSource(_WithLists):
     """Saved log-probs of any model.
 
     Args:
@@ -162,40 +159,38 @@ class SavedSource:
         self,
         path: Path,
         tokenizer: Tokenizer,
-        entities: EntityList | Mapping[str, EntityList],
+        entities: Lists,
         references: Mapping[str, str],
         device: str = "cpu",
     ) -> None:
-        self.references, self.entities = references, entities
-        self._path, self._tokenizer, self._device = path, tokenizer, device
-        self._frame_seconds: float | None = None
-        backend = self._backend(PipelineConfig())
-        # What it assumed is said once, not with every setting that is tried.
-        self._frame_seconds = backend.frame_seconds
+        super().__init__(entities, references)
+        backend = LogProbsBackend(path, tokenizer, PipelineConfig(), device)
+        self._decoder = partial(
+            Decoder, tokenizer, frame_seconds=backend.frame_seconds, device=device
+        )
         by_length = sorted(backend.utterances(), key=lambda utterance: -utterance.seconds)
-        self._loaded = [backend.load(utterance) for utterance in by_length]
-        self._names = _CompiledLists(entities)
+        self._ids = [utterance.id for utterance in by_length]
+        self._batches = [
+            backend.batch([backend.load(one) for one in by_length[begin : begin + _BATCH]])
+            for begin in range(0, len(by_length), _BATCH)
+        ]
 
     def transcribe(self, config: PipelineConfig, listed: bool = True) -> dict[str, str]:
         """See :class:`Source`."""
-        backend = self._backend(config)
-        ids = [name for name, _ in self._loaded]
-        names = self._names.of(config, backend.compile, ids) if listed else {}
-        texts = {}
-        for begin in range(0, len(self._loaded), _BATCH):
-            batch = self._loaded[begin : begin + _BATCH]
-            for transcript in backend.decode(batch, [names.get(name) for name, _ in batch]):
-                texts[transcript.id] = transcript.best.text
-        return texts
+        decoder = self._decoder(config)
+        compile_list = partial(decoder.compile, warn=False)
+        names = self._compiled(config, self._ids, compile_list) if listed else {}
+        return _texts(decoder, self._batches, names)
 
-    def _backend(self, config: PipelineConfig) -> LogProbsBackend:
-        return LogProbsBackend(
-            self._path,
-            self._tokenizer,
-            config,
-            self._device,
-            frame_seconds=self._frame_seconds,
-        )
+
+def _texts(
+    decoder: Decoder, batches: Iterable[LogProbs], names: Mapping[str, CompiledEntities]
+) -> dict[str, str]:
+    return {
+        transcript.id: transcript.best.text
+        for batch in batches
+        for transcript in decoder.decode_batch(batch, [names.get(one) for one in batch.ids])
+    }
 
 
 def open_sources(
