@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -168,22 +168,23 @@ def _candidates(
             unit.name or not unit.pronunciations for unit in sequence[first : first + length]
         )
     ]
-    lists: dict[int, list[tuple[int, int, int]]] = {}
-    for window in rows:
-        lists.setdefault(id(names[window[0]]), []).append(window)
-    found: dict[int, list[_Candidate]] = {}
-    for windows in lists.values():
+    # A list after the other, as utterances of one list stand together in neighbouring windows.
+    rows.sort(key=lambda window: id(names[window[0]]))
+    lists = []
+    for _, several in groupby(rows, key=lambda window: id(names[window[0]])):
+        windows = list(several)
         own = names[windows[0][0]]
         assert own is not None
-        table = rows_of(own, config.min_phones, phones.device)
-        at = torch.tensor(windows, device=phones.device)
-        low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
-        for which, row, edits in near(phones, low, high, table, config.max_distance):
-            utterance, first, last = windows[which]
-            entity = table.entities[row]
-            found.setdefault(utterance, []).append(
-                _Candidate(utterance, first, last, entity, edits)
-            )
+        lists.append((len(windows), rows_of(own, config.min_phones, phones.device)))
+    entities = [entity for _, table in lists for entity in table.entities]
+    at = torch.tensor(rows, dtype=torch.int64, device=phones.device).view(-1, 3)
+    low, high = first_phone[at[:, 0], at[:, 1]], first_phone[at[:, 0], at[:, 2]]
+    found: dict[int, list[_Candidate]] = {}
+    for which, row, edits in near(phones, low, high, lists, config.max_distance):
+        utterance, first, last = rows[which]
+        found.setdefault(utterance, []).append(
+            _Candidate(utterance, first, last, entities[row], edits)
+        )
     for candidates in found.values():
         candidates.sort(key=lambda c: (c.edits, c.first, c.end, c.entity.name))
         nearest: dict[tuple[int, int, str], _Candidate] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
@@ -59,31 +60,49 @@ def near(
     phones: torch.Tensor,
     low: torch.Tensor,
     high: torch.Tensor,
-    table: Rows,
+    lists: Sequence[tuple[int, Rows]],
     max_distance: float,
 ) -> Iterator[tuple[int, int, int]]:
-    """Windows and pronunciations within the distance: (window, pronunciation, edits)."""
-    if not len(low) or not len(table.length):
-        return
+    """Windows and pronunciations within the distance: (window, pronunciation, edits).
+
+    Args:
+      phones: int64 (K,), what was heard.
+      low, high: int64 (W,), the phones of each window.
+      lists: how many of the windows, in their order, are compared with which pronunciations;
+        these count on from one list to the next.
+      max_distance: edits per phone of a pronunciation.
+    """
     length = high - low
-    allowed = (table.length.double() * max_distance + 1e-9).floor().long()
-    longest = int(length.max())
+    longest = int(length.max()) if len(length) else 0
     place = low[:, None] + torch.arange(longest, device=low.device)
     padded = phones.new_zeros(len(low), longest)
     if len(phones) and longest:
         padded = phones[place.clamp(max=len(phones) - 1)]
         padded = padded.masked_fill(place >= high[:, None], 0)
     counts = _counts(padded)
-    step = max(1, _PAIRS // len(table.length))
-    for begin in range(0, len(low), step):
-        some = slice(begin, begin + step)
-        # Every edit changes the numbers of phones by two at most: few pairs are left.
-        off = torch.cdist(counts[some], table.counts, p=1)
-        window, row = (off <= 2.0 * allowed).nonzero(as_tuple=True)
-        window = window + begin
-        edits = edit_distances(padded[window], length[window], table.phones[row], table.length[row])
-        good = edits <= allowed[row]
-        yield from zip(window[good].tolist(), row[good].tolist(), edits[good].tolist())
+    lengths = torch.cat([length[:0], *(table.length for _, table in lists)])
+    allowed = (lengths.double() * max_distance + 1e-9).floor().long()
+    pairs, window, row = [], 0, 0
+    for windows, table in lists:
+        rows = slice(row, row + len(table.length))
+        step = max(1, _PAIRS // max(1, len(table.length)))
+        for begin in range(window, window + windows, step):
+            some = counts[begin : min(begin + step, window + windows)]
+            # Every edit changes the numbers of phones by two at most: few pairs are left.
+            off = torch.cdist(some, table.counts, p=1)
+            few = (off <= 2.0 * allowed[rows]).nonzero()
+            pairs.append(few + torch.tensor([begin, row], device=few.device))
+        window, row = window + windows, rows.stop
+    if not row or not pairs:
+        return
+    widest = max(table.phones.shape[1] for _, table in lists)
+    every = torch.cat(
+        [F.pad(table.phones, (0, widest - table.phones.shape[1])) for _, table in lists]
+    )
+    for at, its in (pair.unbind(dim=1) for pair in torch.cat(pairs).split(_PAIRS // 32)):
+        edits = edit_distances(padded[at], length[at], every[its], lengths[its])
+        good = edits <= allowed[its]
+        yield from zip(at[good].tolist(), its[good].tolist(), edits[good].tolist())
 
 
 def edit_distances(
