@@ -128,3 +128,12 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
     assert "| k2 topology " in (tmp_path / "out/results.md").read_text(encoding="utf-8")
     weights = json.loads((tmp_path / "out/weights.json").read_text(encoding="utf-8"))
     assert set(weights) == set(decoders)
+
+
+def test_long_lists() -> None:
+    shown = _run("long_lists.py", "--names", 1200, "--kind", "rows", "--given", "list")
+    rows = [line.strip("| ").split(" | ") for line in shown.splitlines()]
+    assert rows[0][0] == "names"
+    assert [row[2] for row in rows[2:]] == ["foreign", "embedded"]
+    assert all(float(cell) < 100 for row in rows[2:] for cell in row[4:8])
+    assert rows[3][-1] == "21 of 21"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.pronunciation.lexicon import possessive
+from ctcbias_fst.text.encoded_entities import expand
 from ctcbias_fst.text.phones import PHONE_ID, PHONES
 
 __all__ = ["Pronunciation", "PronunciationTable"]
@@ -127,6 +128,27 @@ class PronunciationTable:
         padded = np.zeros((len(lengths), int(lengths.max(initial=1))), dtype=np.uint8)
         padded[np.arange(padded.shape[1]) < lengths[:, None]] = self.phones
         return padded
+
+    def select(self, names: npt.NDArray[np.int64]) -> PronunciationTable:
+        """Some names, in another order."""
+        counts = np.diff(self.names)[names]
+        rows = expand(self.names[names], counts)[1]
+        lengths = np.diff(self.rows)[rows]
+        return PronunciationTable(
+            names=_splits(counts),
+            rows=_splits(lengths),
+            phones=self.phones[expand(self.rows[rows], lengths)[1]],
+            cost=self.cost[rows],
+        )
+
+    def with_names_of(self, other: PronunciationTable) -> PronunciationTable:
+        """These names, then those of another table."""
+        return PronunciationTable(
+            names=np.concatenate([self.names, self.names[-1] + other.names[1:]]),
+            rows=np.concatenate([self.rows, self.rows[-1] + other.rows[1:]]),
+            phones=np.concatenate([self.phones, other.phones]),
+            cost=np.concatenate([self.cost, other.cost]),
+        )
 
     def likeliest(self, most: int) -> PronunciationTable:
         """The first pronunciations of each name alone."""

@@ -169,27 +169,21 @@ class PhoneIndex:
         """
         device = torch.device(device)
         likeliest = spoken.likeliest(config.pronunciations)
-        lengths, flat = np.diff(likeliest.rows), likeliest.phones.astype(np.int64)
+        lengths, flat = np.diff(likeliest.rows), likeliest.phones
         count = max(1, len(lengths))
-        row_of = np.repeat(np.arange(len(lengths)), lengths)
+        row_of = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         silent = np.flatnonzero(np.diff(likeliest.names) == 0)
         classes = phone_classes()
         # The vowels' class is 1: what is left when it is dropped counts from 1 again.
         consonants = np.maximum(classes - 1, 0)
         consonants[1 + PHONES.index("ER")] = consonants[1 + PHONES.index("R")]
-        kept = consonants[flat] > 0
+        class_of, consonant_of = classes.astype(np.uint8)[flat], consonants.astype(np.uint8)[flat]
+        kept = consonant_of > 0
         postings = (
             Postings.build(flat, row_of, count, base=_PHONES, order=2, device=device),
+            Postings.build(class_of, row_of, count, base=1 + len(CLASSES), order=3, device=device),
             Postings.build(
-                classes[flat], row_of, count, base=1 + len(CLASSES), order=3, device=device
-            ),
-            Postings.build(
-                consonants[flat][kept],
-                row_of[kept],
-                count,
-                base=len(CLASSES),
-                order=3,
-                device=device,
+                consonant_of[kept], row_of[kept], count, base=len(CLASSES), order=3, device=device
             ),
         )
         return cls(

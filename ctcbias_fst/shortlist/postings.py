@@ -37,8 +37,8 @@ class Postings:
     @classmethod
     def build(
         cls,
-        symbols: npt.NDArray[np.int64],
-        owner: npt.NDArray[np.int64],
+        symbols: npt.NDArray[np.uint8],
+        owner: npt.NDArray[np.int32],
         count: int,
         *,
         base: int,
@@ -46,20 +46,28 @@ class Postings:
         device: torch.device,
     ) -> Postings:
         """Index ``symbols``, all pronunciations in a row, ``owner`` telling them apart."""
-        begin = np.arange(max(0, len(symbols) - order + 1))
-        begin = begin[owner[begin] == owner[begin + order - 1]]
-        key = np.zeros(len(begin), dtype=np.int64)
+        sequences = max(0, len(symbols) - order + 1)
+        key = np.zeros(sequences, dtype=np.int32)
         for step in range(order):
-            key = key * base + symbols[begin + step]
-        key, rows = np.divmod(np.unique(key * count + owner[begin]), count)
-        start = np.searchsorted(key, np.arange(base**order + 1))
+            key = key * base + symbols[step : step + sequences].astype(np.int32)
+        inside = owner[:sequences] == owner[len(owner) - sequences :]
+        rows = owner[:sequences][inside]
+        # Of numbers as small as 16 bits hold a stable sort takes linear time.
+        key = key[inside].astype(np.min_scalar_type(base**order))
+        place = np.argsort(key, kind="stable")
+        key, rows = key[place], rows[place]
+        first = np.ones(len(key), dtype=bool)
+        first[1:] = (key[1:] != key[:-1]) | (rows[1:] != rows[:-1])
+        key, rows = key[first], rows[first]
+        start = np.zeros(base**order + 1, dtype=np.int64)
+        np.cumsum(np.bincount(key, minlength=base**order), out=start[1:])
         rarity = np.log(count / np.maximum(1, np.diff(start))).astype(np.float32)
         total = np.bincount(rows, weights=rarity[key], minlength=count).astype(np.float32)
         return cls(
             base,
             order,
             torch.from_numpy(start).to(device),
-            torch.from_numpy(rows.astype(np.int32)).to(device),
+            torch.from_numpy(rows).to(device),
             torch.from_numpy(rarity).to(device),
             torch.from_numpy(total).to(device),
         )

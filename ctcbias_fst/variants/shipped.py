@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ctcbias_fst.cache import load_or_build
 from ctcbias_fst.errors import ModelError
@@ -15,6 +19,7 @@ from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.lexicon import read_lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.variants.table import read_table
 from ctcbias_fst.variants.variants import (
@@ -67,6 +72,14 @@ _KEPT_FROM = 300
 
 _VERSION = 3
 """To be raised when the same files pronounce or spell names otherwise."""
+
+_Pronounced = tuple[Any, ...]
+"""What of an entity decides how it sounds: `PRONOUNCED_FIELDS`."""
+
+_latest: Recent[tuple[Path, tuple[str, ...]], tuple[dict[_Pronounced, int], PronunciationTable]]
+_latest = Recent(2)
+"""The latest long list, by the files that pronounced it: of one that changes by a few names these
+alone are pronounced."""
 
 
 def seal(path: Path) -> None:
@@ -127,7 +140,7 @@ def _pronouncer(path: Path, n: int, max_cost: float, digests: tuple[str, ...]) -
 
 
 def pronunciation_table(entities: Iterable[Entity], path: Path | None = None) -> PronunciationTable:
-    """Pronounce a list of names, or take what was kept of an earlier run.
+    """Pronounce a list of names, or take what was kept of an earlier run, or of the list before.
 
     Args:
         entities: the list.
@@ -138,17 +151,26 @@ def pronunciation_table(entities: Iterable[Entity], path: Path | None = None) ->
     """
     several = list(entities)
     path = DEFAULT if path is None else Path(path)
+    if len(several) < _KEPT_FROM:
+        return PronunciationTable.of(load_pronouncer(path).pronounce_entities(several))
+    names: list[_Pronounced] = list(map(attrgetter(*PRONOUNCED_FIELDS), several))
+    files = _digests(path)
+    latest = _latest.get((path, files))
 
     def make() -> PronunciationTable:
-        return PronunciationTable.of(load_pronouncer(path).pronounce_entities(several))
+        known, table = latest or ({}, PronunciationTable.of([]))
+        place = np.array([known.get(name, -1) for name in names], dtype=np.int64)
+        new = np.flatnonzero(place < 0)
+        place[new] = len(table) + np.arange(len(new))
+        found = load_pronouncer(path).pronounce_entities([several[at] for at in new.tolist()])
+        return table.with_names_of(PronunciationTable.of(found)).select(place)
 
-    if len(several) < _KEPT_FROM:
-        return make()
-    names = [[getattr(entity, field) for field in PRONOUNCED_FIELDS] for entity in several]
-    content = {"files": _digests(path), "names": names, "version": _VERSION}
-    return load_or_build(
+    content = {"files": files, "names": names, "version": _VERSION}
+    table = load_or_build(
         "names", content, make, PronunciationTable.arrays, PronunciationTable.from_arrays
     )
+    _latest.put((path, files), (dict(zip(names, range(len(names)))), table))
+    return table
 
 
 def spelling_variants(names: Sequence[str], n: int) -> list[list[Variant]]:

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.pronunciation.lexicon import read_lexicon
+from ctcbias_fst.pronunciation.pronounce import Pronouncer
+from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.recent import Recent
 from ctcbias_fst.rescore.word_pronunciations import load_word_pronunciations
+from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.variants import shipped
 from ctcbias_fst.variants.shipped import (
     ADDITIONS,
     DEFAULT,
@@ -23,6 +31,7 @@ from ctcbias_fst.variants.shipped import (
     check,
     load_pronouncer,
     load_variants,
+    pronunciation_table,
     seal,
 )
 from ctcbias_fst.variants.variants import read_word_costs
@@ -125,3 +134,56 @@ def test_commands_report_bad_names(arguments: list[str], message: str) -> None:
 
 def test_one_pronouncer_serves_all() -> None:
     assert load_pronouncer() is load_pronouncer(DEFAULT)
+
+
+changing_lists = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["Begeman", "BBC", "北京", "Henry VIII", "Norville", "C++", "vitamin B12"]
+            ),
+            st.sampled_from([(), ("carthen",)]),
+            st.sampled_from([(), (("S", "EY"),)]),
+        ),
+        max_size=5,
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=20)
+@given(changing_lists)
+def test_a_list_that_changes_sounds_as_it_does_anew(
+    lists: list[list[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "_KEPT_FROM", 0)
+        patch.setattr(shipped, "_latest", Recent(2))
+        patch.setenv("CTCBIAS_CACHE", "off")
+        for rows in lists:
+            several = [
+                Entity(name.lower(), name, sounds_like=alike, pronunciations=own)
+                for name, alike, own in rows
+            ]
+            found = pronunciation_table(several).arrays()
+            anew = PronunciationTable.of(load_pronouncer().pronounce_entities(several)).arrays()
+            for name, array in anew.items():
+                assert array.tolist() == found[name].tolist()
+                assert array.dtype == found[name].dtype
+
+
+def test_only_what_a_list_did_not_have_is_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    whole = Pronouncer.pronounce_entities
+
+    def noted(self: Pronouncer, entities: list[Entity]) -> object:
+        asked.append([entity.display for entity in entities])
+        return whole(self, entities)
+
+    monkeypatch.setattr(shipped, "_KEPT_FROM", 0)
+    monkeypatch.setattr(shipped, "_latest", Recent(2))
+    monkeypatch.setenv("CTCBIAS_CACHE", "off")
+    monkeypatch.setattr(Pronouncer, "pronounce_entities", noted)
+    for names in (["Begeman", "BBC"], ["BBC", "Carthen"], [{"name": "BBC", "weight": 2}]):
+        pronunciation_table(entities_from_names(names))
+    assert asked == [["Begeman", "BBC"], ["Carthen"], []]
