@@ -27,7 +27,7 @@ from ctcbias_fst.training.biasing_lists import (
     pad_names,
     wanted_rows,
 )
-from ctcbias_fst.training.data import Batch, SpeechDataset, counts, flat, load_cuts
+from ctcbias_fst.training.data import Batch, SpeechDataset, counts, entities_of, flat, load_cuts
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.train import ctc_loss, validation_batches
 from ctcbias_fst.training.training_config import AdaptConfig
@@ -167,21 +167,16 @@ def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
     torch.manual_seed(config.seed)
     package = load_package(config.model, place.device)
     cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
-    pool = sorted({name for cut in cuts for name in _entities(cut)})
+    pool = sorted({name for cut in cuts for name in entities_of(cut)})
     if not pool:
         files = ", ".join(map(str, config.train))
         raise ManifestError(
             f"{files}: no supervision has custom['entities']: an adapter learns from the names "
             "in them; prepare the manifest with the names of each utterance"
         )
-    model = package.model.config
+    seed = config.seed * 1000 + place.rank
     dataset = SpeechDataset(
-        package.tokenizer,
-        model.phones,
-        mels=model.encoder.mels,
-        sampling_rate=model.sampling_rate,
-        augment=config.augment,
-        seed=config.seed * 1000 + place.rank,
+        package.tokenizer, package.model.config, augment=config.augment, seed=seed
     )
     task = _AdaptTask(config, package, pool, _spellings(config, cuts, pool), place)
     return fit(task, config, cuts, dataset, run=run, place=place)
@@ -197,12 +192,6 @@ def _spellings(config: AdaptConfig, cuts: CutSet, pool: Sequence[str]) -> dict[s
     ordered = sorted(words)
     found = spelling_variants(ordered, config.spellings)
     return {word: [v.spelling for v in several] for word, several in zip(ordered, found)}
-
-
-def _entities(cut: object) -> Sequence[str]:
-    custom = cut.supervisions[0].custom or {}  # type: ignore[attr-defined]
-    names: Sequence[str] = custom.get("entities", ())
-    return names
 
 
 def _validation_names(batches: Sequence[Batch], pool: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from ctcbias_fst.cut_sets import one_line, read_cut_set, refuse_commands
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.models.features import LogMel
+from ctcbias_fst.models.model_config import ModelConfig
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.training.distortions import Distortions
 from ctcbias_fst.training.joining import join_cuts
@@ -37,6 +38,7 @@ __all__ = [
     "SpeechDataset",
     "batches_of_epoch",
     "counts",
+    "entities_of",
     "feature_statistics",
     "flat",
     "load_cuts",
@@ -180,19 +182,17 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
     def __init__(
         self,
         tokenizer: Tokenizer,
-        phones: Sequence[str],
+        model: ModelConfig,
         *,
-        mels: int,
-        sampling_rate: int,
         augment: AugmentConfig | None = None,
         seed: int = 0,
         views: int = 1,
     ) -> None:
         """``views``: so many times all utterances, each time masked in another way."""
         self.tokenizer = tokenizer
-        self.phone_ids = {phone: i for i, phone in enumerate(phones, start=1)}
-        self.sampling_rate = sampling_rate
-        self.extract = LogMel(mels, sampling_rate)
+        self.phone_ids = {phone: i for i, phone in enumerate(model.phones, start=1)}
+        self.sampling_rate = model.sampling_rate
+        self.extract = LogMel(model.encoder.mels, model.sampling_rate)
         self.augment_config = augment
         self.seed = seed
         self.views = views
@@ -224,14 +224,15 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             )
         texts = tuple(_text(cut) for cut, _ in usable)
         spoken = [_spoken_phones(cut) for cut, _ in usable]
-        entities = tuple(_entities(cut) for cut, _ in usable)
+        entities = tuple(entities_of(cut) for cut, _ in usable)
         features, lengths = self.extract([samples for _, samples in usable])
         tokens = [self.tokenizer.encode(text) for text in texts] * self.views
         phones = [self._phones(line) for line in spoken] * self.views
         texts, entities = texts * self.views, entities * self.views
         features, lengths = features.repeat(self.views, 1, 1), lengths.repeat(self.views)
         if self.spectra is not None:
-            features = self._mask(features, lengths)
+            begins = [torch.arange(len(lengths)), torch.zeros_like(lengths), lengths]
+            features = self.spectra(features, torch.stack(begins, dim=1).int())
         return Batch(
             features=features,
             lengths=lengths,
@@ -253,14 +254,6 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             log.warning("%s is left out: %s", cut.id, str(error).splitlines()[0])
             return None
 
-    def _mask(self, features: Tensor, lengths: Tensor) -> Tensor:
-        assert self.spectra is not None
-        spans = torch.stack(
-            [torch.arange(len(lengths)), torch.zeros_like(lengths), lengths], dim=1
-        ).int()
-        masked: Tensor = self.spectra(features, spans)
-        return masked
-
     def _phones(self, line: str | None) -> list[int]:
         if not line:
             return []
@@ -277,7 +270,8 @@ def _spoken_phones(cut: Cut) -> str | None:
     return " | ".join(lines) if all(lines) else None
 
 
-def _entities(cut: Cut) -> tuple[str, ...]:
+def entities_of(cut: Cut) -> tuple[str, ...]:
+    """The rare names spoken in a cut, as its manifest says."""
     spans = _spans(cut)
     return tuple(name for span in spans for name in (span.custom or {}).get("entities", ()))
 
@@ -367,11 +361,9 @@ def _begin_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def feature_statistics(
-    cuts: CutSet, *, mels: int, sampling_rate: int, most: int = 500
-) -> tuple[Tensor, Tensor]:
+def feature_statistics(cuts: CutSet, model: ModelConfig, most: int = 500) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation ``(mel,)`` of log-mel channels over some cuts."""
-    extract = LogMel(mels, sampling_rate)
+    extract = LogMel(model.encoder.mels, model.sampling_rate)
     picked = random.Random(0).sample(list(cuts), min(most, len(cuts)))
-    frames = torch.cat([extract([_mono(cut, sampling_rate)])[0][0] for cut in picked])
+    frames = torch.cat([extract([_mono(cut, model.sampling_rate)])[0][0] for cut in picked])
     return frames.mean(dim=0), frames.std(dim=0)

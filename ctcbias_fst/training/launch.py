@@ -76,7 +76,8 @@ def launch(
     checked_device(device, search=False)
     _keep_config(run, checked)
     if "WORLD_SIZE" in os.environ:
-        return _worker(int(os.environ["RANK"]), None, checked, run, device)
+        group = (int(os.environ["WORLD_SIZE"]), "env://")
+        return _worker(int(os.environ["RANK"]), group, checked, run, device)
     if processes == 1:
         return _train_here(checked, run, torch.device(device), 0, 1)
     address = f"tcp://127.0.0.1:{_free_port()}"
@@ -84,21 +85,16 @@ def launch(
     return checkpoints(run)[-1]
 
 
-def _worker(
-    rank: int, group: tuple[int, str] | None, config: RunConfig, run: Path, device: str
-) -> Path:
+def _worker(rank: int, group: tuple[int, str], config: RunConfig, run: Path, device: str) -> Path:
     place = torch.device(device)
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
         torch.cuda.set_device(place)
     backend = "nccl" if place.type == "cuda" else "gloo"
-    if group is None:
-        dist.init_process_group(backend)
-    else:
-        size, address = group
-        dist.init_process_group(backend, init_method=address, rank=rank, world_size=size)
+    size, address = group
+    dist.init_process_group(backend, init_method=address, rank=rank, world_size=size)
     try:
-        return _train_here(config, run, place, dist.get_rank(), dist.get_world_size())
+        return _train_here(config, run, place, rank, size)
     finally:
         dist.destroy_process_group()
 

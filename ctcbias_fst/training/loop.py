@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -62,13 +62,13 @@ class Task(Protocol):
         """Named figures of (averaged) weights on a CutSet."""
 
 
+@dataclass(frozen=True)
 class Place:
     """Where this process runs: its device, and its rank among ``world_size`` processes."""
 
-    def __init__(self, device: torch.device, rank: int = 0, world_size: int = 1) -> None:
-        self.device = device
-        self.rank = rank
-        self.world_size = world_size
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
 
 
 def fit(
@@ -100,7 +100,7 @@ def fit(
         log.info("%.2f M parameters, %d cuts, %.1f h", parameters / 1e6, len(cuts), hours)
     stepper = _Stepper(task, criterion, optimiser, config, place)
     meter = _Meter()
-    with closing(_writer(run, place.rank)) as writer, _interruptions() as interrupted:
+    with _events(run, place.rank) as note, _interruptions() as interrupted:
         for batch, after in _stream(config, cuts, dataset, progress, place):
             if interrupted():
                 raise KeyboardInterrupt
@@ -110,11 +110,12 @@ def fit(
             progress = replace(after, step=progress.step + 1)
             meter.add(losses, float(batch.lengths.sum()) / 100.0)
             if progress.step % config.log_every == 0:
-                meter.report(progress, writer)
+                meter.report(progress, note)
+                meter = _Meter()
             if place.rank == 0 and _due(progress.step, config.save_every, config):
                 save_checkpoint(run, task.weights, optimiser, progress, keep=config.keep)
                 if config.validation and _due(progress.step, config.validate_every, config):
-                    _validate(task, config, run, progress, writer)
+                    _validate(task, config, run, progress, note)
     return checkpoint_path(run, progress.step)
 
 
@@ -268,70 +269,60 @@ def _stream(
         progress = replace(progress, epoch=progress.epoch + 1, batches=0)
 
 
-class _Writer(Protocol):
-    def add_scalar(self, tag: str, data: float, step: int) -> None: ...
-
-    def close(self) -> None: ...
+_Note = Callable[[str, float, int], None]
+"""Keeps a figure of this name at this step."""
 
 
-class _NoWriter:
-    def add_scalar(self, tag: str, data: float, step: int) -> None:
-        pass
+@contextmanager
+def _events(run: Path, rank: int) -> Iterator[_Note]:
+    """Yield what keeps figures for TensorBoard: on the first of all ranks, where it is there."""
+    writer = None
+    if rank == 0:
+        try:
+            from tensorboard.summary import Writer  # noqa: PLC0415
 
-    def close(self) -> None:
-        pass
-
-
-def _writer(run: Path, rank: int) -> _Writer:
-    if rank:
-        return _NoWriter()
+            writer = Writer(str(run / "events"))
+        except ImportError:
+            log.warning("tensorboard is not installed: nothing is logged to %s", run / "events")
     try:
-        from tensorboard.summary import Writer  # noqa: PLC0415
-    except ImportError:
-        log.warning("tensorboard is not installed: nothing is logged to %s", run / "events")
-        return _NoWriter()
-    writer: _Writer = Writer(str(run / "events"))
-    return writer
+        yield (lambda name, value, step: None) if writer is None else writer.add_scalar
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 class _Meter:
     """Running means between two log lines."""
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.steps = 0
+        self.losses: list[Mapping[str, float]] = []
         self.seconds = 0.0
         self.start = time.perf_counter()
 
     def add(self, losses: Mapping[str, float], seconds: float) -> None:
         """Count a step's figures and its seconds of speech."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.steps += 1
+        self.losses.append(losses)
         self.seconds += seconds
 
-    def report(self, progress: Progress, writer: _Writer) -> None:
-        """Log the means since the last report, and begin anew."""
-        means = {name: value / self.steps for name, value in self.sums.items()}
+    def report(self, progress: Progress, note: _Note) -> None:
+        """Log the means."""
+        means = {
+            name: sum(one[name] for one in self.losses) / len(self.losses)
+            for name in self.losses[-1]
+        }
         means["times_real_time"] = self.seconds / (time.perf_counter() - self.start)
         for name, value in means.items():
-            writer.add_scalar(f"train/{name}", value, progress.step)
+            note(f"train/{name}", value, progress.step)
         figures = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
         log.info("step %d epoch %d  %s", progress.step, progress.epoch, figures)
-        self._reset()
 
 
-def _validate(
-    task: Task, config: RunConfig, run: Path, progress: Progress, writer: _Writer
-) -> None:
+def _validate(task: Task, config: RunConfig, run: Path, progress: Progress, note: _Note) -> None:
     weights = average_weights(checkpoints(run)[-config.average :])
     for path in config.validation:
         rates = task.validate(weights, path)
         name = path.name.split(".")[0]
         for key, value in rates.items():
-            writer.add_scalar(f"{name}/{key}", value, progress.step)
+            note(f"{name}/{key}", value, progress.step)
         figures = "  ".join(f"{key} {value:.4f}" for key, value in rates.items())
         log.info("step %d %s: %s", progress.step, name, figures)

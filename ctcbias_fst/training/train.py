@@ -164,11 +164,7 @@ class _TrainTask:
         if self.config.initial is not None:
             load_weights(model, read_tensors(self.config.initial), str(self.config.initial))
             return
-        mean, deviation = feature_statistics(
-            cuts,
-            mels=model.config.encoder.mels,
-            sampling_rate=model.config.sampling_rate,
-        )
+        mean, deviation = feature_statistics(cuts, model.config)
         model.feature_mean.copy_(mean)
         model.feature_scale.copy_(1.0 / deviation)
 
@@ -207,9 +203,7 @@ def train(config: TrainConfig, run: Path, place: Place) -> Path:
         _compile_blocks(model)
     dataset = SpeechDataset(
         tokenizer,
-        PHONES,
-        mels=config.encoder.mels,
-        sampling_rate=made.sampling_rate,
+        made,
         augment=config.augment,
         seed=config.seed * 1000 + place.rank,
         views=2 if config.loss.consistency else 1,
@@ -284,9 +278,6 @@ def validation_batches(
     path: Path, tokenizer: SentencePieceTokenizer, model: ModelConfig, config: RunConfig
 ) -> Iterable[Batch]:
     """All utterances of a CutSet, as they are, in order of duration."""
-    dataset = SpeechDataset(
-        tokenizer, model.phones, mels=model.encoder.mels, sampling_rate=model.sampling_rate
-    )
     batches = batches_of_epoch(
         load_cuts([path], max_seconds=1000.0, trusted=config.trust_manifests),
         batch_seconds=config.batch_seconds,
@@ -294,4 +285,4 @@ def validation_batches(
         seed=0,
         shuffle=False,
     )
-    return loader(dataset, batches, config.workers)
+    return loader(SpeechDataset(tokenizer, model), batches, config.workers)

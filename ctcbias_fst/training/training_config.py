@@ -107,9 +107,7 @@ class JoinConfig:
     def __post_init__(self) -> None:
         _check_range(self, "pause", 0.0, 60.0)
         _check_range(self, "lead", -1.0, 60.0)
-        for name in ("share", "same_voice", "lead_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
+        _check_shares(self, "share", "same_voice", "lead_share")
         if self.most < 2:
             raise ValueError(f"most must be at least 2, found {self.most}")
 
@@ -129,8 +127,7 @@ class ChunkConfig:
     left: tuple[int, ...] = (64, 128, 192)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.probability <= 1.0:
-            raise ValueError(f"probability must lie in 0..1, found {self.probability}")
+        _check_shares(self, "probability")
         if not self.sizes or min(self.sizes) < 1:
             raise ValueError(f"sizes must be frames of chunks, found {self.sizes}")
         if not self.left or min(self.left) < 0:
@@ -141,6 +138,12 @@ def _check_range(config: object, name: str, least: float, most: float) -> None:
     low, high = getattr(config, name)
     if not least <= low <= high <= most:
         raise ValueError(f"{name} must be a range within {least:g}..{most:g}, found {(low, high)}")
+
+
+def _check_shares(config: object, *names: str) -> None:
+    for name in names:
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ValueError(f"{name} must lie in 0..1, found {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,7 @@ class OptimiserConfig:
     gradient_norm: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.decay_fraction <= 1.0:
-            raise ValueError(f"decay_fraction must lie in 0..1, found {self.decay_fraction}")
+        _check_shares(self, "decay_fraction")
 
 
 @dataclass(frozen=True)
@@ -278,8 +280,5 @@ class AdaptConfig(RunConfig):
     def __post_init__(self) -> None:
         if not 0 < self.names[0] <= self.names[1]:
             raise ValueError(f"names must be a range of counts, found {self.names}")
-        if not 0.0 <= self.empty <= 1.0:
-            raise ValueError(f"empty must lie in 0..1, found {self.empty}")
-        if not 0.0 <= self.respell <= 1.0:
-            raise ValueError(f"respell must lie in 0..1, found {self.respell}")
+        _check_shares(self, "empty", "respell")
         at_least_one(self, "spellings")

@@ -192,9 +192,7 @@ def test_base_keeps_every_bit(config: Path, model: Path, tmp_path: Path, cuts: P
     criterion = _Criterion(
         package.model, adapter, maker(package.tokenizer), load_config(AdaptConfig, config)
     )
-    dataset = SpeechDataset(
-        package.tokenizer, package.model.config.phones, mels=80, sampling_rate=16000
-    )
+    dataset = SpeechDataset(package.tokenizer, package.model.config)
     batch = dataset[load_cuts([cuts], max_seconds=20.0)]
     optimiser = torch.optim.AdamW(criterion.parameters(), lr=0.1)
     criterion.train()

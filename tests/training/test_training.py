@@ -109,11 +109,12 @@ def load_run_config(run: Path) -> ModelConfig:
     return ModelConfig(encoder=read_run_config(run, TrainConfig).encoder, tokens=80, phones=PHONES)
 
 
+MODEL = ModelConfig(phones=PHONES)
+
+
 def batch_of(train_config: Path) -> Batch:
     config = load_config(TrainConfig, train_config)
-    dataset = SpeechDataset(
-        SentencePieceTokenizer(config.tokenizer), PHONES, mels=80, sampling_rate=16000
-    )
+    dataset = SpeechDataset(SentencePieceTokenizer(config.tokenizer), MODEL)
     return dataset[load_cuts(config.train, max_seconds=20.0)]
 
 
@@ -188,7 +189,7 @@ def test_unreadable_clip_is_left_out_and_named(
 ) -> None:
     cuts = list(load_cuts([tiny_cuts], max_seconds=20.0))
     cuts[1].recording.sources[0].source = "/nowhere/lost.flac"
-    dataset = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=16000)
+    dataset = SpeechDataset(tokenizer, MODEL)
     with caplog.at_level(logging.WARNING):
         batch = dataset[CutSet.from_cuts(cuts)]
     assert len(batch.texts) == len(cuts) - 1
@@ -210,8 +211,8 @@ def test_augmentation_changes_sound_and_keeps_text(
         rirs=tmp_path / "rirs.jsonl.gz", rir_probability=1.0, lowpass_probability=1.0,
         volume_probability=1.0,
     )  # fmt: skip
-    plain = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=16000)[cuts]
-    changed = SpeechDataset(tokenizer, PHONES, mels=80, sampling_rate=16000, augment=augment)[cuts]
+    plain = SpeechDataset(tokenizer, MODEL)[cuts]
+    changed = SpeechDataset(tokenizer, MODEL, augment=augment)[cuts]
     assert changed.texts == plain.texts
     assert torch.equal(changed.tokens, plain.tokens)
     torch.testing.assert_close(
