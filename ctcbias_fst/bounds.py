@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -59,30 +60,30 @@ def typed(config: object) -> None:
 
 def positive(config: object, *names: str) -> None:
     """Refuse fields that are not above 0, also in 32 bits, or not finite, with ``ValueError``."""
-    for name in names:
-        if not _LEAST <= _number(config, name) < math.inf:
-            raise ValueError(f"{name} must be positive and finite, found {getattr(config, name)}")
+    _bounded(config, names, "positive and finite", lambda number: _LEAST <= number < math.inf)
 
 
 def not_negative(config: object, *names: str) -> None:
     """Refuse fields below 0 or not finite with ``ValueError``."""
-    for name in names:
-        if not 0 <= _number(config, name) < math.inf:
-            raise ValueError(f"{name} must be 0 or more and finite, found {getattr(config, name)}")
+    _bounded(config, names, "0 or more and finite", lambda number: 0 <= number < math.inf)
 
 
 def at_least_one(config: object, *names: str) -> None:
     """Refuse numbers below 1 with ``ValueError``."""
-    for name in names:
-        if not _number(config, name) >= 1:
-            raise ValueError(f"{name} must be at least 1, found {getattr(config, name)}")
+    _bounded(config, names, "at least 1", lambda number: number >= 1)
 
 
 def at_most(config: object, most: float, *names: str) -> None:
     """Refuse numbers that are larger than anything useful with ``ValueError``."""
+    _bounded(config, names, f"at most {most}", lambda number: number <= most)
+
+
+def _bounded(
+    config: object, names: Iterable[str], wanted: str, fits: Callable[[float], bool]
+) -> None:
     for name in names:
-        if not _number(config, name) <= most:
-            raise ValueError(f"{name} must be at most {most}, found {getattr(config, name)}")
+        if not fits(_number(config, name)):
+            raise ValueError(f"{name} must be {wanted}, found {getattr(config, name)}")
 
 
 def finite(config: object) -> None:

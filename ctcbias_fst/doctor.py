@@ -55,7 +55,9 @@ class Check:
 def examine() -> Iterator[Check]:
     """Look at everything, from what the rest needs to a transcript of a clip in the package."""
     yield Check("ctcbias_fst", OK, f"{__version__} in {Path(__file__).resolve().parent}")
-    yield _python()
+    yield Check(
+        "Python", OK, f"{platform.python_version()} ({sys.executable}), {platform.platform()}"
+    )
     yield _torch()
     yield _k2()
     yield _numpy()
@@ -64,11 +66,6 @@ def examine() -> Iterator[Check]:
     yield _cuda()
     yield _cache()
     yield from _model()
-
-
-def _python() -> Check:
-    found = f"{platform.python_version()} ({sys.executable}), {platform.platform()}"
-    return Check("Python", OK, found)
 
 
 def _torch() -> Check:

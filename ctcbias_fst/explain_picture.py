@@ -104,16 +104,11 @@ def _figure(explanation: Explanation, top: int) -> Figure:
 
 def _rows(explanation: Explanation, top: int) -> list[NameAttention]:
     """The rows of the heat map: names in the order in which they were heard, then the rest."""
-    frames = len(explanation.none)
     shown = sorted(explanation.names[:top], key=lambda one: int(one.weights.argmax()))
     rest = explanation.names[top:]
     unseen = explanation.listed - len(shown)
     if unseen:
-        most = (
-            np.max([one.weights for one in rest], axis=0)
-            if rest
-            else np.zeros(frames, dtype=np.float32)
-        )
+        most = np.max([0 * explanation.none, *(one.weights for one in rest)], axis=0)
         shown.append(NameAttention(f"{unseen} other names (most)", most, False))
     return [*shown, NameAttention("no name", explanation.none, False)]
 

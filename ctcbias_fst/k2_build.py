@@ -6,10 +6,10 @@ tagged in such a way that pip takes any of them for any Python (docs/install.md)
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import importlib.util
 import re
+import runpy
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,20 +120,10 @@ def _installed_torch() -> tuple[str | None, str]:
 def _constants(path: Path) -> dict[str, str]:
     """The strings that a Python file names at its top."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
+        found = runpy.run_path(str(path))
+    except Exception:  # whatever a file that is not as it should be raises
         return {}
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names = [node.target.id]
-        else:
-            continue
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            found.update(dict.fromkeys(names, node.value.value))
-    return found
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def _plain(version: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
+from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities, EntitySource
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.decoder_inputs import Entities
@@ -198,9 +199,11 @@ class Recognizer:
         several = _is_several(audio)
         sources = list(audio) if several else [audio]
         lists = self.decoder.lists(entities, len(sources))
+        names = [f"samples {number}" for number in range(1, len(sources) + 1)]
+        names = names if len(names) > 1 else ["samples"]
         recordings = [
             to_recording(one, self.model.sampling_rate, sampling_rate, name)
-            for one, name in _named(sources)
+            for one, name in zip(sources, names)
         ]
         for recording in recordings:
             if recording.warning:
@@ -227,7 +230,10 @@ class Recognizer:
         found = self.decoder.decode_batch(self.log_probs(recordings, names), names, nbest)
         with self._lock:
             self.audio_seconds += sum(recording.seconds for recording in recordings)
-        return [_warned(transcript, one.warning) for transcript, one in zip(found, recordings)]
+        return [
+            replace(transcript, warning=joined_notes(one.warning, transcript.warning))
+            for transcript, one in zip(found, recordings)
+        ]
 
     def _listed(self, encoded: EncodedEntities) -> ListedNames | None:
         return self.model.listed(encoded, self.config.adapter.names)
@@ -330,12 +336,6 @@ def _several(recordings: Any) -> Iterable[Any]:
     return recordings
 
 
-def _named(sources: Sequence[Any]) -> Iterator[tuple[Any, str]]:
-    """What holds audio, and names for those that have none."""
-    for number, source in enumerate(sources, start=1):
-        yield source, "samples" if len(sources) == 1 else f"samples {number}"
-
-
 def _is_several(audio: Any) -> bool:
     """Whether there are several recordings, and not the samples of one."""
     if isinstance(audio, Iterator) and not hasattr(audio, "read"):
@@ -343,10 +343,3 @@ def _is_several(audio: Any) -> bool:
     if not isinstance(audio, (list, tuple)):
         return False
     return not any(isinstance(one, (int, float, np.number)) for one in audio[:2])
-
-
-def _warned(transcript: Transcript, warning: str | None) -> Transcript:
-    if not warning:
-        return transcript
-    told = warning if transcript.warning is None else f"{warning}; {transcript.warning}"
-    return replace(transcript, warning=told)

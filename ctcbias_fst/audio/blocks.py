@@ -280,9 +280,9 @@ def _check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) ->
     )
 
 
-def shortfall(heard: float, declared: float | None) -> str | None:
+def shortfall(heard: float, declared: float | None, slack: float = _SLACK_SECONDS) -> str | None:
     """What to say where less is there than a header declares, in seconds."""
-    if declared is None or heard >= declared - _SLACK_SECONDS:
+    if declared is None or heard >= declared - slack:
         return None
     return f"truncated: {heard:.2f} of {declared:.2f} s are there"
 

@@ -22,7 +22,7 @@ from lhotse.cut import Cut
 from lhotse.cut.data import DataCut
 
 from ctcbias_fst.audio.audio import Recording, read_audio, read_channels, refuse_named_pipe
-from ctcbias_fst.audio.blocks import check_samples
+from ctcbias_fst.audio.blocks import check_samples, joined_notes, shortfall
 from ctcbias_fst.audio.levels import averaged
 from ctcbias_fst.cut_sets import one_line, read_cut_set
 from ctcbias_fst.errors import AudioError, ManifestError
@@ -92,17 +92,15 @@ def _averaged(cut: Cut, parts: Sequence[tuple[Recording, int]], rate: int) -> Re
     if not parts:
         raise AudioError("its recording has no source for its channels")
     samples = parts[0][0].samples
-    warnings = [part.warning for part, _ in parts if part.warning]
+    notes = [part.warning for part, _ in parts]
     if len(parts) > 1:
         every = np.zeros((max(len(part.samples) for part, _ in parts), len(parts)), np.float32)
         for place, (part, _) in enumerate(parts):
             every[: len(part.samples), place] = part.samples
         samples, told = averaged(every, [channels for _, channels in parts])
-        warnings += [told] if told else []
-    found = len(samples) / rate
-    if not warnings and found < seconds_of(cut) - _SLACK_SECONDS:
-        warnings.append(f"truncated: {found:.2f} of {seconds_of(cut):.2f} s are there")
-    return Recording(cut.id, samples, rate, "; ".join(warnings) or None)
+        notes.append(told)
+    missing = shortfall(len(samples) / rate, seconds_of(cut), _SLACK_SECONDS)
+    return Recording(cut.id, samples, rate, joined_notes(*notes) or missing)
 
 
 def _sources(cut: Cut) -> list[AudioSource] | None:

@@ -85,11 +85,7 @@ class StreamState:
         return cls(
             front=tuple(map(torch.cat, zip(*(state.front for state in states)))),
             blocks=tuple(
-                BlockCache(
-                    torch.cat([cache.keys for cache in caches]),
-                    torch.cat([cache.values for cache in caches]),
-                    torch.cat([cache.gated for cache in caches]),
-                )
+                BlockCache(*map(torch.cat, zip(*caches)))
                 for caches in zip(*(state.blocks for state in states))
             ),
             seen=torch.cat([state.seen for state in states]),
@@ -100,10 +96,7 @@ class StreamState:
         """Some of the streams."""
         return StreamState(
             front=tuple(stage[which] for stage in self.front),
-            blocks=tuple(
-                BlockCache(cache.keys[which], cache.values[which], cache.gated[which])
-                for cache in self.blocks
-            ),
+            blocks=tuple(BlockCache(*(one[which] for one in cache)) for cache in self.blocks),
             seen=self.seen[which],
             left=self.left,
         )

@@ -25,9 +25,7 @@ from ctcbias_fst.models.layers import (
 from ctcbias_fst.models.masks import BlockCache
 from ctcbias_fst.models.model_config import EncoderConfig
 
-__all__ = [
-    "ConformerBlock",
-]
+__all__ = ["ConformerBlock"]
 
 
 class ConformerBlock(nn.Module):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = [
-    "BlockCache",
-    "chunk_mask",
-    "padding_mask",
-]
+__all__ = ["BlockCache", "chunk_mask", "padding_mask"]
 
 
 def padding_mask(lengths: Tensor, frames: int, device: torch.device) -> Tensor:
@@ -32,8 +28,7 @@ def chunk_mask(frames: int, size: int, left: int, device: torch.device) -> Tenso
     return (places >= begins - left) & (places < begins + size)
 
 
-@dataclass(frozen=True)
-class BlockCache:
+class BlockCache(NamedTuple):
     """What a block keeps of the past of streams.
 
     Attributes:

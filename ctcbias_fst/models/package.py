@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,13 +85,12 @@ def save_package(
         save_file(halves, directory / _WEIGHTS)
         (directory / _WEIGHTS).chmod(0o644)
         shutil.copyfile(tokenizer, directory / _TOKENIZER)
-        header = {
-            "format": _FORMAT,
-            "config": to_mapping(config),
-            "vocabulary": SentencePieceTokenizer(tokenizer).vocabulary.digest,
-            "weights_sha256": sha256_of(directory / _WEIGHTS),
-        }
-        (directory / _MODEL).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+        _write_header(
+            directory / _MODEL,
+            to_mapping(config),
+            vocabulary=SentencePieceTokenizer(tokenizer).vocabulary.digest,
+            weights_sha256=sha256_of(directory / _WEIGHTS),
+        )
         for name, content in kept.items():
             (directory / name).write_bytes(content)
 
@@ -123,13 +123,10 @@ def save_adapter(
     with atomic_path(target / _ADAPTER_WEIGHTS) as temporary:
         save_file(halves, temporary)
         temporary.chmod(0o644)
-    header = {
-        "format": _FORMAT,
-        "config": to_mapping(config),
-        "model_sha256": trained_on,
-        "weights_sha256": sha256_of(target / _ADAPTER_WEIGHTS),
-    }
-    write_text(target / _ADAPTER, json.dumps(header, indent=1) + "\n")
+    digest = sha256_of(target / _ADAPTER_WEIGHTS)
+    _write_header(
+        target / _ADAPTER, to_mapping(config), model_sha256=trained_on, weights_sha256=digest
+    )
 
 
 def save_lm(target: Path, source: Path) -> None:
@@ -148,12 +145,12 @@ def save_lm(target: Path, source: Path) -> None:
     with atomic_path(target / _LM_TABLES) as temporary:
         shutil.copyfile(source, temporary)
         temporary.chmod(0o644)
-    header = {
-        "format": _FORMAT,
-        "config": {"unit": unit},
-        "sha256": sha256_of(target / _LM_TABLES),
-    }
-    write_text(target / _LM, json.dumps(header, indent=1) + "\n")
+    _write_header(target / _LM, {"unit": unit}, sha256=sha256_of(target / _LM_TABLES))
+
+
+def _write_header(path: Path, config: Mapping[str, Any], **digests: str) -> None:
+    header = {"format": _FORMAT, "config": config, **digests}
+    write_text(path, json.dumps(header, indent=1) + "\n")
 
 
 def load_package(path: Path | None = None, device: torch.device | str = "cpu") -> Package:

@@ -196,27 +196,18 @@ def _section(
     if len(rows) < count:
         raise fail(len(rows), f"the file is cut off: {count} {n}-grams were announced")
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=count)
-    odd = np.flatnonzero((lengths != n + 1) & (lengths != n + 2))
-    if len(odd):
-        row = int(odd[0])
-        raise fail(
-            row,
-            f"expected a log-probability, {n} words and perhaps a back-off weight, found "
-            f"{quoted(lines[row])}",
-        )
+    for row in _first((lengths != n + 1) & (lengths != n + 2)):
+        expected = f"a log-probability, {n} words and perhaps a back-off weight"
+        raise fail(row, f"expected {expected}, found {quoted(lines[row])}")
     probability = _floats([row[0] for row in rows], fail)
-    wrong = np.flatnonzero(~(probability <= 1e-4))
-    if len(wrong):
-        row = int(wrong[0])
+    for row in _first(~(probability <= 1e-4)):
         raise fail(row, f"a log-probability cannot be {rows[row][0][:40]}: it must be 0 or less")
     weighted = np.flatnonzero(lengths == n + 2)
     backoff = np.zeros(count)
     backoff[weighted] = _floats(
         [rows[row][-1] for row in weighted.tolist()], lambda i, what: fail(int(weighted[i]), what)
     )
-    endless = np.flatnonzero(~np.isfinite(backoff))
-    if len(endless):
-        row = int(endless[0])
+    for row in _first(~np.isfinite(backoff)):
         raise fail(row, f"a back-off weight cannot be {rows[row][-1][:40]}")
     if n == 1:
         _number_words([row[1] for row in rows], words, fail, path)
@@ -227,14 +218,18 @@ def _section(
         row = flat.index(error.args[0]) // n
         raise fail(row, f"{quoted(error.args[0])} is not among the 1-grams") from None
     for mark, misplaced in ((END_WORD, grams[:, :-1] == END), (BEGIN_WORD, grams[:, 1:] == BEGIN)):
-        if misplaced.any():
-            row = int(np.flatnonzero(misplaced.any(axis=1))[0])
+        for row in _first(misplaced.any(axis=1)):
             where = "end" if mark == END_WORD else "begin"
             raise fail(row, f"{mark} can only {where} n-grams, found {quoted(lines[row])}")
     log_probability = np.minimum(probability, 0.0) * _LN10
     if n == 1:
         log_probability[grams[:, 0] == BEGIN] = -np.inf
     return _Section(grams, log_probability, backoff * _LN10)
+
+
+def _first(wrong: npt.NDArray[np.bool_]) -> list[int]:
+    """The first row in which something is wrong, if there is one."""
+    return [int(row) for row in np.flatnonzero(wrong)[:1]]
 
 
 def _fields(line: str) -> list[str]:
@@ -255,9 +250,8 @@ def _floats(texts: list[str], fail: _Fail) -> _Floats:
                 values[i] = float(text)
             except ValueError:
                 break
-    bad = np.flatnonzero(np.isnan(values))
-    if len(bad):
-        raise fail(int(bad[0]), f"{quoted(texts[int(bad[0])])} is not a number")
+    for row in _first(np.isnan(values)):
+        raise fail(row, f"{quoted(texts[row])} is not a number")
     return values
 
 
@@ -300,9 +294,8 @@ def _orders(sections: list[_Section], names: Sequence[str], path: Path) -> tuple
         symbol = section.grams[order, -1]
         probability, backoff = section.log_probability[order], section.log_backoff[order]
         key = context * n_symbols + symbol
-        twice = np.flatnonzero(key[1:] == key[:-1])
-        if len(twice):
-            words = " ".join(names[at] for at in section.grams[order[twice[0]]].tolist())
+        for row in _first(key[1:] == key[:-1]):
+            words = " ".join(names[at] for at in section.grams[order[row]].tolist())
             raise LanguageModelError(f"{path}: the {n}-gram {quoted(words)} is listed twice")
         added = np.flatnonzero(np.isnan(probability))
         if n > 1 and len(added):

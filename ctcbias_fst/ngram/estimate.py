@@ -119,11 +119,10 @@ def prune(orders: Sequence[Order], threshold: float) -> list[Order]:
         current, below = orders[n - 1], orders[n - 2]
         backed_off = below.log_probability[current.suffix]
         p, q = np.exp(current.log_probability), np.exp(backed_off)
-        size = len(below.symbol)
-        explicit_p = np.bincount(current.context, p, minlength=size)
-        explicit_q = np.bincount(current.context, q, minlength=size)
-        rest_p = np.maximum(1.0 - explicit_p, 1e-12)[current.context]
-        rest_q = np.maximum(1.0 - explicit_q, 1e-12)[current.context]
+        rest_p, rest_q = (
+            np.maximum(1.0 - np.bincount(current.context, one), 1e-12)[current.context]
+            for one in (p, q)
+        )
         old, new = np.log(rest_p / rest_q), np.log((rest_p + p) / (rest_q + q))
         history = shares[n - 2][current.context]
         change = -history * (

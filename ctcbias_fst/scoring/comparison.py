@@ -29,8 +29,7 @@ class Word(NamedTuple):
     kind: Kind
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(NamedTuple):
     """An utterance: what was said, and what was written before and after."""
 
     id: str
@@ -153,15 +152,11 @@ def to_lines(comparison: Comparison, colour: bool) -> Iterator[str]:
     """
     for utterance in comparison.utterances:
         yield one_line(utterance.id)
-        for label, row in zip(_LABELS, _rows(utterance)):
+        for label, row in zip(_LABELS, utterance[1:]):
             words = [_marked(word, colour) for word in row]
             yield f"  {label:<7} {' '.join(words)}".rstrip()
     yield ""
     yield from comparison.summary()
-
-
-def _rows(utterance: Compared) -> tuple[tuple[Word, ...], ...]:
-    return utterance.reference, utterance.before, utterance.after
 
 
 def _marked(word: Word, colour: bool) -> str:
@@ -185,7 +180,7 @@ def to_svg(comparison: Comparison) -> str:
     y = _MARGIN + 4.0
     longest = 0
     for utterance in comparison.utterances:
-        for label, row in zip(_LABELS, _rows(utterance)):
+        for label, row in zip(_LABELS, utterance[1:]):
             y += _LINE
             longest = max(longest, sum(len(word.text) + 1 for word in row))
             spans = " ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ctcbias_fst.pictures import figure_text, new_figure, svg_of, xml_text
@@ -17,6 +17,7 @@ from ctcbias_fst.text.printable import one_line
 __all__ = ["Figures", "score_cells", "to_csv", "to_page", "to_table"]
 
 _RATES = ("precision", "recall", "F1", "WER", "B-WER", "U-WER")
+_COLUMNS = (*_RATES[:3], "gain", *_RATES[3:], "free WER", "x RT")
 _STYLE = (
     "body{font:15px sans-serif;color:#222;max-width:75em;margin:2em auto;padding:0 1em}"
     "table{border-collapse:collapse;margin:.5em 0 2em}td,th{padding:.2em .7em;text-align:right;"
@@ -82,16 +83,9 @@ def to_table(figures: Sequence[Figures]) -> str:
     for (name, listed), rows in _blocks(figures):
         width = max(len(row.cell.row) for row in rows)
         head = one_line(f"{name}, list {listed}")
-        columns = ["precision", "recall", "F1", "gain", "WER", "B-WER", "U-WER", "free WER", "x RT"]
-        lines = [head, " " * width + "".join(f"{column:>10}" for column in columns)]
+        lines = [head, " " * width + "".join(f"{column:>10}" for column in _COLUMNS)]
         for row in rows:
-            cells = [
-                *(percent(row.rates[rate]) for rate in _RATES[:3]),
-                _signed(row.gain),
-                *(percent(row.rates[rate]) for rate in _RATES[3:]),
-                percent(row.free_wer),
-                f"{row.speed:.0f}",
-            ]
+            cells = _cells(row, lambda one, rate: percent(one.rates[rate]))
             lines.append(
                 one_line(row.cell.row).ljust(width) + "".join(f"{cell:>10}" for cell in cells)
             )
@@ -153,14 +147,23 @@ def _blocks(figures: Sequence[Figures]) -> Iterator[tuple[tuple[str, str], list[
 
 
 def _table(rows: Sequence[Figures]) -> str:
-    head = ["row", *_RATES[:3], "gain", *_RATES[3:], "free WER", "x RT"]
-    lines = ["".join(f"<th>{name}</th>" for name in head)]
+    lines = ["".join(f"<th>{name}</th>" for name in ("row", *_COLUMNS))]
     for row in rows:
-        cells = [xml_text(row.cell.row), *(_with_interval(row, rate) for rate in _RATES[:3])]
-        cells += [_signed(row.gain), *(_with_interval(row, rate) for rate in _RATES[3:])]
-        cells += [percent(row.free_wer), f"{row.speed:.0f}"]
+        cells = [xml_text(row.cell.row), *_cells(row, _with_interval)]
         lines.append("".join(f"<td>{cell}</td>" for cell in cells))
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cells(row: Figures, shown: Callable[[Figures, str], str]) -> list[str]:
+    """What `_COLUMNS` has of a row."""
+    rates = [shown(row, rate) for rate in _RATES]
+    return [
+        *rates[:3],
+        _signed(row.gain),
+        *rates[3:],
+        percent(row.free_wer),
+        f"{row.speed:.0f}",
+    ]
 
 
 def _with_interval(row: Figures, rate: str) -> str:

@@ -35,7 +35,7 @@ from ctcbias_fst.corpus.backends import SpeechBackend, Utterance
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.corpus.job import decode_corpus
 from ctcbias_fst.errors import ConfigError, ManifestError
-from ctcbias_fst.files import atomic_path, digest_of, fingerprint, write_text
+from ctcbias_fst.files import digest_of, fingerprint, write_text
 from ctcbias_fst.graph.openfst_files import write_boost_graph
 from ctcbias_fst.models.package import DEFAULT, load_package
 from ctcbias_fst.scoring.report import score_files, to_json, to_table
@@ -291,14 +291,14 @@ class Recipe:
             content: Mapping[str, Any] = json.loads(stamp.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        done = bool(content.get("made_of") == digest_of(made_of))
-        if done:
-            self._report(f"{what}: done before")
-        return done
+        if content.get("made_of") != digest_of(made_of):
+            return False
+        self._report(f"{what}: done before")
+        return True
 
     def _is_made(self, what: str, made_of: Any) -> None:
-        with atomic_path(self.out / "stages" / f"{what}.json") as temporary:
-            temporary.write_text(json.dumps({"made_of": digest_of(made_of)}) + "\n")
+        stamp = json.dumps({"made_of": digest_of(made_of)}) + "\n"
+        write_text(self.out / "stages" / f"{what}.json", stamp)
 
 
 def _own_list(lists: Mapping[str, EntityList], utterance: str, path: Path) -> EntityList:
@@ -308,8 +308,8 @@ def _own_list(lists: Mapping[str, EntityList], utterance: str, path: Path) -> En
 
 
 def _write_references(manifests: Sequence[Path], target: Path) -> None:
-    with atomic_path(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        for path in manifests:
-            for cut in read_cuts(path):
-                text = " ".join(segment.text or "" for segment in cut.supervisions)
-                stream.write(json_text({"id": cut.id, "text": text}) + "\n")
+    lines = []
+    for cut in (cut for path in manifests for cut in read_cuts(path)):
+        text = " ".join(segment.text or "" for segment in cut.supervisions)
+        lines.append(json_text({"id": cut.id, "text": text}) + "\n")
+    write_text(target, "".join(lines))

@@ -137,10 +137,7 @@ def parse_range(text: str, base: PipelineConfig) -> Range:
     found = []
     for part in parts if listed else parts[:2]:
         table = merge(to_mapping(base), parse_overrides([f"{key}={part}"]))
-        value: Any = to_mapping(load_config(PipelineConfig, table))
-        for name in key.split("."):
-            value = value[name]
-        found.append(value)
+        found.append(_at(to_mapping(load_config(PipelineConfig, table)), key))
     if listed:
         return Range(key, choices=tuple(found))
     low, high = found
