@@ -94,7 +94,6 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
     Args:
         recognizer: with an adapter, and the part ``adapter`` switched on.
         recording: at most 32 s.
-        names: from :meth:`Recognizer.compile`.
 
     Raises:
         AudioError: the recording is too long, or cannot be used.

@@ -36,7 +36,6 @@ def draw_explanation(explanation: Explanation, path: Path, top: int = 15) -> Non
     """Write the picture: log-mel and words above, attention on each name over time below.
 
     Args:
-        explanation: what to show.
         path: .png, .svg, or .html for a page with the picture and a table of the names.
         top: names that get a row of their own, those with the most attention; all others
             share one, which shows the most that any of them got.

@@ -174,7 +174,6 @@ def sole_writer(path: Path, refusal: str = "") -> Iterator[None]:
     locks do without.
 
     Args:
-        path: the file.
         refusal: what to say if another process is at it; by default that it is.
 
     Raises:
@@ -217,10 +216,6 @@ def file_name(name: str, ending: str) -> str:
     """A file name that tells a name (of an utterance, say) from any other.
 
     Characters that no file name may have are escaped as in a URL.
-
-    Args:
-        name: any text.
-        ending: what the file name ends with.
     """
     # A dot in front would hide the file.
     readable = re.sub(r"^\.", "%2E", quote(name, safe="", errors="surrogatepass"))

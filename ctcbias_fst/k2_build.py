@@ -72,11 +72,7 @@ def installed_k2() -> K2Build | None:
 
 
 def k2_fault(error: BaseException) -> str:
-    """Why k2 could not be imported, in one line.
-
-    Args:
-        error: what the import raised.
-    """
+    """Why k2 could not be imported, in one line."""
     build, torch, cuda = installed_k2(), *_installed_torch()
     if torch is None:
         return "torch, which k2 and ctcbias_fst need, is not installed"

@@ -192,8 +192,6 @@ def format_transcripts(
     """All transcripts in one of ``FORMATS``, each line ended.
 
     Args:
-        transcripts: to write.
-        style: the format.
         paths: of recordings whose ids are not their paths, for JSON.
     """
     lines = as_json(transcripts, paths) if style == "json" else FORMATS[style](transcripts)

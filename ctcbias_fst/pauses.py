@@ -51,7 +51,6 @@ def find_pauses(
 
     Args:
         log_probs: ``(frame, token)``.
-        vocabulary: of the tokens.
         phones: ``(frame, phone)`` with blank 0, if the model has a phone head: where it hears a
             phone is no pause.
     """

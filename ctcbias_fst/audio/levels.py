@@ -34,7 +34,6 @@ def audible(samples: Samples, sampling_rate: int) -> tuple[Samples, str | None]:
 
     Args:
         samples: ``(samples,)`` float32, finite.
-        sampling_rate: of them.
 
     Returns:
         the samples, as they were or new ones; and what is to be said of it, if anything is.

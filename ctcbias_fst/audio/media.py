@@ -33,7 +33,6 @@ def decode(path: Path, new: Callable[[], PartT]) -> tuple[PartT, str | None]:
     """Decode a regular file as far as it goes.
 
     Args:
-        path: the file.
         new: makes what takes its samples, for each decoder that tries.
 
     Returns:

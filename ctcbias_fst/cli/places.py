@@ -53,28 +53,22 @@ class _Place:
 
 @dataclass
 class _Places:
+    """What is read and written. Folders are listed, each once, where something is replaced."""
+
     read: dict[_Key, _Place] = field(default_factory=dict)
     folders: list[_Place] = field(default_factory=list)
-    inside: dict[_Key, _Place] = field(default_factory=dict)
     written: dict[_Key, _Place] = field(default_factory=dict)
     replaces: bool = False
     """Whether something that is going to be written is there."""
 
     def add_read(self, place: _Place) -> None:
-        keys = place.keys
-        for key in keys:
+        for key in place.keys:
             self.read.setdefault(key, place)
             if key in self.written:
                 _refuse(self.written[key], place)
 
-    def add_folder(self, place: _Place) -> None:
-        self.folders.append(place)
-        if self.replaces:
-            self._compare(self._listed())
-
     def add_written(self, place: _Place) -> None:
-        keys = place.keys
-        for key in keys:
+        for key in place.keys:
             if key in self.read:
                 _refuse(place, self.read[key])
             other = self.written.setdefault(key, place)
@@ -82,39 +76,24 @@ class _Places:
                 _refuse(place, other)
         if _found(place.path) is not None:
             self.replaces = True
-            self._listed()
-            for key in keys:
-                if key in self.inside:
-                    _refuse(place, self.inside[key])
+            self.list_folders()
 
     def add_many(self, places: Iterable[_Place]) -> None:
         """Many files, which are there: they matter where something is going to be replaced."""
+        for place in places if self.replaces else ():
+            self.add_read(place)
+
+    def list_folders(self) -> None:
+        self.add_many(inner for folder in self.folders for inner in _inside(folder))
         if self.replaces:
-            self._compare(places)
-
-    def _listed(self) -> list[_Place]:
-        """What is read of the folders that were not listed yet; each is listed once."""
-        found = [inner for folder in self.folders for inner in _inside(folder)]
-        self.folders.clear()
-        for inner in found:
-            for key in inner.keys:
-                self.inside.setdefault(key, inner)
-        return found
-
-    def _compare(self, places: Iterable[_Place]) -> None:
-        for place in places:
-            for key in place.keys:
-                if key in self.written:
-                    _refuse(self.written[key], place)
+            self.folders.clear()
 
 
 def given(path: Path, param: click.Parameter, context: click.Context, *, base: bool) -> None:
     """Take note of what a parameter names.
 
     Args:
-        path: as given.
         param: one with a callback names what is written.
-        context: of the command.
         base: whether it is where relative paths start, and nothing that is read itself.
 
     Raises:
@@ -126,7 +105,8 @@ def given(path: Path, param: click.Parameter, context: click.Context, *, base: b
     if not _is_folder(path):
         (places.add_read if param.callback is None else places.add_written)(place)
     elif param.callback is None and not base:
-        places.add_folder(place)
+        places.folders.append(place)
+        places.list_folders()
 
 
 def reads(paths: Iterable[Path | None], what: str) -> None:
@@ -151,7 +131,6 @@ def writes(path: Path, what: str) -> None:
     """Tell what is written besides what the command line names, before any work.
 
     Args:
-        path: the file.
         what: it is called in messages, such as "the part file of --out".
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,18 +67,10 @@ def score(
     reference: Path,
     hypothesis: Path,
     entities: Path | None,
-    bias_words: Path | None,
-    field: str,
-    group_by: str | None,
-    missing_as_deletions: bool,
     raw: bool,
-    published: bool,
-    ignore: tuple[str, ...],
-    possessive: bool,
-    replications: int,
-    seed: int,
     details: Path | None,
     style: str,
+    **options: Any,
 ) -> None:
     """Score HYPOTHESIS against REFERENCE: WER, CER, entity F1, B-WER and U-WER.
 
@@ -94,21 +87,7 @@ def score(
         to_table,
     )
 
-    report = score_files(
-        reference,
-        hypothesis,
-        entities,
-        bias_words=bias_words,
-        field=field,
-        group_by=group_by,
-        missing_as_deletions=missing_as_deletions,
-        normalise_text=not raw,
-        ignore=ignore,
-        possessive=possessive,
-        replications=replications,
-        seed=seed,
-        published=published,
-    )
+    report = score_files(reference, hypothesis, entities, normalise_text=not raw, **options)
     for line in report.rejected[:20]:
         warn(line)
     if report.without_reference:

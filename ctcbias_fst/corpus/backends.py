@@ -117,7 +117,6 @@ class Backend(ABC):
         """Prepare a list; ``names.entities.rejected`` tells what can have no effect.
 
         Args:
-          entities: the list.
           graph: its boosting graph, if it was compiled before.
           seconds: of the longest utterance that it is for.
         """
@@ -149,8 +148,6 @@ class SpeechBackend(Backend):
 
     Args:
       model: its directory, or ``None`` for the model inside the package.
-      config: how to decode.
-      device: where.
     """
 
     def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
@@ -184,9 +181,6 @@ class LogProbsBackend(Backend):
 
     Args:
       path: the file, see :mod:`ctcbias_fst.search.saved_log_probs`.
-      tokenizer: for names in the model's vocabulary.
-      config: how to decode.
-      device: where.
       frame_seconds: of the model, if the file does not say.
       softmax: the file has logits.
       trusted: whether commands in a manifest may be run.

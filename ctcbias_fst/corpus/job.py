@@ -101,7 +101,6 @@ def decode_corpus(
 
     Args:
       utterances: distinct ids.
-      backend: what decodes them.
       out: the file; results so far are kept in ``out.part``.
       lists: names to boost.
       settings: all that the results depend on; a part file of other settings is refused.

@@ -42,7 +42,6 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
     """The dotted keys of settings that are not as when the lattices were made, and cannot act.
 
     Args:
-      config: wanted.
       saved: that the lattices were made with.
     """
     before, after = flat(to_mapping(saved)), flat(to_mapping(config))
@@ -54,11 +53,7 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
 
 
 def missing_parts(saved: PipelineConfig) -> str:
-    """Tell which parts of the decoding cannot act again; empty if all can.
-
-    Args:
-      saved: what the lattices were made with.
-    """
+    """Tell which parts of the decoding cannot act again; empty if all can."""
     heard = [part for part in saved.parts if part in _HEARD_PARTS]
     if not heard:
         return ""
@@ -83,13 +78,11 @@ def rescore_corpus(
     """Read saved lattices with other settings; returns how many utterances there are.
 
     Args:
-      folder: of the lattices.
       config: names the language model (by default the one inside the package) and its settings.
       out: where transcripts are written, if at all.
       use_lm: whether a language model acts at all.
       text_dir: where lattices are written as text, if at all.
       kaldi: as Kaldi's lattices, or as OpenFst's.
-      device: where to compute.
       report: told the warnings of transcripts, and words that were left out.
 
     Raises:

@@ -103,7 +103,6 @@ class AcousticModel:
         """Read a list of names once for the adapter; ``None`` without an adapter or names.
 
         Args:
-            entities: their subwords.
             most: an utterance attends to so many spellings of names at most.
         """
         if self.adapter is None or not len(entities):

@@ -56,9 +56,6 @@ class ListedNames:
         """What each utterance of a batch attends to.
 
         Those spellings whose subwords are likeliest to be somewhere in it, in the list's order.
-
-        Args:
-            output: of the base model.
         """
         if self._whole is not None:
             return [self._whole] * len(output.states)
@@ -115,7 +112,6 @@ def keys_of_batch(
 
     Args:
         names: one list per utterance, or none.
-        output: of the base model.
 
     Returns:
         keys and a mask as :meth:`ContextualAdapter.forward` takes them; ``None`` if nobody

@@ -182,7 +182,6 @@ def _section(
     """Parse the lines of one length; the first section fills ``words``.
 
     Args:
-        lines: of this section alone.
         origin: the file, and how many of its lines come before these.
         size: the length, and how many n-grams the header announces.
         words: to their symbols.

@@ -28,8 +28,6 @@ def estimate(
     """Estimate a model of `order` from sequences of symbols (2 and up; ends are added here).
 
     Args:
-        sequences: the training data.
-        order: longest n-gram.
         weights: how often each sequence is to be counted; fractions are for the counts of
             contexts and the choice of discounts rounded up to whole numbers.
     """

@@ -93,9 +93,6 @@ def save(
     """Write a model.
 
     Args:
-        path: the file.
-        orders: of the model.
-        symbols: what they stand for.
         precision: of probabilities and back-off weights. ``byte`` (255 equal steps) is off by
             half a step at most, ``float16`` by a 2,000th of the value.
         metadata: kept with it; the keys ``format`` and ``symbols`` are taken.

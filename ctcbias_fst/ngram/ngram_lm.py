@@ -141,8 +141,6 @@ def save_lm(path: Path, model: LanguageModel, precision: Precision = "float32") 
     """Write a model as its name says: ``.arpa``, ``.arpa.gz`` or ``.safetensors``.
 
     Args:
-        path: the file.
-        model: the model.
         precision: of the numbers, for ``.safetensors``.
 
     Raises:
@@ -176,8 +174,6 @@ def perplexity(
     """Score sentences of words (or of tokens, for a model of tokens).
 
     Args:
-        model: the model.
-        sentences: what is scored.
         fold_case: they are in small letters, and the model's words are compared so, too.
     """
     total = Perplexity()

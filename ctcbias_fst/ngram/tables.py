@@ -9,7 +9,6 @@ need not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +68,8 @@ class NgramTables:
         for order, longer in zip(orders, [*orders[1:], None]):
             is_state = _continued(order, longer)
             state = np.where(is_state, states - 1 + np.cumsum(is_state), -1)
+            if order is orders[0]:
+                begin = int(state[order.symbol == BEGIN].max(initial=0))
             states += int(is_state.sum())
             suffix_state = longest_suffix[order.suffix]
             target = np.where(is_state, state, suffix_state)
@@ -88,8 +89,6 @@ class NgramTables:
                 "name: convert the model that it was made of anew"
             )
         log_probability = np.concatenate([o.log_probability[o.symbol != BEGIN] for o in orders])
-        first = orders[0].symbol == BEGIN
-        begin = int(cls._state_of_begin(orders)) if first.any() else 0
         return cls(
             key=torch.from_numpy(key).to(device),
             log_probability=torch.from_numpy(log_probability).float().to(device),
@@ -102,17 +101,6 @@ class NgramTables:
             unknown_log_probability=model.least_log_probability,
             order=len(orders),
         )
-
-    @staticmethod
-    def _state_of_begin(orders: Sequence[Order]) -> int:
-        is_state = _continued(orders[0], orders[1] if len(orders) > 1 else None)
-        row = int(np.flatnonzero(orders[0].symbol == BEGIN)[0])
-        return int(np.cumsum(is_state)[row]) if is_state[row] else 0
-
-    @property
-    def num_states(self) -> int:
-        """Contexts, the empty one included."""
-        return len(self.backoff)
 
     def advance(
         self, state: torch.Tensor, symbol: torch.Tensor

@@ -224,9 +224,7 @@ def bootstrap(
 
     Args:
         results: one per utterance, at least one.
-        replications: number of draws.
         seed: of the random numbers; the same seed gives the same intervals.
-        level: between 0 and 1.
     """
     if not results or replications < 1 or not 0 < level < 1:
         raise ValueError("bootstrap needs results, replications >= 1 and 0 < level < 1.")

@@ -149,13 +149,9 @@ def ablate(
     """Decode every set with every list and row that is not done yet.
 
     Args:
-        config: what to compare.
         base: the configuration that rows change.
         model: model directory, by default the one inside the package.
         folder: where relative paths of ``config`` start.
-        out: directory of the cells.
-        device: where to decode.
-        report: told about progress.
 
     Returns:
         all cells: sets, lists, rows, in this order.

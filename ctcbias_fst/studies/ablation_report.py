@@ -118,8 +118,6 @@ def to_page(figures: Sequence[Figures], title: str, command: str) -> str:
     """A page that needs no other file: tables with intervals, and plots.
 
     Args:
-        figures: from :func:`score_cells`.
-        title: heading.
         command: what makes the page again.
 
     Raises:

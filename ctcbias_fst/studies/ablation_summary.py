@@ -43,7 +43,6 @@ def to_summary(lines: Sequence[dict[str, str]], lists: Sequence[str] = ()) -> st
     """Rows of the study down, its sets across: F1 and word error rates in percent.
 
     Args:
-        lines: from :func:`read_summary`.
         lists: the lists that are shown; all by default.
 
     Raises:

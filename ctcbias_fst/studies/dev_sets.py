@@ -115,8 +115,6 @@ class SpeechSource(_WithLists):
     """Cuts, with a model of ours.
 
     Args:
-      model: the model.
-      cuts: the manifest.
       entities: one list, or one for each utterance.
       references: texts by the ids of the cuts.
     """
@@ -148,11 +146,8 @@ class SavedSource(_WithLists):
     """Saved log-probs of any model.
 
     Args:
-      path: the file.
-      tokenizer: of the model.
       entities: one list, or one for each utterance.
       references: texts by the ids of the utterances.
-      device: where to search.
     """
 
     def __init__(
@@ -203,7 +198,6 @@ def open_sources(
     """Read development data.
 
     Args:
-      sets: name the files.
       folder: where relative paths start.
       model: for sets of cuts.
       tokenizer: for sets of log-probs.

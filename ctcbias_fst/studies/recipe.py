@@ -106,15 +106,12 @@ class Recipe:
     """A recipe whose stages are run one by one.
 
     Args:
-        folder: of the recipe.
         out: where everything is written.
         source: the data set, for ``prepare.py``.
         model: what decodes and is adapted [``OUT/model`` if it is there, else the one inside
             the package].
         parts: what acts when decoding.
-        device: where to decode.
         arguments: more of them, for ``prepare.py``.
-        report: told what is done.
     """
 
     def __init__(

@@ -119,7 +119,6 @@ def parse_range(text: str, base: PipelineConfig) -> Range:
     """Read ``key=low:high``, ``key=low:high:log`` or ``key=this,that``.
 
     Args:
-      text: the range.
       base: tells which keys there are, and their types.
 
     Raises:
@@ -195,7 +194,6 @@ class Objective:
     """The value of a configuration on some sets; see the module.
 
     Args:
-      sources: the sets.
       config: tolerances and penalty.
       base: the configuration that is changed.
     """
@@ -297,7 +295,6 @@ def tune(
       base: all other settings.
       sources: the sets, in the order of ``config.sets``.
       journal: the file that keeps the trials.
-      report: told about every trial.
 
     Raises:
       ConfigError: a range is malformed, or the journal is of another study.

@@ -26,8 +26,6 @@ def export_run(
     adapter to the directory of the model that it was trained on.
 
     Args:
-        run: directory of the run.
-        target: the model directory.
         average: so many checkpoints; by default as the run's configuration says.
         initial_share: of the weights that the run began with, 0 to 1, in a mixture with the mean
             (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): between what a run

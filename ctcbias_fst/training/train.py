@@ -182,9 +182,6 @@ class _TrainTask:
 def train(config: TrainConfig, run: Path, place: Place) -> Path:
     """Train a model, or go on where ``run`` stopped.
 
-    Args:
-        run: directory for checkpoints, logs and TensorBoard events.
-
     Returns:
         the last checkpoint.
 
