@@ -121,13 +121,12 @@ def _stopped(ctx: click.Context) -> click.exceptions.Exit:
     return click.exceptions.Exit(_INTERRUPTED)
 
 
-@click.group(cls=_LazyGroup)
+@click.group(cls=_LazyGroup, context_settings={"show_default": True})
 @click.version_option(__version__, prog_name="ctcbias")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
-    show_default=True,
     help="How much is told on standard error.",
 )
 @click.option("--debug", is_flag=True, help="Show the stack trace of an error.")

@@ -14,23 +14,21 @@ from ctcbias_fst.cli.options import (
     FILE,
     MODEL_OPTION,
     SettingsOptions,
-    output_folder,
     settings_options,
+    writes_folder,
 )
 from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
 @click.argument("study", type=FILE)
-@click.option(
-    "--out", type=FILE, required=True, callback=output_folder, help="Folder of the results."
-)
+@writes_folder("--out", required=True, help="Folder of the results.")
 @click.option(
     "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
 @MODEL_OPTION
 @settings_options
-@click.option("--title", default="Ablation", show_default=True, help="Heading of the page.")
+@click.option("--title", default="Ablation", help="Heading of the page.")
 @DEVICE_OPTION
 def ablate(
     study: Path,

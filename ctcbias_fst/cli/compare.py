@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, output_file
+from ctcbias_fst.cli.options import FILE, reads_file, writes_file
 
 
 @click.command()
 @click.argument("reference", type=FILE)
 @click.argument("before", type=FILE)
 @click.argument("after", type=FILE)
-@click.option("--entities", type=FILE, help="Names: one list for all utterances, or one for each.")
-@click.option("-o", "--out", type=FILE, callback=output_file, help="Draw it here as well (SVG).")
+@reads_file("--entities", help="Names: one list for all utterances, or one for each.")
+@writes_file("-o", "--out", help="Draw it here as well (SVG).")
 @click.option(
     "--color/--no-color",
     default=None,

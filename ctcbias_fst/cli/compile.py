@@ -10,22 +10,20 @@ from ctcbias_fst.cli.options import (
     FILE,
     SettingsOptions,
     TokensOptions,
-    output_file,
     settings_options,
     tokens_options,
     warn,
+    writes_file,
 )
 from ctcbias_fst.cli.places import writes
 
 
 @click.command()
 @click.argument("names", type=FILE)
-@click.option(
+@writes_file(
     "-o",
     "--out",
-    type=FILE,
     required=True,
-    callback=output_file,
     help="The graph: OpenFst's text format if it ends in .txt, else binary. What it means is "
     "kept beside it, in OUT.json.",
 )
@@ -42,13 +40,9 @@ from ctcbias_fst.cli.places import writes
     "spellings.number. ctcbias variants shows them.",
 )
 @settings_options
-@click.option("--draw", type=FILE, callback=output_file, help="Draw the graph here, as SVG.")
+@writes_file("--draw", help="Draw the graph here, as SVG.")
 @click.option(
-    "--max-paths",
-    type=click.IntRange(1, 100_000),
-    default=60,
-    show_default=True,
-    help="Draw at most so many names.",
+    "--max-paths", type=click.IntRange(1, 100_000), default=60, help="Draw at most so many names."
 )
 def compile(
     names: Path,

@@ -11,7 +11,6 @@ import click
 
 from ctcbias_fst.cli.options import (
     DEVICE_OPTION,
-    FILE,
     LM_OPTION,
     NBEST_OPTION,
     PARTS_OPTION,
@@ -20,11 +19,12 @@ from ctcbias_fst.cli.options import (
     SettingsOptions,
     TokensOptions,
     format_option,
-    output_file,
-    output_folder,
+    reads_file,
     settings_options,
     tokens_options,
     warn,
+    writes_file,
+    writes_folder,
 )
 from ctcbias_fst.cli.places import reads, writes
 
@@ -35,35 +35,26 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 
 
 @click.command()
-@click.option(
+@reads_file(
     "--cuts",
-    type=FILE,
     help="What to decode: a manifest of lhotse cuts with audio, a NeMo manifest, a Kaldi wav.scp, "
     "or a folder of audio.",
 )
-@click.option(
+@reads_file(
     "--log-probs",
-    type=FILE,
     help="Saved log-probs instead of audio: .npz, .safetensors, .npy, a folder of .npy, or cuts "
     "with an array 'log_probs' (docs/own-model.md).",
 )
-@click.option(
-    "--out",
-    type=FILE,
-    required=True,
-    callback=output_file,
-    help="Transcripts; OUT.part until all is done.",
-)
+@writes_file("--out", required=True, help="Transcripts; OUT.part until all is done.")
 @format_option(
     "A JSON object per utterance, or (of --cuts) a lhotse SupervisionSet.", "jsonl", "lhotse"
 )
-@click.option(
+@reads_file(
     "--entities",
-    type=FILE,
     help="Names to listen for: one list for all utterances, or one for each "
     "(docs/entity-lists.md).",
 )
-@click.option("--graph", type=FILE, help="The same, as a graph of ctcbias compile.")
+@reads_file("--graph", help="The same, as a graph of ctcbias compile.")
 @tokens_options
 @click.option(
     "--frame-seconds",
@@ -75,20 +66,9 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @LM_OPTION
 @settings_options
 @NBEST_OPTION
-@click.option(
-    "--lattice-dir",
-    type=FILE,
-    callback=output_folder,
-    help="Save the lattices here too, for ctcbias rescore.",
-)
+@writes_folder("--lattice-dir", help="Save the lattices here too, for ctcbias rescore.")
 @DEVICE_OPTION
-@click.option(
-    "--batch-seconds",
-    type=Number(1, 100_000),
-    default=120.0,
-    show_default=True,
-    help="Audio per batch.",
-)
+@click.option("--batch-seconds", type=Number(1, 100_000), default=120.0, help="Audio per batch.")
 @TRUST_OPTION
 def decode(
     cuts: Path | None,

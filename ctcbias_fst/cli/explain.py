@@ -12,9 +12,10 @@ from ctcbias_fst.cli.options import (
     MODEL_OPTION,
     Number,
     SettingsOptions,
-    output_file,
+    reads_file,
     settings_options,
     warn,
+    writes_file,
 )
 from ctcbias_fst.text.printable import one_line
 
@@ -24,31 +25,14 @@ _SECONDS = 30.0
 
 @click.command()
 @click.argument("audio", type=FILE)
-@click.option("--entities", required=True, type=FILE, help="List of names (docs/entity-lists.md).")
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=FILE,
-    callback=output_file,
-    help="Picture: .png, .svg or .html.",
-)
+@reads_file("--entities", required=True, help="List of names (docs/entity-lists.md).")
+@writes_file("-o", "--out", required=True, help="Picture: .png, .svg or .html.")
 @MODEL_OPTION
 @click.option(
-    "--top",
-    type=click.IntRange(1, 1000),
-    default=15,
-    show_default=True,
-    help="Names with a row of their own.",
+    "--top", type=click.IntRange(1, 1000), default=15, help="Names with a row of their own."
 )
-@click.option(
-    "--start", type=Number(0, 86_400), default=0.0, show_default=True, help="First second."
-)
-@click.option(
-    "--duration",
-    type=Number(0.1, 32.0),
-    help="Seconds to show, 32 at most [30].",
-)
+@click.option("--start", type=Number(0, 86_400), default=0.0, help="First second.")
+@click.option("--duration", type=Number(0.1, 32.0), help="Seconds to show, 32 at most [30].")
 @settings_options
 @DEVICE_OPTION
 def explain(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, Number, output_folder
+from ctcbias_fst.cli.options import Number, reads_file, writes_folder
 
 
 @click.command()
-@click.option("--run", required=True, type=FILE, help="Run directory.")
-@click.option("--out", required=True, type=FILE, callback=output_folder, help="Model directory.")
+@reads_file("--run", required=True, help="Run directory.")
+@writes_folder("--out", required=True, help="Model directory.")
 @click.option(
     "--average",
     type=click.IntRange(1, 10_000),
@@ -21,7 +21,6 @@ from ctcbias_fst.cli.options import FILE, Number, output_folder
     "--initial-share",
     type=Number(0.0, 1.0),
     default=0.0,
-    show_default=True,
     help="Share of the weights that the run began with.",
 )
 def export(run: Path, out: Path, average: int | None, initial_share: float) -> None:

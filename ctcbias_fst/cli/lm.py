@@ -13,8 +13,8 @@ from ctcbias_fst.cli.options import (
     Number,
     TokensOptions,
     output_file,
-    output_folder,
     tokens_options,
+    writes_folder,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ PRECISION = click.option(
     "--precision",
     type=click.Choice(["float32", "float16", "byte"]),
     default="float16",
-    show_default=True,
     help="Of the numbers in a .safetensors.",
 )
 
@@ -55,19 +54,17 @@ def lm() -> None:
 @lm.command()
 @click.argument("texts", nargs=-1, required=True, type=FILE)
 @OUT
-@click.option("--order", type=click.IntRange(1, 9), default=3, show_default=True, help="Longest n.")
+@click.option("--order", type=click.IntRange(1, 9), default=3, help="Longest n.")
 @click.option(
     "--min-count",
     type=click.IntRange(1, LARGEST),
     default=2,
-    show_default=True,
     help="Words seen less often are unknown words.",
 )
 @click.option(
     "--max-words",
     type=click.IntRange(0, LARGEST),
     default=0,
-    show_default=True,
     help="Only so many words, the most frequent; 0 for all.",
 )
 @click.option(
@@ -75,14 +72,12 @@ def lm() -> None:
     "threshold",
     type=Number(0, 100),
     default=0.0,
-    show_default=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
 )
 @click.option(
     "--unit",
     type=click.Choice(["word", "token"]),
     default="word",
-    show_default=True,
     help="N-grams of words, or of the tokens of an acoustic model.",
 )
 @click.option("--raw", is_flag=True, help="Take the text as it is: no lower case, no cleaning.")
@@ -183,7 +178,7 @@ def info(
 
 @lm.command()
 @click.argument("lm_file", metavar="LM", type=FILE)
-@click.option("--model", type=FILE, required=True, callback=output_folder, help="Model directory.")
+@writes_folder("--model", required=True, help="Model directory.")
 def attach(lm_file: Path, model: Path) -> None:
     """Make LM (.safetensors) the language model of a model directory."""
     from ctcbias_fst.models.package import save_lm  # noqa: PLC0415

@@ -36,11 +36,14 @@ __all__ = [
     "format_option",
     "output_file",
     "output_folder",
+    "reads_file",
     "refuse",
     "settings_options",
     "tokens_options",
     "warn",
     "with_options",
+    "writes_file",
+    "writes_folder",
 ]
 
 
@@ -107,12 +110,7 @@ def warn(message: str) -> None:
 def format_option(help_text: str, *formats: str) -> Callable[[Command], Command]:
     """How things are printed, as the argument ``style``; the first of the formats by default."""
     return click.option(
-        "--format",
-        "style",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        help=help_text,
+        "--format", "style", type=click.Choice(formats), default=formats[0], help=help_text
     )
 
 
@@ -144,6 +142,12 @@ def _checked(path: Path | None, folder: bool) -> Path | None:
     return path
 
 
+reads_file = functools.partial(click.option, type=FILE)
+writes_file = functools.partial(click.option, type=FILE, callback=output_file)
+writes_folder = functools.partial(click.option, type=FILE, callback=output_folder)
+"""Options that name what is read, or written."""
+
+
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     """Give a command options, in this order."""
     for option in reversed(options):
@@ -167,13 +171,9 @@ def _gathers(
     return decorate
 
 
-DEVICE_OPTION = click.option(
-    "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."
-)
+DEVICE_OPTION = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 
-MODEL_OPTION = click.option(
-    "--model", type=FILE, help="Model directory [the model inside the package]."
-)
+MODEL_OPTION = reads_file("--model", help="Model directory [the model inside the package].")
 
 
 @dataclass(frozen=True)
@@ -222,15 +222,13 @@ tokens_options = _gathers(
     "named",
     TokensOptions,
     MODEL_OPTION,
-    click.option(
+    reads_file(
         "--tokens",
-        type=FILE,
         help="What the columns of another model's output are: tokens.txt, vocab.json, or a "
         "SentencePiece .model.",
     ),
-    click.option(
+    reads_file(
         "--tokenizer",
-        type=FILE,
         help="The SentencePiece .model of those tokens [names are cut into few, long tokens].",
     ),
     click.option(
@@ -255,9 +253,8 @@ tokens_options = _gathers(
 )
 
 
-LM_OPTION = click.option(
+LM_OPTION = reads_file(
     "--lm",
-    type=FILE,
     help="Language model: .safetensors of ctcbias lm, or an ARPA file [the model directory's].",
 )
 
@@ -337,10 +334,8 @@ class SettingsOptions:
 settings_options = _gathers(
     "settings",
     SettingsOptions,
-    click.option(
-        "--config",
-        type=FILE,
-        help="TOML file of settings (docs/decoding.md), such as ctcbias tune writes.",
+    reads_file(
+        "--config", help="TOML file of settings (docs/decoding.md), such as ctcbias tune writes."
     ),
     click.option(
         "--set",

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import DEVICE_OPTION, FILE, output_folder
+from ctcbias_fst.cli.options import DEVICE_OPTION, reads_file, writes_folder
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.option(
-    "--out", type=FILE, required=True, callback=output_folder, help="Where everything is written."
-)
-@click.option("--source", type=FILE, help="The data set as it is distributed.")
+@writes_folder("--out", required=True, help="Where everything is written.")
+@reads_file("--source", help="The data set as it is distributed.")
 @click.option(
     "--stage",
     "stages",
@@ -22,9 +20,8 @@ from ctcbias_fst.cli.options import DEVICE_OPTION, FILE, output_folder
     help="prepare, train, adapt, compile, decode, score, or all: those that the recipe's "
     "config.toml names (repeatable) [all].",
 )
-@click.option(
+@reads_file(
     "--model",
-    type=FILE,
     help="What decodes and is adapted [OUT/model if it was trained, else the one inside the "
     "package].",
 )

@@ -11,10 +11,11 @@ from ctcbias_fst.cli.options import (
     FILE,
     NBEST_OPTION,
     SettingsOptions,
-    output_file,
-    output_folder,
+    reads_file,
     settings_options,
     warn,
+    writes_file,
+    writes_folder,
 )
 
 _SHOWN = 5
@@ -22,24 +23,16 @@ _SHOWN = 5
 
 @click.command()
 @click.argument("folder", type=FILE)
-@click.option(
-    "--out", type=FILE, callback=output_file, help="Transcripts, a JSON object per utterance."
-)
-@click.option("--lm", type=FILE, help="Language model [the one inside the package].")
+@writes_file("--out", help="Transcripts, a JSON object per utterance.")
+@reads_file("--lm", help="Language model [the one inside the package].")
 @click.option("--no-lm", is_flag=True, help="None at all.")
 @settings_options
 @NBEST_OPTION
-@click.option(
-    "--text-dir",
-    type=FILE,
-    callback=output_folder,
-    help="Write each lattice here as text, with its symbol table.",
-)
+@writes_folder("--text-dir", help="Write each lattice here as text, with its symbol table.")
 @click.option(
     "--text-format",
     type=click.Choice(["kaldi", "openfst"]),
     default="kaldi",
-    show_default=True,
     help="Kaldi's has two costs per arc, OpenFst's their sum.",
 )
 @DEVICE_OPTION

@@ -8,19 +8,17 @@ from typing import Any
 import click
 
 from ctcbias_fst.bounds import LARGEST, MAX_REPLICATIONS
-from ctcbias_fst.cli.options import FILE, format_option, output_file, warn
+from ctcbias_fst.cli.options import FILE, format_option, reads_file, warn, writes_file
 
 
 @click.command()
 @click.argument("reference", type=FILE)
 @click.argument("hypothesis", type=FILE)
-@click.option("--entities", type=FILE, help="Names: one list for all utterances, or one for each.")
-@click.option(
-    "--bias-words",
-    type=FILE,
-    help="List that decides which words are biased (B-WER), if not --entities.",
+@reads_file("--entities", help="Names: one list for all utterances, or one for each.")
+@reads_file(
+    "--bias-words", help="List that decides which words are biased (B-WER), if not --entities."
 )
-@click.option("--field", default="text", show_default=True, help="JSON field to score.")
+@click.option("--field", default="text", help="JSON field to score.")
 @click.option("--by", "group_by", help="Reference field to group by, such as domain.")
 @click.option(
     "--missing-as-deletions", is_flag=True, help="Score a missing hypothesis as an empty one."
@@ -36,7 +34,6 @@ from ctcbias_fst.cli.options import FILE, format_option, output_file, warn
 @click.option(
     "--possessive/--no-possessive",
     default=True,
-    show_default=True,
     help="Whether a name followed by 's counts as the name.",
 )
 @click.option(
@@ -44,22 +41,10 @@ from ctcbias_fst.cli.options import FILE, format_option, output_file, warn
     "replications",
     type=click.IntRange(0, MAX_REPLICATIONS),
     default=1000,
-    show_default=True,
     help="Replications for the 95% intervals; 0 for none.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, LARGEST),
-    default=0,
-    show_default=True,
-    help="Of the bootstrap.",
-)
-@click.option(
-    "--details",
-    type=FILE,
-    callback=output_file,
-    help="Write one JSON object per utterance here.",
-)
+@click.option("--seed", type=click.IntRange(0, LARGEST), default=0, help="Of the bootstrap.")
+@writes_file("--details", help="Write one JSON object per utterance here.")
 @format_option(
     "Figures as a table or JSON; or each reference above its hypothesis.", "table", "json", "pairs"
 )

@@ -8,13 +8,11 @@ from typing import Any
 
 import click
 
-from ctcbias_fst.cli.options import BASE, DEVICE_OPTION, FILE, output_folder, with_options
+from ctcbias_fst.cli.options import BASE, DEVICE_OPTION, reads_file, with_options, writes_folder
 
 _OPTIONS = (
-    click.option(
-        "--config", required=True, type=FILE, help="TOML file; docs/training.md has its keys."
-    ),
-    click.option("--run", required=True, type=FILE, callback=output_folder, help="Run directory."),
+    reads_file("--config", required=True, help="TOML file; docs/training.md has its keys."),
+    writes_folder("--run", required=True, help="Run directory."),
     click.option(
         "--data",
         type=BASE,
@@ -24,7 +22,6 @@ _OPTIONS = (
     click.option(
         "--processes",
         default=1,
-        show_default=True,
         type=click.IntRange(1, 1024),
         help="Data-parallel processes on this machine; with --device cuda one per GPU.",
     ),

@@ -19,10 +19,11 @@ from ctcbias_fst.cli.options import (
     TRUST_OPTION,
     SettingsOptions,
     format_option,
-    output_file,
-    output_folder,
+    reads_file,
     settings_options,
     warn,
+    writes_file,
+    writes_folder,
 )
 from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
@@ -38,24 +39,15 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @click.command()
 @click.argument("audio", nargs=-1, required=True, type=FILE)
 @MODEL_OPTION
-@click.option(
-    "--entities",
-    type=FILE,
-    help="List of names to listen for, one per line (docs/entity-lists.md).",
-)
+@reads_file("--entities", help="List of names to listen for, one per line (docs/entity-lists.md).")
 @PARTS_OPTION
 @LM_OPTION
 @settings_options
 @DEVICE_OPTION
 @format_option("How transcripts are written.", *FORMATS)
-@click.option(
-    "--out", type=FILE, callback=output_file, help="Write here instead of standard output."
-)
-@click.option(
-    "--out-dir",
-    type=FILE,
-    callback=output_folder,
-    help="Write a file for each recording into this folder, named after it.",
+@writes_file("--out", help="Write here instead of standard output.")
+@writes_folder(
+    "--out-dir", help="Write a file for each recording into this folder, named after it."
 )
 @click.option(
     "--overwrite",

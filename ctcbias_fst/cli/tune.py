@@ -13,28 +13,20 @@ from ctcbias_fst.cli.options import (
     FILE,
     SettingsOptions,
     TokensOptions,
-    output_file,
     settings_options,
     tokens_options,
+    writes_file,
 )
 from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
 @click.argument("study", type=FILE)
-@click.option(
-    "--out",
-    type=FILE,
-    required=True,
-    callback=output_file,
-    help="The best configuration, as TOML.",
-)
+@writes_file("--out", required=True, help="The best configuration, as TOML.")
 @click.option(
     "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
-@click.option(
-    "--journal", type=FILE, callback=output_file, help="Where trials are kept [OUT.journal]."
-)
+@writes_file("--journal", help="Where trials are kept [OUT.journal].")
 @settings_options
 @click.option(
     "--search",

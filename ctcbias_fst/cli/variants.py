@@ -12,13 +12,10 @@ _FORMAT = format_option("A table, or one JSON object per name.", "text", "json")
 
 @click.command()
 @_NAMES
-@click.option(
-    "-n", "count", default=5, show_default=True, type=click.IntRange(1, 1000), help="Most."
-)
+@click.option("-n", "count", default=5, type=click.IntRange(1, 1000), help="Most.")
 @click.option(
     "--max-cost",
     default=4.0,
-    show_default=True,
     type=Number(0, 1000),
     help="Leave out what is less likely than the best by more than this (natural log).",
 )
@@ -41,9 +38,7 @@ def pronounce(names: tuple[str, ...], count: int, max_cost: float, style: str) -
 
 @click.command()
 @_NAMES
-@click.option(
-    "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000), help="Most."
-)
+@click.option("-n", "count", default=20, type=click.IntRange(0, 1000), help="Most.")
 @_FORMAT
 def variants(names: tuple[str, ...], count: int, style: str) -> None:
     """Show other spellings of each NAME that sound alike, with costs.
