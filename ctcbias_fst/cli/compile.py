@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -69,10 +70,9 @@ def compile(
 
     check_output(sidecar_path(out))
     writes(sidecar_path(out), "the description of --out")
-    config = settings.load(
+    config = replace(settings, parts="boost,g2g").load(
         named.model,
         of_model=named.tokens is None,
-        parts="boost,g2g",
         short={"segmentations": segmentations, "spellings.number": variants},
     )
     known = named.load()

@@ -80,10 +80,7 @@ def decode(
     named: TokensOptions,
     frame_seconds: float | None,
     softmax: bool,
-    parts: str | None,
-    lm: Path | None,
     settings: SettingsOptions,
-    nbest: int | None,
     lattice_dir: Path | None,
     device: str,
     batch_seconds: float,
@@ -115,14 +112,7 @@ def decode(
         writes(lattice_dir / SETTINGS_FILE, "the settings of --lattice-dir")
     if style == "lhotse":
         check_supervisions(out)
-    config = settings.load(
-        named.model,
-        of_model=named.tokens is None,
-        parts=parts,
-        lm=lm,
-        short={"decode.nbest": nbest},
-    )
-
+    config = settings.load(named.model, of_model=named.tokens is None)
     held = None if entities is None else hold(entities, EntityListError)
 
     backend: backends.Backend
@@ -144,7 +134,7 @@ def decode(
         assert cuts is not None
         backend = backends.SpeechBackend(named.model, config, device)
         utterances, write = _recordings(cuts, style, trust_manifest)
-    backend.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
+    backend.decoder.warn_of_idle(settings.named_parts)
     summary = decode_corpus(
         utterances,
         backend,

@@ -163,7 +163,7 @@ def _gathers(
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def gathering(**given: Any) -> Any:
-            own = {one.name: given.pop(one.name) for one in fields(kind)}
+            own = {one.name: given.pop(one.name) for one in fields(kind) if one.name in given}
             return command(**given, **{argument: kind(**own)})
 
         return with_options(gathering, options)
@@ -280,18 +280,24 @@ TRUST_OPTION = click.option(
 
 @dataclass(frozen=True)
 class SettingsOptions:
-    """The options that say how the parts work together."""
+    """The options that say how the parts work together, those that a command has."""
 
     config: Path | None = None
     overrides: tuple[str, ...] = ()
+    parts: str | None = None
+    lm: Path | None = None
+    nbest: int | None = None
+
+    @property
+    def named_parts(self) -> list[str]:
+        """Those of ``--parts`` that are named one by one."""
+        return (self.parts or "").replace(" ", "").split(",")
 
     def load(
         self,
         model: Path | None = None,
         *,
         of_model: bool = True,
-        parts: str | None = None,
-        lm: Path | None = None,
         short: Mapping[str, Any] = MappingProxyType({}),
     ) -> PipelineConfig:
         """The model's own settings, those of a TOML file over them, those of other options on top.
@@ -299,8 +305,7 @@ class SettingsOptions:
         Args:
             model: the model directory, by default that of the model inside the package.
             of_model: whether its settings count.
-            parts, lm: of these options.
-            short: of options that are short for a key, if they were given.
+            short: of other options that are short for a key, if they were given.
 
         Raises:
             ConfigError: a file or a key is wrong, or there is no such part; or the language model
@@ -311,12 +316,13 @@ class SettingsOptions:
         from ctcbias_fst.files import is_stream  # noqa: PLC0415
         from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
 
+        short = {**short, "decode.nbest": self.nbest}
         given = (f"{key}={value}" for key, value in short.items() if value is not None)
         changes = parse_overrides([*self.overrides, *given])
-        if lm is not None:
-            changes["lm"] = str(lm)
-        if parts is not None:
-            changes["parts"] = list(parse_parts(parts))
+        if self.lm is not None:
+            changes["lm"] = str(self.lm)
+        if self.parts is not None:
+            changes["parts"] = list(parse_parts(self.parts))
         base = settings_of(model) if of_model else {}
         if self.config is not None:
             load_config(PipelineConfig, self.config)  # so that the message names the file

@@ -39,10 +39,8 @@ _SHOWN = 5
 def rescore(
     folder: Path,
     out: Path | None,
-    lm: Path | None,
     no_lm: bool,
     settings: SettingsOptions,
-    nbest: int | None,
     text_dir: Path | None,
     text_format: str,
     device: str,
@@ -64,9 +62,9 @@ def rescore(
 
     if out is None and text_dir is None:
         raise ConfigError("say --out, --text-dir or both")
-    if lm is not None and no_lm:
+    if settings.lm is not None and no_lm:
         raise ConfigError("say either --lm or --no-lm")
-    config = settings.load(folder, lm=lm, short={"decode.nbest": nbest})
+    config = settings.load(folder)
     saved = SettingsOptions().load(folder)
     dead = without_effect(config, saved)
     if dead:

@@ -60,8 +60,6 @@ def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
     entities: Path | None,
-    parts: str | None,
-    lm: Path | None,
     settings: SettingsOptions,
     device: str,
     style: str,
@@ -92,10 +90,10 @@ def transcribe(
     targets = _targets(recordings, style, out, out_dir)
     folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
     reads(map(_path, recordings), "the recording")
-    config = settings.load(model, parts=parts, lm=lm)
+    config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer(AcousticModel.load(model, device), config)
-    recognizer.decoder.warn_of_idle((parts or "").replace(" ", "").split(","))
+    recognizer.decoder.warn_of_idle(settings.named_parts)
     names = None
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)

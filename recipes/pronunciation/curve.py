@@ -101,7 +101,7 @@ def main(  # noqa: PLR0917  (its options)
 
     try:
         sets = load_config(TuneConfig, study)
-        config = SettingsOptions(overrides=overrides).load(model, parts=parts)
+        config = SettingsOptions(overrides=overrides, parts=parts).load(model)
         speech = any(one.cuts is not None for one in sets.sets)
         sources = open_sources(
             sets.sets,
