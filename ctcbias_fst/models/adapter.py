@@ -30,12 +30,12 @@ the papers:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.layers import Norm
@@ -49,8 +49,7 @@ _MAX_SCORES = 4_000_000
 """Scores (utterances x frames x rows) held at a time outside of training."""
 
 
-@dataclass(frozen=True)
-class EntityBatch:
+class EntityBatch(NamedTuple):
     """Subwords of E names.
 
     Attributes:
@@ -62,8 +61,7 @@ class EntityBatch:
     lengths: Tensor
 
 
-@dataclass(frozen=True)
-class EntityKeys:
+class EntityKeys(NamedTuple):
     """What frames attend to: one row per subword of any name, in order of the names.
 
     The same for all utterances of a batch, or, with a leading dimension, one for each.
@@ -87,17 +85,16 @@ class EntityKeys:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> EntityKeys:
         """The same change to every array."""
-        return EntityKeys(**{one.name: change(getattr(self, one.name)) for one in fields(self)})
+        return EntityKeys(*map(change, self))
 
     def apart(self) -> list[EntityKeys]:
         """One utterance each, of arrays with a leading dimension."""
-        columns = [getattr(self, one.name).split(1) for one in fields(self)]
-        return [EntityKeys(*arrays) for arrays in zip(*columns)]
+        return [EntityKeys(*arrays) for arrays in zip(*(array.split(1) for array in self))]
 
     @classmethod
     def join(cls, parts: Sequence[EntityKeys]) -> EntityKeys:
         """All rows, one part after the other."""
-        return cls(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+        return cls(*map(torch.cat, zip(*parts)))
 
     @classmethod
     def stack(cls, lists: Sequence[EntityKeys]) -> tuple[EntityKeys, Tensor]:
@@ -106,23 +103,12 @@ class EntityKeys:
         Returns:
             the lists, and a mask ``(batch, row)`` that is True inside them.
         """
-        longest = max(len(one.entity) for one in lists)
-
-        def padded(name: str) -> Tensor:
-            parts: list[Tensor] = [getattr(one, name) for one in lists]
-            whole = parts[0].new_zeros((len(parts), longest, *parts[0].shape[1:]))
-            for row, part in zip(whole, parts):
-                row[: len(part)] = part
-            return whole
-
-        stacked = cls(**{one.name: padded(one.name) for one in fields(cls)})
-        counts = torch.tensor([len(one.entity) for one in lists], device=stacked.entity.device)
-        rows = torch.arange(longest, device=stacked.entity.device)
-        return stacked, rows < counts[:, None]
+        stacked = cls(*(pad_sequence(list(arrays), batch_first=True) for arrays in zip(*lists)))
+        counts = torch.tensor([len(one.entity) for one in lists])
+        return stacked, padding_mask(counts, stacked.entity.shape[1], stacked.entity.device)
 
 
-@dataclass(frozen=True)
-class AdapterOutput:
+class AdapterOutput(NamedTuple):
     """The adapted states and where each frame looked.
 
     Attributes:
@@ -259,9 +245,7 @@ class ContextualAdapter(nn.Module):
         for i, own in enumerate(each):
             mask = None if allowed is None else allowed[i : i + 1]
             parts.append(self(output.select([i]), own, mask, scale, coverage_margin))
-        return AdapterOutput(
-            *(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(parts[0]))
-        )
+        return AdapterOutput(*map(torch.cat, zip(*parts)))
 
     def _raw_attention(
         self, output: ModelOutput, names: EntityKeys, allowed: Tensor | None

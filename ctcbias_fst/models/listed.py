@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -93,7 +92,7 @@ class ListedNames:
         tokens = self._index.tokens.cpu()[index].masked_fill(~inside, 0)
         keys = self.adapter.embed(EntityBatch(tokens, counts))
         names = torch.from_numpy(self.entities.entity_index.astype(np.int64))[spellings.cpu()]
-        return replace(keys, entity=names.to(keys.entity.device)[keys.entity])
+        return keys._replace(entity=names.to(keys.entity.device)[keys.entity])
 
 
 def _take(keys: EntityKeys, begins: Tensor, counts: Tensor) -> EntityKeys:

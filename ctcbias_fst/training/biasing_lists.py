@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.models.adapter import EntityBatch
 from ctcbias_fst.text.phrases import PhraseMatcher
@@ -47,6 +48,7 @@ class _Utterance(NamedTuple):
     denied: bool
 
 
+@dataclass
 class ListMaker:
     """Draws lists from the names of the utterances of a batch, and distractors.
 
@@ -66,26 +68,19 @@ class ListMaker:
         seed: of the draws.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        pool: Sequence[str],
-        *,
-        count: tuple[int, int],
-        empty: float,
-        ordinary: float,
-        seed: int,
-        respell: float = 0.0,
-        spellings: Mapping[str, Sequence[str]] | None = None,
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.pool = sorted(set(pool))
-        self.count = count
-        self.empty = empty
-        self.ordinary = ordinary
-        self.respell = respell
-        self.spellings = spellings or {}
-        self.random = random.Random(seed)
+    tokenizer: Tokenizer
+    pool: Sequence[str]
+    _: KW_ONLY
+    count: tuple[int, int]
+    empty: float
+    ordinary: float
+    seed: int
+    respell: float = 0.0
+    spellings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pool = sorted(set(self.pool))
+        self.random = random.Random(self.seed)
 
     def draw(self, texts: Sequence[str], entities: Sequence[Sequence[str]]) -> BiasingList:
         """Make the list of a batch.
@@ -181,11 +176,9 @@ def _with_spellings(text: str, others: Mapping[str, str]) -> str:
 
 def pad_names(rows: Sequence[Sequence[int]]) -> EntityBatch:
     """Subwords of names as one padded batch; empty rows are not allowed."""
+    tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    tokens = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
-    return EntityBatch(tokens, lengths)
+    return EntityBatch(pad_sequence(tensors, batch_first=True), lengths)
 
 
 def wanted_rows(positions: Tensor, lengths: Tensor, biasing: BiasingList) -> Tensor:

@@ -168,25 +168,19 @@ def _resume(
     return progress
 
 
+@dataclass
 class _Stepper:
     """One optimiser step, guarded against gradients that are not finite."""
 
-    def __init__(
-        self,
-        task: Task,
-        criterion: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        config: RunConfig,
-        place: Place,
-    ) -> None:
-        self.task = task
-        self.criterion = criterion
-        self.optimiser = optimiser
-        self.config = config
-        self.device = place.device
-        self.rank = place.rank
-        self.scaler = _scaler(config.precision)
-        self.bad_steps = 0
+    task: Task
+    criterion: nn.Module
+    optimiser: torch.optim.Optimizer
+    config: RunConfig
+    place: Place
+    bad_steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.scaler = _scaler(self.config.precision)
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Update the weights once; return the losses, the gradient's norm and the rate."""
@@ -195,9 +189,9 @@ class _Stepper:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
         # what a step draws (dropped branches, chunks) is the same in a resumed run
-        torch.manual_seed((self.config.seed * 1000 + self.rank) * 10_000_000 + step)
+        torch.manual_seed((self.config.seed * 1000 + self.place.rank) * 10_000_000 + step)
         self.criterion.train()
-        with autocast(self.device, self.config.precision):
+        with autocast(self.place.device, self.config.precision):
             losses = self.criterion(batch)
         self.scaler.scale(losses["total"]).backward()
         self.scaler.unscale_(self.optimiser)
