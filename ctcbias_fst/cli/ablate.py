@@ -8,34 +8,26 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import (
-    BASE,
-    DEVICE_OPTION,
-    FILE,
-    MODEL_OPTION,
-    SettingsOptions,
-    settings_options,
-    writes_folder,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
-@click.argument("study", type=FILE)
-@writes_folder("--out", required=True, help="Folder of the results.")
+@click.argument("study", type=options.FILE)
+@options.writes_folder("--out", required=True, help="Folder of the results.")
 @click.option(
-    "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
+    "--data", type=options.BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
-@MODEL_OPTION
-@settings_options
+@options.MODEL
+@options.with_settings
 @click.option("--title", default="Ablation", help="Heading of the page.")
-@DEVICE_OPTION
+@options.DEVICE
 def ablate(
     study: Path,
     out: Path,
     data: Path | None,
     model: Path | None,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     title: str,
     device: str,
 ) -> None:

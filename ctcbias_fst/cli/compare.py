@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, reads_file, writes_file
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@click.argument("reference", type=FILE)
-@click.argument("before", type=FILE)
-@click.argument("after", type=FILE)
-@reads_file("--entities", help="Names: one list for all utterances, or one for each.")
-@writes_file("-o", "--out", help="Draw it here as well (SVG).")
+@click.argument("reference", type=options.FILE)
+@click.argument("before", type=options.FILE)
+@click.argument("after", type=options.FILE)
+@options.reads_file("--entities", help="Names: one list for all utterances, or one for each.")
+@options.writes_file("-o", "--out", help="Draw it here as well (SVG).")
 @click.option(
     "--color/--no-color",
     default=None,

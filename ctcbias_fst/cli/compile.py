@@ -7,28 +7,20 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import (
-    FILE,
-    SettingsOptions,
-    TokensOptions,
-    settings_options,
-    tokens_options,
-    warn,
-    writes_file,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.cli.places import writes
 
 
 @click.command()
-@click.argument("names", type=FILE)
-@writes_file(
+@click.argument("names", type=options.FILE)
+@options.writes_file(
     "-o",
     "--out",
     required=True,
     help="The graph: OpenFst's text format if it ends in .txt, else binary. What it means is "
     "kept beside it, in OUT.json.",
 )
-@tokens_options
+@options.with_tokens
 @click.option(
     "--segmentations",
     type=click.IntRange(1, 100),
@@ -40,18 +32,18 @@ from ctcbias_fst.cli.places import writes
     help="How many other spellings that sound alike stand for a name; short for "
     "spellings.number. ctcbias variants shows them.",
 )
-@settings_options
-@writes_file("--draw", help="Draw the graph here, as SVG.")
+@options.with_settings
+@options.writes_file("--draw", help="Draw the graph here, as SVG.")
 @click.option(
     "--max-paths", type=click.IntRange(1, 100_000), default=60, help="Draw at most so many names."
 )
 def compile(
     names: Path,
     out: Path,
-    named: TokensOptions,
+    named: options.TokensOptions,
     segmentations: int | None,
     variants: int | None,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     draw: Path | None,
     max_paths: int,
 ) -> None:
@@ -79,11 +71,11 @@ def compile(
     listed = read_entities(names)
     entities = check_entities(listed, known, config.spoken_forms).require_any()
     for line in entities.report():
-        warn(line)
+        options.warn(line)
     graph = compile_graph(entities, known, config)
     assert graph is not None
     for entity in graph.shadowed:
-        warn(f"{entity.display!r} has no effect: another name has the same tokens")
+        options.warn(f"{entity.display!r} has no effect: another name has the same tokens")
     write_boost_graph(graph, out, known.vocabulary)
     if draw is not None:
         write_text(draw, draw_boost_graph(graph, known.vocabulary, max_paths))

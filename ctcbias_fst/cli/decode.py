@@ -9,23 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctcbias_fst.cli.options import (
-    DEVICE_OPTION,
-    LM_OPTION,
-    NBEST_OPTION,
-    PARTS_OPTION,
-    TRUST_OPTION,
-    Number,
-    SettingsOptions,
-    TokensOptions,
-    format_option,
-    reads_file,
-    settings_options,
-    tokens_options,
-    warn,
-    writes_file,
-    writes_folder,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.cli.places import reads, writes
 
 if TYPE_CHECKING:
@@ -35,41 +19,43 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 
 
 @click.command()
-@reads_file(
+@options.reads_file(
     "--cuts",
     help="What to decode: a manifest of lhotse cuts with audio, a NeMo manifest, a Kaldi wav.scp, "
     "or a folder of audio.",
 )
-@reads_file(
+@options.reads_file(
     "--log-probs",
     help="Saved log-probs instead of audio: .npz, .safetensors, .npy, a folder of .npy, or cuts "
     "with an array 'log_probs' (docs/own-model.md).",
 )
-@writes_file("--out", required=True, help="Transcripts; OUT.part until all is done.")
-@format_option(
+@options.writes_file("--out", required=True, help="Transcripts; OUT.part until all is done.")
+@options.format_of(
     "A JSON object per utterance, or (of --cuts) a lhotse SupervisionSet.", "jsonl", "lhotse"
 )
-@reads_file(
+@options.reads_file(
     "--entities",
     help="Names to listen for: one list for all utterances, or one for each "
     "(docs/entity-lists.md).",
 )
-@reads_file("--graph", help="The same, as a graph of ctcbias compile.")
-@tokens_options
+@options.reads_file("--graph", help="The same, as a graph of ctcbias compile.")
+@options.with_tokens
 @click.option(
     "--frame-seconds",
-    type=Number(1e-4, 10),
+    type=options.Number(1e-4, 10),
     help="With --log-probs: how long a frame is [as the file says, or 0.04].",
 )
 @click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
-@PARTS_OPTION
-@LM_OPTION
-@settings_options
-@NBEST_OPTION
-@writes_folder("--lattice-dir", help="Save the lattices here too, for ctcbias rescore.")
-@DEVICE_OPTION
-@click.option("--batch-seconds", type=Number(1, 100_000), default=120.0, help="Audio per batch.")
-@TRUST_OPTION
+@options.PARTS
+@options.LM
+@options.with_settings
+@options.NBEST
+@options.writes_folder("--lattice-dir", help="Save the lattices here too, for ctcbias rescore.")
+@options.DEVICE
+@click.option(
+    "--batch-seconds", type=options.Number(1, 100_000), default=120.0, help="Audio per batch."
+)
+@options.TRUST_MANIFEST
 def decode(
     cuts: Path | None,
     log_probs: Path | None,
@@ -77,10 +63,10 @@ def decode(
     style: str,
     entities: Path | None,
     graph: Path | None,
-    named: TokensOptions,
+    named: options.TokensOptions,
     frame_seconds: float | None,
     softmax: bool,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     lattice_dir: Path | None,
     device: str,
     batch_seconds: float,
@@ -148,7 +134,7 @@ def decode(
         lattice_dir=lattice_dir,
         config=config,  # what ctcbias rescore starts from
         write=write,
-        report=warn,
+        report=options.warn,
     )
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ctcbias_fst.cli.options import format_option
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@format_option("A line for each check, or one JSON object.", "text", "json")
+@options.format_of("A line for each check, or one JSON object.", "text", "json")
 def doctor(style: str) -> None:
     """Look at what is installed, and say what to do where something is wrong.
 

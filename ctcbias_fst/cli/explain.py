@@ -6,17 +6,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import (
-    DEVICE_OPTION,
-    FILE,
-    MODEL_OPTION,
-    Number,
-    SettingsOptions,
-    reads_file,
-    settings_options,
-    warn,
-    writes_file,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.text.printable import one_line
 
 _SECONDS = 30.0
@@ -24,17 +14,19 @@ _SECONDS = 30.0
 
 
 @click.command()
-@click.argument("audio", type=FILE)
-@reads_file("--entities", required=True, help="List of names (docs/entity-lists.md).")
-@writes_file("-o", "--out", required=True, help="Picture: .png, .svg or .html.")
-@MODEL_OPTION
+@click.argument("audio", type=options.FILE)
+@options.reads_file("--entities", required=True, help="List of names (docs/entity-lists.md).")
+@options.writes_file("-o", "--out", required=True, help="Picture: .png, .svg or .html.")
+@options.MODEL
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=15, help="Names with a row of their own."
 )
-@click.option("--start", type=Number(0, 86_400), default=0.0, help="First second.")
-@click.option("--duration", type=Number(0.1, 32.0), help="Seconds to show, 32 at most [30].")
-@settings_options
-@DEVICE_OPTION
+@click.option("--start", type=options.Number(0, 86_400), default=0.0, help="First second.")
+@click.option(
+    "--duration", type=options.Number(0.1, 32.0), help="Seconds to show, 32 at most [30]."
+)
+@options.with_settings
+@options.DEVICE
 def explain(
     audio: Path,
     entities: Path,
@@ -43,7 +35,7 @@ def explain(
     top: int,
     start: float,
     duration: float | None,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     device: str,
 ) -> None:
     """Show which names the adapter heard in AUDIO, when, and what they changed."""
@@ -61,10 +53,10 @@ def explain(
     recognizer = Recognizer(AcousticModel.load(model, device), config)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
-        warn(f"{audio}: {whole.warning}")
+        options.warn(f"{audio}: {whole.warning}")
     recording = cut(whole, start, _SECONDS if duration is None else duration)
     if duration is None and start + _SECONDS < whole.seconds:
-        warn(
+        options.warn(
             f"{audio}: only {start:g} to {start + _SECONDS:g} s of {whole.seconds:.1f} s are "
             "shown; --start and --duration choose another part"
         )

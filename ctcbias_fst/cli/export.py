@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import Number, reads_file, writes_folder
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@reads_file("--run", required=True, help="Run directory.")
-@writes_folder("--out", required=True, help="Model directory.")
+@options.reads_file("--run", required=True, help="Run directory.")
+@options.writes_folder("--out", required=True, help="Model directory.")
 @click.option(
     "--average",
     type=click.IntRange(1, 10_000),
@@ -19,7 +19,7 @@ from ctcbias_fst.cli.options import Number, reads_file, writes_folder
 )
 @click.option(
     "--initial-share",
-    type=Number(0.0, 1.0),
+    type=options.Number(0.0, 1.0),
     default=0.0,
     help="Share of the weights that the run began with.",
 )

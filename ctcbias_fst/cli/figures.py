@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import MODEL_OPTION
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@MODEL_OPTION
+@options.MODEL
 @click.option("--list", "lists", multiple=True, help="Show this list only (repeatable).")
 def figures(model: Path | None, lists: tuple[str, ...]) -> None:
     """Show what a model, and each part on top of it, did on test speech.

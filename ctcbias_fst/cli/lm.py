@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctcbias_fst.bounds import LARGEST
-from ctcbias_fst.cli.options import (
-    FILE,
-    Number,
-    TokensOptions,
-    output_file,
-    tokens_options,
-    writes_folder,
-)
+from ctcbias_fst.cli import options
 
 if TYPE_CHECKING:
     from ctcbias_fst.ngram.ngram_lm import LanguageModel
@@ -31,7 +24,7 @@ PRECISION = click.option(
 def _lm_file(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
     from ctcbias_fst.ngram.ngram_lm import check_name  # noqa: PLC0415
 
-    output_file(context, option, path)
+    options.output_file(context, option, path)
     if path is not None:
         check_name(path)
     return path
@@ -39,7 +32,7 @@ def _lm_file(context: click.Context, option: click.Parameter, path: Path | None)
 
 OUT = click.option(
     "--out",
-    type=FILE,
+    type=options.FILE,
     required=True,
     callback=_lm_file,
     help="The model: NAME.safetensors, .arpa or .arpa.gz.",
@@ -52,7 +45,7 @@ def lm() -> None:
 
 
 @lm.command()
-@click.argument("texts", nargs=-1, required=True, type=FILE)
+@click.argument("texts", nargs=-1, required=True, type=options.FILE)
 @OUT
 @click.option("--order", type=click.IntRange(1, 9), default=3, help="Longest n.")
 @click.option(
@@ -70,7 +63,7 @@ def lm() -> None:
 @click.option(
     "--prune",
     "threshold",
-    type=Number(0, 100),
+    type=options.Number(0, 100),
     default=0.0,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
 )
@@ -82,7 +75,7 @@ def lm() -> None:
 )
 @click.option("--raw", is_flag=True, help="Take the text as it is: no lower case, no cleaning.")
 @PRECISION
-@tokens_options
+@options.with_tokens
 def train(
     texts: tuple[Path, ...],
     out: Path,
@@ -93,7 +86,7 @@ def train(
     unit: str,
     raw: bool,
     precision: str,
-    named: TokensOptions,
+    named: options.TokensOptions,
 ) -> None:
     """Train a model on TEXTS, one sentence per line (.gz allowed)."""
     from ctcbias_fst.ngram.ngram_lm import save_lm  # noqa: PLC0415
@@ -113,11 +106,11 @@ def train(
 
 
 @lm.command()
-@click.argument("model", type=FILE)
+@click.argument("model", type=options.FILE)
 @OUT
 @click.option(
     "--threshold",
-    type=Number(0, 100),
+    type=options.Number(0, 100),
     required=True,
     help="Leave out n-grams that lower the entropy by less (nats), such as 1e-7.",
 )
@@ -135,7 +128,7 @@ def prune(model: Path, out: Path, threshold: float, precision: str) -> None:
 
 
 @lm.command()
-@click.argument("model", type=FILE)
+@click.argument("model", type=options.FILE)
 @OUT
 @PRECISION
 def convert(model: Path, out: Path, precision: str) -> None:
@@ -148,15 +141,15 @@ def convert(model: Path, out: Path, precision: str) -> None:
 
 
 @lm.command()
-@click.argument("lm_file", metavar="MODEL", type=FILE)
-@click.argument("texts", nargs=-1, type=FILE)
+@click.argument("lm_file", metavar="MODEL", type=options.FILE)
+@click.argument("texts", nargs=-1, type=options.FILE)
 @click.option("--raw", is_flag=True, help="Take the text as it is: no lower case, no cleaning.")
-@tokens_options
+@options.with_tokens
 def info(
     lm_file: Path,
     texts: tuple[Path, ...],
     raw: bool,
-    named: TokensOptions,
+    named: options.TokensOptions,
 ) -> None:
     """Show a MODEL's size, and its perplexity on TEXTS (one sentence per line)."""
     from ctcbias_fst.ngram.ngram_lm import load_lm, perplexity  # noqa: PLC0415
@@ -177,8 +170,8 @@ def info(
 
 
 @lm.command()
-@click.argument("lm_file", metavar="LM", type=FILE)
-@writes_folder("--model", required=True, help="Model directory.")
+@click.argument("lm_file", metavar="LM", type=options.FILE)
+@options.writes_folder("--model", required=True, help="Model directory.")
 def attach(lm_file: Path, model: Path) -> None:
     """Make LM (.safetensors) the language model of a model directory."""
     from ctcbias_fst.models.package import save_lm  # noqa: PLC0415

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE",
-    "DEVICE_OPTION",
+    "DEVICE",
     "FILE",
-    "LM_OPTION",
-    "MODEL_OPTION",
-    "NBEST_OPTION",
-    "PARTS_OPTION",
-    "TRUST_OPTION",
+    "LM",
+    "MODEL",
+    "NBEST",
+    "PARTS",
+    "TRUST_MANIFEST",
     "Number",
     "SettingsOptions",
     "TokensOptions",
-    "format_option",
+    "format_of",
     "output_file",
     "output_folder",
     "reads_file",
     "refuse",
-    "settings_options",
-    "tokens_options",
     "warn",
     "with_options",
+    "with_settings",
+    "with_tokens",
     "writes_file",
     "writes_folder",
 ]
@@ -107,7 +107,7 @@ def warn(message: str) -> None:
     click.echo(f"Warning: {one_line(message)}", err=True)
 
 
-def format_option(help_text: str, *formats: str) -> Callable[[Command], Command]:
+def format_of(help_text: str, *formats: str) -> Callable[[Command], Command]:
     """How things are printed, as the argument ``style``; the first of the formats by default."""
     return click.option(
         "--format", "style", type=click.Choice(formats), default=formats[0], help=help_text
@@ -171,9 +171,9 @@ def _gathers(
     return decorate
 
 
-DEVICE_OPTION = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+DEVICE = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 
-MODEL_OPTION = reads_file("--model", help="Model directory [the model inside the package].")
+MODEL = reads_file("--model", help="Model directory [the model inside the package].")
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,10 @@ class TokensOptions:
         )
 
 
-tokens_options = _gathers(
+with_tokens = _gathers(
     "named",
     TokensOptions,
-    MODEL_OPTION,
+    MODEL,
     reads_file(
         "--tokens",
         help="What the columns of another model's output are: tokens.txt, vocab.json, or a "
@@ -253,25 +253,25 @@ tokens_options = _gathers(
 )
 
 
-LM_OPTION = reads_file(
+LM = reads_file(
     "--lm",
     help="Language model: .safetensors of ctcbias lm, or an ARPA file [the model directory's].",
 )
 
 
-PARTS_OPTION = click.option(
+PARTS = click.option(
     "--parts",
     help="What acts: comma-separated parts (docs/transcribing.md), all or none [as --config "
     "says, or all].",
 )
 
-NBEST_OPTION = click.option(
+NBEST = click.option(
     "--nbest",
     type=click.IntRange(1, MAX_HYPOTHESES),
     help="Hypotheses per utterance; short for decode.nbest.",
 )
 
-TRUST_OPTION = click.option(
+TRUST_MANIFEST = click.option(
     "--trust-manifest",
     is_flag=True,
     help="Run the commands that recordings of a manifest or wav.scp come from [it is refused].",
@@ -337,7 +337,7 @@ class SettingsOptions:
         return settings
 
 
-settings_options = _gathers(
+with_settings = _gathers(
     "settings",
     SettingsOptions,
     reads_file(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import DEVICE_OPTION, reads_file, writes_folder
+from ctcbias_fst.cli import options
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@writes_folder("--out", required=True, help="Where everything is written.")
-@reads_file("--source", help="The data set as it is distributed.")
+@options.writes_folder("--out", required=True, help="Where everything is written.")
+@options.reads_file("--source", help="The data set as it is distributed.")
 @click.option(
     "--stage",
     "stages",
@@ -20,13 +20,13 @@ from ctcbias_fst.cli.options import DEVICE_OPTION, reads_file, writes_folder
     help="prepare, train, adapt, compile, decode, score, or all: those that the recipe's "
     "config.toml names (repeatable) [all].",
 )
-@reads_file(
+@options.reads_file(
     "--model",
     help="What decodes and is adapted [OUT/model if it was trained, else the one inside the "
     "package].",
 )
 @click.option("--parts", help="What biases towards the names [as the recipe says].")
-@DEVICE_OPTION
+@options.DEVICE
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def recipe(
     name: str,

@@ -6,41 +6,31 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import (
-    DEVICE_OPTION,
-    FILE,
-    NBEST_OPTION,
-    SettingsOptions,
-    reads_file,
-    settings_options,
-    warn,
-    writes_file,
-    writes_folder,
-)
+from ctcbias_fst.cli import options
 
 _SHOWN = 5
 
 
 @click.command()
-@click.argument("folder", type=FILE)
-@writes_file("--out", help="Transcripts, a JSON object per utterance.")
-@reads_file("--lm", help="Language model [the one inside the package].")
+@click.argument("folder", type=options.FILE)
+@options.writes_file("--out", help="Transcripts, a JSON object per utterance.")
+@options.reads_file("--lm", help="Language model [the one inside the package].")
 @click.option("--no-lm", is_flag=True, help="None at all.")
-@settings_options
-@NBEST_OPTION
-@writes_folder("--text-dir", help="Write each lattice here as text, with its symbol table.")
+@options.with_settings
+@options.NBEST
+@options.writes_folder("--text-dir", help="Write each lattice here as text, with its symbol table.")
 @click.option(
     "--text-format",
     type=click.Choice(["kaldi", "openfst"]),
     default="kaldi",
     help="Kaldi's has two costs per arc, OpenFst's their sum.",
 )
-@DEVICE_OPTION
+@options.DEVICE
 def rescore(
     folder: Path,
     out: Path | None,
     no_lm: bool,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     text_dir: Path | None,
     text_format: str,
     device: str,
@@ -65,11 +55,11 @@ def rescore(
     if settings.lm is not None and no_lm:
         raise ConfigError("say either --lm or --no-lm")
     config = settings.load(folder)
-    saved = SettingsOptions().load(folder)
+    saved = options.SettingsOptions().load(folder)
     dead = without_effect(config, saved)
     if dead:
         more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""
-        warn(
+        options.warn(
             f"{', '.join(dead[:_SHOWN])}{more}: cannot act on saved lattices; decode anew to "
             "change what the search does"
         )
@@ -85,5 +75,5 @@ def rescore(
     )
     missing = missing_parts(saved)
     if missing and out is not None:
-        warn(f"{folder}: {missing}")
+        options.warn(f"{folder}: {missing}")
     click.echo(f"{folder}: {count} utterances", err=True)

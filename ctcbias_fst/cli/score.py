@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from ctcbias_fst.bounds import LARGEST, MAX_REPLICATIONS
-from ctcbias_fst.cli.options import FILE, format_option, reads_file, warn, writes_file
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@click.argument("reference", type=FILE)
-@click.argument("hypothesis", type=FILE)
-@reads_file("--entities", help="Names: one list for all utterances, or one for each.")
-@reads_file(
+@click.argument("reference", type=options.FILE)
+@click.argument("hypothesis", type=options.FILE)
+@options.reads_file("--entities", help="Names: one list for all utterances, or one for each.")
+@options.reads_file(
     "--bias-words", help="List that decides which words are biased (B-WER), if not --entities."
 )
 @click.option("--field", default="text", help="JSON field to score.")
@@ -44,8 +44,8 @@ from ctcbias_fst.cli.options import FILE, format_option, reads_file, warn, write
     help="Replications for the 95% intervals; 0 for none.",
 )
 @click.option("--seed", type=click.IntRange(0, LARGEST), default=0, help="Of the bootstrap.")
-@writes_file("--details", help="Write one JSON object per utterance here.")
-@format_option(
+@options.writes_file("--details", help="Write one JSON object per utterance here.")
+@options.format_of(
     "Figures as a table or JSON; or each reference above its hypothesis.", "table", "json", "pairs"
 )
 def score(
@@ -55,7 +55,7 @@ def score(
     raw: bool,
     details: Path | None,
     style: str,
-    **options: Any,
+    **given: Any,
 ) -> None:
     """Score HYPOTHESIS against REFERENCE: WER, CER, entity F1, B-WER and U-WER.
 
@@ -72,14 +72,14 @@ def score(
         to_table,
     )
 
-    report = score_files(reference, hypothesis, entities, normalise_text=not raw, **options)
+    report = score_files(reference, hypothesis, entities, normalise_text=not raw, **given)
     for line in report.rejected[:20]:
-        warn(line)
+        options.warn(line)
     if report.without_reference:
         ids = ", ".join(report.without_reference[:5])
         count = len(report.without_reference)
         noun = "hypothesis" if count == 1 else "hypotheses"
-        warn(f"{count} {noun} without a reference: {ids}")
+        options.warn(f"{count} {noun} without a reference: {ids}")
     if details is not None:
         write_text(details, "".join(f"{line}\n" for line in to_details(report)))
     show = {"table": to_table, "json": to_json, "pairs": to_pairs}[style]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import FILE, writes_file
+from ctcbias_fst.cli import options
 
 
 @click.command()
-@click.argument("texts", nargs=-1, required=True, type=FILE)
+@click.argument("texts", nargs=-1, required=True, type=options.FILE)
 @click.option("--size", default=500, type=click.IntRange(3, 100_000), help="Pieces.")
-@writes_file("--out", required=True, help="Where the model file goes.")
+@options.writes_file("--out", required=True, help="Where the model file goes.")
 def tokenizer(texts: tuple[Path, ...], size: int, out: Path) -> None:
     """Train the subwords of a new model on TEXTS, one sentence per line."""
     from ctcbias_fst.text.train_tokenizer import train_tokenizer  # noqa: PLC0415

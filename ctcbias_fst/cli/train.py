@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
-from ctcbias_fst.cli.options import BASE, DEVICE_OPTION, reads_file, with_options, writes_folder
+from ctcbias_fst.cli import options
 
 _OPTIONS = (
-    reads_file("--config", required=True, help="TOML file; docs/training.md has its keys."),
-    writes_folder("--run", required=True, help="Run directory."),
+    options.reads_file("--config", required=True, help="TOML file; docs/training.md has its keys."),
+    options.writes_folder("--run", required=True, help="Run directory."),
     click.option(
         "--data",
-        type=BASE,
+        type=options.BASE,
         help="Where relative paths of the configuration start [the configuration's folder].",
     ),
-    DEVICE_OPTION,
+    options.DEVICE,
     click.option(
         "--processes",
         default=1,
@@ -36,31 +36,31 @@ _OPTIONS = (
 
 
 @click.command()
-@partial(with_options, options=_OPTIONS)
-def train(**options: Any) -> None:
+@partial(options.with_options, options=_OPTIONS)
+def train(**given: Any) -> None:
     """Train a model, or go on where RUN stopped.
 
     Checkpoints, TensorBoard events and the log go to the run directory. On several machines
     start this command with torchrun instead of --processes.
     """
-    _start_run("TrainConfig", **options)
+    _start_run("TrainConfig", **given)
 
 
 @click.command()
-@partial(with_options, options=_OPTIONS)
-def adapt(**options: Any) -> None:
+@partial(options.with_options, options=_OPTIONS)
+def adapt(**given: Any) -> None:
     """Teach a model to attend to lists of names, or go on where RUN stopped.
 
     The model itself stays as it is. `ctcbias export` then adds the adapter to the model's
     directory.
     """
-    _start_run("AdaptConfig", **options)
+    _start_run("AdaptConfig", **given)
 
 
-def _start_run(kind: str, config: Path, run: Path, **options: Any) -> None:
+def _start_run(kind: str, config: Path, run: Path, **given: Any) -> None:
     """Start or resume a run of the configuration class named ``kind``, and say when it is done."""
     from ctcbias_fst.training import training_config as configurations  # noqa: PLC0415
     from ctcbias_fst.training.launch import launch  # noqa: PLC0415
 
-    last = launch(getattr(configurations, kind), config, run, **options)
+    last = launch(getattr(configurations, kind), config, run, **given)
     click.echo(f"{last}: training is complete")

@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctcbias_fst.cli.options import (
-    DEVICE_OPTION,
-    FILE,
-    LM_OPTION,
-    MODEL_OPTION,
-    PARTS_OPTION,
-    TRUST_OPTION,
-    SettingsOptions,
-    format_option,
-    reads_file,
-    settings_options,
-    warn,
-    writes_file,
-    writes_folder,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
 
@@ -37,16 +23,18 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 
 
 @click.command()
-@click.argument("audio", nargs=-1, required=True, type=FILE)
-@MODEL_OPTION
-@reads_file("--entities", help="List of names to listen for, one per line (docs/entity-lists.md).")
-@PARTS_OPTION
-@LM_OPTION
-@settings_options
-@DEVICE_OPTION
-@format_option("How transcripts are written.", *FORMATS)
-@writes_file("--out", help="Write here instead of standard output.")
-@writes_folder(
+@click.argument("audio", nargs=-1, required=True, type=options.FILE)
+@options.MODEL
+@options.reads_file(
+    "--entities", help="List of names to listen for, one per line (docs/entity-lists.md)."
+)
+@options.PARTS
+@options.LM
+@options.with_settings
+@options.DEVICE
+@options.format_of("How transcripts are written.", *FORMATS)
+@options.writes_file("--out", help="Write here instead of standard output.")
+@options.writes_folder(
     "--out-dir", help="Write a file for each recording into this folder, named after it."
 )
 @click.option(
@@ -54,13 +42,13 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
     is_flag=True,
     help="With --out-dir: replace files that this program did not write, too.",
 )
-@TRUST_OPTION
+@options.TRUST_MANIFEST
 @click.option("--timing", is_flag=True, help="Report start-up time and speed on standard error.")
 def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
     entities: Path | None,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     device: str,
     style: str,
     out: Path | None,
@@ -98,7 +86,7 @@ def transcribe(
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)
         for line in names.entities.report():
-            warn(line)
+            options.warn(line)
     ready = time.perf_counter()
     done: list[Transcript] = []
     failures = 0
@@ -110,7 +98,7 @@ def transcribe(
                 traceback.print_exception(type(item.error), item.error, item.error.__traceback__)
             continue
         for line in notes(item):
-            warn(line)
+            options.warn(line)
         if folder is not None:
             folder.write(targets[item.id], format_transcripts([item], style, paths))
         else:
@@ -154,7 +142,7 @@ def _targets(
         else:
             path, name = one, shortened(one.stem, ending)
             if name != one.stem + ending:
-                warn(f"{path}: too long a name; it is written to {out_dir / name}")
+                options.warn(f"{path}: too long a name; it is written to {out_dir / name}")
         target = out_dir / name
         if owners.setdefault(target, path) != path:
             raise ConfigError(

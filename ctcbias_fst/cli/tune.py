@@ -7,27 +7,18 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli.options import (
-    BASE,
-    DEVICE_OPTION,
-    FILE,
-    SettingsOptions,
-    TokensOptions,
-    settings_options,
-    tokens_options,
-    writes_file,
-)
+from ctcbias_fst.cli import options
 from ctcbias_fst.cli.places import reads, writes
 
 
 @click.command()
-@click.argument("study", type=FILE)
-@writes_file("--out", required=True, help="The best configuration, as TOML.")
+@click.argument("study", type=options.FILE)
+@options.writes_file("--out", required=True, help="The best configuration, as TOML.")
 @click.option(
-    "--data", type=BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
+    "--data", type=options.BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
-@writes_file("--journal", help="Where trials are kept [OUT.journal].")
-@settings_options
+@options.writes_file("--journal", help="Where trials are kept [OUT.journal].")
+@options.with_settings
 @click.option(
     "--search",
     multiple=True,
@@ -37,17 +28,17 @@ from ctcbias_fst.cli.places import reads, writes
 @click.option(
     "--trials", type=click.IntRange(1, 1_000_000), help="How many in all [as the study says]."
 )
-@tokens_options
-@DEVICE_OPTION
+@options.with_tokens
+@options.DEVICE
 def tune(
     study: Path,
     out: Path,
     data: Path | None,
     journal: Path | None,
-    settings: SettingsOptions,
+    settings: options.SettingsOptions,
     search: tuple[str, ...],
     trials: int | None,
-    named: TokensOptions,
+    named: options.TokensOptions,
     device: str,
 ) -> None:
     """Tune settings on development data as the TOML file STUDY says (docs/tuning.md).

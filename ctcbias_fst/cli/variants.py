@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ctcbias_fst.cli.options import Number, format_option, refuse
+from ctcbias_fst.cli import options
 
 _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
-_FORMAT = format_option("A table, or one JSON object per name.", "text", "json")
+_FORMAT = options.format_of("A table, or one JSON object per name.", "text", "json")
 
 
 @click.command()
@@ -16,7 +16,7 @@ _FORMAT = format_option("A table, or one JSON object per name.", "text", "json")
 @click.option(
     "--max-cost",
     default=4.0,
-    type=Number(0, 1000),
+    type=options.Number(0, 1000),
     help="Leave out what is less likely than the best by more than this (natural log).",
 )
 @_FORMAT
@@ -33,7 +33,7 @@ def pronounce(names: tuple[str, ...], count: int, max_cost: float, style: str) -
     faults: list[str] = []
     for line in pronunciations_report(pronouncer, names, style == "json", faults.append):
         click.echo(line)
-    refuse(faults)
+    options.refuse(faults)
 
 
 @click.command()
@@ -52,4 +52,4 @@ def variants(names: tuple[str, ...], count: int, style: str) -> None:
     faults: list[str] = []
     for line in variants_report(load_variants(), names, count, style == "json", faults.append):
         click.echo(line)
-    refuse(faults)
+    options.refuse(faults)
