@@ -64,15 +64,9 @@ def score(
     --ignore '|'.
     """
     from ctcbias_fst.files import write_text  # noqa: PLC0415
-    from ctcbias_fst.scoring.report import (  # noqa: PLC0415
-        score_files,
-        to_details,
-        to_json,
-        to_pairs,
-        to_table,
-    )
+    from ctcbias_fst.scoring import report as reports  # noqa: PLC0415
 
-    report = score_files(reference, hypothesis, entities, normalise_text=not raw, **given)
+    report = reports.score_files(reference, hypothesis, entities, normalise_text=not raw, **given)
     for line in report.rejected[:20]:
         options.warn(line)
     if report.without_reference:
@@ -81,6 +75,6 @@ def score(
         noun = "hypothesis" if count == 1 else "hypotheses"
         options.warn(f"{count} {noun} without a reference: {ids}")
     if details is not None:
-        write_text(details, "".join(f"{line}\n" for line in to_details(report)))
-    show = {"table": to_table, "json": to_json, "pairs": to_pairs}[style]
+        write_text(details, "".join(f"{line}\n" for line in reports.to_details(report)))
+    show = {"table": reports.to_table, "json": reports.to_json, "pairs": reports.to_pairs}[style]
     click.echo(show(report))
