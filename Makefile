@@ -21,7 +21,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python python3.10; do \
 LOCK := requirements/py$(if $(PYTHON),$(shell \
 	$(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)).txt
 
-.PHONY: help setup demo test lint pytest slow fuzz dist lock clean
+.PHONY: help setup demo test lint pytest slow fuzz mutants dist lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -64,6 +64,9 @@ slow: $(STAMP) ## Run the slow tests
 
 fuzz: $(STAMP) ## Give the tests with generated inputs TIMES as many as slow does (20: a million)
 	GENERATED=$(TIMES) $(BIN)/python -m pytest -m fuzz -s
+
+mutants: $(STAMP) ## Make faults in a copy of the code, one at a time: does a fast test see each?
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py
 
 dist: ## Build sdist and wheel, check them, run the demo from the wheel in an empty environment
 	rm -rf dist $(DIST)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from generated import COUNTS
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from ctcbias_fst.cache import VARIABLE
 from ctcbias_fst.models.acoustic_model import CtcModel
@@ -28,6 +28,13 @@ __all__ = ["pronouncer", "tiny_config", "tiny_cuts", "tiny_g2p", "tiny_path", "t
 
 # Time limits per example say more about the machine's load than about the code.
 settings.register_profile("ctcbias", deadline=None, print_blob=True)
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ctcbias"),
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)
 settings.load_profile("ctcbias")
 
 

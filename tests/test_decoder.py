@@ -7,6 +7,7 @@ import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,48 @@ def test_long_log_probs_are_cut_at_pauses(decoder: Decoder) -> None:
     (found,) = decoder.decode(array, entities=["Kesha"])
     assert found.best.text == " ".join(["hello there"] * 20)
     assert found.best.words[-1].end <= len(array) * FRAME
+
+
+def test_pieces_of_a_long_utterance_have_its_list(decoder: Decoder) -> None:
+    pause = said("a")[1:2].repeat(1000, axis=0)
+    spoken = said("tell kisha smith ", "tell kesha smith ")
+    long = np.concatenate([spoken, pause, spoken, pause, spoken])
+    found = decoder.decode([long, spoken], entities=[["Kesha Smith"], None])
+    assert texts(found) == [" ".join(["tell Kesha Smith"] * 3), "tell kisha smith"]
+
+
+class _Rescorer:
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.pronunciations: list[list[Any]] = []
+
+    def apply(self, found: list[Any], _: LogProbs, pronunciations: list[Any], __: int) -> list[Any]:
+        self.pronunciations.append(pronunciations)
+        return found
+
+
+def test_what_is_decoded_again_has_its_own_list() -> None:
+    """An adapter changed the second utterance, and no name was written there."""
+    decoder = Decoder(made().tokenizer, frame_seconds=FRAME, phones=True)
+    names = decoder.lists([["Hugo"], ["Kesha Smith"]], 2)
+    rescorer: Any = _Rescorer()
+    decoder.rescorer = rescorer
+    biased = decoder.batch([HELLO, said("tell kosho smath")])
+    plain = decoder.batch([HELLO, said("tell kisha smith", "tell kesha smith")])
+    found = decoder.decode_batch(replace(biased, unbiased=plain.log_probs), names)
+    assert texts(found) == ["hello there", "tell Kesha Smith"]
+    both = [one.pronunciations for one in names if one is not None]
+    assert rescorer.pronunciations == [both, both[1:]]
+
+
+def test_where_a_name_is_gone_the_adapter_has_no_say_any_more() -> None:
+    decoder = made(settings={"adapter": {"margin": 0.0}})
+    biased, plain = decoder.batch(said("tell kesha")), decoder.batch(said("tellzkisha"))
+    names = decoder.lists(["Kesha"], 1)
+    assert texts(decoder.decode_batch(biased, names)) == ["tell Kesha"]
+    both = replace(biased, unbiased=plain.log_probs)
+    assert texts(decoder.decode_batch(both, names)) == ["tellzkisha"]
 
 
 def test_threads_that_change_lists(decoder: Decoder) -> None:

@@ -65,6 +65,25 @@ def test_probabilities_of_all_words_add_up_to_one(
         assert total == pytest.approx(1.0, abs=1e-6), history
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), min_size=2, max_size=8),
+    st.sampled_from([0.001, 0.01, 0.03]),
+)
+def test_what_is_left_has_its_context_and_its_suffix(
+    text: list[list[str]], threshold: float
+) -> None:
+    model = prune_lm(train_lm(text, TrainLmConfig(order=3, min_count=1)), threshold)
+    grams: list[list[tuple[int, ...]]] = [[()]]
+    for order in model.ngram.orders:
+        columns = zip(order.context.tolist(), order.symbol.tolist(), order.suffix.tolist())
+        here = []
+        for context, symbol, suffix in columns:
+            here.append((*grams[-1][context], symbol))
+            assert grams[-1][suffix] == here[-1][1:]
+        grams.append(here)
+
+
 def _word(model: LanguageModel, history: list[str], word: str) -> float:
     """log p(word | history), by the textbook."""
     rows = {}

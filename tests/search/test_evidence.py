@@ -63,6 +63,7 @@ FLAT, CERTAIN = [False] * 30, [True] * 30
         (FLAT, [_word(1.0, -1.9, entity=True), _word(1.3, -0.09)], 1),  # not heard by itself
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.3)], 1),
         (CERTAIN * 2, [replace(_word(1.0, -2.0, entity=True, confidence=0.3), end=5.5)], 0),
+        (CERTAIN, [Word("Al", 1.0, 2.8, 0.3, True, -2.0)], 1),  # drawn out, and yet surely heard
         (CERTAIN, [_word(1.0, -2.0, entity=True, confidence=0.01), _word(1.3, -0.1)], 1),
         (CERTAIN, [_word(1.0, -0.5, entity=True, confidence=0.01)], 1),
     ],

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.pauses import Pause
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
-from ctcbias_fst.search.segments import Segment, _cut, cut_at_pauses, join_segments
+from ctcbias_fst.search.segments import (
+    Segment,
+    _cut,
+    _surest_blank,
+    cut_at_pauses,
+    join_segments,
+)
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -222,3 +228,32 @@ def test_times_shift_and_scores_add() -> None:
     assert first.best.token_ids == (1,) * count
     assert first.warning == "lost"
     assert joined[1] == pieces[-1]
+
+
+def test_a_dozen_utterances_stay_in_their_order() -> None:
+    """Whatever their numbers look like as text; what was left out of a piece has its true time."""
+    word = Word("a", 0.0, 0.04, 0.5)
+    best = Hypothesis((word,), -1.0, (1,), phone=-2.0, phone_share=-0.4)
+    segments = [Segment(at, *span) for at in range(12) for span in ((0, 50), (50, 75))]
+    pieces = [
+        Transcript(f"u{one.utterance}", best, (best,), left_out=(word,) if one.begin else ())
+        for one in segments
+    ]
+    joined = join_segments(pieces, segments, 0.04)
+    assert [one.id for one in joined] == [f"u{at}" for at in range(12)]
+    assert [word.start for word in joined[0].left_out] == [2.0]
+    assert (joined[0].best.phone, joined[0].best.phone_share) == (-4.0, -0.8)
+
+
+def test_a_phone_score_is_of_the_whole_or_none() -> None:
+    known = Hypothesis((), -1.0, (), phone=-2.0, phone_share=-0.4)
+    several = [Transcript("u", one, (one,)) for one in (known, replace(known, phone=None))]
+    (joined,) = join_segments(several, [Segment(0, 0, 9), Segment(0, 9, 18)], 0.04)
+    assert joined.best.phone is None
+
+
+def test_without_a_pause_the_cut_is_in_the_middle_of_what_is_surest() -> None:
+    blank = torch.full((100,), -9.0)
+    blank[70:80] = -1.0
+    assert _surest_blank(blank, 10) == 75
+    assert _surest_blank(torch.zeros(3), 10) == 2

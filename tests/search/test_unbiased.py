@@ -85,6 +85,13 @@ def test_small_changes_are_not_decoded_again(plain: np.ndarray, again: list[int]
     assert again or mixed is biased
 
 
+def test_padding_is_no_reason_to_decode_again() -> None:
+    padded = np.concatenate([_heard([1] * 4), _heard([0] * 2)])
+    biased = _biased([_heard([1] * 6), padded], [_heard([1] * 6), _heard([1] * 6)])
+    short = replace(biased, lengths=torch.tensor([6, 4]))
+    assert unbiased_elsewhere(short, [_transcript()] * 2, 0.2) == (short, [])
+
+
 def test_log_probs_without_a_list_are_left_alone() -> None:
     log_probs = batch([_heard([1] * 4)], VOCABULARY)
     assert unbiased_elsewhere(log_probs, [_transcript()], 0.2) == (log_probs, [])

@@ -20,7 +20,12 @@ from ctcbias_fst.pronunciation.lexicon import Lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.variants.shipped import load_variants
 from ctcbias_fst.variants.table import Row, read_table
-from ctcbias_fst.variants.variants import SpellingVariants, VariantsConfig, read_word_costs
+from ctcbias_fst.variants.variants import (
+    SpellingVariants,
+    Variant,
+    VariantsConfig,
+    read_word_costs,
+)
 from tests.fst_costs import cheapest
 
 TABLE = (
@@ -124,6 +129,18 @@ def test_what_cannot_be_spelt_otherwise(tiny: SpellingVariants) -> None:
     for empty in ("", " ", "-!"):
         with pytest.raises(InputError, match="the name is empty"):
             tiny.spelling_variants(["tack", empty], 5)
+
+
+def test_what_is_spelt_so_in_two_ways_has_the_lesser_cost(
+    tiny: SpellingVariants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {
+        "ab": [Variant("ab", 0.0), Variant("a", 1.0), Variant("a b", 3.0)],
+        "c": [Variant("c", 0.0), Variant("b c", 1.0)],
+    }
+    monkeypatch.setattr(tiny, "_word", lambda word, n: words[word])
+    costs = {variant.spelling: variant.cost for variant in tiny.spelling_variants(["ab c"])[0]}
+    assert costs == {"a c": 1.0, "ab b c": 1.0, "a b c": 2.0, "a b b c": 4.0}
 
 
 def test_common_words_cost_more(tiny_g2p: G2P) -> None:
