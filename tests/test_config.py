@@ -206,3 +206,11 @@ def test_settings_of_former_versions_that_have_another_name() -> None:
     with pytest.warns(CtcbiasWarning, match="n_by_phone"):
         found = changed({"shortlist": {"n_by_phone": 1}}, {"shortlist.decoded": 2})
     assert found.shortlist.n_by_phone == 2
+
+
+def test_changes_with_dotted_keys_leave_the_others() -> None:
+    base = {"decode": {"search_beam": 21.0}}
+    found = changed(base, {"decode.nbest": 3, "decode.boost.beta": 0.7, "decode.boost.bonus": 0.5})
+    decode = found.decode
+    assert (decode.search_beam, decode.nbest) == (21.0, 3)
+    assert (decode.boost.beta, decode.boost.bonus) == (0.7, 0.5)

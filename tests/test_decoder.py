@@ -131,6 +131,13 @@ def test_lists_of_names_in_every_form(decoder: Decoder, tmp_path: Path) -> None:
         assert texts(decoder.decode(arrays, entities=listed)) == expected
 
 
+def test_utterances_have_the_names_of_their_own_lists(decoder: Decoder) -> None:
+    arrays = [said("tell kisha smith", "tell kesha smith"), said("tell higo", "tell hugo")]
+    lists = [["Anna Lee", "Kesha Smith"], ["Hugo", "Bertha May"]]
+    assert texts(decoder.decode(arrays, entities=lists)) == ["tell Kesha Smith", "tell Hugo"]
+    assert texts(decoder.decode(arrays, entities=lists[::-1])) == ["tell kisha smith", "tell higo"]
+
+
 def listed(*entities: Any) -> Callable[[Decoder], Any]:
     """Decode utterances, as many as there are lists, or one if there are names."""
     return lambda decoder: decoder.decode(HELLO, entities=[*entities])
@@ -296,6 +303,17 @@ def test_names_as_vocabularies_write_them(
     (found,) = decoder.decode(scores, entities=decoder.compile([name], warn=False))
     assert found.best.text == expected
     assert any(word.entity for word in found.best.words) == (name in expected)
+
+
+def test_punctuation_may_follow_a_name() -> None:
+    tokens = ["<blk>", "\u2581tell", "\u2581kisha", "\u2581kesha", "."]
+    for path in ([1, 0, 2, 0, 4], [1, 2, 4]):
+        scores = np.full((len(path), len(tokens)), -12.0, np.float32)
+        scores[range(len(path)), path] = 0.0
+        scores[path.index(2), 3] = -0.5
+        scores -= np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+        (found,) = made(tokens).decode(scores, entities=["Kesha"])
+        assert found.best.text == "tell Kesha."
 
 
 def test_greek_names_without_accents_are_told() -> None:

@@ -573,15 +573,26 @@ def test_a_language_model_in_the_model_directory(
 
 
 def test_a_language_model_that_took_the_place_of_another(tmp_path: Path) -> None:
-    """A build system may give every file one time."""
+    """A build system may give every file one time; two models may be of one size."""
     path, vocabulary = tmp_path / "lm.arpa", Vocabulary.from_tokens(["<blk>", "|", *"abc"])
-    loaded = []
-    for text in (["a"], ["a", "b"]):
+    loaded, sizes = [], []
+    for text in (["a"], ["b"], ["a", "b"]):
         save_lm(path, train_lm([text, text]))
         os.utime(path, (0, 0))
         loaded.append(language_model(PipelineConfig(lm=path), vocabulary, "cpu"))
-    assert loaded[0] is not loaded[1]
-    assert language_model(PipelineConfig(lm=path), vocabulary, "cpu") is loaded[1]
+        sizes.append(path.stat().st_size)
+    assert sizes[0] == sizes[1]
+    assert len(set(map(id, loaded))) == 3
+    assert language_model(PipelineConfig(lm=path), vocabulary, "cpu") is loaded[2]
+
+
+def test_names_are_a_class_of_the_language_model_if_that_is_a_part(tmp_path: Path) -> None:
+    path, vocabulary = tmp_path / "lm.arpa", Vocabulary.from_tokens(["<blk>", "|", *"abc"])
+    save_lm(path, train_lm([["a"], ["a"]]))
+    for parts, expected in ((("boost", "lm"), False), (("lm", "boost-class"), True)):
+        found = language_model(PipelineConfig(lm=path, parts=parts), vocabulary, "cpu")
+        assert found is not None
+        assert found._boost_class == expected
 
 
 def test_only_our_files_become_the_language_model(model: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_rows_are_the_names_subwords(adapter: ContextualAdapter) -> None:
     assert keys.token.tolist() == [5, 6, 7, 8, 9, 10]
     assert keys.previous.tolist() == [0, 5, 0, 0, 8, 9]
     assert keys.following.tolist() == [6, 0, 0, 9, 10, 0]
+
+
+@torch.inference_mode()
+def test_neighbours_in_a_name_are_heard_on_their_sides(adapter: ContextualAdapter) -> None:
+    """The token before counts where it was heard before, the one behind where it comes next."""
+    logits = torch.full((1, 5, 80), -9.0)
+    logits[0, range(5), [0, 5, 6, 7, 0]] = 9.0
+    output = heard(torch.zeros(1, 5, 16), [torch.zeros(1, 5, 16)] * 2, logits)
+    keys = adapter.embed(names([5, 6, 7]))
+    adapter.config = replace(adapter.config, reach=1)
+    sounds = {}
+    for at, side in enumerate(("own", "left", "right"), start=0):
+        adapter.evidence.copy_(torch.eye(4)[at])
+        sounds[side] = (adapter._evidence(output, keys)[0] > -0.1).T.int().tolist()
+    assert sounds["own"] == [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]]
+    assert sounds["left"] == [[1, 1, 1, 1, 1], [0, 1, 1, 0, 0], [0, 0, 1, 1, 0]]
+    assert sounds["right"] == [[0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
 @torch.inference_mode()

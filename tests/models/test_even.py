@@ -93,3 +93,12 @@ def test_only_what_is_clear_speech_then_is_raised() -> None:
     assert torch.equal(kept[:28], decibels[:28])
     assert not kept[28:].any()
     assert bool(decibels[50:].any())
+
+
+def test_a_stretch_is_listened_to_until_its_end() -> None:
+    decibels = torch.zeros(40, dtype=torch.float64)
+    decibels[28:33] = 20.0
+    phones = torch.full((10, 3), math.log(0.02))
+    phones[:, 0] = math.log(0.96)
+    phones[8] = torch.tensor([0.02, 0.96, 0.02]).log()
+    assert torch.equal(raised_where_spoken(decibels, phones, 4), decibels)

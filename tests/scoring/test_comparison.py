@@ -113,3 +113,12 @@ def test_texts_are_shown_as_they_are_written(tmp_path: Path) -> None:
         "  before  AT&T [paid -] [*] Dr. Smith [*]",
         "  after   AT&T *pays* *$5* [*] Smith *Agrees*",
     ]
+
+
+def test_a_word_of_several_parts_is_as_wrong_as_the_worst_of_them(tmp_path: Path) -> None:
+    said, written = tmp_path / "said", tmp_path / "written"
+    said.write_text("u AT&T pays\n")
+    written.write_text("u BT&T pays\n")
+    (found,) = compare_files(said, written, said).utterances
+    assert found.before == (Word("BT&T", "wrong"), Word("pays", "plain"))
+    assert found.after == (Word("AT&T", "mended"), Word("pays", "plain"))

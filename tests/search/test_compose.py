@@ -309,6 +309,26 @@ def test_every_word_of_a_name_has_its_bonus(name: str, boost_class: bool) -> Non
         assert hypothesis.lm == pytest.approx(1.5 * len(hypothesis.text.split()), abs=1e-3)
 
 
+def test_the_model_chooses_among_more_than_the_result_keeps() -> None:
+    vocabulary = Vocabulary.from_tokens(["<blk>", "▁a", "▁b"])
+    model = train_lm([["b"]] * 50 + [["b", "a"]], TrainLmConfig(min_count=1))
+    log_probs = batch([np.log(np.array([[1e-4, 0.9899, 0.01]], dtype=np.float32))], vocabulary)
+    texts = []
+    for scale, lattice_beam, output_beam in (
+        (3, 6, 2),
+        (3, 6, 60),
+        (3, 3, 2),
+        (0, 6, 3),
+        (0, 6, 5),
+    ):
+        lm = dataclasses.replace(ALL, scale=float(scale), lattice_beam=lattice_beam)
+        config = DecodeConfig(token_beam=9.0, output_beam=output_beam, lm=lm, nbest=9)
+        decoder = LatticeDecoder(vocabulary, config, CPU, LmComposer(model, vocabulary))
+        (transcript,) = decoder.decode(log_probs)
+        texts.append([one.text for one in transcript.nbest])
+    assert texts == [["b"], ["b", "a"], ["a"], ["a"], ["a", "b"]]
+
+
 def test_a_prior_makes_a_name_likelier() -> None:
     vocabulary = Vocabulary.from_tokens(["<blk>", "▁a", "▁b"])
     model = train_lm([["c"], ["c"], ["x"]])

@@ -19,9 +19,10 @@ from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasWarning
 from ctcbias_fst.output import format_transcripts, notes
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
+from ctcbias_fst.records import Hypothesis, LogProbs, Mention, Transcript, Word
 from ctcbias_fst.search.evidence import EvidenceConfig, leave_out_unheard
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
+from ctcbias_fst.text.entity import Entity
 
 VOCABULARY = VOCABULARIES[0]
 NAMES = Path(__file__).parents[2] / "ctcbias_fst/pretrained/clips/names.txt"
@@ -86,6 +87,26 @@ def test_a_list_takes_nothing_away(plain: float, kept: int, entity: bool) -> Non
     word = _word(1.0, -2.5, entity=entity)
     (found,) = leave_out_unheard([_transcript(word)], frames, EvidenceConfig())
     assert len(found.best.words) == kept
+
+
+def test_a_token_speaks_where_it_begins() -> None:
+    """What the model writes for five frames it may be unsure of in all but the first."""
+    frames = _log_probs(FLAT)
+    frames.log_probs[0, 10:15] = torch.tensor([0.195, 0.195, 0.195, 0.22, 0.195]).log()
+    frames.log_probs[0, 10] = torch.tensor([0.01, 0.01, 0.01, 0.96, 0.01]).log()
+    name = replace(_word(1.0, -2.5, entity=True, confidence=0.01), end=1.5)
+    (found,) = leave_out_unheard([_transcript(name)], frames, EvidenceConfig())
+    assert found.best.words == (name,)
+
+
+def test_a_pause_within_a_name_does_not_part_it() -> None:
+    mentions = (Mention(Entity("oh two", "O2"), "boost"),)
+    words = [
+        Word("oh", 0.5, 0.7, 0.9, True, -0.05, mentions=mentions),
+        Word("two", 1.8, 2.0, 0.9, True, -1.9, mentions=mentions),
+    ]
+    (found,) = leave_out_unheard([_transcript(*words)], _log_probs(FLAT), EvidenceConfig())
+    assert list(found.best.words) == words
 
 
 def test_what_the_model_writes_takes_the_place_of_a_name() -> None:

@@ -319,7 +319,13 @@ def test_what_the_search_loses_is_searched_again() -> None:
     decoder = LatticeDecoder(vocabulary, lossy)
     log_probs = batch([array, array], vocabulary)
     assert decoder.lattice(log_probs, [graph, None]).found.tolist() == [False, True]
+    heard: list[tuple[list[bool], str | None]] = []
+    decoder.listener = lambda _, lattice, __, ___, told: heard.append(
+        (lattice.found.tolist(), told)
+    )
     lost, kept = decoder.decode(log_probs, [graph, None])
+    wide, plain = (f"the search was lost and repeated {how}" for how in ("with wider beams", ""))
+    assert heard == [([False, True], None), ([False], wide), ([True], f"{plain}without names")]
     assert "without names" in str(lost.warning)
     assert kept.warning is None
     assert lost.best.text == kept.best.text == "abbb"
@@ -485,6 +491,19 @@ def test_utterances_without_frames_are_told() -> None:
         found = LatticeDecoder(vocabulary, EVERYTHING, CPU).decode(batch(order, vocabulary))
         empty = [transcript for transcript in found if not transcript.best.words]
         assert [one.warning for one in empty] == ["has no frames, so there is nothing to read"]
+
+
+def test_pauses_that_are_the_separator_are_no_blank() -> None:
+    tokens = ["<pad>", "|", *"abc"]
+    said = np.full((200, len(tokens)), -9.0)
+    said[:, 1] = 0.0
+    said[::10, 1], said[::10, 3] = -9.0, 0.0
+    said -= np.log(np.exp(said).sum(1, keepdims=True))
+    vocabulary = Vocabulary.from_tokens(tokens)
+    decoder = LatticeDecoder(vocabulary, DecodeConfig(), CPU)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decoder.decode(batch([said.astype(np.float32)], vocabulary))
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])

@@ -165,3 +165,13 @@ def test_what_has_no_letter_is_found_as_it_is() -> None:
     (found,) = PhraseMatcher(["★ 1", "★"]).occurrences(["a", "★", "1"])
     assert (found.start, found.end, found.name) == (1, 3, "★ 1")
     assert not re.search(r"\w", PhraseMatcher(["★"]).occurrences(["★"])[0].name)
+
+
+def test_names_do_not_overlap() -> None:
+    matcher = PhraseMatcher(["new york", "york city", "city"])
+    for words in (["in", "new", "york", "city"], ["in", "New", "York,", "City's"]):
+        found = matcher.occurrences(words)
+        assert [(one.name, one.start, one.end) for one in found] == [
+            ("new york", 1, 3),
+            ("city", 3, 4),
+        ]

@@ -416,3 +416,26 @@ def test_a_form_belongs_to_the_name_that_is_likeliest_said_so() -> None:
             for form, cost in by_display[name].spoken:
                 other = dict(spoken_forms(names[1 - names.index(name)]))
                 assert alone[form] == cost <= other.get(form, cost)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("Club 1905", "club nineteen oh five"),
+        ("Club 1900", "club nineteen hundred"),
+        ("Club 1984", "club nineteen eighty four"),
+        ("the £1 shop", "the one pound shop"),
+        ("the $2 shop", "the two dollars shop"),
+    ],
+)
+def test_the_likeliest_way_to_say_numbers(name: str, first: str) -> None:
+    assert spoken_forms(name)[0].text == first
+
+
+@pytest.mark.parametrize("names", [["Route 66", "Route 6 6"], ["Route 6 6", "Route 66"]])
+def test_what_two_names_may_be_said_as_is_the_likelier_one(names: list[str]) -> None:
+    found = {one.display: one for one in add_spoken_forms(entities_from_names(names))}
+    spoken = {display: {text for text, _ in one.spoken} for display, one in found.items()}
+    assert "route six six" in spoken["Route 6 6"] | {found["Route 6 6"].name}
+    assert "route six six" not in spoken["Route 66"]
+    assert "route sixty six" in spoken["Route 66"]

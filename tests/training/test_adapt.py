@@ -20,6 +20,7 @@ from ctcbias_fst.models.checkpoint import checkpoints, read_tensors
 from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
 from ctcbias_fst.models.package import load_package, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training import adapt
 from ctcbias_fst.training.adapt import _Criterion
 from ctcbias_fst.training.align import BLANK_FRAME
 from ctcbias_fst.training.biasing_lists import IGNORE, ListMaker, wanted_rows
@@ -183,7 +184,9 @@ def test_wanted_rows(tokenizer: SentencePieceTokenizer) -> None:
     assert wanted[6 + size :] == [IGNORE, IGNORE, IGNORE, 0, IGNORE]
 
 
-def test_base_keeps_every_bit(config: Path, model: Path, tmp_path: Path, cuts: Path) -> None:
+def test_base_keeps_every_bit(
+    config: Path, model: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = load_package(model)
     before = {name: tensor.clone() for name, tensor in package.model.state_dict().items()}
     adapter = ContextualAdapter(
@@ -194,6 +197,14 @@ def test_base_keeps_every_bit(config: Path, model: Path, tmp_path: Path, cuts: P
     )
     dataset = SpeechDataset(package.tokenizer, package.model.config)
     batch = dataset[load_cuts([cuts], max_seconds=20.0)]
+    with monkeypatch.context() as patch:  # frames that are free count for nothing
+        patch.setattr(
+            adapt,
+            "wanted_rows",
+            lambda positions, *_: positions.new_full((), IGNORE).expand(positions.shape),
+        )
+        losses = criterion(batch)
+    assert (float(losses["guided"]), float(losses["moved"])) == (0.0, 0.0)
     optimiser = torch.optim.AdamW(criterion.parameters(), lr=0.1)
     criterion.train()
     assert not package.model.training

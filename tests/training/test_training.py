@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.models.acoustic_model import CtcModel
-from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
+from ctcbias_fst.models.checkpoint import Progress, average_weights, checkpoints, read_tensors
 from ctcbias_fst.models.greedy import greedy_tokens
 from ctcbias_fst.models.model_config import ModelConfig
 from ctcbias_fst.models.package import load_package
@@ -47,6 +48,20 @@ def test_resumed_run_equals_an_uninterrupted_one(train_config: Path, tmp_path: P
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     for name, tensor in whole.items():
         assert torch.equal(tensor, parts[name]), name
+
+
+def test_progress_counts_the_batches_before_a_run_was_resumed(
+    monkeypatch: pytest.MonkeyPatch, train_config: Path
+) -> None:
+    monkeypatch.setattr(loop, "batches_of_epoch", lambda *_, **__: ["a", "b", "c"])
+    monkeypatch.setattr(loop, "loader", lambda _, batches, __: batches)
+    config: Any = load_config(TrainConfig, train_config)
+    nothing: Any = None
+    begun = Progress(step=2, epoch=0, batches=2)
+    place = loop.Place(torch.device("cpu"))
+    stream = loop._stream(config, nothing, nothing, begun, place)
+    after = [(batch, one.epoch, one.batches) for batch, one in islice(stream, 3)]
+    assert after == [("c", 0, 3), ("a", 1, 1), ("b", 1, 2)]
 
 
 @pytest.fixture
