@@ -704,6 +704,9 @@ def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -
     assert CliRunner().invoke(main, command).stdout.strip() == own
     scaled = [*command, "--set", "adapter.scale=1.0"]
     assert CliRunner().invoke(main, scaled).stdout.strip() == plain
+    (tmp_path / "scaled.toml").write_text("adapter.scale = 1.0\n", encoding="utf-8")
+    of_file = [*command, "--config", str(tmp_path / "scaled.toml")]
+    assert CliRunner().invoke(main, of_file).stdout.strip() == plain
 
     (directory / "settings.toml").write_text("adaptor_scale = 1.0\n")
     result = CliRunner().invoke(main, command)

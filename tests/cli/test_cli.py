@@ -17,7 +17,9 @@ from click.testing import CliRunner, Result
 
 import ctcbias_fst
 from ctcbias_fst.cli import COMMANDS, main
+from ctcbias_fst.cli.options import SettingsOptions
 from ctcbias_fst.errors import CtcbiasError, ModelError
+from ctcbias_fst.settings import PipelineConfig
 
 DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
 README = Path(__file__).parents[2] / "README.md"
@@ -302,3 +304,10 @@ def test_a_dash_is_standard_input_or_output(tmp_path: Path) -> None:
         **options,
     )
     assert b"Imiglucerase" in listed.stdout
+
+
+def test_the_settings_of_a_model_are_not_those_of_another() -> None:
+    """What was tuned for the model inside the package is wrong for log-probs of others."""
+    usual = PipelineConfig()
+    assert SettingsOptions().load() != usual
+    assert SettingsOptions().load(of_model=False) == usual

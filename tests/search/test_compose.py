@@ -271,6 +271,27 @@ def test_no_beam_cuts_a_path_in_two(device: torch.device) -> None:
             assert k2.connect(lattice.fsa).num_arcs == lattice.fsa.num_arcs
 
 
+def test_a_narrow_result_has_the_best_path(device: torch.device) -> None:
+    """Readings that meet go on with the better one's score."""
+    vocabulary = Vocabulary.from_tokens(["<blk>", "▁a", "▁c", "b", "s"])
+    model = train_lm([["a", "c"], ["ab", "a", "c"], ["c"]], TrainLmConfig(min_count=1))
+    composer = LmComposer(model, vocabulary, device)
+    random = np.random.default_rng(3)
+    arrays = [random.normal(0, 2, size=(8, vocabulary.size)) for _ in range(5)]
+    log_probs = batch(
+        [torch.from_numpy(one).float().log_softmax(1).numpy() for one in arrays], vocabulary
+    )
+    wide, narrow = (
+        LatticeDecoder(
+            vocabulary, dataclasses.replace(EVERYTHING, lm=ALL, output_beam=beam), device, composer
+        ).decode(log_probs)
+        for beam in (EVERYTHING.output_beam, 0.1)
+    )
+    for one, other in zip(wide, narrow):
+        assert (other.best.text, other.warning) == (one.best.text, None)
+        assert other.best.score == pytest.approx(one.best.score, abs=1e-3)
+
+
 @settings(max_examples=15)
 @given(data=st.data())
 def test_a_model_without_a_say_changes_nothing(data: st.DataObject) -> None:
