@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,7 +81,8 @@ def load_or_build(
     except Exception as error:  # whoever wrote it and whatever is in it, it can be made anew
         _log.warning("%s is damaged and made anew: %s", path, error)
     else:
-        _touch(path)
+        with suppress(OSError):  # it was used, if that may be noted
+            path.touch()
         return item
     item = make()
     _write(path, to_arrays(item))
@@ -114,14 +116,6 @@ def _write(path: Path, arrays: Arrays) -> None:
             error,
             VARIABLE,
         )
-
-
-def _touch(path: Path) -> None:
-    """Note that a file was used, if it may be noted."""
-    try:
-        path.touch()
-    except OSError:
-        return
 
 
 def _make_room(folder: Path) -> None:

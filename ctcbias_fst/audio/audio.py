@@ -374,11 +374,7 @@ def declared_seconds(source: Any) -> float | None:
 
 
 def _at_rate(samples: Samples, rate: Any, target: int, name: str) -> Samples:
-    """Samples of one rate at another.
-
-    Raises:
-        AudioError: see :func:`check_rate` and :func:`check_samples`.
-    """
+    """Samples of one rate at another, checked as :func:`check_rate` and others do."""
     whole = check_rate(rate, name)
     samples = check_samples(samples, whole, name)
     if whole != target:

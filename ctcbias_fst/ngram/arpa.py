@@ -63,9 +63,10 @@ def read_arpa(path: Path) -> Ngram:
     words: dict[str, int] = {}
     sections: list[_Section] = []
     for n, count in enumerate(counts, start=1):
-        if not count and n > 1 and not _is_section(lines, at, n):
+        begin = _section_start(lines, at, n, path, required=count > 0 or n == 1)
+        if begin is None:
             continue
-        at = _section_start(lines, at, n, path)
+        at = begin
         section = _section(lines[at : at + count], (path, at), (n, count), words)
         sections.append(section)
         at += count
@@ -129,12 +130,6 @@ def _after_blank(lines: Sequence[str], at: int) -> int:
     return at
 
 
-def _is_section(lines: Sequence[str], at: int, n: int) -> bool:
-    at = _after_blank(lines, at)
-    found = _SECTION.fullmatch(lines[at].strip(_SPACE)) if at < len(lines) else None
-    return found is not None and int(found[1]) == n
-
-
 def _header(lines: Sequence[str], path: Path) -> tuple[list[int], int]:
     """The numbers of n-grams, and the line after them."""
     at = 0
@@ -164,16 +159,19 @@ def _header(lines: Sequence[str], path: Path) -> tuple[list[int], int]:
     return counts, at
 
 
-def _section_start(lines: Sequence[str], at: int, n: int, path: Path) -> int:
+def _section_start(lines: Sequence[str], at: int, n: int, path: Path, required: bool) -> int | None:
+    """The line after the heading of the n-grams; None if these have none, and need none."""
     at = _after_blank(lines, at)
     text = lines[at].strip(_SPACE) if at < len(lines) else "the end of the file"
     found = _SECTION.fullmatch(text)
-    if not found or int(found[1]) != n:
+    if found and int(found[1]) == n:
+        return at + 1
+    if required:
         raise LanguageModelError(
             f"{path}, line {at + 1}: expected '\\{n}-grams:', found {quoted(text)}; the numbers of "
             "n-grams in the header may be wrong, or the file is cut off"
         )
-    return at + 1
+    return None
 
 
 def _section(

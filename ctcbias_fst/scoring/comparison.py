@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.scoring.counts import Score
-from ctcbias_fst.scoring.score import UtteranceScore, rates, score_transcripts, total
+from ctcbias_fst.scoring.score import UtteranceScore, mask_of, rates, score_transcripts, total
 from ctcbias_fst.text.normalise import as_written
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.printable import one_line
@@ -99,9 +99,8 @@ def _right(result: UtteranceScore) -> list[bool]:
 
 def _reference(result: UtteranceScore, text: str) -> tuple[Word, ...]:
     words = [said for said, _ in result.pairs if said is not None]
-    named = [False] * len(words)
-    for found in PhraseMatcher([*result.hits, *result.misses]).occurrences(words):
-        named[found.start : found.end] = [True] * (found.end - found.start)
+    matcher = PhraseMatcher([*result.hits, *result.misses])
+    named = mask_of(matcher.occurrences(words), len(words))
     row = []
     place = 0
     for shown, count in as_written(words, text):

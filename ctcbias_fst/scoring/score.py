@@ -26,6 +26,7 @@ __all__ = [
     "UtteranceScore",
     "align",
     "bootstrap",
+    "mask_of",
     "rates",
     "score_transcripts",
     "score_utterance",
@@ -293,7 +294,7 @@ def _score(
         )
     if published is None:
         pairs = align(reference, hypothesis)
-        masks = [_mask(matchers.biased.occurrences(words), len(words)) for words in sides]
+        masks = [mask_of(matchers.biased.occurrences(words), len(words)) for words in sides]
     else:
         pairs = align_published(reference, hypothesis)
         masks = [[word in published for word in words] for words in (reference, hypothesis)]
@@ -320,7 +321,7 @@ def _score(
     )
 
 
-def _mask(occurrences: Iterable[Occurrence], length: int) -> list[bool]:
+def mask_of(occurrences: Iterable[Occurrence], length: int) -> list[bool]:
     """Mark the words that belong to an occurrence."""
     mask = [False] * length
     for occurrence in occurrences:

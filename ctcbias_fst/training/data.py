@@ -102,11 +102,7 @@ def load_cuts(paths: Sequence[Path], *, max_seconds: float, trusted: bool = Fals
 
 
 def _responses(path: Path) -> RecordingSet:
-    """Room impulse responses.
-
-    Raises:
-        ManifestError: they cannot be read, or would be the output of a command.
-    """
+    """Room impulse responses, unless they would be the output of a command."""
     try:
         recordings = list(RecordingSet.from_file(path))
     except Exception as error:  # lhotse raises many types on a malformed manifest
