@@ -79,39 +79,35 @@ class _LazyGroup(click.Group):
         """Run; turn an error that the user can mend into one line and exit status 1."""
         try:
             return super().invoke(ctx)
-        except CtcbiasError as error:
-            if ctx.params.get("debug"):
-                raise
-            raise click.ClickException(one_line(str(error))) from error
-        except ImportError as error:
-            if ctx.params.get("debug"):
-                raise
-            raise click.ClickException(
-                f"{one_line(str(error))}: a package is missing or does not fit; 'ctcbias doctor' "
-                "tells which"
-            ) from error
-        except OSError as error:
-            # click itself ends quietly when nobody reads its output any more.
-            if ctx.params.get("debug") or error.errno == errno.EPIPE:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(one_line(f"{where}{error.strerror or error}")) from error
-        except UnicodeEncodeError as error:
-            encoding = sys.stdout.encoding.lower()
-            if ctx.params.get("debug") or encoding == "utf-8":
-                raise
-            written = error.object[error.start : error.end][:20]
-            raise click.ClickException(
-                f"standard output is {encoding}, which cannot write {written!a}: write to a file, "
-                "or set PYTHONIOENCODING=utf-8"
-            ) from error
         except KeyboardInterrupt:
             raise _stopped(ctx) from None
-        except RuntimeError as error:
+        except Exception as error:
             # As libraries in C++ tell it, torch while it is loaded for one.
-            if not str(error).startswith(KeyboardInterrupt.__name__):
+            if isinstance(error, RuntimeError) and str(error).startswith("KeyboardInterrupt"):
+                raise _stopped(ctx) from None
+            told = None if ctx.params.get("debug") else _told(error)
+            if told is None:
                 raise
-            raise _stopped(ctx) from None
+            raise click.ClickException(one_line(told)) from error
+
+
+def _told(error: Exception) -> str | None:
+    """What an error says that the user can mend; None of any other."""
+    if isinstance(error, CtcbiasError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return f"{error}: a package is missing or does not fit; 'ctcbias doctor' tells which"
+    # click itself ends quietly when nobody reads its output any more.
+    if isinstance(error, OSError) and error.errno != errno.EPIPE:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, UnicodeEncodeError) and sys.stdout.encoding.lower() != "utf-8":
+        written = error.object[error.start : error.end][:20]
+        return (
+            f"standard output is {sys.stdout.encoding.lower()}, which cannot write {written!a}: "
+            "write to a file, or set PYTHONIOENCODING=utf-8"
+        )
+    return None
 
 
 def _stopped(ctx: click.Context) -> click.exceptions.Exit:
