@@ -41,7 +41,8 @@ def as_float32(array: Any) -> torch.Tensor:
         except Exception as error:  # whatever another library's array raises
             raise LogProbsError(f"log-probs are no array: {error}") from error
         if np.issubdtype(array.dtype, np.floating):
-            return torch.from_numpy(array.astype(np.float32))
+            with np.errstate(over="ignore"):  # float64 has lower floors than -inf of float32
+                return torch.from_numpy(array.astype(np.float32))
     elif array.layout != torch.strided or array.is_quantized or array.device.type == "meta":
         raise LogProbsError(
             f"log-probs must be a dense tensor with values, found {array.layout}, {array.dtype} on "
@@ -105,7 +106,8 @@ def checked_frame_seconds(
 def as_lengths(lengths: Any) -> torch.Tensor:
     """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
     if isinstance(lengths, torch.Tensor):
-        return lengths if lengths.numel() else lengths.long()
+        whole = not (lengths.is_floating_point() or lengths.is_complex())
+        return lengths.long() if not lengths.numel() or whole else lengths
     try:
         array = np.asarray(lengths)
         if not array.size:  # an empty list has no type

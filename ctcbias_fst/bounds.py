@@ -13,6 +13,7 @@ from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
     "LARGEST",
+    "MAX_BEAM",
     "MAX_HYPOTHESES",
     "MAX_REPLICATIONS",
     "MAX_STATES",
@@ -27,6 +28,9 @@ __all__ = [
 
 MAX_STATES = 1_000_000
 """States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
+
+MAX_BEAM = 1e9
+"""Nats: nothing is so far below anything."""
 
 MAX_HYPOTHESES = 10_000
 """Of an utterance: what is made of each takes memory."""

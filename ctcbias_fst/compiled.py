@@ -6,15 +6,17 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
+from ctcbias_fst.errors import ConfigError, EntityListError, GraphError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
@@ -32,6 +34,7 @@ from ctcbias_fst.text.entities import (
     read_entities,
     require_names,
 )
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
@@ -48,8 +51,8 @@ __all__ = [
     "source_of",
 ]
 
-EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any]]
-"""A list as read from a file, a file's path, or names and mappings in memory."""
+EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any] | Entity]
+"""A list as read from a file, a file's path, or names, mappings and entities in memory."""
 
 _SEGMENTATIONS = 400_000
 """Of all names together, at most, if `PipelineConfig.segmentations` is above 1: some 1 kB each
@@ -60,6 +63,10 @@ _BY_LETTERS = 4
 
 _LATEST = 4
 """Lists in memory that are kept compiled, for the next call."""
+
+
+SERVES = ("boosting", "the adapter", "phone scores")
+"""What a list is compiled for, where the decoder does it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +80,7 @@ class CompiledEntities:
         pronunciations: for rescoring and lookup, if there is one of them.
         shortlists: what takes the place of the graph and the pronunciations for each
             utterance, if the list is long; a graph that is there is searched all the same.
+        serves: what it was compiled for, of :data:`SERVES`.
     """
 
     entities: EntityList
@@ -80,6 +88,7 @@ class CompiledEntities:
     listed: ListedNames | None = None
     pronunciations: EntityPronunciations | None = None
     shortlists: ShortLists | None = None
+    serves: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return repr(self.entities).replace("EntityList", "CompiledEntities", 1)
@@ -160,6 +169,23 @@ class Compiler:
         self._tokenizer, self._config, self._device = tokenizer, config, device
         self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
+        does = ("boost" in config.parts, self._listed is not None, rescorer is not None)
+        self.serves = frozenset(name for name, done in zip(SERVES, does) if done)
+
+    def require(self, names: CompiledEntities) -> None:
+        """Refuse a list that another decoder compiled, if this one needs more.
+
+        Raises:
+            GraphError: it is of another model, or was compiled without something.
+        """
+        missing = [name for name in SERVES if name in self.serves - names.serves]
+        if missing:
+            raise GraphError(
+                f"{names.entities.source}: was compiled by a decoder without "
+                f"{' and '.join(missing)}: compile it with this one"
+            )
+        if names.graph is not None:
+            names.graph.require_vocabulary(self._tokenizer.vocabulary)
 
     @nothing_collected()
     def checked(
@@ -197,10 +223,11 @@ class Compiler:
             listed = self._listed(encoded)
             own = encoded if _segmentations(order, self._config, warn=False) == 1 else None
         if shortened:
-            return CompiledEntities(checked, None, listed, None, self._shortlists(order, own))
+            shortlists = self._shortlists(order, own)
+            return CompiledEntities(checked, None, listed, None, shortlists, self.serves)
         graph = compile_graph(checked, self._tokenizer, self._config, own)
         pronunciations = None if self._rescorer is None else self._rescorer.names(checked)
-        return CompiledEntities(checked, graph, listed, pronunciations)
+        return CompiledEntities(checked, graph, listed, pronunciations, None, self.serves)
 
     def _shortlists(self, entities: EntityList, own: EncodedEntities | None) -> ShortLists:
         """Prepare a long list, in the order of its index, for the search."""
@@ -232,23 +259,61 @@ class Compiler:
         )
 
 
+class _Kept(NamedTuple):
+    """A list as it was handed in, and what becomes of it."""
+
+    wanted: Any
+    compiled: Future[CompiledEntities]
+
+
 class Latest:
-    """The lists that were compiled last. Threads may share it."""
+    """The lists that were used last, compiled once. Threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: tuple[tuple[Any, CompiledEntities], ...] = ()
+        self._kept: list[_Kept] = []
+        self._places = _LATEST
         self._lock = Lock()
 
-    def get(self, wanted: Any) -> CompiledEntities | None:
-        """What was compiled of the same list, if that is known."""
-        return next((names for known, names in self._kept if _equal(known, wanted)), None)
-
-    def put(self, wanted: Any, names: CompiledEntities) -> CompiledEntities:
-        """Keep a list; a copy, as the caller may change what is in it."""
-        kept = copy.deepcopy(wanted)
+    def make_room(self, lists: int) -> None:
+        """Keep at least so many lists: those of one call, for the next one."""
         with self._lock:
-            self._kept = ((kept, names), *self._kept[: _LATEST - 1])
-        return names
+            self._places = max(_LATEST, lists)
+
+    def get(self, wanted: Any, make: Callable[[Any], CompiledEntities]) -> CompiledEntities:
+        """A list that is known, or else compiled; a thread that wants one in the making waits.
+
+        Args:
+            wanted: the list, see :func:`source_of`.
+            make: compiles it.
+        """
+        found = self._find(wanted)
+        if found is None:
+            try:
+                new = _Kept(copy.deepcopy(wanted), Future())  # the caller may change what is in it
+            except Exception:  # whatever the user's values raise
+                return make(wanted)
+            found = self._find(wanted, new)
+            if found is new:
+                self._make(new, make, wanted)
+        assert found is not None
+        return found.compiled.result()
+
+    def _find(self, wanted: Any, new: _Kept | None = None) -> _Kept | None:
+        """The list, which is the latest then; ``new`` if it is not known."""
+        with self._lock:
+            found = next((one for one in self._kept if _equal(one.wanted, wanted)), new)
+            if found is not None:
+                others = [one for one in self._kept if one is not found]
+                self._kept = [found, *others][: self._places]
+            return found
+
+    def _make(self, new: _Kept, make: Callable[[Any], CompiledEntities], wanted: Any) -> None:
+        try:
+            new.compiled.set_result(make(wanted))
+        except BaseException as error:
+            with self._lock:
+                self._kept = [one for one in self._kept if one is not new]
+            new.compiled.set_exception(error)
 
 
 def frames_of(seconds: Any, frame_seconds: float) -> float:
@@ -257,7 +322,8 @@ def frames_of(seconds: Any, frame_seconds: float) -> float:
     Raises:
         ConfigError: it is no duration.
     """
-    if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+    known = isinstance(seconds, (int, float, np.number)) and not isinstance(seconds, bool)
+    if not known or not 0 <= seconds < math.inf:
         raise ConfigError(f"seconds must be 0 or more and finite, found {quoted(seconds)}")
     return float(seconds) / frame_seconds
 

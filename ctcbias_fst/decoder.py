@@ -24,14 +24,16 @@ from ctcbias_fst.compiled import (
     frames_of,
     source_of,
 )
-from ctcbias_fst.decoder_inputs import Entities, batch_of, language_model, lists_of
+from ctcbias_fst.decoder_inputs import Entities, batch_of, is_lists, language_model, lists_of
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import ConfigError, warn_caller
+from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.records import LogProbs, Transcript, require_log_probs
+from ctcbias_fst.rescore.phone_frames import check_phones
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, load_word_pronunciations
+from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.search.evidence import leave_out_unheard
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
 from ctcbias_fst.search.segments import cut_at_pauses, join_segments
@@ -301,14 +303,13 @@ class Decoder:
 
     def lists(self, entities: Entities, count: int) -> list[CompiledEntities | None]:
         """The compiled list of each of ``count`` utterances; see :meth:`decode`."""
+        self._latest.make_room(count if is_lists(entities) else 1)
         return lists_of(entities, count, self._compiled)
 
     def _compiled(self, entities: Any) -> CompiledEntities:
         if isinstance(entities, CompiledEntities):
             return entities
-        wanted = source_of(entities)
-        names = self._latest.get(wanted)
-        return self._latest.put(wanted, self.compile(wanted)) if names is None else names
+        return self._latest.get(source_of(entities), self.compile)
 
     @with_versions
     def decode_batch(
@@ -327,6 +328,18 @@ class Decoder:
         most = self.config.decode.nbest
         if nbest is not None:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)
+        require_log_probs(log_probs)
+        if len(names) != log_probs.size:
+            raise EntityListError(
+                f"{len(names)} lists of names for {log_probs.size} utterances: pass one for each, "
+                "None where there is none"
+            )
+        for one in {id(one): one for one in names if one is not None}.values():
+            self.compiler.require(one)
+        # Before it is cut: messages name the frame of the whole.
+        check_log_probs(log_probs, self.vocabulary)
+        if self.rescorer is not None or any(one and one.shortlists for one in names):
+            check_phones(log_probs)
         batch, segments = cut_at_pauses(log_probs)
         batch = batch.to(self.device)
         own = [names[segment.utterance] for segment in segments]

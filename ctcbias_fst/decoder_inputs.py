@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -20,10 +20,11 @@ from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Entities", "batch_of", "language_model", "lists_of"]
+__all__ = ["Entities", "batch_of", "is_lists", "language_model", "lists_of"]
 
 Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
 """One list for all utterances, or one (or None) for each; or none."""
@@ -85,8 +86,8 @@ def batch_of(
 def _ids(ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
     if ids is None:
         return tuple(str(number) for number in range(1, count + 1))
-    if isinstance(ids, str):
-        raise LogProbsError(f"ids must be a list of strings, found the string {quoted(ids)}")
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise LogProbsError(f"ids must be a list of strings, found {quoted(ids)}")
     return tuple(ids)
 
 
@@ -112,7 +113,7 @@ def lists_of(
     """
     if entities is None:
         return [None] * count
-    if not _of_lists(entities):
+    if not is_lists(entities):
         return [compiled(entities)] * count
     several: Sequence[Any] = entities
     if len(several) != count:
@@ -123,7 +124,7 @@ def lists_of(
     return [None if one is None else compiled(one) for one in several]
 
 
-def _of_lists(entities: Any) -> bool:
+def is_lists(entities: Any) -> bool:
     """Whether there is a list of names for each utterance, and not one of all.
 
     Raises:
@@ -131,7 +132,7 @@ def _of_lists(entities: Any) -> bool:
     """
     if isinstance(entities, EntityList) or not isinstance(entities, (list, tuple)):
         return False
-    names = [isinstance(one, (str, Mapping)) for one in entities]
+    names = [isinstance(one, (str, Mapping, Entity)) for one in entities]
     if all(names):
         return False
     if any(names):

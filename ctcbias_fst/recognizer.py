@@ -280,11 +280,16 @@ class Recognizer:
             GraphError: it was compiled for another model.
         """
         (names,) = self.decoder.lists(entities, 1)
-        if names is not None and names.graph is not None:
-            names.graph.require_vocabulary(self.decoder.vocabulary)
+        if names is not None:
+            self.decoder.compiler.require(names)
+        return self._transcribe_files(_several(sources), names)
+
+    def _transcribe_files(
+        self, sources: Iterable[Any], names: CompiledEntities | None
+    ) -> Iterator[Transcript | Failure]:
         batch: list[Recording | Failure] = []
         seconds = 0.0
-        for number, source in enumerate(_several(sources), start=1):
+        for number, source in enumerate(sources, start=1):
             item = self._read(source, f"recording {number}")
             batch.append(item)
             seconds += item.seconds if isinstance(item, Recording) else 0.0

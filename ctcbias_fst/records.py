@@ -6,6 +6,7 @@ frame is one row of the log-probs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -104,6 +105,8 @@ class LogProbs:
                 f"but the log-probs have {shape[1]} frames"
             )
         object.__setattr__(self, "frame_seconds", checked_frame_seconds(self.frame_seconds))
+        if not isinstance(self.lag, (int, float)) or not math.isfinite(self.lag):
+            raise LogProbsError(f"lag must be a finite number of seconds, found {self.lag!r:.60}")
         for name, what, columns in (
             ("phone_log_probs", "phone", "phones"),
             ("unbiased", "unbiased", "tokens"),

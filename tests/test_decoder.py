@@ -28,6 +28,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.entities import entities_from_names
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 FRAME = 0.02
@@ -159,6 +160,28 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     "lengths of a list": (LogProbsError, "leave them out", lambda d: d.decode([HELLO], [3])),
     "another rank": (LogProbsError, "array 1 of", lambda d: d.decode([HELLO, HELLO[None]])),
     "ids in one string": (LogProbsError, "list of strings", lambda d: d.decode(HELLO, ids="a")),
+    "a number for ids": (LogProbsError, "list of strings", lambda d: d.decode(HELLO, ids=3)),
+    "no lists": (
+        EntityListError,
+        "0 lists of names for 1 utterances",
+        lambda d: d.decode_batch(d.batch(HELLO), []),
+    ),
+    "a list without boosting": (
+        GraphError,
+        "without boosting: compile it with this one",
+        lambda d: d.decode(HELLO, entities=made(settings={"parts": []}).compile(["abba"])),
+    ),
+    "nothing but a blank": (
+        ModelError,
+        "a token besides the blank",
+        lambda d: made(["<blk>"], boundary="none"),
+    ),
+    "rewards upside down": (
+        ConfigError,
+        "min_reward must be at most max_reward",
+        lambda d: made(settings={"decode.boost": {"min_reward": 3, "max_reward": 1}}),
+    ),
+    "no seconds": (ConfigError, "seconds must be", lambda d: d.compile(["abba"], seconds=True)),
     "few ids": (LogProbsError, "1 ids for 2", lambda d: d.decode([HELLO] * 2, ids=["a"])),
     "another vocabulary": (LogProbsError, "columns", lambda d: d.decode(HELLO[:, :20])),
     "another model's": (GraphError, "model", listed(made(TOKENS[:-1]).compile(["abba"]))),
@@ -411,6 +434,70 @@ def test_where_a_name_is_gone_the_adapter_has_no_say_any_more() -> None:
     assert texts(decoder.decode_batch(biased, names)) == ["tell Kesha"]
     both = replace(biased, unbiased=plain.log_probs)
     assert texts(decoder.decode_batch(both, names)) == ["tellzkisha"]
+
+
+@pytest.mark.parametrize("fault", ["nan", "sum"])
+def test_the_frame_of_a_long_utterance_is_named(decoder: Decoder, fault: str) -> None:
+    array = said("hello there " * 200)
+    assert len(array) * FRAME > 60.0
+    array[3000] = np.nan if fault == "nan" else array[3000] - 1.0
+    with pytest.raises(LogProbsError, match="utterance 1, frame 3000: "):
+        decoder.decode(array)
+
+
+def test_entities_are_names(decoder: Decoder) -> None:
+    """What was read of a list may be filtered and handed in again, alone or among others."""
+    names = entities_from_names(
+        [
+            {"name": "Kesha Smith", "category": "person", "weight": 2.0},
+            {"name": "Tae", "sounds_like": ["there"], "pronunciations": ["T EY"]},
+        ]
+    )
+    first, second = names
+    assert decoder.compile([first, second]).entities.entities == names.entities
+    for entities in ([first], [first, "Thera"], [[first]], [decoder.compile([first])]):
+        (found,) = decoder.decode(KISHA, entities=entities)
+        (mention,) = found.best.mentions
+        assert found.best.text == "tell Kesha Smith"
+        assert (mention.mention.entity.category, mention.mention.entity.weight) == ("person", 2.0)
+
+
+def test_lists_in_use_are_compiled_once(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of every call beside new ones, many in one call, and one that many threads want."""
+    made_of: list[str] = []
+    compile_list = decoder.compile
+
+    def counted(entities: Any) -> Any:
+        made_of.append(entities[0])
+        return compile_list(entities)
+
+    monkeypatch.setattr(decoder, "compile", counted)
+    for letter in "abcdefghi":
+        decoder.decode([HELLO] * 2, entities=[["always"], [f"other {letter}"]])
+    assert made_of.count("always") == 1
+    made_of.clear()
+    lists = [[f"name {letter}"] for letter in "abcdefg"]
+    for _ in range(3):
+        decoder.decode([HELLO] * len(lists), entities=lists)
+    assert sorted(made_of) == sorted(names[0] for names in lists)
+    made_of.clear()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: decoder.decode(HELLO, entities=["together"]), range(16)))
+    assert made_of == ["together"]
+    for _ in range(2):  # what cannot be compiled is tried again
+        with pytest.raises(EntityListError):
+            decoder.decode(HELLO, entities=["!!!"])
+    assert made_of[1:] == ["!!!"] * 2
+
+
+def test_numbers_of_other_libraries(decoder: Decoder) -> None:
+    expected = texts(decoder.decode(np.stack([HELLO] * 2), [20, 10]))
+    for kind in (torch.int32, torch.uint8):
+        found = decoder.decode(np.stack([HELLO] * 2), torch.tensor([20, 10], dtype=kind))
+        assert texts(found) == expected
+    assert len(decoder.compile(["abba"], seconds=np.float32(3)).entities) == 1
+    low = np.where(HELLO < -11, np.finfo(np.float64).min, HELLO.astype(np.float64))
+    assert texts(decoder.decode(low)) == texts(decoder.decode(HELLO))
 
 
 def test_threads_that_change_lists(decoder: Decoder) -> None:

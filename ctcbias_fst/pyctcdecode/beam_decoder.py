@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -225,7 +226,7 @@ class BeamSearchDecoderCTC:
 
     def _decoder(self, beams: calls.Beams = calls.Beams()) -> Decoder:  # noqa: B008  (frozen)
         """The decoder of these settings, and of those of the language model."""
-        model = self._language_model
+        model = copy.copy(self._language_model)  # other threads may reset it meanwhile
         key = (beams, str(model))
         if (found := self._decoders.get(key)) is not None:
             return found

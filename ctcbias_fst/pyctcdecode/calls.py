@@ -13,6 +13,7 @@ from ctcbias_fst.bounds import MAX_STATES, whole_number
 from ctcbias_fst.errors import ConfigError, EntityListError, LogProbsError, warn_caller
 from ctcbias_fst.pyctcdecode.language_model import checked_number
 from ctcbias_fst.records import Hypothesis
+from ctcbias_fst.text.entity_fields import MAX_WEIGHT
 from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
@@ -66,6 +67,8 @@ def entities_of(hotwords: Any, weight: Any) -> list[dict[str, Any]]:
     """
     if checked_number("hotword_weight", weight) < 0:
         raise ConfigError(f"hotword_weight must be 0 or more, found {weight}")
+    if weight > WEIGHT * MAX_WEIGHT:
+        raise ConfigError(f"hotword_weight must be at most {WEIGHT * MAX_WEIGHT:g}, found {weight}")
     if isinstance(hotwords, (str, bytes)) or not isinstance(hotwords, Iterable | None):
         raise EntityListError(f"hotwords must be a list of strings, found {quoted(hotwords)}")
     words = [] if hotwords is None else list(hotwords)

@@ -15,7 +15,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["PhoneFrames", "phone_frames"]
+__all__ = ["PhoneFrames", "check_phones", "phone_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,8 @@ class PhoneFrames:
         )
 
 
-def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
-    """Take what is to be aligned out of a batch.
-
-    A run of surely blank frames becomes one frame, at which only blank may be taken, at the
-    score of the run. An utterance without frames gets a frame of blank.
+def check_phones(log_probs: LogProbs) -> None:
+    """Refuse what cannot be aligned.
 
     Raises:
       LogProbsError: the model has no phone head, or another than of
@@ -66,16 +63,32 @@ def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFram
             f"aligning phones needs log-probs of a blank and {len(PHONES)} phones, found {found}: "
             "leave out the parts rescore and lookup for this model"
         )
-    size, longest = phones.shape[:2]
-    lengths = log_probs.lengths.to(phones.device)
-    inside = torch.arange(longest, device=phones.device) < lengths[:, None]
     good = (phones < torch.inf).all(dim=-1) & (phones.amax(dim=-1) > -torch.inf)
-    if bool((~good & inside).any()):
-        row, frame = (~good & inside).nonzero()[0].tolist()
+    inside = torch.arange(phones.shape[1])[None] < log_probs.lengths[:, None]
+    bad = (~good & inside.to(good.device)).nonzero()
+    if len(bad):
+        row, frame = bad[0].tolist()
         raise LogProbsError(
             f"utterance {log_probs.ids[row]}, frame {frame}: the phone log-probs have NaN or inf; "
             "check the audio and the model that made them"
         )
+
+
+def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
+    """Take what is to be aligned out of a batch.
+
+    A run of surely blank frames becomes one frame, at which only blank may be taken, at the
+    score of the run. An utterance without frames gets a frame of blank.
+
+    Raises:
+      LogProbsError: see :func:`check_phones`.
+    """
+    check_phones(log_probs)
+    phones = log_probs.phone_log_probs
+    assert phones is not None
+    size, longest = phones.shape[:2]
+    lengths = log_probs.lengths.to(phones.device)
+    inside = torch.arange(longest, device=phones.device) < lengths[:, None]
     idle = torch.zeros_like(inside)
     if blank_threshold < 1:
         idle = inside & (phones[:, :, 0] > math.log(blank_threshold))

@@ -156,7 +156,8 @@ class PhoneAligner:
             for word in hypothesis.words
         )
         config = self.config
-        return hypothesis.score - config.phone_scale * config.unlisted_cost * unlisted
+        cost = min(config.unlisted_cost * unlisted, config.output_beam)
+        return hypothesis.score - config.phone_scale * cost
 
     def scores(
         self, frames: PhoneFrames, sequences: Sequence[Sequence[Unit]], utterances: Sequence[int]
@@ -267,7 +268,7 @@ def rescore(
 ) -> list[Transcript]:
     """Rank the n best of each utterance anew, their phone scores added.
 
-    If only the best is asked for, one hypothesis is aligned first, and then only those that may
+    If only the best is asked for, one hypothesis is aligned first, and all only where another may
     still be better: no phone score is above 0, and what is unlisted is known beforehand.
 
     Args:
@@ -292,8 +293,12 @@ def rescore(
                 first[job.row] = job
         done = _rescored(list(first.values()), frames, aligner, names)
         best = {row: hypothesis.score for row, hypothesis in done}
-        jobs = [job for job in jobs if job.bound > best[job.row] and job is not first[job.row]]
-        done += _rescored(jobs, frames, aligner, names)
+        open_rows = {
+            job.row for job in jobs if job is not first[job.row] and job.bound > best[job.row]
+        }
+        # Together with the first, as scores are limited by the best of those that are aligned.
+        done = [(row, hypothesis) for row, hypothesis in done if row not in open_rows]
+        done += _rescored([job for job in jobs if job.row in open_rows], frames, aligner, names)
     else:
         done = _rescored(jobs, frames, aligner, names)
     results = list(transcripts)

@@ -53,6 +53,7 @@ from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.search_config import BoostConfig, SearchConfig
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 _MAX_OF_GAP = 0.97
 """Of what a token lacks at most so much is given back: of two names that sound alike the one that
@@ -77,15 +78,24 @@ __all__ = [
 ]
 
 
-def check_log_probs(log_probs: LogProbs) -> None:
+def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
     """Refuse what no search can use. k2 itself would return an empty lattice, or crash.
 
     A token of probability 0 (-inf) is fine, as long as its frame has another.
 
+    Args:
+      log_probs: of a batch.
+      vocabulary: what they should be of.
+
     Raises:
-      LogProbsError: NaN, +inf, a frame without any probability, or one whose probabilities do
-        not sum to 1; the message names the utterance and the frame.
+      LogProbsError: another vocabulary, NaN, +inf, a frame without any probability, or one whose
+        probabilities do not sum to 1; the message names the utterance and the frame.
     """
+    if log_probs.vocabulary.digest != vocabulary.digest:
+        raise LogProbsError(
+            "the log-probs are of another vocabulary than the decoder's: "
+            f"{log_probs.vocabulary.size} and {vocabulary.size} tokens"
+        )
     values = log_probs.log_probs
     total = values.new_ones(values.shape[:2])
     for i, length in enumerate(log_probs.lengths.tolist()):  # all at once would need their copy

@@ -8,9 +8,9 @@ from threading import Lock
 
 import torch
 
-from ctcbias_fst.bounds import MAX_STATES
+from ctcbias_fst.bounds import MAX_BEAM, MAX_STATES
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError, ModelError, warn_caller
+from ctcbias_fst.errors import ConfigError, GraphError, ModelError, warn_caller
 from ctcbias_fst.graph.decoding_graph import decoding_graph
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.token_letters import token_letters
@@ -90,6 +90,8 @@ class LatticeDecoder:
     ) -> None:
         if not isinstance(vocabulary, Vocabulary):
             raise ModelError(f"a decoder needs a Vocabulary, not {vocabulary!r:.60}")
+        if vocabulary.size < 2:
+            raise ModelError("a decoder needs a token besides the blank, which writes nothing")
         if not isinstance(config, DecodeConfig):
             raise ConfigError(f"config must be a DecodeConfig, found {config!r:.60}")
         self.vocabulary = vocabulary
@@ -203,12 +205,7 @@ class LatticeDecoder:
         require_log_probs(log_probs)
         whole, places = log_probs, range(log_probs.size) if rows is None else rows
         log_probs = log_probs if rows is None else log_probs.select(rows)
-        if log_probs.vocabulary.digest != self.vocabulary.digest:
-            raise LogProbsError(
-                "the log-probs are of another vocabulary than the decoder's: "
-                f"{log_probs.vocabulary.size} and {self.vocabulary.size} tokens"
-            )
-        check_log_probs(log_probs)
+        check_log_probs(log_probs, self.vocabulary)
         values = log_probs.log_probs.to(self.device)
         if self._columns is not None:
             values = values[:, :, self._columns]
@@ -272,12 +269,12 @@ class LatticeDecoder:
             config,
             lm=replace(
                 lm,
-                lattice_beam=_WIDER * lm.lattice_beam,
-                beam=_WIDER * lm.beam,
-                max_active=_WIDER * lm.max_active,
+                lattice_beam=min(_WIDER * lm.lattice_beam, MAX_BEAM),
+                beam=min(_WIDER * lm.beam, MAX_BEAM),
+                max_active=min(_WIDER * lm.max_active, MAX_STATES),
             ),
-            search_beam=_WIDER * config.search_beam,
-            output_beam=_WIDER * config.output_beam,
+            search_beam=min(_WIDER * config.search_beam, MAX_BEAM),
+            output_beam=min(_WIDER * config.output_beam, MAX_BEAM),
             max_active=min(_WIDER * config.max_active, MAX_STATES),
         )
         return LatticeDecoder(

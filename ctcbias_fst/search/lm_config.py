@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctcbias_fst.bounds import at_least_one, finite, not_negative, positive
+from ctcbias_fst.bounds import (
+    MAX_BEAM,
+    MAX_STATES,
+    at_least_one,
+    at_most,
+    finite,
+    not_negative,
+    positive,
+)
 
 __all__ = ["LmConfig"]
 
@@ -43,7 +51,9 @@ class LmConfig:
         finite(self)
         not_negative(self, "scale")
         positive(self, "lattice_beam", "beam")
+        at_most(self, MAX_BEAM, "lattice_beam", "beam")
         at_least_one(self, "max_active")
+        at_most(self, MAX_STATES, "max_active")
 
     @property
     def weights(self) -> tuple[float, float, float, float, float]:

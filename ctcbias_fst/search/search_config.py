@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ctcbias_fst.bounds import at_least_one, finite, not_negative, positive
+from ctcbias_fst.bounds import (
+    MAX_BEAM,
+    at_least_one,
+    at_most,
+    finite,
+    not_negative,
+    positive,
+)
 
 __all__ = ["BoostConfig", "SearchConfig"]
 
@@ -76,6 +83,11 @@ class BoostConfig:
         not_negative(self, "beta", "max_gain", "free", "max_gap", "first_max_gap")
         not_negative(self, "max_wait", "max_wait_letter", "max_lack", "max_short_lack")
         at_least_one(self, "top_k", "first_top_k")
+        if self.min_reward > self.max_reward:
+            raise ValueError(
+                f"min_reward must be at most max_reward, found {self.min_reward:g} and "
+                f"{self.max_reward:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         positive(self, "search_beam", "output_beam", "token_beam")
+        at_most(self, MAX_BEAM, "search_beam", "output_beam", "token_beam")
         at_least_one(self, "max_active", "token_top_k")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(

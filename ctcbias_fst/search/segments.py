@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -137,17 +138,18 @@ def _combinations(
     for several in lists:
         # Later ones may not overtake the one before them.
         scores = np.minimum.accumulate([hypothesis.score for hypothesis in several]).tolist()
-        grown = [
-            _Beginning(before.score + score, _hash(before.words, one.text), (*before.taken, one))
-            for before in beginnings
-            for score, one in zip(scores, several)
-        ]
-        grown.sort(key=lambda item: -item.score)
         distinct: dict[int, _Beginning] = {}
-        for item in grown:
-            distinct.setdefault(item.words, item)
-            if len(distinct) == nbest:
-                break
+        # Best first: after a pair come the next hypothesis and, once, the next beginning.
+        pairs = [(-(beginnings[0].score + scores[0]), 0, 0)]
+        while pairs and len(distinct) < nbest:
+            lack, at, place = heappop(pairs)
+            before, one = beginnings[at], several[place]
+            words = _hash(before.words, one.text)
+            distinct.setdefault(words, _Beginning(-lack, words, (*before.taken, one)))
+            if place + 1 < len(scores):
+                heappush(pairs, (-(before.score + scores[place + 1]), at, place + 1))
+            if not place and at + 1 < len(beginnings):
+                heappush(pairs, (-(beginnings[at + 1].score + scores[0]), at + 1, 0))
         beginnings = list(distinct.values())
     return [item.taken for item in beginnings]
 

@@ -178,7 +178,8 @@ def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str,
     """Return the items of a list of names in memory.
 
     Raises:
-        EntityListError: it is no list, or something in it is neither a string nor a mapping.
+        EntityListError: it is no list, or something in it is neither a string, a mapping nor an
+            `Entity`.
     """
     if isinstance(names, (str, bytes, Mapping, Path)) or not isinstance(names, Iterable):
         what = "a string" if isinstance(names, str) else f"of type {type(names).__name__}"
@@ -186,7 +187,7 @@ def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str,
             f"{source}: {quoted(names)} is {what}, where a list of names is wanted, such as "
             f"['Imiglucerase']; a file is read with read_entities."
         )
-    items = list(names)
+    items = [name.to_row() if isinstance(name, Entity) else name for name in names]
     for position, item in enumerate(items, start=1):
         if not isinstance(item, (str, Mapping)):
             raise EntityListError(

@@ -57,6 +57,18 @@ class Entity(NamedTuple):
         """Return it with another name and other spoken forms; sooner than `_replace` does."""
         return Entity(name, *self[1:-1], spoken)
 
+    def to_row(self) -> dict[str, Any]:
+        """Return it as an entry of a list: a mapping, as a user would write it."""
+        return {
+            "name": self.name,
+            "display": self.display,
+            "weight": self.weight,
+            "prior": self.prior,
+            **({} if self.category is None else {"category": self.category}),
+            "sounds_like": list(self.sounds_like),
+            "pronunciations": [" ".join(phones) for phones in self.pronunciations],
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields that have not their defaults; what `entity_of` takes."""
         defaults = self._field_defaults

@@ -246,6 +246,20 @@ def test_the_best_alone_is_the_best_of_all(words: WordPronunciations, data: st.D
     assert len(every.nbest) == len(nbest)
 
 
+@pytest.mark.parametrize("lead", [5.9, 6.5, 8.0, 15.0])
+def test_the_best_alone_is_the_best_of_all_where_scores_are_limited(
+    words: WordPronunciations, lead: float
+) -> None:
+    """Words that fit far worse than others count as no worse than a limit; so do they alone."""
+    frames = phone_frames(phone_batch([sharp("K - AE - T -", 1 - 1e-9)]))
+    nbest = (hypothesis("dog", lead), hypothesis("cat", 0.0))
+    aligner = PhoneAligner(RescoreConfig(), words)
+    said = [Transcript("a", nbest[0], nbest)]
+    alone, several = (rescore(said, frames, aligner, [None], keep=n)[0].best for n in (1, 2))
+    assert alone.text == several.text
+    assert alone.score <= several.score
+
+
 def test_names_have_their_own_sounds(words: WordPronunciations) -> None:
     """Those of the list, as one, with a possessive or without; others are words like any."""
     listed = entities_from_names(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from itertools import product
 from random import Random
@@ -257,3 +258,24 @@ def test_without_a_pause_the_cut_is_in_the_middle_of_what_is_surest() -> None:
     blank[70:80] = -1.0
     assert _surest_blank(blank, 10) == 75
     assert _surest_blank(torch.zeros(3), 10) == 2
+
+
+def test_many_hypotheses_of_many_pieces_take_little() -> None:
+    """The best combinations are found one after the other, not among all."""
+    count = 2000
+    several = tuple(
+        Hypothesis((Word(f"w{i}", 0.0, 0.1, 1.0),), -0.01 * i, ()) for i in range(count)
+    )
+    pieces = [Transcript("a", several[0], several)] * 3
+    segments = [Segment(0, 10 * i, 10 * (i + 1)) for i in range(3)]
+    tracemalloc.start()
+    (found,) = join_segments(pieces, segments, 0.1, count)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.nbest) == count
+    scores = [one.score for one in found.nbest]
+    assert scores == sorted(scores, reverse=True)
+    # Sums of three numbers from 0 on, in order: 1 of 0, 3 of 1, 6 of 2, ...
+    sums = [n for n in range(30) for _ in range((n + 1) * (n + 2) // 2)]
+    assert scores == pytest.approx([-0.01 * n for n in sums[:count]])
+    assert peak < 50e6
