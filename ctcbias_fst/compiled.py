@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ctcbias_fst.errors import ConfigError, EntityListError, GraphError, warn_caller
+from ctcbias_fst.errors import ConfigError, GraphError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
@@ -28,13 +26,8 @@ from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.shortlists import PronunciationsOnDemand, ShortLists
 from ctcbias_fst.text.checked_entities import check_entities, report_too_long
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities, nothing_collected
-from ctcbias_fst.text.entities import (
-    EntityList,
-    entities_from_names,
-    read_entities,
-    require_names,
-)
-from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity_sources import EntitySource, entities_of
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
@@ -44,15 +37,11 @@ from ctcbias_fst.variants.spellings import SpellingsOnDemand, encode_spellings
 __all__ = [
     "CompiledEntities",
     "Compiler",
-    "EntitySource",
     "Latest",
     "compile_graph",
     "frames_of",
-    "source_of",
+    "with_limits",
 ]
-
-EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any] | Entity]
-"""A list as read from a file, a file's path, or names, mappings and entities in memory."""
 
 _SEGMENTATIONS = 400_000
 """Of all names together, at most, if `PipelineConfig.segmentations` is above 1: some 1 kB each
@@ -124,22 +113,55 @@ def compile_graph(
     encoded = encode_spellings(
         entities,
         tokenizer,
-        segmentations=_segmentations(entities, config),
+        segmentations=_segmentations(len(entities), config),
         config=config.variants,
         own=own,
     )
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
 
 
-def _segmentations(entities: EntityList, config: PipelineConfig, *, warn: bool = True) -> int:
-    """How many segmentations of each name there is room for."""
-    most = min(config.segmentations, max(1, _SEGMENTATIONS // max(1, len(entities))))
-    if warn and most < config.segmentations:
-        warn_caller(
-            f"{entities.source}: {len(entities)} names are cut into tokens in {most} ways at most, "
-            f"not in {config.segmentations}: set segmentations to {most}, or shorten the list"
+def _segmentations(count: int, config: PipelineConfig) -> int:
+    """How many segmentations of each of so many names there is room for."""
+    return min(config.segmentations, max(1, _SEGMENTATIONS // max(1, count)))
+
+
+def with_limits(
+    entities: EntityList,
+    config: PipelineConfig,
+    *,
+    shortened: bool = False,
+    looked_up: bool = False,
+) -> EntityList:
+    """The list with notes of what is not done for so many names.
+
+    Args:
+        entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
+        config: which parts act, and their limits.
+        shortened: whether each utterance has its shortlist.
+        looked_up: whether words are looked up in the list by their sound.
+    """
+    count, notes = len(entities), []
+    most = _segmentations(count, config)
+    if "boost" in config.parts and most < config.segmentations:
+        notes.append(
+            f"{count} names are cut into tokens in {most} ways at most, not in "
+            f"{config.segmentations}: set segmentations to {most}, or shorten the list"
         )
-    return most
+    spellings, lookup = config.spellings, config.lookup
+    varied = {"boost", "g2g"} <= set(config.parts) and spellings.number and not shortened
+    if varied and count > spellings.max_names:
+        notes.append(
+            f"{count} names get no spelling variants (spellings.max_names is {spellings.max_names})"
+        )
+    sought = config.shortlist.n_lookup if shortened else count
+    if looked_up and sought > lookup.max_names:
+        what = f"shortlists of {sought}" if shortened else str(sought)
+        notes.append(
+            f"{what} names are not looked up by their sound (lookup.max_names is "
+            f"{lookup.max_names})"
+        )
+    notes = [note for note in notes if note not in entities.notes]
+    return replace(entities, notes=(*entities.notes, *notes)) if notes else entities
 
 
 class Compiler:
@@ -194,25 +216,35 @@ class Compiler:
         """The entries of a list that can have an effect.
 
         Args:
-            entities: see :data:`EntitySource`.
+            entities: see :data:`ctcbias_fst.text.entity_sources.EntitySource`.
             frames: names that need more are among ``rejected``.
             warn: tell (`CtcbiasWarning`) of entries that can have no effect.
 
         Raises:
             EntityListError: it is no list, is malformed, or no entry can have an effect.
         """
-        checked = check_entities(_read(entities), self._tokenizer, self._config.spoken_forms)
+        checked = check_entities(entities_of(entities), self._tokenizer, self._config.spoken_forms)
         checked = checked.require_any()
         if frames is not None:
             checked = report_too_long(checked, self._tokenizer, math.ceil(frames))
+        checked = with_limits(
+            checked,
+            self._config,
+            shortened=self._shortened(checked),
+            looked_up=self._rescorer is not None and "lookup" in self._config.parts,
+        )
         for line in checked.report() if warn else ():
             warn_caller(line)
         return checked
 
+    def _shortened(self, entities: EntityList) -> bool:
+        """Whether the decoder knows a part of the list for each utterance."""
+        return self._heard and len(entities) > self._config.shortlist.shorten_above
+
     @nothing_collected()
     def compile(self, checked: EntityList) -> CompiledEntities:
         """Build the graphs and tables of a list that went through :meth:`checked`."""
-        shortened = self._heard and len(checked) > self._config.shortlist.shorten_above
+        shortened = self._shortened(checked)
         order = checked
         if shortened:
             # What a shortlist has must not depend on the order that the user gave.
@@ -221,7 +253,7 @@ class Compiler:
         if self._listed is not None:
             encoded = encode_entities(order, self._tokenizer)
             listed = self._listed(encoded)
-            own = encoded if _segmentations(order, self._config, warn=False) == 1 else None
+            own = encoded if _segmentations(len(order), self._config) == 1 else None
         if shortened:
             shortlists = self._shortlists(order, own)
             return CompiledEntities(checked, None, listed, None, shortlists, self.serves)
@@ -237,7 +269,7 @@ class Compiler:
             spellings = SpellingsOnDemand(
                 entities,
                 tokenizer,
-                segmentations=_segmentations(entities, config),
+                segmentations=_segmentations(len(entities), config),
                 config=config.variants,
                 own=own,
             )
@@ -283,7 +315,7 @@ class Latest:
         """A list that is known, or else compiled; a thread that wants one in the making waits.
 
         Args:
-            wanted: the list, see :func:`source_of`.
+            wanted: the list, see :func:`ctcbias_fst.text.entity_sources.source_of`.
             make: compiles it.
         """
         found = self._find(wanted)
@@ -326,34 +358,6 @@ def frames_of(seconds: Any, frame_seconds: float) -> float:
     if not known or not 0 <= seconds < math.inf:
         raise ConfigError(f"seconds must be 0 or more and finite, found {quoted(seconds)}")
     return float(seconds) / frame_seconds
-
-
-def source_of(entities: Any) -> Any:
-    """What to compile: a list as it was read, or its items; checks that it is a list.
-
-    Raises:
-        EntityListError: it is none.
-    """
-    if isinstance(entities, EntityList):
-        return entities
-    if isinstance(entities, (str, os.PathLike)):
-        return _read(entities)
-    return require_names(entities)
-
-
-def _read(entities: Any) -> EntityList:
-    if isinstance(entities, EntityList):
-        return entities
-    if isinstance(entities, os.PathLike):
-        return read_entities(Path(entities))
-    if isinstance(entities, str) and (os.sep in entities or Path(entities).exists()):
-        return read_entities(Path(entities))
-    if isinstance(entities, str):
-        raise EntityListError(
-            f"{quoted(entities)}: there is no such file; a single name is a list, too: "
-            f"[{quoted(entities)}]"
-        )
-    return entities_from_names(entities)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -19,10 +19,8 @@ from ctcbias_fst.bounds import MAX_HYPOTHESES, whole_number
 from ctcbias_fst.compiled import (
     CompiledEntities,
     Compiler,
-    EntitySource,
     Latest,
     frames_of,
-    source_of,
 )
 from ctcbias_fst.decoder_inputs import Entities, batch_of, is_lists, language_model, lists_of
 from ctcbias_fst.devices import checked_device, with_versions
@@ -41,6 +39,7 @@ from ctcbias_fst.search.times import place_words
 from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entity_sources import EntitySource, source_of
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ctcbias_fst.arrays import as_float32
-from ctcbias_fst.compiled import CompiledEntities, EntitySource
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import EntityListError, LanguageModelError, LogProbsError
 from ctcbias_fst.ngram.ngram_lm import load_lm
@@ -21,6 +21,7 @@ from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -139,7 +140,8 @@ def is_lists(entities: Any) -> bool:
         at = names.index(not names[0])
         raise EntityListError(
             f"entry {at + 1}: {quoted(entities[at])} among {'names' if names[0] else 'lists'}: "
-            "give names (strings or mappings), or a list of names (or None) for each utterance"
+            "give names (strings or mappings), or for each utterance a list of names, the Path of "
+            "a file, or None"
         )
     return True
 

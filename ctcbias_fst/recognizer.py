@@ -14,7 +14,7 @@ import torch
 
 from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.audio.blocks import joined_notes
-from ctcbias_fst.compiled import CompiledEntities, EntitySource
+from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.decoder_inputs import Entities
 from ctcbias_fst.devices import checked_device, with_versions
@@ -31,6 +31,7 @@ from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +29,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.settings import changed
 from ctcbias_fst.text.entities import entities_from_names
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
@@ -130,6 +132,23 @@ def test_lists_of_names_in_every_form(decoder: Decoder, tmp_path: Path) -> None:
         ([], ["tell kisha smith"] * 2),
     ):
         assert texts(decoder.decode(arrays, entities=listed)) == expected
+
+
+def test_names_of_files_among_names_are_told(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lists").mkdir()
+    for name in ("n1.txt", "lists/kisha"):
+        Path(name).write_text("Kesha Smith\n", encoding="utf-8")
+    for several in (["n1.txt", "n2.txt"], ["Tessa", "lists/kisha", {"name": "Bob"}]):
+        told = decoder.compile(several, warn=False).entities.report()
+        (line,) = [one for one in told if "file" in one]
+        assert re.match(r"<list>: entry [12], '.*', is the name of a file, .* Path\(...\)", line)
+    others = decoder.compile(["n2.txt", "AC/DC", "lists", "Bo/" * 300, "C.TXT"], warn=False)
+    assert not any("file" in line for line in others.entities.report())
+    with pytest.raises(EntityListError, match="Path of a file"):
+        decoder.decode([HELLO] * 2, entities=[["Kesha"], "n1.txt"])
 
 
 def test_utterances_have_the_names_of_their_own_lists(decoder: Decoder) -> None:
@@ -524,6 +543,25 @@ def test_records_are_taken_as_they_are(decoder: Decoder) -> None:
     assert decoder.batch(record) is record
     with pytest.raises(LogProbsError, match="leave them out"):
         decoder.decode(record, [3])
+
+
+def test_what_is_not_done_for_long_lists_is_told() -> None:
+    limited = {"spellings.max_names": 1, "lookup.max_names": 1}
+    variants = "<list>: 2 names get no spelling variants (spellings.max_names is 1)"
+    lookup = "names are not looked up by their sound (lookup.max_names is 1)"
+    for phones, above, expected in (
+        (False, 500, [variants]),
+        (True, 500, [variants, f"<list>: 2 {lookup}"]),
+        (True, 1, [f"<list>: shortlists of 10 {lookup}"]),
+    ):
+        config = changed({}, {**limited, "shortlist.shorten_above": above})
+        decoder = Decoder(made().tokenizer, config, frame_seconds=FRAME, phones=phones)
+        with pytest.warns(CtcbiasWarning) as told:
+            names = decoder.compile(["kisha", "tessa"])
+        assert [str(one.message) for one in told] == expected
+        assert decoder.compile(["kisha", "tessa"], warn=False).entities.report() == expected
+        assert decoder.compile(names.entities, warn=False).entities.report() == expected
+        decoder.compile(["kisha"])
 
 
 def test_long_lists_are_cut_into_tokens_in_fewer_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def compile(
     have the costs and spellings of that model's settings.
     Entries that can have no effect are reported with their line.
     """
-    from ctcbias_fst.compiled import compile_graph  # noqa: PLC0415
+    from ctcbias_fst.compiled import compile_graph, with_limits  # noqa: PLC0415
     from ctcbias_fst.files import check_output, write_text  # noqa: PLC0415
     from ctcbias_fst.graph.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.graph.openfst_files import sidecar_path, write_boost_graph  # noqa: PLC0415
@@ -70,6 +70,7 @@ def compile(
     known = named.load()
     listed = read_entities(names)
     entities = check_entities(listed, known, config.spoken_forms).require_any()
+    entities = with_limits(entities, config)
     for line in entities.report():
         options.warn(line)
     graph = compile_graph(entities, known, config)

@@ -9,12 +9,10 @@ must rise by a margin. After Dingliwal et al. 2022, section 3.5.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import ClassVar
-from weakref import WeakSet
 
 import torch
 
@@ -31,10 +29,6 @@ from ctcbias_fst.text.entity import Entity
 
 __all__ = ["LookupConfig", "look_up"]
 
-_TOLD: WeakSet[EntityPronunciations] = WeakSet()
-
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class LookupConfig:
@@ -48,7 +42,8 @@ class LookupConfig:
       min_phones: names that sound shorter are not looked up.
       max_words: words that a name may take the place of.
       candidates: so many names, the nearest ones, are tried per utterance.
-      max_names: names of longer lists are not looked up: each word is compared with all.
+      max_names: names of longer lists are not looked up: each word is compared with all. Whoever
+          compiles such a list tells it.
     """
 
     max_distance: float = 0.25
@@ -113,7 +108,7 @@ def look_up(
       ``score`` has risen by what its phone score did, if that is part of it. Mentions of best
       hypotheses that stay have their phone scores, as these are aligned anyhow.
     """
-    names = [_if_short(own, config.max_names) for own in names]
+    names = [None if own is None or len(own.entities) > config.max_names else own for own in names]
     if all(own is None for own in names):
         return list(transcripts)
     units = [aligner.units(t.best, own) for t, own in zip(transcripts, names)]
@@ -228,21 +223,6 @@ def _heard(
     keys = row * stride + frame + 1
     wanted = torch.arange(size, device=best.device)[:, None] * stride + middle + 1
     return best[row, at], torch.searchsorted(keys, wanted)
-
-
-def _if_short(names: EntityPronunciations | None, most: int) -> EntityPronunciations | None:
-    """The list, unless it is too long to be looked up; that is said once."""
-    if names is None or len(names.entities) <= most:
-        return names
-    if names not in _TOLD:
-        _TOLD.add(names)
-        _log.warning(
-            "%s: %d names are not looked up by their sound (lookup.max_names is %d)",
-            names.entities.source,
-            len(names.entities),
-            most,
-        )
-    return None
 
 
 def _choose(

@@ -29,7 +29,7 @@ from typing import Any
 
 from lhotse import CutSet
 
-from ctcbias_fst.compiled import compile_graph
+from ctcbias_fst.compiled import compile_graph, with_limits
 from ctcbias_fst.config import load_config, merge, read_toml, to_mapping
 from ctcbias_fst.corpus.backends import SpeechBackend, Utterance
 from ctcbias_fst.corpus.cuts import read_cuts
@@ -198,7 +198,7 @@ class Recipe:
             if target.is_file() and self._is_done(f"compile.{name}", made_of):
                 continue
             checked = check_entities(entities, package.tokenizer, self.settings.spoken_forms)
-            checked = checked.require_any()
+            checked = with_limits(checked.require_any(), self.settings)
             for line in checked.report():
                 self._report(f"Warning: {path.name}: {line}")
             graph = compile_graph(checked, package.tokenizer, self.settings)

@@ -6,7 +6,6 @@ encoded in the model's tokens, like the name itself, and its path emits the name
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -32,8 +31,6 @@ __all__ = [
 
 _KEPT = 20_000
 """Names whose rows are kept, at most: some 4 kB each."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,8 @@ def encode_spellings(
 ) -> EncodedEntities:
     """Encode names, their ``sounds_like`` spellings and, if there is a `config`, their variants.
 
+    A list of more than ``config.max_names`` has none; whoever compiles it tells that.
+
     Args:
         entities: entries that passed `check_entities`.
         tokenizer: of the model.
@@ -86,15 +85,7 @@ def encode_spellings(
     """
     if own is None:
         own = encode_entities(entities, tokenizer, nbest=segmentations)
-    if config is None or config.number == 0 or not len(entities):
-        return own
-    if len(entities) > config.max_names:
-        _log.warning(
-            "%s: %d names get no spelling variants (spellings.max_names is %d)",
-            entities.source,
-            len(entities),
-            config.max_names,
-        )
+    if config is None or config.number == 0 or not 0 < len(entities) <= config.max_names:
         return own
     return EncodedEntities.joined([own, encode_variants(entities, tokenizer, config, variants)])
 

@@ -143,14 +143,10 @@ def test_several_names_in_one_utterance(words: WordPronunciations) -> None:
     assert sum(gains) == pytest.approx(found.best.phone + 20.0, abs=1e-3)
 
 
-def test_long_lists_are_not_looked_up(
-    words: WordPronunciations, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_long_lists_are_not_looked_up(words: WordPronunciations) -> None:
     said = transcript("see tak kat at")
     assert looked_up(words, said, [TAKEIT, "cake"], max_names=2) is not said
-    assert not caplog.records
     assert looked_up(words, said, [TAKEIT, "cake"], max_names=1) is said
-    assert "2 names are not looked up" in caplog.text
 
 
 def test_nothing_to_do(words: WordPronunciations) -> None:

@@ -78,14 +78,10 @@ def test_what_the_vocabulary_cannot_write_is_left_out(tokenizer: SentencePieceTo
     assert list(found) == ["york", "yorc"]
 
 
-def test_long_lists_get_none(
-    tokenizer: SentencePieceTokenizer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_long_lists_get_none(tokenizer: SentencePieceTokenizer) -> None:
     listed = ["keisha", "john smith"]
     assert len(rows(listed, tokenizer, max_names=2)) > 2
-    assert not caplog.records
     assert list(rows(listed, tokenizer, max_names=1)) == listed
-    assert "2 names get no spelling variants" in caplog.text
 
 
 def test_no_variants(tokenizer: SentencePieceTokenizer) -> None:
