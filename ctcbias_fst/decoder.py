@@ -323,6 +323,9 @@ class Decoder:
             log_probs: of all utterances.
             names: the compiled list of each, or None.
             nbest: hypotheses per utterance, by default as the settings say.
+
+        Raises:
+            EntityListError: there are not as many lists as utterances.
         """
         most = self.config.decode.nbest
         if nbest is not None:
