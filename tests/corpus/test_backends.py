@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,15 @@ from lhotse import CutSet, Recording, SupervisionSet
 from strategies import VOCABULARIES
 
 from ctcbias_fst.cli import main
+from ctcbias_fst.corpus import job
+from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ManifestError
+from ctcbias_fst.ngram.ngram_lm import save_lm
+from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from tests.corpus.test_transcript_files import cut, texts
 from tests.tiny_models import speechlike
 
@@ -242,3 +249,38 @@ def test_lhotse_in_and_out(model: Path, tmp_path: Path) -> None:
     assert sorted(segments) == ["slow", "stereo"]
     for segment in segments.values():
         assert segment.text == " ".join(item.symbol for item in segment.alignment["word"])
+
+
+def test_a_language_model_that_was_trained_anew_is_another_job(tmp_path: Path) -> None:
+    _saved(tmp_path)
+    found = []
+    for text in (["a"], ["ab"]):
+        save_lm(tmp_path / "lm.arpa", train_lm([text, text]))
+        backend = LogProbsBackend(
+            tmp_path / "saved.npz",
+            FewestPiecesTokenizer(VOCABULARY),
+            PipelineConfig(lm=tmp_path / "lm.arpa"),
+            "cpu",
+        )
+        found.append(backend.settings)
+    assert found[0] != found[1]
+    assert {**found[0], "lm": 0} == {**found[1], "lm": 0}
+
+
+def test_a_list_that_was_changed_is_another_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[dict[str, Any]] = []
+
+    def note(*_: object, settings: dict[str, Any], **__: object) -> None:
+        found.append(settings)
+        raise ManifestError("noted")
+
+    monkeypatch.setattr(job, "decode_corpus", note)
+    saved = _saved(tmp_path)
+    names = tmp_path / "names.txt"
+    for text in ("AB\n", "AB\n", "A\n"):
+        names.write_text(text, encoding="utf-8")
+        result = _run("decode", *saved, "--entities", str(names), "--out", f"{tmp_path}/out")
+        assert "noted" in result.output
+    assert found[0] == found[1] != found[2]

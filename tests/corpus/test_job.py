@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -175,8 +177,11 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path) -> None:
     part = tmp_path / "out.part"
     with part.open("a") as stream:  # a line that was being written
         stream.write('{"id": "u0", "te')
-    backend = Echo()
     mended = [*utterances[:1], Utterance("u1", 11.0, "b"), *utterances[2:]]
+    with pytest.raises(KeyboardInterrupt):
+        _decode(mended, out, Stopped(0), batch_seconds=1)
+    assert all(map(json.loads, part.read_text().splitlines()))
+    backend = Echo()
     summary = _decode(mended, out, backend, batch_seconds=1)
     assert backend.batches == [["u1"], ["u0"]]
     assert summary.resumed == 2
@@ -192,9 +197,23 @@ def test_part_files_of_other_jobs_are_refused(tmp_path: Path) -> None:
         _decode(_utterances("a", "b"), out, settings={"beta": 2})
     with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
         _decode(_utterances("a"), out, settings={"beta": 1})
+    longer = [replace(one, seconds=one.seconds + 1) for one in _utterances("a", "b")]
+    with pytest.raises(ManifestError, match="out.part: belongs to a job with another"):
+        _decode(longer, out, settings={"beta": 1})
     (tmp_path / "out.part").write_text("nonsense\n{}\n")
     with pytest.raises(ManifestError, match="out.part: damaged in its first line; delete"):
         _decode(_utterances("a", "b"), out, settings={"beta": 1})
+
+
+def test_lattices_of_a_job_are_in_one_folder(tmp_path: Path) -> None:
+    for folder, wanted in (("one", "power failure"), ("two", "belongs to a job with another")):
+        with pytest.raises((KeyboardInterrupt, ManifestError), match=wanted):
+            _decode(
+                _utterances("crash", "b"),
+                tmp_path / "out",
+                batch_seconds=1,
+                lattice_dir=tmp_path / folder,
+            )
 
 
 @pytest.mark.parametrize("again", [0, 1])

@@ -322,11 +322,14 @@ def test_every_word_of_a_name_has_its_bonus(name: str, boost_class: bool) -> Non
     composer = LmComposer(model, vocabulary, boost_class=boost_class)
     spoken = np.full((5, vocabulary.size), 0.02)
     spoken[range(5), [4, 0, 1, 0, 4]] = 0.92
-    (transcript,) = LatticeDecoder(vocabulary, config, CPU, composer).decode(
-        batch([np.log(spoken).astype(np.float32)], vocabulary), graph
-    )
+    log_probs = batch([np.log(spoken).astype(np.float32)], vocabulary)
+    (transcript,) = LatticeDecoder(vocabulary, config, CPU, composer).decode(log_probs, graph)
+    (plain,) = LatticeDecoder(vocabulary, config, CPU).decode(log_probs, graph)
+    boosts = {one.text: one.boost for one in plain.nbest}
     assert any(word.entity for one in transcript.nbest for word in one.words)
     for hypothesis in transcript.nbest:
+        boost = boosts.get(hypothesis.text, hypothesis.boost)
+        assert hypothesis.boost == pytest.approx(boost, abs=1e-3)
         assert hypothesis.lm == pytest.approx(1.5 * len(hypothesis.text.split()), abs=1e-3)
 
 

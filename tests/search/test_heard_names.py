@@ -92,6 +92,32 @@ def transcribe(
     return LatticeDecoder(tokenizer.vocabulary).decode(batch(arrays, tokenizer.vocabulary), graphs)
 
 
+@pytest.mark.parametrize(("behind", "text"), [(2.6, "told Mary Poe"), (2.8, "told mary tan")])
+def test_a_word_may_lack_so_much_for_each_letter_but_the_first(behind: float, text: str) -> None:
+    """Three letters may lack 8 nats: 7.8 they do, 8.4 are too much."""
+    said, instead = "told mary tan", "told mary poe"
+    array = heard(
+        said, CHARACTERS, np.random.default_rng(0), instead=instead, behind=behind, blank=1e-6
+    )
+    (transcript,) = transcribe([array], [["Mary Poe"]], CHARACTERS)
+    assert transcript.best.text == text
+
+
+@pytest.mark.parametrize(("behind", "text"), [(3.0, "told Al Poe"), (6.0, "told xal poe")])
+def test_what_is_heard_before_a_name_is_lacking_in_its_first_word(behind: float, text: str) -> None:
+    vocabulary = CHARACTERS.vocabulary
+    array = heard("told al poe", CHARACTERS, np.random.default_rng(0), blank=1e-6)
+    said = array.argmax(axis=1).tolist()
+    letter = np.full((1, vocabulary.size), -20.0, dtype=np.float32)
+    letter[0, [vocabulary.index["x"], 0]] = 0.0, -behind
+    letter -= np.log(np.exp(letter).sum())
+    at = said.index(vocabulary.index["|"]) + 1
+    both = np.concatenate([array[:at], letter, array[at:]])
+    graph = boost_graph(entities_from_names([{"name": "Al Poe", "weight": 9.0}]), CHARACTERS)
+    (transcript,) = LatticeDecoder(vocabulary).decode(batch([both], vocabulary), graph)
+    assert transcript.best.text == text
+
+
 @pytest.mark.parametrize("behind", [0.4, 2.3, 3.0, 5.0, 8.0])
 @pytest.mark.parametrize(
     ("said", "name", "written"),
