@@ -10,13 +10,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.decoder import Decoder, _for_utterances
 from ctcbias_fst.errors import (
     ConfigError,
     CtcbiasError,
@@ -30,6 +32,7 @@ from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import changed
+from ctcbias_fst.shortlist.shortlists import ShortList
 from ctcbias_fst.text.entities import entities_from_names
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
@@ -448,6 +451,15 @@ def test_what_is_decoded_again_has_its_own_list() -> None:
     assert rescorer.pronunciations == [both, both[1:]]
 
 
+def test_a_graph_that_is_there_is_searched_whatever_is_short(decoder: Decoder) -> None:
+    short: Any = SimpleNamespace(of=lambda _, which: [ShortList("short", "sounds")] * len(which))
+    whole: Any = "whole"
+    names = CompiledEntities(entities_from_names(["Kesha"]), None, shortlists=short)
+    batch = decoder.batch([HELLO, HELLO, HELLO])
+    found = _for_utterances(batch, [names, None, replace(names, graph=whole)])
+    assert found == [("short", "sounds"), (None, None), ("whole", "sounds")]
+
+
 def test_where_a_name_is_gone_the_adapter_has_no_say_any_more() -> None:
     decoder = made(settings={"adapter": {"margin": 0.0}})
     biased, plain = decoder.batch(said("tell kesha")), decoder.batch(said("tellzkisha"))
@@ -541,6 +553,8 @@ def test_records_are_taken_as_they_are(decoder: Decoder) -> None:
     record = decoder.batch(HELLO)
     assert isinstance(record, LogProbs)
     assert decoder.batch(record) is record
+    both = decoder.batch([HELLO, KISHA])
+    assert both.select([0]).log_probs.shape[1] == len(HELLO) < both.log_probs.shape[1]
     with pytest.raises(LogProbsError, match="leave them out"):
         decoder.decode(record, [3])
 

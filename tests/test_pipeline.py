@@ -35,7 +35,7 @@ from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.recognizer import Failure, Recognizer
-from ctcbias_fst.records import Hypothesis, LogProbs
+from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.evidence import EvidenceConfig
@@ -93,6 +93,17 @@ def test_a_wrong_list_is_no_fault_of_the_recordings(model: Path, clips: list[Pat
     wrong: Any = "abba"
     with pytest.raises(EntityListError, match="'abba': there is no such file; a single name is"):
         list(recognizer.transcribe_files(clips, wrong))
+
+
+def test_warnings_of_a_recording_and_of_its_search_are_told(
+    model: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer.from_pretrained(model)
+    lost = Transcript("clip", Hypothesis((), 0.0, ()), (), "the search was lost")
+    monkeypatch.setattr(recognizer.decoder, "decode_batch", lambda *_: [lost])
+    cut = replace(read_audio(clips[0]), warning="only a part")
+    (found,) = recognizer.transcribe_recordings([cut], [None])
+    assert found.warning == "only a part; the search was lost"
 
 
 @pytest.mark.parametrize(

@@ -380,6 +380,13 @@ def test_words_in_the_case_of_the_tokens() -> None:
     assert {symbols[0], symbols[1]} <= {model.index["Cat"], model.index["CAT"]}
 
 
+@pytest.mark.parametrize("often", ["Cat", "CAT"])
+def test_of_words_in_one_case_the_most_probable_stays(often: str) -> None:
+    model = train_lm([["Cat", "CAT", often]] * 2)
+    upper = Vocabulary.from_tokens(["<blk>", "|", *"ACT"])
+    assert Lexicon.of(model, upper, CPU).find(["CAT"]) == [model.index[often]]
+
+
 def test_a_model_without_words() -> None:
     model = train_lm([["a"], ["b"]], TrainLmConfig(min_count=2))
     with pytest.raises(LanguageModelError, match="knows no words"):

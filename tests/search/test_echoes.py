@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +12,12 @@ from hypothesis import strategies as st
 from strategies import batch
 
 from ctcbias_fst.graph.entity_tree import boost_graph
+from ctcbias_fst.search.hypotheses import _without_echoes
+from ctcbias_fst.search.hypothesis_words import Token
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -89,6 +95,18 @@ def test_the_name_is_written_where_the_token_is_a_word() -> None:
         assert _text(SIGNS, "王小明", array) == "我要找王小明打电话"
         array = _heard(PIECES, ["\u2581call", "\u2581tom", "my"], {1: "\u2581tam"}, frames, 0.3)
         assert _text(PIECES, "Tammy", array) == "call Tammy"
+
+
+def test_a_name_is_not_written_for_the_beginning_of_a_word() -> None:
+    """Behind the name the path has the token that was said, and what continues it."""
+    tom, tam, my = (PIECES.index[text] for text in ("\u2581tom", "\u2581tam", "my"))
+    name = Token(tam, Entity("tam", "Tam"), True, 0, 1, 1.0, 0.0, -1.0, run=1)
+    said = Token(tom, None, False, 1, 2, 1.0, 0.0, -0.1, run=1, is_best=True)
+    after = Token(my, None, False, 2, 3, 1.0, 0.0, -0.1, run=2, is_best=True)
+    best: Any = SimpleNamespace(tokens=lambda *span: [said._replace(start=0)] * (span == (0, 1, 1)))
+    assert _without_echoes([name, said, after], best, 0, PIECES) == [said._replace(start=0), after]
+    ends = after._replace(token=PIECES.index["\u2581now"])
+    assert _without_echoes([name, said, ends], best, 0, PIECES) == [name, ends]
 
 
 def test_what_is_said_twice_is_written_twice() -> None:

@@ -16,7 +16,7 @@ from strategies import EVERYTHING, VOCABULARIES, batch, encoded, log_prob_arrays
 
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.graph.word_rules import WordRules
-from ctcbias_fst.records import Word
+from ctcbias_fst.records import Hypothesis, Word
 from ctcbias_fst.search import hypotheses as hypotheses_module
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.hypotheses import token_confidences
@@ -220,3 +220,22 @@ def test_confidences_are_probabilities_and_times_ascend(data: st.DataObject) -> 
             assert at <= word.start < word.end <= len(array) * 0.04 + 1e-9
             at = word.end
         assert " ".join(word.word for word in hypothesis.words) == hypothesis.text
+
+
+def test_readings_differ_by_words_and_not_by_capitals_but_of_names() -> None:
+    def reading(text: str, entity: bool = False) -> Hypothesis:
+        return Hypothesis(tuple(Word(word, 0, 1, 1.0, entity) for word in text.split()), 0.0, ())
+
+    first, same, name, other = (
+        reading("It is"),
+        reading("it IS"),
+        reading("IT is", True),
+        reading("it was"),
+    )
+    assert hypotheses_module.distinct([first, same, name, other]) == (first, name, other)
+
+
+def test_a_score_is_the_sum_of_its_shares() -> None:
+    one = Hypothesis((), -9.0, (), boost=2.0, lm=-3.0, phone=-4.0, phone_share=-0.8)
+    assert one.shares == pytest.approx({"acoustic": -7.2, "boost": 2.0, "lm": -3.0, "phone": -0.8})
+    assert sum(one.shares.values()) == pytest.approx(one.score)

@@ -69,3 +69,14 @@ def test_a_possessive_says_nothing_of_the_name_before_it() -> None:
     assert (first.word, last.word) == ("Keisha", "Smith's")
     assert first.log_prob == pytest.approx(-0.2)
     assert last.log_prob == pytest.approx(-5.4 / 3)
+
+
+def test_what_may_come_before_a_name_makes_it_less_sure() -> None:
+    """Something else may begin behind the separator before it."""
+    letters = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
+    separator = Token(1, None, False, 0, 1, 1.0, 0.4, 0.0)
+    name = Token(2, Entity("a", "A"), True, 1, 2, 0.9, 0.2, 0.0)
+    (word,) = joined_words([separator, name], letters, 0.04)
+    assert (word.word, word.confidence) == ("A", pytest.approx(0.6))
+    (alone,) = joined_words([name], letters, 0.04)
+    assert alone.confidence == pytest.approx(0.8)

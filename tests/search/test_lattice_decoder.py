@@ -35,7 +35,7 @@ from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")
@@ -291,6 +291,15 @@ def test_silence_and_nothing_at_all() -> None:
         assert (quiet.best.words, quiet.best.token_ids) == ((), ())
         assert quiet.best.score == pytest.approx(7 * np.log(0.999), abs=1e-5)
         assert (empty.best.words, empty.best.score) == ((), 0.0)
+
+
+def test_a_name_and_the_same_words_are_one_of_the_n_best() -> None:
+    vocabulary = Vocabulary.from_tokens(["<blk>", "▁a", "▁c"])
+    graph = boost_graph(entities_from_names(["A"]), FewestPiecesTokenizer(vocabulary))
+    log_probs = batch([np.log(np.array([[0.01, 0.79, 0.2]], dtype=np.float32))], vocabulary)
+    config = dataclasses.replace(EVERYTHING, boost=BoostConfig(bonus=0.1), nbest=2)
+    (transcript,) = LatticeDecoder(vocabulary, config, CPU).decode(log_probs, graph)
+    assert [one.text for one in transcript.nbest] == ["A", "c"]
 
 
 def test_no_utterances() -> None:

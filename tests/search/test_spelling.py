@@ -8,7 +8,7 @@ from strategies import VOCABULARIES, encoded
 
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.search.spelling import spell_names
+from ctcbias_fst.search.spelling import spell_names, words_of_name
 from ctcbias_fst.text.entity import Entity
 
 
@@ -109,3 +109,9 @@ def test_no_list() -> None:
     transcript = _transcript("keisha")
     assert spell_names(transcript, None) is transcript
     assert spell_names(transcript, _graph()) == transcript
+
+
+@pytest.mark.parametrize("heard", [1, 2, 3])
+def test_only_the_first_word_of_a_name_is_glued_to_what_is_before_it(heard: int) -> None:
+    words = [Word("a", at, at + 1.0, 0.5, glued=not at) for at in range(heard)]
+    assert [word.glued for word in words_of_name(["Keisha", "Smith"], words)] == [True, False]
