@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import cached_property
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -28,7 +27,6 @@ from ctcbias_fst.text.checked_entities import check_entities, report_too_long
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities, nothing_collected
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity_sources import EntitySource, entities_of
-from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.variants.shipped import pronunciation_table
@@ -64,7 +62,7 @@ class CompiledEntities:
 
     Attributes:
         entities: the list; ``entities.rejected`` tells what has no effect, and why.
-        graph: for the search, if it boosts.
+        graph: for the search, and of how names are written; None if ``shortlists`` have it.
         listed: for the adapter, if there is one.
         pronunciations: for rescoring and lookup, if there is one of them.
         shortlists: what takes the place of the graph and the pronunciations for each
@@ -86,12 +84,6 @@ class CompiledEntities:
         """Number of names that can have an effect."""
         return len(self.entities)
 
-    @cached_property
-    def matcher(self) -> PhraseMatcher:
-        """Finds the names in what was written without a graph."""
-        texts = (text for entity in self.entities for text in (entity.name, entity.display))
-        return PhraseMatcher(dict.fromkeys(texts))
-
 
 def compile_graph(
     entities: EntityList,
@@ -104,12 +96,15 @@ def compile_graph(
     Args:
         entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
         tokenizer: the model's.
-        config: without the part ``boost`` there is no graph.
+        config: without the part ``boost`` the graph has no arcs: it only tells how names are
+            written that others find; if these do not act either, there is none.
         own: the names in the tokenizer's tokens, as many segmentations of each as ``config`` wants,
             if they are known.
     """
     if "boost" not in config.parts:
-        return None
+        others = {"adapter", "lookup"} & set(config.parts)
+        none = EncodedEntities.joined([])
+        return build_tree(none, tuple(entities), tokenizer.vocabulary) if others else None
     encoded = encode_spellings(
         entities,
         tokenizer,
@@ -255,8 +250,10 @@ class Compiler:
             listed = self._listed(encoded)
             own = encoded if _segmentations(len(order), self._config) == 1 else None
         if shortened:
-            shortlists = self._shortlists(order, own)
-            return CompiledEntities(checked, None, listed, None, shortlists, self.serves)
+            shortlists, graph = self._shortlists(order, own), None
+            if "boost" not in self._config.parts:
+                graph = compile_graph(checked, self._tokenizer, self._config)
+            return CompiledEntities(checked, graph, listed, None, shortlists, self.serves)
         graph = compile_graph(checked, self._tokenizer, self._config, own)
         pronunciations = None if self._rescorer is None else self._rescorer.names(checked)
         return CompiledEntities(checked, graph, listed, pronunciations, None, self.serves)

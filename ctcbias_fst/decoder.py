@@ -347,13 +347,9 @@ class Decoder:
         own = [names[segment.utterance] for segment in segments]
         lists = _for_utterances(batch, own)
         transcripts = self._decoded(batch, range(batch.size), lists, most)
-        matchers = [
-            one.matcher if one and not graph and batch.unbiased is not None else None
-            for one, (graph, _) in zip(own, lists)
-        ]
         for _ in range(_ROUNDS):
             margin = self.config.adapter.margin
-            batch, rows = unbiased_elsewhere(batch, transcripts, margin, matchers)
+            batch, rows = unbiased_elsewhere(batch, transcripts, margin)
             if not rows:
                 break
             for row, transcript in zip(rows, self._decoded(batch, rows, lists, most)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import random
 import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -521,6 +523,59 @@ def test_lists_in_use_are_compiled_once(decoder: Decoder, monkeypatch: pytest.Mo
         with pytest.raises(EntityListError):
             decoder.decode(HELLO, entities=["!!!"])
     assert made_of[1:] == ["!!!"] * 2
+
+
+@pytest.mark.parametrize("parts", [["adapter"], ["lookup", "lm"]])
+def test_names_that_are_read_are_written_without_boosting(parts: list[str]) -> None:
+    tokens = [*TOKENS, *"0123456789"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CtcbiasWarning)
+        decoder = made(tokens, settings={"parts": parts})
+    array = said("tell kesha smith")
+    wide = np.full((len(array), len(tokens)), -30.0, np.float32)
+    wide[:, : len(TOKENS)] = array
+    (found,) = decoder.decode(wide, entities=["Kesha Smith"])
+    assert found.best.text == "tell Kesha Smith"
+    (mention,) = found.best.mentions
+    assert (mention.mention.found_by, mention.mention.boost) == ("text", 0.0)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["<pad>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+        ["<blk>", *"\u4f60\u597d\u4e16\u754c"],
+        ["<blk>", "\u2581HE", "LLO", "\u2581", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+        ["[PAD]", "a", "##b", "##a", "b"],
+    ],
+)
+def test_a_decoder_that_was_used_is_copied(tokens: list[str]) -> None:
+    decoder = made(tokens)
+    array = np.log(np.full((9, len(tokens)), 1 / len(tokens)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CtcbiasWarning)  # none of them can write all
+        decoder.decode(array, entities=["h\u00e9llo", "\u4f60\u597d", "ab"])
+    copied = pickle.loads(pickle.dumps(decoder))
+    assert texts(copied.decode(array)) == texts(decoder.decode(array))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_forked_after_a_search_is_refused(decoder: Decoder) -> None:
+    """k2 would wait there for threads that are not, for ever."""
+    decoder.decode(HELLO)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            decoder.decode(HELLO)
+        except ConfigError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read) as told:
+        assert "spawn or forkserver" in told.read()
 
 
 def test_numbers_of_other_libraries(decoder: Decoder) -> None:

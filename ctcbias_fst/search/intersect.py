@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
 
-from ctcbias_fst.errors import GraphError, LogProbsError
+from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError
 from ctcbias_fst.k2_import import k2
 
 __all__ = ["FRAME", "search"]
 
 FRAME = "frame"
 """The attribute of a lattice's arcs that holds their frame."""
+
+
+_process: list[int] = []
+"""The process in which k2 searched first; a forked one has the number of the one before."""
 
 
 def search(
@@ -48,7 +53,9 @@ def search(
       GraphError: the graph is not arc-sorted, not on the device of the scores, has labels
         that are not columns, or there are neither one nor N graphs.
       LogProbsError: NaN or +inf, with utterance and frame, or a length out of range.
+      ConfigError: the process was forked of one that had searched.
     """
+    _check_process()
     _check_graph(graph, scores)
     _check_scores(scores, lengths, ids)
     size = len(ids)
@@ -68,6 +75,17 @@ def search(
 
 _LARGEST = (1 << 31) - 1
 """Scores, the final frame and column of k2's included, that its 32-bit numbers can count."""
+
+
+def _check_process() -> None:
+    """Refuse to wait for k2's threads, which a forked process does not have, for ever."""
+    if not _process:
+        _process.append(os.getpid())
+    elif _process[0] != os.getpid():
+        raise ConfigError(
+            "this process was forked of one that had decoded, and k2 would wait for ever: start "
+            "workers with multiprocessing's spawn or forkserver, or decode in them only"
+        )
 
 
 def _check_graph(graph: k2.Fsa, scores: torch.Tensor) -> None:

@@ -14,8 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from ctcbias_fst.records import LogProbs, Transcript, Word
-from ctcbias_fst.text.phrases import PhraseMatcher
+from ctcbias_fst.records import LogProbs, Transcript
 
 __all__ = ["unbiased_elsewhere"]
 
@@ -27,7 +26,6 @@ def unbiased_elsewhere(
     log_probs: LogProbs,
     transcripts: Sequence[Transcript],
     margin: float,
-    matchers: Sequence[PhraseMatcher | None] = (),
 ) -> tuple[LogProbs, list[int]]:
     """Take the list out of the log-probs wherever no name is written.
 
@@ -35,7 +33,6 @@ def unbiased_elsewhere(
       log_probs: biased by a list, with those that are not, on any device.
       transcripts: of its utterances, in their order, with the times of tokens.
       margin: seconds before and after a name that stay as they are.
-      matchers: of the utterances whose names the search does not mark.
 
     Returns:
       the log-probs, and the utterances that have to be decoded again, ascending; all others are as
@@ -46,8 +43,9 @@ def unbiased_elsewhere(
         return log_probs, []
     named = torch.zeros(biased.shape[:2], dtype=torch.bool)
     for row, transcript in enumerate(transcripts):
-        words = _named(transcript, matchers[row] if matchers else None)
-        for word in words:
+        for word in transcript.best.words:
+            if not word.entity:
+                continue
             begin = max(0, math.floor((word.start - margin) / log_probs.frame_seconds))
             named[row, begin : math.ceil((word.end + margin) / log_probs.frame_seconds)] = True
     inside = torch.arange(biased.shape[1]) < log_probs.lengths[:, None]
@@ -60,12 +58,3 @@ def unbiased_elsewhere(
         return log_probs, []
     mixed = torch.where((elsewhere & rows[:, None])[:, :, None], plain, biased)
     return replace(log_probs, log_probs=mixed), again
-
-
-def _named(transcript: Transcript, matcher: PhraseMatcher | None) -> list[Word]:
-    """The words of names in the best hypothesis."""
-    words = transcript.best.words
-    if matcher is None:
-        return [word for word in words if word.entity]
-    found = matcher.occurrences([word.word for word in words])
-    return [word for one in found for word in words[one.start : one.end]]

@@ -80,7 +80,7 @@ class ShortlistConfig:
     """
 
     shorten_above: int = 500
-    pronounce_up_to: int = 100_000
+    pronounce_up_to: int = 25_000
     n_by_letters: int = 1000
     n_by_phone: int = 100
     n_by_subword: int = 100

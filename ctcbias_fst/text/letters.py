@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from enum import Enum
+from functools import partial
 
 from ctcbias_fst.text.normalise import CharacterTable
 
@@ -36,11 +37,11 @@ def case_of(letters: frozenset[str]) -> Case:
 
 def letter_forms(letters: frozenset[str]) -> CharacterTable[str]:
     """How each character is written in some letters."""
+    return CharacterTable(partial(_written_in, letters))
 
-    def written(character: str) -> str:
-        return next(filter(letters.issuperset, _written_as(character)), character)
 
-    return CharacterTable(written)
+def _written_in(letters: frozenset[str], character: str) -> str:
+    return next(filter(letters.issuperset, _written_as(character)), character)
 
 
 def _written_as(character: str) -> Iterator[str]:

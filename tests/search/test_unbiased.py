@@ -22,7 +22,6 @@ from ctcbias_fst.search import unbiased
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.text.phrases import PhraseMatcher
 from tests.tiny_models import speechlike
 
 VOCABULARY = VOCABULARIES[0]
@@ -59,14 +58,6 @@ def test_the_frames_of_names_and_beside_them_stay() -> None:
         unbiased_elsewhere(mixed, [_transcript(name), _transcript(), _transcript()], 0.2)[1] == []
     )
     assert biased.log_probs.argmax(dim=-1).unique().tolist() == [1]
-
-
-def test_names_that_the_search_does_not_mark_are_found_by_their_words() -> None:
-    biased = _biased([_heard([1] * 10)], [_heard([2] * 10)])
-    said = _transcript(Word("new", 0.1, 0.2, 1.0), Word("york", 0.4, 0.5, 1.0))
-    mixed, again = unbiased_elsewhere(biased, [said], 0.0, [PhraseMatcher(["New York"])])
-    assert again == [0]
-    assert mixed.log_probs[0].argmax(dim=-1).tolist() == [2, 1, 2, 2, 1, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
