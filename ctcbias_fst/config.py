@@ -232,10 +232,13 @@ def _meant(key: str, cls: type, prefix: str) -> str:
     """Ask for the known key that is most like an unknown one, at its level or else below."""
     known = _keys(cls)
     for candidates in ([path for path in known if "." not in path], known):
-        paths = {path.rpartition(".")[2]: path for path in candidates}
+        paths: dict[str, list[str]] = {}
+        for path in candidates:
+            paths.setdefault(path.rpartition(".")[2], []).append(f"{prefix}{path}")
         near = difflib.get_close_matches(key[:100], paths, n=1, cutoff=0.7)
         if near:
-            return f", did you mean {prefix}{paths[near[0]]}?"
+            same = sorted(paths[near[0]], key=lambda path: path.count("."))
+            return f", did you mean {' or '.join(same)}?"
     return ";"
 
 

@@ -22,15 +22,21 @@ from ctcbias_fst.compiled import (
     Latest,
     frames_of,
 )
-from ctcbias_fst.decoder_inputs import Entities, batch_of, is_lists, language_model, lists_of
+from ctcbias_fst.decoder_inputs import (
+    Entities,
+    batch_of,
+    is_lists,
+    language_model,
+    lists_of,
+    rescorer_of,
+)
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript, require_log_probs
 from ctcbias_fst.rescore.phone_frames import check_phones
-from ctcbias_fst.rescore.rescorer import PhoneticRescorer
-from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, load_word_pronunciations
+from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.search.evidence import leave_out_unheard
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
@@ -111,7 +117,7 @@ class Decoder:
         self.tokenizer, self.config = tokenizer, config
         self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
         self.device = checked_device(device)
-        self.rescorer = _rescorer(config) if phones else None
+        self.rescorer = rescorer_of(config) if phones else None
         search = (
             config.decode if self.rescorer is None else self.rescorer.search_config(config.decode)
         )
@@ -217,8 +223,9 @@ class Decoder:
         chosen = self.config.parts
         return {one: lacking.get(one) if one in chosen else "switched off" for one in PARTS}
 
-    def warn_of_idle(self, named: Iterable[str]) -> None:
+    def warn_of_idle(self, named: str | Iterable[str]) -> None:
         """Warn (`CtcbiasWarning`) of those of the named parts that do not act, and say why."""
+        named = named.replace(" ", "").split(",") if isinstance(named, str) else named
         idle = [f"{one} ({why})" for one, why in self.parts.items() if why and one in named]
         if idle:
             warn_caller(f"parts without effect: {', '.join(idle)}")
@@ -387,15 +394,3 @@ def _for_utterances(
             graphs[i] = graphs[i] or short.graph
             pronunciations[i] = short.pronunciations
     return list(zip(graphs, pronunciations))
-
-
-def _rescorer(config: PipelineConfig) -> PhoneticRescorer | None:
-    """Rescoring and lookup, if they are parts."""
-    if not {"rescore", "lookup"} & set(config.parts):
-        return None
-    return PhoneticRescorer(
-        load_word_pronunciations(),
-        config.rescore,
-        config.lookup if "lookup" in config.parts else None,
-        rescored="rescore" in config.parts,
-    )

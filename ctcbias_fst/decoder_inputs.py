@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ctcbias_fst.arrays import as_float32
@@ -16,16 +18,18 @@ from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import EntityListError, LanguageModelError, LogProbsError
 from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.rescore.rescorer import PhoneticRescorer
+from ctcbias_fst.rescore.word_pronunciations import load_word_pronunciations
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity import Entity, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Entities", "batch_of", "is_lists", "language_model", "lists_of"]
+__all__ = ["Entities", "batch_of", "is_lists", "language_model", "lists_of", "rescorer_of"]
 
 Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
 """One list for all utterances, or one (or None) for each; or none."""
@@ -52,7 +56,7 @@ def batch_of(
             raise LogProbsError(
                 "a list of arrays, each of its own length, needs no lengths: leave them out"
             )
-        arrays = [as_float32(array) for array in log_probs]
+        arrays = [_array(array) for array in log_probs]
         for number, array in enumerate(arrays):
             if array.ndim != 2:
                 raise LogProbsError(
@@ -63,7 +67,7 @@ def batch_of(
             arrays = [torch.zeros((0, vocabulary.size))]
             return stack(arrays, ("",), vocabulary, frame_seconds).select([])
         return stack(arrays, _ids(ids, len(arrays)), vocabulary, frame_seconds)
-    array = as_float32(log_probs)
+    array = _array(log_probs)
     if array.ndim not in (2, 3):
         raise LogProbsError(
             f"log-probs have the shape {tuple(array.shape)}, expected (frames, tokens) of one "
@@ -82,6 +86,27 @@ def batch_of(
         lengths = [lengths]
     ids = _ids(ids, len(array))
     return LogProbs(array, lengths, frame_seconds, ids, vocabulary)
+
+
+def _array(log_probs: Any) -> torch.Tensor:
+    """One array; a hint for those who have a file, or several arrays that are not in a list."""
+    wanted = ""
+    if isinstance(log_probs, (str, bytes, os.PathLike)):
+        wanted = "load the file (numpy.load, for example) and pass its arrays"
+    elif isinstance(log_probs, Mapping):
+        wanted = "pass list(it.values()), and ids=list(it)"
+    elif isinstance(log_probs, Iterator):
+        wanted = "pass a list"
+    elif isinstance(log_probs, np.ndarray) and log_probs.dtype == object:
+        wanted = "pass a list of arrays, or one array of floating-point numbers"
+    elif isinstance(log_probs, LogProbs):
+        wanted = "decode one LogProbs at a time"
+    if wanted:
+        shown = (
+            "an array of objects" if isinstance(log_probs, np.ndarray) else quoted(log_probs, 60)
+        )
+        raise LogProbsError(f"{shown} is no array of log-probs: {wanted}")
+    return as_float32(log_probs)
 
 
 def _ids(ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
@@ -136,6 +161,9 @@ def is_lists(entities: Any) -> bool:
     names = [isinstance(one, (str, Mapping, Entity)) for one in entities]
     if all(names):
         return False
+    weighted = with_weight(entities)
+    if weighted:
+        raise EntityListError(f"names with weights are mappings, not pairs: {weighted}")
     if any(names):
         at = names.index(not names[0])
         raise EntityListError(
@@ -187,3 +215,15 @@ def _composer(
     boost_class: bool,
 ) -> LmComposer:
     return LmComposer(load_lm(path), vocabulary, device, boost_class=boost_class)
+
+
+def rescorer_of(config: PipelineConfig) -> PhoneticRescorer | None:
+    """Rescoring and lookup, if they are parts."""
+    if not {"rescore", "lookup"} & set(config.parts):
+        return None
+    return PhoneticRescorer(
+        load_word_pronunciations(),
+        config.rescore,
+        config.lookup if "lookup" in config.parts else None,
+        rescored="rescore" in config.parts,
+    )

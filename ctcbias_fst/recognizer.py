@@ -16,7 +16,7 @@ from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.decoder_inputs import Entities
+from ctcbias_fst.decoder_inputs import Entities, is_lists
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -280,6 +280,11 @@ class Recognizer:
             EntityListError: ``entities`` is no list of names.
             GraphError: it was compiled for another model.
         """
+        if is_lists(entities):
+            raise EntityListError(
+                "transcribe_files takes one list of names for all recordings; transcribe takes one "
+                "for each"
+            )
         (names,) = self.decoder.lists(entities, 1)
         if names is not None:
             self.decoder.compiler.require(names)

@@ -135,11 +135,16 @@ def changed(base: Mapping[str, Any], settings: Mapping[str, Any]) -> PipelineCon
     Args:
         base: such as :func:`settings_of` gives.
         settings: the changes, nested (``{"decode": {"nbest": 3}}``) or with dotted keys
-            (``{"decode.nbest": 3}``).
+            (``{"decode.nbest": 3}``). ``parts`` may be a string (:func:`parse_parts`).
 
     Raises:
         ConfigError: there is no such key (the nearest one is named), or a value is wrong.
     """
+    if isinstance(settings, PipelineConfig):
+        raise ConfigError(
+            "settings must be a mapping of changes, such as {'decode.nbest': 3}; a PipelineConfig "
+            "is the config of Decoder(tokenizer, config) and Recognizer(model, config)"
+        )
     if not isinstance(settings, Mapping):
         raise ConfigError(
             f"settings must be a mapping such as {{'decode': {{'nbest': 3}}}}, found "
@@ -154,4 +159,6 @@ def changed(base: Mapping[str, Any], settings: Mapping[str, Any]) -> PipelineCon
         for table in reversed(tables):
             nested = {table: nested}
         changes = merge(changes, nested)
+    if isinstance(changes.get("parts"), str):
+        changes["parts"] = parse_parts(changes["parts"])
     return load_config(PipelineConfig, merge(base, changes))

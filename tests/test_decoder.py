@@ -33,7 +33,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.settings import changed
+from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.shortlist.shortlists import ShortList
 from ctcbias_fst.text.entities import entities_from_names
 
@@ -174,6 +174,47 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     "none among names": (EntityListError, "entry 2: None among names", listed("a", None)),
     "name among lists": (EntityListError, "entry 2: 'a' among lists", listed(None, "a")),
     "many lists": (EntityListError, "2 lists of names for 1 utterances", listed(None, None)),
+    "name and weight": (
+        EntityListError,
+        r"mappings, not pairs: \[{'name': 'Kisha', 'weight': 2}\]",
+        listed(("Kisha", 2.0)),
+    ),
+    "names and weights": (
+        EntityListError,
+        r"such as \[{'name': 'Kisha Smith', 'weight': 2.5}\]",
+        lambda d: d.decode(HELLO, entities={"Kisha Smith": 2.5}),
+    ),
+    "pairs to compile": (
+        EntityListError,
+        r"entry 1: \('a', 2\) is no name; give \[{'name': 'a', 'weight': 2}\]",
+        lambda d: d.compile([("a", 2)]),
+    ),
+    "a file of log-probs": (
+        LogProbsError,
+        r"^'log-probs.npz' is no array of log-probs: load the file",
+        lambda d: d.decode("log-probs.npz"),
+    ),
+    "a path": (LogProbsError, "load the file", lambda d: d.decode(Path("log-probs.npz"))),
+    "files": (LogProbsError, "load the file", lambda d: d.decode(["a.npz", "b.npz"])),
+    "a mapping": (LogProbsError, r"list\(it.values", lambda d: d.decode({"a": HELLO})),
+    "a generator": (LogProbsError, "pass a list$", lambda d: d.decode(one for one in [HELLO])),
+    "batches": (LogProbsError, "one LogProbs at", lambda d: d.decode([d.batch(HELLO)])),
+    "objects": (
+        LogProbsError,
+        "^an array of objects is no .* pass a list of arrays",
+        lambda d: d.decode(np.array([HELLO, None], dtype=object)),
+    ),
+    "settings of another place": (
+        ConfigError,
+        "did you mean decode.nbest or rescore.nbest\\?",
+        lambda d: made(settings={"nbest": 3}),
+    ),
+    "no part": (ConfigError, "unknown part 'g2'", lambda d: made(settings={"parts": "boost,g2"})),
+    "a config for settings": (
+        ConfigError,
+        r"Decoder\(tokenizer, config\) and Recognizer\(model, config\)",
+        lambda d: made(settings=PipelineConfig()),
+    ),
     "integers": (LogProbsError, "floating-point", lambda d: d.decode(OTHER.astype(np.int16))),
     "transposed": (LogProbsError, "columns", lambda d: d.decode(HELLO.T)),
     "a vector": (LogProbsError, "shape", lambda d: d.decode(HELLO[0])),
@@ -404,6 +445,10 @@ def test_what_was_assumed_is_told(tmp_path: Path) -> None:
         few = made(settings={"parts": ["g2g", "boost-class"]}).parts
     assert {few["boost"], few["lm"]} == {"switched off"}
     assert few["g2g"] == "needs the part boost"
+    with pytest.warns(CtcbiasWarning, match=told):
+        assert made(settings={"parts": "g2g, boost-class"}).parts == few
+    assert made(settings={"parts": "all"}).config.parts == PARTS
+    assert made(settings={"parts": "none"}).config.parts == ()
     with pytest.warns(CtcbiasWarning, match="'東京'.*no effect"):
         compiled = of_file.compile(["東京", "Kesha"])
     assert repr(compiled) == "<CompiledEntities of '<list>': 1 names, 1 without effect>"

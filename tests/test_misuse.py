@@ -69,6 +69,8 @@ OF_RECOGNIZER: dict[str, Wrong] = {
     "no recordings": lambda r: r.transcribe(None),
     "one recording": lambda r: r.transcribe_files("a.wav").__next__(),
     "no files": lambda r: list(r.transcribe_files(None)),
+    "lists for files": lambda r: r.transcribe_files(["a.wav"] * 2, [["abba"], None]),
+    "list for a file": lambda r: r.transcribe_files(["a.wav"], [["abba"]]),
     "no lists": lambda r: r.transcribe([Recording("a", SILENCE, 16000)], entities=3),
     "generator of lists": lambda r: r.transcribe(
         [Recording("a", SILENCE, 16000)], entities=(one for one in [None])

@@ -120,7 +120,7 @@ def decode(
         assert cuts is not None
         backend = backends.SpeechBackend(named.model, config, device)
         utterances, write = _recordings(cuts, style, trust_manifest)
-    backend.decoder.warn_of_idle(settings.named_parts)
+    backend.decoder.warn_of_idle(settings.parts or "")
     summary = decode_corpus(
         utterances,
         backend,

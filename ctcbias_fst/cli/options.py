@@ -288,11 +288,6 @@ class SettingsOptions:
     lm: Path | None = None
     nbest: int | None = None
 
-    @property
-    def named_parts(self) -> list[str]:
-        """Those of ``--parts`` that are named one by one."""
-        return (self.parts or "").replace(" ", "").split(",")
-
     def load(
         self,
         model: Path | None = None,

@@ -81,7 +81,7 @@ def transcribe(
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
     recognizer = Recognizer(AcousticModel.load(model, device), config)
-    recognizer.decoder.warn_of_idle(settings.named_parts)
+    recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None
     if listed is not None:
         names = recognizer.compile(listed, longest_seconds(recordings), warn=False)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from ctcbias_fst.errors import ManifestError, warn_caller
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity_sources import EntitySource, entities_of
 from ctcbias_fst.text.normalise import as_written
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.spoken_entities import confused_in_small_letters
 
-__all__ = ["Cases", "Matchers", "matchers_of", "with_capitals"]
+__all__ = ["Cases", "Lists", "Matchers", "lists_of", "matchers_of", "with_capitals"]
+
+Lists = EntitySource | Mapping[str, EntitySource | None] | None
+"""One list for all utterances, or one for each by its id; or none."""
 
 
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -24,6 +28,29 @@ class Matchers:
 
     entities: PhraseMatcher
     biased: PhraseMatcher
+
+
+def lists_of(entities: Lists) -> EntityList | dict[str, EntityList] | None:
+    """The lists, read if they are not yet; what has no effect in those is warned of.
+
+    Raises:
+        EntityListError: one is no list, or cannot be read.
+    """
+    if isinstance(entities, Mapping):
+        return {
+            utterance: EntityList() if own is None else _read(own)
+            for utterance, own in entities.items()
+        }
+    return None if entities is None else _read(entities)
+
+
+def _read(entities: EntitySource) -> EntityList:
+    if isinstance(entities, EntityList):
+        return entities
+    names = entities_of(entities)
+    for line in names.report():
+        warn_caller(line)
+    return names
 
 
 def matchers_of(

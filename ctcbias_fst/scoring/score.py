@@ -9,17 +9,25 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import kaldialign
 import numpy as np
 
 from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score, ratio
-from ctcbias_fst.scoring.matchers import Cases, Matchers, matchers_of, with_capitals
+from ctcbias_fst.scoring.matchers import (
+    Cases,
+    Lists,
+    Matchers,
+    lists_of,
+    matchers_of,
+    with_capitals,
+)
 from ctcbias_fst.scoring.published import align_published
-from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
+from ctcbias_fst.text.text_files import quoted
 
 __all__ = [
     "Interval",
@@ -113,9 +121,9 @@ def score_utterance(
 def score_transcripts(
     references: Mapping[str, str],
     hypotheses: Mapping[str, str],
-    entities: EntityList | Mapping[str, EntityList] | None = None,
+    entities: Lists = None,
     *,
-    bias_words: EntityList | Mapping[str, EntityList] | None = None,
+    bias_words: Lists = None,
     missing_as_deletions: bool = False,
     normalise_text: bool = True,
     ignore: Iterable[str] = (),
@@ -128,7 +136,8 @@ def score_transcripts(
     Args:
         references: utterance id to what was said.
         hypotheses: utterance id to what was written. Ids without a reference are ignored.
-        entities: one list for all utterances, or one for each; empty by default.
+        entities: one list for all utterances (a path, a list as read, names in memory), or one for
+            each, by its id; empty by default.
         bias_words: the list that decides which words are biased (B-WER), if it is not
             `entities`: with the rare words of each reference, the published scores of Le
             et al. 2021 come out.
@@ -146,9 +155,14 @@ def score_transcripts(
         One result per reference, in their order.
 
     Raises:
-        ManifestError: a reference has no hypothesis, list, biased words or group.
+        ManifestError: texts are no mapping of ids to texts; a reference has no hypothesis, list,
+            biased words or group.
+        EntityListError: a list is none.
     """
+    _require_texts(references, "references")
+    _require_texts(hypotheses, "hypotheses")
     _require_hypotheses(references, hypotheses, missing_as_deletions)
+    entities, bias_words = lists_of(entities), lists_of(bias_words)
     ids = list(references)
     ignored = frozenset(ignore)
     said = _tokens([references[i] for i in ids], normalise_text, ignored)
@@ -251,6 +265,19 @@ def bootstrap(
             low, high = np.percentile(defined[:, 0] / defined[:, 1], tails).tolist()
         intervals[name] = Interval(low, high)
     return intervals
+
+
+def _require_texts(texts: Any, what: str) -> None:
+    """Refuse what is no mapping of ids to texts."""
+    wrong = [texts]
+    if isinstance(texts, Mapping):
+        wrong = [text for text in texts.values() if not isinstance(text, str)]
+    if not wrong:
+        return
+    raise ManifestError(
+        f"{what} must be a mapping of utterance ids to texts, such as {{'1': 'call Kisha'}} (of a "
+        f"Transcript the text is best.text), found {quoted(wrong[0])}."
+    )
 
 
 def _require_hypotheses(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.files import write_text
 from ctcbias_fst.text.common_words import is_everyday
-from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity import Entity, require_names
 from ctcbias_fst.text.entity_fields import (
     EMPTY,
     check_keys,
@@ -39,7 +39,6 @@ __all__ = [
     "fault_of",
     "plain_entities",
     "read_entities",
-    "require_names",
     "write_names",
 ]
 
@@ -172,29 +171,6 @@ def entities_from_names(
     """
     items = require_names(names, source)
     return _from_rows(range(1, len(items) + 1), items, source, unit)
-
-
-def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str, Any]]:
-    """Return the items of a list of names in memory.
-
-    Raises:
-        EntityListError: it is no list, or something in it is neither a string, a mapping nor an
-            `Entity`.
-    """
-    if isinstance(names, (str, bytes, Mapping, Path)) or not isinstance(names, Iterable):
-        what = "a string" if isinstance(names, str) else f"of type {type(names).__name__}"
-        raise EntityListError(
-            f"{source}: {quoted(names)} is {what}, where a list of names is wanted, such as "
-            f"['Imiglucerase']; a file is read with read_entities."
-        )
-    items = [name.to_row() if isinstance(name, Entity) else name for name in names]
-    for position, item in enumerate(items, start=1):
-        if not isinstance(item, (str, Mapping)):
-            raise EntityListError(
-                f"{source}, entry {position}: {quoted(item)} is no name; give a string, or a "
-                f"mapping with a 'name'."
-            )
-    return items
 
 
 def _from_rows(

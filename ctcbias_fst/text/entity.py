@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entity_fields import CONTROLS, fault, is_texts, visible
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["Entity", "entity_of"]
+__all__ = ["Entity", "entity_of", "require_names", "with_weight"]
 
 
 class Entity(NamedTuple):
@@ -112,3 +115,39 @@ def entity_of(fields: Any) -> Entity:
     ):
         raise ValueError(f"{quoted(display)} is no entity: its line or a cost is no number")
     return entity._replace(weight=float(weight), prior=float(prior))
+
+
+def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str, Any]]:
+    """Return the items of a list of names in memory.
+
+    Raises:
+        EntityListError: it is no list, or something in it is neither a string, a mapping nor an
+            `Entity`.
+    """
+    if isinstance(names, (str, bytes, Mapping, Path)) or not isinstance(names, Iterable):
+        what = "a string" if isinstance(names, str) else f"of type {type(names).__name__}"
+        pairs = list(names.items()) if isinstance(names, Mapping) else []
+        raise EntityListError(
+            f"{source}: {quoted(names)} is {what}, where a list of names is wanted, such as "
+            f"{with_weight(pairs[:1]) or '[{!r}]'.format('Imiglucerase')}; a file is read with "
+            "read_entities."
+        )
+    items = [name.to_row() if isinstance(name, Entity) else name for name in names]
+    for position, item in enumerate(items, start=1):
+        if not isinstance(item, (str, Mapping)):
+            wanted = with_weight([item]) or "a string, or a mapping with a 'name'"
+            raise EntityListError(
+                f"{source}, entry {position}: {quoted(item)} is no name; give {wanted}."
+            )
+    return items
+
+
+def with_weight(items: Sequence[Any]) -> str:
+    """How pairs of a name and a weight are given, by the first of them; empty if it is none."""
+    for item in items:
+        if isinstance(item, (tuple, list)) and len(item) == 2:
+            name, weight = item
+            number = isinstance(weight, Real) and not isinstance(weight, bool)
+            if isinstance(name, str) and number:
+                return f"[{{'name': {quoted(name)}, 'weight': {weight:g}}}]"
+    return ""

@@ -13,9 +13,8 @@ from ctcbias_fst.text.entities import (
     EntityList,
     entities_from_names,
     read_entities,
-    require_names,
 )
-from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.entity import Entity, require_names
 from ctcbias_fst.text.text_files import and_more, quoted
 
 __all__ = ["EntitySource", "entities_of", "source_of"]

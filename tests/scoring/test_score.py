@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import reference_scoring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcbias_fst.errors import CtcbiasWarning, ManifestError
+from ctcbias_fst.errors import CtcbiasWarning, InputError, ManifestError
 from ctcbias_fst.scoring.counts import EntityCounts, ErrorCounts, Score
 from ctcbias_fst.scoring.score import (
     Interval,
@@ -232,6 +234,40 @@ def test_lists_per_utterance_and_words_to_be_biased() -> None:
     other = total(score_transcripts(texts, texts, lists, bias_words=entities_from_names(["York"])))
     assert other.entities == EntityCounts(1, 0, 0)
     assert other.biased.reference == 2
+
+
+def test_lists_in_every_form(tmp_path: Path) -> None:
+    texts = {"a": "new york", "b": "york"}
+    path = tmp_path / "names.txt"
+    path.write_text("York\n", encoding="utf-8")
+    expected = score_transcripts(texts, texts, entities_from_names(["York"]))
+    assert total(expected).entities.hits == 2
+    every: list[Any] = [["York"], ("York",), path, str(path), [{"name": "York"}]]
+    for listed in every:
+        assert score_transcripts(texts, texts, listed) == expected
+        assert score_transcripts(texts, texts, bias_words=listed, entities=listed) == expected
+        (one, none) = score_transcripts(texts, texts, {"a": listed, "b": None})
+        assert (one, none.hits) == (expected[0], ())
+    with pytest.warns(CtcbiasWarning, match=r"<list>, line 2: '!' has no effect"):
+        score_transcripts(texts, texts, ["York", "!"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("york", {"a": "york"}), "^references must be a mapping .* found 'york'"),
+        (({"a": "york"}, ["york"]), "^hypotheses must be a mapping"),
+        (({"a": "york"}, {"a": None}), r"^hypotheses .*best\.text\), found None"),
+        (({"a": "york"}, {"a": "york"}, "York"), "a single name is a list, too"),
+        (({"a": "york"}, {"a": "york"}, 3), "where a list of names is wanted"),
+        (({"a": "york"}, {"a": "york"}, {"a": 3}), "where a list of names is wanted"),
+        (({"a": "york"}, {"a": "york"}, {"b": ["York"]}), "'a' has no list of names"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(arguments: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words) as raised:
+        score_transcripts(*arguments)
+    assert "\n" not in str(raised.value)
 
 
 def test_groups_are_carried() -> None:
