@@ -62,27 +62,32 @@ ROOMS = (
     ("rescore",),
     ("shortlist",),
     ("models",),
+    ("settings",),
     ("training", "compiled"),
+    ("decoder_inputs",),
     ("decoder_inputs",),
     ("decoder",),
     ("pyctcdecode", "recognizer"),
     ("corpus",),
     ("studies",),
+    ("explain",),
+    ("explain_picture", "doctor"),
     ("cli",),
+    ("__main__",),
 )
 """From the ground up: a room imports from those above it in this list, and from its own."""
 
 
 def test_rooms_are_in_order() -> None:
-    floor = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-    found = _imports()
+    floor = {room: level for level, rooms in enumerate(ROOMS, start=1) for room in rooms}
     here = {path.name for path in PACKAGE.iterdir() if path.is_dir() and list(path.glob("*.py"))}
     assert here - {"pretrained"} <= set(floor)
-    wrong = [
-        f"{name} imports {other}"
-        for name, imported in found.items()
-        for other in imported
-        for one, two in [(name.split(".")[1], other.split(".")[1])]
-        if one != two and one in floor and two in floor and floor[two] >= floor[one]
-    ]
+    wrong = []
+    for name, imported in _imports().items():
+        one = name.split(".")[1]
+        for other in imported:
+            two = other.split(".")[1]
+            # What is in no room is below all of them, and may use text/ alone.
+            if one != two and floor.get(two, 0) >= floor.get(one, 2) and two in floor:
+                wrong.append(f"{name} imports {other}")
     assert sorted(wrong) == []

@@ -21,7 +21,7 @@ before. So the graph's size depends on the audio, hardly on the list.
 
 The states of an utterance: :mod:`ctcbias_fst.graph.assembly`.
 
-Labels are columns (:class:`ctcbias_fst.graph.labels.Columns`): 0 is the blank, not
+Labels are columns (:class:`ctcbias_fst.graph.labels.LabelTable`): 0 is the blank, not
 epsilon, the graph has no epsilons; -1 on arcs to the final state. Aux labels: 0 nothing,
 v a plain token (emitted at its first frame), ``vocabulary size + e`` entity e, emitted
 with its last token; tokens before it in the tree emit nothing. If words are marked by

@@ -80,7 +80,7 @@ class BoostGraph:
       end: int32 (nodes,): the entity that is complete here, or -1.
       cost: float32 (nodes,): nats to pay for completing it, 0 or more.
       letters: float32 (nodes,): what the tokens down to here write, where ``end`` is an entity;
-        see :func:`token_letters`.
+        see :func:`ctcbias_fst.graph.token_letters.token_letters`.
       entities: what ``end`` points into.
       digest: of the vocabulary whose token ids these are.
       shadowed: entities none of whose segmentations is in the tree, because another

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity import Entity
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["sorted_rows", "unique_rows"]
 

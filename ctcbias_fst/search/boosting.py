@@ -14,7 +14,7 @@ log-prob of frame t, blank included, and :math:`g(t, v) = m(t) - l(t, v)` the ga
      l(t, v) + \min(0.97\, g(t, v), \min(1, w \alpha)\, g(t, v) + w \varphi n(v), \gamma)
 
   at the frame where it is emitted, with the letters n(v) that it writes
-  (:func:`ctcbias_fst.graph.entity_tree.token_letters`); where it is no candidate it cannot be
+  (:func:`ctcbias_fst.graph.token_letters.token_letters`); where it is no candidate it cannot be
   emitted as such. That is adaptive boosting (Dingliwal et
   al. 2022, section 3.2): the boost grows with the gap. As :math:`\alpha \le 1`, no token scores
   more for fitting less;
@@ -37,7 +37,7 @@ the best reading that goes on plainly, and no search drops a plain reading for w
 become; what a reward can turn must lie within the beam, which it does as long as ``max_reward`` is
 below ``search_beam``.
 
-To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.graph.labels.Columns`);
+To k2 these are extra columns of the log-probs (:class:`ctcbias_fst.graph.labels.LabelTable`);
 its search stays as it is.
 """
 

@@ -3,7 +3,8 @@
 At such a frame every path takes blank, at the same score. So a run of them is needed only
 where it separates equal tokens, that is if some token may be taken both at the frame
 before and at the frame after it; then one frame stands for the run, with the scores of all
-its blanks. Any other run is left out, and its scores are skipped_frame_score to every path alike.
+its blanks. Any other run is left out, and its scores are added to every path
+alike (``skipped_frame_score``).
 """
 
 from __future__ import annotations
