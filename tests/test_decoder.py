@@ -463,6 +463,15 @@ def test_long_log_probs_are_cut_at_pauses(decoder: Decoder) -> None:
     assert found.best.words[-1].end <= len(array) * FRAME
 
 
+def test_a_list_that_is_changed_in_place_is_another(decoder: Decoder) -> None:
+    entry = {"name": "Kesha"}
+    listed = [entry]
+    arrays = [said("tell kisha", "tell kesha"), said("tell higo", "tell hugo")]
+    assert texts(decoder.decode(arrays, entities=listed)) == ["tell Kesha", "tell higo"]
+    entry["name"] = "Hugo"
+    assert texts(decoder.decode(arrays, entities=listed)) == ["tell kisha", "tell Hugo"]
+
+
 def test_pieces_of_a_long_utterance_have_its_list(decoder: Decoder) -> None:
     pause = said("a")[1:2].repeat(1000, axis=0)
     spoken = said("tell kisha smith ", "tell kesha smith ")

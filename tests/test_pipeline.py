@@ -425,6 +425,12 @@ def test_a_long_list_is_shortened_for_the_decoder(model: Path, clips: list[Path]
     short = decoded(model, clips, LONG, **few)
     assert short != decoded(model, clips, LONG)
     turned = decoded(model, clips, LONG[::-1], **few)  # other lines of the list
+    lists = Recognizer(
+        AcousticModel.load(model), PipelineConfig(shortlist=ShortlistConfig(shorten_above=3))
+    )
+    orders = [lists.compile(some, warn=False).shortlists for some in (LONG, LONG[::-1])]
+    first, second = ([e.name for e in one._entities] for one in orders if one is not None)
+    assert first == second
     assert [(best.text, best.score) for best in turned] == [(b.text, b.score) for b in short]
     # Phone scores of a model that says arbitrary things are equal for many readings.
     parts = ("boost", "g2g", "lookup")
@@ -468,6 +474,24 @@ def test_names_whose_subwords_are_heard_are_boosted_whatever_they_sound_like(mod
     assert [entity.name for entity in short.graph.entities] == ["keisha", "metformin"]
     assert short.pronunciations is not None
     assert [entity.name for entity, _ in short.pronunciations.lookup_candidates()] == ["keisha"]
+
+
+def test_names_that_their_subwords_brought_cost_no_less_than_others(model: Path) -> None:
+    shortlist = ShortlistConfig(shorten_above=1, n_by_phone=1, n_by_subword=1, **FREE)
+    config = PipelineConfig(
+        parts=("boost", "rescore"), shortlist=replace(shortlist, unlike_cost=2.0)
+    )
+    recognizer = Recognizer(AcousticModel.load(model), config)
+    costs = []
+    for listed in (["keisha", "metformin"], ["metformin", "keisha"]):
+        names = recognizer.compile(listed)
+        assert names.shortlists is not None
+        (short,) = names.shortlists.of(spoken(model, "met form in", "K IY T AH"), [0])
+        assert short.graph is not None
+        entities = short.graph.entities
+        costs.append({entities[at].name: cost for _, at, cost in short.graph.paths()})
+    assert costs[0] == costs[1]
+    assert costs[0]["metformin"] == costs[0]["keisha"] > 0.5
 
 
 def test_names_on_a_shortlist_have_a_price(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from ctcbias_fst.pronunciation.g2p_ngram import Ngram
 from ctcbias_fst.pronunciation.lexicon import Lexicon
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import Hypothesis, Transcript, Word
-from ctcbias_fst.rescore.lookup import LookupConfig, look_up
+from ctcbias_fst.rescore.lookup import LookupConfig, _Candidate, _choose, look_up
 from ctcbias_fst.rescore.near_names import edit_distances
 from ctcbias_fst.rescore.phone_frames import PhoneFrames, phone_frames
-from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig
+from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.text.entities import entities_from_names
 from tests.rescore.test_phonetic import phone_batch, sharp
@@ -187,3 +187,15 @@ def test_impossible_settings_are_refused() -> None:
         LookupConfig(margin=-1.0)
     with pytest.raises(ValueError, match="max_distance must be at least 0 and below 1"):
         LookupConfig(max_distance=1.0)
+
+
+def test_of_names_that_overlap_the_one_that_gains_most_is_taken() -> None:
+    (entity,) = entities_from_names(["take"])
+    units = [Unit(at, at + 1, (), False) for at in range(4)]
+    spans = {(0, 2): 20.0, (1, 3): 30.0, (2, 4): 25.0, (3, 4): 12.0}
+    for left in range(len(spans) + 1):  # whichever are there
+        some = dict(list(spans.items())[left:])
+        found = [_Candidate(0, *span, entity, 0, gain) for span, gain in some.items()]
+        chosen = _choose(found, [units], LookupConfig(margin=10.0)).get(0, [])
+        expected = {0: [(1, 3), (3, 4)], 1: [(1, 3), (3, 4)], 2: [(2, 4)], 3: [(3, 4)], 4: []}
+        assert [(one.first, one.end) for one in chosen] == expected[left]

@@ -182,6 +182,14 @@ def test_runs_of_blanks_may_be_left_out(words: WordPronunciations, threshold: fl
     assert score[0].tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
 
 
+def test_a_word_that_nobody_lists_has_its_cost(words: WordPronunciations) -> None:
+    frames = phone_frames(phone_batch([sharp("K EY K")]))
+    cake = Unit(0, 1, words.word("cake"), False)
+    aligner = PhoneAligner(replace(WIDE, unlisted_cost=7.0), words)
+    scores = aligner.scores(frames, [[cake], [cake._replace(listed=False)]], [0, 0])
+    assert scores.tolist() == pytest.approx([0.0, -7.0], abs=1e-5)
+
+
 def hypothesis(text: str, score: float, names: str = "") -> Hypothesis:
     return Hypothesis(
         tuple(Word(word, 0.0, 0.0, 1.0, word in names.split()) for word in text.split()), score, ()
