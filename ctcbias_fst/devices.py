@@ -41,20 +41,19 @@ def checked_device(device: torch.device | str, *, search: bool = True) -> torch.
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:N") from error
+        raise ConfigError(f"device {device}: must be cpu, cuda or cuda:N") from error
     if found.type == "cpu":
         return found
     if found.type != "cuda":
-        raise ConfigError(f"--device {device}: must be cpu, cuda or cuda:N")
+        raise ConfigError(f"device {device}: must be cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
-        raise ConfigError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+        raise ConfigError(f"device {device}: torch sees no CUDA device; use cpu")
     count = torch.cuda.device_count()
     if (found.index or 0) >= count:
-        raise ConfigError(f"--device {device}: there are only {count}, the first is cuda:0")
+        raise ConfigError(f"device {device}: there are only {count}, the first is cuda:0")
     if search and not _k2_has_cuda():
         raise ConfigError(
-            f"--device {device}: k2 was built without CUDA; install one with it, or use "
-            "--device cpu"
+            f"device {device}: k2 was built without CUDA; install one with it, or use cpu"
         )
     return found
 

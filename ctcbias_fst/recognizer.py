@@ -179,7 +179,8 @@ class Recognizer:
 
         Args:
             audio: a path; a file's content as bytes or a binary file object; samples with their
-                ``sampling_rate`` (:func:`ctcbias_fst.audio.samples.mono_samples`); a
+                ``sampling_rate`` (:func:`ctcbias_fst.audio.samples.mono_samples`), or a mapping
+                of these as ``datasets`` of Hugging Face give it (``array``, ``sampling_rate``); a
                 :class:`ctcbias_fst.audio.audio.Recording`; or a list of these.
             entities: a list of names, as :meth:`compile` takes it or returned it, for all
                 recordings, or a list of these (or None), one for each. The latest are kept
@@ -339,7 +340,8 @@ class Recognizer:
 
 def _several(recordings: Any) -> Iterable[Any]:
     """Refuse what is one recording, or none, where several are wanted."""
-    one = isinstance(recordings, (str, bytes, bytearray, memoryview, os.PathLike, Recording))
+    kinds = (str, bytes, bytearray, memoryview, os.PathLike, Recording, Mapping)
+    one = isinstance(recordings, kinds)
     if one or not isinstance(recordings, Iterable):
         raise AudioError(
             f"{quoted(recordings, 100)} is no list of recordings: pass a list, or transcribe it"

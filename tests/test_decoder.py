@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import random
@@ -36,6 +37,7 @@ from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.shortlist.shortlists import ShortList
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.vocabulary import Vocabulary
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 FRAME = 0.02
@@ -335,6 +337,37 @@ def test_tokens_with_their_columns() -> None:
     ):
         with pytest.raises(ModelError, match=f"^[^\n]*{words}[^\n]*$"):
             made({**dict(pairs), **change})
+
+
+def test_tokens_of_hugging_face_that_are_no_columns(tmp_path: Path) -> None:
+    bytewise = ["<pad>", "\u0120the", "\u0120c", "at", "|", "s"]
+    known: list[dict[str, Any]] = [{"vocab": {"<pad>": 0, "a": 1}}, {"type": "BPE", "vocab": {}}]
+    for number, model in enumerate(known):
+        path = tmp_path / f"tokenizer{number}.json"
+        path.write_text(json.dumps({"model": model, **({"version": "1"} if number else {})}))
+        with pytest.raises(ModelError, match=r"tokenizer\.json of .*; give .*vocab\.json"):
+            made(path)
+    for tokens, words in (
+        (
+            {0: "<blk>", 1: "a"},
+            r"wrong way round, found {0: '<blk>', 1: 'a'}: a mapping is",
+        ),
+        (bytewise, r"byte-level BPE.*token\.replace\('\u0120', '\u2581'\)"),
+    ):
+        with pytest.raises(ModelError, match=f"^[^\n]*{words}[^\n]*$"):
+            made(tokens)
+    as_told = [token.replace("\u0120", "\u2581") for token in bytewise]
+    assert made(as_told).vocabulary.boundary.value == "prefix"
+    with pytest.raises(ModelError, match=r"a file is read by Vocabulary\.from_file"):
+        Vocabulary.from_tokens("tokens.txt")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ids", [[99], [-1], ["a"], [1.5]])
+def test_ids_that_are_no_columns(ids: Any, decoder: Decoder) -> None:
+    with pytest.raises(ModelError, match=r"^(id -?\d+ is outside|id must be a whole number)"):
+        decoder.vocabulary.ids_to_words(ids)
+    for good in (np.array([2, 3]), torch.tensor([2, 3]), (2, 3)):
+        assert decoder.vocabulary.ids_to_words(good) == ["ab"]  # type: ignore[arg-type]
 
 
 def test_a_copy_finds_the_same(tmp_path: Path, tokenizer_path: Path) -> None:

@@ -27,8 +27,8 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
 LENGTHS = torch.tensor([5, 5])
 VALUES = torch.zeros(2, 5, 4).log_softmax(-1)
-SILENCE = np.zeros(16000, np.float32)
-SILENCE_ON_META = torch.zeros(16000, device="meta")
+HUM = np.sin(np.arange(16000, dtype=np.float32)) / 2
+HUM_ON_META = torch.zeros(16000, device="meta")
 ENDLESS = np.broadcast_to(np.float32(0), 10**12)
 
 
@@ -71,13 +71,13 @@ OF_RECOGNIZER: dict[str, Wrong] = {
     "no files": lambda r: list(r.transcribe_files(None)),
     "lists for files": lambda r: r.transcribe_files(["a.wav"] * 2, [["abba"], None]),
     "list for a file": lambda r: r.transcribe_files(["a.wav"], [["abba"]]),
-    "no lists": lambda r: r.transcribe([Recording("a", SILENCE, 16000)], entities=3),
+    "no lists": lambda r: r.transcribe([Recording("a", HUM, 16000)], entities=3),
     "generator of lists": lambda r: r.transcribe(
-        [Recording("a", SILENCE, 16000)], entities=(one for one in [None])
+        [Recording("a", HUM, 16000)], entities=(one for one in [None])
     ),
-    "names and none": lambda r: r.transcribe(SILENCE, entities=["a", None], sampling_rate=16000),
-    "no n-best": lambda r: r.transcribe(SILENCE, sampling_rate=16000, nbest=0),
-    "half of the n-best": lambda r: r.transcribe(SILENCE, sampling_rate=16000, nbest=1.5),
+    "names and none": lambda r: r.transcribe(HUM, entities=["a", None], sampling_rate=16000),
+    "no n-best": lambda r: r.transcribe(HUM, sampling_rate=16000, nbest=0),
+    "half of the n-best": lambda r: r.transcribe(HUM, sampling_rate=16000, nbest=1.5),
     "nothing to encode": lambda r: r.log_probs([]),
     "nothing to decode": lambda r: r.decoder.decode(None),
     "logits": lambda r: r.decoder.decode(VALUES),
@@ -92,17 +92,17 @@ OF_RECOGNIZER: dict[str, Wrong] = {
     "dotted setting that is none": lambda r: r.from_pretrained(settings={"decode.nbets": 3}),
     "setting of a number": lambda r: r.from_pretrained(settings={3: 3}),
     "config mapping": lambda r: Recognizer(r.model, {}),  # type: ignore[arg-type]
-    "meta samples": lambda r: r.transcribe(SILENCE_ON_META, sampling_rate=16000),
-    "meta rate": lambda r: r.transcribe(SILENCE, sampling_rate=SILENCE_ON_META[0]),
+    "meta samples": lambda r: r.transcribe(HUM_ON_META, sampling_rate=16000),
+    "meta rate": lambda r: r.transcribe(HUM, sampling_rate=HUM_ON_META[0]),
     "endless": lambda r: r.transcribe(ENDLESS, sampling_rate=16000),
     "endless integers": lambda r: r.transcribe(
         np.broadcast_to(np.int16(0), 10**12), sampling_rate=16000
     ),
     "endless recording": lambda r: r.transcribe(Recording("a", ENDLESS, 16000)),
-    "meta weight": lambda r: r.compile([{"name": "abba", "weight": SILENCE_ON_META[0]}]),
+    "meta weight": lambda r: r.compile([{"name": "abba", "weight": HUM_ON_META[0]}]),
     "stubborn weight": lambda r: r.compile([{"name": "abba", "weight": Stubborn()}]),
     "stubborn category": lambda r: r.transcribe(
-        SILENCE, entities=[{"name": "abba", "category": Stubborn()}], sampling_rate=16000
+        HUM, entities=[{"name": "abba", "category": Stubborn()}], sampling_rate=16000
     ),
 }
 
@@ -171,7 +171,7 @@ def test_a_copy_of_a_recognizer_finds_the_same(recognizer: Recognizer) -> None:
 
 def test_what_is_meant_is_taken(recognizer: Recognizer) -> None:
     assert recognizer.transcribe([]) == []
-    several = (Recording(name, SILENCE, 16000) for name in "ab")
+    several = (Recording(name, HUM, 16000) for name in "ab")
     assert [one.id for one in recognizer.transcribe(several)] == ["a", "b"]  # type: ignore[arg-type]
     for lengths in ([5, 4], (5, 4), np.array([5, 4], np.int32)):
         assert batch(lengths=lengths).lengths.tolist() == [5, 4]

@@ -7,7 +7,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,8 +95,8 @@ def to_recording(
 
     Args:
         audio: the path of a file; the file's content as bytes, or a binary file object; samples
-            (:func:`ctcbias_fst.audio.samples.mono_samples`); an :class:`AudioPart`; or a
-            :class:`Recording`.
+            (:func:`ctcbias_fst.audio.samples.mono_samples`), or a mapping with these as ``array``
+            and their ``sampling_rate``; an :class:`AudioPart`; or a :class:`Recording`.
         sampling_rate: of the result.
         rate: of samples, which do not say it themselves.
         name: of what has no name of its own.
@@ -107,6 +107,8 @@ def to_recording(
     """
     if isinstance(audio, AudioPart):
         return _read_part(audio, sampling_rate)
+    if isinstance(audio, Mapping):
+        audio, rate = _of_mapping(audio, rate, name)
     is_file = isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview))
     if is_file or isinstance(audio, Recording) or hasattr(audio, "read"):
         if rate is not None:
@@ -129,6 +131,21 @@ def to_recording(
         )
     samples = _at_rate(mono, rate, sampling_rate, name)
     return _audible(Recording(name, samples, sampling_rate))
+
+
+def _of_mapping(audio: Mapping[str, Any], rate: int | None, name: str) -> tuple[Any, Any]:
+    """The samples and their rate, as Hugging Face's ``datasets`` give them."""
+    if not {"array", "sampling_rate"} <= set(audio):
+        raise AudioError(
+            f"{name}: a mapping with {', '.join(map(repr, audio)) or 'nothing'} in it; one of "
+            "audio has 'array', the samples, and 'sampling_rate'"
+        )
+    if rate is not None:
+        raise AudioError(
+            f"{name}: sampling_rate={rate!r} is given with a mapping, which says its own rate: "
+            "leave it out"
+        )
+    return audio["array"], audio["sampling_rate"]
 
 
 def _audible(recording: Recording) -> Recording:

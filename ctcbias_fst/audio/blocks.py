@@ -237,7 +237,10 @@ def check_rate(rate: Any, name: str) -> int:
             raise ValueError
         whole = int(rate)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise AudioError(f"{name}: a sampling rate of {rate!r} is no whole number of Hz") from None
+        remedy = "; give a number, not a string" if isinstance(rate, str) else ""
+        raise AudioError(
+            f"{name}: a sampling rate of {rate!r} is no whole number of Hz{remedy}"
+        ) from None
     if not LOWEST_RATE <= whole <= HIGHEST_RATE:
         raise AudioError(
             f"{name}: a sampling rate of {whole} Hz cannot be right; it must be from "

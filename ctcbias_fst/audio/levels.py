@@ -40,6 +40,8 @@ def audible(samples: Samples, sampling_rate: int) -> tuple[Samples, str | None]:
         Silence stays silence.
     """
     level = _level(samples, round(_BLOCK_SECONDS * sampling_rate))
+    if level == 0.0 and len(samples) and samples.min() == samples.max():
+        return samples, "silence (all samples are the same)"
     if level >= _QUIET or level == 0.0:
         return samples, None
     shown = f"{20 * math.log10(level):.0f} dB of full scale"

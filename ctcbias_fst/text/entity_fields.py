@@ -98,15 +98,16 @@ def displays_of(texts: Sequence[str]) -> list[str]:
     ]
 
 
-def check_keys(keys: Iterable[Any], where: str) -> None:
+def check_keys(keys: Iterable[Any], where: str, place: str = "") -> None:
     """Refuse columns or keys that are not known, or without a name among them."""
     unknown = [key for key in keys if key not in COLUMNS]
     if unknown:
         raise EntityListError(
-            f"{where}: unknown column or key {quoted(unknown[0])}; known are: {', '.join(COLUMNS)}."
+            f"{where}: unknown column or key {quoted(unknown[0])}{place}; known are: "
+            f"{', '.join(COLUMNS)}."
         )
     if "name" not in keys:
-        raise EntityListError(f"{where}: 'name' is missing.")
+        raise EntityListError(f"{where}: 'name' is missing{place}.")
 
 
 def fields_of(row: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _table(lines: Lines, numbers: Sequence[int], cells: Sequence[Sequence[str]])
     if not amazon:
         if len(set(columns)) < len(columns):
             raise lines.fault(0, "a column occurs twice in the header.")
-        check_keys(columns, f"{lines.source}, line {lines.numbers[0]}")
+        check_keys(columns, f"{lines.source}, line {lines.numbers[0]}", " in the header")
     rows = []
     for number, row in zip(numbers[1:], cells[1:]):
         if len(row) > len(columns):
@@ -124,10 +124,14 @@ def comma_table(lines: Lines) -> ListRows | None:
     trailing = all(text.endswith((",", ";")) for text in texts[:-1])
     numbers = sum(bool(_NUMBER_LAST.search(text)) for text in texts)
     if 2 * numbers >= len(texts) or (len(texts) > 1 and alike and not spaced and not trailing):
+        kind = "semicolon" if texts[0].count(";") > texts[0].count(",") else "comma"
+        headed = len(texts) > 1 and not _NUMBER_LAST.search(texts[0])
+        place = 0 if headed else first_place(texts, _NUMBER_LAST.search) or 0
+        names_none = f" ({quoted(texts[0])} names no known column)" if headed else ""
         raise lines.fault(
-            first_place(texts, _NUMBER_LAST.search) or 0,
-            f"comma-separated values without a header line; {WITH_HEADER}, or write one name per "
-            f"line.",
+            place,
+            f"{kind}-separated values without a header line{names_none}; {WITH_HEADER}, or write "
+            "one name per line.",
         )
     marks = max(texts[0].count(","), texts[0].count(";"))
     alone = len(texts) == 1 and (marks > 1 or not spaced or "; " in texts[0])

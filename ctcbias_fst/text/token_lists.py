@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Integral
@@ -33,12 +34,19 @@ def checked_tokens(tokens: Any, what: str = "token") -> tuple[str, ...]:
         ModelError: they are something else, or have no order; a column is missing or given twice.
     """
     if isinstance(tokens, Mapping):
+        if tokens and all(isinstance(i, Integral) for i in tokens):
+            raise ModelError(
+                f"{what}s are mapped the wrong way round, found {quoted(dict(tokens), 60)}: a "
+                f"mapping is of {what} to column."
+            )
         tokens = _in_order([(_text(token, what), i) for token, i in tokens.items()])
     elif isinstance(tokens, (str, bytes)) or not isinstance(tokens, (Sequence, np.ndarray)):
         unordered = isinstance(tokens, (Set, Iterator))
+        file = isinstance(tokens, (str, os.PathLike))
         raise ModelError(
             f"{what}s must be a list of strings in the order of the columns, or a mapping of token "
-            f"to column, found {'a ' + type(tokens).__name__ if unordered else quoted(tokens)}."
+            f"to column, found {'a ' + type(tokens).__name__ if unordered else quoted(tokens)}"
+            + ("; a file is read by Vocabulary.from_file." if file else ".")
         )
     return tuple(_text(token, f"{what} {column}") for column, token in enumerate(tokens))
 
@@ -55,12 +63,19 @@ def _text(token: Any, what: str) -> str:
     return str(token)
 
 
-def column_of(number: Any, what: str) -> int:
-    """A column as Python's int, whatever kind of whole number it is."""
+def column_of(number: Any, what: str, size: int | None = None) -> int:
+    """A column as Python's int, whatever kind of whole number it is; of ``size``, if that is said.
+
+    Raises:
+        ModelError: it is none.
+    """
     try:
-        return operator.index(number)
+        column = operator.index(number)
     except TypeError:
         raise ModelError(f"{what} must be a whole number, found {quoted(number)}.") from None
+    if size is not None and not 0 <= column < size:
+        raise ModelError(f"{what} {column} is outside the vocabulary of {size} tokens.")
+    return column
 
 
 def read_tokens(path: Path, language: str | None = None) -> list[str]:
@@ -75,6 +90,12 @@ def read_tokens(path: Path, language: str | None = None) -> list[str]:
         tokens = load_sentencepiece(path)[1]
     elif path.suffix == ".json":
         content = _json(path)
+        model = content.get("model") if isinstance(content, dict) else None
+        if isinstance(model, dict) and "vocab" in model:
+            raise ModelError(
+                f"{path}: this is a tokenizer.json of Hugging Face; give the model's vocab.json, "
+                "or in Python its tokens as tokenizer.get_vocab() returns them."
+            )
         if isinstance(content, dict) and content and all(type(v) is dict for v in content.values()):
             content, chosen = _of_language(content, path, language), True
         tokens = _json_tokens(content, path)

@@ -38,6 +38,8 @@ SEPARATORS = ("|", "<wb>", "<space>", "<sp>", " ")
 UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
 _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
+_BYTE_LEVEL = "\u0120"
+"""Stands for the space before a word in byte-level BPE."""
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _PHONES = 5
 """So many tokens of several letters, and as many that are phones, are no letters."""
@@ -195,6 +197,12 @@ def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
         return WordBoundary.PREFIX
     if any(token.startswith(CONTINUATION) and len(token) > 2 for token in tokens):
         return WordBoundary.CONTINUATION
+    if sum(len(token) > 1 and token.startswith(_BYTE_LEVEL) for token in tokens) > 1:
+        raise ModelError(
+            f"words begin with {_BYTE_LEVEL!r}, as in byte-level BPE: give the tokens as they are "
+            f"read, with {PREFIX!r} in its place, which for ASCII are "
+            f"[token.replace({_BYTE_LEVEL!r}, {PREFIX!r}) for token in tokens]."
+        )
     if any(separator in tokens for separator in SEPARATORS):
         return WordBoundary.SEPARATOR
     written = [token for token in tokens if token and not _SPECIAL.fullmatch(token)]

@@ -71,11 +71,7 @@ class Vocabulary:
             column = getattr(self, name)
             if column is None and name == "unk_id":
                 continue
-            object.__setattr__(self, name, column_of(column, what))
-            if not 0 <= column < len(self.tokens):
-                raise ModelError(
-                    f"{what} {column} is outside the vocabulary of {len(self.tokens)} tokens."
-                )
+            object.__setattr__(self, name, column_of(column, what, len(self.tokens)))
         if len(self.index) != len(self.tokens):
             twice = next(token for token, n in Counter(self.tokens).items() if n > 1)
             raise ModelError(f"token {twice!r} occurs more than once in the vocabulary.")
@@ -319,8 +315,13 @@ class Vocabulary:
         return spans
 
     def ids_to_words(self, ids: Sequence[int]) -> list[str]:
-        """Return the words that `ids` (after CTC collapsing) write."""
-        return [word for _, _, word in self.word_spans(ids)]
+        """Return the words that `ids` (after CTC collapsing) write.
+
+        Raises:
+            ModelError: one is no column.
+        """
+        columns = [column_of(i, "id", self.size) for i in ids]
+        return [word for _, _, word in self.word_spans(columns)]
 
     @classmethod
     def from_tokens(

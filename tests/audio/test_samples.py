@@ -101,7 +101,10 @@ def test_what_comes_out_is_the_callers_own() -> None:
         ([[0.0] * 800] * 2, "a list of list is more than one recording"),
         ([], "0 samples are less than 25 ms"),
         (object(), "object is neither samples"),
-        ({"array": WAVE}, "dict is neither samples"),
+        (
+            {"array": WAVE},
+            "a mapping with 'array' in it; one of audio has 'array', the samples, and",
+        ),
         ((16000, WAVE), "a pair of rate and samples"),
         ((WAVE, 16000), "a pair of rate and samples"),
     ],
@@ -109,6 +112,15 @@ def test_what_comes_out_is_the_callers_own() -> None:
 def test_what_is_no_samples(audio: Any, words: str) -> None:
     with pytest.raises(AudioError, match=words):
         to_recording(audio, 16000, 16000)
+
+
+def test_mappings_as_datasets_give_them() -> None:
+    given = {"path": "a.wav", "array": WAVE, "sampling_rate": 16000}
+    expected = to_recording(WAVE, 8000, 16000)
+    assert np.array_equal(to_recording(given, 8000).samples, expected.samples)
+    for rate, words in ((16000, "says its own rate"), (None, "'16000' is no whole.*not a string")):
+        with pytest.raises(AudioError, match=words):
+            to_recording({**given, "sampling_rate": "16000"}, 8000, rate)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e19, 1e300, 32767.0])
