@@ -426,6 +426,20 @@ def test_names_as_vocabularies_write_them(
     assert any(word.entity for word in found.best.words) == (name in expected)
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"), [("김민수", "김민사가 왔다"), ("김민수가", "김민수가 왔다")]
+)
+def test_particles_are_not_split_off(listed: str, expected: str) -> None:
+    tokens = ["<pad>", "|", *"김민수사가왔다"]
+    columns = [tokens.index(token) for token in "김민사가|왔다"]
+    scores = np.full((2 * len(columns), len(tokens)), -12.0, np.float32)
+    scores[range(0, len(scores), 2), columns] = 0.0
+    scores[4, tokens.index("수")] = -0.5
+    scores[1::2, 0] = 0.0
+    scores -= np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+    assert texts(made(tokens).decode(scores, entities=[listed])) == [expected]
+
+
 def test_punctuation_may_follow_a_name() -> None:
     tokens = ["<blk>", "\u2581tell", "\u2581kisha", "\u2581kesha", "."]
     for path in ([1, 0, 2, 0, 4], [1, 2, 4]):
