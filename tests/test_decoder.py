@@ -181,6 +181,7 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
         r"mappings, not pairs: \[{'name': 'Kisha', 'weight': 2}\]",
         listed(("Kisha", 2.0)),
     ),
+    "a huge weight": (EntityListError, "not pairs", listed(("Kisha", 10**400))),
     "names and weights": (
         EntityListError,
         r"such as \[{'name': 'Kisha Smith', 'weight': 2.5}\]",

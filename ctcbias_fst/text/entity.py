@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entity_fields import CONTROLS, fault, is_texts, visible
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import as_number, quoted
 
 __all__ = ["Entity", "entity_of", "require_names", "with_weight"]
 
@@ -149,5 +149,5 @@ def with_weight(items: Sequence[Any]) -> str:
             name, weight = item
             number = isinstance(weight, Real) and not isinstance(weight, bool)
             if isinstance(name, str) and number:
-                return f"[{{'name': {quoted(name)}, 'weight': {weight:g}}}]"
+                return f"[{{'name': {quoted(name)}, 'weight': {as_number(weight):g}}}]"
     return ""

@@ -64,14 +64,13 @@ def entities_of(entities: Any) -> EntityList:
 
 def _file_notes(items: Sequence[Any]) -> list[str]:
     """Tell of names that are those of files."""
-    texts = [(n, one) for n, one in enumerate(items, start=1) if isinstance(one, str)]
-    block = "\n".join([text for _, text in texts])
+    block = "\n".join([item for item in items if isinstance(item, str)])
     if os.sep not in block and not any(suffix in block for suffix in _SUFFIXES):
         return []
     found = [
         number
-        for number, text in texts
-        if (os.sep in text or text.lower().endswith(_SUFFIXES)) and _is_file(text)
+        for number, item in enumerate(items, start=1)
+        if isinstance(item, str) and (os.sep in item or item.endswith(_SUFFIXES)) and _is_file(item)
     ]
     if not found:
         return []
