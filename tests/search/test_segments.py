@@ -212,6 +212,13 @@ def test_what_lookup_made_the_best_stays_the_best() -> None:
     one = Transcript("u", worse, (worse, better))
     (joined,) = join_segments([one, one], [Segment(0, 0, 9), Segment(0, 9, 18)], 0.04, nbest=3)
     assert [h.text for h in joined.nbest] == ["a a", "a", ""]
+    # What is behind it counts as being no better.
+    others = tuple(
+        Hypothesis((Word(w, 0, 1, 1.0),), -score, ()) for w, score in (("b", 2), ("c", 3))
+    )
+    two = Transcript("u", others[0], others)
+    (joined,) = join_segments([one, two], [Segment(0, 0, 9), Segment(0, 9, 18)], 0.04, nbest=4)
+    assert [h.text for h in joined.nbest] == ["a b", "b", "a c", "c"]
 
 
 def test_times_shift_and_scores_add() -> None:
