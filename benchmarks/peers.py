@@ -49,10 +49,10 @@ class BenchSet:
     """Saved log-probs, what was said, and lists to decode them with.
 
     Attributes:
-      references: files of cuts or transcripts.
-      phones: log-probs of the phone head, by the same ids (``save_log_probs.py``).
-      chooses: whether weights are chosen on it, with the list of ``choose_size``.
-      compared: whether it is in the tables.
+        references: files of cuts or transcripts.
+        phones: log-probs of the phone head, by the same ids (``save_log_probs.py``).
+        chooses: whether weights are chosen on it, with the list of ``choose_size``.
+        compared: whether it is in the tables.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Bench:
     """What is compared.
 
     Attributes:
-      tokenizer: SentencePiece model; its pieces are the columns, blank first.
-      words: file of the training text's words, one per line (for lexicons).
-      config: settings of ours, TOML.
-      model: its directory, for ours with all parts.
-      boost: for ours with the boosting FST alone.
-      choose_size: the list with which weights are chosen.
+        tokenizer: SentencePiece model; its pieces are the columns, blank first.
+        words: file of the training text's words, one per line (for lexicons).
+        config: settings of ours, TOML.
+        model: its directory, for ours with all parts.
+        boost: for ours with the boosting FST alone.
+        choose_size: the list with which weights are chosen.
     """
 
     tokenizer: Path
@@ -91,9 +91,9 @@ class Row:
     """A decoder on a set with a list.
 
     Attributes:
-      seconds: CPU time of decoding, for the whole set if need be extrapolated.
-      speed: times real time.
-      ratio: to the time of ours without a list, on the same set.
+        seconds: CPU time of decoding, for the whole set if need be extrapolated.
+        speed: times real time.
+        ratio: to the time of ours without a list, on the same set.
     """
 
     decoder: str

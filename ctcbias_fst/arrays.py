@@ -11,15 +11,6 @@ import torch
 from ctcbias_fst.errors import CtcbiasError, LogProbsError
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = [
-    "as_float32",
-    "as_lengths",
-    "checked_frame_seconds",
-    "is_one",
-    "sum_of_probabilities",
-]
-
-
 _TOLERANCE = 0.05
 """By how much the probabilities of a frame may miss 1: half precision, and what models round."""
 
@@ -31,7 +22,7 @@ def as_float32(array: Any) -> torch.Tensor:
     """Log-probs of any floating-point type, numpy's or torch's, as a float32 tensor.
 
     Raises:
-      LogProbsError: they are integers, or no array.
+        LogProbsError: they are integers, or no array.
     """
     if not isinstance(array, torch.Tensor):
         try:
@@ -60,7 +51,7 @@ def sum_of_probabilities(log_probs: torch.Tensor) -> torch.Tensor:
     """What the probabilities of each frame sum to, float32 (T,).
 
     Args:
-      log_probs: float32 (T, V), natural log.
+        log_probs: float32 (T, V), natural log.
     """
     return log_probs.exp().sum(dim=-1)
 
@@ -79,13 +70,13 @@ def checked_frame_seconds(
     """How long a frame is, in seconds.
 
     Args:
-      value: one number, of whatever library.
-      error: what is raised.
-      where: what says so, for messages.
-      remedy: what to do about one that cannot be.
+        value: one number, of whatever library.
+        error: what is raised.
+        where: what says so, for messages.
+        remedy: what to do about one that cannot be.
 
     Raises:
-      error: it is no number, or no frame is as long.
+        error: it is no number, or no frame is as long.
     """
     try:
         if isinstance(value, (str, bytes, bool)):

@@ -11,21 +11,6 @@ from typing import Any
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = [
-    "LARGEST",
-    "MAX_BEAM",
-    "MAX_HYPOTHESES",
-    "MAX_REPLICATIONS",
-    "MAX_STATES",
-    "at_least_one",
-    "at_most",
-    "finite",
-    "not_negative",
-    "positive",
-    "typed",
-    "whole_number",
-]
-
 MAX_STATES = 1_000_000
 """States per frame that a search may be told to keep: k2 aborts at some hundred millions."""
 

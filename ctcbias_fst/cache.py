@@ -24,8 +24,6 @@ from safetensors.numpy import save_file
 
 from ctcbias_fst.files import atomic_path, digest_of, digest_of_arrays
 
-__all__ = ["VARIABLE", "cache_folder", "load_or_build"]
-
 VARIABLE = "CTCBIAS_CACHE"
 """The environment variable that names the folder; ``off`` or nothing for no cache."""
 

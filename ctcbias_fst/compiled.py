@@ -32,15 +32,6 @@ from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.variants.shipped import pronunciation_table
 from ctcbias_fst.variants.spellings import SpellingsOnDemand, encode_spellings
 
-__all__ = [
-    "CompiledEntities",
-    "Compiler",
-    "Latest",
-    "compile_graph",
-    "frames_of",
-    "with_limits",
-]
-
 _SEGMENTATIONS = 400_000
 """Of all names together, at most, if `PipelineConfig.segmentations` is above 1: some 1 kB each
 while they are made."""

@@ -27,17 +27,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = [
-    "as_toml",
-    "flat",
-    "load_config",
-    "merge",
-    "parse_overrides",
-    "read_toml",
-    "to_mapping",
-    "write_config",
-]
-
 T = TypeVar("T")
 _UNIONS = (typing.Union, types.UnionType)
 

@@ -17,8 +17,6 @@ from ctcbias_fst.errors import ManifestError
 from ctcbias_fst.files import is_stream
 from ctcbias_fst.text.text_files import read_json_lines
 
-__all__ = ["named_files", "one_line", "read_cut_set", "refuse_commands"]
-
 _PIPE = "pipe:"
 """lhotse hands the rest of a path that begins so to a shell."""
 

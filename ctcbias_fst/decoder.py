@@ -50,8 +50,6 @@ from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["FRAME_SECONDS", "Decoder"]
-
 FRAME_SECONDS = 0.04
 """Of models that do not say: four times the usual 10 ms."""
 

@@ -29,8 +29,6 @@ from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Entities", "batch_of", "is_lists", "language_model", "lists_of", "rescorer_of"]
-
 Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
 """One list for all utterances, or one (or None) for each; or none."""
 

@@ -10,8 +10,6 @@ import torch
 
 from ctcbias_fst.errors import ConfigError
 
-__all__ = ["checked_device", "with_versions"]
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 

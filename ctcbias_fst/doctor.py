@@ -22,8 +22,6 @@ from ctcbias_fst import __version__
 from ctcbias_fst.cache import VARIABLE, cache_folder
 from ctcbias_fst.k2_build import installed_k2, k2_fault, k2_remedy
 
-__all__ = ["OK", "OPTIONAL", "WRONG", "Check", "examine"]
-
 OK, OPTIONAL, WRONG = "ok", "optional", "wrong"
 
 _CLIP = Path(__file__).resolve().parent / "pretrained" / "clips" / "medical-2.flac"

@@ -24,23 +24,6 @@ import re
 import sys
 import warnings
 
-__all__ = [
-    "AudioError",
-    "ConfigError",
-    "CtcbiasError",
-    "CtcbiasWarning",
-    "EntityListError",
-    "GraphError",
-    "InputError",
-    "LanguageModelError",
-    "LogProbsError",
-    "ManifestError",
-    "MissingDependencyError",
-    "ModelError",
-    "warn_caller",
-]
-
-
 _HALF = re.compile("[\ud800-\udfff]")
 
 

@@ -14,8 +14,6 @@ from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Word
 from ctcbias_fst.text.phrases import PhraseMatcher
 
-__all__ = ["Explanation", "NameAttention", "cut", "explain"]
-
 Floats = npt.NDArray[np.float32]
 
 

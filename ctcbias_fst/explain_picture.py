@@ -17,8 +17,6 @@ from ctcbias_fst.records import Word
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "check_format", "draw_explanation"]
-
 FORMATS = (".png", ".svg", ".html")
 
 _ENTITY = "#b3002d"

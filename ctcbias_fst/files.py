@@ -24,24 +24,6 @@ import numpy.typing as npt
 
 from ctcbias_fst.errors import ConfigError
 
-__all__ = [
-    "atomic_directory",
-    "atomic_path",
-    "check_output",
-    "digest_of",
-    "digest_of_arrays",
-    "file_name",
-    "fingerprint",
-    "is_stream",
-    "naming",
-    "sha256_of",
-    "shortened",
-    "sole_writer",
-    "sole_writer_in",
-    "sort_metadata",
-    "write_text",
-]
-
 NAME_BYTES = 255
 """What file systems take for one part of a path."""
 

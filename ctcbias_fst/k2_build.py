@@ -14,8 +14,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["WHEELS", "K2Build", "installed_k2", "k2_fault", "k2_remedy"]
-
 WHEELS = "https://k2-fsa.github.io/k2/"
 """Where k2's own lists of wheels are: ``cpu.html`` and ``cuda.html``."""
 

@@ -12,8 +12,6 @@ from ctcbias_fst.records import Hypothesis, Transcript, Word, mentions_of, text_
 from ctcbias_fst.text.printable import json_text, one_line, one_token, one_token_each
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["FORMATS", "SUBTITLES", "format_transcripts", "notes", "transcript_record"]
-
 SUBTITLES = ("srt", "vtt")
 """The formats that have the times of one recording only."""
 

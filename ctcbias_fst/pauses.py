@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Pause", "find_pauses"]
-
 
 @dataclass(frozen=True)
 class Pause:

@@ -16,8 +16,6 @@ from ctcbias_fst.text.printable import one_line
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_text", "new_figure", "save_figure", "svg_of", "xml_text"]
-
 # Besides control characters, XML 1.0 has no way to write these.
 _NOT_IN_XML = re.compile("[\ufffe\uffff]")
 

@@ -35,8 +35,6 @@ from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["Failure", "Recognizer"]
-
 _BATCH_SECONDS = 120.0
 
 

@@ -22,19 +22,6 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = [
-    "Hypothesis",
-    "LogProbs",
-    "Mention",
-    "MentionSpan",
-    "Transcript",
-    "Word",
-    "mentions_of",
-    "require_log_probs",
-    "text_of",
-]
-
-
 _ARRAYS = ("log_probs", "phone_log_probs", "unbiased")
 
 
@@ -43,21 +30,21 @@ class LogProbs:
     """What a CTC model says about a batch of utterances.
 
     Attributes:
-      log_probs: shape (N, T, V): natural log, each frame sums to one. Rows at and after an
-        utterance's length are padding and never read. Arrays of numpy and other floating-point
-        types become float32 tensors.
-      lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
-      frame_seconds: how much audio one frame stands for.
-      ids: N names of the utterances, for messages and results.
-      vocabulary: what the V columns are.
-      phone_log_probs: shape (N, T, P), of the phone head, if the model has one; likewise.
-      lag: seconds by which the model writes tokens after their sounds, as far as is known.
-      unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
-        in ``log_probs``; likewise.
+        log_probs: shape (N, T, V): natural log, each frame sums to one. Rows at and after an
+            utterance's length are padding and never read. Arrays of numpy and other floating-point
+            types become float32 tensors.
+        lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
+        frame_seconds: how much audio one frame stands for.
+        ids: N names of the utterances, for messages and results.
+        vocabulary: what the V columns are.
+        phone_log_probs: shape (N, T, P), of the phone head, if the model has one; likewise.
+        lag: seconds by which the model writes tokens after their sounds, as far as is known.
+        unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
+            in ``log_probs``; likewise.
 
     Raises:
-      LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, or the phone
-        or the unbiased log-probs are of other frames.
+        LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, or the phone
+            or the unbiased log-probs are of other frames.
     """
 
     log_probs: torch.Tensor
@@ -146,8 +133,8 @@ class LogProbs:
         """A copy with other arrays.
 
         Args:
-          change: made to every array ``(N, T, ...)`` that is there.
-          others: fields.
+            change: made to every array ``(N, T, ...)`` that is there.
+            others: fields.
         """
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         others.update((name, change(one)) for name, one in arrays.items() if one is not None)
@@ -166,7 +153,7 @@ def require_log_probs(value: Any) -> None:
     """Refuse what is no `LogProbs`.
 
     Raises:
-      LogProbsError: it is something else.
+        LogProbsError: it is something else.
     """
     if not isinstance(value, LogProbs):
         raise LogProbsError(
@@ -182,19 +169,19 @@ class Mention:
     Its words are those that have this very object: the same name twice in a row is two of them.
 
     Attributes:
-      entity: the entry, with its category, weight and line.
-      found_by: ``boost`` if the search took the name's tokens, ``text`` if ordinary words were read
-        that are the name (:mod:`ctcbias_fst.search.spelling`), ``lookup`` if it was put in the
-        place of words that it sounds like (:mod:`ctcbias_fst.rescore.lookup`).
-      boost: nats that its tokens were given, its share of :attr:`Hypothesis.boost`; 0 unless it
-        was found by ``boost``.
-      phone: what the phone head says of its own words, at most 0: nats by which their phones are
-        less likely than the best ones of the same frames, the cost of the pronunciation included.
-        None if nobody asked, or nobody knows how they sound.
-      lookup: nats by which the phone score of the hypothesis rose when it took the place of other
-        words; None unless it was found by ``lookup``.
-      heard: what was written, by tokens or as words, if that is not its name in other letters: a
-        spelling variant, a spoken form, the words whose place it took.
+        entity: the entry, with its category, weight and line.
+        found_by: ``boost`` if the search took the name's tokens, ``text`` if ordinary words were
+            read that are the name (:mod:`ctcbias_fst.search.spelling`), ``lookup`` if it was put in
+            the place of words that it sounds like (:mod:`ctcbias_fst.rescore.lookup`).
+        boost: nats that its tokens were given, its share of :attr:`Hypothesis.boost`; 0 unless it
+            was found by ``boost``.
+        phone: what the phone head says of its own words, at most 0: nats by which their phones are
+            less likely than the best ones of the same frames, the cost of the pronunciation
+            included. None if nobody asked, or nobody knows how they sound.
+        lookup: nats by which the phone score of the hypothesis rose when it took the place of other
+            words; None unless it was found by ``lookup``.
+        heard: what was written, by tokens or as words, if that is not its name in other letters: a
+            spelling variant, a spoken form, the words whose place it took.
     """
 
     entity: Entity
@@ -234,9 +221,9 @@ class MentionSpan(NamedTuple):
     """A mention and its extent.
 
     Attributes:
-      mention: what came out of the list.
-      words: its first word and the one after its last, counted in those of the hypothesis.
-      start, end: seconds from the start of the utterance.
+        mention: what came out of the list.
+        words: its first word and the one after its last, counted in those of the hypothesis.
+        start, end: seconds from the start of the utterance.
     """
 
     mention: Mention
@@ -250,15 +237,15 @@ class Word:
     """A word as it is written, and where it was heard.
 
     Attributes:
-      word: what to print; an entity's word has the spelling the list asked for.
-      start, end: seconds from the start of the utterance.
-      confidence: the lattice's posterior of the word around its span, in [0, 1].
-      entity: whether it came out of the list of names.
-      log_prob: what the model itself says of it: the mean log-prob of its tokens (of a name of
-        several words, of all of them) where they begin, without boosts; natural log.
-      glued: whether no space stands before it (scripts without spaces).
-      mentions: the entries of the list that it came from: one, or several where names meet in a
-        word (``iPhone手机``).
+        word: what to print; an entity's word has the spelling the list asked for.
+        start, end: seconds from the start of the utterance.
+        confidence: the lattice's posterior of the word around its span, in [0, 1].
+        entity: whether it came out of the list of names.
+        log_prob: what the model itself says of it: the mean log-prob of its tokens (of a name of
+            several words, of all of them) where they begin, without boosts; natural log.
+        glued: whether no space stands before it (scripts without spaces).
+        mentions: the entries of the list that it came from: one, or several where names meet in a
+            word (``iPhone手机``).
     """
 
     word: str
@@ -301,15 +288,15 @@ class Hypothesis:
     """One reading of an utterance.
 
     Attributes:
-      words: in order of time.
-      score: natural log of the best path, all its parts together.
-      token_ids: the columns that the path took, without blanks and repeats.
-      boost: the share of ``score`` that was added for names.
-      lm: the share of ``score`` that a language model gave, bonuses and costs of words
-        included.
-      phone: what the phone head says of it (:mod:`ctcbias_fst.rescore.phonetic`), at most 0;
-        its share of ``score`` is this times ``phone_scale``. None if nobody asked.
-      phone_share: the share of ``score`` that the phone head gave.
+        words: in order of time.
+        score: natural log of the best path, all its parts together.
+        token_ids: the columns that the path took, without blanks and repeats.
+        boost: the share of ``score`` that was added for names.
+        lm: the share of ``score`` that a language model gave, bonuses and costs of words
+            included.
+        phone: what the phone head says of it (:mod:`ctcbias_fst.rescore.phonetic`), at most 0;
+            its share of ``score`` is this times ``phone_scale``. None if nobody asked.
+        phone_share: the share of ``score`` that the phone head gave.
     """
 
     words: tuple[Word, ...]
@@ -346,12 +333,12 @@ class Transcript:
     """The outcome for one utterance.
 
     Attributes:
-      id: the utterance.
-      best: the best hypothesis; its words may be none, never missing.
-      nbest: the best hypotheses, no two with the same words, best first; ``best`` leads.
-      warning: what went wrong on the way, if the search had to fall back.
-      left_out: words that the search found and nothing in the audio speaks for; they are not
-        among those of ``best`` (:mod:`ctcbias_fst.search.evidence`).
+        id: the utterance.
+        best: the best hypothesis; its words may be none, never missing.
+        nbest: the best hypotheses, no two with the same words, best first; ``best`` leads.
+        warning: what went wrong on the way, if the search had to fall back.
+        left_out: words that the search found and nothing in the audio speaks for; they are not
+            among those of ``best`` (:mod:`ctcbias_fst.search.evidence`).
     """
 
     id: str

@@ -19,16 +19,6 @@ from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.variants.spellings import SpellingsConfig
 
-__all__ = [
-    "LM_PARTS",
-    "PARTS",
-    "SETTINGS_FILE",
-    "PipelineConfig",
-    "changed",
-    "parse_parts",
-    "settings_of",
-]
-
 SETTINGS_FILE = "settings.toml"
 """Of a model directory, or of a folder of lattices: how the parts work together there."""
 

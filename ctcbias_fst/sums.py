@@ -5,8 +5,6 @@ from __future__ import annotations
 from operator import add
 from typing import TypeVar
 
-__all__ = ["Sums"]
-
 Own = TypeVar("Own", bound="Sums")
 
 

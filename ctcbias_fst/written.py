@@ -12,8 +12,6 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import atomic_path, fingerprint, naming
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["RECORD", "WrittenFolder"]
-
 RECORD = ".ctcbias-written.jsonl"
 """Of a folder: the name and the SHA-256 of each file that was written there."""
 

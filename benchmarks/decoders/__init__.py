@@ -28,11 +28,11 @@ class Setting:
     """What a decoder may use.
 
     Attributes:
-      tokenizer: of the model; its vocabulary is the columns of the log-probs, blank first.
-      words: the words of the training text, the commonest first (for decoders with a lexicon).
-      config: settings of ours, a TOML file.
-      model: the directory of the model, for what of ours needs more than log-probs.
-      boost: of ours where nothing but the boosting FST acts, instead of these settings.
+        tokenizer: of the model; its vocabulary is the columns of the log-probs, blank first.
+        words: the words of the training text, the commonest first (for decoders with a lexicon).
+        config: settings of ours, a TOML file.
+        model: the directory of the model, for what of ours needs more than log-probs.
+        boost: of ours where nothing but the boosting FST acts, instead of these settings.
     """
 
     tokenizer: SentencePieceTokenizer
@@ -52,8 +52,8 @@ class Speech(NamedTuple):
     """An utterance as the model heard it.
 
     Attributes:
-      log_probs: (frames, tokens).
-      phones: (frames, 1 + phones) of the phone head, if it was saved.
+        log_probs: (frames, tokens).
+        phones: (frames, 1 + phones) of the phone head, if it was saved.
     """
 
     log_probs: npt.NDArray[np.float32]
@@ -64,10 +64,10 @@ class Biaser(Protocol):
     """A decoder.
 
     Attributes:
-      weights: the values of its one knob to choose among; the first is its own default.
-      version: of the package.
-      batches: whether it wants all utterances at once; others get a few at a time, and are
-        stopped at the time limit.
+        weights: the values of its one knob to choose among; the first is its own default.
+        version: of the package.
+        batches: whether it wants all utterances at once; others get a few at a time, and are
+            stopped at the time limit.
     """
 
     weights: Sequence[float]

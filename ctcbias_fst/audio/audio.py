@@ -33,17 +33,6 @@ from ctcbias_fst.audio.samples import mono_samples
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.text.text_files import is_named_pipe
 
-__all__ = [
-    "AudioPart",
-    "Recording",
-    "declared_seconds",
-    "longest_seconds",
-    "read_audio",
-    "read_channels",
-    "refuse_named_pipe",
-    "to_recording",
-]
-
 Samples = npt.NDArray[np.float32]
 
 

@@ -13,25 +13,6 @@ import soxr
 from ctcbias_fst.audio.levels import cancelled_by, of_one_channel
 from ctcbias_fst.errors import AudioError
 
-__all__ = [
-    "BLOCK",
-    "HIGHEST_RATE",
-    "LONGEST_SECONDS",
-    "LOUDEST",
-    "LOWEST_RATE",
-    "SHORTEST_SECONDS",
-    "Channels",
-    "Mono",
-    "Outcome",
-    "Part",
-    "check_rate",
-    "check_samples",
-    "clean",
-    "joined_notes",
-    "reason_of",
-    "shortfall",
-]
-
 SHORTEST_SECONDS = 0.025
 """One analysis window: less audio has no frame."""
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["audible", "averaged", "cancelled_by", "of_one_channel"]
-
 _QUIET = 10 ** (-35 / 20)
 """Below this level the embedded model begins to lose words; full scale is 1."""
 

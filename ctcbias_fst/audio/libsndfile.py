@@ -24,8 +24,6 @@ import soundfile
 
 from ctcbias_fst.audio.blocks import BLOCK, Outcome, Part, reason_of, shortfall
 
-__all__ = ["header_seconds", "read_sound_file"]
-
 _NO_COUNT = 1 << 62
 """libsndfile's count of samples is this and more where a header has none."""
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from ctcbias_fst.audio.levels import averaged
 from ctcbias_fst.errors import AudioError, warn_caller
 
-__all__ = ["mono_samples"]
-
 _MAX_CHANNELS = 32
 
 Samples = npt.NDArray[np.float32]

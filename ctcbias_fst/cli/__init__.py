@@ -21,8 +21,6 @@ from ctcbias_fst import __version__
 from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
 from ctcbias_fst.text.printable import one_line
 
-__all__ = ["COMMANDS", "main"]
-
 # Command to the module in ctcbias_fst.cli that holds a click command of the same name.
 COMMANDS = {
     "transcribe": "transcribe",

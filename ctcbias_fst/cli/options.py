@@ -21,32 +21,6 @@ if TYPE_CHECKING:
     from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = [
-    "BASE",
-    "DEVICE",
-    "FILE",
-    "LM",
-    "MODEL",
-    "NBEST",
-    "PARTS",
-    "TRUST_MANIFEST",
-    "Number",
-    "SettingsOptions",
-    "TokensOptions",
-    "format_of",
-    "output_file",
-    "output_folder",
-    "reads_file",
-    "refuse",
-    "warn",
-    "with_options",
-    "with_settings",
-    "with_tokens",
-    "writes_file",
-    "writes_folder",
-]
-
-
 Command = Callable[..., Any]
 
 _STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")

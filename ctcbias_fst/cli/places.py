@@ -14,8 +14,6 @@ from pathlib import Path
 
 import click
 
-__all__ = ["given", "reads", "writes"]
-
 _META = "ctcbias_fst.places"
 _ENDINGS = (".npy", ".lattice.safetensors", ".names.json")
 _NAMES = frozenset(

@@ -29,18 +29,6 @@ from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = [
-    "Backend",
-    "LogProbsBackend",
-    "SpeechBackend",
-    "Utterance",
-    "batches_by_duration",
-    "columns_of",
-    "cut_utterances",
-    "part_utterances",
-    "recording_batches",
-]
-
 _UNKNOWN_SECONDS = 30.0
 """What recordings count for whose headers do not say how long they are."""
 
@@ -72,12 +60,12 @@ def recording_batches(cuts: CutSet, rate: int, seconds: float = 120.0) -> list[l
     """The audio of cuts in memory, similar durations together, the longest first.
 
     Args:
-      cuts: all of them must be usable.
-      rate: sampling rate of the recordings.
-      seconds: audio per batch, padding included.
+        cuts: all of them must be usable.
+        rate: sampling rate of the recordings.
+        seconds: audio per batch, padding included.
 
     Raises:
-      AudioError: see :func:`load_recording`.
+        AudioError: see :func:`load_recording`.
     """
     utterances = cut_utterances(cuts)
     return [
@@ -104,8 +92,8 @@ class Backend(ABC):
     """What turns utterances into transcripts.
 
     Attributes:
-      settings: all that its results depend on, in plain values.
-      decoder: what decodes the log-probs.
+        settings: all that its results depend on, in plain values.
+        decoder: what decodes the log-probs.
     """
 
     settings: Mapping[str, Any]
@@ -117,8 +105,8 @@ class Backend(ABC):
         """Prepare a list; ``names.entities.rejected`` tells what can have no effect.
 
         Args:
-          graph: its boosting graph, if it was compiled before.
-          seconds: of the longest utterance that it is for.
+            graph: its boosting graph, if it was compiled before.
+            seconds: of the longest utterance that it is for.
         """
         names = self.decoder.compile(entities, seconds, warn=False)  # the job tells
         boosts = "boost" in self.decoder.config.parts
@@ -129,7 +117,7 @@ class Backend(ABC):
         """The audio or log-probs of one utterance.
 
         Raises:
-          InputError: it cannot be used.
+            InputError: it cannot be used.
         """
 
     @abstractmethod
@@ -139,7 +127,7 @@ class Backend(ABC):
         """Decode a batch of what :meth:`load` gave.
 
         Raises:
-          InputError: one of them cannot be used.
+            InputError: one of them cannot be used.
         """
 
 
@@ -147,7 +135,7 @@ class SpeechBackend(Backend):
     """Decodes the audio of cuts with a model of ours.
 
     Args:
-      model: its directory, or ``None`` for the model inside the package.
+        model: its directory, or ``None`` for the model inside the package.
     """
 
     def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
@@ -180,13 +168,13 @@ class LogProbsBackend(Backend):
     """Decodes log-probs that any CTC model made; ``decoder.parts`` says with which parts.
 
     Args:
-      path: the file, see :mod:`ctcbias_fst.search.saved_log_probs`.
-      frame_seconds: of the model, if the file does not say.
-      softmax: the file has logits.
-      trusted: whether commands in a manifest may be run.
+        path: the file, see :mod:`ctcbias_fst.search.saved_log_probs`.
+        frame_seconds: of the model, if the file does not say.
+        softmax: the file has logits.
+        trusted: whether commands in a manifest may be run.
 
     Attributes:
-      frame_seconds: what the file says, or the argument, or else 0.04, with a warning.
+        frame_seconds: what the file says, or the argument, or else 0.04, with a warning.
     """
 
     def __init__(

@@ -27,8 +27,6 @@ from ctcbias_fst.audio.levels import averaged
 from ctcbias_fst.cut_sets import one_line, read_cut_set
 from ctcbias_fst.errors import AudioError, ManifestError
 
-__all__ = ["load_recording", "read_cuts", "seconds_of"]
-
 _SLACK_SECONDS = 0.2
 """Decoders differ in what they make of the first and last frames of compressed audio."""
 
@@ -37,12 +35,12 @@ def read_cuts(path: Path, *, trusted: bool = False) -> CutSet:
     """Read a manifest of cuts.
 
     Args:
-      path: see :func:`ctcbias_fst.cut_sets.read_cut_set`.
-      trusted: whether commands in it may be run.
+        path: see :func:`ctcbias_fst.cut_sets.read_cut_set`.
+        trusted: whether commands in it may be run.
 
     Raises:
-      ManifestError: it is missing, malformed, empty, has an id twice, or names a command and
-        is not trusted.
+        ManifestError: it is missing, malformed, empty, has an id twice, or names a command and
+            is not trusted.
     """
     cuts = read_cut_set(path, trusted=trusted)
     if not cuts:
@@ -72,7 +70,7 @@ def load_recording(cut: Cut, rate: int) -> Recording:
     As far as it goes: what is missing of it is told in ``warning``.
 
     Raises:
-      AudioError: it is missing, cannot be read, or has no usable samples.
+        AudioError: it is missing, cannot be read, or has no usable samples.
     """
     try:
         if seconds_of(cut) == 0.0:

@@ -51,8 +51,6 @@ from ctcbias_fst.text.text_files import Source
 from ctcbias_fst.text.utterances import load_entities
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Lists", "Summary", "decode_corpus", "part_file", "read_lists"]
-
 _log = logging.getLogger(__name__)
 
 Lists = EntityList | BoostGraph | Mapping[str, EntityList] | None
@@ -71,11 +69,11 @@ class Summary:
     """What became of a manifest.
 
     Attributes:
-      records: what was written (:func:`ctcbias_fst.corpus.transcript_files.record_of`), by
-        utterance, in the manifest's order.
-      skipped: why each utterance that is not among them was left out.
-      seconds: how much audio was decoded, now and before the job was resumed.
-      resumed: how many utterances were done already.
+        records: what was written (:func:`ctcbias_fst.corpus.transcript_files.record_of`), by
+            utterance, in the manifest's order.
+        skipped: why each utterance that is not among them was left out.
+        seconds: how much audio was decoded, now and before the job was resumed.
+        resumed: how many utterances were done already.
     """
 
     records: dict[str, dict[str, Any]]
@@ -100,22 +98,22 @@ def decode_corpus(
     """Decode utterances and write their transcripts to ``out``.
 
     Args:
-      utterances: distinct ids.
-      out: the file; results so far are kept in ``out.part``.
-      lists: names to boost.
-      settings: all that the results depend on; a part file of other settings is refused.
-      batch_seconds: audio per batch, padding included.
-      report: told about names without effect and utterances that are left out.
-      lattice_dir: where lattices are saved (:mod:`ctcbias_fst.search.saved_lattices`), if at all.
-      config: is kept beside the lattices.
-      write: writes the records to a file; by default a JSON object for each.
+        utterances: distinct ids.
+        out: the file; results so far are kept in ``out.part``.
+        lists: names to boost.
+        settings: all that the results depend on; a part file of other settings is refused.
+        batch_seconds: audio per batch, padding included.
+        report: told about names without effect and utterances that are left out.
+        lattice_dir: where lattices are saved (:mod:`ctcbias_fst.search.saved_lattices`), if at all.
+        config: is kept beside the lattices.
+        write: writes the records to a file; by default a JSON object for each.
 
     Raises:
-      ConfigError: ``out`` is no file, so that results cannot be kept beside it, or another job is
-        writing them, or lattices in the same folder.
-      OSError: a file cannot be written; what was decoded before is kept.
-      ManifestError: every utterance was left out, the part file is of another job, or an
-        utterance has no list although others do.
+        ConfigError: ``out`` is no file, so that results cannot be kept beside it, or another job is
+            writing them, or lattices in the same folder.
+        OSError: a file cannot be written; what was decoded before is kept.
+        ManifestError: every utterance was left out, the part file is of another job, or an
+            utterance has no list although others do.
     """
     part = part_file(out)
     names = _Lists(lists, backend, utterances, report)
@@ -190,7 +188,7 @@ def _lattice_writer(
     """What writes the lattices of a backend, whose settings are kept beside them.
 
     Raises:
-      ConfigError: settings are there that are not those of lattices.
+        ConfigError: settings are there that are not those of lattices.
     """
     writer = LatticeWriter(folder, ids, report)
     backend.decoder.listener = writer
@@ -213,7 +211,7 @@ def part_file(out: Path) -> Path:
     """Where results are kept until all are there.
 
     Raises:
-      ConfigError: it cannot be written, or ``out`` is a pipe or a device.
+        ConfigError: it cannot be written, or ``out`` is a pipe or a device.
     """
     check_output(out)
     if out.exists() and not out.is_file():

@@ -19,8 +19,6 @@ from ctcbias_fst.search.saved_lattices import read_lattices
 from ctcbias_fst.settings import LM_PARTS, PipelineConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["missing_parts", "rescore_corpus", "without_effect"]
-
 _ACTING = (
     "lm",
     "decode.nbest",
@@ -42,7 +40,7 @@ def without_effect(config: PipelineConfig, saved: PipelineConfig) -> list[str]:
     """The dotted keys of settings that are not as when the lattices were made, and cannot act.
 
     Args:
-      saved: that the lattices were made with.
+        saved: that the lattices were made with.
     """
     before, after = flat(to_mapping(saved)), flat(to_mapping(config))
     changed = [key for key in (before | after) if before.get(key) != after.get(key)]
@@ -78,15 +76,15 @@ def rescore_corpus(
     """Read saved lattices with other settings; returns how many utterances there are.
 
     Args:
-      config: names the language model (by default the one inside the package) and its settings.
-      out: where transcripts are written, if at all.
-      use_lm: whether a language model acts at all.
-      text_dir: where lattices are written as text, if at all.
-      kaldi: as Kaldi's lattices, or as OpenFst's.
-      report: told the warnings of transcripts, and words that were left out.
+        config: names the language model (by default the one inside the package) and its settings.
+        out: where transcripts are written, if at all.
+        use_lm: whether a language model acts at all.
+        text_dir: where lattices are written as text, if at all.
+        kaldi: as Kaldi's lattices, or as OpenFst's.
+        report: told the warnings of transcripts, and words that were left out.
 
     Raises:
-      InputError: there are no lattices, or one is damaged.
+        InputError: there are no lattices, or one is damaged.
     """
     checked_device(device)
     default = DEFAULT / "lm.safetensors"

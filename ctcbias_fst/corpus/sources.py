@@ -19,8 +19,6 @@ from ctcbias_fst.text.manifests import seconds_of_row, utterance_id
 from ctcbias_fst.text.text_files import json_object, quoted, read_lines
 from ctcbias_fst.written import RECORD
 
-__all__ = ["AUDIO_SUFFIXES", "audio_parts", "recordings_of"]
-
 AUDIO_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .m4b .mka .mkv .mov .mp2 .mp3 "
     ".mp4 .nist .oga .ogg .opus .snd .sph .w64 .wav .wave .webm .wma .wv".split()

@@ -17,8 +17,6 @@ from ctcbias_fst.output import transcript_record
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.printable import json_text
 
-__all__ = ["check_supervisions", "record_of", "write_records", "write_supervisions"]
-
 
 def record_of(transcript: Transcript) -> dict[str, Any]:
     """A transcript as a JSON object: its id, and what `transcript_record` says."""
@@ -39,7 +37,7 @@ def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], p
     it, times are those of the recording, not of the cut.
 
     Raises:
-      ConfigError: see `check_supervisions`.
+        ConfigError: see `check_supervisions`.
     """
     check_supervisions(path)
     found = SupervisionSet.from_segments(
@@ -61,7 +59,7 @@ def check_supervisions(path: Path) -> None:
     """Refuse a name that lhotse could not read a SupervisionSet from.
 
     Raises:
-      ConfigError: it has none of lhotse's endings.
+        ConfigError: it has none of lhotse's endings.
     """
     if not {".jsonl", ".json", ".yaml"} & {*path.suffixes}:
         raise ConfigError(f"{path}: name it .jsonl, .jsonl.gz, .json or .yaml, as lhotse has it")

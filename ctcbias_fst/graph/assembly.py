@@ -26,8 +26,6 @@ from ctcbias_fst.graph.vectors import assemble, expand
 from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
 
-__all__ = ["Assembly"]
-
 
 class _Graph:
     """Collects states and arcs, and makes k2's FsaVec of them."""
@@ -88,8 +86,8 @@ class _Open:
     """States after which a word, or an entity, may begin; by what was taken last.
 
     Attributes:
-      state, hub: after a token, the hub of which is the second.
-      blank_state, utterance: after a blank.
+        state, hub: after a token, the hub of which is the second.
+        blank_state, utterance: after a blank.
     """
 
     state: torch.Tensor

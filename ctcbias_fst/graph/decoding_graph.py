@@ -47,8 +47,6 @@ from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.text.entity import Entity
 
-__all__ = ["DecodingGraph", "Reward", "decoding_graph"]
-
 Reward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -57,11 +55,11 @@ class DecodingGraph:
     """A graph per utterance, and what its labels mean.
 
     Attributes:
-      fsa: an arc-sorted FsaVec with one graph per utterance; see the module.
-      columns: what its labels stand for.
-      vocabulary_size: aux labels from here on are entities.
-      entities: the entity of aux label ``vocabulary_size + i``.
-      separator: the token between words, if words are marked by one.
+        fsa: an arc-sorted FsaVec with one graph per utterance; see the module.
+        columns: what its labels stand for.
+        vocabulary_size: aux labels from here on are entities.
+        entities: the entity of aux label ``vocabulary_size + i``.
+        separator: the token between words, if words are marked by one.
     """
 
     fsa: k2.Fsa
@@ -83,14 +81,14 @@ def decoding_graph(
     """Build the graphs of a batch on the device of ``candidates``.
 
     Args:
-      candidates: what may be taken where.
-      graphs: the entity tree of each utterance; several may share one.
-      token_order: int64 (V,): blank-first column of each token id of the trees.
-      rules: of the vocabulary.
-      reach: int64 (N, T): the last frame to which an entity may go on after one of its
-        tokens was taken at a frame, with nothing but blank between; by default any.
-      reward: what a complete entity is paid, in nats, by the letters that its tokens write and
-        its weight, float32 (K,) each; by default nothing.
+        candidates: what may be taken where.
+        graphs: the entity tree of each utterance; several may share one.
+        token_order: int64 (V,): blank-first column of each token id of the trees.
+        rules: of the vocabulary.
+        reach: int64 (N, T): the last frame to which an entity may go on after one of its
+            tokens was taken at a frame, with nothing but blank between; by default any.
+        reward: what a complete entity is paid, in nats, by the letters that its tokens write and
+            its weight, float32 (K,) each; by default nothing.
     """
     forest = Forest.of(graphs, token_order)
     nodes = reachable(candidates, forest, reach)

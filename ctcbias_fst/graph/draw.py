@@ -9,8 +9,6 @@ from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.pictures import xml_text
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["draw_boost_graph"]
-
 _COLUMN, _ROW, _MARGIN, _RADIUS = 130, 44, 40, 13
 _STYLE = (
     "text{font:14px sans-serif;text-anchor:middle;fill:#222}"
@@ -40,7 +38,7 @@ def draw_boost_graph(graph: BoostGraph, vocabulary: Vocabulary, max_paths: int =
     graph the first ``max_paths`` segmentations are drawn, and a line says how many are not.
 
     Raises:
-      GraphError: the graph is of another vocabulary.
+        GraphError: the graph is of another vocabulary.
     """
     graph.require_vocabulary(vocabulary)
     rows: dict[int, float] = {}  # y of each inner node, in rows

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 from ctcbias_fst.graph.token_letters import row_letters
 from ctcbias_fst.graph.token_rows import sorted_rows, unique_rows
 
-__all__ = ["BoostGraph", "TreeTensors", "boost_graph", "build_tree"]
-
 
 @dataclass(frozen=True)
 class TreeTensors:
@@ -73,20 +71,20 @@ class BoostGraph:
     """A compiled list of names. Nodes are numbered breadth first, the root is 0.
 
     Attributes:
-      token: int32 (nodes,): the token of the arc into each node; -1 at the root.
-      first_child: int32 (nodes + 1,): the children of node n are the nodes
-        ``first_child[n]`` to ``first_child[n + 1] - 1``, by (weight, token).
-      weight: float32 (nodes,): the factor on the boost of the arc into each node.
-      end: int32 (nodes,): the entity that is complete here, or -1.
-      cost: float32 (nodes,): nats to pay for completing it, 0 or more.
-      letters: float32 (nodes,): what the tokens down to here write, where ``end`` is an entity;
-        see :func:`ctcbias_fst.graph.token_letters.token_letters`.
-      entities: what ``end`` points into.
-      digest: of the vocabulary whose token ids these are.
-      shadowed: entities none of whose segmentations is in the tree, because another
-        entity has the same one at less cost (or comes first in the alphabet).
-      split: parts texts into words, where every token is one.
-      cased: whether the vocabulary has capitals and small letters.
+        token: int32 (nodes,): the token of the arc into each node; -1 at the root.
+        first_child: int32 (nodes + 1,): the children of node n are the nodes
+            ``first_child[n]`` to ``first_child[n + 1] - 1``, by (weight, token).
+        weight: float32 (nodes,): the factor on the boost of the arc into each node.
+        end: int32 (nodes,): the entity that is complete here, or -1.
+        cost: float32 (nodes,): nats to pay for completing it, 0 or more.
+        letters: float32 (nodes,): what the tokens down to here write, where ``end`` is an entity;
+            see :func:`ctcbias_fst.graph.token_letters.token_letters`.
+        entities: what ``end`` points into.
+        digest: of the vocabulary whose token ids these are.
+        shadowed: entities none of whose segmentations is in the tree, because another
+            entity has the same one at less cost (or comes first in the alphabet).
+        split: parts texts into words, where every token is one.
+        cased: whether the vocabulary has capitals and small letters.
     """
 
     token: npt.NDArray[np.int32]
@@ -184,7 +182,7 @@ class BoostGraph:
         """Check that the token ids are those of ``vocabulary``.
 
         Raises:
-          GraphError: the graph was compiled for another model.
+            GraphError: the graph was compiled for another model.
         """
         if self.digest != vocabulary.digest:
             raise GraphError(
@@ -200,9 +198,9 @@ def boost_graph(
     """Segment a list of names and build its tree.
 
     Args:
-      entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
-      tokenizer: the model's.
-      segmentations: how many segmentations of each spelling may be taken.
+        entities: names that passed :func:`ctcbias_fst.text.checked_entities.check_entities`.
+        tokenizer: the model's.
+        segmentations: how many segmentations of each spelling may be taken.
     """
     encoded = encode_entities(entities, tokenizer, nbest=segmentations)
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
@@ -217,8 +215,8 @@ def build_tree(
     cost stays, of these the one whose entity is first in the alphabet.
 
     Raises:
-      GraphError: a token is outside the vocabulary or the blank, a row is empty, or an
-        entity index is out of range; a weight is out of bounds.
+        GraphError: a token is outside the vocabulary or the blank, a row is empty, or an
+            entity index is out of range; a weight is out of bounds.
     """
     _check(encoded, entities, vocabulary)
     lengths = np.diff(encoded.row_splits)

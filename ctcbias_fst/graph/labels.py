@@ -15,8 +15,6 @@ import torch
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.reachable import Nodes
 
-__all__ = ["BOOSTED", "ENTRY", "PLAIN", "REPEAT", "Block", "LabelTable"]
-
 PLAIN, ENTRY, BOOSTED, REPEAT = 0, 1, 2, 3
 
 
@@ -39,7 +37,7 @@ class LabelTable:
     before its last token. Only what some utterance of the batch can take has a column.
 
     Attributes:
-      blocks: the columns after 0, by kind and weight, tokens ascending in each.
+        blocks: the columns after 0, by kind and weight, tokens ascending in each.
     """
 
     blocks: tuple[Block, ...]

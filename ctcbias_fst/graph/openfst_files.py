@@ -31,8 +31,6 @@ from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["TEXT_SUFFIX", "read_boost_graph", "sidecar_path", "write_boost_graph"]
-
 TEXT_SUFFIX = ".txt"
 """Files that end so are OpenFst's text format; any other ending is binary."""
 
@@ -69,12 +67,12 @@ def write_boost_graph(graph: BoostGraph, path: Path, vocabulary: Vocabulary) -> 
     """Write a graph and its sidecar, both or neither half written.
 
     Args:
-      graph: of this vocabulary.
-      path: the file; text if it ends in ``.txt``, else binary.
-      vocabulary: of the model, for the symbol table.
+        graph: of this vocabulary.
+        path: the file; text if it ends in ``.txt``, else binary.
+        vocabulary: of the model, for the symbol table.
 
     Raises:
-      GraphError: the graph is of another vocabulary, or OpenFst takes no such file name.
+        GraphError: the graph is of another vocabulary, or OpenFst takes no such file name.
     """
     graph.require_vocabulary(vocabulary)
     if path.suffix != TEXT_SUFFIX:
@@ -96,9 +94,9 @@ def read_boost_graph(path: Path, vocabulary: Vocabulary) -> BoostGraph:
     """Read what :func:`write_boost_graph` wrote, edited or not.
 
     Raises:
-      GraphError: a file is missing or damaged, the graph is of another vocabulary, has a
-        cycle, an epsilon or an unknown label as input, an entity that the sidecar lacks, or
-        a path that emits none or several.
+        GraphError: a file is missing or damaged, the graph is of another vocabulary, has a
+            cycle, an epsilon or an unknown label as input, an entity that the sidecar lacks, or
+            a path that emits none or several.
     """
     entities = _read_sidecar(sidecar_path(path), vocabulary)
     if not path.is_file():

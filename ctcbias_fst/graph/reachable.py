@@ -16,18 +16,16 @@ from ctcbias_fst.graph.entity_tree import BoostGraph, TreeTensors
 from ctcbias_fst.graph.vectors import expand
 from ctcbias_fst.text.entity import Entity
 
-__all__ = ["Forest", "Nodes", "reachable"]
-
 
 @dataclass(frozen=True)
 class Nodes:
     """Nodes of the trees that an utterance may go through, parents before children.
 
     Attributes:
-      utterance, token, end: int64 (K,); ``end`` is the entity complete here, or -1.
-      weight, cost, letters: float32 (K,).
-      parent: int64 (K,), the node's place among these, or -1 for the root.
-      inner: bool (K,), whether a child of it is among these.
+        utterance, token, end: int64 (K,); ``end`` is the entity complete here, or -1.
+        weight, cost, letters: float32 (K,).
+        parent: int64 (K,), the node's place among these, or -1 for the root.
+        inner: bool (K,), whether a child of it is among these.
     """
 
     utterance: torch.Tensor
@@ -147,7 +145,7 @@ class _FirstTaken:
     """When a token can first be taken, from a given frame on.
 
     Attributes:
-      ever: bool (N, V), whether an utterance can take a token at all.
+        ever: bool (N, V), whether an utterance can take a token at all.
     """
 
     def __init__(self, candidates: Candidates, which: torch.Tensor) -> None:
@@ -180,10 +178,10 @@ class _Near:
     """Which boosted tokens can come soon enough after which tokens, somewhere in an utterance.
 
     Attributes:
-      local: int64 (N, V): the position of a token among those that the utterance can take
-        inside an entity.
-      local_boosted: int64 (N, V): likewise, boosted ones; those that are none have the last.
-      near: bool (N, L, B + 1), by these.
+        local: int64 (N, V): the position of a token among those that the utterance can take
+            inside an entity.
+        local_boosted: int64 (N, V): likewise, boosted ones; those that are none have the last.
+        near: bool (N, L, B + 1), by these.
     """
 
     local: torch.Tensor

@@ -10,18 +10,16 @@ from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.labels import PLAIN, LabelTable
 from ctcbias_fst.graph.vectors import expand
 
-__all__ = ["TokenSuccessors"]
-
 
 @dataclass(frozen=True)
 class TokenSuccessors:
     """The plain tokens of each utterance, and which can follow which without a blank.
 
     Attributes:
-      utterance, token: int64 (H,), by utterance and token.
-      of_token: int64 (N, V): the hub of a token, -1 if the utterance cannot take it.
-      next_token: int64 (P,): tokens that can follow, by hub.
-      first_next, num_next: int64 (H,): the range of each hub in ``next_token``.
+        utterance, token: int64 (H,), by utterance and token.
+        of_token: int64 (N, V): the hub of a token, -1 if the utterance cannot take it.
+        next_token: int64 (P,): tokens that can follow, by hub.
+        first_next, num_next: int64 (H,): the range of each hub in ``next_token``.
     """
 
     utterance: torch.Tensor

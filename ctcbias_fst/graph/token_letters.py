@@ -14,13 +14,6 @@ from ctcbias_fst.text.encoded_entities import EncodedEntities
 if TYPE_CHECKING:
     from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "letters_of",
-    "row_letters",
-    "token_letters",
-]
-
-
 _FIRST_SYLLABLE = "\u2e80"
 """From here on letters are ideographs, kana and Hangul syllables."""
 

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity import Entity
 
-__all__ = ["sorted_rows", "unique_rows"]
-
 
 def sorted_rows(
     encoded: EncodedEntities,

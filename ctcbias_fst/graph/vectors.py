@@ -7,8 +7,6 @@ import torch
 
 from ctcbias_fst.k2_import import k2
 
-__all__ = ["assemble", "expand", "fsa_vec"]
-
 _LARGEST_KEY = 1 << 62
 
 
@@ -26,14 +24,14 @@ def assemble(
     The first state of an utterance is its start, the last one its final state.
 
     Args:
-      owner: int64 (S,), the utterance of each state.
-      source, target: int64 (A,), states.
-      label: int64 (A,), -1 on arcs to a final state.
-      score: float32 (A,).
-      size: how many utterances there are.
+        owner: int64 (S,), the utterance of each state.
+        source, target: int64 (A,), states.
+        label: int64 (A,), -1 on arcs to a final state.
+        score: float32 (A,).
+        size: how many utterances there are.
 
     Returns:
-      the FsaVec, and which of the given arcs each of its arcs is, int64 (A,).
+        the FsaVec, and which of the given arcs each of its arcs is, int64 (A,).
     """
     num_states = torch.bincount(owner, minlength=size)
     first_state = torch.cumsum(num_states, 0) - num_states
@@ -55,9 +53,9 @@ def fsa_vec(arcs: torch.Tensor, num_states: torch.Tensor, num_arcs: torch.Tensor
     """An FsaVec of arcs that are in order already.
 
     Args:
-      arcs: int32 (A, 4): source and target, both counted from the utterance's first state,
-        label, and the bits of the float32 score.
-      num_states, num_arcs: int64 (N,), of each utterance.
+        arcs: int32 (A, 4): source and target, both counted from the utterance's first state,
+            label, and the bits of the float32 score.
+        num_states, num_arcs: int64 (N,), of each utterance.
     """
     size = len(num_states)
     # FsaVecToTensor's layout (k2/csrc/fsa.h): the number of graphs, unused, the first state and

@@ -9,8 +9,6 @@ import torch
 from ctcbias_fst.text.letters import APOSTROPHES
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["STARTS_WORD", "WordRules"]
-
 STARTS_WORD = "starts_word"
 """The attribute of arcs that start a word, if words are marked by separators."""
 
@@ -20,13 +18,13 @@ class WordRules:
     """Where words begin, as the graph needs to know it. Tokens are blank-first columns.
 
     Attributes:
-      ends_word: bool (V,): tokens that end the word before them.
-      ends_name: bool (V,): tokens that may follow a name: those, punctuation, special tokens,
-        and letters of scripts without spaces.
-      parts_words: bool (V,): where separators mark words, what a name may follow all the same:
-        special tokens, and letters of scripts without spaces.
-      separator: the token between words, if words are marked by one.
-      possessives: the token sequences that write 's at the end of a word.
+        ends_word: bool (V,): tokens that end the word before them.
+        ends_name: bool (V,): tokens that may follow a name: those, punctuation, special tokens,
+            and letters of scripts without spaces.
+        parts_words: bool (V,): where separators mark words, what a name may follow all the same:
+            special tokens, and letters of scripts without spaces.
+        separator: the token between words, if words are marked by one.
+        possessives: the token sequences that write 's at the end of a word.
     """
 
     ends_word: torch.Tensor

@@ -18,8 +18,6 @@ from ctcbias_fst.models.layers import HalfRate, Norm, Subsampling, rotary_tables
 from ctcbias_fst.models.masks import BlockCache, chunk_mask, padding_mask
 from ctcbias_fst.models.model_config import Chunks, ModelConfig
 
-__all__ = ["CtcModel", "ModelOutput", "StreamState"]
-
 
 @dataclass(frozen=True)
 class ModelOutput:

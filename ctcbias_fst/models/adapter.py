@@ -43,8 +43,6 @@ from ctcbias_fst.models.masks import padding_mask
 from ctcbias_fst.models.model_config import AdapterConfig, EncoderConfig
 from ctcbias_fst.shortlist.subword_index import FLOOR, floored_log_probs
 
-__all__ = ["AdapterOutput", "ContextualAdapter", "EntityBatch", "EntityKeys"]
-
 _MAX_SCORES = 4_000_000
 """Scores (utterances x frames x rows) held at a time outside of training."""
 

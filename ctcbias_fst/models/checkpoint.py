@@ -20,18 +20,6 @@ from torch import Tensor
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import atomic_directory
 
-__all__ = [
-    "Progress",
-    "average_weights",
-    "checkpoint_path",
-    "checkpoints",
-    "load_optimiser",
-    "load_progress",
-    "load_weights",
-    "read_tensors",
-    "save_checkpoint",
-]
-
 
 @dataclass(frozen=True)
 class Progress:

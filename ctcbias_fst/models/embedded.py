@@ -25,8 +25,6 @@ from ctcbias_fst.pauses import find_pauses
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
-__all__ = ["AcousticModel", "Attended"]
-
 LAG_SECONDS = 0.24
 """By how much later than they sound the embedded model writes tokens: measured against times that
 festival gives, for three voices together (docs/transcribing.md). Models that are trained otherwise

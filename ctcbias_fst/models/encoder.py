@@ -25,8 +25,6 @@ from ctcbias_fst.models.layers import (
 from ctcbias_fst.models.masks import BlockCache
 from ctcbias_fst.models.model_config import EncoderConfig
 
-__all__ = ["ConformerBlock"]
-
 
 class ConformerBlock(nn.Module):
     """Half feed-forward, attention, convolution, half feed-forward, norm."""

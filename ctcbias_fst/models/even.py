@@ -14,8 +14,6 @@ from torch import Tensor
 
 from ctcbias_fst.models.features import FRAME_SECONDS
 
-__all__ = ["louder", "raised_where_spoken", "raises"]
-
 _QUIETER = 18.0
 """Decibels: what is not as much quieter than the loudest is read as it is."""
 

@@ -12,8 +12,6 @@ from lhotse.features.kaldi.layers import Wav2FFT
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ["FRAME_SECONDS", "LogMel", "mel_bank"]
-
 FRAME_SECONDS = 0.01
 """Time from one feature frame to the next, in seconds."""
 

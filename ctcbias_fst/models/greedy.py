@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["greedy_tokens"]
-
 
 def greedy_tokens(log_probs: Tensor, lengths: Tensor) -> list[list[int]]:
     """Best column of every frame, repeats merged, blanks removed (Graves et al. 2006).

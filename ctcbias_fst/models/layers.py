@@ -11,17 +11,6 @@ from torch import Tensor, nn
 from ctcbias_fst.models.masks import BlockCache, padding_mask
 from ctcbias_fst.models.model_config import EncoderConfig
 
-__all__ = [
-    "BranchDrop",
-    "ConvolutionModule",
-    "FeedForward",
-    "HalfRate",
-    "Norm",
-    "SelfAttention",
-    "Subsampling",
-    "rotary_tables",
-]
-
 
 def rotary_tables(frames: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary embedding, ``(frames, size / 2)`` each."""

@@ -15,8 +15,6 @@ from ctcbias_fst.models.adapter import ContextualAdapter, EntityBatch, EntityKey
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
-__all__ = ["ListedNames", "keys_of_batch"]
-
 _KEPT = 50_000
 """Spellings that were read and are kept for further utterances, at most."""
 

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["BlockCache", "chunk_mask", "padding_mask"]
-
 
 def padding_mask(lengths: Tensor, frames: int, device: torch.device) -> Tensor:
     """True where a frame belongs to its utterance: ``(batch, frames)`` from ``(batch,)``."""

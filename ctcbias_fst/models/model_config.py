@@ -7,14 +7,6 @@ from typing import ClassVar, Literal
 
 from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative
 
-__all__ = [
-    "AdapterConfig",
-    "AttentionConfig",
-    "Chunks",
-    "EncoderConfig",
-    "ModelConfig",
-]
-
 
 @dataclass(frozen=True)
 class EncoderConfig:

@@ -31,8 +31,6 @@ from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 
-__all__ = ["DEFAULT", "Package", "load_package", "save_adapter", "save_lm", "save_package"]
-
 Config = TypeVar("Config")
 
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "default"

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from ctcbias_fst.pauses import Pause
 
-__all__ = ["LONGEST_SECONDS", "Piece", "pieces_of"]
-
 LONGEST_SECONDS = 6.0
 """What is not longer is encoded as it is; pieces should not be longer either."""
 

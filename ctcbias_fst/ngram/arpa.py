@@ -23,8 +23,6 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.ngram.ngram import BEGIN, END, FIRST_SYMBOL, Ngram, Order, find_rows
 from ctcbias_fst.text.text_files import quoted, read_lines
 
-__all__ = ["BEGIN_WORD", "END_WORD", "read_arpa", "write_arpa"]
-
 BEGIN_WORD, END_WORD = "<s>", "</s>"
 
 _LN10 = math.log(10.0)

@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from ctcbias_fst.ngram.ngram import BEGIN, END, Order
 
-__all__ = ["estimate", "prune"]
-
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 

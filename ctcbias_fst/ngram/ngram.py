@@ -21,19 +21,6 @@ from safetensors.numpy import save_file
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import atomic_path, sort_metadata
 
-__all__ = [
-    "BEGIN",
-    "END",
-    "FIRST_SYMBOL",
-    "Ngram",
-    "Order",
-    "Precision",
-    "find_rows",
-    "load",
-    "log_probability",
-    "save",
-]
-
 BEGIN, END, FIRST_SYMBOL = 0, 1, 2
 
 Precision = Literal["byte", "float16", "float32"]

@@ -17,8 +17,6 @@ from ctcbias_fst.ngram.arpa import read_arpa, write_arpa
 from ctcbias_fst.ngram.ngram import BEGIN, END, FIRST_SYMBOL, Ngram, Precision, log_probability
 from ctcbias_fst.sums import Sums
 
-__all__ = ["UNKNOWN", "LanguageModel", "Perplexity", "Unit", "load_lm", "perplexity", "save_lm"]
-
 Unit = Literal["word", "token"]
 
 UNKNOWN = "<unk>"

@@ -19,24 +19,22 @@ from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.ngram.ngram import BEGIN, END, Order
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
 
-__all__ = ["NgramTables"]
-
 
 @dataclass(frozen=True, eq=False)
 class NgramTables:
     """The arcs of the automaton, sorted by (state, symbol).
 
     Attributes:
-      key: int64 (R + 1,): ``state * num_symbols + symbol``; the last is larger than any.
-      log_probability: float32 (R,), natural log.
-      target: int64 (R,): the state after the symbol.
-      backoff: float32 (S,): the back-off weight of each state, natural log; 0 of state 0.
-      shorter: int64 (S,): the state that backing off leads to.
-      begin: the state at the beginning of a sentence.
-      num_symbols: of the model.
-      unknown: the symbol that stands for unknown words, or None.
-      unknown_log_probability: of unknown words in state 0, for models without that symbol.
-      order: symbols of the longest n-gram.
+        key: int64 (R + 1,): ``state * num_symbols + symbol``; the last is larger than any.
+        log_probability: float32 (R,), natural log.
+        target: int64 (R,): the state after the symbol.
+        backoff: float32 (S,): the back-off weight of each state, natural log; 0 of state 0.
+        shorter: int64 (S,): the state that backing off leads to.
+        begin: the state at the beginning of a sentence.
+        num_symbols: of the model.
+        unknown: the symbol that stands for unknown words, or None.
+        unknown_log_probability: of unknown words in state 0, for models without that symbol.
+        order: symbols of the longest n-gram.
     """
 
     key: torch.Tensor
@@ -55,7 +53,7 @@ class NgramTables:
         """Number the states and sort the arcs of a model.
 
         Raises:
-          LanguageModelError: its tables are not sorted.
+            LanguageModelError: its tables are not sorted.
         """
         orders, n_symbols = model.ngram.orders, model.num_symbols
         keys: list[npt.NDArray[np.int64]] = []
@@ -108,11 +106,11 @@ class NgramTables:
         """Score a symbol in each state.
 
         Args:
-          state: int64 (K,).
-          symbol: int64 (K,); -1 is an unknown word.
+            state: int64 (K,).
+            symbol: int64 (K,); -1 is an unknown word.
 
         Returns:
-          The states after it, int64 (K,), and natural log-probs, float32 (K,).
+            The states after it, int64 (K,), and natural log-probs, float32 (K,).
         """
         if self.unknown is not None:
             symbol = torch.where(symbol < 0, self.unknown, symbol)

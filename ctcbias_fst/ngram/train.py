@@ -16,8 +16,6 @@ from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.text_files import read_lines
 from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["TrainLmConfig", "prune_lm", "read_sentences", "train_lm"]
-
 
 @dataclass(frozen=True)
 class TrainLmConfig:

@@ -21,8 +21,6 @@ from ctcbias_fst.pronunciation.nbest_paths import best_strings
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.text.phones import PHONE_ID
 
-__all__ = ["G2P", "format_unit", "parse_unit"]
-
 
 def format_unit(letters: str, phones: Sequence[str]) -> str:
     """Return ``x:K S``, the form in which units are stored."""

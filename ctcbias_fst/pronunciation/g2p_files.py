@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pynini
 
-__all__ = ["Arcs", "to_fst"]
-
 _MAGIC, _VERSION = 2_125_659_606, 2
 _EXPANDED_MUTABLE = 3
 

@@ -9,8 +9,6 @@ from ctcbias_fst.errors import InputError
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import read_lines
 
-__all__ = ["Lexicon", "read_lexicon"]
-
 Phones = tuple[str, ...]
 
 # The plural and possessive ending: after hisses a syllable, after voiceless sounds S, else Z.

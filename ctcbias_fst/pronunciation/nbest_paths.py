@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pynini
 
-__all__ = ["best_strings"]
-
 
 def best_strings(
     lattice: pynini.Fst, n: int, max_cost: float

@@ -16,8 +16,6 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["Pronouncer"]
-
 _SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
 
 _VOWELS = frozenset("aeiouy")

@@ -14,8 +14,6 @@ from ctcbias_fst.pronunciation.lexicon import possessive
 from ctcbias_fst.text.encoded_entities import expand
 from ctcbias_fst.text.phones import PHONE_ID, PHONES
 
-__all__ = ["Pronunciation", "PronunciationTable"]
-
 
 class Pronunciation(NamedTuple):
     """One way a word, or a name of several, may sound.

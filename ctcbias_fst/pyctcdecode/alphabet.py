@@ -12,8 +12,6 @@ from ctcbias_fst.errors import ModelError
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.token_lists import checked_tokens
 
-__all__ = ["Alphabet"]
-
 _PAD = re.compile(r"[<\[]pad[>\]]", re.IGNORECASE)
 _OTHER_BLANK = re.compile(r"[<\[](blk|blank|eps)[>\]]", re.IGNORECASE)
 _UNKNOWN = re.compile(r"[<\[]unk[>\]]", re.IGNORECASE)

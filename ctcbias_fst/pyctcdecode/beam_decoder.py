@@ -24,8 +24,6 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.text_files import quoted, read_lines
 
-__all__ = ["BeamSearchDecoderCTC", "build_ctcdecoder"]
-
 _ALPHABET, _LANGUAGE_MODEL = "alphabet.json", "language_model"
 _BATCH = 16
 """Utterances that are searched at a time."""

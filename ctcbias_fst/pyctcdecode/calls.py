@@ -16,17 +16,6 @@ from ctcbias_fst.records import Hypothesis
 from ctcbias_fst.text.entity_fields import MAX_WEIGHT
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = [
-    "WEIGHT",
-    "Beam",
-    "BeamWithoutState",
-    "Beams",
-    "beam_of",
-    "entities_of",
-    "log_probs_of",
-    "warn_of",
-]
-
 WordFrames = tuple[str, tuple[int, int]]
 Beam = tuple[str, str | None, list[WordFrames], float, float]
 """Text, state of the language model, words with (first frame, frame behind the last one), logit

@@ -15,8 +15,6 @@ from ctcbias_fst.files import write_text
 from ctcbias_fst.ngram.ngram_lm import UNKNOWN, load_lm
 from ctcbias_fst.text.text_files import quoted, read_lines
 
-__all__ = ["LanguageModel", "checked_number"]
-
 _ATTRIBUTES, _UNIGRAMS = "attrs.json", "unigrams.txt"
 
 

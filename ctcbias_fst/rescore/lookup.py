@@ -27,23 +27,21 @@ from ctcbias_fst.search.hypotheses import distinct
 from ctcbias_fst.search.spelling import words_of_name
 from ctcbias_fst.text.entity import Entity
 
-__all__ = ["LookupConfig", "look_up"]
-
 
 @dataclass(frozen=True)
 class LookupConfig:
     """What is looked up, and when it is believed.
 
     Attributes:
-      max_distance: edits between the phones of the words and those of the name, per phone of
-        the name; 0 for exact matches only.
-      margin: nats by which the phone score must rise where all words are in the lexicon.
-      unlisted_margin: the same where one of them is not.
-      min_phones: names that sound shorter are not looked up.
-      max_words: words that a name may take the place of.
-      candidates: so many names, the nearest ones, are tried per utterance.
-      max_names: names of longer lists are not looked up: each word is compared with all. Whoever
-          compiles such a list tells it.
+        max_distance: edits between the phones of the words and those of the name, per phone of
+            the name; 0 for exact matches only.
+        margin: nats by which the phone score must rise where all words are in the lexicon.
+        unlisted_margin: the same where one of them is not.
+        min_phones: names that sound shorter are not looked up.
+        max_words: words that a name may take the place of.
+        candidates: so many names, the nearest ones, are tried per utterance.
+        max_names: names of longer lists are not looked up: each word is compared with all. Whoever
+            compiles such a list tells it.
     """
 
     max_distance: float = 0.25
@@ -97,16 +95,16 @@ def look_up(
     Words that are a name of the list already are left alone.
 
     Args:
-      transcripts: one per utterance.
-      frames: of the same utterances.
-      aligner: for the phone scores; its own ``cost_scale`` and ``unlisted_cost`` apply.
-      names: the list of each utterance.
-      config: the settings.
+        transcripts: one per utterance.
+        frames: of the same utterances.
+        aligner: for the phone scores; its own ``cost_scale`` and ``unlisted_cost`` apply.
+        names: the list of each utterance.
+        config: the settings.
 
     Returns:
-      Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
-      ``score`` has risen by what its phone score did, if that is part of it. Mentions of best
-      hypotheses that stay have their phone scores, as these are aligned anyhow.
+        Transcripts; where a name was put in, the new best hypothesis leads the n best. Its
+        ``score`` has risen by what its phone score did, if that is part of it. Mentions of best
+        hypotheses that stay have their phone scores, as these are aligned anyhow.
     """
     names = [None if own is None or len(own.entities) > config.max_names else own for own in names]
     if all(own is None for own in names):
@@ -196,8 +194,8 @@ def _heard(
     A phone between two units belongs to the one that is nearer.
 
     Returns:
-      int64 (K,) phones of all utterances, and int64 (N, L + 1) where the phones of each unit
-      begin among them. Units that were not aligned have none.
+        int64 (K,) phones of all utterances, and int64 (N, L + 1) where the phones of each unit
+        begin among them. Units that were not aligned have none.
     """
     best = frames.log_probs.argmax(dim=-1)
     inside = (

@@ -10,8 +10,6 @@ from ctcbias_fst.rescore.phone_frames import PhoneFrames
 from ctcbias_fst.rescore.phonetic import PhoneAligner, Spans, Unit
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 
-__all__ = ["mention_scores", "score_mentions", "with_hypotheses"]
-
 
 def score_mentions(
     transcripts: Sequence[Transcript],
@@ -22,10 +20,10 @@ def score_mentions(
     """Give every mention its phone score, the sum of those of its words.
 
     Args:
-      transcripts: one per utterance; hypotheses whose mentions have scores are left alone.
-      frames: of the same utterances.
-      aligner: with the settings.
-      names: the list of each utterance.
+        transcripts: one per utterance; hypotheses whose mentions have scores are left alone.
+        frames: of the same utterances.
+        aligner: with the settings.
+        names: the list of each utterance.
     """
     missing = {
         id(one): (row, one)
@@ -47,9 +45,9 @@ def mention_scores(
     """Hypotheses whose mentions have the scores of their units, by the ids of those without.
 
     Args:
-      hypotheses: any.
-      units: of each, its words and names.
-      spans: of the units.
+        hypotheses: any.
+        units: of each, its words and names.
+        spans: of the units.
     """
     return {
         id(one): _scored(one, list(zip(its, begin, score)))

@@ -14,8 +14,6 @@ from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["Rows", "edit_distances", "near", "rows_of"]
-
 _PAIRS = 4_000_000
 """Of windows and pronunciations, compared at a time: bounds the memory."""
 
@@ -27,10 +25,10 @@ class Rows(NamedTuple):
     """The pronunciations of a list of names, to be compared with what was heard.
 
     Attributes:
-      phones: int64 (R, L), filled up with 0.
-      length: int64 (R,).
-      counts: float32 (R, P), how often each phone occurs.
-      entities: whose they are.
+        phones: int64 (R, L), filled up with 0.
+        length: int64 (R,).
+        counts: float32 (R, P), how often each phone occurs.
+        entities: whose they are.
     """
 
     phones: torch.Tensor
@@ -66,11 +64,11 @@ def near(
     """Windows and pronunciations within the distance: (window, pronunciation, edits).
 
     Args:
-      phones: int64 (K,), what was heard.
-      low, high: int64 (W,), the phones of each window.
-      lists: how many of the windows, in their order, are compared with which pronunciations;
-        these count on from one list to the next.
-      max_distance: edits per phone of a pronunciation.
+        phones: int64 (K,), what was heard.
+        low, high: int64 (W,), the phones of each window.
+        lists: how many of the windows, in their order, are compared with which pronunciations;
+            these count on from one list to the next.
+        max_distance: edits per phone of a pronunciation.
     """
     length = high - low
     longest = int(length.max()) if len(length) else 0
@@ -111,8 +109,8 @@ def edit_distances(
     """Levenshtein distances of pairs of rows: int64 (K,).
 
     Args:
-      first: int64 (K, A); of row k the first ``first_length[k]`` count.
-      second: int64 (K, B); of row k the first ``length[k]`` count.
+        first: int64 (K, A); of row k the first ``first_length[k]`` count.
+        second: int64 (K, B); of row k the first ``length[k]`` count.
     """
     place = torch.arange(second.shape[1] + 1, device=second.device)
     row = place.expand(len(second), -1)

@@ -15,19 +15,17 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["PhoneFrames", "check_phones", "phone_frames"]
-
 
 @dataclass(frozen=True, eq=False)
 class PhoneFrames:
     """The phone head's log-probs at the frames that are aligned.
 
     Attributes:
-      log_probs: float32 (N, T, P), blank in column 0.
-      lengths: int64 (N,) on the CPU, at least 1 each.
-      original: int64 (N, T), which frame of the model each is.
-      best: float64 (N,), the sum of each frame's best log-prob.
-      ids: names of the utterances.
+        log_probs: float32 (N, T, P), blank in column 0.
+        lengths: int64 (N,) on the CPU, at least 1 each.
+        original: int64 (N, T), which frame of the model each is.
+        best: float64 (N,), the sum of each frame's best log-prob.
+        ids: names of the utterances.
     """
 
     log_probs: torch.Tensor
@@ -53,8 +51,8 @@ def check_phones(log_probs: LogProbs) -> None:
     """Refuse what cannot be aligned.
 
     Raises:
-      LogProbsError: the model has no phone head, or another than of
-        :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
+        LogProbsError: the model has no phone head, or another than of
+            :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
     """
     phones = log_probs.phone_log_probs
     if phones is None or phones.shape[-1] != 1 + len(PHONES):
@@ -81,7 +79,7 @@ def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFram
     score of the run. An utterance without frames gets a frame of blank.
 
     Raises:
-      LogProbsError: see :func:`check_phones`.
+        LogProbsError: see :func:`check_phones`.
     """
     check_phones(log_probs)
     phones = log_probs.phone_log_probs

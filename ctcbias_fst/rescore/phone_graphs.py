@@ -26,8 +26,6 @@ from ctcbias_fst.graph.vectors import assemble, expand
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 
-__all__ = ["HYPOTHESIS", "POSITION", "PhoneGraph", "WordTree", "phone_graph"]
-
 HYPOTHESIS = "hypothesis"
 POSITION = "position"
 
@@ -40,8 +38,8 @@ class WordTree:
     ``-1 - u``.
 
     Attributes:
-      unit, parent, utterance, depth: int64 (nodes,); the depth of a root's child is 0.
-      end: int64 (H,), where each hypothesis ends.
+        unit, parent, utterance, depth: int64 (nodes,); the depth of a root's child is 0.
+        end: int64 (H,), where each hypothesis ends.
     """
 
     unit: npt.NDArray[np.int64]
@@ -55,8 +53,8 @@ class WordTree:
         """Build the trees.
 
         Args:
-          units: (H, L), the units of each hypothesis, filled up with -1.
-          utterance: (H,), whose hypothesis it is.
+            units: (H, L), the units of each hypothesis, filled up with -1.
+            utterance: (H,), whose hypothesis it is.
         """
         count, width = units.shape
         order = np.lexsort([*units.T[::-1], utterance])
@@ -83,8 +81,8 @@ class PhoneGraph:
     """The graphs of a batch.
 
     Attributes:
-      fsa: FsaVec, one graph per utterance; see the module.
-      same: int64 (H,), for each hypothesis the one whose number its final arcs have.
+        fsa: FsaVec, one graph per utterance; see the module.
+        same: int64 (H,), for each hypothesis the one whose number its final arcs have.
     """
 
     fsa: k2.Fsa
@@ -102,12 +100,12 @@ def phone_graph(
     """Build the graphs of a batch of utterances; see the module.
 
     Args:
-      tree: the hypotheses.
-      table: what ``tree.unit`` points into. A unit without pronunciations is as if it were not
-        there.
-      num_utterances: graphs to build; one without hypotheses accepts blanks only.
-      cost_scale: factor on the costs of pronunciations.
-      device: where to build them.
+        tree: the hypotheses.
+        table: what ``tree.unit`` points into. A unit without pronunciations is as if it were not
+            there.
+        num_utterances: graphs to build; one without hypotheses accepts blanks only.
+        cost_scale: factor on the costs of pronunciations.
+        device: where to build them.
     """
     tree = _without_mute(tree, table)
     return _Builder(tree, table, num_utterances, cost_scale, torch.device(device)).build()

@@ -42,8 +42,6 @@ from ctcbias_fst.rescore.phone_graphs import HYPOTHESIS, POSITION, WordTree, pho
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPronunciations
 from ctcbias_fst.search.intersect import FRAME, search
 
-__all__ = ["PhoneAligner", "RescoreConfig", "Spans", "Unit", "rescore"]
-
 _ARC = "phone_arc"
 
 
@@ -52,15 +50,15 @@ class RescoreConfig:
     """How hypotheses are rescored by their sounds.
 
     Attributes:
-      phone_scale: lambda, the weight of the phone score beside the decoder's.
-      cost_scale: kappa, the factor on the costs of less likely pronunciations.
-      unlisted_cost: u, nats for a word that neither lexicon nor list knows.
-      nbest: so many hypotheses per utterance are rescored.
-      blank_threshold: phone frames whose blank is more probable are left out; 1 for none.
-      search_beam: nats below the best at which an alignment is given up.
-      output_beam: a hypothesis that is so much worse than the best one of its utterance, in
-        nats, counts as being just as much worse.
-      max_active: states per frame and utterance that the alignment aims to keep.
+        phone_scale: lambda, the weight of the phone score beside the decoder's.
+        cost_scale: kappa, the factor on the costs of less likely pronunciations.
+        unlisted_cost: u, nats for a word that neither lexicon nor list knows.
+        nbest: so many hypotheses per utterance are rescored.
+        blank_threshold: phone frames whose blank is more probable are left out; 1 for none.
+        search_beam: nats below the best at which an alignment is given up.
+        output_beam: a hypothesis that is so much worse than the best one of its utterance, in
+            nats, counts as being just as much worse.
+        max_active: states per frame and utterance that the alignment aims to keep.
     """
 
     phone_scale: float = 0.2
@@ -88,10 +86,10 @@ class Unit(NamedTuple):
     """Words of a hypothesis that are pronounced as one.
 
     Attributes:
-      begin, end: which of its words.
-      pronunciations: how they may sound; none if nobody knows.
-      name: whether they are a name of the list.
-      listed: whether lexicon or list knows them.
+        begin, end: which of its words.
+        pronunciations: how they may sound; none if nobody knows.
+        name: whether they are a name of the list.
+        listed: whether lexicon or list knows them.
     """
 
     begin: int
@@ -105,10 +103,10 @@ class Spans(NamedTuple):
     """Where the units of a sequence of each utterance are heard; (N, L) each.
 
     Attributes:
-      begin, end: int64, the first frame of the model at which a phone of the unit is, and the one
-        after the last; -1 where a unit has no pronunciation, or its utterance was lost.
-      score: float64, the share of these frames in the phone score: what the alignment says of
-        them, the cost of the pronunciation included, less what their best phones do.
+        begin, end: int64, the first frame of the model at which a phone of the unit is, and the one
+            after the last; -1 where a unit has no pronunciation, or its utterance was lost.
+        score: float64, the share of these frames in the phone score: what the alignment says of
+            them, the cost of the pronunciation included, less what their best phones do.
     """
 
     begin: torch.Tensor
@@ -120,8 +118,8 @@ class PhoneAligner:
     """Force-aligns hypotheses to the phones of a batch.
 
     Args:
-      config: the settings.
-      words: how words sound.
+        config: the settings.
+        words: how words sound.
     """
 
     def __init__(self, config: RescoreConfig, words: WordPronunciations) -> None:
@@ -168,9 +166,9 @@ class PhoneAligner:
         best one's score less that.
 
         Args:
-          frames: of the batch.
-          sequences: what is said; any number for an utterance.
-          utterances: (H,), whose frames they are aligned to.
+            frames: of the batch.
+            sequences: what is said; any number for an utterance.
+            utterances: (H,), whose frames they are aligned to.
         """
         device = frames.log_probs.device
         lattice, same = self._align(frames, sequences, utterances)
@@ -272,14 +270,14 @@ def rescore(
     still be better: no phone score is above 0, and what is unlisted is known beforehand.
 
     Args:
-      transcripts: of the decoder, one per utterance.
-      frames: of the same utterances.
-      aligner: with the settings.
-      names: the list of each utterance.
-      keep: so many hypotheses of each utterance are returned.
+        transcripts: of the decoder, one per utterance.
+        frames: of the same utterances.
+        aligner: with the settings.
+        names: the list of each utterance.
+        keep: so many hypotheses of each utterance are returned.
 
     Returns:
-      Transcripts whose hypotheses have their ``phone`` score, and ``score`` with it.
+        Transcripts whose hypotheses have their ``phone`` score, and ``score`` with it.
     """
     jobs = [
         _Job(row, hypothesis, aligner.best_possible(hypothesis, names[row]))

@@ -14,17 +14,15 @@ from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations, WordPr
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.text.entities import EntityList
 
-__all__ = ["PhoneticRescorer"]
-
 
 class PhoneticRescorer:
     """Ranks and mends transcripts by their sounds.
 
     Args:
-      words: how words sound.
-      rescoring: settings of the phone scores; lookup uses them, too.
-      lookup: settings of the lookup, or None to leave it out.
-      rescored: whether hypotheses are ranked anew.
+        words: how words sound.
+        rescoring: settings of the phone scores; lookup uses them, too.
+        lookup: settings of the lookup, or None to leave it out.
+        rescored: whether hypotheses are ranked anew.
     """
 
     def __init__(
@@ -64,13 +62,13 @@ class PhoneticRescorer:
         """Rescore, then look up.
 
         Args:
-          transcripts: of the decoder.
-          log_probs: of the same utterances, with the phone head's.
-          names: the list of each utterance.
-          nbest: hypotheses to return.
+            transcripts: of the decoder.
+            log_probs: of the same utterances, with the phone head's.
+            names: the list of each utterance.
+            nbest: hypotheses to return.
 
         Raises:
-          LogProbsError: see :func:`ctcbias_fst.rescore.phone_frames.phone_frames`.
+            LogProbsError: see :func:`ctcbias_fst.rescore.phone_frames.phone_frames`.
         """
         if not transcripts:
             return []

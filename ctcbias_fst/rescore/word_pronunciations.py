@@ -14,8 +14,6 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.variants.shipped import load_pronouncer
 
-__all__ = ["EntityPronunciations", "WordPronunciations", "load_word_pronunciations"]
-
 _KEPT = 50_000
 """Words whose pronunciations are kept, at most: some 0.5 kB each."""
 

@@ -17,8 +17,6 @@ from ctcbias_fst.text.text_files import PathLike
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
-__all__ = ["Compared", "Comparison", "Word", "compare_files", "to_lines", "to_svg"]
-
 Kind = Literal["plain", "name", "wrong", "mended"]
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from ctcbias_fst.sums import Sums
 
-__all__ = ["EntityCounts", "ErrorCounts", "Score", "ratio"]
-
 
 @dataclass(frozen=True)
 class ErrorCounts(Sums):

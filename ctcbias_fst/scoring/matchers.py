@@ -13,8 +13,6 @@ from ctcbias_fst.text.normalise import as_written
 from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.spoken_entities import confused_in_small_letters
 
-__all__ = ["Cases", "Lists", "Matchers", "lists_of", "matchers_of", "with_capitals"]
-
 Lists = EntitySource | Mapping[str, EntitySource | None] | None
 """One list for all utterances, or one for each by its id; or none."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["align_published"]
-
 _GAP, _SUBSTITUTION = 3, 4
 
 

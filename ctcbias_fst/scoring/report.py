@@ -27,9 +27,6 @@ from ctcbias_fst.text.utterances import (
     read_utterance_entities,
 )
 
-__all__ = ["ScoreReport", "score_files", "to_details", "to_json", "to_pairs", "to_table"]
-
-
 _OF_NAMES = ("B-WER", "U-WER", "precision", "recall", "F1")
 """Rates that say nothing without a list of names."""
 

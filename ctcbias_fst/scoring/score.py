@@ -29,19 +29,6 @@ from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = [
-    "Interval",
-    "UtteranceScore",
-    "align",
-    "bootstrap",
-    "mask_of",
-    "rates",
-    "score_transcripts",
-    "score_utterance",
-    "total",
-]
-
-
 _NO_WORD = -1
 """Stands for "no word" in an alignment, in which words are numbers: any text may be a word."""
 

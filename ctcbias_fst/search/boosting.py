@@ -67,16 +67,6 @@ _TIES = 4
 """Half-precision log-probs often have equal tokens where a frame's best k end: so many more
 are looked at."""
 
-__all__ = [
-    "blank_frames",
-    "check_log_probs",
-    "find_candidates",
-    "last_reachable_frame",
-    "plain_reading",
-    "reward",
-    "score_columns",
-]
-
 
 def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
     """Refuse what no search can use. k2 itself would return an empty lattice, or crash.
@@ -84,12 +74,12 @@ def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
     A token of probability 0 (-inf) is fine, as long as its frame has another.
 
     Args:
-      log_probs: of a batch.
-      vocabulary: what they should be of.
+        log_probs: of a batch.
+        vocabulary: what they should be of.
 
     Raises:
-      LogProbsError: another vocabulary, NaN, +inf, a frame without any probability, or one whose
-        probabilities do not sum to 1; the message names the utterance and the frame.
+        LogProbsError: another vocabulary, NaN, +inf, a frame without any probability, or one whose
+            probabilities do not sum to 1; the message names the utterance and the frame.
     """
     if log_probs.vocabulary.digest != vocabulary.digest:
         raise LogProbsError(
@@ -127,9 +117,9 @@ def blank_frames(log_probs: torch.Tensor, lengths: torch.Tensor, threshold: floa
     """Which frames are surely blank: bool (N, T). Frames after the end are not.
 
     Args:
-      log_probs: float32 (N, T, V), blank in column 0.
-      lengths: int64 (N,) on the same device.
-      threshold: a probability; 1 or more for none.
+        log_probs: float32 (N, T, V), blank in column 0.
+        lengths: int64 (N,) on the same device.
+        threshold: a probability; 1 or more for none.
     """
     inside = torch.arange(log_probs.shape[1], device=log_probs.device) < lengths[:, None]
     if threshold >= 1:
@@ -143,9 +133,9 @@ def find_candidates(
     """Find every token that may be taken, by utterance and frame.
 
     Args:
-      log_probs: float32 (N, T, V), blank in column 0.
-      open_frames: bool (N, T): where anything but blank may be taken.
-      config: the search's settings.
+        log_probs: float32 (N, T, V), blank in column 0.
+        open_frames: bool (N, T): where anything but blank may be taken.
+        config: the search's settings.
     """
     boost = config.boost
     utterance, frame = open_frames.nonzero(as_tuple=True)
@@ -191,11 +181,11 @@ def score_columns(
     """The log-probs that the search reads: float32 (N, T, number of columns).
 
     Args:
-      blank: float32 (N, T), the log-probs of blank.
-      candidates: at the same frames.
-      columns: what the graph's labels stand for.
-      letters: float32 (V,), what each token writes.
-      config: the search's settings.
+        blank: float32 (N, T), the log-probs of blank.
+        candidates: at the same frames.
+        columns: what the graph's labels stand for.
+        letters: float32 (V,), what each token writes.
+        config: the search's settings.
     """
     boost = config.boost
     size, frames, vocabulary = candidates.shape
@@ -233,9 +223,9 @@ def reward(letters: torch.Tensor, weight: torch.Tensor, boost: BoostConfig) -> t
     """What a complete entity is paid at its last token, in nats.
 
     Args:
-      letters: float32 (K,), what each entity's tokens write.
-      weight: float32 (K,), of the entities.
-      boost: the settings.
+        letters: float32 (K,), what each entity's tokens write.
+        weight: float32 (K,), of the entities.
+        boost: the settings.
     """
     earned = weight * (boost.beta * letters + boost.bonus)
     return earned.clamp(min=boost.min_reward, max=boost.max_reward)
@@ -251,10 +241,10 @@ def last_reachable_frame(
     before; so the entity cannot go on at a frame later than the result.
 
     Args:
-      blank: float32 (N, T), the log-probs of blank.
-      candidates: at the same frames.
-      letters: float32 (V,), what each token writes.
-      config: the search's settings.
+        blank: float32 (N, T), the log-probs of blank.
+        candidates: at the same frames.
+        letters: float32 (V,), what each token writes.
+        config: the search's settings.
     """
     better, limit = _better(blank, candidates, letters, config.boost)
     behind = (better - _waiting(blank, better, limit, config.boost)).double()
@@ -275,12 +265,12 @@ def plain_reading(
     lost it.
 
     Args:
-      blank: float32 (N, T), the log-probs of blank.
-      lengths: int64 (N,), frames per utterance.
-      candidates: at the same frames.
+        blank: float32 (N, T), the log-probs of blank.
+        lengths: int64 (N,), frames per utterance.
+        candidates: at the same frames.
 
     Returns:
-      its tokens, int64 (N, T), 0 for blank and after the end, and its scores, float64 (N,).
+        its tokens, int64 (N, T), 0 for blank and after the end, and its scores, float64 (N,).
     """
     inside = torch.arange(blank.shape[1], device=blank.device) < lengths[:, None]
     best, token = _best(blank, candidates)

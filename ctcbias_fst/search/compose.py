@@ -42,8 +42,6 @@ from ctcbias_fst.search.units import ArcExpansion, LatticeEntities, Tokens, Word
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["LmComposer"]
-
 with warnings.catch_warnings():
     # torch 1.13 says once that this function is in beta; its maximum has stayed as it is since.
     warnings.simplefilter("ignore")
@@ -54,14 +52,14 @@ class LmComposer:
     """Composes lattices of one vocabulary with one language model. Threads may share it.
 
     Args:
-      model: of words, or of the vocabulary's tokens.
-      vocabulary: of the acoustic model.
-      device: of the lattices.
-      boost_class: a name is one word of the class BOOST. If not, it is the words (or tokens)
-        that it writes, as if it had been read without a list.
+        model: of words, or of the vocabulary's tokens.
+        vocabulary: of the acoustic model.
+        device: of the lattices.
+        boost_class: a name is one word of the class BOOST. If not, it is the words (or tokens)
+            that it writes, as if it had been read without a list.
 
     Raises:
-      LanguageModelError: a model of tokens that knows hardly any of the vocabulary.
+        LanguageModelError: a model of tokens that knows hardly any of the vocabulary.
     """
 
     def __init__(
@@ -88,9 +86,9 @@ class LmComposer:
         """Compose a batch.
 
         Args:
-          lattice: without a language model's scores.
-          config: scales and limits.
-          output_beam: nats below the best path that the result keeps.
+            lattice: without a language model's scores.
+            config: scales and limits.
+            output_beam: nats below the best path that the result keeps.
         """
         assert lattice.lm is None, "the lattice has been composed already"
         steps = _Expansion(self, lattice, config)
@@ -101,11 +99,11 @@ class LmComposer:
         """The share of the model in the scores of whole readings without names.
 
         Args:
-          tokens: of each reading, blank-first columns.
-          config: scales.
+            tokens: of each reading, blank-first columns.
+            config: scales.
 
         Returns:
-          float64 (N,), what composing a lattice adds to a path that reads these tokens.
+            float64 (N,), what composing a lattice adds to a path that reads these tokens.
         """
         begin = torch.full((len(tokens),), self._tables.begin, device=self._device)
         # Thousands of words are added up.
@@ -330,13 +328,13 @@ def _connected(
     """Leave out arcs that are on no whole path of good ones: rounding cuts some in two.
 
     Args:
-      good: bool (A,), the arcs that are to be kept.
-      source, target: int64 (A,), states.
-      begins: bool (S,), the states that paths begin at.
-      ends: bool (A,), the arcs that paths end with.
+        good: bool (A,), the arcs that are to be kept.
+        source, target: int64 (A,), states.
+        begins: bool (S,), the states that paths begin at.
+        ends: bool (A,), the arcs that paths end with.
 
     Returns:
-      which arcs are left, bool (A,), and which states they need, bool (S,).
+        which arcs are left, bool (A,), and which states they need, bool (S,).
     """
     while True:
         entered, left = begins.clone(), torch.zeros_like(begins)
@@ -353,8 +351,8 @@ class _Draft:
     """The states of a batch, those of an utterance together, in the order they were found.
 
     Attributes:
-      used: bool (S,), which of the states that were found are part of it.
-      number: int64 (S,), their numbers in the batch.
+        used: bool (S,), which of the states that were found are part of it.
+        number: int64 (S,), their numbers in the batch.
     """
 
     def __init__(self, size: int, utterance: torch.Tensor, used: torch.Tensor) -> None:

@@ -10,18 +10,16 @@ from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import SearchConfig
 from ctcbias_fst.search.times import TimesConfig
 
-__all__ = ["DecodeConfig"]
-
 
 @dataclass(frozen=True)
 class DecodeConfig(SearchConfig):
     """How log-probs are searched, and what is made of it.
 
     Attributes:
-      lm: how a language model acts, if the decoder has one.
-      nbest: hypotheses per utterance.
-      evidence: what words need to be heard.
-      times: where words are placed.
+        lm: how a language model acts, if the decoder has one.
+        nbest: hypotheses per utterance.
+        evidence: what words need to be heard.
+        times: where words are placed.
     """
 
     lm: LmConfig = field(default_factory=LmConfig)

@@ -33,8 +33,6 @@ from ctcbias_fst.search.hypotheses import distinct, greedy_reading
 from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["EvidenceConfig", "FrameEvidence", "leave_out_unheard", "with_heard_words"]
-
 _MARGIN_SECONDS = 0.1
 """Looked at before and after the words."""
 
@@ -67,18 +65,19 @@ class EvidenceConfig:
     """What words need to be heard; see the module.
 
     Attributes:
-      min_log_prob: the least mean log-prob of the words between two pauses, if they have 30 letters
-        or more; and that of the tokens that the model would write by itself in the place of a name,
-        whose own log-prob is lower, for it to stay among words that were heard.
-      min_short_log_prob: the same of 16 letters or fewer; between them it grows evenly.
-      min_name_log_prob: the same where a name of the list is among them.
-      min_plain_log_prob: the least mean log-prob of the tokens that the model would write by
-        itself where a name was not clear, for the name to stay.
-      min_name_confidence: the least confidence of a name of the list; below it the name is left
-        out by itself, unless the model is as sure of its tokens as of any word's.
-      max_entropy: share of the entropy of a model that knows nothing up to which the log-probs
-        speak for words all the same, 0 to 1; 1 leaves no word out.
-      pause: seconds without a word that part words.
+        min_log_prob: the least mean log-prob of the words between two pauses, if they have 30
+            letters or more; and that of the tokens that the model would write by itself in the
+            place of a name, whose own log-prob is lower, for it to stay among words that were
+            heard.
+        min_short_log_prob: the same of 16 letters or fewer; between them it grows evenly.
+        min_name_log_prob: the same where a name of the list is among them.
+        min_plain_log_prob: the least mean log-prob of the tokens that the model would write by
+            itself where a name was not clear, for the name to stay.
+        min_name_confidence: the least confidence of a name of the list; below it the name is left
+            out by itself, unless the model is as sure of its tokens as of any word's.
+        max_entropy: share of the entropy of a model that knows nothing up to which the log-probs
+            speak for words all the same, 0 to 1; 1 leaves no word out.
+        pause: seconds without a word that part words.
     """
 
     min_log_prob: float = -1.0
@@ -99,12 +98,12 @@ class FrameEvidence:
     """What the frames of an utterance say by themselves.
 
     Attributes:
-      entropy: float32 (T,), how little the model knows of each frame: the entropy of its log-probs
-        as a share of that of a model that knows nothing, 0 to 1.
-      token: int64 (T,), the best column of each frame.
-      log_prob: float32 (T,), its log-prob.
-      vocabulary: of the model.
-      frame_seconds: how long a frame is.
+        entropy: float32 (T,), how little the model knows of each frame: the entropy of its
+            log-probs as a share of that of a model that knows nothing, 0 to 1.
+        token: int64 (T,), the best column of each frame.
+        log_prob: float32 (T,), its log-prob.
+        vocabulary: of the model.
+        frame_seconds: how long a frame is.
     """
 
     entropy: torch.Tensor
@@ -160,12 +159,12 @@ def leave_out_unheard(
     """Take out of every hypothesis the words that were not heard.
 
     Args:
-      transcripts: of the utterances of ``log_probs``, in their order.
-      log_probs: of the model, on any device.
-      config: see :class:`EvidenceConfig`.
+        transcripts: of the utterances of ``log_probs``, in their order.
+        log_probs: of the model, on any device.
+        config: see :class:`EvidenceConfig`.
 
     Returns:
-      the transcripts; those of the best hypothesis that were taken out are its ``left_out``.
+        the transcripts; those of the best hypothesis that were taken out are its ``left_out``.
     """
     if config.max_entropy >= 1.0 and config.min_name_confidence <= 0.0:  # all words stay
         return list(transcripts)
@@ -183,9 +182,9 @@ def with_heard_words(
     """One transcript without the words that were not heard.
 
     Args:
-      transcript: the transcript.
-      evidence: of its frames.
-      config: see :class:`EvidenceConfig`.
+        transcript: the transcript.
+        evidence: of its frames.
+        config: see :class:`EvidenceConfig`.
     """
 
     @cache

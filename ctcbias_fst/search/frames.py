@@ -15,19 +15,18 @@ import torch
 
 from ctcbias_fst.graph.candidates import Candidates
 
-__all__ = ["Frames", "without_idle_frames"]
-
 
 @dataclass(frozen=True)
 class Frames:
     """The frames to search.
 
     Attributes:
-      candidates: what may be taken, with the new frame numbers.
-      blank: float32 (N, T), the log-probs of blank at the new frames.
-      lengths: int64 (N,), new frames per utterance, at least 1 each.
-      original: int64 (N, T), which old frame a new one is; for a run, its first.
-      skipped_frame_score: float64 (N,), log-probs of what was left out, part of every path's score.
+        candidates: what may be taken, with the new frame numbers.
+        blank: float32 (N, T), the log-probs of blank at the new frames.
+        lengths: int64 (N,), new frames per utterance, at least 1 each.
+        original: int64 (N, T), which old frame a new one is; for a run, its first.
+        skipped_frame_score: float64 (N,), log-probs of what was left out, part of every path's
+            score.
     """
 
     candidates: Candidates
@@ -46,10 +45,10 @@ def without_idle_frames(
     taken; so does one that has no frames, at score 0.
 
     Args:
-      candidates: none of them at an idle frame.
-      blank: float32 (N, T), the log-probs of blank.
-      lengths: int64 (N,) on the same device.
-      idle: bool (N, T), frames that are surely blank.
+        candidates: none of them at an idle frame.
+        blank: float32 (N, T), the log-probs of blank.
+        lengths: int64 (N,) on the same device.
+        idle: bool (N, T), frames that are surely blank.
     """
     size, num_frames = blank.shape
     device = blank.device

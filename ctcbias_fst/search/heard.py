@@ -41,8 +41,6 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.numbers import tells_apart
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["heard_names"]
-
 _MAX_STEPS = 4_000_000
 """Arcs on the ways of names that are looked at at a time."""
 
@@ -57,11 +55,11 @@ class _Best:
     """The best paths of a lattice.
 
     Attributes:
-      into: int64 (S,), the arc on which the best path enters each state, or -1.
-      lack: float64 (A,), by how much the token of each arc is worse than the best column.
-      blank: bool (A,), whether the best column is blank.
-      before, after: float64 (S,), what the best path to each state lacks since the last token
-        began, and what the one from it lacks until the next one begins.
+        into: int64 (S,), the arc on which the best path enters each state, or -1.
+        lack: float64 (A,), by how much the token of each arc is worse than the best column.
+        blank: bool (A,), whether the best column is blank.
+        before, after: float64 (S,), what the best path to each state lacks since the last token
+            began, and what the one from it lacks until the next one begins.
     """
 
     into: torch.Tensor
@@ -112,9 +110,9 @@ class _Ways:
     """The arcs of some completed names, in the order of the frames.
 
     Attributes:
-      arc: int64 (L, K), the lattice's; that which completes the name is the last one.
-      used: bool (L, K), whether there is one.
-      first: int64 (K,), that which begins the name.
+        arc: int64 (L, K), the lattice's; that which completes the name is the last one.
+        used: bool (L, K), whether there is one.
+        first: int64 (K,), that which begins the name.
     """
 
     arc: torch.Tensor
@@ -130,10 +128,10 @@ def heard_names(
     An utterance of which nothing else is in the lattice has no path any more.
 
     Args:
-      lattice: without a language model's scores.
-      rules: of the vocabulary.
-      vocabulary: whose blank is token 0.
-      boost: the settings.
+        lattice: without a language model's scores.
+        rules: of the vocabulary.
+        vocabulary: whose blank is token 0.
+        boost: the settings.
     """
     size = lattice.graph.vocabulary_size
     complete = (lattice.aux >= size).nonzero().flatten()
@@ -264,8 +262,8 @@ def _spelt(words: Sequence[Sequence[str]]) -> tuple[list[list[list[str]]], torch
     """Letters beside each other are one word, as in ``I.T.`` and ``J. K. Rowling``.
 
     Returns:
-      the words of each name, as lists of what they are made of, and int64 (words + 1, K), which of
-      these each word is, both from 1 on; 0 is what is before the first.
+        the words of each name, as lists of what they are made of, and int64 (words + 1, K), which
+        of these each word is, both from 1 on; 0 is what is before the first.
     """
     group = torch.zeros(max(map(len, words), default=0) + 1, len(words), dtype=torch.int64)
     found: list[list[list[str]]] = []

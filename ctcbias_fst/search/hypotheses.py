@@ -16,14 +16,6 @@ from ctcbias_fst.search.hypothesis_words import SharedWords, Token, joined_words
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "distinct",
-    "greedy_hypothesis",
-    "greedy_reading",
-    "hypotheses",
-    "token_confidences",
-]
-
 
 def hypotheses(
     lattice: Lattice, paths: Paths, vocabulary: Vocabulary, frame_seconds: float
@@ -35,10 +27,10 @@ def hypotheses(
     between (:func:`token_confidences`).
 
     Args:
-      lattice: the lattice.
-      paths: paths through it.
-      vocabulary: of the model; token ids of the results are its own.
-      frame_seconds: of the model.
+        lattice: the lattice.
+        paths: paths through it.
+        vocabulary: of the model; token ids of the results are its own.
+        frame_seconds: of the model.
     """
     blank_first = vocabulary.blank_first()
     arcs, path = paths.arcs, paths.of_arc
@@ -105,7 +97,8 @@ def _distinct_tokens(
     Paths of an utterance differ in a few places: what they share is put together once.
 
     Returns:
-      the numbers of the tokens of each path; int64, where a token of each number is in the columns.
+        the numbers of the tokens of each path; int64, where a token of each number is in the
+        columns.
     """
     known: dict[tuple[int | float, ...], int] = {}
     rows = zip(*(column.tolist() for column in columns))
@@ -139,10 +132,10 @@ class _BestTokens:
     """What the frames of a batch say by themselves: (N, T) each.
 
     Attributes:
-      token: int64, the best one, blank-first.
-      log_prob: float32, its log-prob.
-      run: int64, which stretch of frames with the same best token a frame is in.
-      original: int64, which frame of the model it is.
+        token: int64, the best one, blank-first.
+        log_prob: float32, its log-prob.
+        run: int64, which stretch of frames with the same best token a frame is in.
+        original: int64, which frame of the model it is.
     """
 
     token: torch.Tensor
@@ -260,10 +253,10 @@ def greedy_reading(
     Confidences are the least probability among the best labels of a word's frames.
 
     Args:
-      best_tokens: int64 (T,), the best column of each frame.
-      log_probs: float32 (T,), its log-prob.
-      vocabulary: of the model.
-      frame_seconds: how long a frame is.
+        best_tokens: int64 (T,), the best column of each frame.
+        log_probs: float32 (T,), its log-prob.
+        vocabulary: of the model.
+        frame_seconds: how long a frame is.
     """
     order = vocabulary.blank_first_order.tolist()
     number = [0] * len(order)
@@ -300,13 +293,13 @@ def token_confidences(
     make it another word: any token if the word goes on, else any that continues it.
 
     Args:
-      lattice: the lattice.
-      arcs: int64 (K,), the arcs at which the paths' tokens begin, path by path.
-      path: int64 (K,), the path of each.
-      rules: of the vocabulary.
+        lattice: the lattice.
+        arcs: int64 (K,), the arcs at which the paths' tokens begin, path by path.
+        path: int64 (K,), the path of each.
+        rules: of the vocabulary.
 
     Returns:
-      float64 (K,) twice, both in [0, 1].
+        float64 (K,) twice, both in [0, 1].
     """
     if not len(arcs):
         return lattice.skipped_frame_score.new_zeros(0), lattice.skipped_frame_score.new_zeros(0)

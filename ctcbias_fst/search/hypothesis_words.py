@@ -13,8 +13,6 @@ from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.token_marks import joined
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["SharedWords", "Token", "joined_words"]
-
 
 class Token(NamedTuple):
     """A token of a path.
@@ -65,9 +63,9 @@ class SharedWords:
     """The words of paths that have tokens in common; a run of tokens is read once.
 
     Args:
-      tokens: all that paths have.
-      vocabulary: blank-first.
-      seconds: how long a frame is.
+        tokens: all that paths have.
+        vocabulary: blank-first.
+        seconds: how long a frame is.
     """
 
     def __init__(self, tokens: Sequence[Token], vocabulary: Vocabulary, seconds: float) -> None:

@@ -10,8 +10,6 @@ import torch
 from ctcbias_fst.errors import ConfigError, GraphError, LogProbsError
 from ctcbias_fst.k2_import import k2
 
-__all__ = ["FRAME", "search"]
-
 FRAME = "frame"
 """The attribute of a lattice's arcs that holds their frame."""
 
@@ -38,22 +36,22 @@ def search(
     ``search_beam`` and ``max_active`` did not lose.
 
     Args:
-      scores: float32 (N, T, C), natural log; -inf forbids a label at a frame.
-      lengths: int64 (N,) on the CPU, 1 to T.
-      graph: an arc-sorted FsaVec, one graph or one per utterance, no epsilons.
-      search_beam, output_beam: nats.
-      max_active: states per frame and utterance to aim at.
-      ids: names of the utterances, for messages.
+        scores: float32 (N, T, C), natural log; -inf forbids a label at a frame.
+        lengths: int64 (N,) on the CPU, 1 to T.
+        graph: an arc-sorted FsaVec, one graph or one per utterance, no epsilons.
+        search_beam, output_beam: nats.
+        max_active: states per frame and utterance to aim at.
+        ids: names of the utterances, for messages.
 
     Returns:
-      An FsaVec, a lattice per utterance, top-sorted; without arcs where nothing was found.
-      Arcs keep the attributes of the graph's and have their frame as ``FRAME``.
+        An FsaVec, a lattice per utterance, top-sorted; without arcs where nothing was found.
+        Arcs keep the attributes of the graph's and have their frame as ``FRAME``.
 
     Raises:
-      GraphError: the graph is not arc-sorted, not on the device of the scores, has labels
-        that are not columns, or there are neither one nor N graphs.
-      LogProbsError: NaN or +inf, with utterance and frame, or a length out of range.
-      ConfigError: the process was forked of one that had searched.
+        GraphError: the graph is not arc-sorted, not on the device of the scores, has labels
+            that are not columns, or there are neither one nor N graphs.
+        LogProbsError: NaN or +inf, with utterance and frame, or a length out of range.
+        ConfigError: the process was forked of one that had searched.
     """
     _check_process()
     _check_graph(graph, scores)

@@ -13,8 +13,6 @@ from ctcbias_fst.graph.word_rules import STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 
-__all__ = ["Lattice", "LmScores", "Paths", "best_paths"]
-
 _ARC = "lattice_arc"
 
 
@@ -23,8 +21,8 @@ class LmScores:
     """What a language model says of a lattice's arcs; see :mod:`ctcbias_fst.search.compose`.
 
     Attributes:
-      base: float32 (A,), the scores without it.
-      share: float32 (A,), what it adds.
+        base: float32 (A,), the scores without it.
+        share: float32 (A,), what it adds.
     """
 
     base: torch.Tensor
@@ -38,18 +36,19 @@ class Lattice:
     Per arc, ``A`` of all utterances together, in k2's order (by utterance, then frame):
 
     Attributes:
-      fsa: the FsaVec itself; ``labels`` are columns of ``graph.columns``, ``aux_labels``
-        plain tokens and entities as :mod:`ctcbias_fst.graph.decoding_graph` says. Top-sorted and
-        acyclic; an arc per frame, tropical or log semiring.
-      graph: the decoding graph it came from.
-      original: int64 (N, T), the model's frame behind each frame of the search.
-      skipped_frame_score: float64 (N,), what to add to the score of a path for frames left out.
-      scores: float32 (N, T, C), the columns that were searched.
-      lm: the share of a language model in the scores of the arcs, if it was composed with one.
-      lost: bool (N,), utterances whose best path scores less than the best plain reading, which is
-        always in the graph: the search lost what it should have found. None if that is not known.
-      pruned: bool (N,), utterances that had names of which a word was not heard
-        (:mod:`ctcbias_fst.search.heard`). None if there is none.
+        fsa: the FsaVec itself; ``labels`` are columns of ``graph.columns``, ``aux_labels`` plain
+            tokens and entities as :mod:`ctcbias_fst.graph.decoding_graph` says. Top-sorted and
+            acyclic; an arc per frame, tropical or log semiring.
+        graph: the decoding graph it came from.
+        original: int64 (N, T), the model's frame behind each frame of the search.
+        skipped_frame_score: float64 (N,), what to add to the score of a path for frames left out.
+        scores: float32 (N, T, C), the columns that were searched.
+        lm: the share of a language model in the scores of the arcs, if it was composed with one.
+        lost: bool (N,), utterances whose best path scores less than the best plain reading, which
+            is always in the graph: the search lost what it should have found. None if that is not
+            known.
+        pruned: bool (N,), utterances that had names of which a word was not heard
+            (:mod:`ctcbias_fst.search.heard`). None if there is none.
     """
 
     fsa: k2.Fsa
@@ -172,10 +171,10 @@ class Paths:
     """Paths through a lattice.
 
     Attributes:
-      utterance: int64 (P,), ascending; paths of one utterance are sorted, best first.
-      arcs: int64, the lattice's arcs of all paths.
-      first_arc: int64 (P + 1,), where each path begins in ``arcs``.
-      score: float64 (P,), natural log, all frames included.
+        utterance: int64 (P,), ascending; paths of one utterance are sorted, best first.
+        arcs: int64, the lattice's arcs of all paths.
+        first_arc: int64 (P + 1,), where each path begins in ``arcs``.
+        score: float64 (P,), natural log, all frames included.
     """
 
     utterance: torch.Tensor

@@ -38,8 +38,6 @@ from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.token_marks import byte_of
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["BoostGraphs", "LatticeDecoder", "Listener"]
-
 BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
 """One list for all utterances, or one (or none) for each, or none at all."""
 
@@ -65,16 +63,16 @@ class LatticeDecoder:
     """Decodes log-probs of one model.
 
     Args:
-      vocabulary: of the model; its blank may be any column.
-      config: see :class:`DecodeConfig`.
-      device: where to search; log-probs are moved there.
-      lm: a language model that is composed with every lattice.
-      listener: is given every batch and its lattice without the language model, and again the
-        lattice of each utterance that was lost and searched again.
-      check_blank: warn if another column is where the blank of a model would be.
+        vocabulary: of the model; its blank may be any column.
+        config: see :class:`DecodeConfig`.
+        device: where to search; log-probs are moved there.
+        lm: a language model that is composed with every lattice.
+        listener: is given every batch and its lattice without the language model, and again the
+            lattice of each utterance that was lost and searched again.
+        check_blank: warn if another column is where the blank of a model would be.
 
     Raises:
-      ConfigError: there is no such device.
+        ConfigError: there is no such device.
     """
 
     @with_versions
@@ -126,16 +124,16 @@ class LatticeDecoder:
         nothing but names that were not heard is searched again, too.
 
         Args:
-          log_probs: of this model.
-          graphs: the names to boost: one list for all, one per utterance, or none.
-          rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
-            theirs.
-          nbest: hypotheses per utterance, at least as many as the settings say.
+            log_probs: of this model.
+            graphs: the names to boost: one list for all, one per utterance, or none.
+            rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
+                theirs.
+            nbest: hypotheses per utterance, at least as many as the settings say.
 
         Raises:
-          LogProbsError: another vocabulary, NaN or +inf.
-          GraphError: a list was compiled for another model, or there are not as many lists
-            as utterances.
+            LogProbsError: another vocabulary, NaN or +inf.
+            GraphError: a list was compiled for another model, or there are not as many lists
+                as utterances.
         """
         require_log_probs(log_probs)
         batch = log_probs if rows is None else log_probs.select(rows)
@@ -262,7 +260,7 @@ class LatticeDecoder:
         """The same with the beams for what the search lost.
 
         Args:
-          listener: of the new one.
+            listener: of the new one.
         """
         config, lm = self.config, self.config.lm
         wide = replace(
@@ -329,11 +327,11 @@ class LatticeDecoder:
         """Yield the number and the transcript of every utterance that was found.
 
         Args:
-          lattice: of this decoder's vocabulary.
-          ids: of its utterances.
-          frame_seconds: of the model.
-          warning: for the transcripts.
-          nbest: hypotheses per utterance, by default as the settings say.
+            lattice: of this decoder's vocabulary.
+            ids: of its utterances.
+            frame_seconds: of the model.
+            warning: for the transcripts.
+            nbest: hypotheses per utterance, by default as the settings say.
         """
         n = nbest or self.config.nbest
         paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)

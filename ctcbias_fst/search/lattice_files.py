@@ -17,19 +17,6 @@ from ctcbias_fst.search.spelling import Spellings
 from ctcbias_fst.text.entity import entity_of
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = [
-    "DIGEST_DIGITS",
-    "LATTICE_SUFFIX",
-    "NAMES_SUFFIX",
-    "damaged",
-    "file_stem",
-    "load_lattice",
-    "name_and_piece",
-    "read_spellings",
-    "save_lattice",
-]
-
-
 _FORMAT = "ctcbias lattice 6"
 
 LATTICE_SUFFIX = ".lattice.safetensors"

@@ -15,12 +15,6 @@ from ctcbias_fst.search.saved_lattices import read_lattices
 from ctcbias_fst.text.printable import one_token_each
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "symbol_table",
-    "to_text",
-    "write_lattice_texts",
-]
-
 
 def write_lattice_texts(
     folder: Path,
@@ -72,9 +66,9 @@ def to_text(lattice: Lattice, kaldi: bool) -> str:
     negative natural logs.
 
     Args:
-      lattice: a batch of one, with a language model's scores or without.
-      kaldi: Kaldi's lattice text, two costs per arc: the graph's (boost and language model)
-        and the acoustic model's. If not, OpenFst's, their sum.
+        lattice: a batch of one, with a language model's scores or without.
+        kaldi: Kaldi's lattice text, two costs per arc: the graph's (boost and language model)
+            and the acoustic model's. If not, OpenFst's, their sum.
     """
     boost = lattice.boost
     if lattice.lm is not None:

@@ -15,24 +15,22 @@ from ctcbias_fst.bounds import (
     positive,
 )
 
-__all__ = ["LmConfig"]
-
 
 @dataclass(frozen=True)
 class LmConfig:
     """How a language model acts on a lattice; see :mod:`ctcbias_fst.search.compose`.
 
     Attributes:
-      scale: factor on the model's log-probs.
-      word_bonus: nats for each word (of a name, too); the model favours few words.
-      unknown_cost: nats for each word that is neither in the model nor in a list of names, on
-        top of what the model says of unknown words.
-      letter_cost: nats for each letter of such a word.
-      class_cost: nats for each name, likewise.
-      lattice_beam: nats below the best path that the lattice keeps before the model acts on it;
-        takes the place of ``output_beam``, which is that of the result.
-      beam: nats below the best at which a reading is given up.
-      max_active: readings per frame and utterance that are kept, if there are so many.
+        scale: factor on the model's log-probs.
+        word_bonus: nats for each word (of a name, too); the model favours few words.
+        unknown_cost: nats for each word that is neither in the model nor in a list of names, on
+            top of what the model says of unknown words.
+        letter_cost: nats for each letter of such a word.
+        class_cost: nats for each name, likewise.
+        lattice_beam: nats below the best path that the lattice keeps before the model acts on it;
+            takes the place of ``output_beam``, which is that of the result.
+        beam: nats below the best at which a reading is given up.
+        max_active: readings per frame and utterance that are kept, if there are so many.
     """
 
     scale: float = 0.5

@@ -17,8 +17,6 @@ import torch
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["TextHashes", "n_best_paths"]
-
 _BASE = 0x5851F42D4C957F2D
 _MODULUS = 1 << 64
 
@@ -42,8 +40,8 @@ class TextHashes:
     """How each token of a blank-first vocabulary changes the hash of a text.
 
     Attributes:
-      factor, summand: int64 (2, V), of the token after something, and at a word's start.
-      vocabulary: which writes names as it can.
+        factor, summand: int64 (2, V), of the token after something, and at a word's start.
+        vocabulary: which writes names as it can.
     """
 
     factor: torch.Tensor
@@ -96,9 +94,9 @@ def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
     """The best path of each of the n best texts of every utterance (tropical semiring).
 
     Args:
-      lattice: the lattice.
-      n: texts per utterance, at most.
-      hashes: of the vocabulary.
+        lattice: the lattice.
+        n: texts per utterance, at most.
+        hashes: of the vocabulary.
     """
     best = _forward(lattice, n, hashes)
     last_state = lattice.first_state[1:] - 1

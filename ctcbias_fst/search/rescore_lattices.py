@@ -18,11 +18,6 @@ from ctcbias_fst.search.spelling import spell_names
 from ctcbias_fst.search.times import with_placed_words
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "DecoderOfEach",
-    "rescore_lattices",
-]
-
 
 def rescore_lattices(
     folder: Path,
@@ -34,12 +29,12 @@ def rescore_lattices(
     Where a piece of an utterance is missing, the transcript has a ``warning``.
 
     Args:
-      folder: of the lattices.
-      decoder_of: makes the decoder for a vocabulary; called once per vocabulary.
-      device: where to compute.
+        folder: of the lattices.
+        decoder_of: makes the decoder for a vocabulary; called once per vocabulary.
+        device: where to compute.
 
     Raises:
-      InputError: as `read_lattices`.
+        InputError: as `read_lattices`.
     """
     decoders = DecoderOfEach(decoder_of)
     for pieces in read_lattices(folder, device):

@@ -49,13 +49,6 @@ from ctcbias_fst.text.entity import entity_of
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "LatticeWriter",
-    "SavedLattice",
-    "read_lattices",
-]
-
-
 _KEPT = 8
 """Lists of names whose spellings are at hand."""
 
@@ -67,21 +60,21 @@ class SavedLattice:
     """One lattice and what it takes to read it.
 
     Attributes:
-      id: of the utterance.
-      piece: 0, or which piece of a long utterance it is.
-      pieces: how many the utterance has.
-      begin: the frame of the utterance at which the piece begins.
-      frames: of the model, this piece only.
-      all_frames: of the utterance.
-      frame_seconds: how long one is.
-      vocabulary: of the model.
-      lattice: a batch of one.
-      evidence: of the frames.
-      written: int64, the frames at which the model writes something.
-      lag: of the model, in seconds.
-      spellings: of the names of its list.
-      warning: of the search for this piece.
-      told: of the whole utterance, if anything was.
+        id: of the utterance.
+        piece: 0, or which piece of a long utterance it is.
+        pieces: how many the utterance has.
+        begin: the frame of the utterance at which the piece begins.
+        frames: of the model, this piece only.
+        all_frames: of the utterance.
+        frame_seconds: how long one is.
+        vocabulary: of the model.
+        lattice: a batch of one.
+        evidence: of the frames.
+        written: int64, the frames at which the model writes something.
+        lag: of the model, in seconds.
+        spellings: of the names of its list.
+        warning: of the search for this piece.
+        told: of the whole utterance, if anything was.
     """
 
     id: str
@@ -108,10 +101,10 @@ class LatticeWriter:
     utterance had in a former run, and has no more, are removed.
 
     Args:
-      folder: may be missing.
-      ids: all utterances that are going to be written.
-      report: told about files of other utterances, which stay, and about ids that are too long
-        for a file name.
+        folder: may be missing.
+        ids: all utterances that are going to be written.
+        report: told about files of other utterances, which stay, and about ids that are too long
+            for a file name.
     """
 
     def __init__(
@@ -295,7 +288,7 @@ def read_lattices(folder: Path, device: torch.device | str = "cpu") -> Iterator[
     """Yield the lattices of each utterance, by name; several are the pieces of a long one.
 
     Raises:
-      InputError: there are none, or a file is damaged.
+        InputError: there are none, or a file is damaged.
     """
     # Not those with a dot in front: files that a run which was killed had not finished.
     paths = sorted(folder.glob(f"[!.]*{LATTICE_SUFFIX}"), key=name_and_piece)

@@ -26,8 +26,6 @@ from ctcbias_fst.files import is_stream
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["SavedLogProbs", "stack"]
-
 _FRAME_SECONDS = "frame_seconds"
 """Name of the scalar (npz) or metadata field (safetensors) that says how long a frame is."""
 
@@ -62,14 +60,14 @@ class SavedLogProbs:
     """A file of log-probs.
 
     Args:
-      path: ``.npz``, ``.safetensors``, ``.npy``, a folder of ``.npy`` files, or a manifest of cuts
-        whose custom field ``log_probs`` is an array.
-      trusted: whether commands in a manifest may be run.
+        path: ``.npz``, ``.safetensors``, ``.npy``, a folder of ``.npy`` files, or a manifest of
+            cuts whose custom field ``log_probs`` is an array.
+        trusted: whether commands in a manifest may be run.
 
     Raises:
-      ManifestError: it has a command, and is not trusted.
-      LogProbsError: the file is missing, in no known format, or has no usable array. What is
-        wrong with one of many is told when that one is read.
+        ManifestError: it has a command, and is not trusted.
+        LogProbsError: the file is missing, in no known format, or has no usable array. What is
+            wrong with one of many is told when that one is read.
     """
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
@@ -132,12 +130,12 @@ class SavedLogProbs:
         """The log-probs of one utterance: float32 (T, V).
 
         Args:
-          utterance: one of ``frames``.
-          vocabulary: what the columns should be.
-          softmax: the file has logits: normalise every frame.
+            utterance: one of ``frames``.
+            vocabulary: what the columns should be.
+            softmax: the file has logits: normalise every frame.
 
         Raises:
-          LogProbsError: another number of columns, or frames that are no distributions.
+            LogProbsError: another number of columns, or frames that are no distributions.
         """
         if utterance in self._file.faults:
             raise LogProbsError(f"{self.path}: {self._file.faults[utterance]}")

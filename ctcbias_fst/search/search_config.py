@@ -14,8 +14,6 @@ from ctcbias_fst.bounds import (
     positive,
 )
 
-__all__ = ["BoostConfig", "SearchConfig"]
-
 
 @dataclass(frozen=True)
 class BoostConfig:
@@ -24,30 +22,31 @@ class BoostConfig:
     The defaults are the best of a study on development data (docs/how-it-works.md).
 
     Attributes:
-      alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
-      free: nats of the gap given back besides, for every letter that a subword writes.
-      max_gain: nats that a subword is given at most, both together, so that what the model is sure
-        of stays.
-      top_k: only the k best tokens of a frame (blank apart) are boosted.
-      max_gap: only tokens at most this many nats below the frame's best are boosted.
-      first_alpha, first_top_k, first_max_gap: the same for an entity's first subword, whose
-        place in the frame's ranking decides whether the entity is tried.
-      repeat_alpha: share of the gap given back at further frames of an entity's token.
-      blank_alpha: share given back where an entity's path takes blank before its last token
-        although another column is better.
-      max_wait: inside an entity no frame may be passed over, by blank or by going on with a token,
-        where something else is better by more than so many nats: what was clearly said stays.
-      max_wait_letter: the same where that is a token of one letter, as is heard inside names that
-        are misheard.
-      max_lack: nats for each letter but the first by which the frames of one of a name's words may
-        be worse on its path than on the best one; the other words do not pay for it.
-      max_short_lack: nats that a letter, a number or an acronym among them may lack as a whole;
-        also, by how much blank may be better than each token of a word.
-      beta: nats for every letter of a complete entity, paid at its last token.
-      bonus: nats for every complete entity; below 0 it is a price, which a short name that fits
-        badly cannot pay.
-      min_reward, max_reward: the least and the most that a complete entity is paid, both
-        together; what other parts charge comes on top.
+        alpha: share of a subword's gap to the frame's best that is given back, 0 to 1.
+        free: nats of the gap given back besides, for every letter that a subword writes.
+        max_gain: nats that a subword is given at most, both together, so that what the model is
+            sure of stays.
+        top_k: only the k best tokens of a frame (blank apart) are boosted.
+        max_gap: only tokens at most this many nats below the frame's best are boosted.
+        first_alpha, first_top_k, first_max_gap: the same for an entity's first subword, whose
+            place in the frame's ranking decides whether the entity is tried.
+        repeat_alpha: share of the gap given back at further frames of an entity's token.
+        blank_alpha: share given back where an entity's path takes blank before its last token
+            although another column is better.
+        max_wait: inside an entity no frame may be passed over, by blank or by going on with a
+            token, where something else is better by more than so many nats: what was clearly said
+            stays.
+        max_wait_letter: the same where that is a token of one letter, as is heard inside names that
+            are misheard.
+        max_lack: nats for each letter but the first by which the frames of one of a name's words
+            may be worse on its path than on the best one; the other words do not pay for it.
+        max_short_lack: nats that a letter, a number or an acronym among them may lack as a whole;
+            also, by how much blank may be better than each token of a word.
+        beta: nats for every letter of a complete entity, paid at its last token.
+        bonus: nats for every complete entity; below 0 it is a price, which a short name that fits
+            badly cannot pay.
+        min_reward, max_reward: the least and the most that a complete entity is paid, both
+            together; what other parts charge comes on top.
     """
 
     alpha: float = 0.6
@@ -95,14 +94,14 @@ class SearchConfig:
     """How log-probs are searched.
 
     Attributes:
-      boost: see :class:`BoostConfig`.
-      search_beam: nats below the best at which a path is given up while searching.
-      output_beam: nats below the best path that the lattice keeps.
-      max_active: states per frame and utterance that the search aims to keep.
-      token_beam: tokens this many nats below the best of their frame are not tried there.
-      token_top_k: at most so many tokens besides blank are tried at a frame.
-      blank_threshold: a frame whose blank is more probable than this is blank, and the
-        search skips it where that cannot matter; 1 turns it off.
+        boost: see :class:`BoostConfig`.
+        search_beam: nats below the best at which a path is given up while searching.
+        output_beam: nats below the best path that the lattice keeps.
+        max_active: states per frame and utterance that the search aims to keep.
+        token_beam: tokens this many nats below the best of their frame are not tried there.
+        token_top_k: at most so many tokens besides blank are tried at a frame.
+        blank_threshold: a frame whose blank is more probable than this is blank, and the
+            search skips it where that cannot matter; 1 turns it off.
     """
 
     boost: BoostConfig = field(default_factory=BoostConfig)

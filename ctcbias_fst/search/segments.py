@@ -15,8 +15,6 @@ from torch import Tensor
 from ctcbias_fst.pauses import Pause, find_pauses
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
-__all__ = ["Segment", "cut_at_pauses", "join_segments"]
-
 
 @dataclass(frozen=True)
 class Segment:

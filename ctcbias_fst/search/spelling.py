@@ -19,15 +19,13 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher, matcher_of
 from ctcbias_fst.text.scripts import is_unspaced
 
-__all__ = ["Spellings", "spell_names", "words_of_name"]
-
 
 @dataclass(frozen=True)
 class Spellings:
     """How the names of a list are written: all that :func:`spell_names` needs of it.
 
     Attributes:
-      by_text: see :attr:`ctcbias_fst.graph.entity_tree.BoostGraph.by_text`.
+        by_text: see :attr:`ctcbias_fst.graph.entity_tree.BoostGraph.by_text`.
     """
 
     by_text: Mapping[str, Entity]

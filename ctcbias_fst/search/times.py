@@ -16,8 +16,6 @@ import torch
 from ctcbias_fst.bounds import not_negative
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
-__all__ = ["TimesConfig", "place_words", "written_frames"]
-
 _BEFORE_SECONDS = 0.4
 _ALONE_SECONDS = 0.2
 _PIECE_SECONDS = 0.7
@@ -31,12 +29,12 @@ class TimesConfig:
     """Where words are placed.
 
     Attributes:
-      lag: seconds by which tokens are written after their sounds; by default as is known of the
-        model, otherwise none.
-      widen: seconds by which a word begins before its first token and ends behind its last one, at
-        most; never beyond the middle between two words.
-      burst: seconds in which a model writes what it writes before its sound, at the beginning of a
-        piece of audio; 0 of one that does not.
+        lag: seconds by which tokens are written after their sounds; by default as is known of the
+            model, otherwise none.
+        widen: seconds by which a word begins before its first token and ends behind its last one,
+            at most; never beyond the middle between two words.
+        burst: seconds in which a model writes what it writes before its sound, at the beginning of
+            a piece of audio; 0 of one that does not.
     """
 
     lag: float | None = None
@@ -70,9 +68,9 @@ def place_words(
     Words keep their order and do not overlap.
 
     Args:
-      transcripts: of the utterances of ``log_probs``, in their order.
-      log_probs: with the model's ``lag``.
-      config: see :class:`TimesConfig`.
+        transcripts: of the utterances of ``log_probs``, in their order.
+        log_probs: with the model's ``lag``.
+        config: see :class:`TimesConfig`.
     """
     lag = log_probs.lag if config.lag is None else config.lag
     frame = log_probs.frame_seconds
@@ -98,12 +96,12 @@ def with_placed_words(
     """One transcript with its words where they sound.
 
     Args:
-      transcript: with the times of tokens.
-      marks: the frames at which the model writes something, ascending; see `written_frames`.
-      length: of the utterance, in frames.
-      frame_seconds: of the model.
-      lag: seconds by which it writes tokens after their sounds.
-      widen, burst: see :class:`TimesConfig`.
+        transcript: with the times of tokens.
+        marks: the frames at which the model writes something, ascending; see `written_frames`.
+        length: of the utterance, in frames.
+        frame_seconds: of the model.
+        lag: seconds by which it writes tokens after their sounds.
+        widen, burst: see :class:`TimesConfig`.
     """
     place = _Placing(marks, length * frame_seconds, frame_seconds, lag, widen, burst)
     nbest = tuple(place.hypothesis(hypothesis) for hypothesis in transcript.nbest)

@@ -16,8 +16,6 @@ import torch
 
 from ctcbias_fst.records import LogProbs, Transcript
 
-__all__ = ["unbiased_elsewhere"]
-
 _CHANGE = 0.1
 """A change of a probability that is worth decoding again, or any of the best token."""
 
@@ -30,13 +28,13 @@ def unbiased_elsewhere(
     """Take the list out of the log-probs wherever no name is written.
 
     Args:
-      log_probs: biased by a list, with those that are not, on any device.
-      transcripts: of its utterances, in their order, with the times of tokens.
-      margin: seconds before and after a name that stay as they are.
+        log_probs: biased by a list, with those that are not, on any device.
+        transcripts: of its utterances, in their order, with the times of tokens.
+        margin: seconds before and after a name that stay as they are.
 
     Returns:
-      the log-probs, and the utterances that have to be decoded again, ascending; all others are as
-      they were.
+        the log-probs, and the utterances that have to be decoded again, ascending; all others are
+        as they were.
     """
     plain, biased = log_probs.unbiased, log_probs.log_probs
     if plain is None:

@@ -19,8 +19,6 @@ from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["ArcExpansion", "LatticeEntities", "Tokens", "Words"]
-
 _LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
 _Symbols = list[tuple[int, int]]
 
@@ -153,11 +151,11 @@ class LatticeEntities:
     """What the names that occur in a lattice are to the model.
 
     Attributes:
-      entity: int64 (E,), ascending.
-      words: float32 (E,), how many words each has.
-      log_prior: float32 (E,), or None without the class BOOST.
-      symbols: int64 (E, W): the words of each, without the class; -2 after the last.
-      letters: int64 (E, W): the letters of the unknown ones.
+        entity: int64 (E,), ascending.
+        words: float32 (E,), how many words each has.
+        log_prior: float32 (E,), or None without the class BOOST.
+        symbols: int64 (E, W): the words of each, without the class; -2 after the last.
+        letters: int64 (E, W): the letters of the unknown ones.
     """
 
     entity: torch.Tensor

@@ -19,8 +19,6 @@ from ctcbias_fst.ngram.ngram import FIRST_SYMBOL
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["Lexicon"]
-
 _BASE = np.uint64(0x5851F42D4C957F2D)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -32,13 +30,13 @@ class Lexicon:
     """Nodes 0 to P - 1 by hash; two more stand for a word outside the tree, and after a name.
 
     Attributes:
-      hash: int64 (P,), ascending; the hash of no letters, 0, is among them.
-      letters: int64 (P + 2,): how long each beginning is; 0 for the two others.
-      symbol: int64 (P + 2,): the model's symbol of the word that ends here, -1 for none.
-      best: float32 (P + 2,): natural log, of the most probable single word at or below.
-      root: the node of no letters.
-      factor, summand: int64 (V,): the hash h becomes ``h * factor + summand`` by a token.
-      length: int64 (V,): letters that a token writes.
+        hash: int64 (P,), ascending; the hash of no letters, 0, is among them.
+        letters: int64 (P + 2,): how long each beginning is; 0 for the two others.
+        symbol: int64 (P + 2,): the model's symbol of the word that ends here, -1 for none.
+        best: float32 (P + 2,): natural log, of the most probable single word at or below.
+        root: the node of no letters.
+        factor, summand: int64 (V,): the hash h becomes ``h * factor + summand`` by a token.
+        length: int64 (V,): letters that a token writes.
     """
 
     hash: torch.Tensor
@@ -61,7 +59,7 @@ class Lexicon:
         out.
 
         Raises:
-          LanguageModelError: no words are left.
+            LanguageModelError: no words are left.
         """
         words, symbols, scores = _written_words(model, vocabulary)
         if not words:

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PrefixTree"]
-
 _NEVER = 16_000
 """Units of cost of what cannot be; no pronunciation costs more than as many, either way."""
 

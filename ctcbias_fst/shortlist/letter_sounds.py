@@ -16,8 +16,6 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import fold_diacritics
 from ctcbias_fst.text.phones import PHONE_ID
 
-__all__ = ["letter_sounds"]
-
 # What is replaced, one after the other; capitals stand for phones (`_PHONE_OF`).
 _GROUPS = (
     ("tch", "C"),

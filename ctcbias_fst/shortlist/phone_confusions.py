@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["CLASSES", "phone_classes", "phone_distances"]
-
 CLASSES: tuple[str, ...] = (
     "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW",
     "B P",

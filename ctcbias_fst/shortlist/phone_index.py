@@ -37,8 +37,6 @@ from ctcbias_fst.shortlist.phone_confusions import CLASSES, phone_classes, phone
 from ctcbias_fst.shortlist.postings import Postings
 from ctcbias_fst.text.phones import PHONES
 
-__all__ = ["PhoneIndex", "ShortlistConfig"]
-
 _PHONES = 1 + len(PHONES)
 _ALL_ALIGNED = 4
 """To choose those that are aligned pays for lists with so many times as many, not before."""

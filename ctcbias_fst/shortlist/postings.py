@@ -9,8 +9,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Postings"]
-
 _ALTERNATIVES = 3
 _LEAST_PROBABILITY = 0.01
 _SKIPS = {2: ((0, 1), (0, 2)), 3: ((0, 1, 2), (0, 2, 3), (0, 1, 3))}

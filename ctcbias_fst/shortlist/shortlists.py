@@ -34,9 +34,6 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.shipped import common_pronunciations, load_pronouncer
 from ctcbias_fst.variants.spellings import SpellingsOnDemand
 
-__all__ = ["PronunciationsOnDemand", "ShortList", "ShortLists"]
-
-
 _KEPT = 50_000
 """Names of which is kept how they sound, at most."""
 
@@ -46,8 +43,8 @@ class ShortList:
     """The names that an utterance may have.
 
     Attributes:
-      graph: their tree, if the decoder boosts.
-      pronunciations: for rescoring and lookup, if there is one of them.
+        graph: their tree, if the decoder boosts.
+        pronunciations: for rescoring and lookup, if there is one of them.
     """
 
     graph: BoostGraph | None
@@ -58,7 +55,7 @@ class PronunciationsOnDemand:
     """How the names of a list sound, found as they come up. Threads may share it.
 
     Args:
-      entities: the list.
+        entities: the list.
     """
 
     def __init__(self, entities: EntityList) -> None:
@@ -82,13 +79,13 @@ class ShortLists:
     """Compiles the names of a long list that come up.
 
     Args:
-      entities: the list, in an order that does not depend on the user's.
-      index: of the same names, by their sounds or, if ``spoken`` is on demand, by their letters.
-      spoken: how they sound.
-      vocabulary: of the model.
-      spellings: their rows for the tree, or None for no tree.
-      words: how words sound, or None for no pronunciations.
-      modelled: whether a language model acts, with which names have the price of a long list.
+        entities: the list, in an order that does not depend on the user's.
+        index: of the same names, by their sounds or, if ``spoken`` is on demand, by their letters.
+        spoken: how they sound.
+        vocabulary: of the model.
+        spellings: their rows for the tree, or None for no tree.
+        words: how words sound, or None for no pronunciations.
+        modelled: whether a language model acts, with which names have the price of a long list.
     """
 
     def __init__(
@@ -117,8 +114,8 @@ class ShortLists:
         """The names of some utterances of a batch, of each as if it were alone.
 
         Args:
-          log_probs: with the phone head's.
-          which: numbers of the utterances.
+            log_probs: with the phone head's.
+            which: numbers of the utterances.
         """
         heard = log_probs.phone_log_probs
         assert heard is not None, "a list is shortened only for a model with a phone head"

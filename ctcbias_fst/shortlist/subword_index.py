@@ -16,8 +16,6 @@ from torch.nn.functional import embedding_bag
 
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
-__all__ = ["FLOOR", "SubwordIndex", "floored_log_probs"]
-
 FLOOR = -10.0
 """Log-probs below count as this: what is that unlikely is equally absent."""
 

@@ -37,8 +37,6 @@ from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
-__all__ = ["AblateConfig", "Cell", "Row", "ablate"]
-
 
 @dataclass(frozen=True)
 class Row:

@@ -14,8 +14,6 @@ from ctcbias_fst.studies.ablation import AblateConfig, Cell
 from ctcbias_fst.studies.ablation_summary import percent
 from ctcbias_fst.text.printable import one_line
 
-__all__ = ["Figures", "score_cells", "to_csv", "to_page", "to_table"]
-
 _RATES = ("precision", "recall", "F1", "WER", "B-WER", "U-WER")
 _COLUMNS = (*_RATES[:3], "gain", *_RATES[3:], "free WER", "x RT")
 _STYLE = (

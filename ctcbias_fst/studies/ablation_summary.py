@@ -9,8 +9,6 @@ from pathlib import Path
 
 from ctcbias_fst.errors import InputError
 
-__all__ = ["percent", "read_summary", "to_summary"]
-
 _RATES = ("F1", "WER", "free_WER")
 _NEEDED = ("set", "list", "row", *_RATES)
 

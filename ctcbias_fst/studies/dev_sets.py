@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.text.tokens import Tokenizer
 
-__all__ = ["DevSet", "SavedSource", "Source", "SpeechSource", "compiled_lists", "open_sources"]
-
 _BATCH = 32
 _KEPT = 6
 """Settings of the adapter for which the encoder's output is kept, and as much memory of it."""
@@ -41,12 +39,12 @@ class DevSet:
     """Development data: either cuts or saved log-probs, and a list of names to decode it with.
 
     Attributes:
-      entities: one list for all utterances, or one for each.
-      cuts: a manifest of cuts with audio.
-      log_probs: saved log-probs (docs/own-model.md).
-      references: what is said, as ``ctcbias score`` reads it; by default the cuts' texts.
-      changed_tolerance: how many of the words may change where no name is spoken; where many words
-        are wrong without a list, too, many of its changes do no harm.
+        entities: one list for all utterances, or one for each.
+        cuts: a manifest of cuts with audio.
+        log_probs: saved log-probs (docs/own-model.md).
+        references: what is said, as ``ctcbias score`` reads it; by default the cuts' texts.
+        changed_tolerance: how many of the words may change where no name is spoken; where many
+            words are wrong without a list, too, many of its changes do no harm.
     """
 
     entities: Path
@@ -115,8 +113,8 @@ class SpeechSource(_WithLists):
     """Cuts, with a model of ours.
 
     Args:
-      entities: one list, or one for each utterance.
-      references: texts by the ids of the cuts.
+        entities: one list, or one for each utterance.
+        references: texts by the ids of the cuts.
     """
 
     def __init__(
@@ -146,8 +144,8 @@ class SavedSource(_WithLists):
     """Saved log-probs of any model.
 
     Args:
-      entities: one list, or one for each utterance.
-      references: texts by the ids of the utterances.
+        entities: one list, or one for each utterance.
+        references: texts by the ids of the utterances.
     """
 
     def __init__(
@@ -198,13 +196,13 @@ def open_sources(
     """Read development data.
 
     Args:
-      folder: where relative paths start.
-      model: for sets of cuts.
-      tokenizer: for sets of log-probs.
-      device: where these are searched.
+        folder: where relative paths start.
+        model: for sets of cuts.
+        tokenizer: for sets of log-probs.
+        device: where these are searched.
 
     Raises:
-      InputError: a file is missing or malformed, or a set cannot be used.
+        InputError: a file is missing or malformed, or a set cannot be used.
     """
     sources: list[Source] = []
     for one in sets:

@@ -13,9 +13,6 @@ from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import naming
 
-__all__ = ["JournalLock", "check_journal", "naming_journal"]
-
-
 _PATIENCE = 2.0
 """Seconds for which a process may write into the journal without another's saying so."""
 

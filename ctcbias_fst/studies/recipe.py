@@ -46,8 +46,6 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.utterances import load_entities
 
-__all__ = ["STAGES", "Recipe", "RecipeConfig", "find_recipe"]
-
 STAGES = ("prepare", "train", "adapt", "compile", "decode", "score")
 
 

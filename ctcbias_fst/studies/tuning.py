@@ -38,18 +38,6 @@ from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import DevSet, Source
 from ctcbias_fst.studies.journal import JournalLock, check_journal, naming_journal
 
-__all__ = [
-    "Measures",
-    "Objective",
-    "Range",
-    "TuneConfig",
-    "Tuned",
-    "measure",
-    "parse_range",
-    "tune",
-]
-
-
 _WITHOUT_LIST = ("lm", "rescore")
 """The parts that act where there is no list, too."""
 
@@ -59,14 +47,15 @@ class TuneConfig:
     """What is tuned, and on what.
 
     Attributes:
-      sets: the development data.
-      search: ``key=low:high``, ``key=low:high:log`` or ``key=this,that`` each; see :class:`Range`.
-      trials: how many configurations are tried in all.
-      seed: of the sampler.
-      wer_weight: what a word error rate of one costs.
-      penalty: what a share of one costs above the tolerances.
-      wer_tolerance: how much the word error rate may rise where no name is spoken.
-      changed_tolerance: how many of the words there may change, if the set does not say it.
+        sets: the development data.
+        search: ``key=low:high``, ``key=low:high:log`` or ``key=this,that`` each; see
+            :class:`Range`.
+        trials: how many configurations are tried in all.
+        seed: of the sampler.
+        wer_weight: what a word error rate of one costs.
+        penalty: what a share of one costs above the tolerances.
+        wer_tolerance: how much the word error rate may rise where no name is spoken.
+        changed_tolerance: how many of the words there may change, if the set does not say it.
     """
 
     sets: tuple[DevSet, ...]
@@ -91,10 +80,10 @@ class Range:
     """The values of one key.
 
     Attributes:
-      key: dotted, such as ``decode.boost.alpha``.
-      choices: the values, if they are listed; else
-      low, high: the bounds, both included; whole numbers for a key that is one.
-      log: whether to search evenly in the logarithm.
+        key: dotted, such as ``decode.boost.alpha``.
+        choices: the values, if they are listed; else
+        low, high: the bounds, both included; whole numbers for a key that is one.
+        log: whether to search evenly in the logarithm.
     """
 
     key: str
@@ -119,10 +108,10 @@ def parse_range(text: str, base: PipelineConfig) -> Range:
     """Read ``key=low:high``, ``key=low:high:log`` or ``key=this,that``.
 
     Args:
-      base: tells which keys there are, and their types.
+        base: tells which keys there are, and their types.
 
     Raises:
-      ConfigError: there is no such key, a value is not of its type, or low is above high.
+        ConfigError: there is no such key, a value is not of its type, or low is above high.
     """
     key, equals, values = text.partition("=")
     if not (key and equals and values):
@@ -150,11 +139,11 @@ class Measures:
     """What a configuration does to one set; shares, NaN where there is nothing to divide by.
 
     Attributes:
-      f1, wer: of the whole set; no F1 where no name is spoken.
-      free_words: how many words the utterances have in which no name is spoken.
-      free_wer: the word error rate of these.
-      changed: the share of these that are others than without the list.
-      free_plain_wer: the word error rate of these without the list.
+        f1, wer: of the whole set; no F1 where no name is spoken.
+        free_words: how many words the utterances have in which no name is spoken.
+        free_wer: the word error rate of these.
+        changed: the share of these that are others than without the list.
+        free_plain_wer: the word error rate of these without the list.
     """
 
     f1: float
@@ -194,8 +183,8 @@ class Objective:
     """The value of a configuration on some sets; see the module.
 
     Args:
-      config: tolerances and penalty.
-      base: the configuration that is changed.
+        config: tolerances and penalty.
+        base: the configuration that is changed.
     """
 
     def __init__(self, sources: Sequence[Source], config: TuneConfig, base: PipelineConfig) -> None:
@@ -263,12 +252,12 @@ class Tuned:
     """The outcome.
 
     Attributes:
-      config: the best configuration.
-      value: its value.
-      base_value: that of the configuration that the study began with.
-      measures: what the best one does to each set; ``plain`` what the base does
-        without any list.
-      trials: how many were tried, those before a resumption included.
+        config: the best configuration.
+        value: its value.
+        base_value: that of the configuration that the study began with.
+        measures: what the best one does to each set; ``plain`` what the base does
+            without any list.
+        trials: how many were tried, those before a resumption included.
     """
 
     config: PipelineConfig
@@ -291,14 +280,14 @@ def tune(
     The base configuration is tried first, so that the result is never worse.
 
     Args:
-      config: what to search.
-      base: all other settings.
-      sources: the sets, in the order of ``config.sets``.
-      journal: the file that keeps the trials.
+        config: what to search.
+        base: all other settings.
+        sources: the sets, in the order of ``config.sets``.
+        journal: the file that keeps the trials.
 
     Raises:
-      ConfigError: a range is malformed, or the journal is of another study.
-      MissingDependencyError: optuna is not installed.
+        ConfigError: a range is malformed, or the journal is of another study.
+        MissingDependencyError: optuna is not installed.
     """
     try:
         import optuna  # noqa: PLC0415  (only this needs it)

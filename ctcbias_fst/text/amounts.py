@@ -9,8 +9,6 @@ from functools import lru_cache
 from ctcbias_fst.text.name_parts import SLASHED_UNITS, Part
 from ctcbias_fst.text.numbers import ONES, SCALES, UNITS, number_readings, number_words
 
-__all__ = ["CURRENCIES", "SECOND", "Way", "amount_ways", "ranked"]
-
 SECOND = math.log(2.0)
 """Nats: what is said instead of the likeliest form is said half as often, or a quarter, …"""
 

@@ -25,8 +25,6 @@ from ctcbias_fst.text.text_files import and_more, quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["check_entities", "report_too_long"]
-
 _GREEK_ACCENTS = frozenset("άέήίόύώΐΰΆΈΉΊΌΎΏ")
 _GREEK_VOWELS = re.compile("[αειουηωϊϋ]+")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from ctcbias_fst.text.text_files import read_lines
 
-__all__ = ["common_words", "is_common", "is_everyday", "is_frequent"]
-
 _WORDS = Path(__file__).parents[1] / "pretrained" / "sounds" / "words.tsv.gz"
 
 _FREQUENT = 7.5

@@ -19,8 +19,6 @@ from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.text.written_forms import has_one_form, written_forms
 
-__all__ = ["EncodedEntities", "encode_entities", "expand", "nothing_collected", "own_phones"]
-
 _CHUNK = 65_536
 """Names encoded at a time: bounds the memory that lists of ids need."""
 

@@ -32,16 +32,6 @@ from ctcbias_fst.text.list_formats import read_list
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.text_files import PathLike, Source, and_more, quoted
 
-__all__ = [
-    "EntityList",
-    "Rejected",
-    "entities_from_names",
-    "fault_of",
-    "plain_entities",
-    "read_entities",
-    "write_names",
-]
-
 HEAVY = 3.0
 """From here on a name may take the place of words that were said otherwise."""
 

@@ -12,8 +12,6 @@ from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.entity_fields import CONTROLS, fault, is_texts, visible
 from ctcbias_fst.text.text_files import as_number, quoted
 
-__all__ = ["Entity", "entity_of", "require_names", "with_weight"]
-
 
 class Entity(NamedTuple):
     """One name.

@@ -17,8 +17,6 @@ from ctcbias_fst.text.entities import (
 from ctcbias_fst.text.entity import Entity, require_names
 from ctcbias_fst.text.text_files import and_more, quoted
 
-__all__ = ["EntitySource", "entities_of", "source_of"]
-
 EntitySource = EntityList | str | os.PathLike[str] | Iterable[str | Mapping[str, Any] | Entity]
 """A list as read from a file, a file's path, or names, mappings and entities in memory."""
 

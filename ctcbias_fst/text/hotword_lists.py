@@ -20,8 +20,6 @@ from ctcbias_fst.text.list_lines import (
 )
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["are_alike", "has_score", "nemo_list", "sherpa_list"]
-
 _SCORE = re.compile(rf"\s:{NUMBER}(?:\s|$)|\s#0?\.\d+(?:\s|$)|\u2581")
 _HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 

@@ -16,8 +16,6 @@ from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.list_lines import Lines, ListRows
 from ctcbias_fst.text.text_files import as_number, json_object, parse_json, quoted
 
-__all__ = ["is_json", "json_list", "scaled_weight"]
-
 _JSON_ARRAY = re.compile(r"\[\s*(?:$|[\"'{\[\]])")
 _CLASS = re.compile(r"\$(?:[A-Z][A-Z_]{3,}|\{[^}]*\})")
 """Of Google's phrases: numbers, addresses, custom classes."""

@@ -9,8 +9,6 @@ from functools import partial
 
 from ctcbias_fst.text.normalise import CharacterTable
 
-__all__ = ["APOSTROPHES", "Case", "case_of", "letter_forms"]
-
 APOSTROPHES = "'\u2019\u02bc\u05f3"
 """Those that vocabularies have."""
 

@@ -15,8 +15,6 @@ from ctcbias_fst.text.plain_lists import plain_list, unescaped
 from ctcbias_fst.text.table_lists import comma_table, tab_table
 from ctcbias_fst.text.text_files import Source, read_lines
 
-__all__ = ["read_list"]
-
 
 def read_list(path: Source) -> ListRows:
     """Read the entries of a list of names.

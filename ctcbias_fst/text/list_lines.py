@@ -10,23 +10,6 @@ from typing import Any
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.text.text_files import and_more, quoted
 
-__all__ = [
-    "BULLET",
-    "COLUMNS",
-    "IS_NUMBER",
-    "LONGEST_NAME",
-    "NUMBER",
-    "NUMBERED",
-    "ONE_PER_LINE",
-    "WITH_HEADER",
-    "Lines",
-    "ListRows",
-    "cell_text",
-    "first_place",
-    "read_as",
-    "without_comments",
-]
-
 COLUMNS = ("name", "weight", "prior", "category", "display", "sounds_like", "pronunciations")
 
 LONGEST_NAME = 1000

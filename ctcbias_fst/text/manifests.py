@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.text.text_files import SURROGATES, Source, as_number, quoted
 
-__all__ = ["each_once", "seconds_of_row", "supervisions_of", "utterance_id"]
-
 Row = Mapping[str, Any]
 _Value = TypeVar("_Value")
 

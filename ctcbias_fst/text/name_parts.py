@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from ctcbias_fst.text.numbers import SCALES, UNITS
 
-__all__ = ["SLASHED_UNITS", "Part", "chunks_of", "parts_of", "stands_for_letters"]
-
 _INSIDE_WORDS = {"$": "s", "!": "i"}
 """What stands for a letter between letters: Ke$ha, P!nk."""
 _FOR_A_LETTER = re.compile(r"[^\W\d_](?:\$|!)[^\W\d_]")

@@ -15,15 +15,6 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-__all__ = [
-    "GERSHAYIM",
-    "CharacterTable",
-    "as_written",
-    "fold_diacritics",
-    "normalise",
-    "normalise_lines",
-]
-
 _Written = TypeVar("_Written", bound="str | None")
 
 # Typographic apostrophes, primes and accents that people type for one.

@@ -5,20 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = [
-    "ABBREVIATIONS",
-    "ONES",
-    "ROMAN",
-    "SCALES",
-    "SHORTENED",
-    "UNITS",
-    "fraction",
-    "number_readings",
-    "number_words",
-    "ordinal",
-    "tells_apart",
-]
-
 # fmt: off
 ABBREVIATIONS = {
     "dr": ("doctor", "drive"), "mr": ("mister",), "mrs": ("missus",), "ms": ("miz",),
@@ -160,8 +146,8 @@ def tells_apart(said: Sequence[str], shown: Sequence[str]) -> list[bool]:
     """Which words of a name are what it differs in from names like it: letters, numbers, acronyms.
 
     Args:
-      said: the words, as a model writes them.
-      shown: as the list does, which knows acronyms by their capitals.
+        said: the words, as a model writes them.
+        shown: as the list does, which knows acronyms by their capitals.
 
     >>> tells_apart(["vitamin", "d"], ["Vitamin", "D"])
     [False, True]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PHONES", "PHONE_ID"]
-
 PHONES: tuple[str, ...] = tuple(
     "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH "
     "UH UW V W Y Z ZH".split()

@@ -18,8 +18,6 @@ from typing import NamedTuple
 from ctcbias_fst.text.normalise import GERSHAYIM, CharacterTable, normalise
 from ctcbias_fst.text.scripts import OPTIONAL_MARKS, apart, is_unspaced
 
-__all__ = ["Occurrence", "PhraseMatcher", "in_capitals_only", "matcher_of"]
-
 _POSSESSIVE = "'s"
 
 _PARTING = ',;!?()[]{}"“”„«»，、。；！？（）「」『』《》،؛؟'

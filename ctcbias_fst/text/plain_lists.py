@@ -25,8 +25,6 @@ from ctcbias_fst.text.list_lines import (
 from ctcbias_fst.text.refused_forms import refused_form, refused_key
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["plain_list", "unescaped"]
-
 _GLUED_SCORE = re.compile(rf"[^\W\d_]:{NUMBER}$")
 _COUNT_LAST = re.compile(r"\S\s+\d+$")
 _QUOTED_COMMA = re.compile(r'"[^"]*,[^"]*"')

@@ -15,8 +15,6 @@ from typing import Any
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["json_text", "one_line", "one_token", "one_token_each"]
-
 # Whatever some reader takes for the end of a line, and what a terminal obeys.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _HALF = re.compile("[\ud800-\udfff]")

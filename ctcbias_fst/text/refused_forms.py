@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["PHONES_REMEDY", "refused_form", "refused_key"]
-
 PHONES_REMEDY = (
     "give the phones of a name as its 'pronunciations', as in "
     '{"name": "Tobias", "pronunciations": ["T OW B AY AH S"]} (docs/own-model.md)'

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["OPTIONAL_MARKS", "apart", "is_unspaced"]
-
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
     "\U00020000-\U0003ffff]"

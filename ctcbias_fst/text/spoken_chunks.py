@@ -19,8 +19,6 @@ from ctcbias_fst.text.numbers import (
 )
 from ctcbias_fst.text.spoken_symbols import DOMAINS, symbol_ways
 
-__all__ = ["MAX_COMBINED", "ORDINARY", "Place", "chunk_ways", "combined"]
-
 MAX_COMBINED = 24
 """Kept on the way: some forms turn out to be the same, or common words."""
 

@@ -18,14 +18,6 @@ from ctcbias_fst.text.spoken_forms import Said, needs_spoken_forms, said
 from ctcbias_fst.text.spoken_symbols import unheard_symbols, unknown_symbols
 from ctcbias_fst.text.text_files import and_more, quoted
 
-__all__ = [
-    "add_spoken_forms",
-    "confused_in_small_letters",
-    "first_few",
-    "known_phones_only",
-    "same_when_spoken",
-]
-
 _LONGEST_WORD_IN_CAPITALS = 6
 _LONGEST_CONFUSED = 3
 _OFTEN = 8.0

@@ -20,8 +20,6 @@ from ctcbias_fst.text.numbers import ABBREVIATIONS, ONES, ROMAN, SHORTENED
 from ctcbias_fst.text.spoken_chunks import MAX_COMBINED, ORDINARY, Place, chunk_ways, combined
 from ctcbias_fst.text.spoken_symbols import unheard_symbols
 
-__all__ = ["Said", "needs_spoken_forms", "said"]
-
 _MOST = 8
 _LONGEST = 1000
 _SHORT = 300

@@ -10,8 +10,6 @@ from functools import lru_cache
 from ctcbias_fst.text.amounts import CURRENCIES, SECOND, Way, ranked
 from ctcbias_fst.text.name_parts import Part
 
-__all__ = ["DOMAINS", "symbol_ways", "unheard_symbols", "unknown_symbols"]
-
 _BEFORE_FIRST_NUMBERS = dict.fromkeys("-\u2212", ("minus", "negative"))
 _BEFORE_NUMBERS = {"#": ("number",), "+": ("plus",), "±": ("plus or minus", "plus minus")}
 _BEHIND_NUMBERS = {

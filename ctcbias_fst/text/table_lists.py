@@ -25,8 +25,6 @@ from ctcbias_fst.text.list_lines import (
 )
 from ctcbias_fst.text.text_files import quoted
 
-__all__ = ["comma_table", "tab_table"]
-
 _NUMBER_LAST = re.compile(rf"[,;]\s*\"?{NUMBER}\"?\s*$")
 _AWS = {"phrase", "soundslike", "ipa", "displayas"}
 

@@ -22,24 +22,6 @@ from typing import Any
 
 from ctcbias_fst.errors import InputError
 
-__all__ = [
-    "SURROGATES",
-    "Held",
-    "PathLike",
-    "Source",
-    "and_more",
-    "as_number",
-    "bounded_gunzip",
-    "content_lines",
-    "hold",
-    "is_named_pipe",
-    "json_object",
-    "parse_json",
-    "quoted",
-    "read_json_lines",
-    "read_lines",
-]
-
 
 @dataclass(frozen=True)
 class Held:

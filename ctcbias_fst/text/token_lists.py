@@ -16,8 +16,6 @@ import numpy as np
 from ctcbias_fst.errors import InputError, ModelError, warn_caller
 from ctcbias_fst.text.text_files import SURROGATES, PathLike, is_named_pipe, quoted, read_lines
 
-__all__ = ["checked_tokens", "column_of", "load_sentencepiece", "read_tokens"]
-
 _DISAMBIGUATION = re.compile(r"#\d+")
 _TOKEN_AND_ID = re.compile(r"(.*?)[ \t]+(\d{1,9})")
 _PIECE_AND_SCORE = re.compile(r".*\t-?\d+(\.\d+)?(e-?\d+)?")

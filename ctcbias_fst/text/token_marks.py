@@ -13,23 +13,6 @@ from ctcbias_fst.text.scripts import is_unspaced
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.token_lists import column_of
 
-__all__ = [
-    "CONTINUATION",
-    "PREFIX",
-    "SEPARATORS",
-    "UNKNOWNS",
-    "Blank",
-    "WordBoundary",
-    "byte_of",
-    "checked_boundary",
-    "fitted_columns",
-    "guess_boundary",
-    "is_special",
-    "joined",
-    "look_like_phones",
-    "unnamed_column",
-]
-
 Blank = int | str | None
 
 PREFIX = "\u2581"

@@ -17,14 +17,6 @@ from ctcbias_fst.text.token_lists import load_sentencepiece
 from ctcbias_fst.text.token_marks import CONTINUATION, PREFIX, WordBoundary, byte_of
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = [
-    "FewestPiecesTokenizer",
-    "SentencePieceTokenizer",
-    "Tokenizer",
-    "load_tokenizer",
-    "tokenizer_of",
-]
-
 
 class Tokenizer(ABC):
     """Writes normalised text in the ids of a vocabulary.

@@ -12,8 +12,6 @@ from ctcbias_fst.files import atomic_path
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.text_files import read_lines
 
-__all__ = ["train_tokenizer"]
-
 
 def train_tokenizer(texts: Sequence[Path], target: Path, size: int = 500) -> int:
     """Train a unigram model (Kudo 2018) on text files, one sentence per line.

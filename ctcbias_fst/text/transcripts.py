@@ -20,8 +20,6 @@ from ctcbias_fst.text.manifests import Row, each_once, supervisions_of, utteranc
 from ctcbias_fst.text.text_files import PathLike, content_lines, json_object, quoted
 from ctcbias_fst.text.utterances import is_biasing_row
 
-__all__ = ["read_groups", "read_transcripts"]
-
 _RECOGNISED = "pred_text"
 _CTM = re.compile(r"\S+\s+\S+\s+\d*\.\d+\s+\d*\.\d+\s+\S+(\s+[01](\.\d*)?)?(\s+\S+)?")
 

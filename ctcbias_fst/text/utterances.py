@@ -27,8 +27,6 @@ from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.manifests import each_once, supervisions_of, utterance_id
 from ctcbias_fst.text.text_files import Source, content_lines, hold, json_object, parse_json, quoted
 
-__all__ = ["is_biasing_row", "load_entities", "read_rare_words", "read_utterance_entities"]
-
 Lists = dict[str, EntityList]
 
 

@@ -39,8 +39,6 @@ from ctcbias_fst.text.token_marks import (
     unnamed_column,
 )
 
-__all__ = ["Vocabulary"]
-
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -11,8 +11,6 @@ from ctcbias_fst.text.scripts import OPTIONAL_MARKS
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-__all__ = ["has_one_form", "written_forms"]
-
 _TYPED = str.maketrans("\u2019\u2018\u02bc\u05f3\u2010\u2011\u05f4\u201d\u201c", "''''--\"\"\"")
 _DOTLESS = frozenset("\u0130\u0131")
 _SEVERAL_FORMS = _DOTLESS.union(

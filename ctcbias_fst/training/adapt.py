@@ -33,8 +33,6 @@ from ctcbias_fst.training.train import ctc_loss, validation_batches
 from ctcbias_fst.training.training_config import AdaptConfig
 from ctcbias_fst.variants.shipped import spelling_variants
 
-__all__ = ["adapt"]
-
 _VALIDATION_DISTRACTORS = 100
 
 

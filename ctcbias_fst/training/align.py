@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ["BLANK_FRAME", "forced_alignment"]
-
 BLANK_FRAME = -1
 """Marks a frame that emits the blank, or lies behind the end."""
 

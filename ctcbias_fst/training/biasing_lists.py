@@ -17,8 +17,6 @@ from ctcbias_fst.text.phrases import PhraseMatcher
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.training.align import BLANK_FRAME
 
-__all__ = ["BiasingList", "ListMaker", "ordinary_words", "pad_names", "wanted_rows"]
-
 IGNORE = -100
 
 

@@ -32,20 +32,6 @@ from ctcbias_fst.training.distortions import Distortions
 from ctcbias_fst.training.joining import join_cuts
 from ctcbias_fst.training.training_config import AugmentConfig, JoinConfig
 
-__all__ = [
-    "Augmentation",
-    "Batch",
-    "SpeechDataset",
-    "batches_of_epoch",
-    "counts",
-    "entities_of",
-    "feature_statistics",
-    "flat",
-    "load_cuts",
-    "loader",
-]
-
-
 log = logging.getLogger(__name__)
 
 

@@ -19,8 +19,6 @@ from torch import Tensor
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.training.training_config import AugmentConfig, Codec
 
-__all__ = ["Distortions", "clipped", "coded", "narrowband", "quiet", "whispered"]
-
 Samples = npt.NDArray[np.float32]
 
 _FORMATS: dict[Codec, tuple[str, str, int, tuple[float, float] | None]] = {

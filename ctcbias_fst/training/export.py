@@ -14,8 +14,6 @@ from ctcbias_fst.training.launch import config_file, read_run_config
 from ctcbias_fst.training.train import model_config
 from ctcbias_fst.training.training_config import AdaptConfig, TrainConfig
 
-__all__ = ["export_run"]
-
 
 def export_run(
     run: Path, target: Path, average: int | None = None, initial_share: float = 0.0

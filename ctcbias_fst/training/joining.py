@@ -11,8 +11,6 @@ from lhotse.cut import Cut
 
 from ctcbias_fst.training.training_config import JoinConfig
 
-__all__ = ["join_cuts"]
-
 
 def join_cuts(cuts: Iterable[Cut], config: JoinConfig, generator: random.Random) -> list[Cut]:
     """Join a share of ``cuts``, each of which is in exactly one item of the result.

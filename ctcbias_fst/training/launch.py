@@ -25,8 +25,6 @@ from ctcbias_fst.training.loop import Place
 from ctcbias_fst.training.train import train
 from ctcbias_fst.training.training_config import AdaptConfig, RunConfig, TrainConfig
 
-__all__ = ["config_file", "launch", "read_run_config"]
-
 Config = TypeVar("Config", bound=RunConfig)
 
 _PATHS = ("train", "validation", "tokenizer", "initial", "model")

@@ -34,8 +34,6 @@ from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, lo
 from ctcbias_fst.training.optimiser import build_optimiser, rate_factor
 from ctcbias_fst.training.training_config import RunConfig
 
-__all__ = ["Place", "Task", "autocast", "check_precision", "fit"]
-
 log = logging.getLogger(__name__)
 _MAX_BAD_STEPS = 50
 

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from ctcbias_fst.training.training_config import OptimiserConfig
 
-__all__ = ["MuonAdamW", "build_optimiser", "orthogonalise", "rate_factor"]
-
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _MOMENTUM = 0.95
 

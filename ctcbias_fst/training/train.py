@@ -33,18 +33,6 @@ from ctcbias_fst.training.data import (
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.training_config import ChunkConfig, LossConfig, RunConfig, TrainConfig
 
-__all__ = [
-    "Losses",
-    "consistency_loss",
-    "ctc_loss",
-    "ctc_losses",
-    "draw_chunks",
-    "model_config",
-    "train",
-    "validate",
-    "validation_batches",
-]
-
 
 @dataclass(frozen=True)
 class Losses:

@@ -9,19 +9,6 @@ from typing import Literal
 from ctcbias_fst.bounds import at_least_one
 from ctcbias_fst.models.model_config import AdapterConfig, EncoderConfig
 
-__all__ = [
-    "AdaptConfig",
-    "AugmentConfig",
-    "ChunkConfig",
-    "Codec",
-    "JoinConfig",
-    "LossConfig",
-    "OptimiserConfig",
-    "RunConfig",
-    "TrainConfig",
-]
-
-
 Codec = Literal["mu-law", "a-law", "gsm", "g721", "adpcm", "opus", "vorbis", "mp3"]
 """Codecs of libsndfile for augmentation."""
 

@@ -31,25 +31,6 @@ from ctcbias_fst.variants.variants import (
     variants_to_arrays,
 )
 
-__all__ = [
-    "ADDITIONS",
-    "DEFAULT",
-    "G2P_FILE",
-    "LEXICON",
-    "PRONOUNCED_FIELDS",
-    "SPELLING",
-    "TABLE",
-    "WORDS",
-    "check",
-    "common_pronunciations",
-    "load_pronouncer",
-    "load_variants",
-    "prepare_spelling_variants",
-    "pronunciation_table",
-    "seal",
-    "spelling_variants",
-]
-
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "sounds"
 """The files that come with the package."""
 

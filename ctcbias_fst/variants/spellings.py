@@ -21,14 +21,6 @@ from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.variants.shipped import prepare_spelling_variants, spelling_variants
 from ctcbias_fst.variants.variants import SpellingVariants
 
-__all__ = [
-    "SpellingsConfig",
-    "SpellingsOnDemand",
-    "encode_spellings",
-    "encode_variants",
-    "listed_spellings",
-]
-
 _KEPT = 20_000
 """Names whose rows are kept, at most: some 4 kB each."""
 

@@ -11,8 +11,6 @@ from ctcbias_fst.errors import InputError
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import read_lines
 
-__all__ = ["SILENT", "Row", "read_table"]
-
 SILENT = "-"
 """Stands in the table for no phone."""
 

@@ -14,15 +14,6 @@ from ctcbias_fst.pronunciation.g2p_files import Arcs, to_fst
 from ctcbias_fst.text.phones import PHONE_ID
 from ctcbias_fst.variants.table import Row
 
-__all__ = [
-    "acceptor",
-    "letters_to_phones",
-    "phones_to_letters",
-    "spelled",
-    "spelling_graphs",
-    "word_acceptor",
-]
-
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LETTER_ID = {letter: index for index, letter in enumerate(_LETTERS, start=1)}
 _GAP = len(_LETTERS) + 1

@@ -42,8 +42,6 @@ from ctcbias_fst.variants.variant_graphs import (
     word_acceptor,
 )
 
-__all__ = ["SpellingVariants", "Variant", "VariantsConfig", "read_word_costs"]
-
 _MARGIN = 0.5
 """What the beam is wider by as long as not all costs are known."""
 

@@ -13,8 +13,6 @@ from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.spoken_entities import add_spoken_forms
 from ctcbias_fst.variants.variants import SpellingVariants
 
-__all__ = ["pronunciations_report", "variants_report"]
-
 
 def pronunciations_report(
     pronouncer: Pronouncer,

@@ -55,13 +55,13 @@ def heard(
     """Log-probs of clear speech: each token on a frame of its own and some blanks after it.
 
     Args:
-      said: the words.
-      tokenizer: of the model.
-      rng: what else is a little likely, and how many blanks there are.
-      instead: words of as many tokens, which are ``behind`` nats less likely.
-      behind: see there.
-      blank: how unlikely on average anything else is than the best token.
-      spread: of the log-probs of all else, in nats.
+        said: the words.
+        tokenizer: of the model.
+        rng: what else is a little likely, and how many blanks there are.
+        instead: words of as many tokens, which are ``behind`` nats less likely.
+        behind: see there.
+        blank: how unlikely on average anything else is than the best token.
+        spread: of the log-probs of all else, in nats.
     """
     none = tokenizer.vocabulary.blank_id
     tokens, others = tokenizer.encode(said), tokenizer.encode(instead or said)
