@@ -97,7 +97,7 @@ def checked_frame_seconds(
 def as_lengths(lengths: Any) -> torch.Tensor:
     """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
     if isinstance(lengths, torch.Tensor):
-        whole = not (lengths.is_floating_point() or lengths.is_complex())
+        whole = lengths.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32)
         return lengths.long() if not lengths.numel() or whole else lengths
     try:
         array = np.asarray(lengths)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from threading import Lock
-from typing import Any, NamedTuple
+from threading import Lock, RLock
+from typing import Any
 
 import numpy as np
 import torch
 
+from ctcbias_fst.bounds import LARGEST
 from ctcbias_fst.errors import ConfigError, GraphError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.models.listed import ListedNames
@@ -59,6 +60,7 @@ class CompiledEntities:
         shortlists: what takes the place of the graph and the pronunciations for each
             utterance, if the list is long; a graph that is there is searched all the same.
         serves: what it was compiled for, of :data:`SERVES`.
+        digest: of the vocabulary.
     """
 
     entities: EntityList
@@ -67,6 +69,7 @@ class CompiledEntities:
     pronunciations: EntityPronunciations | None = None
     shortlists: ShortLists | None = None
     serves: frozenset[str] = frozenset()
+    digest: str = ""
 
     def __repr__(self) -> str:
         return repr(self.entities).replace("EntityList", "CompiledEntities", 1)
@@ -179,6 +182,7 @@ class Compiler:
         self._listed = listed if "adapter" in config.parts else None
         does = ("boost" in config.parts, self._listed is not None, rescorer is not None)
         self.serves = frozenset(name for name, done in zip(SERVES, does) if done)
+        self._made_for = self.serves, tokenizer.vocabulary.digest
 
     def require(self, names: CompiledEntities) -> None:
         """Refuse a list that another decoder compiled, if this one needs more.
@@ -192,8 +196,15 @@ class Compiler:
                 f"{names.entities.source}: was compiled by a decoder without "
                 f"{' and '.join(missing)}: compile it with this one"
             )
-        if names.graph is not None:
-            names.graph.require_vocabulary(self._tokenizer.vocabulary)
+        if names.shortlists is not None and not self._heard:
+            raise GraphError(
+                f"{names.entities.source}: was compiled by a decoder with phones, which shortens "
+                "long lists by them: compile it with this one"
+            )
+        if names.digest not in ("", self._tokenizer.vocabulary.digest):
+            raise GraphError(
+                f"{names.entities.source}: was compiled for another model: compile it with this one"
+            )
 
     @nothing_collected()
     def checked(
@@ -244,10 +255,10 @@ class Compiler:
             shortlists, graph = self._shortlists(order, own), None
             if "boost" not in self._config.parts:
                 graph = compile_graph(checked, self._tokenizer, self._config)
-            return CompiledEntities(checked, graph, listed, None, shortlists, self.serves)
+            return CompiledEntities(checked, graph, listed, None, shortlists, *self._made_for)
         graph = compile_graph(checked, self._tokenizer, self._config, own)
         pronunciations = None if self._rescorer is None else self._rescorer.names(checked)
-        return CompiledEntities(checked, graph, listed, pronunciations, None, self.serves)
+        return CompiledEntities(checked, graph, listed, pronunciations, None, *self._made_for)
 
     def _shortlists(self, entities: EntityList, own: EncodedEntities | None) -> ShortLists:
         """Prepare a long list, in the order of its index, for the search."""
@@ -265,7 +276,7 @@ class Compiler:
         limits = config.shortlist
         if len(entities) > limits.pronounce_up_to:
             spoken, sounds = PronunciationsOnDemand(entities), letter_sounds(entities.entities)
-            limits = replace(limits, n_aligned=_BY_LETTERS * limits.n_aligned)
+            limits = replace(limits, n_aligned=min(_BY_LETTERS * limits.n_aligned, LARGEST))
         else:
             spoken = sounds = pronunciation_table(entities)
         return ShortLists(
@@ -279,25 +290,30 @@ class Compiler:
         )
 
 
-class _Kept(NamedTuple):
+class _Kept:
     """A list as it was handed in, and what becomes of it."""
 
-    wanted: Any
-    compiled: Future[CompiledEntities]
+    def __init__(self, wanted: Any, key: int) -> None:
+        self.wanted, self.key = wanted, key
+        self.lock = RLock()
+        self.compiled: CompiledEntities | None = None
 
 
 class Latest:
     """The lists that were used last, compiled once. Threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: list[_Kept] = []
         self._places = _LATEST
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept: list[_Kept] = []
         self._lock = Lock()
+        self._process = os.getpid()
 
     def make_room(self, lists: int) -> None:
         """Keep at least so many lists: those of one call, for the next one."""
-        with self._lock:
-            self._places = max(_LATEST, lists)
+        self._places = max(_LATEST, lists)
 
     def get(self, wanted: Any, make: Callable[[Any], CompiledEntities]) -> CompiledEntities:
         """A list that is known, or else compiled; a thread that wants one in the making waits.
@@ -306,34 +322,38 @@ class Latest:
             wanted: the list, see :func:`ctcbias_fst.text.entity_sources.source_of`.
             make: compiles it.
         """
-        found = self._find(wanted)
+        if self._process != os.getpid():  # forked: threads that hold locks are not here
+            self._begin()
+        key = _key(wanted)
+        found = self._find(wanted, key)
         if found is None:
             try:
-                new = _Kept(copy.deepcopy(wanted), Future())  # the caller may change what is in it
+                new = _Kept(copy.deepcopy(wanted), key)  # the caller may change what is in it
             except Exception:  # whatever the user's values raise
                 return make(wanted)
-            found = self._find(wanted, new)
-            if found is new:
-                self._make(new, make, wanted)
-        assert found is not None
-        return found.compiled.result()
+            found = self._find(wanted, key, new)
+            assert found is not None
+        with found.lock:
+            if found.compiled is None:
+                found.compiled = make(found.wanted)
+            return found.compiled
 
-    def _find(self, wanted: Any, new: _Kept | None = None) -> _Kept | None:
+    def _find(self, wanted: Any, key: int, new: _Kept | None = None) -> _Kept | None:
         """The list, which is the latest then; ``new`` if it is not known."""
         with self._lock:
-            found = next((one for one in self._kept if _equal(one.wanted, wanted)), new)
+            alike = (one for one in self._kept if one.key == key)
+            found = next((one for one in alike if _equal(one.wanted, wanted)), new)
             if found is not None:
                 others = [one for one in self._kept if one is not found]
                 self._kept = [found, *others][: self._places]
             return found
 
-    def _make(self, new: _Kept, make: Callable[[Any], CompiledEntities], wanted: Any) -> None:
-        try:
-            new.compiled.set_result(make(wanted))
-        except BaseException as error:
-            with self._lock:
-                self._kept = [one for one in self._kept if one is not new]
-            new.compiled.set_exception(error)
+
+def _key(wanted: Any) -> int:
+    """A number that equal lists share, and others hardly ever."""
+    if isinstance(wanted, EntityList):
+        return hash((wanted.source, len(wanted)))
+    return hash(tuple([one if isinstance(one, str) else str(one) for one in wanted]))
 
 
 def frames_of(seconds: Any, frame_seconds: float) -> float:

@@ -39,6 +39,7 @@ from ctcbias_fst.rescore.phone_frames import check_phones
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
 from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.search.evidence import leave_out_unheard
+from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
 from ctcbias_fst.search.segments import cut_at_pauses, join_segments
 from ctcbias_fst.search.times import place_words
@@ -296,6 +297,7 @@ class Decoder:
             EntityListError: a list is none, or there are not as many as utterances.
             GraphError: a list was compiled for another model.
         """
+        check_process()
         batch = self.batch(log_probs, lengths, ids)
         return self.decode_batch(batch, self.lists(entities, batch.size), nbest)
 
@@ -335,6 +337,7 @@ class Decoder:
         most = self.config.decode.nbest
         if nbest is not None:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)
+        check_process()
         require_log_probs(log_probs)
         if len(names) != log_probs.size:
             raise EntityListError(

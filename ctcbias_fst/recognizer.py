@@ -29,6 +29,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity_sources import EntitySource
@@ -253,6 +254,7 @@ class Recognizer:
             AudioError: there are none.
             EntityListError: there are not as many lists.
         """
+        check_process()
         recordings = list(_several(recordings))
         if not recordings:
             raise AudioError("no recordings: pass at least one")

@@ -249,6 +249,11 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
         "min_reward must be at most max_reward",
         lambda d: made(settings={"decode.boost": {"min_reward": 3, "max_reward": 1}}),
     ),
+    "lengths of truth values": (
+        LogProbsError,
+        "lengths",
+        lambda d: d.decode(np.stack([HELLO] * 2), torch.tensor([True, True])),
+    ),
     "no seconds": (ConfigError, "seconds must be", lambda d: d.compile(["abba"], seconds=True)),
     "few ids": (LogProbsError, "1 ids for 2", lambda d: d.decode([HELLO] * 2, ids=["a"])),
     "another vocabulary": (LogProbsError, "columns", lambda d: d.decode(HELLO[:, :20])),
@@ -678,6 +683,28 @@ def test_a_process_forked_after_a_search_is_refused(decoder: Decoder) -> None:
     os.waitpid(child, 0)
     with os.fdopen(read) as told:
         assert "spawn or forkserver" in told.read()
+
+
+def test_a_list_that_changes_while_it_is_compiled(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is what was handed in; a thread whose compiling fails is no fault of others."""
+    compile_list = decoder.compile
+    entry = {"name": "Kesha Smith"}
+    failed: list[str] = []
+
+    def changing(entities: Any) -> Any:
+        entry["name"] = "Ignaz"
+        if not failed:
+            failed.append("once")
+            raise KeyboardInterrupt
+        return compile_list(entities)
+
+    monkeypatch.setattr(decoder, "compile", changing)
+    with pytest.raises(KeyboardInterrupt):
+        decoder.decode(KISHA, entities=[entry])
+    (found,) = decoder.decode(KISHA, entities=[{"name": "Kesha Smith"}])
+    assert found.best.text == "tell Kesha Smith"
 
 
 def test_numbers_of_other_libraries(decoder: Decoder) -> None:

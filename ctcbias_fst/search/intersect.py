@@ -53,7 +53,7 @@ def search(
         LogProbsError: NaN or +inf, with utterance and frame, or a length out of range.
         ConfigError: the process was forked of one that had searched.
     """
-    _check_process()
+    check_process()
     _check_graph(graph, scores)
     _check_scores(scores, lengths, ids)
     size = len(ids)
@@ -75,8 +75,12 @@ _LARGEST = (1 << 31) - 1
 """Scores, the final frame and column of k2's included, that its 32-bit numbers can count."""
 
 
-def _check_process() -> None:
-    """Refuse to wait for k2's threads, which a forked process does not have, for ever."""
+def check_process() -> None:
+    """Refuse to wait for threads of k2 and torch, which a forked process does not have, for ever.
+
+    Raises:
+        ConfigError: the process was forked of one that had searched.
+    """
     if not _process:
         _process.append(os.getpid())
     elif _process[0] != os.getpid():
