@@ -523,6 +523,9 @@ def test_a_list_that_is_changed_in_place_is_another(decoder: Decoder) -> None:
     assert texts(decoder.decode(arrays, entities=listed)) == ["tell Kesha", "tell higo"]
     entry["name"] = "Hugo"
     assert texts(decoder.decode(arrays, entities=listed)) == ["tell kisha", "tell Hugo"]
+    for name, expected in (("Kesha", "tell Kesha"), ("Hugo", "tell Hugo")):
+        read = entities_from_names([name])
+        assert expected in texts(decoder.decode(arrays, entities=read))
 
 
 def test_pieces_of_a_long_utterance_have_its_list(decoder: Decoder) -> None:
