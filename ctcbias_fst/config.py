@@ -192,6 +192,23 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         raise ConfigError(f"{where}: {prefix.rstrip('.') or cls.__name__}: {error}") from error
 
 
+def by_present_names(cls: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings, each by the name that it has today, level by level; nothing is told.
+
+    Args:
+        cls: the dataclass that they are of.
+        table: of names and values.
+    """
+    hints = typing.get_type_hints(cls)
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    found = {}
+    for key, value in table.items():
+        name = renamed.get(key, key)
+        below = isinstance(value, Mapping) and dataclasses.is_dataclass(hints.get(name))
+        found[name] = by_present_names(hints[name], value) if below else value
+    return found
+
+
 def _with_present_names(
     cls: type, table: Mapping[Any, Any], where: str, prefix: str
 ) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.bounds import at_least_one, at_most, typed
-from ctcbias_fst.config import flat, load_config, merge, read_toml, to_mapping
+from ctcbias_fst.config import by_present_names, flat, load_config, merge, read_toml, to_mapping
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT
@@ -99,7 +99,7 @@ def settings_of(model: Path | None = None) -> dict[str, Any]:
     if not path.is_file():
         return {}
     load_config(PipelineConfig, path)
-    return read_toml(path)
+    return by_present_names(PipelineConfig, read_toml(path))
 
 
 def parse_parts(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ctcbias_fst.errors import ConfigError, CtcbiasWarning
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
-from ctcbias_fst.settings import PipelineConfig, changed
+from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.training.training_config import TrainConfig
 
 
@@ -214,3 +214,15 @@ def test_changes_with_dotted_keys_leave_the_others() -> None:
     decode = found.decode
     assert (decode.search_beam, decode.nbest) == (21.0, 3)
     assert (decode.boost.beta, decode.boost.bonus) == (0.7, 0.5)
+
+
+def test_a_change_wins_over_the_former_name_in_a_models_file(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text(
+        "[shortlist]\ndecoded_above = 300\n[adapter]\ncaution = 0.1\n", encoding="utf-8"
+    )
+    with pytest.warns(
+        CtcbiasWarning, match="is now (shortlist.shorten_above|adapter.coverage_margin)"
+    ):
+        base = settings_of(tmp_path)
+    found = changed(base, {"shortlist.shorten_above": 5})
+    assert (found.shortlist.shorten_above, found.adapter.coverage_margin) == (5, 0.1)
