@@ -166,7 +166,10 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         )
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
-    table = _with_present_names(cls, table, where, prefix)
+    table, former = _renamed(cls, table)
+    if former:
+        now = ", ".join(f"{prefix}{key} is now {prefix}{name}" for key, name in former.items())
+        warn_caller(f"{where}: settings by former names: {now}")
     removed: Mapping[str, Any] = getattr(cls, "REMOVED", {})
     for key in sorted(set(table) & set(removed)):
         if not _says_nothing(table[key], removed[key]):
@@ -200,29 +203,22 @@ def by_present_names(cls: type, table: Mapping[str, Any]) -> dict[str, Any]:
         table: of names and values.
     """
     hints = typing.get_type_hints(cls)
-    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
-    found = {}
-    for key, value in table.items():
-        name = renamed.get(key, key)
-        below = isinstance(value, Mapping) and dataclasses.is_dataclass(hints.get(name))
-        found[name] = by_present_names(hints[name], value) if below else value
-    return found
-
-
-def _with_present_names(
-    cls: type, table: Mapping[Any, Any], where: str, prefix: str
-) -> Mapping[str, Any]:
-    """The same table; what a former version called otherwise has the name of today, and is told."""
-    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
-    found = [key for key in table if key in renamed]
-    if found:
-        now = ", ".join(f"{prefix}{key} is now {prefix}{renamed[key]}" for key in found)
-        warn_caller(f"{where}: settings by former names: {now}")
-    # A change by the former name is laid over a file with the name of today.
     return {
-        **{key: value for key, value in table.items() if key not in renamed},
-        **{renamed[key]: table[key] for key in found},
+        name: by_present_names(hints[name], value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints.get(name))
+        else value
+        for name, value in _renamed(cls, table)[0].items()
     }
+
+
+def _renamed(cls: type, table: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[str, str]]:
+    """A table by the names of today, what it has by a former name last; and these former names."""
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    former = [key for key in table if key in renamed]
+    # A change by the former name is laid over a file with the name of today.
+    present = {key: value for key, value in table.items() if key not in renamed}
+    found = {**present, **{renamed[key]: table[key] for key in former}}
+    return found, {key: renamed[key] for key in former}
 
 
 def _says_nothing(value: Any, default: Any) -> bool:
