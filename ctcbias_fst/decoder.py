@@ -25,7 +25,6 @@ from ctcbias_fst.compiled import (
 from ctcbias_fst.decoder_inputs import (
     Entities,
     batch_of,
-    is_lists,
     language_model,
     lists_of,
     rescorer_of,
@@ -309,8 +308,7 @@ class Decoder:
 
     def lists(self, entities: Entities, count: int) -> list[CompiledEntities | None]:
         """The compiled list of each of ``count`` utterances; see :meth:`decode`."""
-        self._latest.make_room(count if is_lists(entities) else 1)
-        return lists_of(entities, count, self._compiled)
+        return lists_of(entities, count, self._compiled, self._latest.make_room)
 
     def _compiled(self, entities: Any) -> CompiledEntities:
         if isinstance(entities, CompiledEntities):

@@ -123,7 +123,10 @@ def _of_numbers(values: Sequence[Any]) -> bool:
 
 
 def lists_of(
-    entities: Any, count: int, compiled: Callable[[Any], CompiledEntities]
+    entities: Any,
+    count: int,
+    compiled: Callable[[Any], CompiledEntities],
+    make_room: Callable[[int], None],
 ) -> list[CompiledEntities | None]:
     """The compiled list of each of ``count`` utterances.
 
@@ -131,13 +134,16 @@ def lists_of(
         entities: see :data:`Entities`.
         count: of the utterances.
         compiled: compiles a list that is not.
+        make_room: told how many lists there are, before they are compiled.
 
     Raises:
         EntityListError: there are not as many lists, or names and lists are mixed.
     """
     if entities is None:
         return [None] * count
-    if not is_lists(entities):
+    each = is_lists(entities)
+    make_room(count if each else 1)
+    if not each:
         return [compiled(entities)] * count
     several: Sequence[Any] = entities
     if len(several) != count:
