@@ -24,7 +24,7 @@ from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
-from ctcbias_fst.text.entity import Entity, with_weight
+from ctcbias_fst.text.entity import Entity, read_once, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -141,6 +141,7 @@ def lists_of(
     """
     if entities is None:
         return [None] * count
+    entities = read_once(entities)
     each = is_lists(entities)
     make_room(count if each else 1)
     if not each:
@@ -151,7 +152,9 @@ def lists_of(
             f"{len(several)} lists of names for {count} utterances: pass one for each, None "
             "where there is none"
         )
-    return [None if one is None else compiled(one) for one in several]
+    different = {id(one): one for one in several if one is not None}
+    known = {key: compiled(one) for key, one in different.items()}
+    return [known.get(id(one)) for one in several]
 
 
 def is_lists(entities: Any) -> bool:
@@ -160,7 +163,7 @@ def is_lists(entities: Any) -> bool:
     Raises:
         EntityListError: names and lists are mixed.
     """
-    if isinstance(entities, EntityList) or not isinstance(entities, (list, tuple)):
+    if isinstance(entities, (EntityList, Entity)) or not isinstance(entities, (list, tuple)):
         return False
     names = [isinstance(one, (str, Mapping, Entity)) for one in entities]
     if all(names):

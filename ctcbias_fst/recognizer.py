@@ -32,6 +32,7 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
@@ -281,6 +282,7 @@ class Recognizer:
             EntityListError: ``entities`` is no list of names.
             GraphError: it was compiled for another model.
         """
+        entities = read_once(entities)
         if is_lists(entities):
             raise EntityListError(
                 "transcribe_files takes one list of names for all recordings; transcribe takes one "

@@ -9,7 +9,7 @@ import pickle
 import random
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.shortlist.shortlists import ShortList
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 TOKENS = ["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
@@ -141,6 +142,29 @@ def test_lists_of_names_in_every_form(decoder: Decoder, tmp_path: Path) -> None:
         assert texts(decoder.decode(arrays, entities=listed)) == expected
 
 
+def test_what_can_be_read_once_is_read_once(decoder: Decoder) -> None:
+    """Of names or of lists, for all utterances or the same for several."""
+    arrays = [said("tell kisha smith", "tell kesha smith")] * 3
+    all_three, two = ["tell Kesha Smith"] * 3, ["tell Kesha Smith", "tell kisha smith"] * 2
+
+    def names() -> Iterator[str]:
+        return iter(["Kesha Smith"])
+
+    shared = names()
+    for listed, expected in (
+        (names(), all_three),
+        ([shared, None, shared], two[:3]),
+        ((one for one in [names(), None, ["Kesha Smith"]]), two[:3]),
+        (iter([None, None, None]), ["tell kisha smith"] * 3),
+    ):
+        assert texts(decoder.decode(arrays, entities=listed)) == expected
+    for again in (shared, [shared, ["Kesha Smith"], None]):
+        with pytest.warns(CtcbiasWarning, match="^a list_iterator without names .* pass a list"):
+            decoder.decode(arrays, entities=again)
+    with pytest.warns(CtcbiasWarning, match="without names"):
+        decoder.compile(shared)
+
+
 def test_names_of_files_among_names_are_told(
     decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +210,26 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
         EntityListError,
         r"such as \[{'name': 'Kisha Smith', 'weight': 2.5}\]",
         lambda d: d.decode(HELLO, entities={"Kisha Smith": 2.5}),
+    ),
+    "an entity": (
+        EntityListError,
+        r"is one name, where a list of names is wanted: \[Entity\(.*\)\]",
+        lambda d: d.decode(HELLO, entities=Entity("kesha", "Kesha")),
+    ),
+    "an entity to compile": (
+        EntityListError,
+        "is one name",
+        lambda d: d.compile(Entity("kesha", "Kesha")),
+    ),
+    "an entity as a mapping": (
+        EntityListError,
+        r"is one name, where a list of names is wanted: \[{'name': 'Kesha', 'weight': 2}\]",
+        lambda d: d.decode(HELLO, entities={"name": "Kesha", "weight": 2}),
+    ),
+    "an entity among lists": (
+        EntityListError,
+        "entry 2: Entity",
+        listed(["a"], Entity("kesha", "Kesha")),
     ),
     "pairs to compile": (
         EntityListError,

@@ -73,7 +73,10 @@ OF_RECOGNIZER: dict[str, Wrong] = {
     "list for a file": lambda r: r.transcribe_files(["a.wav"], [["abba"]]),
     "no lists": lambda r: r.transcribe([Recording("a", HUM, 16000)], entities=3),
     "generator of lists": lambda r: r.transcribe(
-        [Recording("a", HUM, 16000)], entities=(one for one in [None])
+        [Recording("a", HUM, 16000)], entities=(one for one in [None, ["abba"]])
+    ),
+    "generator of lists for files": lambda r: r.transcribe_files(
+        ["a.wav"], (one for one in [["abba"]])
     ),
     "names and none": lambda r: r.transcribe(HUM, entities=["a", None], sampling_rate=16000),
     "no n-best": lambda r: r.transcribe(HUM, sampling_rate=16000, nbest=0),

@@ -35,10 +35,9 @@ def lists_of(entities: Lists) -> EntityList | dict[str, EntityList] | None:
         EntityListError: one is no list, or cannot be read.
     """
     if isinstance(entities, Mapping):
-        return {
-            utterance: EntityList() if own is None else _read(own)
-            for utterance, own in entities.items()
-        }
+        different = {id(own): own for own in entities.values() if own is not None}
+        known = {key: _read(own) for key, own in different.items()}
+        return {utterance: known.get(id(own), EntityList()) for utterance, own in entities.items()}
     return None if entities is None else _read(entities)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.errors import EntityListError, warn_caller
 from ctcbias_fst.text.entity_fields import CONTROLS, fault, is_texts, visible
 from ctcbias_fst.text.text_files import as_number, quoted
 
@@ -122,6 +122,11 @@ def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str,
         EntityListError: it is no list, or something in it is neither a string, a mapping nor an
             `Entity`.
     """
+    if isinstance(names, Entity) or (isinstance(names, Mapping) and "name" in names):
+        raise EntityListError(
+            f"{source}: {quoted(names)} is one name, where a list of names is wanted: "
+            f"[{quoted(names)}]"
+        )
     if isinstance(names, (str, bytes, Mapping, Path)) or not isinstance(names, Iterable):
         what = "a string" if isinstance(names, str) else f"of type {type(names).__name__}"
         pairs = list(names.items()) if isinstance(names, Mapping) else []
@@ -130,13 +135,30 @@ def require_names(names: Any, source: str = "<list>") -> list[str | Mapping[str,
             f"{with_weight(pairs[:1]) or '[{!r}]'.format('Imiglucerase')}; a file is read with "
             "read_entities."
         )
-    items = [name.to_row() if isinstance(name, Entity) else name for name in names]
+    items = [name.to_row() if isinstance(name, Entity) else name for name in read_once(names)]
     for position, item in enumerate(items, start=1):
         if not isinstance(item, (str, Mapping)):
             wanted = with_weight([item]) or "a string, or a mapping with a 'name'"
             raise EntityListError(
                 f"{source}, entry {position}: {quoted(item)} is no name; give {wanted}."
             )
+    return items
+
+
+def read_once(names: Any) -> Any:
+    """What can be read once only, as a list; anything else as it is.
+
+    Warns:
+        CtcbiasWarning: there is nothing in it: it may have been read before.
+    """
+    if not isinstance(names, Iterator):
+        return names
+    items = list(names)
+    if not items:
+        warn_caller(
+            f"a {type(names).__name__} without names is an empty list: if it was used before, "
+            "pass a list, which can be read again"
+        )
     return items
 
 

@@ -248,6 +248,11 @@ def test_lists_in_every_form(tmp_path: Path) -> None:
         assert score_transcripts(texts, texts, bias_words=listed, entities=listed) == expected
         (one, none) = score_transcripts(texts, texts, {"a": listed, "b": None})
         assert (one, none.hits) == (expected[0], ())
+    once = iter(["York"])
+    (one, other) = score_transcripts(texts, texts, {"a": once, "b": once})
+    assert one.hits == other.hits == ("york",)
+    with pytest.warns(CtcbiasWarning, match="without names"):
+        score_transcripts(texts, texts, once)
     with pytest.warns(CtcbiasWarning, match=r"<list>, line 2: '!' has no effect"):
         score_transcripts(texts, texts, ["York", "!"])
 
