@@ -166,6 +166,18 @@ def test_hotwords_are_names(decoder: BeamSearchDecoderCTC) -> None:
     for hotwords, weight in ((["kesha smith"], 0), ([], 10.0), ([" "], 10), (None, 10)):
         found = decoder.decode(KISHA, hotwords=hotwords, hotword_weight=weight)
         assert found == "tell kisha smith"
+    for weights, same in (
+        ({"kesha smith": 11}, scores[1]),
+        ({"kesha smith": 10.0, "x": 0}, scores[0]),
+    ):
+        assert decoder.decode_beams(KISHA, hotwords=weights)[0][4] == same
+    assert decoder.decode(KISHA, hotwords={"kesha smith": 0}) == "tell kisha smith"
+    with pytest.warns(CtcbiasWarning, match="^hotword_weight has no effect: hotwords .* own$"):
+        decoder.decode(KISHA, hotwords={"kesha smith": 10}, hotword_weight=11)
+    used = iter(["kesha"])
+    assert decoder.decode(KISHA, hotwords=used) == "tell kesha smith"
+    with pytest.warns(CtcbiasWarning, match="^a list_iterator without names"):
+        assert decoder.decode(KISHA, hotwords=used) == "tell kisha smith"
     with pytest.warns(CtcbiasWarning, match="decoded without hotwords$"):
         assert decoder.decode(KISHA, hotwords=["東京"]) == "tell kisha smith"
     with pytest.warns(CtcbiasWarning, match="東京.* has no effect"):
@@ -240,6 +252,17 @@ def test_mistakes_are_told(decoder: BeamSearchDecoderCTC, tmp_path: Path) -> Non
         (EntityListError, "list of strings", lambda: decoder.decode(KISHA, hotwords="kesha")),
         (EntityListError, "found None", lambda: decoder.decode(KISHA, hotwords=[None])),
         (ConfigError, "hotword_weight", lambda: decoder.decode(KISHA, hotword_weight=-1)),
+        (
+            ConfigError,
+            "^weight of the hotword 'kesha' must be a finite number, found None$",
+            lambda: decoder.decode(KISHA, hotwords={"kesha": None}),
+        ),
+        (
+            ConfigError,
+            "'kesha' .* 0 or more",
+            lambda: decoder.decode(KISHA, hotwords={"kesha": -1}),
+        ),
+        (EntityListError, "found 3", lambda: decoder.decode(KISHA, hotwords={3: 10})),
         (ConfigError, "beam_width", lambda: decoder.decode(KISHA, beam_width=0)),
         (ConfigError, "beam_prune_logp", lambda: decoder.decode(KISHA, beam_prune_logp=1)),
         (ConfigError, "token_min_logp", lambda: decoder.decode(KISHA, token_min_logp="a")),

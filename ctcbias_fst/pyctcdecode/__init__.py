@@ -4,7 +4,8 @@
 How its arguments act:
 
 - ``hotwords`` are names of a list: looked for as phrases and with spelling variants, written as
-  they are listed. ``hotword_weight`` / 10 is their weight: pyctcdecode's default is ours.
+  they are listed. ``hotword_weight`` / 10 is their weight: pyctcdecode's default is ours. A mapping
+  gives each hotword a ``hotword_weight`` of its own.
 - ``alpha``, ``beta`` and ``unk_score_offset`` mean what they mean there, in the same units: a word
   adds ``alpha`` times its natural log-prob and ``beta``; one that neither the language model nor
   the hotwords know, ``alpha`` times the offset (in log10) besides.

@@ -106,7 +106,7 @@ class BeamSearchDecoderCTC:
             beam_prune_logp: 0 or less.
             token_min_logp: 0 or less.
             prune_history: has no effect.
-            hotwords: names that may be said.
+            hotwords: names that may be said, or these mapped to weights of their own.
             hotword_weight: 0 or more.
 
         Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ctcbias_fst.bounds import MAX_STATES, whole_number
 from ctcbias_fst.errors import ConfigError, EntityListError, LogProbsError, warn_caller
 from ctcbias_fst.pyctcdecode.language_model import checked_number
 from ctcbias_fst.records import Hypothesis
+from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_fields import MAX_WEIGHT
 from ctcbias_fst.text.text_files import quoted
 
@@ -48,24 +49,35 @@ def warn_of(**given: Any) -> None:
 
 
 def entities_of(hotwords: Any, weight: Any) -> list[dict[str, Any]]:
-    """Names of a list, all of one weight.
+    """Names of a list, all of one weight, or mapped to their weights.
 
     Raises:
         EntityListError: they are no list of strings.
-        ConfigError: the weight is no number, or below 0.
+        ConfigError: a weight is no number, below 0 or larger than anything useful.
     """
-    if checked_number("hotword_weight", weight) < 0:
-        raise ConfigError(f"hotword_weight must be 0 or more, found {weight}")
-    if weight > WEIGHT * MAX_WEIGHT:
-        raise ConfigError(f"hotword_weight must be at most {WEIGHT * MAX_WEIGHT:g}, found {weight}")
+    _check_weight("hotword_weight", weight)
     if isinstance(hotwords, (str, bytes)) or not isinstance(hotwords, Iterable | None):
         raise EntityListError(f"hotwords must be a list of strings, found {quoted(hotwords)}")
-    words = [] if hotwords is None else list(hotwords)
+    words = [] if hotwords is None else list(read_once(hotwords))
     odd = [word for word in words if not isinstance(word, str)]
     if odd:
         raise EntityListError(f"hotwords must be strings, found {quoted(odd[0])}")
-    names = dict.fromkeys(word.strip() for word in words if word.strip() and weight)
-    return [{"name": name, "weight": weight / WEIGHT} for name in names]
+    weights = dict.fromkeys(words, weight)
+    if isinstance(hotwords, Mapping):
+        if weight != WEIGHT:
+            warn_caller("hotword_weight has no effect: hotwords are mapped to weights of their own")
+        weights = dict(hotwords)
+        for word, own in weights.items():
+            _check_weight(f"weight of the hotword {quoted(word)}", own)
+    names = {word.strip(): own for word, own in weights.items() if word.strip() and own}
+    return [{"name": name, "weight": own / WEIGHT} for name, own in names.items()]
+
+
+def _check_weight(name: str, weight: Any) -> None:
+    if checked_number(name, weight) < 0:
+        raise ConfigError(f"{name} must be 0 or more, found {weight}")
+    if weight > WEIGHT * MAX_WEIGHT:
+        raise ConfigError(f"{name} must be at most {WEIGHT * MAX_WEIGHT:g}, found {weight}")
 
 
 @dataclass(frozen=True)
