@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Word
 from ctcbias_fst.text.phrases import PhraseMatcher
@@ -100,13 +101,14 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
     """
     if "adapter" not in recognizer.config.parts:
         raise ConfigError("the part adapter is switched off, so there is no attention to show")
-    if names.listed is None:
+    model = recognizer.model
+    if names.listed is None or not isinstance(model, AcousticModel):
         raise ModelError(
             "the model has no adapter, so there is no attention to show: train one with "
             "ctcbias adapt"
         )
-    recording = to_recording(recording, recognizer.model.sampling_rate)
-    heard = recognizer.model.attend(recording, names.listed, recognizer.config.adapter)
+    recording = to_recording(recording, model.sampling_rate)
+    heard = model.attend(recording, names.listed, recognizer.config.adapter)
     plain = recognizer.decoder.decode(heard.plain)[0].best.words
     biased = recognizer.decoder.decode(heard.biased, entities=names)[0].best.words
     weights = heard.weights.cpu().numpy()

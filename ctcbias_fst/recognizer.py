@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -15,9 +15,10 @@ import torch
 from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.decoder_inputs import Entities, is_lists
-from ctcbias_fst.devices import checked_device, with_versions
+from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
@@ -26,15 +27,16 @@ from ctcbias_fst.errors import (
     ModelError,
     warn_caller,
 )
-from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_sources import EntitySource
-from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
 
 _BATCH_SECONDS = 120.0
@@ -63,16 +65,34 @@ class Recognizer:
     >>> print(recognizer.transcribe("talk.wav", entities=entities).best.text) # doctest: +SKIP
 
     Args:
-        model: makes log-probs of audio.
+        model: makes log-probs of audio: what :func:`ctcbias_fst.models.find.load_model` gives, or
+            a function of yours, from float32 samples ``(sample,)`` to natural log-probs
+            ``(frame, token)`` of numpy or torch.
         config: how the parts work together.
+        tokens: of a function, what its columns are; see :meth:`Decoder.from_tokens`.
+        settings: changes to ``config``, such as ``{"decode": {"nbest": 3}}``.
+        options: of a function, see :func:`ctcbias_fst.models.function.function_model`:
+            ``frame_seconds`` (measured by default), ``sampling_rate`` (16000), ``batches``,
+            ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``device``.
+
+    Raises:
+        ModelError: ``model`` is none, or its tokens cannot be read.
+        ConfigError: there is no such setting, or a value is wrong.
     """
 
     @with_versions
     def __init__(
         self,
-        model: AcousticModel,
+        model: SpeechModel | Callable[[Any], Any],
         config: PipelineConfig = PipelineConfig(),  # noqa: B008  (frozen)
+        *,
+        tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
+        model = model_of(model, tokens, options)
+        if settings:
+            config = changed(to_mapping(config), settings)
         self.model, self.config = model, config
         self.decoder = Decoder(
             model.tokenizer,
@@ -80,9 +100,9 @@ class Recognizer:
             frame_seconds=model.frame_seconds,
             device=model.device,
             lm=model.lm,
-            phones=model.config.phones == PHONES,
-            listed=None if model.adapter is None else self._listed,
-            check_blank=False,
+            phones=model.hears_phones,
+            listed=self._listed if model.attends else None,
+            check_blank=not model.blank_known,
         )
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
@@ -94,27 +114,27 @@ class Recognizer:
         path: str | os.PathLike[str] | None = None,
         *,
         device: torch.device | str = "cpu",
+        language: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Recognizer:
-        """Load a model directory, by default the model inside the package.
+        """Load a model, by default the one inside the package.
 
         Args:
-            path: the directory.
+            path: a model directory of ours, a folder of Hugging Face or a name on its hub, an ONNX
+                file or a folder with one; told apart by content.
             device: where to compute.
+            language: of a model that has parts for several languages.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
 
         Raises:
-            ModelError: a file of the model is missing, damaged or of another model.
+            ModelError: there is no model, or a file of it is missing, damaged or of another one.
+            MissingDependencyError: it needs a package that is not installed.
             ConfigError: there is no such setting or device, or a value is wrong.
         """
-        checked_device(device)
-        if path is not None:
-            if not isinstance(path, (str, os.PathLike)):
-                raise ModelError(f"{quoted(path)} is no path of a model directory")
-            path = Path(path)
-        config = changed(settings_of(path), settings or {})
-        recognizer = cls(AcousticModel.load(path, device), config)
+        model = load_model(path, device, language=language)
+        own = settings_of(None if path is None else Path(path))
+        recognizer = cls(model, changed(own, settings or {}))
         recognizer.decoder.warn_of_idle((settings or {}).get("parts", ()))
         return recognizer
 

@@ -90,12 +90,14 @@ class PipelineConfig:
 def settings_of(model: Path | None = None) -> dict[str, Any]:
     """What a model directory says of how the parts work together with this model.
 
-    That is its file ``settings.toml``, as ``ctcbias tune`` writes it; nothing if there is none.
+    That is its file ``settings.toml``, as ``ctcbias tune`` writes it; nothing if there is none. Of
+    a model that is a file, it lies beside it.
 
     Raises:
         ConfigError: the file has wrong keys or values.
     """
-    path = (DEFAULT if model is None else Path(model)) / SETTINGS_FILE
+    folder = DEFAULT if model is None else Path(model)
+    path = (folder.parent if folder.is_file() else folder) / SETTINGS_FILE
     if not path.is_file():
         return {}
     load_config(PipelineConfig, path)

@@ -43,14 +43,14 @@ def explain(
     from ctcbias_fst.explain import cut  # noqa: PLC0415
     from ctcbias_fst.explain import explain as explained  # noqa: PLC0415
     from ctcbias_fst.explain_picture import check_format, draw_explanation  # noqa: PLC0415
-    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     check_format(out)
     listed = read_entities(entities)
     config = settings.load(model)
-    recognizer = Recognizer(AcousticModel.load(model, device), config)
+    recognizer = Recognizer(load_model(model, device), config)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
         options.warn(f"{audio}: {whole.warning}")

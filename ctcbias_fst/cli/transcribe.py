@@ -67,7 +67,7 @@ def transcribe(
     from ctcbias_fst.audio.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
     from ctcbias_fst.files import write_text  # noqa: PLC0415
-    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
     from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
@@ -80,7 +80,7 @@ def transcribe(
     reads(map(_path, recordings), "the recording")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer(AcousticModel.load(model, device), config)
+    recognizer = Recognizer(load_model(model, device), config)
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None
     if listed is not None:

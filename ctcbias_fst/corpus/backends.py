@@ -18,10 +18,9 @@ from ctcbias_fst.corpus.cuts import load_recording, seconds_of
 from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
-from ctcbias_fst.files import fingerprint, sha256_of
+from ctcbias_fst.files import fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
-from ctcbias_fst.models.embedded import AcousticModel
-from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.models.find import identity_of, load_model
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
@@ -132,17 +131,18 @@ class Backend(ABC):
 
 
 class SpeechBackend(Backend):
-    """Decodes the audio of cuts with a model of ours.
+    """Decodes the audio of cuts.
 
     Args:
-        model: its directory, or ``None`` for the model inside the package.
+        model: its path, see :func:`ctcbias_fst.models.find.load_model`; or ``None`` for the model
+            inside the package.
     """
 
     def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
-        self._recognizer = Recognizer(AcousticModel.load(model, device), config)
+        self._recognizer = Recognizer(load_model(model, device), config)
         self.decoder = self._recognizer.decoder
         self.settings = {
-            "model": sha256_of((model or DEFAULT) / "model.json"),
+            "model": identity_of(model),
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
         }

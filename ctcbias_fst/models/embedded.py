@@ -24,6 +24,7 @@ from ctcbias_fst.models.pieces import LONGEST_SECONDS, Piece, pieces_of
 from ctcbias_fst.pauses import find_pauses
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.phones import PHONES
 
 LAG_SECONDS = 0.24
 """By how much later than they sound the embedded model writes tokens: measured against times that
@@ -72,7 +73,11 @@ class _Scores(NamedTuple):
 
 
 class AcousticModel:
-    """A model package on a device, ready to score speech."""
+    """A model package on a device, ready to score speech; a
+    :class:`ctcbias_fst.models.plug.SpeechModel`."""
+
+    family = "ctcbias_fst"
+    blank_known = True
 
     def __init__(self, package: Package, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -84,6 +89,8 @@ class AcousticModel:
         self.config = package.model.config
         self.sampling_rate = self.config.sampling_rate
         self.frame_seconds = FRAME_SECONDS * self.config.encoder.subsampling
+        self.hears_phones = self.config.phones == PHONES
+        self.attends = self.adapter is not None
         self._extract = LogMel(self.config.encoder.mels, self.sampling_rate).to(self.device)
 
     @classmethod

@@ -1,0 +1,124 @@
+"""What kind of model is at a path: told by its content, and loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.files import sha256_of
+from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.text.text_files import quoted
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face"}
+"""Modules of models that need an extra, loaded when used: ``load(path, device, language)``."""
+_OURS = {"model.safetensors", "tokenizer.model"}
+_WEIGHTS = {"model.safetensors", "pytorch_model.bin"}
+_OTHERS = {
+    ".nemo": "an archive of NeMo",
+    ".pt": "weights of torch",
+    ".pth": "weights of torch",
+    ".ckpt": "a checkpoint",
+    ".bin": "weights",
+    ".safetensors": "weights",
+    ".tflite": "a model of TensorFlow Lite",
+    ".gguf": "a model of ggml",
+    ".zip": "an archive",
+}
+_YOUR_MODEL = "or pass a function that makes log-probs (docs/your-model.md)"
+
+
+def load_model(
+    path: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    language: str | None = None,
+) -> SpeechModel:
+    """Load the model at a path, whatever its family.
+
+    Args:
+        path: a model directory of ours, a folder of Hugging Face, an ONNX file or a folder with
+            one, or a name on the Hugging Face hub; by default the model inside the package.
+        device: where to compute.
+        language: of a model that has parts for several languages.
+
+    Raises:
+        ModelError: it is none of these, or damaged.
+        MissingDependencyError: its family needs a package that is not installed.
+        ConfigError: there is no such device.
+    """
+    checked_device(device)
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise ModelError(f"{quoted(path)} is no path of a model")
+    kind = "ours" if path is None else kind_of(Path(path))
+    if kind == "ours":
+        if language is not None:
+            raise ModelError("language belongs to models of several languages; this is of one")
+        return AcousticModel.load(None if path is None else Path(path), device)
+    assert path is not None
+    family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
+    model: SpeechModel = family.load(path, device, language)
+    return model
+
+
+def identity_of(path: Path | None) -> str:
+    """A digest that tells the model at a path from others, for jobs that go on where they ended.
+
+    Of a model of ours, its header, which has the digests of the rest; of other families the names,
+    sizes and times of their files.
+    """
+    if path is None or (path.is_dir() and _kind_of_folder(path) == "ours"):
+        return sha256_of((path or DEFAULT) / "model.json")
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    known = [
+        (one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one.exists()
+    ]
+    return hashlib.sha256(repr((str(path), known)).encode()).hexdigest()
+
+
+def kind_of(path: Path) -> str:
+    """``ours``, ``hf`` (a folder of Hugging Face, or a name on its hub) or ``onnx``.
+
+    Raises:
+        ModelError: it is none of these; the message says what it is, and what to do.
+    """
+    if path.is_dir():
+        return _kind_of_folder(path)
+    if path.exists():
+        if path.suffix.lower() == ".onnx":
+            return "onnx"
+        what = _OTHERS.get(path.suffix.lower(), "a file of another kind")
+        raise ModelError(
+            f"{path}: is {what}; name a model folder, export the model as ONNX, {_YOUR_MODEL}"
+        )
+    named = _HUB_NAME.fullmatch(str(path)) and path.parts[0] != ".."
+    if not named or path.suffix in {".onnx", *_OTHERS} or Path(path.parts[0]).exists():
+        raise ModelError(f"{path}: no such file or folder")
+    return "hf"
+
+
+def _kind_of_folder(path: Path) -> str:
+    names = {one.name for one in path.iterdir()}
+    if "model.json" in names:
+        return "ours"
+    if any(name.endswith(".onnx") for name in names) and not names & _WEIGHTS:
+        return "onnx"
+    if "config.json" in names:
+        return "hf"
+    if names & _OURS:
+        return "ours"  # a part of it, as the loader will say
+    found = f"it has {quoted(min(names))}" if names else "it is empty"
+    raise ModelError(
+        f"{path}: is no model folder ({found}): a model of ours has model.json, one of Hugging "
+        f"Face config.json and weights, one of ONNX a .onnx file; export it as one of these, "
+        f"{_YOUR_MODEL}"
+    )

@@ -1,0 +1,125 @@
+"""What a recogniser needs of a model: the embedded one, other people's, a function of the user's.
+
+A model of ours is a `SpeechModel` itself. Every other is made of a `Scorer`, the small part in
+which families differ: :class:`ctcbias_fst.models.scored.ScoredModel` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ctcbias_fst.audio.audio import Recording, Samples
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.model_config import AttentionConfig
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.tokens import Tokenizer
+
+
+class SpeechModel(Protocol):
+    """Makes log-probs of recordings. Threads may share it.
+
+    Attributes:
+        family: what it is, for people: ``embedded``, ``wav2vec2 (Hugging Face)``.
+        sampling_rate: of the recordings that it takes.
+        frame_seconds: how much audio a row of its log-probs stands for.
+        tokenizer: of its tokens, with the vocabulary: what the columns are.
+        device: where it computes.
+        lm: the language model's file, if it has one.
+        hears_phones: whether its log-probs come with those of
+            :data:`ctcbias_fst.text.phones.PHONES`.
+        attends: whether it has an adapter, so that :meth:`listed` gives something.
+        blank_known: whether it was told which column is the blank, so that nobody need look.
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def sampling_rate(self) -> int: ...
+    @property
+    def frame_seconds(self) -> float: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def lm(self) -> Path | None: ...
+    @property
+    def hears_phones(self) -> bool: ...
+    @property
+    def attends(self) -> bool: ...
+    @property
+    def blank_known(self) -> bool: ...
+
+    def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
+        """Read a list of names once for the adapter; None without one.
+
+        Args:
+            entities: their tokens.
+            most: spellings of names that an utterance attends to.
+        """
+
+    def log_probs(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[ListedNames | None] = (),
+        config: AttentionConfig = ...,
+    ) -> LogProbs:
+        """Score recordings of any length.
+
+        Args:
+            recordings: at the model's rate; similar durations waste the least padding.
+            names: for the adapter: what :meth:`listed` gave for each, or none at all.
+            config: how far the adapter is trusted.
+
+        Raises:
+            AudioError: a recording cannot be scored.
+            ModelError: the model gave what cannot be log-probs of them.
+        """
+
+
+class Scorer(Protocol):
+    """The part of a model that a family of models has for its own.
+
+    Attributes:
+        family: as of `SpeechModel`.
+        sampling_rate: of the samples that it takes.
+        frame_seconds: how much audio a row of its scores stands for.
+        tokenizer: of its tokens.
+        device: where it computes.
+        batches: whether several waves at once give the same scores as each alone.
+        shortest_seconds: what it cannot score with less; shorter waves get silence behind them.
+        longest_seconds: what it is given at once; longer ones are scored in windows that overlap.
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def sampling_rate(self) -> int: ...
+    @property
+    def frame_seconds(self) -> float: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def batches(self) -> bool: ...
+    @property
+    def shortest_seconds(self) -> float: ...
+    @property
+    def longest_seconds(self) -> float: ...
+
+    def scores(self, waves: Sequence[Samples]) -> list[Tensor]:
+        """Score waves.
+
+        Args:
+            waves: mono float32 each, full scale 1; one at a time unless ``batches``.
+
+        Returns:
+            of each, ``(frame, token)``: natural log, each frame normalised.
+        """

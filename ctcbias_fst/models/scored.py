@@ -1,0 +1,168 @@
+"""A model made of a `Scorer`: batches, windows of long audio, and a look at what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ctcbias_fst.audio.audio import Recording, Samples
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.model_config import AttentionConfig
+from ctcbias_fst.models.plug import Scorer
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.tokens import Tokenizer
+
+_CONTEXT_SECONDS = 4.0
+"""Of a window at either end, where the audio goes on: heard, and scored in the next window."""
+
+_BATCH_SECONDS = 120.0
+"""Audio that is scored at once, padding included."""
+
+_SLACK_SECONDS = 0.25
+_SLACK_FRAMES = 3
+_SLACK_SHARE = 0.05
+"""By how much the frames of a model may differ from the audio: convolutions lose some at the ends,
+and padding adds some."""
+
+
+class _Window(NamedTuple):
+    """Frames ``[first, last)`` of a recording, the last of which may be its end (None), scored in
+    samples ``[begin, end)``, whose first one is that of frame ``offset``."""
+
+    recording: int
+    begin: int
+    end: int
+    offset: int
+    first: int
+    last: int | None
+
+
+class ScoredModel:
+    """A model of another family, as a recogniser needs it. It has no adapter and hears no phones.
+
+    Args:
+        scorer: what its family is like.
+        blank_known: whether the model's own files say which column is the blank.
+    """
+
+    lm: Path | None = None
+    hears_phones = False
+    attends = False
+
+    def __init__(self, scorer: Scorer, *, blank_known: bool = False) -> None:
+        self.scorer, self.blank_known = scorer, blank_known
+        self.family, self.device = scorer.family, scorer.device
+        self.sampling_rate, self.frame_seconds = scorer.sampling_rate, scorer.frame_seconds
+        self.tokenizer: Tokenizer = scorer.tokenizer
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.family} at {self.sampling_rate} Hz, {self.tokenizer.vocabulary.size} tokens, "
+            f"{self.frame_seconds:g} s per frame>"
+        )
+
+    def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
+        """None: there is no adapter."""
+        return None
+
+    def log_probs(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[ListedNames | None] = (),
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+    ) -> LogProbs:
+        """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
+        columns = self.tokenizer.vocabulary.size
+        windows = [w for at, one in enumerate(recordings) for w in self._windows(at, one)]
+        parts: list[list[Tensor]] = [[] for _ in recordings]
+        for window, scores in zip(windows, self._scored(recordings, windows)):
+            last = None if window.last is None else window.last - window.offset
+            parts[window.recording].append(scores[window.first - window.offset : last])
+        empty = torch.zeros((0, columns), device=self.device)
+        whole = [torch.cat(of_one) if of_one else empty for of_one in parts]
+        for recording, scores in zip(recordings, whole):
+            self._check_frames(recording, len(scores))
+        return LogProbs(
+            log_probs=pad_sequence(whole, batch_first=True),
+            lengths=torch.tensor([len(one) for one in whole], dtype=torch.int64),
+            frame_seconds=self.frame_seconds,
+            ids=tuple(one.id for one in recordings),
+            vocabulary=self.tokenizer.vocabulary,
+        )
+
+    def _windows(self, at: int, recording: Recording) -> Iterator[_Window]:
+        """What a recording is scored in: as a whole, or where it is long, in windows."""
+        total, rate = len(recording.samples), self.sampling_rate
+        if not total:
+            return
+        if total <= self.scorer.longest_seconds * rate:
+            yield _Window(at, 0, total, 0, 0, None)
+            return
+        length = max(2, int(self.scorer.longest_seconds / self.frame_seconds))
+        context = min(round(_CONTEXT_SECONDS / self.frame_seconds), length // 4)
+        first = 0
+        while True:
+            offset = max(0, first - context)
+            begin, end = self._sample(offset), self._sample(offset + length)
+            if end >= total:
+                yield _Window(at, begin, total, offset, first, None)
+                return
+            yield _Window(at, begin, end, offset, first, offset + length - context)
+            first = offset + length - context
+
+    def _sample(self, frame: int) -> int:
+        return round(frame * self.frame_seconds * self.sampling_rate)
+
+    def _scored(self, recordings: Sequence[Recording], windows: Sequence[_Window]) -> list[Tensor]:
+        """The scores of windows, similar lengths together."""
+        done: dict[int, Tensor] = {}
+        order = sorted(range(len(windows)), key=lambda i: windows[i].begin - windows[i].end)
+        while len(done) < len(order):
+            begin = len(done)
+            longest = windows[order[begin]].end - windows[order[begin]].begin
+            room = int(_BATCH_SECONDS * self.sampling_rate / max(1, longest))
+            batch = order[begin : begin + (max(1, room) if self.scorer.batches else 1)]
+            places = [windows[i] for i in batch]
+            waves = [self._wave(recordings[one.recording], one) for one in places]
+            names = [recordings[one.recording].id for one in places]
+            done.update(zip(batch, self._checked(names, self.scorer.scores(waves))))
+        return [done[i] for i in range(len(windows))]
+
+    def _wave(self, recording: Recording, window: _Window) -> Samples:
+        """The samples of a window, with silence behind them where there are too few."""
+        wave = np.asarray(recording.samples[window.begin : window.end], dtype=np.float32)
+        least = round(self.scorer.shortest_seconds * self.sampling_rate)
+        return np.pad(wave, (0, max(0, least - len(wave))))
+
+    def _checked(self, names: Sequence[str], scores: Sequence[Tensor]) -> list[Tensor]:
+        if len(scores) != len(names):
+            raise ModelError(
+                f"{self.family}: gave scores of {len(scores)} recordings for {len(names)}"
+            )
+        columns = self.tokenizer.vocabulary.size
+        for name, one in zip(names, scores):
+            if one.ndim != 2 or one.shape[1] != columns:
+                raise ModelError(
+                    f"{name}: the model gave scores of the shape {tuple(one.shape)}; (frames, "
+                    f"{columns} tokens) is wanted: use the tokens of this model"
+                )
+        return [one.detach().to(self.device, torch.float32) for one in scores]
+
+    def _check_frames(self, recording: Recording, frames: int) -> None:
+        """Refuse a frame length that the audio contradicts: times would be wrong, and prices."""
+        seconds = max(recording.seconds, self.scorer.shortest_seconds if frames else 0.0)
+        slack = _SLACK_SECONDS + _SLACK_SHARE * seconds + _SLACK_FRAMES * self.frame_seconds
+        if abs(frames * self.frame_seconds - seconds) > slack:
+            raise ModelError(
+                f"{recording.id}: the model gave {frames} frames for {seconds:.2f} s of audio, "
+                f"{seconds / max(1, frames):.3g} s each, and frame_seconds is "
+                f"{self.frame_seconds:g}: pass the right one"
+            )

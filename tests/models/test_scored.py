@@ -1,0 +1,217 @@
+"""Models of other families: windows of long audio, batches, functions of the user's."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctcbias_fst import Decoder, Recognizer
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.models.function import FunctionScorer, measured_frame_seconds
+from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.text.tokens import tokenizer_of
+
+TOKENS = ["<blank>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
+Array = npt.NDArray[np.float32]
+
+
+def toy(rate: int = 8000, hop: int = 160, reach: int = 3) -> Callable[[Array], Array]:
+    """A model whose frames depend on the sound around them alone, `reach` frames to either side."""
+    weights = np.random.default_rng(1).normal(size=(2 * reach + 1, len(TOKENS)))
+
+    def model(samples: Array) -> Array:
+        frames = len(samples) // hop
+        level = samples[: frames * hop].reshape(frames, hop).mean(axis=1)
+        level = np.pad(level, reach)
+        around = np.stack([level[i : i + frames] for i in range(2 * reach + 1)], axis=1)
+        logits = around @ weights * 200.0
+        logits -= logits.max(axis=1, keepdims=True)
+        return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+
+    return model
+
+
+def noise(seconds: float, rate: int = 8000, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(0, 0.3, round(seconds * rate)).astype(np.float32)
+
+
+def scored(**options: Any) -> ScoredModel:
+    options = {"frame_seconds": 0.02, "sampling_rate": 8000, **options}
+    return ScoredModel(FunctionScorer(toy(), tokenizer_of(TOKENS), **options))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0.2, 40.0), st.floats(2.0, 12.0))
+def test_windows_give_what_the_whole_gives(seconds: float, longest: float) -> None:
+    recording = Recording("a", noise(seconds), 8000)
+    whole = scored(longest_seconds=1000.0).log_probs([recording])
+    parts = scored(longest_seconds=longest).log_probs([recording])
+    assert parts.lengths.tolist() == whole.lengths.tolist()
+    torch.testing.assert_close(parts.log_probs, whole.log_probs)
+
+
+def test_batches_keep_the_order() -> None:
+    lengths = [0.5, 31.0, 0.0, 2.0, 65.0, 1.0]
+    recordings = [Recording(str(i), noise(s, seed=i), 8000) for i, s in enumerate(lengths)]
+    calls = []
+    model = toy()
+
+    def several(waves: list[Array]) -> list[Array]:
+        calls.append([len(wave) for wave in waves])
+        return [model(wave) for wave in waves]
+
+    together = ScoredModel(
+        FunctionScorer(
+            several, tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000, batches=True
+        )
+    ).log_probs(recordings)
+    alone = scored()
+    assert together.ids == tuple(map(str, range(6)))
+    assert together.lengths.tolist() == [round(s / 0.02) for s in lengths]
+    for i, recording in enumerate(recordings):
+        one = alone.log_probs([recording])
+        torch.testing.assert_close(
+            together.log_probs[i, : together.lengths[i]], one.log_probs[0, : one.lengths[0]]
+        )
+    assert all(sum(call) <= 120 * 8000 for call in calls)
+    assert any(len(call) > 1 for call in calls)
+
+
+def test_a_short_recording_gets_silence() -> None:
+    seen = []
+    model = toy()
+
+    def watching(wave: Array) -> Array:
+        seen.append(len(wave))
+        return model(wave)
+
+    scorer = FunctionScorer(
+        watching,
+        tokenizer_of(TOKENS),
+        frame_seconds=0.02,
+        sampling_rate=8000,
+        shortest_seconds=0.5,
+    )
+    found = ScoredModel(scorer).log_probs([Recording("a", noise(0.1), 8000)])
+    assert seen == [4000]
+    assert found.lengths.tolist() == [25]
+
+
+@pytest.mark.parametrize(("rate", "hop"), [(8000, 160), (16000, 640), (16000, 1280), (11025, 441)])
+def test_frame_seconds_are_measured(rate: int, hop: int) -> None:
+    model = toy(rate, hop)
+    found = measured_frame_seconds(lambda waves: [torch.from_numpy(model(w)) for w in waves], rate)
+    assert found == pytest.approx(hop / rate, rel=0.01)
+
+
+def test_a_function_is_a_model() -> None:
+    """The recognizer gives what the decoder gives for the function's log-probs."""
+    model = toy()
+    recognizer = Recognizer(
+        model, tokens=TOKENS, sampling_rate=8000, settings={"parts": "boost"}, blank=0
+    )
+    assert recognizer.model.frame_seconds == pytest.approx(0.02)
+    samples = noise(3.0)
+    decoder = Decoder.from_tokens(TOKENS, frame_seconds=0.02, settings={"parts": "boost"})
+    names = ["abed", "zack"]
+    (plain,) = decoder.decode(model(samples), entities=names)
+    found = recognizer.transcribe(samples, sampling_rate=8000, entities=names)
+    assert found.best.text == plain.best.text
+    assert found.best.score == pytest.approx(plain.best.score, abs=1e-3)
+    assert found.best.text
+
+
+def test_torch_and_a_batch_of_one_are_taken() -> None:
+    model = toy()
+    one = Recognizer(
+        lambda wave: torch.from_numpy(model(wave))[None], tokens=TOKENS, sampling_rate=8000
+    )
+    other = Recognizer(model, tokens=TOKENS, sampling_rate=8000)
+    samples = noise(2.0)
+    texts = {r.transcribe(samples, sampling_rate=8000).best.text for r in (one, other)}
+    assert len(texts) == 1
+
+
+def _wrong(value: Any) -> Callable[[Array], Any]:
+    return lambda wave: value
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (_wrong([[0.0]]), {"frame_seconds": 0.02}, "returned a list; an array of log-probs"),
+        (_wrong(np.zeros(7, np.float32)), {"frame_seconds": 0.02}, r"shape \(7,\)"),
+        (
+            _wrong(np.zeros((100, 5), np.float32)),
+            {"frame_seconds": 0.02},
+            r"shape \(100, 5\); \(frames, 29 tokens\)",
+        ),
+        (_wrong(np.zeros((100, 29), np.float32)), {}, "gave 100 frames for 2 s and 100 for 12 s"),
+        (toy(), {"frame_seconds": 0.04}, "0.02 s each, and frame_seconds is 0.04"),
+        (toy(), {"frame_seconds": 0.02, "batches": True}, "with batches=True it returns a list"),
+    ],
+)
+def test_wrong_functions_are_told(
+    function: Callable[[Array], Any], options: dict[str, Any], message: str
+) -> None:
+    if options.get("batches"):
+        function = lambda waves: np.zeros((1, 5, 29))  # noqa: E731
+    with pytest.raises(ModelError, match=message):
+        Recognizer(function, tokens=TOKENS, sampling_rate=8000, **options).transcribe(
+            noise(2.0), sampling_rate=8000
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error", "message"),
+    [
+        ("folder", {}, ModelError, "Recognizer.from_pretrained loads it"),
+        (7, {}, ModelError, "a int is no model"),
+        (toy(), {}, ModelError, "needs tokens="),
+        (toy(), {"tokens": TOKENS, "settings": {"nbset": 1}}, ConfigError, "nbset"),
+    ],
+)
+def test_what_is_no_model(
+    model: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Recognizer(model, **options)
+
+
+def test_options_belong_to_functions() -> None:
+    with pytest.raises(ConfigError, match="frame_seconds belongs to a function"):
+        Recognizer(scored(), frame_seconds=0.02)
+    assert Recognizer(scored()).model.family == "function model"
+
+
+def _silent(wave: Array) -> Array:
+    scores: Array = np.full((len(wave) // 160, len(TOKENS)), -20.0, np.float32)
+    scores[:, 0] = 0.0
+    return scores
+
+
+def test_a_recognizer_of_a_function_is_copied() -> None:
+    recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
+    again = pickle.loads(pickle.dumps(recognizer))
+    assert again.transcribe(noise(1.0), sampling_rate=8000).best.text == ""
+
+
+def test_scores_of_other_recordings_are_refused() -> None:
+    class Forgetful(FunctionScorer):
+        def scores(self, waves: Sequence[Array]) -> list[torch.Tensor]:
+            return []
+
+    model = ScoredModel(
+        Forgetful(_silent, tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000)
+    )
+    with pytest.raises(ModelError, match="gave scores of 0 recordings for 1"):
+        model.log_probs([Recording("a", noise(1.0), 8000)])
