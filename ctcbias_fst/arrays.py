@@ -95,16 +95,17 @@ def checked_frame_seconds(
 
 
 def as_lengths(lengths: Any) -> torch.Tensor:
-    """Numbers of frames; whole numbers of numpy or in a list become a tensor."""
+    """Numbers of frames; whole numbers of numpy or in a list become a tensor, one alone, too."""
     if isinstance(lengths, torch.Tensor):
-        whole = lengths.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32)
-        return lengths.long() if not lengths.numel() or whole else lengths
+        frames = lengths.reshape(1) if lengths.ndim == 0 else lengths
+        whole = frames.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32)
+        return frames.long() if not frames.numel() or whole else frames
     try:
         array = np.asarray(lengths)
         if not array.size:  # an empty list has no type
             return torch.zeros(array.shape, dtype=torch.int64)
         if np.issubdtype(array.dtype, np.integer):
-            return torch.from_numpy(array.astype(np.int64))
+            return torch.from_numpy(np.atleast_1d(array).astype(np.int64))
     except (TypeError, ValueError, OverflowError, DeprecationWarning):
         pass
     raise LogProbsError(f"lengths must be whole numbers, one per utterance, found {lengths!r:.60}")

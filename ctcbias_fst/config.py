@@ -164,6 +164,10 @@ def _build(cls: type[T], table: Any, *, where: str, prefix: str) -> T:
         raise ConfigError(
             f"{where}: {prefix.rstrip('.') or 'top level'} must be a table, found {quoted(table)}"
         )
+    for key in table:
+        if not isinstance(key, str) or not key:
+            what = "an empty key" if key == "" else f"the key {quoted(key)}, which is no string"
+            raise ConfigError(f"{where}: {prefix[:-1] + ' has' if prefix else 'there is'} {what}")
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     table, former = _renamed(cls, table)
@@ -255,6 +259,7 @@ def _keys(cls: type, prefix: str = "") -> list[str]:
 
 
 def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0911
+    value = _plain(value)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _build(hint, value, where=where, prefix=f"{name}.")
@@ -282,6 +287,16 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: PLR0
     if isinstance(hint, type) and type(value) is hint:
         return value
     raise _wrong(where, name, getattr(hint, "__name__", str(hint)), value)
+
+
+def _plain(value: Any) -> Any:
+    """One number, truth value or text of numpy or torch as Python's; anything else as it is."""
+    if getattr(value, "shape", None) != ():
+        return value
+    try:
+        return value.item()
+    except Exception:  # whatever is in the place of a number
+        return value
 
 
 def _number(kind: type, value: float, where: str, name: str) -> float:

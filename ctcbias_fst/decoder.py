@@ -25,12 +25,15 @@ from ctcbias_fst.compiled import (
 from ctcbias_fst.decoder_inputs import (
     Entities,
     batch_of,
+    checked_tokenizer,
+    compiled_lists,
     language_model,
+    language_model_path,
     lists_of,
     rescorer_of,
 )
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import ConfigError, EntityListError, warn_caller
+from ctcbias_fst.errors import ConfigError, warn_caller
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.records import LogProbs, Transcript, require_log_probs
@@ -73,13 +76,14 @@ class Decoder:
         config: how the parts work together.
         frame_seconds: how long a frame of the model is.
         device: where to search.
-        lm: the language model's file if ``config`` names none.
+        lm: path of the language model's file if ``config`` names none.
         phones: whether log-probs come with those of our phones, which the parts ``rescore`` and
             ``lookup`` and the shortlists of long lists need.
         listed: makes of names in the model's tokens what its adapter attends to, if it has one.
         check_blank: whether to warn if another column looks like the blank.
 
     Raises:
+        ModelError: it is no tokenizer.
         ConfigError: there is no such device, or no frame is as long.
         LanguageModelError: it is missing, damaged or does not fit the vocabulary.
     """
@@ -112,7 +116,7 @@ class Decoder:
             "listed": listed,
             "check_blank": check_blank,
         }
-        self.tokenizer, self.config = tokenizer, config
+        self.tokenizer, self.config = checked_tokenizer(tokenizer), config
         self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
         self.device = checked_device(device)
         self.rescorer = rescorer_of(config) if phones else None
@@ -174,7 +178,7 @@ class Decoder:
         """
         config = changed({}, settings or {})
         if lm is not None:
-            config = replace(config, lm=Path(lm))
+            config = replace(config, lm=language_model_path(lm))
         if frame_seconds is None:
             frame_seconds = FRAME_SECONDS
             warn_caller(
@@ -330,18 +334,14 @@ class Decoder:
             nbest: hypotheses per utterance, by default as the settings say.
 
         Raises:
-            EntityListError: there are not as many lists as utterances.
+            EntityListError: there are not as many lists as utterances, or they are none.
         """
         most = self.config.decode.nbest
         if nbest is not None:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)
         check_process()
         require_log_probs(log_probs)
-        if len(names) != log_probs.size:
-            raise EntityListError(
-                f"{len(names)} lists of names for {log_probs.size} utterances: pass one for each, "
-                "None where there is none"
-            )
+        names = compiled_lists(names, log_probs.size)
         for one in {id(one): one for one in names if one is not None}.values():
             self.compiler.require(one)
         # Before it is cut: messages name the frame of the whole.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ import torch
 from ctcbias_fst.arrays import as_float32
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.devices import with_versions
-from ctcbias_fst.errors import EntityListError, LanguageModelError, LogProbsError
+from ctcbias_fst.errors import (
+    ConfigError,
+    EntityListError,
+    LanguageModelError,
+    LogProbsError,
+    ModelError,
+)
 from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
@@ -27,6 +33,7 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity, read_once, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
@@ -80,8 +87,6 @@ def batch_of(
                 f"(all {array.shape[1]}, if nothing is padding)"
             )
         lengths = [array.shape[1]] * len(array)
-    elif isinstance(lengths, Integral) and len(array) == 1:
-        lengths = [lengths]
     ids = _ids(ids, len(array))
     return LogProbs(array, lengths, frame_seconds, ids, vocabulary)
 
@@ -147,14 +152,46 @@ def lists_of(
     if not each:
         return [compiled(entities)] * count
     several: Sequence[Any] = entities
-    if len(several) != count:
-        raise EntityListError(
-            f"{len(several)} lists of names for {count} utterances: pass one for each, None "
-            "where there is none"
-        )
+    _check_count(several, count)
     different = {id(one): one for one in several if one is not None}
     known = {key: compiled(one) for key, one in different.items()}
     return [known.get(id(one)) for one in several]
+
+
+def compiled_lists(
+    names: Any, count: int, what: str = "utterances"
+) -> list[CompiledEntities | None]:
+    """What :func:`lists_of` gave, or a caller in its place.
+
+    Args:
+        names: one list, or None, for each.
+        count: how many there must be.
+        what: they are for.
+
+    Raises:
+        EntityListError: they are something else, or there are not as many.
+    """
+    several = isinstance(names, Iterable) and not isinstance(
+        names, (str, bytes, Mapping, CompiledEntities)
+    )
+    lists = list(names) if several else [names]
+    for number, one in enumerate(lists, start=1):
+        if not several or not isinstance(one, CompiledEntities | None):
+            place = f" in the place of list {number}" if several else ""
+            raise EntityListError(
+                f"names must be a list of what compile() gave, or None, one for each of the "
+                f"{what}, found {quoted(one)}{place}"
+            )
+    _check_count(lists, count, what)
+    return lists
+
+
+def _check_count(lists: Sequence[Any], count: int, what: str = "utterances") -> None:
+    if len(lists) != count:
+        raise EntityListError(
+            f"{len(lists)} lists of names for {count} {what}: pass one for each, None where there "
+            "is none"
+        )
 
 
 def is_lists(entities: Any) -> bool:
@@ -181,6 +218,31 @@ def is_lists(entities: Any) -> bool:
     return True
 
 
+def checked_tokenizer(tokenizer: Any) -> Tokenizer:
+    """What a decoder is made of.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not isinstance(tokenizer, Tokenizer):
+        raise ModelError(
+            f"a decoder is made of a Tokenizer, found {quoted(tokenizer)}: "
+            "Decoder.from_tokens(tokens) makes one of a list of tokens or the path of their file"
+        )
+    return tokenizer
+
+
+def language_model_path(lm: Any) -> Path:
+    """The path of a language model's file, whether it is there or not.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if not isinstance(lm, (str, os.PathLike)) or "\0" in str(lm):
+        raise ConfigError(f"lm must be the path of a language model's file, found {quoted(lm)}")
+    return Path(lm)
+
+
 @with_versions
 def language_model(
     config: PipelineConfig,
@@ -197,9 +259,11 @@ def language_model(
         default: the file if ``config`` names none.
 
     Raises:
+        ConfigError: it is no path.
         LanguageModelError: it is missing, damaged or does not fit the vocabulary.
     """
-    path = default if config.lm is None else config.lm
+    chosen = default if config.lm is None else config.lm
+    path = None if chosen is None else language_model_path(chosen)
     if path is None or "lm" not in config.parts:
         return None
     try:

@@ -17,7 +17,7 @@ from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.decoder_inputs import Entities, is_lists
+from ctcbias_fst.decoder_inputs import Entities, compiled_lists, is_lists
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -279,12 +279,9 @@ class Recognizer:
         recordings = list(_several(recordings))
         if not recordings:
             raise AudioError("no recordings: pass at least one")
+        if not isinstance(names, tuple) or names:
+            names = compiled_lists(names, len(recordings), "recordings")
         listed = [None if one is None else one.listed for one in names]
-        if listed and len(listed) != len(recordings):
-            raise EntityListError(
-                f"{len(listed)} lists of names for {len(recordings)} recordings: pass one for "
-                "each, None where there is none"
-            )
         return self.model.log_probs(recordings, listed, self.config.adapter)
 
     def transcribe_files(

@@ -142,15 +142,19 @@ def changed(base: Mapping[str, Any], settings: Mapping[str, Any]) -> PipelineCon
             f"settings must be a mapping such as {{'decode': {{'nbest': 3}}}}, found "
             f"{quoted(settings)}"
         )
-    changes: dict[str, Any] = {}
-    for key, value in settings.items():
-        if not isinstance(key, str):
-            raise ConfigError(f"settings: {quoted(key)} is no key: a string is wanted")
-        *tables, last = key.split(".")
-        nested: Any = {last: value}
-        for table in reversed(tables):
-            nested = {table: nested}
-        changes = merge(changes, nested)
+    changes = _nested(settings)
     if isinstance(changes.get("parts"), str):
         changes["parts"] = parse_parts(changes["parts"])
     return load_config(PipelineConfig, merge(base, changes))
+
+
+def _nested(settings: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Tables of what has dotted keys, at any level."""
+    changes: dict[Any, Any] = {}
+    for key, value in settings.items():
+        *tables, last = key.split(".") if isinstance(key, str) else [key]
+        nested = {last: _nested(value) if isinstance(value, Mapping) else value}
+        for table in reversed(tables):
+            nested = {table: nested}
+        changes = merge(changes, nested)
+    return changes

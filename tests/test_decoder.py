@@ -28,6 +28,7 @@ from ctcbias_fst.errors import (
     CtcbiasWarning,
     EntityListError,
     GraphError,
+    LanguageModelError,
     LogProbsError,
     ModelError,
 )
@@ -194,6 +195,11 @@ def listed(*entities: Any) -> Callable[[Decoder], Any]:
     return lambda decoder: decoder.decode(HELLO, entities=[*entities])
 
 
+def settings(key: str, value: Any) -> Callable[[Decoder], Any]:
+    """Make a decoder with a setting."""
+    return lambda _: made(settings={key: value})
+
+
 OTHER = np.zeros((4, len(TOKENS)), np.float32)
 WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     "a string": (EntityListError, "a single name", lambda d: d.decode(HELLO, entities="Kesha")),
@@ -277,6 +283,81 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
         EntityListError,
         "0 lists of names for 1 utterances",
         lambda d: d.decode_batch(d.batch(HELLO), []),
+    ),
+    **{
+        f"{what} for compiled lists": (
+            EntityListError,
+            f"^names must be a list of what compile\\(\\) gave, or None, .*found {found}",
+            lambda d, names=names: d.decode_batch(d.batch([HELLO] * 2), names),
+        )
+        for what, found, names in (
+            ("one list", "<CompiledEntities", made().compile(["abba"])),
+            ("none", "None", None),
+            ("a number", "3", 3),
+            ("text", "'ab'", "ab"),
+            ("names", "'abba' in the place of list 2", [None, "abba"]),
+            ("lists of names", r"\['abba'\] in the place of list 1", [["abba"], ["abba"]]),
+            ("a mapping", "{1: None, 2: None}", {1: None, 2: None}),
+        )
+    },
+    **{
+        f"{type(tokens).__name__} for a tokenizer": (
+            ModelError,
+            r"^a decoder is made of a Tokenizer, found .*: Decoder.from_tokens\(tokens\) makes one "
+            "of a list of tokens or the path of their file$",
+            lambda d, tokens=tokens: Decoder(tokens),
+        )
+        for tokens in (TOKENS, "tokens.txt", None, 3, made(), made().vocabulary)
+    },
+    **{
+        f"{path!r} for a language model": (
+            ConfigError,
+            "^lm must be the path of a language model's file, found",
+            lambda d, path=path: Decoder.from_tokens(TOKENS, frame_seconds=FRAME, lm=path),
+        )
+        for path in (3, b"lm.arpa", "a\0b", ["lm.arpa"])
+    },
+    "a number for a decoder's language model": (
+        ConfigError,
+        "^lm must be the path",
+        lambda d: Decoder(d.tokenizer, lm=3),  # type: ignore[arg-type]
+    ),
+    "a language model that is not there": (
+        LanguageModelError,
+        "^no.arpa: No such file",
+        lambda d: Decoder(d.tokenizer, lm="no.arpa"),  # type: ignore[arg-type]
+    ),
+    "a number for a tokenizer's file": (
+        ModelError,
+        "^tokenizer 3: must be the path of a SentencePiece .model$",
+        lambda d: made(tokenizer=3),
+    ),
+    "one length of two": (
+        LogProbsError,
+        r"^lengths must be .* one per utterance \(2\), found",
+        lambda d: d.decode(np.stack([HELLO] * 2), torch.tensor(20)),
+    ),
+    "an empty key": (
+        ConfigError,
+        "^configuration: decode has an empty key$",
+        settings("decode.", 3),
+    ),
+    "no key": (ConfigError, "^configuration: there is an empty key$", settings("", 3)),
+    "a key without a middle": (
+        ConfigError,
+        "decode has an empty key",
+        settings("decode..nbest", 3),
+    ),
+    "a number for a key": (ConfigError, "decode has the key 3", settings("decode", {3: 3})),
+    "half of a number": (
+        ConfigError,
+        "decode.nbest must be int, found 3.0$",
+        settings("decode.nbest", np.float32(3)),
+    ),
+    "an array for a number": (
+        ConfigError,
+        r"decode.nbest must be int, found array\(\[3\]\)$",
+        settings("decode.nbest", np.array([3])),
     ),
     "a list without boosting": (
         GraphError,
@@ -759,9 +840,44 @@ def test_numbers_of_other_libraries(decoder: Decoder) -> None:
     for kind in (torch.int32, torch.uint8):
         found = decoder.decode(np.stack([HELLO] * 2), torch.tensor([20, 10], dtype=kind))
         assert texts(found) == expected
+    for one in (20, np.int16(20), np.array(20), torch.tensor(20), torch.tensor(20).int()):
+        assert texts(decoder.decode(HELLO, one)) == texts(decoder.decode(HELLO[:20]))
     assert len(decoder.compile(["abba"], seconds=np.float32(3)).entities) == 1
     low = np.where(HELLO < -11, np.finfo(np.float64).min, HELLO.astype(np.float64))
     assert texts(decoder.decode(low)) == texts(decoder.decode(HELLO))
+
+
+def test_settings_of_other_libraries() -> None:
+    usual = {
+        "decode": {"nbest": 3, "boost": {"bonus": 0.5}, "times.widen": 1},
+        "spoken_forms": False,
+    }
+    for whole, half, true in (
+        (np.int64, np.float32, np.bool_),
+        (np.array, np.array, np.array),
+        (torch.tensor, torch.tensor, torch.tensor),
+    ):
+        own = {
+            "decode.nbest": whole(3),
+            "decode.boost.bonus": half(0.5),
+            "decode": {"times.widen": whole(1)},
+            "spoken_forms": true(False),
+        }
+        config = changed({}, own)
+        assert config == changed({}, usual)
+        assert type(config.decode.nbest) is int
+        assert type(config.decode.boost.bonus) is type(config.decode.times.widen) is float
+    assert changed({}, {"parts": [np.str_("boost")]}).parts == ("boost",)
+
+
+def test_a_weight_is_refused_whatever_was_compiled_before(decoder: Decoder) -> None:
+    """``True`` equals 1, and is no number."""
+    for weight in (1, 1.0):
+        decoder.decode(HELLO, entities=[{"name": "abba", "weight": weight}])
+        decoder.decode(HELLO, entities=[Entity("abba", "Abba", weight)])
+    for entry in ({"name": "abba", "weight": True}, Entity("abba", "Abba", True)):
+        with pytest.raises(EntityListError, match="must be a positive number, not True"):
+            decoder.decode(HELLO, entities=[entry])
 
 
 def test_threads_that_change_lists(decoder: Decoder) -> None:

@@ -109,6 +109,23 @@ OF_RECOGNIZER: dict[str, Wrong] = {
     ),
 }
 
+OF_RECOGNIZER |= {
+    f"{name} for a model": lambda r, model=model: Recognizer(model or r.decoder)  # type: ignore[misc]
+    for name, model in (
+        ("a folder", "folder"),
+        ("a decoder", None),
+        ("a number", 3),
+        ("a module", torch.nn.Linear(2, 2)),
+    )
+}
+OF_RECOGNIZER |= {
+    f"{name} for compiled lists": lambda r, n=names: r.transcribe_recordings(  # type: ignore[misc]
+        [Recording("a", HUM, 16000)], n
+    )
+    for name, names in (("names", ["abba"]), ("none", None), ("lists", [["abba"]]))
+}
+OF_RECOGNIZER["few lists"] = lambda r: r.log_probs([Recording("a", HUM, 16000)] * 2, [None])
+
 OF_PARTS: dict[str, Callable[[], Any]] = {
     **{
         f"device {name}": lambda name=name: LatticeDecoder(VOCABULARY, device=name)  # type: ignore[misc]

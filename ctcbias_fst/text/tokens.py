@@ -291,6 +291,10 @@ def tokenizer_of(
     Raises:
         ModelError: as `Vocabulary.from_file`, or there is no such boundary.
     """
+    if tokenizer is not None and not isinstance(tokenizer, (str, os.PathLike)):
+        raise ModelError(
+            f"tokenizer {quoted(tokenizer)}: must be the path of a SentencePiece .model"
+        )
     if tokenizer is not None and Path(tokenizer).suffix != ".model":
         raise ModelError(f"tokenizer {tokenizer}: must be a SentencePiece .model")
     if isinstance(tokens, (str, os.PathLike)):
