@@ -44,8 +44,11 @@ _LATEST = 4
 """Lists in memory that are kept compiled, for the next call."""
 
 
-SERVES = ("boosting", "the adapter", "phone scores")
+SERVES = ("boosting", "spelling variants", "the adapter", "phone scores")
 """What a list is compiled for, where the decoder does it."""
+
+_IN_GRAPH = SERVES[:2]
+"""What a list does wherever it is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,21 +183,27 @@ class Compiler:
         self._tokenizer, self._config, self._device = tokenizer, config, device
         self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
-        does = ("boost" in config.parts, self._listed is not None, rescorer is not None)
+        boosted = "boost" in config.parts
+        varied = boosted and config.variants is not None
+        does = (boosted, varied, self._listed is not None, rescorer is not None)
         self.serves = frozenset(name for name, done in zip(SERVES, does) if done)
         self._made_for = self.serves, tokenizer.vocabulary.digest
 
     def require(self, names: CompiledEntities) -> None:
-        """Refuse a list that another decoder compiled, if this one needs more.
+        """Refuse a list that another decoder compiled, if this one needs more, or boosts less.
 
         Raises:
-            GraphError: it is of another model, or was compiled without something.
+            GraphError: it is of another model, was compiled without something, or would boost what
+                this decoder does not.
         """
         missing = [name for name in SERVES if name in self.serves - names.serves]
-        if missing:
+        surplus = [name for name in _IN_GRAPH if name in names.serves - self.serves]
+        if missing or surplus:
+            without = f"without {' and '.join(missing)}"
+            beyond = f"with {' and '.join(surplus)}, which this one is without"
             raise GraphError(
-                f"{names.entities.source}: was compiled by a decoder without "
-                f"{' and '.join(missing)}: compile it with this one"
+                f"{names.entities.source}: was compiled by a decoder "
+                f"{without if missing else beyond}: compile it with this one"
             )
         if names.shortlists is not None and not self._heard:
             raise GraphError(

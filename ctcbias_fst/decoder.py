@@ -341,9 +341,7 @@ class Decoder:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)
         check_process()
         require_log_probs(log_probs)
-        names = compiled_lists(names, log_probs.size)
-        for one in {id(one): one for one in names if one is not None}.values():
-            self.compiler.require(one)
+        names = compiled_lists(names, log_probs.size, self.compiler)
         # Before it is cut: messages name the frame of the whole.
         check_log_probs(log_probs, self.vocabulary)
         if self.rescorer is not None or any(one and one.shortlists for one in names):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ctcbias_fst.arrays import as_float32
-from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.compiled import CompiledEntities, Compiler
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     ConfigError,
@@ -159,17 +159,19 @@ def lists_of(
 
 
 def compiled_lists(
-    names: Any, count: int, what: str = "utterances"
+    names: Any, count: int, compiler: Compiler, what: str = "utterances"
 ) -> list[CompiledEntities | None]:
     """What :func:`lists_of` gave, or a caller in its place.
 
     Args:
         names: one list, or None, for each.
         count: how many there must be.
+        compiler: of the decoder that uses them.
         what: they are for.
 
     Raises:
         EntityListError: they are something else, or there are not as many.
+        GraphError: one was compiled for another model, or by a decoder of other parts.
     """
     several = isinstance(names, Iterable) and not isinstance(
         names, (str, bytes, Mapping, CompiledEntities)
@@ -183,6 +185,8 @@ def compiled_lists(
                 f"{what}, found {quoted(one)}{place}"
             )
     _check_count(lists, count, what)
+    for one in {id(one): one for one in lists if one is not None}.values():
+        compiler.require(one)
     return lists
 
 

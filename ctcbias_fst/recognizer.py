@@ -274,14 +274,17 @@ class Recognizer:
         Raises:
             AudioError: there are none.
             EntityListError: there are not as many lists.
+            GraphError: one was compiled for another model, or by a decoder of other parts.
         """
         check_process()
         recordings = list(_several(recordings))
         if not recordings:
             raise AudioError("no recordings: pass at least one")
         if not isinstance(names, tuple) or names:
-            names = compiled_lists(names, len(recordings), "recordings")
+            names = compiled_lists(names, len(recordings), self.decoder.compiler, "recordings")
         listed = [None if one is None else one.listed for one in names]
+        if "adapter" not in self.config.parts:
+            listed = []
         return self.model.log_probs(recordings, listed, self.config.adapter)
 
     def transcribe_files(

@@ -361,9 +361,24 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     ),
     "a list without boosting": (
         GraphError,
-        "without boosting: compile it with this one",
+        "without boosting and spelling variants: compile it with this one",
         lambda d: d.decode(HELLO, entities=made(settings={"parts": []}).compile(["abba"])),
     ),
+    **{
+        f"a list for {theirs} where there is {own}": (
+            GraphError,
+            f"^<list>: was compiled by a decoder with{what}: compile it with this one$",
+            lambda d, own=own, theirs=theirs: made(settings={"parts": own}).decode(
+                HELLO, entities=made(settings={"parts": theirs}).compile(["abba"])
+            ),
+        )
+        for own, theirs, what in (
+            ("boost,g2g", "boost", "out spelling variants"),
+            ("boost", "boost,g2g", " spelling variants, which this one is without"),
+            ("none", "boost", " boosting, which this one is without"),
+            ("none", "all", " boosting and spelling variants, which this one is without"),
+        )
+    },
     "nothing but a blank": (
         ModelError,
         "a token besides the blank",

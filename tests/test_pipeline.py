@@ -25,6 +25,7 @@ from ctcbias_fst.errors import (
     ConfigError,
     CtcbiasWarning,
     EntityListError,
+    GraphError,
     LanguageModelError,
     ModelError,
 )
@@ -247,6 +248,21 @@ def test_names_change_the_text_and_no_parts_do_not(model: Path, clips: list[Path
     unchanged = [scaled.transcribe(path, entities=scaled.compile(listed)).best for path in clips]
     assert [one.text for one in unchanged] == [one.text for one in expected]
     assert [one.score for one in unchanged] == [one.score for one in expected]
+
+
+def test_an_adapter_that_is_off_has_no_say(model: Path, clips: list[Path]) -> None:
+    """Whatever decoder compiled the list; and a list of another model is told before it acts."""
+    acoustic = AcousticModel.load(model)
+    adapted = Recognizer(acoustic, PipelineConfig(parts=("adapter", "boost")))
+    plain = Recognizer(acoustic, PipelineConfig(parts=("boost",)))
+    names, recordings = adapted.compile(WRITTEN), [read_audio(clips[0])]
+    expected = plain.log_probs(recordings).log_probs
+    assert not torch.equal(adapted.log_probs(recordings, [names]).log_probs, expected)
+    assert torch.equal(plain.log_probs(recordings, [names]).log_probs, expected)
+    found = plain.transcribe(clips[0], entities=names)
+    assert found == plain.transcribe(clips[0], entities=WRITTEN)
+    with pytest.raises(GraphError, match="without the adapter: compile it"):
+        adapted.log_probs(recordings, [plain.compile(WRITTEN)])
 
 
 def spoken(model: Path, text: str, phones: str) -> LogProbs:
