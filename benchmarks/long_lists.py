@@ -151,8 +151,8 @@ def _utterances(phones: bool) -> list[tuple[LogProbs, set[str]]]:
         values = torch.cat([heard[at].log_probs[0] for at in three])
         batch = recognizer.decoder.batch(values)
         if phones:
-            of_phones = torch.cat([heard[at].phone_log_probs[0] for at in three])  # type: ignore[index]
-            batch = replace(batch, phone_log_probs=of_phones[None])
+            of_phones = torch.cat([heard[at].phones.log_probs[0] for at in three])  # type: ignore[union-attr]
+            batch = replace(batch, phones=of_phones[None])
         joined.append((batch, {name for at in three for name in rows[at]["entities"]}))
     return joined
 

@@ -125,9 +125,14 @@ def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Lo
     saved = SavedLogProbs(folder / one.log_probs)
     ids = list(saved.frames)
     phones = {} if one.phones is None else load_file(folder / one.phones)
+    known = None if one.phones is None else SavedLogProbs(folder / one.phones).frame_seconds
+    frame = saved.frame_seconds or 0.04
     speech = [
         decoders.Speech(
-            saved.read(i, tokenizer.vocabulary).numpy(), phones[i].numpy() if phones else None
+            saved.read(i, tokenizer.vocabulary).numpy(),
+            phones[i].numpy() if phones else None,
+            frame,
+            known or frame,
         )
         for i in ids
     ]

@@ -31,18 +31,24 @@ def main(cuts: tuple[Path, ...], out: Path, directory: Path | None) -> None:
     model = AcousticModel.load(directory)
     subwords: dict[str, torch.Tensor] = {}
     phones: dict[str, torch.Tensor] = {}
+    phone_seconds = model.frame_seconds
     spoken = CutSet.from_cuts(cut for path in cuts for cut in read_cuts(path))
     for batch in recording_batches(spoken, model.sampling_rate):
         heard = model.log_probs(batch)
         for row, (name, length) in enumerate(zip(heard.ids, heard.lengths.tolist())):
             subwords[name] = heard.log_probs[row, :length].contiguous()
-            if heard.phone_log_probs is not None:
-                phones[name] = heard.phone_log_probs[row, :length].contiguous()
-    metadata = {"frame_seconds": str(model.frame_seconds)}
-    for path, arrays in ((out, subwords), (out.with_suffix(".phones.safetensors"), phones)):
+            if heard.phones is not None:
+                frames = int(heard.phones.lengths[row])
+                phones[name] = heard.phones.log_probs[row, :frames].contiguous()
+                phone_seconds = heard.phones.frame_seconds
+    of_phones = out.with_suffix(".phones.safetensors")
+    for path, arrays, seconds in (
+        (out, subwords, model.frame_seconds),
+        (of_phones, phones, phone_seconds),
+    ):
         if arrays:
             with atomic_path(path) as temporary:
-                save_file(arrays, temporary, metadata=metadata)
+                save_file(arrays, temporary, metadata={"frame_seconds": str(seconds)})
     click.echo(f"{out}: {len(subwords)} utterances")
 
 

@@ -14,15 +14,14 @@ import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lengths, padded_slices
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-_ARRAYS = ("log_probs", "phone_log_probs", "unbiased")
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,15 @@ class LogProbs:
         frame_seconds: how much audio one frame stands for.
         ids: N names of the utterances, for messages and results.
         vocabulary: what the V columns are.
-        phone_log_probs: shape (N, T, P), of the phone head, if the model has one; likewise.
+        phones: what a phone head says of the same utterances, in frames of its own, if there is
+            one; an array (N, T, P) of the same frames becomes a `PhoneLogProbs`.
         lag: seconds by which the model writes tokens after their sounds, as far as is known.
         unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
             in ``log_probs``; likewise.
 
     Raises:
-        LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, or the phone
-            or the unbiased log-probs are of other frames.
+        LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, the phones are
+            of other utterances, or the unbiased log-probs of other frames.
     """
 
     log_probs: torch.Tensor
@@ -52,7 +52,7 @@ class LogProbs:
     frame_seconds: float
     ids: tuple[str, ...]
     vocabulary: Vocabulary
-    phone_log_probs: torch.Tensor | None = None
+    phones: PhoneLogProbs | None = None
     lag: float = 0.0
     unbiased: torch.Tensor | None = None
 
@@ -71,49 +71,47 @@ class LogProbs:
                 f"log-probs have {shape[2]} columns, the vocabulary has {self.vocabulary.size} "
                 "tokens: use the tokens file of the model that made them"
             )
-        if (
-            self.lengths.device.type != "cpu"
-            or self.lengths.dtype != torch.int64
-            or tuple(self.lengths.shape) != shape[:1]
-        ):
-            raise LogProbsError(
-                f"lengths must be int64 on the CPU, one per utterance ({shape[0]}), found "
-                f"{self.lengths.dtype} on {self.lengths.device} of shape "
-                f"{tuple(self.lengths.shape)}"
-            )
+        check_lengths(self.lengths, shape)
         if not isinstance(self.ids, (tuple, list)) or not all(isinstance(i, str) for i in self.ids):
             raise LogProbsError(f"ids must be strings, one per utterance, found {self.ids!r:.60}")
         object.__setattr__(self, "ids", tuple(self.ids))
         if len(self.ids) != shape[0]:
             raise LogProbsError(f"{len(self.ids)} ids for {shape[0]} utterances")
-        if shape[0] and not 0 <= int(self.lengths.min()) <= int(self.lengths.max()) <= shape[1]:
-            raise LogProbsError(
-                f"lengths reach from {int(self.lengths.min())} to {int(self.lengths.max())}, "
-                f"but the log-probs have {shape[1]} frames"
-            )
         object.__setattr__(self, "frame_seconds", checked_frame_seconds(self.frame_seconds))
         if not isinstance(self.lag, (int, float)) or not math.isfinite(self.lag):
             raise LogProbsError(f"lag must be a finite number of seconds, found {self.lag!r:.60}")
-        for name, what, columns in (
-            ("phone_log_probs", "phone", "phones"),
-            ("unbiased", "unbiased", "tokens"),
-        ):
-            self._check_beside(name, what, columns)
+        if self.unbiased is not None:
+            object.__setattr__(self, "unbiased", self._beside(self.unbiased, "unbiased", "tokens"))
+        object.__setattr__(self, "phones", self._checked_phones(self.phones))
 
-    def _check_beside(self, name: str, what: str, columns: str) -> None:
-        """Check an array of the same frames, if it is there."""
-        array, (utterances, frames, tokens) = getattr(self, name), self.log_probs.shape
-        if array is None:
-            return
-        array = as_float32(array)
-        object.__setattr__(self, name, array)
-        shape = tuple(array.shape)
-        expected = (utterances, frames, tokens)[: 2 if columns == "phones" else 3]
-        if len(shape) != 3 or shape[: len(expected)] != expected:
+    def _checked_phones(self, phones: Any) -> PhoneLogProbs | None:
+        """The phones as a record of the same utterances."""
+        if phones is None:
+            return None
+        if not isinstance(phones, PhoneLogProbs):
+            array = self._beside(phones, "phone", "phones")
+            return PhoneLogProbs(array, self.lengths, self.frame_seconds)
+        if len(phones.lengths) != self.size:
+            raise LogProbsError(
+                f"phone log-probs of {len(phones.lengths)} utterances beside log-probs of "
+                f"{self.size}: pass those of the same utterances"
+            )
+        return phones
+
+    def _beside(self, array: Any, what: str, columns: str) -> torch.Tensor:
+        """An array of the same frames."""
+        found, expected = as_float32(array), tuple(self.log_probs.shape)
+        shape, known = tuple(found.shape), 2 if columns == "phones" else 3
+        if len(shape) != 3 or shape[:known] != expected[:known]:
+            utterances, frames, _ = expected
+            remedy = "give those of the same frames as the log-probs"
+            if columns == "phones":
+                remedy += ", or a PhoneLogProbs with lengths and frame_seconds of its own"
             raise LogProbsError(
                 f"{what} log-probs have the shape {shape}, expected ({utterances} utterances, "
-                f"{frames} frames, {columns}): give those of the same frames as the log-probs"
+                f"{frames} frames, {columns}): {remedy}"
             )
+        return found
 
     def __repr__(self) -> str:
         count, frames, tokens = self.log_probs.shape
@@ -127,26 +125,35 @@ class LogProbs:
 
     def to(self, device: torch.device | str) -> LogProbs:
         """The same on another device; the lengths stay on the CPU."""
-        return self.of_arrays(lambda array: array.to(device))
-
-    def of_arrays(self, change: Callable[[torch.Tensor], torch.Tensor], **others: Any) -> LogProbs:
-        """A copy with other arrays.
-
-        Args:
-            change: made to every array ``(N, T, ...)`` that is there.
-            others: fields.
-        """
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        others.update((name, change(one)) for name, one in arrays.items() if one is not None)
-        return replace(self, **others)
+        return replace(
+            self,
+            log_probs=self.log_probs.to(device),
+            unbiased=None if self.unbiased is None else self.unbiased.to(device),
+            phones=None if self.phones is None else self.phones.to(device),
+        )
 
     def select(self, indexes: Sequence[int]) -> LogProbs:
         """Some utterances, in the order asked for, cut to the longest of them."""
-        lengths = self.lengths[list(indexes)]
-        longest = int(lengths.max()) if len(indexes) else 0
-        rows = torch.tensor(list(indexes), device=self.log_probs.device, dtype=torch.int64)
-        ids = tuple(self.ids[i] for i in indexes)
-        return self.of_arrays(lambda array: array[rows, :longest], lengths=lengths, ids=ids)
+        spans = [(i, 0, int(self.lengths[i])) for i in indexes]
+        return self.slices(spans, None if self.phones is None else self.phones.select(indexes))
+
+    def slices(
+        self, spans: Sequence[tuple[int, int, int]], phones: PhoneLogProbs | None
+    ) -> LogProbs:
+        """A batch of frames ``[begin, end)`` of utterances, ``(utterance, begin, end)`` each.
+
+        Args:
+            spans: of the frames.
+            phones: of the same times.
+        """
+        return replace(
+            self,
+            log_probs=padded_slices(self.log_probs, spans),
+            unbiased=None if self.unbiased is None else padded_slices(self.unbiased, spans),
+            lengths=torch.tensor([end - begin for _, begin, end in spans], dtype=torch.int64),
+            ids=tuple([self.ids[utterance] for utterance, _, _ in spans]),
+            phones=phones,
+        )
 
 
 def require_log_probs(value: Any) -> None:

@@ -696,7 +696,7 @@ def test_what_is_decoded_again_has_its_own_list() -> None:
     biased = decoder.batch([HELLO, said("tell kosho smath")])
     plain = decoder.batch([HELLO, said("tell kisha smith", "tell kesha smith")])
     phones = torch.full((*biased.log_probs.shape[:2], 40), 1 / 40).log()
-    both_ways = replace(biased, unbiased=plain.log_probs, phone_log_probs=phones)
+    both_ways = replace(biased, unbiased=plain.log_probs, phones=phones)
     found = decoder.decode_batch(both_ways, names)
     assert texts(found) == ["hello there", "tell Kesha Smith"]
     both = [one.pronunciations for one in names if one is not None]

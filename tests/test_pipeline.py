@@ -283,7 +283,7 @@ def spoken(model: Path, text: str, phones: str) -> LogProbs:
         frame_seconds=0.04,
         ids=("a",),
         vocabulary=tokenizer.vocabulary,
-        phone_log_probs=sharp(heard, 1 + len(PHONES)),
+        phones=sharp(heard, 1 + len(PHONES)),
     )
 
 

@@ -53,11 +53,15 @@ class Speech(NamedTuple):
 
     Attributes:
         log_probs: (frames, tokens).
-        phones: (frames, 1 + phones) of the phone head, if it was saved.
+        phones: (frames, 1 + phones) of a phone head, if it was saved.
+        frame_seconds: how long a frame of the log-probs is.
+        phone_seconds: how long one of the phones is.
     """
 
     log_probs: npt.NDArray[np.float32]
     phones: npt.NDArray[np.float32] | None = None
+    frame_seconds: float = 0.04
+    phone_seconds: float = 0.04
 
 
 class Biaser(Protocol):

@@ -39,7 +39,7 @@ class Joint:
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = [""] * len(speech)
         for rows, batch in batches(speech, self._vocabulary):
-            if batch.phone_log_probs is None:
+            if batch.phones is None:
                 raise ValueError("the study's sets need phones: save_log_probs.py writes them")
             found = self._recognizer.decoder.decode(batch, entities=[self._names] * len(rows))
             for row, transcript in zip(rows, found):

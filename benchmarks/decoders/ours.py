@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 import ctcbias_fst
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.saved_log_probs import stack
@@ -29,11 +30,13 @@ def batches(
     for begin in range(0, len(order), _BATCH):
         rows = order[begin : begin + _BATCH]
         arrays = [torch.from_numpy(speech[i].log_probs) for i in rows]
-        batch = stack(arrays, list(map(str, rows)), vocabulary, _FRAME_SECONDS)
+        batch = stack(arrays, list(map(str, rows)), vocabulary, speech[rows[0]].frame_seconds)
         phones = [part for part in (speech[i].phones for i in rows) if part is not None]
         if len(phones) == len(rows):
-            heard = pad_sequence([torch.from_numpy(part) for part in phones], batch_first=True)
-            batch = replace(batch, phone_log_probs=heard)
+            values = pad_sequence([torch.from_numpy(part) for part in phones], batch_first=True)
+            lengths = torch.tensor([len(part) for part in phones])
+            heard = PhoneLogProbs(values, lengths, speech[rows[0]].phone_seconds)
+            batch = replace(batch, phones=heard)
         yield rows, batch
 
 

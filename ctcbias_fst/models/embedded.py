@@ -22,6 +22,7 @@ from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.models.pieces import LONGEST_SECONDS, Piece, pieces_of
 from ctcbias_fst.pauses import find_pauses
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.phones import PHONES
@@ -219,7 +220,7 @@ class AcousticModel:
             frame_seconds=self.frame_seconds,
             ids=ids,
             vocabulary=self.tokenizer.vocabulary,
-            phone_log_probs=scores.phones,
+            phones=PhoneLogProbs(scores.phones, lengths, self.frame_seconds),
             lag=LAG_SECONDS,
             unbiased=scores.plain if biased else None,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.phones import PHONES
 
@@ -23,7 +24,7 @@ class PhoneFrames:
     Attributes:
         log_probs: float32 (N, T, P), blank in column 0.
         lengths: int64 (N,) on the CPU, at least 1 each.
-        original: int64 (N, T), which frame of the model each is.
+        original: int64 (N, T), which frame of the phone head each is.
         best: float64 (N,), the sum of each frame's best log-prob.
         ids: names of the utterances.
     """
@@ -47,29 +48,52 @@ class PhoneFrames:
         )
 
 
+_MAX_SECONDS, _MAX_FRAMES = 0.5, 2
+"""By how much more than so many frames tokens and phones of an utterance may differ in length."""
+
+
 def check_phones(log_probs: LogProbs) -> None:
     """Refuse what cannot be aligned.
 
     Raises:
-        LogProbsError: the model has no phone head, or another than of
-            :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
+        LogProbsError: there are no phones, or others than
+            :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf; phones and tokens of an utterance
+            do not last as long.
     """
-    phones = log_probs.phone_log_probs
-    if phones is None or phones.shape[-1] != 1 + len(PHONES):
-        found = "none" if phones is None else f"{phones.shape[-1]} columns"
+    phones = _checked(log_probs)
+    frame, own = log_probs.frame_seconds, phones.frame_seconds
+    seconds, heard = log_probs.lengths * frame, phones.lengths * own
+    limit = _MAX_SECONDS + _MAX_FRAMES * max(frame, own)
+    far = ((seconds - heard).abs() > limit).nonzero().flatten().tolist()
+    if far:
+        row = far[0]
+        raise LogProbsError(
+            f"utterance {log_probs.ids[row]}: its log-probs last {float(seconds[row]):.2f} s, "
+            f"those of its phones {float(heard[row]):.2f} s ({int(phones.lengths[row])} frames of "
+            f"{own:g} s): pass those of the same audio, and the frame_seconds of each"
+        )
+
+
+def _checked(log_probs: LogProbs) -> PhoneLogProbs:
+    """The phones, if they are ours and have values."""
+    phones = log_probs.phones
+    if phones is None or phones.log_probs.shape[-1] != 1 + len(PHONES):
+        found = "none" if phones is None else f"{phones.log_probs.shape[-1]} columns"
         raise LogProbsError(
             f"aligning phones needs log-probs of a blank and {len(PHONES)} phones, found {found}: "
             "leave out the parts rescore and lookup for this model"
         )
-    good = (phones < torch.inf).all(dim=-1) & (phones.amax(dim=-1) > -torch.inf)
-    inside = torch.arange(phones.shape[1])[None] < log_probs.lengths[:, None]
+    values = phones.log_probs
+    good = (values < torch.inf).all(dim=-1) & (values.amax(dim=-1) > -torch.inf)
+    inside = torch.arange(values.shape[1])[None] < phones.lengths[:, None]
     bad = (~good & inside.to(good.device)).nonzero()
     if len(bad):
         row, frame = bad[0].tolist()
         raise LogProbsError(
-            f"utterance {log_probs.ids[row]}, frame {frame}: the phone log-probs have NaN or inf; "
-            "check the audio and the model that made them"
+            f"utterance {log_probs.ids[row]}, phone frame {frame}: the phone log-probs have NaN or "
+            "inf; check the audio and the model that made them"
         )
+    return phones
 
 
 def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFrames:
@@ -79,13 +103,13 @@ def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFram
     score of the run. An utterance without frames gets a frame of blank.
 
     Raises:
-        LogProbsError: see :func:`check_phones`.
+        LogProbsError: there are no phones, or others than
+            :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
     """
-    check_phones(log_probs)
-    phones = log_probs.phone_log_probs
-    assert phones is not None
+    heard = _checked(log_probs)
+    phones = heard.log_probs
     size, longest = phones.shape[:2]
-    lengths = log_probs.lengths.to(phones.device)
+    lengths = heard.lengths.to(phones.device)
     inside = torch.arange(longest, device=phones.device) < lengths[:, None]
     idle = torch.zeros_like(inside)
     if blank_threshold < 1:

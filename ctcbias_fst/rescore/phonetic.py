@@ -103,8 +103,8 @@ class Spans(NamedTuple):
     """Where the units of a sequence of each utterance are heard; (N, L) each.
 
     Attributes:
-        begin, end: int64, the first frame of the model at which a phone of the unit is, and the one
-            after the last; -1 where a unit has no pronunciation, or its utterance was lost.
+        begin, end: int64, the first frame of the phone head at which a phone of the unit is, and
+            the one after the last; -1 where it has no pronunciation, or its utterance was lost.
         score: float64, the share of these frames in the phone score: what the alignment says of
             them, the cost of the pronunciation included, less what their best phones do.
     """

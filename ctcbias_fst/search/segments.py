@@ -9,10 +9,10 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ctcbias_fst.pauses import Pause, find_pauses
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 
@@ -62,13 +62,25 @@ def cut_at_pauses(
         segments.append(Segment(index, begin, length))
     if len(segments) == log_probs.size:
         return log_probs, tuple(segments)
-    frames = max(segment.end - segment.begin for segment in segments)
-    batch = log_probs.of_arrays(
-        lambda array: _slices(array, segments, frames),
-        lengths=torch.tensor([s.end - s.begin for s in segments], dtype=torch.int64),
-        ids=tuple(log_probs.ids[segment.utterance] for segment in segments),
-    )
-    return batch, tuple(segments)
+    spans = [(segment.utterance, segment.begin, segment.end) for segment in segments]
+    phones = log_probs.phones
+    if phones is not None:
+        phones = phones.slices(_phone_spans(segments, log_probs, phones))
+    return log_probs.slices(spans, phones), tuple(segments)
+
+
+def _phone_spans(
+    segments: Sequence[Segment], log_probs: LogProbs, phones: PhoneLogProbs
+) -> list[tuple[int, int, int]]:
+    """The phone frames of segments, cut at the same times; the last segment has all the rest."""
+    ratio = log_probs.frame_seconds / phones.frame_seconds
+    ends, lengths = log_probs.lengths.tolist(), phones.lengths.tolist()
+    spans = []
+    for one in segments:
+        length = lengths[one.utterance]
+        begin, end = (min(round(frame * ratio), length) for frame in (one.begin, one.end))
+        spans.append((one.utterance, begin, length if one.end == ends[one.utterance] else end))
+    return spans
 
 
 def join_segments(
@@ -203,11 +215,3 @@ def _surest_blank(blank: Tensor, width: int) -> int:
     width = max(1, min(width, len(blank) - half))
     sums = blank[half:].unfold(0, width, 1).sum(dim=1)
     return half + int(sums.argmax()) + width // 2
-
-
-def _slices(values: Tensor, segments: Sequence[Segment], frames: int) -> Tensor:
-    batch = values.new_zeros((len(segments), frames, values.shape[2]))
-    for row, segment in enumerate(segments):
-        piece = values[segment.utterance, segment.begin : segment.end]
-        batch[row, : len(piece)] = piece
-    return batch

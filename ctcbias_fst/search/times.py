@@ -48,16 +48,32 @@ class TimesConfig:
 
 
 def written_frames(log_probs: LogProbs) -> list[list[int]]:
-    """The frames of each utterance whose best token, or phone, is not blank, ascending."""
-    values, phones = log_probs.log_probs, log_probs.phone_log_probs
+    """The frames of each utterance whose best token is not blank, or that of a phone head's frame
+    at the same time, ascending."""
+    values, phones = log_probs.log_probs, log_probs.phones
     writes = torch.tensor([bool(text) for text in log_probs.vocabulary.surfaces])
     marks = []
     for row, length in enumerate(log_probs.lengths.tolist()):
         mask = writes[values[row, :length].argmax(dim=-1).cpu()]
         if phones is not None:
-            mask = mask | (phones[row, :length].argmax(dim=-1) != 0).cpu()
+            said = phones.log_probs[row, : int(phones.lengths[row])].argmax(dim=-1) != 0
+            ratio = phones.frame_seconds / log_probs.frame_seconds
+            mask = mask | _while(said.cpu(), ratio, length)
         marks.append(mask.nonzero().flatten().tolist())
     return marks
+
+
+def _while(marked: torch.Tensor, ratio: float, length: int) -> torch.Tensor:
+    """Which of ``length`` frames some marked frame, ``ratio`` times as long, is a part of."""
+    at = marked.nonzero().flatten().double()
+    # Rounded as multiples may be a little above or below whole numbers.
+    first = (at * ratio).mul(1e6).round().div(1e6).floor().long()
+    behind = ((at + 1) * ratio).mul(1e6).round().div(1e6).ceil().long()
+    change = torch.zeros(length + 1, dtype=torch.int64)
+    one = torch.ones_like(first)
+    change.index_add_(0, first.clamp(max=length), one)
+    change.index_add_(0, behind.clamp(max=length), -one)
+    return change.cumsum(0)[:length] > 0
 
 
 def place_words(

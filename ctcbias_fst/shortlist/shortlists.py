@@ -117,13 +117,13 @@ class ShortLists:
             log_probs: with the phone head's.
             which: numbers of the utterances.
         """
-        heard = log_probs.phone_log_probs
+        heard = log_probs.phones
         assert heard is not None, "a list is shortened only for a model with a phone head"
-        lengths = log_probs.lengths.tolist()
+        lengths = heard.lengths.tolist()
         config = self._index.config
         by_subwords = self._by_subwords(log_probs, which)
         picked = []
-        likely = self._by_phones([heard[i, : lengths[i]] for i in which], by_subwords)
+        likely = self._by_phones([heard.log_probs[i, : lengths[i]] for i in which], by_subwords)
         for (names, unlike), others in zip(likely, by_subwords):
             first, costs = names.tolist(), unlike.cpu().numpy()
             known = set(first)

@@ -77,19 +77,19 @@ def test_long_audio_is_encoded_piece_by_piece(
     monkeypatch.setattr(recognise, "pieces_of", lambda pauses, frames, seconds: pieces)
     found = model.log_probs(clips)
     assert found.lengths.tolist() == whole.lengths.tolist() == [225, 50]
-    assert found.phone_log_probs is not None and whole.phone_log_probs is not None
+    assert found.phones is not None and whole.phones is not None
     torch.testing.assert_close(found.log_probs[1, :50], whole.log_probs[1, :50])
     torch.testing.assert_close(found.log_probs[0, 150:170], whole.log_probs[0, 150:170])
     monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
     for piece in pieces:
         samples = clips[0].samples[piece.begin * 640 : piece.end * 640]
         alone = model.log_probs([Recording("piece", samples, 16000)])
+        assert alone.phones is not None
         # the first and last frames of a piece of audio see no samples beyond it
         inner = slice(4, piece.end - piece.begin - 4)
         for values, expected in (
             (found.log_probs, alone.log_probs),
-            (found.phone_log_probs, alone.phone_log_probs),
+            (found.phones.log_probs, alone.phones.log_probs),
         ):
             part = values[0, piece.begin : piece.end][inner]
-            assert expected is not None
             assert (part - expected[0][inner]).abs().max() < 0.1

@@ -60,7 +60,7 @@ def phone_batch(arrays: Sequence[np.ndarray]) -> LogProbs:
         frame_seconds=0.04,
         ids=tuple(f"utt{row}" for row in range(len(arrays))),
         vocabulary=VOCABULARY,
-        phone_log_probs=phones,
+        phones=phones,
     )
 
 
@@ -291,5 +291,5 @@ def test_other_phone_heads_are_refused() -> None:
         phone_frames(phone_batch([np.zeros((2, 3), dtype=np.float32)]))
     table = sharp("AE T")
     table[1, 4] = np.nan
-    with pytest.raises(LogProbsError, match="utt0, frame 1: the phone log-probs have NaN"):
+    with pytest.raises(LogProbsError, match="utt0, phone frame 1: the phone log-probs have NaN"):
         phone_frames(phone_batch([table]))

@@ -463,12 +463,12 @@ def test_phone_log_probs_of_other_frames_are_refused() -> None:
                 0.04,
                 ("a", "b"),
                 VOCABULARIES[0],
-                phone_log_probs=torch.zeros(shape),
+                phones=torch.zeros(shape),
             )
     whole = LogProbs(
         values, torch.tensor([6, 5]), 0.04, ("a", "b"), VOCABULARIES[0], torch.zeros(2, 6, 3)
     )
-    assert whole.select([1]).phone_log_probs is not None
+    assert whole.select([1]).phones is not None
 
 
 def test_frame_without_probability_is_named() -> None:

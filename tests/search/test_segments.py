@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.pauses import Pause
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.search.segments import (
     Segment,
@@ -38,7 +39,7 @@ def batch(lengths: list[int]) -> LogProbs:
         frame_seconds=0.04,
         ids=tuple(f"u{i}" for i in range(len(lengths))),
         vocabulary=VOCABULARY,
-        phone_log_probs=values[:, :, :2],
+        phones=values[:, :, :2],
     )
 
 
@@ -65,8 +66,8 @@ def test_long_ones_are_cut_where_the_blank_is_sure() -> None:
     assert cut.lengths.tolist() == [end - begin for _, begin, end in spans]
     for row, (utterance, begin, end) in enumerate(spans):
         assert torch.equal(cut.log_probs[row, : end - begin], loud[utterance, begin:end])
-        assert cut.phone_log_probs is not None
-        assert cut.phone_log_probs.shape[:2] == cut.log_probs.shape[:2]
+        assert cut.phones is not None
+        assert cut.phones.log_probs.shape[:2] == cut.log_probs.shape[:2]
         assert cut.ids[row] == f"u{utterance}"
 
 
@@ -86,6 +87,52 @@ def test_every_frame_is_in_one_segment(longest: float) -> None:
             first = next((token for token in rest if token), 1)
             inside = "no word ends" in (cut.warning or "")
             assert inside or (first == 1 and not (rest[0] == best[cut.end - 1] == 1))
+
+
+rates = st.sampled_from([0.01, 0.02, 0.03, 0.04, 0.06, 0.08])
+
+
+@given(
+    st.lists(st.integers(0, 150), min_size=1, max_size=3),
+    rates,
+    rates,
+    st.floats(-0.5, 0.5),
+    st.integers(0, 2**16),
+)
+def test_phones_are_cut_where_tokens_are(
+    lengths: list[int], frame: float, own: float, longer: float, seed: int
+) -> None:
+    """Whatever the rates: no phone frame is lost, repeated, or far from its time."""
+    torch.manual_seed(seed)
+    values = torch.randn(len(lengths), max(lengths), 3).log_softmax(-1)
+    counts = [max(0, round((n * frame + longer) / own)) for n in lengths]
+    numbers = torch.arange(len(lengths) * max(counts)).reshape(len(lengths), max(counts), 1)
+    phones = PhoneLogProbs(numbers.float(), torch.tensor(counts), own)
+    ids = tuple(f"u{i}" for i in range(len(lengths)))
+    whole = LogProbs(values, torch.tensor(lengths), frame, ids, VOCABULARY, phones)
+    cut, segments = cut_at_pauses(whole, longest_seconds=1.0)
+    assert cut.phones is not None and cut.phones.frame_seconds == own
+    pieces: dict[int, list[float]] = {i: [] for i in range(len(lengths))}
+    for row, one in enumerate(segments):
+        length = int(cut.phones.lengths[row])
+        begin, end = one.begin * frame, one.end * frame
+        at = len(pieces[one.utterance]) * own
+        assert at == pytest.approx(begin, abs=own / 2 + 1e-6) or at == counts[one.utterance] * own
+        if one.end < lengths[one.utterance] and end + own < counts[one.utterance] * own:
+            assert length * own == pytest.approx(end - begin, abs=own + 1e-6)
+        pieces[one.utterance] += cut.phones.log_probs[row, :length, 0].tolist()
+    for i, count in enumerate(counts):
+        assert pieces[i] == numbers[i, :count, 0].tolist()
+
+
+def test_phones_of_the_same_frames_are_cut_as_the_tokens_are() -> None:
+    whole = batch([90, 20])
+    cut, segments = cut_at_pauses(whole, longest_seconds=0.7)
+    assert cut.phones is not None and whole.phones is not None and len(segments) > 4
+    assert torch.equal(cut.phones.lengths, cut.lengths)
+    for row, one in enumerate(segments):
+        own = whole.phones.log_probs[one.utterance, one.begin : one.end]
+        assert torch.equal(cut.phones.log_probs[row, : len(own)], own)
 
 
 def _simple_cut(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -10,6 +12,7 @@ import torch
 
 import ctcbias_fst
 from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 from ctcbias_fst.search.times import TimesConfig, place_words, written_frames
@@ -81,6 +84,31 @@ def test_words_stay_in_order_and_in_the_audio() -> None:
 def test_frames_that_write() -> None:
     batch = heard([0, 1, 1, 0, 2])
     assert written_frames(batch) == [[1, 2, 4]]
+
+
+def test_frames_in_which_phones_are_heard_write() -> None:
+    """A frame of tokens writes if any frame of phones, of whatever length, is heard in it."""
+    random = Random(3)
+    for frame, own in product([0.01, 0.02, 0.03, 0.04, 0.08], repeat=2):
+        said = [random.random() < 0.2 for _ in range(round(2.4 / own) + random.choice([-3, 0, 3]))]
+        tokens = [int(random.random() < 0.05) for _ in range(round(2.4 / frame))]
+        phones = torch.tensor([[[-3.0, -0.05] if one else [-0.05, -3.0] for one in said]])
+        batch = replace(
+            heard(tokens),
+            frame_seconds=frame,
+            phones=PhoneLogProbs(phones, torch.tensor([len(said)]), own),
+        )
+        expected = [
+            at
+            for at, token in enumerate(tokens)
+            if token
+            or any(
+                min((at + 1) * frame, (j + 1) * own) - max(at * frame, j * own) > 1e-6
+                for j, one in enumerate(said)
+                if one
+            )
+        ]
+        assert written_frames(batch) == [expected]
 
 
 def test_no_negative_times_in_settings() -> None:

@@ -1,0 +1,102 @@
+"""What a phone model says of utterances, in frames of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
+from ctcbias_fst.errors import LogProbsError
+
+
+@dataclass(frozen=True, eq=False)
+class PhoneLogProbs:
+    """Log-probs of phones for a batch of utterances.
+
+    Attributes:
+        log_probs: shape (N, T, P): natural log, column 0 is the blank. Rows at and after an
+            utterance's length are padding and never read. Arrays of numpy and other floating-point
+            types become float32 tensors.
+        lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
+        frame_seconds: how much audio one frame stands for.
+
+    Raises:
+        LogProbsError: a shape or a dtype is wrong, or the lengths do not fit.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+    frame_seconds: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_probs", as_float32(self.log_probs))
+        object.__setattr__(self, "lengths", as_lengths(self.lengths))
+        shape = tuple(self.log_probs.shape)
+        if len(shape) != 3:
+            raise LogProbsError(
+                f"phone log-probs must have the shape (utterances, frames, phones), found {shape}"
+            )
+        check_lengths(self.lengths, shape, "phone ")
+        seconds = checked_frame_seconds(self.frame_seconds, where="phone log-probs: ")
+        object.__setattr__(self, "frame_seconds", seconds)
+
+    def __repr__(self) -> str:
+        count, frames, phones = self.log_probs.shape
+        shape = f"{count} utterances, {frames} frames of {self.frame_seconds:g} s, {phones} phones"
+        return f"<PhoneLogProbs of {shape}>"
+
+    def to(self, device: torch.device | str) -> PhoneLogProbs:
+        """The same on another device; the lengths stay on the CPU."""
+        return replace(self, log_probs=self.log_probs.to(device))
+
+    def select(self, indexes: Sequence[int]) -> PhoneLogProbs:
+        """Some utterances, in the order asked for, cut to the longest of them."""
+        return self.slices([(i, 0, int(self.lengths[i])) for i in indexes])
+
+    def slices(self, spans: Sequence[tuple[int, int, int]]) -> PhoneLogProbs:
+        """A batch of frames ``[begin, end)`` of utterances, ``(utterance, begin, end)`` each."""
+        lengths = torch.tensor([end - begin for _, begin, end in spans], dtype=torch.int64)
+        return replace(self, log_probs=padded_slices(self.log_probs, spans), lengths=lengths)
+
+
+def check_lengths(lengths: torch.Tensor, shape: tuple[int, ...], what: str = "") -> None:
+    """Refuse lengths that are not those of log-probs.
+
+    Args:
+        lengths: of each utterance.
+        shape: (N, T, ...) of the log-probs.
+        what: of what they are, with a space behind it, for messages.
+
+    Raises:
+        LogProbsError: type, number or values are wrong.
+    """
+    if (
+        lengths.device.type != "cpu"
+        or lengths.dtype != torch.int64
+        or tuple(lengths.shape) != shape[:1]
+    ):
+        raise LogProbsError(
+            f"{what}lengths must be int64 on the CPU, one per utterance ({shape[0]}), found "
+            f"{lengths.dtype} on {lengths.device} of shape {tuple(lengths.shape)}"
+        )
+    if shape[0] and not 0 <= int(lengths.min()) <= int(lengths.max()) <= shape[1]:
+        raise LogProbsError(
+            f"{what}lengths reach from {int(lengths.min())} to {int(lengths.max())}, but the "
+            f"{what}log-probs have {shape[1]} frames"
+        )
+
+
+def padded_slices(values: torch.Tensor, spans: Sequence[tuple[int, int, int]]) -> torch.Tensor:
+    """Frames ``[begin, end)`` of utterances as one batch, zero behind their ends.
+
+    Args:
+        values: (N, T, ...).
+        spans: (utterance, begin, end) each.
+    """
+    frames = max((end - begin for _, begin, end in spans), default=0)
+    batch = values.new_zeros((len(spans), frames, *values.shape[2:]))
+    for row, (utterance, begin, end) in enumerate(spans):
+        batch[row, : end - begin] = values[utterance, begin:end]
+    return batch
