@@ -19,6 +19,11 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 _BASE = 0x5851F42D4C957F2D
 _MODULUS = 1 << 64
+_LEAST = torch.finfo(torch.float64).min
+_MANY, _LARGE = 3_000, 5_000_000
+"""Texts of all arcs, of a frame or of a lattice, that are worth being looked through first."""
+_NEAR = 2.0
+"""Nats."""
 
 
 def _signed(value: int) -> int:
@@ -98,7 +103,7 @@ def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
         n: texts per utterance, at most.
         hashes: of the vocabulary.
     """
-    best = _forward(lattice, n, hashes)
+    best = _best_texts(lattice, n, hashes)
     last_state = lattice.first_state[1:] - 1
     utterance, slot = ((best.score[last_state] > -torch.inf) & lattice.found[:, None]).nonzero(
         as_tuple=True
@@ -123,10 +128,38 @@ def n_best_paths(lattice: Lattice, n: int, hashes: TextHashes) -> Paths:
     return Paths(utterance, arcs, first_arc, score)
 
 
-def _forward(lattice: Lattice, n: int, hashes: TextHashes) -> _Best:
-    """Fill the states frame by frame, all utterances together."""
+def _best_texts(lattice: Lattice, n: int, hashes: TextHashes) -> _Best:
+    """Fill the states; of a large lattice only with what is near the best path, if that will do.
+
+    Noise has millions of texts that hardly differ in their scores. If there are n that score less
+    than the best path by no more than `_NEAR`, the n best are among these.
+    """
     # A row at least: utterances that were lost may have no states, and are asked for their last.
-    states, device = max(1, int(lattice.first_state[-1])), lattice.score.device
+    states = max(1, int(lattice.first_state[-1]))
+    enough = lattice.score.new_full((states,), _LEAST)
+    if len(lattice.frame) * n <= _LARGE:
+        return _forward(lattice, n, hashes, enough)
+    backward = lattice.fsa.get_backward_scores(use_double_scores=True, log_semiring=False)
+    begin, end = lattice.first_state[:-1], lattice.first_state[1:]
+    of_state = torch.repeat_interleave(end - begin)
+    near = backward[begin.clamp(max=states - 1)][of_state] - _NEAR - backward
+    best = _forward(lattice, n, hashes, near)
+    few = lattice.found & (best.score[end - 1, -1] < near[end - 1])
+    if not few.any():
+        return best
+    return _forward(lattice, n, hashes, torch.where(few[of_state], enough, near))
+
+
+def _forward(lattice: Lattice, n: int, hashes: TextHashes, enough: torch.Tensor) -> _Best:
+    """Fill the states frame by frame, all utterances together.
+
+    Args:
+        lattice: the lattice.
+        n: texts to keep.
+        hashes: of the vocabulary.
+        enough: float64 (states,), what is worth keeping there scores as much, and more than -inf.
+    """
+    states, device, enough = len(enough), enough.device, enough.clone()
     best = _Best(
         score=torch.full((states, n), -torch.inf, dtype=torch.float64, device=device),
         text=torch.zeros(states, n, dtype=torch.int64, device=device),
@@ -149,18 +182,27 @@ def _forward(lattice: Lattice, n: int, hashes: TextHashes) -> _Best:
         if not count:
             continue
         source, target = lattice.source[arcs], lattice.target[arcs]
+        many = count * n > _MANY
+        if many:
+            if step % 2:
+                # The n texts of an arc are n different ones: less than all of them is no use.
+                last = best.score[source, -1] + lattice.score[arcs]
+                enough.scatter_reduce_(0, target, last, "amax")
+            some = best.score[source, 0] + lattice.score[arcs] >= enough[target]
+            arcs, source, target = arcs[some], source[some], target[some]
         score = best.score[source] + lattice.score[arcs, None]
-        text = best.text[source] * factor[arcs, None] + summand[arcs, None]
         if step % 2 == 0:  # the only arc into its state: what was best stays best
-            best.score[target], best.text[target] = score, text
+            best.score[target] = score
+            best.text[target] = best.text[source] * factor[arcs, None] + summand[arcs, None]
             best.arc[target] = arcs[:, None].expand(-1, n)
             best.slot[target] = slots[: len(arcs)]
             continue
-        row, slot = (score > -torch.inf).nonzero(as_tuple=True)
-        kept, rank = _best_distinct(target[row], score[row, slot], text[row, slot], n)
+        row, slot = (score >= (enough[target, None] if many else _LEAST)).nonzero(as_tuple=True)
+        text = best.text[source[row], slot] * factor[arcs[row]] + summand[arcs[row]]
+        kept, rank = _best_distinct(target[row], score[row, slot], text, n)
         row, slot = row[kept], slot[kept]
         at = (target[row], rank)
-        best.score[at], best.text[at] = score[row, slot], text[row, slot]
+        best.score[at], best.text[at] = score[row, slot], text[kept]
         best.arc[at], best.slot[at] = arcs[row], slot
     return best
 

@@ -18,6 +18,7 @@ from ctcbias_fst.graph.entity_tree import BoostGraph, build_tree
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, Word
 from ctcbias_fst.search import hypotheses as hypotheses_module
+from ctcbias_fst.search import nbest
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.hypotheses import token_confidences
 from ctcbias_fst.search.lattice import Lattice
@@ -239,3 +240,45 @@ def test_a_score_is_the_sum_of_its_shares() -> None:
     one = Hypothesis((), -9.0, (), boost=2.0, lm=-3.0, phone=-4.0, phone_share=-0.8)
     assert one.shares == pytest.approx({"acoustic": -7.2, "boost": 2.0, "lm": -3.0, "phone": -0.8})
     assert sum(one.shares.values()) == pytest.approx(one.score)
+
+
+def _noise(frames: int, seed: int = 0, vocabulary: Vocabulary = SEPARATOR) -> np.ndarray:
+    scores = np.random.default_rng(seed).normal(0.0, 1.0, (frames, vocabulary.size))
+    return (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+@pytest.mark.parametrize("near", [0.0, 0.01, 1.0, 100.0])
+def test_n_best_of_noise_are_those_of_a_search_of_everything(
+    near: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether there are enough near the best path in all, some or none of the utterances."""
+    letters = SEPARATOR.tokens[2:]
+    arrays = [_noise(12), _noise(9, 1), _array(SEPARATOR, [letters[0]] * 5), _noise(0)]
+    graph = _named(SEPARATOR, {"Ab": [list(letters[:2])]})
+    decoder = LatticeDecoder(SEPARATOR, dataclasses.replace(EVERYTHING, nbest=20))
+    expected = decoder.decode(batch(arrays, SEPARATOR), graph)
+    assert [len(one.nbest) for one in expected] == [20, 20, 20, 1]
+    monkeypatch.setattr(nbest, "_NEAR", near)
+    monkeypatch.setattr(nbest, "_MANY", 0)
+    monkeypatch.setattr(nbest, "_LARGE", 0)
+    assert decoder.decode(batch(arrays, SEPARATOR), graph) == expected
+
+
+def test_n_best_of_noise_are_found_among_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of some millions of texts of states, hardly any can be among the best ones."""
+    vocabulary = Vocabulary.from_tokens(["<blk>", "|", *"abcdefghijklmnopqrstuvwxyz"])
+    compared: list[int] = []
+    distinct = nbest._best_distinct
+
+    def counted(state: torch.Tensor, *others: Any) -> Any:
+        compared.append(len(state))
+        return distinct(state, *others)
+
+    monkeypatch.setattr(nbest, "_best_distinct", counted)
+    decoder = LatticeDecoder(vocabulary, DecodeConfig(nbest=100))
+    for large, most in ((10**12, 400_000), (0, 150_000)):
+        monkeypatch.setattr(nbest, "_LARGE", large)
+        compared.clear()
+        (found,) = decoder.decode(batch([_noise(60, 0, vocabulary)], vocabulary))
+        assert len(found.nbest) == 100
+        assert sum(compared) < most, sum(compared)
