@@ -172,7 +172,9 @@ def _forward(lattice: Lattice, n: int, hashes: TextHashes, enough: torch.Tensor)
     factor, summand = hashes.of_arcs(lattice)
     entering = torch.bincount(lattice.target, minlength=states)
     single = entering[lattice.target] == 1
-    order = (lattice.frame * 2 + (~single).long()).sort(stable=True).indices
+    # Of equal scores that of the last arc counts, as it does for k2's best path.
+    steps = (lattice.frame * 2 + (~single).long()).flip(0)
+    order = len(steps) - 1 - steps.sort(stable=True).indices
     slots = torch.arange(n, device=device).expand(len(order), n)
     per_step = torch.bincount(lattice.frame * 2 + (~single).long()).tolist()
     begin = 0

@@ -282,3 +282,21 @@ def test_n_best_of_noise_are_found_among_few(monkeypatch: pytest.MonkeyPatch) ->
         (found,) = decoder.decode(batch([_noise(60, 0, vocabulary)], vocabulary))
         assert len(found.nbest) == 100
         assert sum(compared) < most, sum(compared)
+
+
+def test_the_best_of_equal_readings_is_the_same_however_many_are_asked_for() -> None:
+    """In every frame two tokens have the same score, and all sums of them."""
+    random = np.random.default_rng(0)
+    scores = np.full((8, SEPARATOR.size), -4.0)
+    scores[:, :2] = 0.0
+    scores[:, 2:4] = -1.0
+    rows = random.permuted(np.tile(scores, (20, 1)), axis=1).reshape(20, 8, -1)
+    arrays = list((rows - np.log(np.exp(rows).sum(-1, keepdims=True))).astype(np.float32))
+    graph = _named(SEPARATOR, {"Ab": [list(SEPARATOR.tokens[2:4])]})
+    decoder = LatticeDecoder(SEPARATOR, DecodeConfig())
+    most = decoder.decode(batch(arrays, SEPARATOR), graph, nbest=8)
+    assert all(one.nbest[0].score == one.nbest[1].score for one in most)
+    for n in (1, 2, 5):
+        found = decoder.decode(batch(arrays, SEPARATOR), graph, nbest=n)
+        assert [one.best for one in found] == [one.best for one in most]
+        assert [one.nbest for one in found] == [one.nbest[:n] for one in most]
