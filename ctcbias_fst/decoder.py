@@ -369,7 +369,7 @@ class Decoder:
         nbest: int,
     ) -> list[Transcript]:
         """Decode some rows of a batch, of each of which there is a graph and pronunciations."""
-        found = self.search.decode(batch, [lists[row][0] for row in rows], rows, nbest)
+        found = self.search.decode(batch, [lists[row][0] for row in rows], rows, nbest, True)
         some = batch if len(rows) == batch.size else batch.select(rows)
         if self.rescorer is not None:
             pronunciations = [lists[row][1] for row in rows]

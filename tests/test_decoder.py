@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 
+from ctcbias_fst.arrays import sum_of_probabilities
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder, _for_utterances
 from ctcbias_fst.errors import (
@@ -719,6 +720,40 @@ def test_where_a_name_is_gone_the_adapter_has_no_say_any_more() -> None:
     assert texts(decoder.decode_batch(biased, names)) == ["tell Kesha"]
     both = replace(biased, unbiased=plain.log_probs)
     assert texts(decoder.decode_batch(both, names)) == ["tellzkisha"]
+
+
+def test_log_probs_are_looked_at_once(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they are cut, and where an utterance is searched again."""
+    looked: list[int] = []
+
+    def counted(log_probs: torch.Tensor) -> torch.Tensor:
+        looked.append(len(log_probs))
+        return sum_of_probabilities(log_probs)
+
+    monkeypatch.setattr("ctcbias_fst.search.boosting.sum_of_probabilities", counted)
+    long = said("hello there " * 200)
+    decoder.decode([long, KISHA], entities=["Kesha Smith"])
+    assert sorted(looked) == [len(KISHA), len(long)]
+    looked.clear()
+    lost = "ctcbias_fst.search.lattice_decoder._lost"
+    with monkeypatch.context() as patched:
+        patched.setattr(lost, lambda lattice, _: torch.ones(lattice.size, dtype=torch.bool))
+        (found,) = decoder.decode(KISHA, entities=["Kesha Smith"])
+    assert found.warning == "the search was lost; this is a greedy reading"
+    assert looked == [len(KISHA)]
+    looked.clear()
+    batch = decoder.batch(KISHA)
+    decoder.search.decode(batch)
+    assert looked == [len(KISHA)]
+
+
+def test_the_frame_of_unbiased_log_probs_is_named(decoder: Decoder) -> None:
+    """They are searched where no name is written, cut as the others are."""
+    batch = decoder.batch(said("hello there " * 200))
+    unbiased = batch.log_probs.clone()
+    unbiased[0, 3000] = np.nan
+    with pytest.raises(LogProbsError, match="utterance 1, frame 3000: the unbiased log-probs"):
+        decoder.decode(replace(batch, unbiased=unbiased))
 
 
 @pytest.mark.parametrize("fault", ["nan", "sum"])

@@ -102,11 +102,12 @@ def phone_frames(log_probs: LogProbs, blank_threshold: float = 1.0) -> PhoneFram
     A run of surely blank frames becomes one frame, at which only blank may be taken, at the
     score of the run. An utterance without frames gets a frame of blank.
 
-    Raises:
-        LogProbsError: there are no phones, or others than
-            :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf.
+    Args:
+        log_probs: with phones that :func:`check_phones` finds right.
+        blank_threshold: a probability; 1 or more if no frame is left out.
     """
-    heard = _checked(log_probs)
+    heard = log_probs.phones
+    assert heard is not None
     phones = heard.log_probs
     size, longest = phones.shape[:2]
     lengths = heard.lengths.to(phones.device)

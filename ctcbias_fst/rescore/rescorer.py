@@ -63,12 +63,10 @@ class PhoneticRescorer:
 
         Args:
             transcripts: of the decoder.
-            log_probs: of the same utterances, with the phone head's.
+            log_probs: of the same utterances, with phones that
+                :func:`ctcbias_fst.rescore.phone_frames.check_phones` finds right.
             names: the list of each utterance.
             nbest: hypotheses to return.
-
-        Raises:
-            LogProbsError: see :func:`ctcbias_fst.rescore.phone_frames.phone_frames`.
         """
         if not transcripts:
             return []

@@ -74,7 +74,7 @@ def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
     A token of probability 0 (-inf) is fine, as long as its frame has another.
 
     Args:
-        log_probs: of a batch.
+        log_probs: of a batch; those without a list of names, if there are any, are looked at, too.
         vocabulary: what they should be of.
 
     Raises:
@@ -86,7 +86,13 @@ def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
             "the log-probs are of another vocabulary than the decoder's: "
             f"{log_probs.vocabulary.size} and {vocabulary.size} tokens"
         )
-    values = log_probs.log_probs
+    for kind, values in (("", log_probs.log_probs), ("unbiased ", log_probs.unbiased)):
+        if values is not None:
+            _check_values(values, log_probs, kind)
+
+
+def _check_values(values: torch.Tensor, log_probs: LogProbs, kind: str) -> None:
+    """Refuse values (N, T, V) of a batch; ``kind`` says which, for the message."""
     total = values.new_ones(values.shape[:2])
     for i, length in enumerate(log_probs.lengths.tolist()):  # all at once would need their copy
         total[i, :length] = sum_of_probabilities(values[i, :length])
@@ -101,15 +107,15 @@ def check_log_probs(log_probs: LogProbs, vocabulary: Vocabulary) -> None:
     where = f"utterance {log_probs.ids[int(row[first])]}, frame {int(frame[first])}"
     if not len(broken):
         raise LogProbsError(
-            f"{where}: these are no natural log-probs, their exponentials sum to "
+            f"{where}: these are no natural {kind}log-probs, their exponentials sum to "
             f"{float(total[row[0], frame[0]]):.3g} instead of 1: take the log-softmax of logits, "
             "and the logarithm of probabilities"
         )
     found = rows[first]
     what = "NaN" if bool(found.isnan().any()) else "+inf" if bool(found.max() > 0) else "only -inf"
     raise LogProbsError(
-        f"{where}: the log-probs have {what} ({len(broken)} such frames in this batch); check the "
-        "audio and the model that made them"
+        f"{where}: the {kind}log-probs have {what} ({len(broken)} such frames in this batch); "
+        "check the audio and the model that made them"
     )
 
 

@@ -116,6 +116,7 @@ class LatticeDecoder:
         graphs: BoostGraphs = None,
         rows: Sequence[int] | None = None,
         nbest: int | None = None,
+        checked: bool = False,
     ) -> list[Transcript]:
         """Transcribe a batch; one transcript per utterance, in their order.
 
@@ -129,6 +130,7 @@ class LatticeDecoder:
             rows: the utterances to transcribe, by default all; ``graphs`` and what is returned are
                 theirs.
             nbest: hypotheses per utterance, at least as many as the settings say.
+            checked: whether :func:`check_log_probs` was asked before.
 
         Raises:
             LogProbsError: another vocabulary, NaN or +inf.
@@ -139,7 +141,7 @@ class LatticeDecoder:
         batch = log_probs if rows is None else log_probs.select(rows)
         if not batch.size:
             return []
-        lattice = self.lattice(log_probs, graphs, rows)
+        lattice = self.lattice(log_probs, graphs, rows, checked)
         per_utterance = self._per_utterance(batch, graphs)
         most = max(self.config.nbest, nbest or 1)
         transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds, nbest=most))
@@ -191,6 +193,7 @@ class LatticeDecoder:
         log_probs: LogProbs,
         graphs: BoostGraphs = None,
         rows: Sequence[int] | None = None,
+        checked: bool = False,
     ) -> Lattice:
         """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
@@ -203,7 +206,8 @@ class LatticeDecoder:
         require_log_probs(log_probs)
         whole, places = log_probs, range(log_probs.size) if rows is None else rows
         log_probs = log_probs if rows is None else log_probs.select(rows)
-        check_log_probs(log_probs, self.vocabulary)
+        if not checked:
+            check_log_probs(log_probs, self.vocabulary)
         values = log_probs.log_probs.to(self.device)
         if self._columns is not None:
             values = values[:, :, self._columns]
@@ -368,7 +372,7 @@ class LatticeDecoder:
             (None, "the search was lost and repeated without names"),
         ):
             decoder = self.wider(keep)
-            lattice = decoder.lattice(one, tree)
+            lattice = decoder.lattice(one, tree, checked=True)
             if self.listener is not None:  # names are spelled as the list says in any case
                 self.listener(batch, searched[-1], [graph], [number], warning)
             found = decoder.read(lattice, one.ids, one.frame_seconds, warning, nbest)

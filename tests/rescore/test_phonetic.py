@@ -21,7 +21,7 @@ from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.pronunciation.readings import LETTER_NAMES
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
-from ctcbias_fst.rescore.phone_frames import phone_frames
+from ctcbias_fst.rescore.phone_frames import check_phones, phone_frames
 from ctcbias_fst.rescore.phonetic import PhoneAligner, RescoreConfig, Unit, rescore
 from ctcbias_fst.rescore.word_pronunciations import (
     EntityPronunciations,
@@ -288,8 +288,8 @@ def test_names_have_their_own_sounds(words: WordPronunciations) -> None:
 
 def test_other_phone_heads_are_refused() -> None:
     with pytest.raises(LogProbsError, match="found 3 columns: leave out the parts"):
-        phone_frames(phone_batch([np.zeros((2, 3), dtype=np.float32)]))
+        check_phones(phone_batch([np.zeros((2, 3), dtype=np.float32)]))
     table = sharp("AE T")
     table[1, 4] = np.nan
     with pytest.raises(LogProbsError, match="utt0, phone frame 1: the phone log-probs have NaN"):
-        phone_frames(phone_batch([table]))
+        check_phones(phone_batch([table]))
