@@ -14,13 +14,16 @@ from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import sha256_of
 from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.hugging_face_files import folder_of
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face"}
-"""Modules of models that need an extra, loaded when used: ``load(path, device, language)``."""
+"""Modules of models that need an extra, loaded when used. They have ``load(path, device, language)``
+and may have ``load_tokenizer(path, language)``."""
 _OURS = {"model.safetensors", "tokenizer.model"}
 _WEIGHTS = {"model.safetensors", "pytorch_model.bin"}
 _OTHERS = {
@@ -61,8 +64,7 @@ def load_model(
         raise ModelError(f"{quoted(path)} is no path of a model")
     kind = "ours" if path is None else kind_of(Path(path))
     if kind == "ours":
-        if language is not None:
-            raise ModelError("language belongs to models of several languages; this is of one")
+        check_one_language(language)
         return AcousticModel.load(None if path is None else Path(path), device)
     assert path is not None
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
@@ -70,14 +72,49 @@ def load_model(
     return model
 
 
+def load_tokenizer(
+    path: str | os.PathLike[str] | None = None, *, language: str | None = None
+) -> Tokenizer:
+    """The tokenizer of the model at a path, and with it what its columns are; see `load_model`.
+
+    The weights are not read, where a family can do without.
+    """
+    kind = "ours" if path is None else kind_of(Path(path))
+    if kind == "ours":
+        check_one_language(language)
+        return SentencePieceTokenizer((DEFAULT if path is None else Path(path)) / "tokenizer.model")
+    assert path is not None
+    family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
+    if hasattr(family, "load_tokenizer"):
+        alone: Tokenizer = family.load_tokenizer(path, language)
+        return alone
+    model: SpeechModel = family.load(path, "cpu", language)
+    return model.tokenizer
+
+
+def check_one_language(language: str | None) -> None:
+    """Refuse a language where the model has one only.
+
+    Raises:
+        ModelError: one is named.
+    """
+    if language is not None:
+        raise ModelError("language belongs to models of several languages; this is of one")
+
+
 def identity_of(path: Path | None) -> str:
     """A digest that tells the model at a path from others, for jobs that go on where they ended.
 
     Of a model of ours, its header, which has the digests of the rest; of other families the names,
     sizes and times of their files.
+
+    Raises:
+        ModelError: it is a name on the hub, and neither cached nor to be had.
     """
     if path is None or (path.is_dir() and _kind_of_folder(path) == "ours"):
         return sha256_of((path or DEFAULT) / "model.json")
+    if not path.exists() and kind_of(path) == "hf":
+        path = folder_of(path)
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     known = [
         (one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.models.find import identity_of, kind_of, load_model
+from ctcbias_fst.models.find import identity_of, kind_of, load_model, load_tokenizer
 from ctcbias_fst.models.package import DEFAULT
 
 
@@ -73,3 +73,10 @@ def test_identity_follows_the_files(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"12")
     assert identity_of(tmp_path / "a.onnx") != first
     assert identity_of(tmp_path) != first
+
+
+def test_the_tokenizer_alone() -> None:
+    assert load_tokenizer().vocabulary == load_model().tokenizer.vocabulary
+    assert load_tokenizer(DEFAULT).vocabulary == load_tokenizer().vocabulary
+    with pytest.raises(ModelError, match="language"):
+        load_tokenizer(language="en")
