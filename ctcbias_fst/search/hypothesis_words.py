@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from ctcbias_fst.records import Mention, Word
@@ -194,33 +196,26 @@ def _entity_words(
     boost = sum(token.boost for token in tokens)
     mentions = (Mention.of(entity, "boost", written, boost=boost),)
     if len(spans) == len(names):
-        return [
-            _Draft(
-                name,
-                tokens[begin].start,
-                tokens[end - 1].end,
-                sure,
-                entity=True,
-                log_probs=list(clear),
-                mentions=mentions,
-            )
-            for name, (begin, end, _) in zip(names, spans)
-        ]
-    letters = sum(map(len, names))
-    drafts = []
-    done = 0
-    for name in names:
-        begin, done = done, done + len(name)
-        span = last.end - first.start
-        drafts.append(
-            _Draft(
-                name,
-                first.start + span * begin // letters,
-                first.start + span * done // letters,
-                sure,
-                entity=True,
-                log_probs=list(clear),
-                mentions=mentions,
-            )
-        )
-    return drafts
+        times = [(tokens[begin].start, tokens[end - 1].end) for begin, end, _ in spans]
+    else:
+        shared = shared_by_letters(names, first.start, last.end - first.start)
+        times = [(math.floor(begin), math.floor(end)) for begin, end in shared]
+    return [
+        _Draft(name, begin, end, sure, entity=True, log_probs=list(clear), mentions=mentions)
+        for name, (begin, end) in zip(names, times)
+    ]
+
+
+def shared_by_letters(
+    texts: Sequence[str], start: float, duration: float
+) -> list[tuple[float, float]]:
+    """The beginning and the end of each of some texts, one after another.
+
+    Args:
+        texts: which share the time, each by how many letters it has.
+        start: of the first one.
+        duration: of all of them.
+    """
+    done = [0, *accumulate(map(len, texts))]
+    times = [start + duration * letters / max(1, done[-1]) for letters in done]
+    return list(zip(times, times[1:]))

@@ -15,29 +15,14 @@ from dataclasses import dataclass
 import torch
 
 from ctcbias_fst.search.lattice import Lattice, Paths
+from ctcbias_fst.search.text_hash import text_hash
 from ctcbias_fst.text.vocabulary import Vocabulary
 
-_BASE = 0x5851F42D4C957F2D
-_MODULUS = 1 << 64
 _LEAST = torch.finfo(torch.float64).min
 _MANY, _LARGE = 3_000, 5_000_000
 """Texts of all arcs, of a frame or of a lattice, that are worth being looked through first."""
 _NEAR = 2.0
 """Nats."""
-
-
-def _signed(value: int) -> int:
-    value %= _MODULUS
-    return value - _MODULUS if value >= _MODULUS >> 1 else value
-
-
-def _hash(text: str) -> tuple[int, int]:
-    """(factor, summand): the hash h of a text becomes ``h * factor + summand`` after it."""
-    factor, summand = 1, 0
-    for letter in text:
-        factor = factor * _BASE % _MODULUS
-        summand = (summand * _BASE + (ord(letter) + 1) * 0x9E3779B97F4A7C15) % _MODULUS
-    return _signed(factor), _signed(summand)
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,9 @@ class TextHashes:
         starting = [" " * (not mark) + text for mark, text in zip(marked, inside)]
         if vocabulary.separator_id is not None:
             starting[vocabulary.separator_id] = ""
-        hashes = torch.tensor([list(map(_hash, row)) for row in (inside, starting)], device=device)
+        hashes = torch.tensor(
+            [list(map(text_hash, row)) for row in (inside, starting)], device=device
+        )
         return cls(hashes[..., 0], hashes[..., 1], vocabulary)
 
     def of_arcs(self, lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,7 +63,7 @@ class TextHashes:
         entity, of_arc = torch.unique(aux[complete] - size, return_inverse=True)
         names = [lattice.graph.entities[at].name for at in entity.tolist()]
         if names:
-            written = [_hash(" " + self.vocabulary.writing(name)) for name in names]
+            written = [text_hash(" " + self.vocabulary.writing(name)) for name in names]
             of_name = torch.tensor(written, device=aux.device)
             factor[complete], summand[complete] = of_name[of_arc].unbind(-1)
         return factor, summand

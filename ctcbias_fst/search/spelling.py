@@ -15,6 +15,7 @@ from itertools import groupby
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.records import Hypothesis, Mention, Transcript, Word, text_of
 from ctcbias_fst.search.hypotheses import distinct
+from ctcbias_fst.search.hypothesis_words import shared_by_letters
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.phrases import Occurrence, PhraseMatcher, matcher_of
 from ctcbias_fst.text.scripts import is_unspaced
@@ -60,16 +61,13 @@ def words_of_name(
     if len(shown) == len(heard):
         words = [replace(old, word=new, entity=True) for old, new in zip(heard, shown)]
     else:
-        start, span = heard[0].start, heard[-1].end - heard[0].start
+        times = shared_by_letters(shown, heard[0].start, heard[-1].end - heard[0].start)
         sure = min(word.confidence for word in heard)
         clear = sum(word.log_prob for word in heard) / len(heard)
-        letters = sum(map(len, shown))
-        words = []
-        done = 0
-        for text in shown:
-            begin, done = done, done + len(text)
-            low, high = start + span * begin / letters, start + span * done / letters
-            words.append(Word(text, round(low, 6), round(high, 6), sure, True, clear))
+        words = [
+            Word(text, round(low, 6), round(high, 6), sure, True, clear)
+            for text, (low, high) in zip(shown, times)
+        ]
     return [
         replace(word, glued=heard[0].glued and not i, mentions=mentions)
         for i, word in enumerate(words)

@@ -17,10 +17,8 @@ import torch
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.ngram.ngram import FIRST_SYMBOL
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
+from ctcbias_fst.search.text_hash import BASE, SPREAD, text_hash
 from ctcbias_fst.text.vocabulary import Vocabulary
-
-_BASE = np.uint64(0x5851F42D4C957F2D)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 _Hashes = npt.NDArray[np.uint64]
 
@@ -78,15 +76,15 @@ class Lexicon:
         whole = whole[lengths[whole] > 0]
         by_score = whole[np.argsort(scores[owner[whole]], kind="stable")]
         symbol[node[by_score]] = symbols[owner[by_score]]
-        factor, summand = zip(*(_hash(surface) for surface in vocabulary.surfaces))
+        factor, summand = zip(*map(text_hash, vocabulary.surfaces))
         return cls(
             hash=torch.from_numpy(node_hash).to(device),
             letters=torch.from_numpy(np.append(letters, [0, 0])).to(device),
             symbol=torch.from_numpy(symbol).to(device),
             best=torch.from_numpy(best).to(device),
             root=int(np.searchsorted(node_hash, 0)),
-            factor=_on_device(factor, device),
-            summand=_on_device(summand, device),
+            factor=torch.tensor(factor, dtype=torch.int64, device=device),
+            summand=torch.tensor(summand, dtype=torch.int64, device=device),
             length=torch.tensor([len(s) for s in vocabulary.surfaces], device=device),
         )
 
@@ -107,7 +105,8 @@ class Lexicon:
 
     def find(self, words: Sequence[str]) -> list[int]:
         """Symbols of words in the vocabulary's case; -1 for those that are not in the tree."""
-        wanted = _on_device([_hash(word)[1] for word in words], self.hash.device)
+        hashes = [text_hash(word)[1] for word in words]
+        wanted = torch.tensor(hashes, dtype=torch.int64, device=self.hash.device)
         at = torch.searchsorted(self.hash, wanted).clamp(max=len(self.hash) - 1)
         symbol = torch.where(self.hash[at] == wanted, self.symbol[at], torch.full_like(at, -1))
         found: list[int] = symbol.tolist()
@@ -149,7 +148,7 @@ def _beginnings(
     """Hash, length and word of every beginning, by word and length; the empty one included."""
     lengths = np.array([len(word) for word in words], dtype=np.int64)
     codes = np.frombuffer("".join(words).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    codes = (codes + np.uint64(1)) * _SPREAD
+    codes = (codes + np.uint64(1)) * np.uint64(SPREAD)
     first_letter = np.cumsum(lengths) - lengths
     first = first_letter + np.arange(len(words))
     hashes = np.zeros(int(lengths.sum()) + len(words), dtype=np.uint64)
@@ -158,20 +157,6 @@ def _beginnings(
     for position in range(int(lengths.max(initial=0))):
         of = np.flatnonzero(lengths > position)
         at = first[of] + position
-        hashes[at + 1] = hashes[at] * _BASE + codes[first_letter[of] + position]
+        hashes[at + 1] = hashes[at] * np.uint64(BASE) + codes[first_letter[of] + position]
         length[at + 1] = position + 1
     return hashes, length, owner
-
-
-def _hash(text: str) -> tuple[int, int]:
-    """(factor, summand) by which ``text`` changes a hash, modulo 2 ** 64."""
-    factor, summand = 1, 0
-    for letter in text:
-        factor = factor * int(_BASE) % (1 << 64)
-        code = (ord(letter) + 1) * int(_SPREAD)
-        summand = (summand * int(_BASE) + code) % (1 << 64)
-    return factor, summand
-
-
-def _on_device(values: Sequence[int], device: torch.device | str) -> torch.Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.uint64).view(np.int64).copy()).to(device)
