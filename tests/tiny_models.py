@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,24 +67,37 @@ def tiny_cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cuts.jsonl.gz"
 
 
+def training_toml(cuts: Path, tables: str, **values: Any) -> str:
+    """Settings of a training that takes a second.
+
+    Args:
+        cuts: trained and validated with.
+        tables: more of TOML.
+        values: other values at the top.
+    """
+    usual = {"steps": 4, "batch_seconds": 4.0, "save_every": 2, "validate_every": 4, "average": 2}
+    top = {"train": [str(cuts)], "validation": [str(cuts)], **usual, "workers": 0, **values}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in top.items()]
+    return "\n".join([*lines, tables, _QUIET])
+
+
+_QUIET = """
+[augment]
+specaugment_probability = 0.0
+lowpass_probability = 0.0
+volume_probability = 0.0
+speed = [1.0]
+
+[optimiser]
+warmup_steps = 1
+"""
+
+
 @pytest.fixture
 def train_config(tmp_path: Path, tiny_cuts: Path, tokenizer_path: Path) -> Path:
     """A TrainConfig in TOML that runs in a second."""
     path = tmp_path / "train.toml"
-    path.write_text(
-        f"""
-train = [{json.dumps(str(tiny_cuts))}]
-validation = [{json.dumps(str(tiny_cuts))}]
-tokenizer = {json.dumps(str(tokenizer_path))}
-steps = 4
-batch_seconds = 4.0
-save_every = 2
-validate_every = 4
-log_every = 1
-keep = 2
-average = 2
-workers = 0
-
+    encoder = """
 [encoder]
 subsampling_channels = 4
 layers = 4
@@ -93,16 +107,7 @@ feedforward = 16
 kernel = 3
 subword_taps = [1, 3]
 phone_tap = 2
-
-[augment]
-specaugment_probability = 0.0
-lowpass_probability = 0.0
-volume_probability = 0.0
-speed = [1.0]
-
-[optimiser]
-warmup_steps = 1
-""",
-        encoding="utf-8",
-    )
+"""
+    text = training_toml(tiny_cuts, encoder, tokenizer=str(tokenizer_path), log_every=1, keep=2)
+    path.write_text(text, encoding="utf-8")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from ctcbias_fst.training.data import SpeechDataset, load_cuts
 from ctcbias_fst.training.export import export_run
 from ctcbias_fst.training.launch import launch
 from ctcbias_fst.training.training_config import AdaptConfig
+from tests.tiny_models import training_toml
 
 NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
 
@@ -55,34 +55,15 @@ def model(tiny_config: ModelConfig, tokenizer_path: Path, tmp_path: Path) -> Pat
 @pytest.fixture
 def config(cuts: Path, model: Path, tmp_path: Path) -> Path:
     path = tmp_path / "adapt.toml"
-    path.write_text(
-        f"""
-train = [{json.dumps(str(cuts))}]
-validation = [{json.dumps(str(cuts))}]
-model = {json.dumps(str(model))}
-steps = 4
-batch_seconds = 4.0
-save_every = 2
-validate_every = 4
-log_every = 2
-average = 2
-workers = 0
-names = [2, 6]
+    adapter = """
 [adapter]
 width = 8
 heads = 2
 head_size = 4
 fusion = 8
-[augment]
-specaugment_probability = 0.0
-lowpass_probability = 0.0
-volume_probability = 0.0
-speed = [1.0]
-[optimiser]
-warmup_steps = 1
-""",
-        encoding="utf-8",
-    )
+"""
+    text = training_toml(cuts, adapter, model=str(model), log_every=2, names=[2, 6])
+    path.write_text(text, encoding="utf-8")
     return path
 
 
