@@ -22,8 +22,8 @@ from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face"}
-"""Modules of models that need an extra, loaded when used. They have ``load(path, device, language)``
-and may have ``load_tokenizer(path, language)``."""
+"""Modules of models that need an extra, loaded when used. They have
+``load(path, device, language)`` and may have ``load_tokenizer(path, language)``."""
 _OURS = {"model.safetensors", "tokenizer.model"}
 _WEIGHTS = {"model.safetensors", "pytorch_model.bin"}
 _OTHERS = {
