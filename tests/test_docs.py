@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -20,6 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from ctcbias_fst.audio.audio import to_recording
+from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.studies.ablation_summary import percent, read_summary
@@ -97,12 +101,32 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def your_model(work: Path) -> None:
+    """A recording, and an ONNX model that knows it."""
+    pytest.importorskip("onnx", reason="pip install onnx, to make the model of the page")
+    from tiny_onnx import make_known_model  # noqa: PLC0415
+
+    clip = ROOT / "ctcbias_fst" / "pretrained" / "clips" / "medical-1.flac"
+    shutil.copyfile(clip, work / "call.flac")
+    (work / "my-model").mkdir()
+    embedded = Recognizer.from_pretrained()
+    heard = embedded.log_probs([to_recording(clip, 16000)])
+    rows = heard.log_probs[0, : heard.lengths[0]].numpy()
+    make_known_model(work / "my-model", rows, embedded.model.tokenizer.vocabulary.tokens)
+    shutil.copyfile(DEFAULT / "tokenizer.model", work / "my-model" / "bpe.model")
+
+
+PREPARED = {"your-model.md": your_model}
+"""What a page needs in its folder that it does not make itself."""
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for name in ("ctcbias_fst", "recipes", "docs"):
         (work / name).symlink_to(ROOT / name)
+    PREPARED.get(page.name, lambda work: None)(work)
 
     def done(arguments: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -71,7 +71,7 @@ def make_model(
     features_first: bool = False,
     last: str = "LogSoftmax",
     half: bool = False,
-    before: int = 0,
+    around: tuple[int, int] = (0, 0),
     frames: int | None = None,
     codes: Sequence[str] = (),
     eight_bits: bool = False,
@@ -89,7 +89,7 @@ def make_model(
         features_first: whether the model takes ``(batch, feature, frame)``.
         last: ``LogSoftmax``, ``Softmax`` or ``Identity``.
         half: float16, inside and outside.
-        before: rows of zeros in front of the scores.
+        around: rows of zeros before the scores and behind, which do not count in their length.
         frames: how many it takes, if not any number.
         codes: further inputs, int32 ``(1,)``, that are added to column 1, 2, … of each row.
         short_length: whether the length is an int32.
@@ -115,7 +115,7 @@ def make_model(
             helper.make_node("Add", [at, f"{name}_row"], [f"{name}_sum"]),
         ]
         at = f"{name}_sum"
-    if before:
+    if any(around):
         nodes.append(helper.make_node("Pad", [at, "pads"], ["padded"]))
         at = "padded"
     axis = {} if last == "Identity" else {"axis": -1}
@@ -156,7 +156,7 @@ def make_model(
             "matrix": matrix.astype(dtype),
             "bytes": (matrix / scale).round().astype(np.int8),
             "scale": np.array(scale, dtype=np.float32),
-            "pads": np.array([0, before, 0, 0, 0, 0]),
+            "pads": np.array([0, around[0], 0, 0, around[1], 0]),
             **columns,
         },
         metadata,
@@ -223,3 +223,36 @@ def make_raw_model(
         },
         {},
     )
+
+
+def make_known_model(folder: Path, log_probs: Array, tokens: Sequence[str]) -> None:
+    """Write a model in icefall's form that knows one recording: it gives ``log_probs`` of any."""
+    port = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Add", ["x_lens", "three"], ["more"]),
+        helper.make_node("Div", ["more", "four"], ["log_probs_len"]),
+        helper.make_node("Slice", ["known", "zero", "log_probs_len", "one"], ["log_probs"]),
+    ]
+    save(
+        folder / "model.onnx",
+        nodes,
+        (
+            [
+                port("x", TensorProto.FLOAT, ["N", "T", 80]),
+                port("x_lens", TensorProto.INT64, ["N"]),
+            ],
+            [
+                port("log_probs", TensorProto.FLOAT, ["N", "T2", len(tokens)]),
+                port("log_probs_len", TensorProto.INT64, ["N"]),
+            ],
+        ),
+        {
+            "known": log_probs[None],
+            "three": np.array([3]),
+            "four": np.array([4]),
+            "zero": np.array([0]),
+            "one": np.array([1]),
+        },
+        {"model_type": "zipformer2_ctc", "version": "1", "model_author": "k2-fsa"},
+    )
+    write_tokens(folder / "tokens.txt", tokens)

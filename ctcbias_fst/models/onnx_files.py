@@ -88,12 +88,17 @@ def sentencepiece_of(model: Path, tokens: Path) -> Path | None:
     if tokens.suffix == ".model":
         return tokens
     known = {*read_tokens(tokens)} if tokens.suffix != ".json" else set()
-    for folder in _folders(model):
-        for path in sorted(folder.glob("*.model")):
-            pieces = load_sentencepiece(path)[1]
-            if {piece for piece in pieces if not piece.startswith("<")} <= known:
-                return path
-    return None
+    beside = [path for folder in _folders(model) for path in sorted(folder.glob("*.model"))]
+    return next((path for path in beside if _pieces(path) <= known), None)
+
+
+def _pieces(path: Path) -> set[str]:
+    """What a SentencePiece model writes; of another file, what no model has."""
+    try:
+        pieces = load_sentencepiece(path)[1]
+    except ModelError:
+        return {""}
+    return {piece for piece in pieces if not piece.startswith("<")} or {""}
 
 
 def _folders(model: Path) -> list[Path]:

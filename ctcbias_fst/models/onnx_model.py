@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ctcbias_fst.arrays import is_one, sum_of_probabilities
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.models.function import measured_frame_seconds
 from ctcbias_fst.models.onnx_families import Family, family_of
 from ctcbias_fst.models.onnx_files import config_of, model_file, sentencepiece_of, tokens_file
@@ -23,6 +23,10 @@ from ctcbias_fst.text.token_lists import read_tokens
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 
 _LOGITS, _LOG_PROBS, _PROBS = "logits", "log-probs", "probabilities"
+_BYTES = frozenset(map(chr, range(0x180, 0x1A6))) - {"\u01a0", "\u01a1"}
+_FEW = 12
+"""Letters that stand for bytes in icefall, of which no language has so many."""
+
 _LEAST = 1e-30
 """Of probabilities, before their logarithm."""
 
@@ -120,6 +124,11 @@ def _tokenizer(session: Session, family: Family, columns: int, language: str | N
 def _fitting(found: Tokenizer, columns: int, where: str) -> Tokenizer:
     if found.vocabulary.size != columns:
         raise ModelError(_of_another(where, found.vocabulary.size, columns))
+    if len([one for one in found.vocabulary.letters if one in _BYTES]) > _FEW:
+        warn_caller(
+            f"{where}: the tokens are bytes, as of icefall's byte-level BPE: only letters of ASCII "
+            "are written and found as they are"
+        )
     return found
 
 

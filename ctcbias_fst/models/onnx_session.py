@@ -183,7 +183,7 @@ def _fault(path: Path, said: str, what: str) -> str:
     if start == _LFS_POINTER:
         return "is a pointer of git-lfs, not the model: run git lfs pull"
     beside = [name for name in _DATA_FILE.findall(said) if not (path.parent / name).exists()]
-    if beside and re.search("external|no such file|cannot get file", said, re.IGNORECASE):
+    if beside:
         return f"its weights are in {beside[0]}, which is missing: put it beside it"
     if "External initializer" in said:
         return (

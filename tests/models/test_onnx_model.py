@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from tiny_onnx import (
     LETTERS,
     PIECES,
     log_softmax,
+    make_known_model,
     make_model,
     make_raw_model,
     weights,
@@ -26,10 +28,12 @@ from tiny_onnx import (
 )
 
 from ctcbias_fst import Decoder, Recognizer
-from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
 from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from tests.models.test_onnx_features import speech_like
 
 Array = npt.NDArray[Any]
@@ -57,7 +61,8 @@ def wenet(folder: Path) -> Array:
     matrix = weights(80, len(tokens))
     metadata = {"model_type": "wenet_ctc", "subsampling_factor": 4, "vocab_size": len(tokens)}
     outputs = ("log_probs", "log_probs_lens")
-    make_model(folder / "model.onnx", matrix, 4, outputs=outputs, metadata=metadata)
+    options = {"metadata": metadata, "around": (0, 3)}  # more rows than it says
+    make_model(folder / "model.onnx", matrix, 4, outputs=outputs, **options)
     write_tokens(folder / "units.txt", tokens)
     return matrix
 
@@ -159,7 +164,7 @@ def sense_voice(folder: Path) -> Array:
         outputs=("logits",),
         metadata=metadata,
         last="Identity",
-        before=4,
+        around=(4, 0),
         codes=("language", "text_norm"),
         short_length=True,
     )
@@ -400,3 +405,33 @@ def test_the_decoder_gets_what_the_model_gives(shared: tuple[ScoredModel, Array]
 def test_nothing_is_heard_of_no_samples(shared: tuple[ScoredModel, Array]) -> None:
     assert scores_of(shared[0], np.zeros(0)).shape == (0, len(PIECES))
     assert torch.isfinite(torch.from_numpy(scores_of(shared[0], np.zeros(1600)))).all()
+
+
+CLIPS = Path(__file__).parents[2] / "ctcbias_fst" / "pretrained" / "clips"
+
+
+def test_speech_with_a_name_of_a_list(tmp_path: Path) -> None:
+    """What the embedded model hears of a clip, given by an ONNX file with a SentencePiece model."""
+    embedded = Recognizer.from_pretrained()
+    clip = to_recording(CLIPS / "medical-1.flac", 16000)
+    heard = embedded.log_probs([clip])
+    rows = heard.log_probs[0, : heard.lengths[0]].numpy()
+    make_known_model(tmp_path, rows, embedded.model.tokenizer.vocabulary.tokens)
+    shutil.copyfile(DEFAULT / "tokenizer.model", tmp_path / "bpe.model")
+    (tmp_path / "am.model").write_bytes(b"no SentencePiece")
+    recognizer = Recognizer.from_pretrained(tmp_path)
+    assert isinstance(recognizer.model.tokenizer, SentencePieceTokenizer)
+    assert recognizer.model.tokenizer.vocabulary == embedded.model.tokenizer.vocabulary
+    plain = recognizer.transcribe(clip).best.text
+    assert plain == "and do not combine norphaniphrine with pipetoprofen"
+    names = ["Norfenefrine", "Piketoprofen", "Ozempic"]
+    biased = recognizer.transcribe(clip, entities=names).best.text
+    assert biased == "and do not combine Norfenefrine with Piketoprofen"
+
+
+def test_tokens_that_are_bytes(tmp_path: Path) -> None:
+    tokens = [*PIECES[:-20], *map(chr, range(0x180, 0x194))]
+    make_model(tmp_path / "model.onnx", weights(80, len(tokens)), 4)
+    write_tokens(tmp_path / "tokens.txt", tokens)
+    with pytest.warns(CtcbiasWarning, match="byte-level BPE: only letters of ASCII"):
+        load_model(tmp_path)
