@@ -98,8 +98,9 @@ def family_of(session: Session, config: Mapping[str, Any], language: str | None)
     Raises:
         ModelError: it is none that is known, or no CTC model, or lacks what it should say.
     """
-    facts = {**config, **session.metadata}
-    kind = str(facts.get("model_type", ""))
+    said = [str(one.get("model_type", "")) for one in (session.metadata, config)]
+    kind = next((one for one in said if one in _BY_TYPE), said[0] or said[1])
+    facts = {**session.metadata, **config, "model_type": kind}
     refuse_others(session, facts, kind)
     make = _BY_TYPE.get(kind) or _by_inputs(session, facts)
     found = make(session, facts, language)
@@ -120,7 +121,7 @@ def _by_inputs(session: Session, facts: Mapping[str, Any]) -> _Maker:
         return _nemo
     if inputs == ("x", "x_lens") and {"log_probs", "log_probs_len"} <= outputs:
         return _icefall
-    said = quoted(facts["model_type"]) if facts.get("model_type") else "missing"
+    said = quoted(facts["model_type"]) if facts["model_type"] else "missing"
     raise ModelError(
         f"{session.path}: its family cannot be told: model_type is {said} in its metadata, inputs "
         f"are {', '.join(inputs)}, outputs {', '.join(sorted(outputs))}; say it in a config.json "
@@ -180,13 +181,14 @@ def _nemo(session: Session, facts: Mapping[str, Any], language: str | None) -> F
 
 
 def _gigaam(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
-    kind, said = str(facts.get("model_type", "")), str(facts.get("comment", ""))
-    if "multilingual" in kind + said and "version" not in facts:
+    kind, comment = facts["model_type"], str(facts.get("comment", ""))
+    version = str(facts.get("version", "")).removeprefix("v")
+    if "multilingual" in kind + comment and version not in ("2", "3"):
         raise ModelError(
             f"{session.path}: which features a multilingual GigaAM takes is not known; say "
             '"version": "v2" or "v3" in a config.json beside it'
         )
-    third = "v3" in (str(facts.get("version", "")), said) or "v3" in kind
+    third = version == "3" or "v3" in kind + comment
     return Family(
         "GigaAM (ONNX)",
         GigaamMel(third),
@@ -235,7 +237,7 @@ def _sense_voice(session: Session, facts: Mapping[str, Any], language: str | Non
 
 def _raw(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
     """Models of raw samples, as Hugging Face has them."""
-    ours = str(facts.get("model_type", "")) == "wav2vec2-ctc"  # the layout of onnx-asr
+    ours = facts["model_type"] == "wav2vec2-ctc"  # the layout of onnx-asr
     normalise = facts.get("do_normalize")
     if normalise is None and not ours:
         warn_caller(
@@ -245,7 +247,7 @@ def _raw(session: Session, facts: Mapping[str, Any], language: str | None) -> Fa
         normalise = True
     pad = facts.get("pad_token_id")
     return Family(
-        f"{facts.get('model_type', 'wav2vec2')} (ONNX)",
+        f"{facts['model_type'] or 'wav2vec2'} (ONNX)",
         RawSamples(bool(normalise)),
         sampling_rate=_number(session, facts, "sampling_rate", 16000),
         blank=pad if isinstance(pad, int) and not ours else None,

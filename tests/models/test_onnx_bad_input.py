@@ -227,6 +227,13 @@ def test_metadata_that_is_wrong(tmp_path: Path) -> None:
     metadata = {"model_type": "EncDecCTCModel", "normalize_type": "all_features"}
     make_model(tmp_path / "model.onnx", weights(80, 32), 8, metadata=metadata, **NEMO)
     refused(tmp_path, "normalize_type 'all_features' is not supported")
+    metadata = {"model_type": "EncDecCTCModel", "is_giga_am": 1, "comment": "multilingual_ctc"}
+    metadata["version"] = "1"
+    make_model(tmp_path / "model.onnx", weights(64, 32), 4, metadata=metadata, **NEMO)
+    refused(tmp_path, "multilingual GigaAM takes is not known; say .version.: .v2. or .v3. in a")
+    (tmp_path / "config.json").write_text('{"version": "v3"}')
+    write_tokens(tmp_path / "tokens.txt", BLANK_LAST)
+    load_model(tmp_path)
     pass_on(tmp_path, ["x"], ["logits"], model_type="sense_voice_ctc", lang_auto=0)
     refused(tmp_path, "lacks what SenseVoice needs in its metadata")
     sense_voice(tmp_path)
