@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "export",
     "explain": "explain",
     "tokenizer": "tokenizer",
+    "calibrate": "calibrate",
     "tune": "tune",
     "ablate": "ablate",
     "figures": "figures",

@@ -124,7 +124,8 @@ class HalfRate(nn.Module):
 
     def up(self, states: Tensor, full: Tensor) -> Tensor:
         """Half-rate ``states`` at the rate of ``full``, joined with it."""
-        repeated = states.repeat_interleave(2, dim=1)[:, : full.shape[1]]
+        twice = states[:, :, None].expand(-1, -1, 2, -1).flatten(1, 2)
+        repeated = twice[:, : full.shape[1]]
         return full + self.share * (repeated - full)
 
 

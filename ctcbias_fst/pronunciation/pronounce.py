@@ -81,6 +81,11 @@ class Pronouncer:
         """
         return [self._entity(entity) for entity in entities]
 
+    @property
+    def words(self) -> Iterable[str]:
+        """The words of the lexicon, in normal form."""
+        return self._lexicon
+
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
         return word in self._lexicon

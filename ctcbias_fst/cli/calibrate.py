@@ -1,0 +1,199 @@
+"""``ctcbias calibrate``: settings that fit a model, from speech without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from ctcbias_fst.cli import options
+from ctcbias_fst.cli.places import reads
+
+if TYPE_CHECKING:
+    from ctcbias_fst.audio.audio import Recording
+    from ctcbias_fst.decoder import Decoder
+    from ctcbias_fst.records import LogProbs
+    from ctcbias_fst.studies.calibrate import Fit
+
+Item = TypeVar("Item")
+
+_BATCH_SECONDS = 120.0
+
+
+@click.command()
+@click.argument("audio", nargs=-1, type=options.FILE)
+@options.writes_file("--out", required=True, help="The settings, as TOML.")
+@options.reads_file("--log-probs", help="Saved log-probs instead of audio (docs/own-model.md).")
+@options.with_tokens
+@click.option(
+    "--frame-seconds",
+    type=options.Number(1e-4, 10),
+    help="With --log-probs: how long a frame is [as the file says, or 0.04].",
+)
+@click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
+@options.reads_file(
+    "--decoys", help="Names that nobody says in it [rare words of the shipped lexicon]."
+)
+@options.PARTS
+@options.LM
+@options.with_settings
+@click.option(
+    "--minutes",
+    type=options.Number(0.5, 10_000),
+    default=10.0,
+    show_default=True,
+    help="Speech that is used.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(1, 100_000),
+    default=60,
+    show_default=True,
+    help="Settings that are tried, at most.",
+)
+@click.option(
+    "--seconds",
+    type=options.Number(1, 1_000_000),
+    default=120.0,
+    show_default=True,
+    help="After which no further ones are tried.",
+)
+@options.DEVICE
+def calibrate(
+    audio: tuple[Path, ...],
+    out: Path,
+    log_probs: Path | None,
+    named: options.TokensOptions,
+    frame_seconds: float | None,
+    softmax: bool,
+    decoys: Path | None,
+    settings: options.SettingsOptions,
+    minutes: float,
+    trials: int,
+    seconds: float,
+    device: str,
+) -> None:
+    """Find settings that fit a model, from AUDIO (or its log-probs) without labels.
+
+    The model's own words are spelled as names would be that it does not know, and must be found;
+    names that nobody says must not be (docs/tuning.md).
+    """
+    from ctcbias_fst.config import write_config  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.studies.calibrate import CalibrateConfig  # noqa: PLC0415
+    from ctcbias_fst.studies.calibrate import calibrate as calibrated  # noqa: PLC0415
+    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
+
+    if bool(audio) == (log_probs is not None):
+        raise ConfigError("pass either AUDIO or --log-probs")
+    if log_probs is None and (frame_seconds or softmax or named.tokens is not None):
+        raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    base = settings.load(named.model, of_model=named.tokens is None)
+    listed = None if decoys is None else read_entities(decoys)
+    if log_probs is None:
+        make, batches = _of_audio(audio, named.model, device, minutes)
+    else:
+        make, batches = _of_log_probs(log_probs, named, device, frame_seconds, softmax, minutes)
+    found = calibrated(
+        make,
+        batches,
+        base,
+        CalibrateConfig(trials=trials, seconds=seconds),
+        decoys=None if listed is None else [one.display for one in listed.entities],
+        report=lambda message: click.echo(message, err=True),
+    )
+    write_config(found.config, out)
+    study = found.study
+    click.echo(
+        f"{study.words} words; {len(study.names)} of them spelled as names, "
+        f"{len(study.decoys)} decoys"
+    )
+    click.echo(f"before: {_told(found.before)}")
+    click.echo(f"after:  {_told(found.fit)}")
+    if found.fit.changed > CalibrateConfig.tolerance:
+        options.warn(
+            f"decoys still change {found.fit.changed:.2%} of the words: use this model with short "
+            "lists, or give more --trials and --seconds"
+        )
+    click.echo(f"{out}: the best of {found.trials} trials")
+
+
+def _told(fit: Fit) -> str:
+    return (
+        f"F1 of these names {fit.f1:.1%}, WER {fit.wer:.1%}; decoys change {fit.changed:.2%} of "
+        "the words"
+    )
+
+
+def _of_audio(
+    audio: tuple[Path, ...], model: Path | None, device: str, minutes: float
+) -> tuple[partial[Decoder], Iterator[LogProbs]]:
+    from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
+    from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
+    from ctcbias_fst.decoder import Decoder  # noqa: PLC0415
+    from ctcbias_fst.errors import AudioError  # noqa: PLC0415
+    from ctcbias_fst.models.find import load_model  # noqa: PLC0415
+
+    loaded = load_model(model, device)
+
+    def read() -> Iterator[tuple[Recording, float]]:
+        for source in recordings_of(audio, trusted=False):
+            try:
+                recording = to_recording(source, loaded.sampling_rate)
+            except AudioError as error:
+                options.warn(f"left out: {error}")
+                continue
+            yield recording, recording.seconds
+
+    make = partial(
+        Decoder,
+        loaded.tokenizer,
+        frame_seconds=loaded.frame_seconds,
+        device=loaded.device,
+        lm=loaded.lm,
+        phones=loaded.hears_phones,
+        check_blank=not loaded.blank_known,
+    )
+    return make, map(loaded.log_probs, _batches(read(), minutes))
+
+
+def _of_log_probs(
+    path: Path,
+    named: options.TokensOptions,
+    device: str,
+    frame_seconds: float | None,
+    softmax: bool,
+    minutes: float,
+) -> tuple[partial[Decoder], Iterator[LogProbs]]:
+    from ctcbias_fst.corpus.backends import LogProbsBackend, columns_of  # noqa: PLC0415
+    from ctcbias_fst.decoder import Decoder  # noqa: PLC0415
+    from ctcbias_fst.settings import PipelineConfig  # noqa: PLC0415
+
+    known = named.load(lambda: columns_of(path))
+    backend = LogProbsBackend(
+        path, known, PipelineConfig(), device, frame_seconds=frame_seconds, softmax=softmax
+    )
+    reads(backend.files, "the log-probs")
+
+    loaded = ((backend.load(one), one.seconds) for one in backend.utterances())
+    make = partial(Decoder, known, frame_seconds=backend.frame_seconds, device=device)
+    return make, map(backend.batch, _batches(loaded, minutes))
+
+
+def _batches(items: Iterable[tuple[Item, float]], minutes: float) -> Iterator[list[Item]]:
+    """The first minutes of what lasts so many seconds each, in batches."""
+    batch: list[Item] = []
+    held, left = 0.0, 60 * minutes
+    for item, seconds in items:
+        batch.append(item)
+        held, left = held + seconds, left - seconds
+        if held >= _BATCH_SECONDS or left <= 0:
+            yield batch
+            batch, held = [], 0.0
+        if left <= 0:
+            return
+    if batch:
+        yield batch
