@@ -47,6 +47,15 @@ READ = {
     "score": {"--bias-words", "--entities"},
     "train": {"--config", "--data"},
     "transcribe": {"--config", "--entities", "--lm", "--model"},
+    "calibrate": {
+        "--config",
+        "--decoys",
+        "--lm",
+        "--log-probs",
+        "--model",
+        "--tokenizer",
+        "--tokens",
+    },
     "tune": {"--config", "--data", "--model", "--tokenizer", "--tokens"},
 }
 """The options that name what is read; all others that name a path are written to."""
