@@ -16,12 +16,7 @@ import torch
 
 from ctcbias_fst.arrays import checked_frame_seconds
 from ctcbias_fst.bounds import MAX_HYPOTHESES, whole_number
-from ctcbias_fst.compiled import (
-    CompiledEntities,
-    Compiler,
-    Latest,
-    frames_of,
-)
+from ctcbias_fst.compiled import CompiledEntities, Compiler, Latest, frames_of
 from ctcbias_fst.decoder_inputs import (
     Entities,
     batch_of,
@@ -344,7 +339,7 @@ class Decoder:
         names = compiled_lists(names, log_probs.size, self.compiler)
         # Before it is cut: messages name the frame of the whole.
         check_log_probs(log_probs, self.vocabulary)
-        if self.rescorer is not None or any(one and one.shortlists for one in names):
+        if self.needs_phones(names):
             check_phones(log_probs)
         batch, segments = cut_at_pauses(log_probs)
         batch = batch.to(self.device)
@@ -360,6 +355,10 @@ class Decoder:
                 transcripts[row] = transcript
         joined = join_segments(transcripts, segments, log_probs.frame_seconds, most)
         return place_words(joined, log_probs, self.config.decode.times)
+
+    def needs_phones(self, names: Sequence[CompiledEntities | None]) -> bool:
+        """Whether utterances with these lists cannot be decoded without log-probs of phones."""
+        return self.rescorer is not None or any(one and one.shortlists for one in names)
 
     def _decoded(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ class PhoneLogProbs:
             types become float32 tensors.
         lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
         frame_seconds: how much audio one frame stands for.
+        lag: seconds by which phones are written after their sounds, as far as is known.
 
     Raises:
         LogProbsError: a shape or a dtype is wrong, or the lengths do not fit.
@@ -29,6 +31,7 @@ class PhoneLogProbs:
     log_probs: torch.Tensor
     lengths: torch.Tensor
     frame_seconds: float
+    lag: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
@@ -41,6 +44,7 @@ class PhoneLogProbs:
         check_lengths(self.lengths, shape, "phone ")
         seconds = checked_frame_seconds(self.frame_seconds, where="phone log-probs: ")
         object.__setattr__(self, "frame_seconds", seconds)
+        check_lag(self.lag, "phone log-probs: ")
 
     def __repr__(self) -> str:
         count, frames, phones = self.log_probs.shape
@@ -86,6 +90,16 @@ def check_lengths(lengths: torch.Tensor, shape: tuple[int, ...], what: str = "")
             f"{what}lengths reach from {int(lengths.min())} to {int(lengths.max())}, but the "
             f"{what}log-probs have {shape[1]} frames"
         )
+
+
+def check_lag(lag: float, where: str = "") -> None:
+    """Refuse a lag that is no number of seconds.
+
+    Raises:
+        LogProbsError: so it is.
+    """
+    if not isinstance(lag, (int, float)) or not math.isfinite(lag):
+        raise LogProbsError(f"{where}lag must be a finite number of seconds, found {lag!r:.60}")
 
 
 def padded_slices(values: torch.Tensor, spans: Sequence[tuple[int, int, int]]) -> torch.Tensor:

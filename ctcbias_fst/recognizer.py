@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
+from time import perf_counter
 from typing import Any, overload
 
-import numpy as np
 import torch
 
 from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
@@ -30,14 +31,15 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.phone_listener import EMBEDDED, listener_of, of_language, phone_listener
+from ctcbias_fst.models.plug import PhoneListener, SpeechModel
+from ctcbias_fst.recognizer_inputs import heard_phones, is_several, several_recordings
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_sources import EntitySource
-from ctcbias_fst.text.text_files import quoted
 
 _BATCH_SECONDS = 120.0
 
@@ -74,6 +76,10 @@ class Recognizer:
         options: of a function, see :func:`ctcbias_fst.models.function.function_model`:
             ``frame_seconds`` (measured by default), ``sampling_rate`` (16000), ``batches``,
             ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``device``.
+        phones: who hears phones, for rescoring, lookup and long lists: what
+            :func:`ctcbias_fst.models.phone_listener.phone_listener` takes. By default the phone
+            head inside the package, beside a model that hears none and writes English; None for
+            nobody but the model.
 
     Raises:
         ModelError: ``model`` is none, or its tokens cannot be read.
@@ -88,24 +94,28 @@ class Recognizer:
         *,
         tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int] | None = None,
         settings: Mapping[str, Any] | None = None,
+        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = EMBEDDED,
         **options: Any,
     ) -> None:
         model = model_of(model, tokens, options)
         if settings:
             config = changed(to_mapping(config), settings)
         self.model, self.config = model, config
+        self._phones = listener_of(phones, model)
         self.decoder = Decoder(
             model.tokenizer,
             config,
             frame_seconds=model.frame_seconds,
             device=model.device,
             lm=model.lm,
-            phones=model.hears_phones,
+            phones=model.hears_phones or self._phones is not None,
             listed=self._listed if model.attends else None,
             check_blank=not model.blank_known,
         )
         self.audio_seconds = 0.0
         """How much audio was transcribed so far."""
+        self.phone_seconds = 0.0
+        """How long :attr:`phones` listened to it, in seconds."""
         self._lock = Lock()
 
     @classmethod
@@ -116,6 +126,7 @@ class Recognizer:
         device: torch.device | str = "cpu",
         language: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = EMBEDDED,
     ) -> Recognizer:
         """Load a model, by default the one inside the package.
 
@@ -126,6 +137,7 @@ class Recognizer:
             language: of a model that has parts for several languages.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
+            phones: see `Recognizer`.
 
         Raises:
             ModelError: there is no model, or a file of it is missing, damaged or of another one.
@@ -134,15 +146,23 @@ class Recognizer:
         """
         model = load_model(path, device, language=language)
         own = settings_of(None if path is None else Path(path))
-        recognizer = cls(model, changed(own, settings or {}))
+        phones = of_language(phones, language)
+        recognizer = cls(model, changed(own, settings or {}), phones=phones)
         recognizer.decoder.warn_of_idle((settings or {}).get("parts", ()))
         return recognizer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.model, self.config)
+        return partial(type(self), self.model, self.config, phones=self._phones), ()
 
     def __repr__(self) -> str:
-        return f"<Recognizer at {self.model.sampling_rate} Hz with {self.decoder!r}>"
+        phones = "" if self._phones is None else f", phones by {self._phones}"
+        return f"<Recognizer at {self.model.sampling_rate} Hz with {self.decoder!r}{phones}>"
+
+    @cached_property
+    def phones(self) -> PhoneListener | None:
+        """Who hears phones instead of the model."""
+        known = self._phones
+        return phone_listener(known, device=self.model.device) if isinstance(known, str) else known
 
     @with_versions
     def compile(
@@ -218,7 +238,7 @@ class Recognizer:
             AudioError: a recording cannot be used.
             EntityListError: a list is none, or there are not as many as recordings.
         """
-        several = _is_several(audio)
+        several = is_several(audio)
         sources = list(audio) if several else [audio]
         lists = self.decoder.lists(entities, len(sources))
         names = [f"samples {number}" for number in range(1, len(sources) + 1)]
@@ -247,9 +267,13 @@ class Recognizer:
             names: the compiled list of each, or None.
             nbest: hypotheses per recording, by default as the settings say.
         """
+        recordings = list(several_recordings(recordings))
         if not recordings:
             return []
-        found = self.decoder.decode_batch(self.log_probs(recordings, names), names, nbest)
+        log_probs = self._log_probs(recordings, names)
+        if self.decoder.needs_phones(names):
+            log_probs = self._with_phones(log_probs, recordings)
+        found = self.decoder.decode_batch(log_probs, names, nbest)
         with self._lock:
             self.audio_seconds += sum(recording.seconds for recording in recordings)
         return [
@@ -276,8 +300,23 @@ class Recognizer:
             EntityListError: there are not as many lists.
             GraphError: one was compiled for another model, or by a decoder of other parts.
         """
+        recordings = list(several_recordings(recordings))
+        return self._with_phones(self._log_probs(recordings, names), recordings)
+
+    def _with_phones(self, log_probs: LogProbs, recordings: Sequence[Recording]) -> LogProbs:
+        """The same with what the phone listener hears, if there is one."""
+        if self.phones is None:
+            return log_probs
+        begin = perf_counter()
+        phones = heard_phones(self.phones, recordings, log_probs.log_probs.device)
+        with self._lock:
+            self.phone_seconds += perf_counter() - begin
+        return replace(log_probs, phones=phones)
+
+    def _log_probs(
+        self, recordings: Sequence[Recording], names: Sequence[CompiledEntities | None]
+    ) -> LogProbs:
         check_process()
-        recordings = list(_several(recordings))
         if not recordings:
             raise AudioError("no recordings: pass at least one")
         if not isinstance(names, tuple) or names:
@@ -311,7 +350,7 @@ class Recognizer:
         (names,) = self.decoder.lists(entities, 1)
         if names is not None:
             self.decoder.compiler.require(names)
-        return self._transcribe_files(_several(sources), names)
+        return self._transcribe_files(several_recordings(sources), names)
 
     def _transcribe_files(
         self, sources: Iterable[Any], names: CompiledEntities | None
@@ -358,23 +397,3 @@ class Recognizer:
             failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
             failed.__cause__ = error
             return [Failure(name, error if isinstance(error, AudioError) else failed)]
-
-
-def _several(recordings: Any) -> Iterable[Any]:
-    """Refuse what is one recording, or none, where several are wanted."""
-    kinds = (str, bytes, bytearray, memoryview, os.PathLike, Recording, Mapping)
-    one = isinstance(recordings, kinds)
-    if one or not isinstance(recordings, Iterable):
-        raise AudioError(
-            f"{quoted(recordings, 100)} is no list of recordings: pass a list, or transcribe it"
-        )
-    return recordings
-
-
-def _is_several(audio: Any) -> bool:
-    """Whether there are several recordings, and not the samples of one."""
-    if isinstance(audio, Iterator) and not hasattr(audio, "read"):
-        return True
-    if not isinstance(audio, (list, tuple)):
-        return False
-    return not any(isinstance(one, (int, float, np.number)) for one in audio[:2])

@@ -6,7 +6,6 @@ frame is one row of the log-probs.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lengths, padded_slices
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lag, check_lengths, padded_slices
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.text_files import quoted
@@ -78,8 +77,7 @@ class LogProbs:
         if len(self.ids) != shape[0]:
             raise LogProbsError(f"{len(self.ids)} ids for {shape[0]} utterances")
         object.__setattr__(self, "frame_seconds", checked_frame_seconds(self.frame_seconds))
-        if not isinstance(self.lag, (int, float)) or not math.isfinite(self.lag):
-            raise LogProbsError(f"lag must be a finite number of seconds, found {self.lag!r:.60}")
+        check_lag(self.lag)
         if self.unbiased is not None:
             object.__setattr__(self, "unbiased", self._beside(self.unbiased, "unbiased", "tokens"))
         object.__setattr__(self, "phones", self._checked_phones(self.phones))
@@ -90,7 +88,7 @@ class LogProbs:
             return None
         if not isinstance(phones, PhoneLogProbs):
             array = self._beside(phones, "phone", "phones")
-            return PhoneLogProbs(array, self.lengths, self.frame_seconds)
+            return PhoneLogProbs(array, self.lengths, self.frame_seconds, self.lag)
         if len(phones.lengths) != self.size:
             raise LogProbsError(
                 f"phone log-probs of {len(phones.lengths)} utterances beside log-probs of "

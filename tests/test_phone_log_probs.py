@@ -84,6 +84,7 @@ def test_another_device(device: torch.device) -> None:
         ((normal(1, 4, 3), [-1], 0.02), "phone lengths reach from -1 to -1"),
         ((normal(1, 4, 3), [4], 0), "phone log-probs: frame_seconds is 0; a frame lasts"),
         ((torch.zeros(1, 4, 3, dtype=torch.int64), [4], 0.02), "must be floating-point numbers"),
+        ((normal(1, 4, 3), [4], 0.02, np.nan), "phone log-probs: lag must be a finite number"),
     ],
 )
 def test_what_is_no_phones_is_refused(arguments: tuple[object, ...], message: str) -> None:

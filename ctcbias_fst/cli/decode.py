@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 )
 @options.reads_file("--graph", help="The same, as a graph of ctcbias compile.")
 @options.with_tokens
+@options.with_phones
 @click.option(
     "--frame-seconds",
     type=options.Number(1e-4, 10),
@@ -64,6 +66,7 @@ def decode(
     entities: Path | None,
     graph: Path | None,
     named: options.TokensOptions,
+    listening: options.PhonesOptions,
     frame_seconds: float | None,
     softmax: bool,
     settings: options.SettingsOptions,
@@ -91,6 +94,8 @@ def decode(
         raise ConfigError("say either --entities or --graph")
     if style == "lhotse" and cuts is None:
         raise ConfigError("--format lhotse needs --cuts")
+    if log_probs is not None and listening.phones is not None:
+        raise ConfigError("--phones listens to audio; it belongs to --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     writes(part_file(out), "the part file of --out")  # before any work
@@ -118,9 +123,12 @@ def decode(
         utterances = backend.utterances()
     else:
         assert cuts is not None
-        backend = backends.SpeechBackend(named.model, config, device)
+        backend = backends.SpeechBackend(
+            named.model, config, device, listening.listener(named.language)
+        )
         utterances, write = _recordings(cuts, style, trust_manifest)
     backend.decoder.warn_of_idle(settings.parts or "")
+    begin = time.perf_counter()
     summary = decode_corpus(
         utterances,
         backend,
@@ -142,6 +150,8 @@ def decode(
         f"{out}: {len(summary.records)} utterances{before}{left}, {summary.seconds:.0f} s of audio",
         err=True,
     )
+    if isinstance(backend, backends.SpeechBackend):
+        options.tell_phones(*backend.phone_cost, time.perf_counter() - begin)
     if summary.skipped:
         raise click.exceptions.Exit(1)
 

@@ -25,6 +25,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @click.command()
 @click.argument("audio", nargs=-1, required=True, type=options.FILE)
 @options.MODEL
+@options.with_phones
 @options.reads_file(
     "--entities", help="List of names to listen for, one per line (docs/entity-lists.md)."
 )
@@ -47,6 +48,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
+    listening: options.PhonesOptions,
     entities: Path | None,
     settings: options.SettingsOptions,
     device: str,
@@ -80,7 +82,7 @@ def transcribe(
     reads(map(_path, recordings), "the recording")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer(load_model(model, device), config)
+    recognizer = Recognizer(load_model(model, device), config, phones=listening.listener(None))
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None
     if listed is not None:
@@ -107,6 +109,8 @@ def transcribe(
         write_text(out, format_transcripts(done, style, paths))
     elif folder is None:
         click.echo(format_transcripts(done, style, paths), nl=False)
+    spent = time.perf_counter() - ready
+    options.tell_phones(recognizer.phones, recognizer.phone_seconds, spent)
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
     if failures:

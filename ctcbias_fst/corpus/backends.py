@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.find import identity_of, load_model
+from ctcbias_fst.models.phone_listener import EMBEDDED
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
@@ -95,7 +96,7 @@ class Backend(ABC):
         decoder: what decodes the log-probs.
     """
 
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     decoder: Decoder
 
     def compile(
@@ -136,16 +137,32 @@ class SpeechBackend(Backend):
     Args:
         model: its path, see :func:`ctcbias_fst.models.find.load_model`; or ``None`` for the model
             inside the package.
+        phones: who hears phones, see `Recognizer`; of a model, its path.
     """
 
-    def __init__(self, model: Path | None, config: PipelineConfig, device: str) -> None:
-        self._recognizer = Recognizer(load_model(model, device), config)
+    def __init__(
+        self,
+        model: Path | None,
+        config: PipelineConfig,
+        device: str,
+        phones: str | Path | None = EMBEDDED,
+    ) -> None:
+        self._recognizer = Recognizer(load_model(model, device), config, phones=phones)
         self.decoder = self._recognizer.decoder
         self.settings = {
             "model": identity_of(model),
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
         }
+        if self._recognizer.model.hears_phones and phones == EMBEDDED:
+            phones = None
+        if phones is not None:
+            self.settings["phones"] = identity_of(None if phones == EMBEDDED else Path(phones))
+
+    @property
+    def phone_cost(self) -> tuple[object, float]:
+        """Who listened to phones beside the model, and for how many seconds so far."""
+        return self._recognizer.phones, self._recognizer.phone_seconds
 
     def load(self, utterance: Utterance) -> Recording:
         rate = self._recognizer.model.sampling_rate

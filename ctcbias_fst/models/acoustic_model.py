@@ -7,7 +7,9 @@ Interspeech 2021. Phone head on an intermediate layer: Dingliwal et al., SLT 202
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,20 @@ class ModelOutput:
             states=self.states[which],
             tap_states=tuple(tap[which] for tap in self.tap_states),
         )
+
+
+class PhoneOutput(NamedTuple):
+    """What the encoder says as far as its phone head.
+
+    Attributes:
+        tap_log_probs: subword log-probs after every layer of ``subword_taps`` so far, in order,
+            ``(batch, frame, token)``.
+        phone_log_probs, lengths: as of `ModelOutput`.
+    """
+
+    tap_log_probs: tuple[Tensor, ...]
+    phone_log_probs: Tensor
+    lengths: Tensor
 
 
 @dataclass(frozen=True)
@@ -222,43 +238,68 @@ class CtcModel(nn.Module):
         first, last = self.config.encoder.half_rate
         return first > 0 and first <= layer <= last
 
+    def heard_phones(self, features: Tensor, lengths: Tensor) -> PhoneOutput:
+        """Run the model as far as its phone head; what it hears is what :meth:`forward` hears.
+
+        Args:
+            features, lengths: see :meth:`forward`.
+        """
+        states, lengths = self.subsampling(features, lengths)
+        walk = _Walk(self, states, lengths)
+        taps = self._through(walk, self.config.encoder.phone_tap)
+        assert taps.phone_log_probs is not None
+        return PhoneOutput(tuple(taps.log_probs), taps.phone_log_probs, walk.lengths.cpu())
+
     def _walked(self, walk: _Walk) -> ModelOutput:
         """All layers and heads."""
+        taps = self._through(walk, self.config.encoder.layers)
+        states = walk.states
+        assert taps.phone_log_probs is not None
+        return ModelOutput(
+            log_probs=self.token_log_probs(states),
+            tap_log_probs=tuple(taps.log_probs),
+            phone_log_probs=taps.phone_log_probs,
+            lengths=walk.lengths.cpu(),
+            states=states,
+            tap_states=tuple(taps.states),
+        )
+
+    def _through(self, walk: _Walk, layers: int) -> _Taps:
+        """The first layers, with the heads among them."""
         encoder = self.config.encoder
-        tap_log_probs, tap_states = [], []
-        phone_log_probs = None
-        for layer, block in enumerate(self.blocks, start=1):
+        taps = _Taps()
+        for layer, block in enumerate(islice(self.blocks, layers), start=1):
             assert isinstance(block, ConformerBlock)
             if layer == encoder.half_rate[0]:
                 walk.go_down()
             walk.apply(block, layer)
             feedback = None
             if layer in encoder.subword_taps:
-                tap_states.append(walk.at_full_rate())
-                log_probs = self.token_log_probs(tap_states[-1])
-                tap_log_probs.append(log_probs)
+                taps.states.append(walk.at_full_rate())
+                log_probs = self.token_log_probs(taps.states[-1])
+                taps.log_probs.append(log_probs)
                 if encoder.self_condition:
                     feedback = self.subword_feedback(log_probs.exp())
             if layer == encoder.phone_tap:
                 heard = walk.at_full_rate()
-                phone_log_probs = _log_softmax(self.phone_head(self.tap_norm(heard)))
-                if encoder.self_condition and layer < encoder.layers:
-                    phones = self.phone_feedback(phone_log_probs.exp())
+                taps.phone_log_probs = _log_softmax(self.phone_head(self.tap_norm(heard)))
+                if encoder.self_condition and layer < layers:
+                    phones = self.phone_feedback(taps.phone_log_probs.exp())
                     feedback = phones if feedback is None else feedback + phones
             if feedback is not None:
                 walk.add(feedback)
             if layer == encoder.half_rate[1]:
                 walk.go_up()
-        states = walk.states
-        assert phone_log_probs is not None
-        return ModelOutput(
-            log_probs=self.token_log_probs(states),
-            tap_log_probs=tuple(tap_log_probs),
-            phone_log_probs=phone_log_probs,
-            lengths=walk.lengths.cpu(),
-            states=states,
-            tap_states=tuple(tap_states),
-        )
+        return taps
+
+
+@dataclass
+class _Taps:
+    """What heads among the layers said, and the states that subword heads saw."""
+
+    log_probs: list[Tensor] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)
+    phone_log_probs: Tensor | None = None
 
 
 class _Walk:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -122,4 +123,35 @@ class Scorer(Protocol):
 
         Returns:
             of each, ``(frame, token)``: natural log, each frame normalised.
+        """
+
+
+class PhoneListener(Protocol):
+    """Makes log-probs of phones of recordings, beside a model that hears none or instead of its
+    own. Threads may share it.
+
+    Attributes:
+        family: what it is, for people.
+        sampling_rate: of the recordings that it takes.
+        frame_seconds: how much audio a row of its log-probs stands for.
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def sampling_rate(self) -> int: ...
+    @property
+    def frame_seconds(self) -> float: ...
+
+    def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
+        """Listen to recordings of any length.
+
+        Args:
+            recordings: at the listener's rate.
+
+        Returns:
+            log-probs of a blank and of :data:`ctcbias_fst.text.phones.PHONES`, in this order.
+
+        Raises:
+            AudioError: a recording cannot be scored.
         """

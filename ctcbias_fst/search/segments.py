@@ -72,14 +72,19 @@ def cut_at_pauses(
 def _phone_spans(
     segments: Sequence[Segment], log_probs: LogProbs, phones: PhoneLogProbs
 ) -> list[tuple[int, int, int]]:
-    """The phone frames of segments, cut at the same times; the last segment has all the rest."""
+    """The phone frames of segments, cut at the same times; the last segment has all the rest.
+
+    Where phones are written later than tokens are, they are cut as much later.
+    """
     ratio = log_probs.frame_seconds / phones.frame_seconds
+    later = (phones.lag - log_probs.lag) / phones.frame_seconds
     ends, lengths = log_probs.lengths.tolist(), phones.lengths.tolist()
     spans = []
     for one in segments:
         length = lengths[one.utterance]
-        begin, end = (min(round(frame * ratio), length) for frame in (one.begin, one.end))
-        spans.append((one.utterance, begin, length if one.end == ends[one.utterance] else end))
+        begin, end = (min(max(round(at * ratio + later), 0), length) for at in (one.begin, one.end))
+        begin, end = (begin if one.begin else 0, end if one.end < ends[one.utterance] else length)
+        spans.append((one.utterance, begin, end))
     return spans
 
 

@@ -49,7 +49,7 @@ class TimesConfig:
 
 def written_frames(log_probs: LogProbs) -> list[list[int]]:
     """The frames of each utterance whose best token is not blank, or that of a phone head's frame
-    at the same time, ascending."""
+    for the same sound, ascending."""
     values, phones = log_probs.log_probs, log_probs.phones
     writes = torch.tensor([bool(text) for text in log_probs.vocabulary.surfaces])
     marks = []
@@ -57,18 +57,20 @@ def written_frames(log_probs: LogProbs) -> list[list[int]]:
         mask = writes[values[row, :length].argmax(dim=-1).cpu()]
         if phones is not None:
             said = phones.log_probs[row, : int(phones.lengths[row])].argmax(dim=-1) != 0
-            ratio = phones.frame_seconds / log_probs.frame_seconds
-            mask = mask | _while(said.cpu(), ratio, length)
+            frame = log_probs.frame_seconds
+            later = (phones.lag - log_probs.lag) / frame
+            mask = mask | _while(said.cpu(), phones.frame_seconds / frame, later, length)
         marks.append(mask.nonzero().flatten().tolist())
     return marks
 
 
-def _while(marked: torch.Tensor, ratio: float, length: int) -> torch.Tensor:
-    """Which of ``length`` frames some marked frame, ``ratio`` times as long, is a part of."""
+def _while(marked: torch.Tensor, ratio: float, later: float, length: int) -> torch.Tensor:
+    """Which of ``length`` frames some marked frame, ``ratio`` times as long and so many frames
+    later, is a part of."""
     at = marked.nonzero().flatten().double()
     # Rounded as multiples may be a little above or below whole numbers.
-    first = (at * ratio).mul(1e6).round().div(1e6).floor().long()
-    behind = ((at + 1) * ratio).mul(1e6).round().div(1e6).ceil().long()
+    first = (at * ratio - later).mul(1e6).round().div(1e6).floor().long().clamp(min=0)
+    behind = ((at + 1) * ratio - later).mul(1e6).round().div(1e6).ceil().long().clamp(min=0)
     change = torch.zeros(length + 1, dtype=torch.int64)
     one = torch.ones_like(first)
     change.index_add_(0, first.clamp(max=length), one)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ctcbias_fst.text.phone_symbols import IPA
+
 __all__ = ["ARPABET", "from_festival", "from_ipa", "join_words", "place_boundaries", "split_ipa"]
 
 # fmt: off
@@ -18,78 +20,16 @@ ARPABET = (
 )
 # fmt: on
 
-# The alphabet of Kokoro and hibari (misaki): capital letters are diphthongs. Vowel + ɹ that
-# CMUdict writes ER comes first; the longest match wins.
+# The alphabet of Kokoro and hibari (misaki): capital letters are diphthongs.
 _IPA = {
-    "ɜɹ": "ER",
-    "əɹ": "ER",
-    "ᵊɹ": "ER",
-    "ɐɹ": "ER",
-    "ɚ": "ER",
-    "ɝ": "ER",
-    "ɜ": "ER",
+    **IPA,
     "A": "EY",
     "I": "AY",
     "O": "OW",
     "Q": "OW",
     "W": "AW",
     "Y": "OY",
-    "e": "EY",
-    "o": "OW",
-    "ᵊ": "AH",
-    "ə": "AH",
-    "ɐ": "AH",
-    "ʌ": "AH",
-    "ᵻ": "IH",
-    "ɨ": "IH",
-    "ɪ": "IH",
-    "i": "IY",
-    "y": "IY",
-    "ʊ": "UH",
-    "u": "UW",
-    "ɑ": "AA",
-    "ɒ": "AA",
-    "a": "AA",
-    "æ": "AE",
-    "ɔ": "AO",
-    "ɛ": "EH",
-    "b": "B",
-    "ʧ": "CH",
-    "tʃ": "CH",
-    "d": "D",
-    "ð": "DH",
-    "f": "F",
-    "ɡ": "G",
-    "g": "G",
-    "h": "HH",
-    "ʤ": "JH",
-    "dʒ": "JH",
-    "k": "K",
-    "c": "K",
-    "q": "K",
-    "x": "K",
-    "l": "L",
-    "m": "M",
-    "n": "N",
-    "ɲ": "N Y",
-    "ŋ": "NG",
-    "p": "P",
-    "ɹ": "R",
-    "r": "R",
-    "s": "S",
-    "ʃ": "SH",
-    "t": "T",
     "T": "T",  # the American flap: CMUdict has T (or D), and the letter is mostly t
-    "ɾ": "T",
-    "ʔ": "T",
-    "θ": "TH",
-    "v": "V",
-    "w": "W",
-    "j": "Y",
-    "z": "Z",
-    "ʒ": "ZH",
-    "ʦ": "T S",
-    "ʣ": "D Z",
 }
 _SILENT = frozenset("ˈˌː̃ʰʲ‍" + ";:,.!?—…\"()“”'’")
 

@@ -65,6 +65,26 @@ def test_an_utterance_comes_out_of_a_batch_as_alone(model: CtcModel, frames: int
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("half_rate", [(0, 0), (2, 3), (2, 2), (3, 3)])
+def test_phones_are_heard_without_the_layers_above(
+    tiny_config: ModelConfig, half_rate: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    model = CtcModel(
+        replace(tiny_config, encoder=replace(tiny_config.encoder, half_rate=half_rate))
+    )
+    features, lengths = torch.randn(2, 64, 80), torch.tensor([64, 37])
+    expected = model.eval()(features, lengths)
+    for block in model.blocks[model.config.encoder.phone_tap :]:
+        block.register_forward_pre_hook(lambda *_: pytest.fail("a layer above is run"))
+    found = model.heard_phones(features, lengths)
+    assert torch.equal(found.phone_log_probs, expected.phone_log_probs)
+    assert torch.equal(found.lengths, expected.lengths)
+    assert len(found.tap_log_probs) == 1
+    assert torch.equal(found.tap_log_probs[0], expected.tap_log_probs[0])
+
+
+@torch.inference_mode()
 def test_normalisation_leaves_padding_zero(model: CtcModel) -> None:
     model.feature_mean.fill_(3.0)
     model.feature_scale.fill_(0.5)

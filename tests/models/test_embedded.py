@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ctcbias_fst.audio.audio import Recording
-from ctcbias_fst.models import embedded as recognise
+from ctcbias_fst.models import long_audio
 from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.model_config import ModelConfig
@@ -48,12 +48,12 @@ def test_long_audio_has_every_frame_once(
     model: AcousticModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = [recording(9.0, 1), recording(2.0, 2), recording(6.43, 3)]
-    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
     whole = model.log_probs(clips)
-    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 1.0)
-    monkeypatch.setattr(recognise, "_WINDOW", 400)
-    monkeypatch.setattr(recognise, "_CONTEXT", 120)
-    monkeypatch.setattr(recognise, "pieces_of", lambda pauses, frames, seconds: [])
+    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(long_audio, "WINDOW", 400)
+    monkeypatch.setattr(long_audio, "_CONTEXT", 120)
+    monkeypatch.setattr(long_audio, "pieces_of", lambda pauses, frames, seconds: [])
     windowed = model.log_probs(clips)
     assert windowed.lengths.tolist() == whole.lengths.tolist()
     # attention sees a window instead of everything, so nearly, but frame for frame
@@ -69,18 +69,18 @@ def test_long_audio_is_encoded_piece_by_piece(
 ) -> None:
     """Each piece is scored as if it were alone; what is in none, as in the whole."""
     clips = [recording(9.0, 1), recording(2.0, 2)]
-    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
     whole = model.log_probs(clips)
-    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 3.0)
-    monkeypatch.setattr(recognise, "_BATCH", 200)
+    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 3.0)
+    monkeypatch.setattr(long_audio, "_BATCH", 200)
     pieces = [Piece(0, 50), Piece(50, 150), Piece(170, 225)]
-    monkeypatch.setattr(recognise, "pieces_of", lambda pauses, frames, seconds: pieces)
+    monkeypatch.setattr(long_audio, "pieces_of", lambda pauses, frames, seconds: pieces)
     found = model.log_probs(clips)
     assert found.lengths.tolist() == whole.lengths.tolist() == [225, 50]
     assert found.phones is not None and whole.phones is not None
     torch.testing.assert_close(found.log_probs[1, :50], whole.log_probs[1, :50])
     torch.testing.assert_close(found.log_probs[0, 150:170], whole.log_probs[0, 150:170])
-    monkeypatch.setattr(recognise, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
     for piece in pieces:
         samples = clips[0].samples[piece.begin * 640 : piece.end * 640]
         alone = model.log_probs([Recording("piece", samples, 16000)])

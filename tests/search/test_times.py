@@ -90,20 +90,22 @@ def test_frames_in_which_phones_are_heard_write() -> None:
     """A frame of tokens writes if any frame of phones, of whatever length, is heard in it."""
     random = Random(3)
     for frame, own in product([0.01, 0.02, 0.03, 0.04, 0.08], repeat=2):
+        later = random.choice([0.0, 0.24, -0.04])
         said = [random.random() < 0.2 for _ in range(round(2.4 / own) + random.choice([-3, 0, 3]))]
         tokens = [int(random.random() < 0.05) for _ in range(round(2.4 / frame))]
         phones = torch.tensor([[[-3.0, -0.05] if one else [-0.05, -3.0] for one in said]])
         batch = replace(
-            heard(tokens),
+            heard(tokens, 0.1),
             frame_seconds=frame,
-            phones=PhoneLogProbs(phones, torch.tensor([len(said)]), own),
+            phones=PhoneLogProbs(phones, torch.tensor([len(said)]), own, 0.1 + later),
         )
         expected = [
             at
             for at, token in enumerate(tokens)
             if token
             or any(
-                min((at + 1) * frame, (j + 1) * own) - max(at * frame, j * own) > 1e-6
+                min((at + 1) * frame, (j + 1) * own - later) - max(at * frame, j * own - later)
+                > 1e-6
                 for j, one in enumerate(said)
                 if one
             )

@@ -1,0 +1,103 @@
+"""Two phone listeners as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ctcbias_fst
+from ctcbias_fst import Recognizer
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.embedded_phones import EmbeddedPhones
+from ctcbias_fst.models.joint_phones import JointPhones, mixed
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
+
+CLIP = Path(ctcbias_fst.__file__).parent / "pretrained/clips/medical-2.flac"
+
+
+def heard(ids: Sequence[int], frame: float, sure: float = 0.9, lag: float = 0.0) -> PhoneLogProbs:
+    """One utterance in which these of five phones are the best ones."""
+    table = torch.full((1, len(ids), 5), (1 - sure) / 4)
+    table[0, torch.arange(len(ids)), torch.tensor(ids, dtype=torch.int64)] = sure
+    return PhoneLogProbs(table.log(), torch.tensor([len(ids)]), frame, lag)
+
+
+def best(phones: PhoneLogProbs) -> list[int]:
+    return phones.log_probs[0].argmax(-1).tolist()
+
+
+def test_what_either_hears_is_heard() -> None:
+    one, two = heard([0, 1, 0, 0, 3], 0.04), heard([0, 1, 0, 2, 3], 0.04, sure=0.98)
+    found = mixed(one, two, 0.5)
+    assert best(found) == [0, 1, 0, 2, 3]
+    expected = torch.log((one.log_probs.exp() + two.log_probs.exp()) / 2)
+    torch.testing.assert_close(found.log_probs, expected)
+    assert found.frame_seconds == 0.04
+
+
+def test_shorter_frames_of_the_second_keep_their_phones() -> None:
+    one, two = heard([0, 0, 0, 0], 0.04, sure=0.6), heard([0, 1, 0, 0, 2, 0, 0, 0], 0.02)
+    assert best(mixed(one, two, 0.6)) == [1, 0, 2, 0]
+    slow = heard([1, 0, 2], 0.08)
+    assert best(mixed(heard([0] * 6, 0.04, sure=0.6), slow, 0.6)) == [1, 1, 0, 0, 2, 2]
+
+
+def test_a_second_that_is_later_is_moved() -> None:
+    one, two = heard([0, 0, 0, 0, 0], 0.04, 0.6, lag=0.1), heard([0, 0, 0, 3, 0], 0.04, lag=0.18)
+    assert best(mixed(one, two, 0.6)) == [0, 3, 0, 0, 0]
+
+
+@given(
+    st.lists(st.integers(0, 4), max_size=30),
+    st.lists(st.integers(0, 4), max_size=60),
+    st.sampled_from([0.01, 0.02, 0.03, 0.04, 0.08]),
+    st.floats(0.05, 0.95),
+)
+def test_frames_are_mixtures_of_what_is_said_at_the_time(
+    first: list[int], second: list[int], own: float, weight: float
+) -> None:
+    one, two = heard(first, 0.04), heard(second, own, 0.8)
+    found = mixed(one, two, weight)
+    assert found.lengths.tolist() == [len(first)]
+    torch.testing.assert_close(found.log_probs.exp().sum(-1), torch.ones(1, len(first)))
+    for t in range(len(first)):
+        begin, end, numbers = t * 0.04, (t + 1) * 0.04, range(len(second))
+        inside = [j for j in numbers if begin < (j + 0.5) * own < end]
+        middle = (begin + end) / 2
+        around = [j for j in numbers if j * own - 1e-9 <= middle <= (j + 1) * own + 1e-9]
+        over = not inside and end >= len(second) * own
+        options = [one.log_probs[0, t]] if over else []
+        options += [
+            torch.log((1 - weight) * one.log_probs[0, t].exp() + weight * two.log_probs[0, j].exp())
+            for j in {*inside, *around}
+        ]
+        assert any(torch.allclose(found.log_probs[0, t], each, atol=1e-5) for each in options)
+        if any(second[j] for j in inside):  # what is heard there is not drowned by blanks
+            spoken = {second[j] for j in inside if second[j]}
+            say = found.log_probs[0, t].exp() - (1 - weight) * one.log_probs[0, t].exp()
+            assert int(say.argmax()) in spoken
+
+
+def test_the_same_twice_is_once() -> None:
+    listener = EmbeddedPhones.load()
+    twice = JointPhones(listener, listener, 0.3)
+    recording = Recording(
+        "a", np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32), 16000
+    )
+    once = listener.phone_log_probs([recording])
+    torch.testing.assert_close(
+        twice.phone_log_probs([recording]).log_probs, once.log_probs, atol=1e-4, rtol=1e-4
+    )
+    found = Recognizer.from_pretrained(phones=twice).transcribe(CLIP, entities=["Imiglucerase"])
+    assert "Imiglucerase" in found.best.text
+    for weight in (0.0, 1.0, math.nan):
+        with pytest.raises(ConfigError, match="weight must lie in"):
+            JointPhones(listener, listener, weight)
