@@ -783,7 +783,7 @@ def test_names_longer_than_the_audio_are_told(
     ("options", "words"),
     [
         (["--set", "decode.boots.beta=1"], "unknown key decode.boots"),
-        (["--model", "nowhere"], "is not a model directory"),
+        (["--model", "nowhere"], "no such file or folder"),
         (["--entities", "nowhere.txt"], "nowhere.txt"),
         (["--parts", "magic"], "unknown part 'magic'"),
     ],
