@@ -28,6 +28,7 @@ from ctcbias_fst.text.checked_entities import check_entities, report_too_long
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities, nothing_collected
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity_sources import EntitySource, entities_of
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.variants.shipped import pronunciation_table
@@ -43,6 +44,9 @@ _BY_LETTERS = 4
 _LATEST = 4
 """Lists in memory that are kept compiled, for the next call."""
 
+
+PRONUNCIATIONS = 4
+"""Of a spelling of a name, at least so many are searched where tokens are phones."""
 
 SERVES = ("boosting", "spelling variants", "the adapter", "phone scores")
 """What a list is compiled for, where the decoder does it."""
@@ -102,6 +106,9 @@ def compile_graph(
         others = {"adapter", "lookup"} & set(config.parts)
         none = EncodedEntities.joined([])
         return build_tree(none, tuple(entities), tokenizer.vocabulary) if others else None
+    if isinstance(tokenizer, LexiconTokenizer):
+        encoded = encode_entities(entities, tokenizer, max(PRONUNCIATIONS, config.segmentations))
+        return build_tree(encoded, tuple(entities), tokenizer.vocabulary).of_phones()
     encoded = encode_spellings(
         entities,
         tokenizer,

@@ -24,8 +24,10 @@ from ctcbias_fst.decoder_inputs import (
     compiled_lists,
     language_model,
     language_model_path,
+    lexicon_search,
     lists_of,
     rescorer_of,
+    tokenizer_for,
 )
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, warn_caller
@@ -45,7 +47,7 @@ from ctcbias_fst.settings import PARTS, PipelineConfig, changed
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity_sources import EntitySource, source_of
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 FRAME_SECONDS = 0.04
@@ -118,10 +120,11 @@ class Decoder:
         search = (
             config.decode if self.rescorer is None else self.rescorer.search_config(config.decode)
         )
-        vocabulary = tokenizer.vocabulary
-        composer = language_model(config, vocabulary, self.device, lm)
+        vocabulary, lexicon = tokenizer.vocabulary, lexicon_search(tokenizer, self.device)
+        written = vocabulary if lexicon is None else lexicon.words
+        composer = language_model(config, written, self.device, lm)
         self.search = LatticeDecoder(
-            vocabulary, search, self.device, composer, check_blank=check_blank
+            vocabulary, search, self.device, composer, lexicon=lexicon, check_blank=check_blank
         )
         self.compiler = Compiler(
             tokenizer,
@@ -140,6 +143,7 @@ class Decoder:
         tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int],
         *,
         tokenizer: str | os.PathLike[str] | None = None,
+        lexicon: Any = None,
         blank: str | int | None = None,
         boundary: str | None = None,
         separator: str | None = None,
@@ -156,6 +160,8 @@ class Decoder:
                 ``.model``, or the tokens themselves, in the order of the columns or mapped to them.
             tokenizer: the SentencePiece ``.model`` of those tokens; by default names are cut into
                 few, long tokens.
+            lexicon: words and their phones, where the tokens are phones: a path, or a mapping
+                (:meth:`ctcbias_fst.text.token_lexicon.TokenLexicon.read`), or ``english``.
             blank: the blank's token or column; by default it is found by its usual names.
             boundary: how words are told apart: ``prefix``, ``continuation``, ``separator`` or
                 ``none``; by default as the tokens look.
@@ -180,14 +186,8 @@ class Decoder:
                 f"frame_seconds is not given; {FRAME_SECONDS} s is assumed, and times of words "
                 "are wrong if that is"
             )
-        known = tokenizer_of(
-            tokens,
-            tokenizer,
-            blank=blank,
-            boundary=boundary,
-            separator=separator,
-            language=language,
-        )
+        options = {"blank": blank, "boundary": boundary, "separator": separator}
+        known = tokenizer_for(tokens, tokenizer, lexicon, language=language, **options)
         decoder = cls(known, config, frame_seconds=frame_seconds, device=device)
         decoder.warn_of_idle((settings or {}).get("parts", ()))
         return decoder
@@ -374,7 +374,8 @@ class Decoder:
             pronunciations = [lists[row][1] for row in rows]
             found = self.rescorer.apply(found, some, pronunciations, nbest)
         found = [replace(one, nbest=one.nbest[:nbest]) for one in found]
-        return leave_out_unheard(found, some, self.config.decode.evidence)
+        writes = self.search.lexicon is None
+        return leave_out_unheard(found, some, self.config.decode.evidence, writes=writes)
 
 
 def _for_utterances(

@@ -27,14 +27,17 @@ from ctcbias_fst.records import LogProbs
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import load_word_pronunciations
 from ctcbias_fst.search.compose import LmComposer
+from ctcbias_fst.search.lexicon_search import LexiconSearch
 from ctcbias_fst.search.saved_log_probs import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity, read_once, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import is_named_pipe, quoted
-from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.phone_models import phone_tokenizer
 
 Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
 """One list for all utterances, or one (or None) for each; or none."""
@@ -234,6 +237,35 @@ def checked_tokenizer(tokenizer: Any) -> Tokenizer:
             "Decoder.from_tokens(tokens) makes one of a list of tokens or the path of their file"
         )
     return tokenizer
+
+
+def tokenizer_for(
+    tokens: Any, tokenizer: Any, lexicon: Any, *, language: str | None, **options: Any
+) -> Tokenizer:
+    """What writes names in the tokens of a model, which are phones if there is a lexicon.
+
+    Args:
+        tokens, tokenizer, language, options: of :func:`ctcbias_fst.text.tokens.tokenizer_of`.
+        lexicon: see :func:`ctcbias_fst.variants.phone_models.phone_tokenizer`.
+
+    Raises:
+        ModelError: tokens or lexicon cannot be read, or do not belong together.
+    """
+    if lexicon is None:
+        return tokenizer_of(tokens, tokenizer, language=language, **options)
+    if tokenizer is not None:
+        raise ModelError("a lexicon says how words are written, not a tokenizer: pass either")
+    return phone_tokenizer(tokens, lexicon, language=language, **options)
+
+
+def lexicon_search(tokenizer: Tokenizer, device: torch.device) -> LexiconSearch | None:
+    """What searches words, if the model's tokens are phones; a second time it is cached."""
+    return _lexicon_search(tokenizer, device) if isinstance(tokenizer, LexiconTokenizer) else None
+
+
+@lru_cache(maxsize=2)
+def _lexicon_search(tokenizer: LexiconTokenizer, device: torch.device) -> LexiconSearch:
+    return LexiconSearch(tokenizer.lexicon, tokenizer.vocabulary, device)
 
 
 def language_model_path(lm: Any) -> Path:

@@ -17,7 +17,7 @@ it: that is the decoding graph's affair (:mod:`ctcbias_fst.graph.decoding_graph`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
     from ctcbias_fst.text.vocabulary import Vocabulary
 
-from ctcbias_fst.graph.token_letters import row_letters
+from ctcbias_fst.graph.token_letters import letters_of, row_letters
 from ctcbias_fst.graph.token_rows import sorted_rows, unique_rows
 
 
@@ -163,6 +163,12 @@ class BoostGraph:
                 at = int(parent[at])
             found.append((tuple(reversed(tokens)), int(self.end[node]), float(self.cost[node])))
         return found
+
+    def of_phones(self) -> BoostGraph:
+        """The same where tokens are phones: a name earns what its letters do."""
+        letters = [letters_of(entity.name) for entity in self.entities]
+        earned = np.array([*letters, 0.0], dtype=np.float32)[self.end]  # -1 is the last one
+        return replace(self, letters=earned, split=None, cased=False, _on_device={})
 
     def tensors(self, device: torch.device) -> TreeTensors:
         """The arrays on ``device``; copied there once."""

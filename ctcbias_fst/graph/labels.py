@@ -15,7 +15,7 @@ import torch
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.reachable import Nodes
 
-PLAIN, ENTRY, BOOSTED, REPEAT = 0, 1, 2, 3
+PLAIN, ENTRY, BOOSTED, REPEAT, INSIDE = 0, 1, 2, 3, 4
 
 
 class Block(NamedTuple):
@@ -31,10 +31,11 @@ class Block(NamedTuple):
 class LabelTable:
     """What the labels of a decoding graph stand for; label 0 is the blank.
 
-    There are four kinds: ``PLAIN`` tokens (first frame and further ones), the ``ENTRY`` to an
+    There are five kinds: ``PLAIN`` tokens (first frame and further ones), the ``ENTRY`` to an
     entity, that is its first token's first frame, its ``BOOSTED`` later tokens' first frames,
     and what it takes to ``REPEAT`` inside it: further frames of its tokens, and blanks (token 0)
-    before its last token. Only what some utterance of the batch can take has a column.
+    before its last token; and, where a lexicon says what words are, blanks (token 0) ``INSIDE``
+    words. Only what some utterance of the batch can take has a column.
 
     Attributes:
         blocks: the columns after 0, by kind and weight, tokens ascending in each.
@@ -61,6 +62,14 @@ class LabelTable:
             if block.kind in (ENTRY, BOOSTED):
                 begins[block.first : block.first + len(block.tokens)] = True
         return begins
+
+    @cached_property
+    def given(self) -> torch.Tensor:
+        """bool: whether a label is of an entity, and may score more than its token does."""
+        given = torch.zeros(len(self), dtype=torch.bool, device=self.token.device)
+        for block in self.blocks:
+            given[block.first : block.first + len(block.tokens)] = block.kind not in (PLAIN, INSIDE)
+        return given
 
     def lookup(self, kind: int, weight: float, num_tokens: int) -> torch.Tensor:
         """int64 (num_tokens,): the column of each token in one block, or -1; plain blank has 0."""

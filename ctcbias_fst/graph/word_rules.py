@@ -37,11 +37,8 @@ class WordRules:
     def of(cls, vocabulary: Vocabulary, device: torch.device | str) -> WordRules:
         """The rules of a vocabulary whose blank is token 0."""
         assert vocabulary.blank_id == 0, "columns must be in blank-first order"
-        continuation = {
-            surface: token
-            for token, surface in enumerate(vocabulary.surfaces)
-            if surface and not vocabulary.ends_word[token] and not vocabulary.special[token]
-        }
+        inside = ~vocabulary.ends_word & ~vocabulary.special
+        continuation = {vocabulary.surfaces[at]: at for at in inside.nonzero()[0].tolist()}
         letter = "S" if vocabulary.upper_case else "s"
         written = [apostrophe + letter for apostrophe in APOSTROPHES]
         pieces = [split for one in written for split in ((one,), tuple(one))]

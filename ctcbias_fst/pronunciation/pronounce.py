@@ -86,6 +86,11 @@ class Pronouncer:
         """The words of the lexicon, in normal form."""
         return self._lexicon
 
+    @property
+    def lexicon(self) -> Lexicon:
+        """What is asked first."""
+        return self._lexicon
+
     def is_listed(self, word: str) -> bool:
         """Tell whether the lexicon has a word, which is in normal form."""
         return word in self._lexicon

@@ -50,7 +50,7 @@ import torch
 from ctcbias_fst.arrays import is_one, sum_of_probabilities
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.graph.candidates import Candidates
-from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
+from ctcbias_fst.graph.labels import BOOSTED, ENTRY, INSIDE, PLAIN, REPEAT, LabelTable
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.search_config import BoostConfig, SearchConfig
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -219,7 +219,7 @@ def score_columns(
             value = value + candidates.boosted * boost.repeat_alpha * candidates.gap
             scores[:, :, int(of_token[0])] = _waiting(blank, better, limit, boost)
         else:
-            assert kind == PLAIN
+            assert kind in (PLAIN, INSIDE)  # the latter is no token's
         at = (candidates.utterance[taken], candidates.frame[taken], column[taken])
         scores[at] = value[taken]
     return scores

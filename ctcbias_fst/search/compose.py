@@ -156,8 +156,8 @@ class _Expansion:
         self.hope = lattice.score + self.rest[lattice.target]
         self.first_arc = lattice.fsa.arcs.row_splits(2).long()
         self.num_arcs = self.first_arc[1:] - self.first_arc[:-1]
-        self.plain = ~lattice.in_tree & (lattice.aux > 0) & (lattice.aux < self._size)
-        ends_word = composer._rules.ends_word[lattice.token]
+        self.plain = lattice.plain
+        ends_word = composer._rules.ends_word[lattice.written]
         self.final = lattice.label < 0
         self.closes = (self.plain & ends_word) | lattice.in_tree | self.final
         self.names = LatticeEntities.of(
@@ -242,7 +242,7 @@ class _Expansion:
         if self.reads_names:
             reads = reads | lattice.in_tree[arc]
         at = reads.nonzero().flatten()
-        words.extend(moves, tables, at, lattice.token[arc[at]])
+        words.extend(moves, tables, at, lattice.written[arc[at]])
         at = (lattice.aux[arc] >= self._size).nonzero().flatten()
         if len(at):
             self.names.complete(moves, tables, at, lattice.aux[arc[at]] - self._size)

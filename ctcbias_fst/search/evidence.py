@@ -104,6 +104,7 @@ class FrameEvidence:
         log_prob: float32 (T,), its log-prob.
         vocabulary: of the model.
         frame_seconds: how long a frame is.
+        writes: whether its tokens by themselves write words; not where they are phones.
     """
 
     entropy: torch.Tensor
@@ -111,10 +112,15 @@ class FrameEvidence:
     log_prob: torch.Tensor
     vocabulary: Vocabulary
     frame_seconds: float
+    writes: bool = True
 
     @classmethod
     def of(
-        cls, log_probs: torch.Tensor, vocabulary: Vocabulary, frame_seconds: float
+        cls,
+        log_probs: torch.Tensor,
+        vocabulary: Vocabulary,
+        frame_seconds: float,
+        writes: bool = True,
     ) -> FrameEvidence:
         """Look at the log-probs (T, V) of one utterance, on any device."""
         frames = log_probs.float()
@@ -122,7 +128,7 @@ class FrameEvidence:
         entropy = -(frames.exp() * frames.clamp(min=-1e4)).sum(dim=-1)
         entropy = entropy / math.log(max(2, log_probs.shape[-1]))
         best, token = frames.max(dim=-1)
-        return cls(entropy.cpu(), token.cpu(), best.cpu(), vocabulary, frame_seconds)
+        return cls(entropy.cpu(), token.cpu(), best.cpu(), vocabulary, frame_seconds, writes)
 
     @cached_property
     def _begun(self) -> torch.Tensor:
@@ -135,6 +141,8 @@ class FrameEvidence:
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """What the model would write by itself."""
+        if not self.writes:
+            return ()
         return greedy_reading(self.token, self.log_prob, self.vocabulary, self.frame_seconds).words
 
     def _frames(self, begin: float, end: float) -> slice:
@@ -154,7 +162,11 @@ class FrameEvidence:
 
 
 def leave_out_unheard(
-    transcripts: Sequence[Transcript], log_probs: LogProbs, config: EvidenceConfig
+    transcripts: Sequence[Transcript],
+    log_probs: LogProbs,
+    config: EvidenceConfig,
+    *,
+    writes: bool = True,
 ) -> list[Transcript]:
     """Take out of every hypothesis the words that were not heard.
 
@@ -162,6 +174,7 @@ def leave_out_unheard(
         transcripts: of the utterances of ``log_probs``, in their order.
         log_probs: of the model, on any device.
         config: see :class:`EvidenceConfig`.
+        writes: see :class:`FrameEvidence`.
 
     Returns:
         the transcripts; those of the best hypothesis that were taken out are its ``left_out``.
@@ -171,7 +184,7 @@ def leave_out_unheard(
     found = []
     for row, transcript in enumerate(transcripts):
         frames = log_probs.log_probs[row, : int(log_probs.lengths[row])]
-        evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds)
+        evidence = FrameEvidence.of(frames, log_probs.vocabulary, log_probs.frame_seconds, writes)
         found.append(with_heard_words(transcript, evidence, config))
     return found
 

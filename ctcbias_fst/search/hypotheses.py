@@ -12,13 +12,17 @@ import torch
 from ctcbias_fst.graph.labels import PLAIN
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs
-from ctcbias_fst.search.hypothesis_words import SharedWords, Token, joined_words
+from ctcbias_fst.search.hypothesis_words import SharedWords, Token, by_words, joined_words
 from ctcbias_fst.search.lattice import Lattice, Paths
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 
 def hypotheses(
-    lattice: Lattice, paths: Paths, vocabulary: Vocabulary, frame_seconds: float
+    lattice: Lattice,
+    paths: Paths,
+    vocabulary: Vocabulary,
+    frame_seconds: float,
+    words: Vocabulary | None = None,
 ) -> list[Hypothesis]:
     """Read paths as words.
 
@@ -31,8 +35,10 @@ def hypotheses(
         paths: paths through it.
         vocabulary: of the model; token ids of the results are its own.
         frame_seconds: of the model.
+        words: with a lexicon, what its tokens and words write; see
+            :class:`ctcbias_fst.search.lexicon_search.LexiconSearch`.
     """
-    blank_first = vocabulary.blank_first()
+    blank_first = words or vocabulary.blank_first()
     arcs, path = paths.arcs, paths.of_arc
     nothing = lattice.skipped_frame_score.new_zeros(len(paths.utterance))
     given = lattice.boost[arcs]
@@ -58,12 +64,12 @@ def hypotheses(
     run, is_best = best.of_arcs(lattice, arcs)
     in_tree = lattice.in_tree[arcs]
     aside = (path[1:] == path[:-1]) & (run[1:] == run[:-1]) & (in_tree[1:] != in_tree[:-1])
-    with_echoes = set(path[1:][aside].tolist())
+    with_echoes = set(path[1:][aside].tolist()) if words is None else set()
     numbers_of, which = _distinct_tokens(
         path, len(paths.utterance), (arcs, end, confidence, followed, of_token[1:])
     )
     columns = (
-        *(lattice.token[arcs], lattice.aux[arcs], in_tree, start, end, confidence, followed),
+        *(lattice.written[arcs], lattice.aux[arcs], in_tree, start, end, confidence, followed),
         *(_log_probs(lattice, arcs), of_token[1:], run, is_best),
     )
     tokens: list[Token] = []
@@ -72,20 +78,22 @@ def hypotheses(
         entity = entities[aux - size] if aux >= size else None
         tokens.append(Token(token, entity, *others))
     order = vocabulary.blank_first_order.tolist()
-    token_ids = [order[token.token] for token in tokens]
+    token_ids = [order[token] for token in lattice.token[arcs][which].tolist()]
+    ids_of = [tuple([token_ids[at] for at in row]) for row in numbers_of]
+    if words is not None:
+        tokens, numbers_of = by_words(tokens, numbers_of, vocabulary.size)
     words_of = SharedWords(tokens, blank_first, frame_seconds)
     found = []
     rows = (column.tolist() for column in (paths.utterance, paths.score, boost, lm))
     for number, (utterance, *scores) in enumerate(zip(*rows)):
-        ids = tuple([token_ids[at] for at in numbers_of[number]])
         if number in with_echoes:
             whole = [tokens[at] for at in numbers_of[number]]
             whole = _without_echoes(whole, best, utterance, blank_first)
-            words = joined_words(whole, blank_first, frame_seconds)
+            read = joined_words(whole, blank_first, frame_seconds)
         else:
-            words = words_of(numbers_of[number])
+            read = words_of(numbers_of[number])
         score, paid, said = scores
-        found.append(Hypothesis(words, score, token_ids=ids, boost=paid, lm=said))
+        found.append(Hypothesis(read, score, token_ids=ids_of[number], boost=paid, lm=said))
     return found
 
 
@@ -304,9 +312,9 @@ def token_confidences(
     if not len(arcs):
         return lattice.skipped_frame_score.new_zeros(0), lattice.skipped_frame_score.new_zeros(0)
     every = lattice.emits.nonzero().flatten()
-    continues = every[~rules.ends_word[lattice.token[every]]]
+    continues = every[~rules.ends_word[lattice.written[every]]]
     frames = int(lattice.original.max()) + 2
-    utterance, token = lattice.utterance[arcs], lattice.token[arcs]
+    utterance, token = lattice.utterance[arcs], lattice.written[arcs]
     frame = lattice.original[utterance, lattice.frame[arcs]]
     same = path[1:] == path[:-1]
     middle = (frame[1:] + frame[:-1] + 1) // 2
@@ -343,7 +351,7 @@ class _Mass:
         self._frames = int(lattice.original.max()) + 3
         self._tokens = lattice.graph.vocabulary_size if token else 1
         frame = lattice.original[lattice.utterance[arcs], lattice.frame[arcs]]
-        which = lattice.token[arcs] if token else torch.zeros_like(arcs)
+        which = lattice.written[arcs] if token else torch.zeros_like(arcs)
         keys, order = self._key(lattice.utterance[arcs], which, frame).sort()
         self._keys = keys
         sums = lattice.posterior[arcs][order].cumsum(0)

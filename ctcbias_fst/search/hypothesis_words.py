@@ -61,6 +61,51 @@ class _Draft:
         self.confidence = min(self.confidence, 1.0 - probability)
 
 
+def by_words(
+    tokens: Sequence[Token], paths: Sequence[Sequence[int]], num_tokens: int
+) -> tuple[list[Token], list[list[int]]]:
+    """Make one token of each word of a lexicon, from its first phone on.
+
+    Args:
+        tokens: all that paths have; the last one of a word is the word.
+        paths: the numbers of the tokens of each.
+        num_tokens: of the model; words are numbered from there on.
+
+    Returns:
+        the same, with words in the place of their phones; names stay as they are.
+    """
+    found: list[Token] = []
+    known: dict[tuple[int, ...], int] = {}
+
+    def number(run: tuple[int, ...]) -> int:
+        if run not in known:
+            known[run] = len(found)
+            found.append(_one([tokens[at] for at in run]))
+        return known[run]
+
+    whole: list[list[int]] = []
+    for path in paths:
+        row: list[int] = []
+        begin = 0
+        for at, one in enumerate(path, start=1):
+            token = tokens[one]
+            if token.in_tree or token.token >= num_tokens:
+                row.append(number(tuple(path[begin:at])))
+                begin = at
+        whole.append(row)
+    return found, whole
+
+
+def _one(run: Sequence[Token]) -> Token:
+    """The last of some tokens, which stands for all; how sure it is, is known of the word."""
+    return run[-1]._replace(
+        start=run[0].start,
+        followed=0.0,
+        log_prob=sum(token.log_prob for token in run) / len(run),
+        boost=sum(token.boost for token in run),
+    )
+
+
 class SharedWords:
     """The words of paths that have tokens in common; a run of tokens is read once.
 
@@ -192,7 +237,7 @@ def _entity_words(
     sure = min(token.confidence for token in tokens)
     sure = min([sure, 1.0 - before, *(1.0 - token.followed for token in tokens)])
     clear = [token.log_prob for token in tokens]
-    written = " ".join([text for _, _, text in spans])
+    written = " ".join([text for _, _, text in spans]) or entity.name  # phones write nothing
     boost = sum(token.boost for token in tokens)
     mentions = (Mention.of(entity, "boost", written, boost=boost),)
     if len(spans) == len(names):

@@ -122,6 +122,17 @@ class Lattice:
         return self.graph.columns.token[self.label.clamp(min=0)]
 
     @cached_property
+    def written(self) -> torch.Tensor:
+        """int64 (A,): the token that each arc writes: the one under its column, or of plain ones
+        the word of a lexicon that is complete with it."""
+        return torch.where(self.plain, self.aux, self.token)
+
+    @cached_property
+    def plain(self) -> torch.Tensor:
+        """bool (A,): whether a token begins at the arc that is part of no entity."""
+        return ~self.in_tree & (self.aux > 0) & (self.aux < self.graph.vocabulary_size)
+
+    @cached_property
     def starts_word(self) -> torch.Tensor:
         """int64 (A,): 1 where a plain token is at the start of a word, with separators only."""
         if not hasattr(self.fsa, STARTS_WORD):
@@ -146,7 +157,7 @@ class Lattice:
         column = plain[self.token]
         frame = self.frame.clamp(max=self.scores.shape[1] - 1)
         acoustic = self.scores[self.utterance, frame, column].double()
-        plain = (self.label < 0) | torch.eq(self.label, column)
+        plain = (self.label < 0) | ~self.graph.columns.given[self.label.clamp(min=0)]
         score = self.score if self.lm is None else self.lm.base.double()
         return torch.where(plain, torch.zeros_like(acoustic), score - acoustic)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from threading import Lock
 
 import torch
 
 from ctcbias_fst.bounds import MAX_BEAM, MAX_STATES
 from ctcbias_fst.devices import checked_device, with_versions
-from ctcbias_fst.errors import ConfigError, GraphError, ModelError, warn_caller
+from ctcbias_fst.errors import ConfigError, GraphError, ModelError
 from ctcbias_fst.graph.decoding_graph import decoding_graph
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.token_letters import token_letters
 from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, require_log_probs
+from ctcbias_fst.search.blank_check import BlankCheck
 from ctcbias_fst.search.boosting import (
     blank_frames,
     check_log_probs,
@@ -28,18 +28,15 @@ from ctcbias_fst.search.boosting import (
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.frames import Frames, without_idle_frames
+from ctcbias_fst.search.graph_lists import BoostGraphs, per_utterance
 from ctcbias_fst.search.heard import heard_names
 from ctcbias_fst.search.hypotheses import distinct, greedy_hypothesis, hypotheses
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice, best_paths
+from ctcbias_fst.search.lexicon_search import LexiconSearch
 from ctcbias_fst.search.nbest import TextHashes, n_best_paths
 from ctcbias_fst.search.spelling import spell_names
-from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.token_marks import byte_of
 from ctcbias_fst.text.vocabulary import Vocabulary
-
-BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
-"""One list for all utterances, or one (or none) for each, or none at all."""
 
 Listener = Callable[
     [LogProbs, Lattice, Sequence[BoostGraph | None], Sequence[int], str | None], None
@@ -47,12 +44,8 @@ Listener = Callable[
 """Is given a batch, a lattice before a language model acts, and of each of its utterances the list
 and the number in the batch; at last a warning for all of them."""
 
-_BLANK_FRAMES = 100
-_LEAST_BLANK, _LIKE_BLANK = 0.01, 0.4
-"""In so many frames or more, a share below the first is too few for a blank to be best in, if
-another column is best in the second or more."""
-
 _NO_FRAMES = "has no frames, so there is nothing to read"
+_NO_WORDS = "the search was lost: no words of the lexicon sound like this"
 _WIDER = 4
 _ROUNDING = 0.05
 """How much less than the best plain reading a path may score before that one counts as lost: k2
@@ -67,6 +60,7 @@ class LatticeDecoder:
         config: see :class:`DecodeConfig`.
         device: where to search; log-probs are moved there.
         lm: a language model that is composed with every lattice.
+        lexicon: what makes words of the model's tokens, where these are phones.
         listener: is given every batch and its lattice without the language model, and again the
             lattice of each utterance that was lost and searched again.
         check_blank: warn if another column is where the blank of a model would be.
@@ -84,6 +78,7 @@ class LatticeDecoder:
         lm: LmComposer | None = None,
         listener: Listener | None = None,
         *,
+        lexicon: LexiconSearch | None = None,
         check_blank: bool = True,
     ) -> None:
         if not isinstance(vocabulary, Vocabulary):
@@ -95,11 +90,9 @@ class LatticeDecoder:
         self.vocabulary = vocabulary
         self.config = config
         self.device = checked_device(device)
-        self.lm = lm
+        self.lm, self.lexicon = lm, lexicon
         self.listener = listener
-        none = torch.zeros(vocabulary.size, dtype=torch.int64)
-        self._lock = Lock()
-        self._best_columns = none if check_blank else None
+        self._blank_check = BlankCheck(vocabulary) if check_blank else None
         self._blank_first = blank_first = vocabulary.blank_first()
         order = torch.from_numpy(vocabulary.blank_first_order.copy()).to(self.device)
         self._columns = None if vocabulary.blank_id == 0 else order
@@ -107,7 +100,8 @@ class LatticeDecoder:
         self._token_order[order] = torch.arange(len(order), device=self.device)
         self._letters = torch.tensor(token_letters(blank_first), device=self.device)
         self._rules = WordRules.of(blank_first, self.device)
-        self._hashes = TextHashes.of(blank_first, self.device)
+        written = blank_first if lexicon is None else lexicon.words
+        self._hashes = TextHashes.of(written, self.device)
 
     @with_versions
     def decode(
@@ -141,51 +135,39 @@ class LatticeDecoder:
         batch = log_probs if rows is None else log_probs.select(rows)
         if not batch.size:
             return []
+        lists = per_utterance(graphs, batch.size, self.vocabulary)
+        if self.lexicon is not None and len({id(tree) for tree in lists}) > 1:
+            return self._list_by_list(log_probs, lists, rows, nbest, checked)
         lattice = self.lattice(log_probs, graphs, rows, checked)
-        per_utterance = self._per_utterance(batch, graphs)
         most = max(self.config.nbest, nbest or 1)
         transcripts = dict(self.read(lattice, batch.ids, batch.frame_seconds, nbest=most))
         for i, row in enumerate(range(batch.size) if rows is None else rows):
             if i not in transcripts:
                 pruned = lattice.pruned is not None and bool(lattice.pruned[i])
-                transcripts[i] = self._rescue(log_probs, row, per_utterance[i], most, pruned=pruned)
+                transcripts[i] = self._rescue(log_probs, row, lists[i], most, pruned=pruned)
         for i, length in enumerate(batch.lengths.tolist()):
             if not length:
                 transcripts[i] = replace(transcripts[i], warning=_NO_FRAMES)
-        self._check_blank(batch)
-        return [spell_names(transcripts[i], graph) for i, graph in enumerate(per_utterance)]
+        if self._blank_check is not None:
+            self._blank_check.look_at(batch)
+        return [spell_names(transcripts[i], graph) for i, graph in enumerate(lists)]
 
-    def _check_blank(self, log_probs: LogProbs) -> None:
-        """Warn, once, if another column is where a model's blank would be."""
-        if self._best_columns is None:
-            return
-        rows = zip(log_probs.log_probs, log_probs.lengths.tolist())
-        best = torch.cat([row[:length].argmax(-1) for row, length in rows])
-        found = best.bincount(minlength=self.vocabulary.size).cpu()
-        with self._lock:
-            if self._best_columns is None:
-                return
-            counts = self._best_columns + found
-            total = int(counts.sum())
-            self._best_columns = counts if total < _BLANK_FRAMES else None
-        if total < _BLANK_FRAMES:
-            return
-        blank = int(counts[self.vocabulary.blank_id])
-        # Pauses may be the separator, and the first byte of a script's letters is always the same.
-        for column, token in enumerate(self.vocabulary.tokens):
-            if column == self.vocabulary.separator_id or byte_of(token) is not None:
-                counts[column] = 0
-        other = int(counts.argmax())
-        if blank >= _LEAST_BLANK * total or counts[other] < _LIKE_BLANK * total:
-            return
-        own, its = (
-            f"column {column} ({quoted(self.vocabulary.tokens[column])})"
-            for column in (self.vocabulary.blank_id, other)
-        )
-        warn_caller(
-            f"the blank, {own}, is the best one in {blank} of {total} frames, {its} in "
-            f"{int(counts[other])}: say which is the blank (--blank)"
-        )
+    def _list_by_list(
+        self,
+        log_probs: LogProbs,
+        trees: Sequence[BoostGraph | None],
+        rows: Sequence[int] | None,
+        nbest: int | None,
+        checked: bool,
+    ) -> list[Transcript]:
+        """The same as `decode`, where utterances of one list share a graph."""
+        places = range(len(trees)) if rows is None else rows
+        found: dict[int, Transcript] = {}
+        for tree in {id(tree): tree for tree in trees}.values():
+            which = [i for i, one in enumerate(trees) if one is tree]
+            some = self.decode(log_probs, tree, [places[i] for i in which], nbest, checked)
+            found.update(zip(which, some))
+        return [found[i] for i in range(len(trees))]
 
     @with_versions
     def lattice(
@@ -212,11 +194,16 @@ class LatticeDecoder:
         if self._columns is not None:
             values = values[:, :, self._columns]
         lengths = log_probs.lengths.to(self.device)
+        trees = per_utterance(graphs, log_probs.size, self.vocabulary)
+        if self.lexicon is not None:
+            lattice = self._search_lexicon(values, lengths, trees, log_probs.ids)
+            if self.listener is not None:
+                self.listener(whole, lattice, trees, places, None)
+            return self.with_language_model(lattice)
         idle = blank_frames(values, lengths, config.blank_threshold)
         inside = torch.arange(values.shape[1], device=self.device) < lengths[:, None]
         candidates = find_candidates(values, inside & ~idle, config)
         frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
-        trees = self._per_utterance(log_probs, graphs)
         labels, plain = plain_reading(frames.blank, frames.lengths, frames.candidates)
         lattice = self._search(frames, trees, log_probs.ids)
         lost = _lost(lattice, plain)
@@ -232,6 +219,32 @@ class LatticeDecoder:
         if self.listener is not None:
             self.listener(whole, lattice, trees, places, None)
         return composed
+
+    def _search_lexicon(
+        self,
+        values: torch.Tensor,
+        lengths: torch.Tensor,
+        trees: Sequence[BoostGraph | None],
+        ids: Sequence[str],
+    ) -> Lattice:
+        """Search the graph of a lexicon and one list; what of it is found is not lost."""
+        assert self.lexicon is not None
+        if len({id(tree) for tree in trees}) > 1:
+            raise GraphError("with a lexicon, all utterances of a lattice have one list of names")
+        return self.lexicon.lattice(
+            values,
+            lengths,
+            trees[0],
+            self._token_order,
+            config=self.config,
+            output_beam=self._lattice_beam,
+            ids=ids,
+        )
+
+    @property
+    def _lattice_beam(self) -> float:
+        """Nats below the best path that the lattice of the first pass keeps."""
+        return self.config.output_beam if self.lm is None else self.config.lm.lattice_beam
 
     def _search(
         self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
@@ -254,7 +267,7 @@ class LatticeDecoder:
             frames.lengths.cpu(),
             graph.fsa,
             search_beam=config.search_beam,
-            output_beam=config.output_beam if self.lm is None else config.lm.lattice_beam,
+            output_beam=self._lattice_beam,
             max_active=config.max_active,
             ids=ids,
         )
@@ -285,6 +298,7 @@ class LatticeDecoder:
             self.device,
             self.lm,
             listener,
+            lexicon=self.lexicon,
             check_blank=False,
         )
 
@@ -294,31 +308,6 @@ class LatticeDecoder:
         if self.lm is None:
             return lattice
         return self.lm.compose(lattice, self.config.lm, self.config.output_beam)
-
-    def _per_utterance(
-        self, log_probs: LogProbs, graphs: BoostGraphs
-    ) -> Sequence[BoostGraph | None]:
-        if graphs is None or isinstance(graphs, BoostGraph):
-            graphs = [graphs] * log_probs.size
-        wrong = (
-            next((one for one in graphs if not isinstance(one, BoostGraph | None)), None)
-            if isinstance(graphs, (list, tuple))
-            else graphs
-        )
-        if wrong is not None:
-            raise GraphError(
-                f"{wrong!r:.60} is no compiled list of names: give one for all utterances, or a "
-                "list of one (or None) for each"
-            )
-        if len(graphs) != log_probs.size:
-            raise GraphError(
-                f"{len(graphs)} lists of names for {log_probs.size} utterances: give one for all "
-                "or one for each"
-            )
-        for graph in {id(graph): graph for graph in graphs}.values():
-            if graph is not None:
-                graph.require_vocabulary(self.vocabulary)
-        return graphs
 
     def read(
         self,
@@ -340,7 +329,8 @@ class LatticeDecoder:
         n = nbest or self.config.nbest
         paths = best_paths(lattice) if n == 1 else n_best_paths(lattice, n, self._hashes)
         found: dict[int, list[Hypothesis]] = {}
-        read = hypotheses(lattice, paths, self.vocabulary, frame_seconds)
+        words = None if self.lexicon is None else self.lexicon.words
+        read = hypotheses(lattice, paths, self.vocabulary, frame_seconds, words=words)
         for utterance, hypothesis in zip(paths.utterance.tolist(), read):
             found.setdefault(utterance, []).append(hypothesis)
         for utterance, several in found.items():
@@ -378,6 +368,9 @@ class LatticeDecoder:
             found = decoder.read(lattice, one.ids, one.frame_seconds, warning, nbest)
             for _, transcript in found:
                 return transcript
+        if self.lexicon is not None:
+            nothing = Hypothesis((), 0.0, ())
+            return Transcript(one.ids[0], nothing, (nothing,), _NO_WORDS)
         best = greedy_hypothesis(one)
         return Transcript(
             one.ids[0], best, (best,), "the search was lost; this is a greedy reading"

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ctcbias_fst.search.lattice import Lattice, Paths
-from ctcbias_fst.search.text_hash import text_hash
+from ctcbias_fst.search.text_hashes import text_hashes
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _LEAST = torch.finfo(torch.float64).min
@@ -46,15 +47,13 @@ class TextHashes:
         starting = [" " * (not mark) + text for mark, text in zip(marked, inside)]
         if vocabulary.separator_id is not None:
             starting[vocabulary.separator_id] = ""
-        hashes = torch.tensor(
-            [list(map(text_hash, row)) for row in (inside, starting)], device=device
-        )
+        hashes = torch.from_numpy(np.stack([text_hashes(inside), text_hashes(starting)])).to(device)
         return cls(hashes[..., 0], hashes[..., 1], vocabulary)
 
     def of_arcs(self, lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
         """(factor, summand) of every arc; an entity writes its name with its last token."""
         aux, size = lattice.aux, lattice.graph.vocabulary_size
-        plain = ~lattice.in_tree & (aux > 0) & (aux < size)
+        plain = lattice.plain
         token = torch.where(plain, aux, torch.zeros_like(aux))
         starts = lattice.starts_word
         factor = torch.where(plain, self.factor[starts, token], torch.ones_like(aux))
@@ -63,8 +62,8 @@ class TextHashes:
         entity, of_arc = torch.unique(aux[complete] - size, return_inverse=True)
         names = [lattice.graph.entities[at].name for at in entity.tolist()]
         if names:
-            written = [text_hash(" " + self.vocabulary.writing(name)) for name in names]
-            of_name = torch.tensor(written, device=aux.device)
+            written = text_hashes([" " + self.vocabulary.writing(name) for name in names])
+            of_name = torch.from_numpy(written).to(aux.device)
             factor[complete], summand[complete] = of_name[of_arc].unbind(-1)
         return factor, summand
 

@@ -102,6 +102,8 @@ class SearchConfig:
         token_top_k: at most so many tokens besides blank are tried at a frame.
         blank_threshold: a frame whose blank is more probable than this is blank, and the
             search skips it where that cannot matter; 1 turns it off.
+        separator_cost: nats for each frame of the token between words inside a word, where a
+            lexicon says what words are.
     """
 
     boost: BoostConfig = field(default_factory=BoostConfig)
@@ -111,6 +113,7 @@ class SearchConfig:
     token_beam: float = 8.0
     token_top_k: int = 20
     blank_threshold: float = 0.995
+    separator_cost: float = 3.0
 
     REMOVED: ClassVar = {"modified_topology": False}
     """Settings of former versions, which their files have, and what is done now."""
@@ -119,6 +122,7 @@ class SearchConfig:
         positive(self, "search_beam", "output_beam", "token_beam")
         at_most(self, MAX_BEAM, "search_beam", "output_beam", "token_beam")
         at_least_one(self, "max_active", "token_top_k")
+        not_negative(self, "separator_cost")
         if not 0.5 < self.blank_threshold <= 1:
             raise ValueError(
                 f"blank_threshold must lie above 0.5 and at most 1, found {self.blank_threshold}"

@@ -17,10 +17,8 @@ import torch
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.ngram.ngram import FIRST_SYMBOL
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
-from ctcbias_fst.search.text_hash import BASE, SPREAD, text_hash
+from ctcbias_fst.search.text_hashes import Hashes, extended, letter_codes, text_hashes
 from ctcbias_fst.text.vocabulary import Vocabulary
-
-_Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +74,15 @@ class Lexicon:
         whole = whole[lengths[whole] > 0]
         by_score = whole[np.argsort(scores[owner[whole]], kind="stable")]
         symbol[node[by_score]] = symbols[owner[by_score]]
-        factor, summand = zip(*map(text_hash, vocabulary.surfaces))
+        factor, summand = torch.from_numpy(text_hashes(vocabulary.surfaces)).to(device).unbind(-1)
         return cls(
             hash=torch.from_numpy(node_hash).to(device),
             letters=torch.from_numpy(np.append(letters, [0, 0])).to(device),
             symbol=torch.from_numpy(symbol).to(device),
             best=torch.from_numpy(best).to(device),
             root=int(np.searchsorted(node_hash, 0)),
-            factor=torch.tensor(factor, dtype=torch.int64, device=device),
-            summand=torch.tensor(summand, dtype=torch.int64, device=device),
+            factor=factor,
+            summand=summand,
             length=torch.tensor([len(s) for s in vocabulary.surfaces], device=device),
         )
 
@@ -105,8 +103,7 @@ class Lexicon:
 
     def find(self, words: Sequence[str]) -> list[int]:
         """Symbols of words in the vocabulary's case; -1 for those that are not in the tree."""
-        hashes = [text_hash(word)[1] for word in words]
-        wanted = torch.tensor(hashes, dtype=torch.int64, device=self.hash.device)
+        wanted = torch.from_numpy(text_hashes(words)[:, 1].copy()).to(self.hash.device)
         at = torch.searchsorted(self.hash, wanted).clamp(max=len(self.hash) - 1)
         symbol = torch.where(self.hash[at] == wanted, self.symbol[at], torch.full_like(at, -1))
         found: list[int] = symbol.tolist()
@@ -144,11 +141,10 @@ def _written_words(
 
 def _beginnings(
     words: Sequence[str],
-) -> tuple[_Hashes, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[Hashes, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Hash, length and word of every beginning, by word and length; the empty one included."""
     lengths = np.array([len(word) for word in words], dtype=np.int64)
-    codes = np.frombuffer("".join(words).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    codes = (codes + np.uint64(1)) * np.uint64(SPREAD)
+    codes = letter_codes(words)
     first_letter = np.cumsum(lengths) - lengths
     first = first_letter + np.arange(len(words))
     hashes = np.zeros(int(lengths.sum()) + len(words), dtype=np.uint64)
@@ -157,6 +153,6 @@ def _beginnings(
     for position in range(int(lengths.max(initial=0))):
         of = np.flatnonzero(lengths > position)
         at = first[of] + position
-        hashes[at + 1] = hashes[at] * np.uint64(BASE) + codes[first_letter[of] + position]
+        hashes[at + 1] = extended(hashes[at], codes[first_letter[of] + position])
         length[at + 1] = position + 1
     return hashes, length, owner

@@ -118,7 +118,7 @@ def _writable(
     otherwise: list[Entity] = []
     by_form: dict[str, Entity] | None = None
     for entity in entities:
-        if entity.pronunciations and own_phones(entity, tokenizer.vocabulary):
+        if entity.pronunciations and own_phones(entity, tokenizer):
             kept.setdefault(entity.name, entity)
             continue
         written, reports = _as_writable(entity, uncovered)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import Tokenizer
-from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.text.written_forms import has_one_form, written_forms
 
 _CHUNK = 65_536
@@ -151,27 +150,23 @@ def encode_entities(
         entity_index=owners[spelling],
         cost=_concatenate(cost, np.float32) + extra[spelling],
     )
-    return _pronounced(by_spelling, entities, tokenizer.vocabulary)
+    return _pronounced(by_spelling, entities, tokenizer)
 
 
-def own_phones(entity: Entity, vocabulary: Vocabulary) -> list[list[int]]:
-    """The pronunciations of an entity that are written in the model's own tokens, as ids."""
-    index = vocabulary.index
-    return [
-        [index[phone] for phone in phones]
-        for phones in entity.pronunciations
-        if phones and all(phone in index for phone in phones)
-    ]
+def own_phones(entity: Entity, tokenizer: Tokenizer) -> list[list[int]]:
+    """The pronunciations of an entity that the model's own tokens write, as ids."""
+    several = (phones for phones in entity.pronunciations if phones)
+    return [ids for phones in several for ids in tokenizer.phones(phones)]
 
 
 def _pronounced(
-    written: EncodedEntities, entities: EntityList | Sequence[Entity], vocabulary: Vocabulary
+    written: EncodedEntities, entities: EntityList | Sequence[Entity], tokenizer: Tokenizer
 ) -> EncodedEntities:
     """Names whose pronunciations are the model's own tokens are looked for by these alone."""
     rows = entities.entities if isinstance(entities, EntityList) else entities
     if not any(entity.pronunciations for entity in rows):
         return written
-    phones = {i: own_phones(entity, vocabulary) for i, entity in enumerate(rows)}
+    phones = {i: own_phones(entity, tokenizer) for i, entity in enumerate(rows)}
     phones = {i: several for i, several in phones.items() if several}
     if not phones:
         return written

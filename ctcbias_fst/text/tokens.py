@@ -49,6 +49,11 @@ class Tokenizer(ABC):
     def _nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
         """`encode_nbest` of one text, which is in letters of the vocabulary."""
 
+    def phones(self, phones: Sequence[str]) -> list[list[int]]:
+        """Return the ways in which a pronunciation is written, if these are the model's tokens."""
+        index = self.vocabulary.index
+        return [[index[phone] for phone in phones]] if all(p in index for p in phones) else []
+
     @abstractmethod
     def uncovered(self, text: str) -> str:
         """Return the characters that keep `text` from being written, each once.

@@ -1,0 +1,151 @@
+"""The first pass of a model whose tokens are phones: words through a lexicon.
+
+A token that stands between words (``<wb>``) is no more than a hint: people pause inside words, and
+run words together. So between words it counts as blank, whichever is more probable; inside a word
+as well, for ``separator_cost`` nats a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Lock
+
+import numpy as np
+import torch
+
+from ctcbias_fst.graph.decoding_graph import DecodingGraph
+from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.graph.labels import INSIDE
+from ctcbias_fst.graph.lexicon_graph import LexiconGraph
+from ctcbias_fst.graph.lexicon_tree import LexiconTree
+from ctcbias_fst.recent import Recent
+from ctcbias_fst.search.boosting import blank_frames, find_candidates, reward, score_columns
+from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.frames import Frames, without_idle_frames
+from ctcbias_fst.search.intersect import search
+from ctcbias_fst.search.lattice import Lattice
+from ctcbias_fst.text.token_lexicon import TokenLexicon
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+_LISTS = 4
+"""Graphs of lists that are kept: some 50 MB each with 100,000 words."""
+
+
+class LexiconSearch:
+    """Searches the words of a lexicon, and the names of a list. Threads may share it.
+
+    Args:
+        lexicon: of the model.
+        vocabulary: the model's own.
+        device: where to search.
+
+    Attributes:
+        words: what is written: the words of the lexicon behind the model's tokens, blank-first.
+    """
+
+    def __init__(
+        self, lexicon: TokenLexicon, vocabulary: Vocabulary, device: torch.device | str = "cpu"
+    ) -> None:
+        self.words = lexicon.vocabulary(vocabulary)
+        tokens = vocabulary.blank_first()
+        self._separator = tokens.separator_id
+        column = np.empty(vocabulary.size, dtype=np.int64)
+        column[vocabulary.blank_first_order] = np.arange(vocabulary.size)
+        tree = LexiconTree.of(
+            column[lexicon.values], lexicon.row_splits, lexicon.word, lexicon.cost
+        )
+        self._graph = LexiconGraph(
+            tree,
+            vocabulary.size,
+            len(lexicon.words),
+            separated=self._separator is not None,
+            device=device,
+        )
+        # A phone says about as much as a letter, however it is written.
+        self._letters = torch.ones(vocabulary.size, device=device)
+        self._graphs: Recent[tuple[int, object], tuple[BoostGraph | None, DecodingGraph]]
+        self._graphs = Recent(_LISTS)
+        self._lock = Lock()
+
+    def lattice(
+        self,
+        values: torch.Tensor,
+        lengths: torch.Tensor,
+        tree: BoostGraph | None,
+        token_order: torch.Tensor,
+        *,
+        config: DecodeConfig,
+        output_beam: float,
+        ids: Sequence[str],
+    ) -> Lattice:
+        """Search a batch of utterances with one list.
+
+        Args:
+            values: float32 (N, T, V), log-probs, blank-first.
+            lengths: int64 (N,) on the same device.
+            tree: of the list, or None.
+            token_order: blank-first column of each token id of that tree.
+            config: the settings.
+            output_beam: nats below the best path that the lattice keeps.
+            ids: names of the utterances, for messages.
+        """
+        idle = blank_frames(values, lengths, config.blank_threshold)
+        values, inside = self._without_separator(values, config.separator_cost)
+        open_frames = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+        # The lexicon says what may follow; a token is given up by the beam alone.
+        wide = replace(config, token_top_k=values.shape[2], token_beam=config.search_beam)
+        candidates = find_candidates(values, open_frames & ~idle, wide)
+        frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
+        graph = self._with_names(tree, token_order, config)
+        scores = score_columns(
+            frames.blank, frames.candidates, graph.columns, self._letters, config
+        )
+        for block in graph.columns.blocks:
+            if block.kind == INSIDE:
+                scores[:, :, block.first] = _kept(inside, idle, frames)
+        fsa = search(
+            scores,
+            frames.lengths.cpu(),
+            graph.fsa,
+            search_beam=config.search_beam,
+            output_beam=output_beam,
+            max_active=config.max_active,
+            ids=ids,
+        )
+        return Lattice(fsa, graph, frames.original, frames.skipped_frame_score, scores)
+
+    def _without_separator(
+        self, values: torch.Tensor, cost: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The log-probs with the separator in the place of blank where it is better, and what
+        blank is inside words, (N, T)."""
+        blank = values[:, :, 0]
+        if self._separator is None:
+            return values, blank
+        between = values[:, :, self._separator]
+        values = values.clone()
+        values[:, :, 0] = torch.maximum(blank, between)
+        values[:, :, self._separator] = -torch.inf
+        return values, torch.maximum(blank, between - cost)
+
+    def _with_names(
+        self, tree: BoostGraph | None, token_order: torch.Tensor, config: DecodeConfig
+    ) -> DecodingGraph:
+        """The graph of a list; the latest are kept."""
+        key = (id(tree), config.boost)
+        with self._lock:  # two threads need not build the same one
+            known = self._graphs.get(key)
+            if known is None:
+                graph = self._graph.with_names(
+                    tree, token_order, lambda letters, weight: reward(letters, weight, config.boost)
+                )
+                # As long as it is kept, so is the tree: no other has its id.
+                known = self._graphs.put(key, (tree, graph))
+        return known[1]
+
+
+def _kept(inside: torch.Tensor, idle: torch.Tensor, frames: Frames) -> torch.Tensor:
+    """What blank is inside words at the frames that are searched."""
+    at = frames.original.clamp(max=inside.shape[1] - 1)
+    return torch.where(idle.gather(1, at), frames.blank, inside.gather(1, at))

@@ -1,0 +1,122 @@
+"""The phones of English as the tokens of a model: ARPAbet, with stress or without, or IPA."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from ctcbias_fst.errors import ModelError
+from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.token_lexicon import Tokens
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+IPA: dict[str, str] = {
+    "AA": "ɑ,ɑː,a",
+    "AE": "æ,a",
+    "AH": "ə,ʌ,ɐ",
+    "AO": "ɔ,ɔː,ɒ",
+    "AW": "aʊ,a ʊ",
+    "AY": "aɪ,a ɪ",
+    "B": "b",
+    "CH": "t͡ʃ,tʃ,t ʃ",
+    "D": "d",
+    "DH": "ð",
+    "EH": "ɛ,e",
+    "ER": "ɝ,ɚ,ɜː,ə ɹ",
+    "EY": "eɪ,e ɪ,e",
+    "F": "f",
+    "G": "g,ɡ",
+    "HH": "h",
+    "IH": "ɪ",
+    "IY": "i,iː",
+    "JH": "d͡ʒ,dʒ,d ʒ",
+    "K": "k",
+    "L": "l",
+    "M": "m",
+    "N": "n",
+    "NG": "ŋ",
+    "OW": "oʊ,əʊ,o ʊ,o",
+    "OY": "ɔɪ,ɔ ɪ",
+    "P": "p",
+    "R": "ɹ,r",
+    "S": "s",
+    "SH": "ʃ",
+    "T": "t",
+    "TH": "θ",
+    "UH": "ʊ",
+    "UW": "u,uː",
+    "V": "v",
+    "W": "w",
+    "Y": "j",
+    "Z": "z",
+    "ZH": "ʒ",
+}
+"""How each phone is written in IPA, the usual way first; a space parts what may be two tokens."""
+
+_MERGED = {"AH": ("ə", "ʌ")}
+"""What ARPAbet without stress does not tell apart."""
+
+_MAX_LACKING = 8
+
+_SECOND = 0.5
+"""Nats for what is written second."""
+
+
+class PhoneTokens:
+    """Writes phones of ARPAbet in the tokens of a model.
+
+    Args:
+        vocabulary: of the model.
+
+    Attributes:
+        lacking: phones that it has no token for; a few, of dialects, may be.
+
+    Raises:
+        ModelError: it lacks many phones of English.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._ways = {phone: _ways(phone, vocabulary) for phone in PHONES}
+        lacking = [phone for phone, ways in self._ways.items() if not ways]
+        self.lacking = tuple(lacking)
+        if len(lacking) > _MAX_LACKING:
+            raise ModelError(
+                f"the model has no token for the phones {', '.join(lacking[:5])} and others of "
+                "English, in ARPAbet or IPA"
+            )
+
+    def write(self, phones: Sequence[str], most: int = 4) -> list[tuple[Tokens, float]]:
+        """How phones are written, the likeliest way first; not at all if the model lacks one.
+
+        Args:
+            phones: of :data:`ctcbias_fst.text.phones.PHONES`.
+            most: ways, at most.
+        """
+        ways: list[tuple[Tokens, float]] = [((), 0.0)]
+        for phone in phones:
+            ways = heapq.nsmallest(
+                most,
+                (
+                    (before + tokens, cost + _SECOND * rank)
+                    for before, cost in ways
+                    for rank, tokens in enumerate(self._ways[phone])
+                ),
+                key=lambda way: way[1],
+            )
+        return ways
+
+
+def _ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
+    """The tokens of one phone; several ways where the model tells more apart than ARPAbet does."""
+    index = vocabulary.index
+    for written in (phone, phone.lower()):
+        stressed = [f"{written}{stress}" for stress in "102"]
+        known = [one for one in (written, *stressed) if one in index]
+        if known:
+            return [(index[one],) for one in known]
+    forms = [form.split(" ") for form in IPA[phone].split(",")]
+    known_forms = [form for form in forms if all(part in index for part in form)]
+    if not known_forms:
+        return []
+    merged = [[one] for one in _MERGED.get(phone, ()) if one in index]
+    return [tuple(index[part] for part in form) for form in merged or known_forms[:1]]

@@ -1,0 +1,110 @@
+"""What writes words in the tokens of a model, where these are phones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ctcbias_fst.errors import ModelError, warn_caller
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
+from ctcbias_fst.text.phone_tokens import PhoneTokens
+from ctcbias_fst.text.token_lexicon import TokenLexicon, Tokens
+from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
+from ctcbias_fst.text.token_marks import SEPARATORS, WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.shipped import load_pronouncer
+
+ENGLISH = "english"
+"""The lexicon that comes with the package, of English."""
+
+_WAYS = 2
+"""In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
+
+_NEXT = 0.7
+"""Nats for each further pronunciation of a word there."""
+
+
+def phone_tokenizer(
+    tokens: Any, lexicon: Any, *, language: str | None = None, **options: Any
+) -> LexiconTokenizer:
+    """What writes names, and words, in the phones of a model.
+
+    Names that the lexicon does not have are pronounced as English, if the model has all of its
+    phones, in ARPAbet or IPA.
+
+    Args:
+        tokens: a path, or the tokens: see :meth:`Vocabulary.from_file` and `from_tokens`.
+        lexicon: ``english`` for the one that comes with the package, or see
+            :meth:`TokenLexicon.read`.
+        language: which vocabulary of a file for several languages.
+        options: ``blank``, ``boundary`` and ``separator`` of `Vocabulary.from_tokens`.
+
+    Raises:
+        ModelError: tokens or lexicon cannot be read, or do not belong together.
+    """
+    vocabulary = _vocabulary(tokens, language, options)
+    try:
+        phones = PhoneTokens(vocabulary)
+    except ModelError:
+        if lexicon == ENGLISH:
+            raise
+        phones = None
+    if isinstance(lexicon, str) and lexicon == ENGLISH:
+        assert phones is not None
+        if phones.lacking:
+            warn_caller(
+                f"the model has no token for {', '.join(phones.lacking)}: words of the English "
+                "lexicon with these are not written"
+            )
+        known = TokenLexicon.of(english_ways(phones), "the English lexicon")
+    else:
+        known = TokenLexicon.read(lexicon, vocabulary)
+    guess = None if phones is None else EnglishPronouncer(phones)
+    return LexiconTokenizer(vocabulary, known, guess, phones)
+
+
+def _vocabulary(tokens: Any, language: str | None, options: dict[str, Any]) -> Vocabulary:
+    """The model's; where nothing stands between words, each token is by itself."""
+    where = ""
+    if isinstance(tokens, (str, os.PathLike)):
+        tokens, where = read_tokens(Path(tokens), language), f"{tokens}: "
+    tokens = checked_tokens(tokens)
+    unmarked = options.get("separator") is None and not set(SEPARATORS) & set(tokens)
+    if options.get("boundary") is None and unmarked:
+        options = {**options, "boundary": WordBoundary.NONE}
+    try:
+        return Vocabulary.from_tokens(tokens, **options)
+    except ModelError as fault:
+        raise ModelError(f"{where}{fault}") from None
+
+
+def english_ways(phones: PhoneTokens) -> Iterator[tuple[str, Tokens, float]]:
+    """The words of the lexicon that comes with the package, in a model's tokens."""
+    lexicon = load_pronouncer().lexicon
+    for word in lexicon:
+        for rank, said in enumerate(lexicon.pronunciations(word)):
+            for tokens, cost in phones.write(said, _WAYS):
+                yield word, tokens, cost + _NEXT * rank
+
+
+class EnglishPronouncer:
+    """Pronounces words that no lexicon has, by the G2P that comes with the package.
+
+    Args:
+        phones: what writes them in a model's tokens.
+    """
+
+    def __init__(self, phones: PhoneTokens) -> None:
+        self._phones = phones
+
+    def __call__(self, word: str) -> list[tuple[Tokens, float]]:
+        """The pronunciations of a word, the likeliest first."""
+        (found,) = load_pronouncer().pronounce_all([word])
+        ways = [
+            (tokens, one.cost + cost)
+            for one in found
+            for tokens, cost in self._phones.write(one.text.split(), _WAYS)
+        ]
+        return sorted(ways, key=lambda way: way[1])
