@@ -102,12 +102,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def your_model(work: Path) -> None:
-    """A recording, and an ONNX model that knows it."""
+    """Recordings, an ONNX model that knows one of them, and a model of Hugging Face."""
+    from tiny_hugging_face import save  # noqa: PLC0415  (skips without transformers)
+
     pytest.importorskip("onnx", reason="pip install onnx, to make the model of the page")
     from tiny_onnx import make_known_model  # noqa: PLC0415
 
     clip = ROOT / "ctcbias_fst" / "pretrained" / "clips" / "medical-1.flac"
     shutil.copyfile(clip, work / "call.flac")
+    (work / "recordings").mkdir()
+    shutil.copyfile(clip, work / "recordings" / "1.flac")
+    save(work / "hf-model")
     (work / "my-model").mkdir()
     embedded = Recognizer.from_pretrained()
     heard = embedded.log_probs([to_recording(clip, 16000)])

@@ -42,6 +42,7 @@ COMMANDS = {
     "rescore": "rescore",
     "pronounce": "variants",
     "variants": "variants",
+    "model": "model",
     "doctor": "doctor",
 }
 
@@ -153,5 +154,9 @@ def _warnings_in_one_line() -> Iterator[None]:
                 usual(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
+        for library in ("transformers", "huggingface_hub"):
+            warnings.filterwarnings("ignore", module=rf"{library}\b")
+        # What torch tells of how transformers calls it.
+        warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
         warnings.simplefilter("always", CtcbiasWarning)
         yield

@@ -98,6 +98,7 @@ def decode(
         raise ConfigError("--phones listens to audio; it belongs to --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    named.check()
     writes(part_file(out), "the part file of --out")  # before any work
     if lattice_dir is not None:
         writes(lattice_dir / SETTINGS_FILE, "the settings of --lattice-dir")
@@ -124,7 +125,11 @@ def decode(
     else:
         assert cuts is not None
         backend = backends.SpeechBackend(
-            named.model, config, device, listening.listener(named.language)
+            named.model,
+            config,
+            device,
+            listening.listener(named.language),
+            language=named.language,
         )
         utterances, write = _recordings(cuts, style, trust_manifest)
     backend.decoder.warn_of_idle(settings.parts or "")

@@ -18,6 +18,7 @@ _SECONDS = 30.0
 @options.reads_file("--entities", required=True, help="List of names (docs/entity-lists.md).")
 @options.writes_file("-o", "--out", required=True, help="Picture: .png, .svg or .html.")
 @options.MODEL
+@options.LANGUAGE
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=15, help="Names with a row of their own."
 )
@@ -32,6 +33,7 @@ def explain(
     entities: Path,
     out: Path,
     model: Path | None,
+    language: str | None,
     top: int,
     start: float,
     duration: float | None,
@@ -50,7 +52,7 @@ def explain(
     check_format(out)
     listed = read_entities(entities)
     config = settings.load(model)
-    recognizer = Recognizer(load_model(model, device), config)
+    recognizer = Recognizer(load_model(model, device, language=language), config)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:
         options.warn(f"{audio}: {whole.warning}")

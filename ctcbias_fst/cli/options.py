@@ -147,7 +147,15 @@ def _gathers(
 
 DEVICE = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 
-MODEL = reads_file("--model", help="Model directory [the model inside the package].")
+MODEL = reads_file(
+    "--model",
+    help="Model: a folder of ours or of Hugging Face, an ONNX file or a folder with one, or a name "
+    "on the Hugging Face hub [the model inside the package].",
+)
+
+LANGUAGE = click.option(
+    "--language", help="Which, of a model that has adapters or prompts for several languages."
+)
 
 
 @dataclass(frozen=True)
@@ -162,25 +170,32 @@ class TokensOptions:
     separator: str | None = None
     language: str | None = None
 
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises:
+            ConfigError: there are such.
+        """
+        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+
+        others = replace(self, model=None, language=None)
+        if self.tokens is None and others != TokensOptions():
+            raise ConfigError("--tokenizer, --blank, --boundary and --separator belong to --tokens")
+        if self.tokens is not None and self.model is not None:
+            raise ConfigError("say either --model or --tokens")
+
     def load(self, columns: Callable[[], int | None] = lambda: None) -> Tokenizer:
         """The tokenizer, and with it the vocabulary, that the options name.
 
         `columns` tells those of the log-probs, if there are any.
         """
-        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-        from ctcbias_fst.text.tokens import SentencePieceTokenizer, tokenizer_of  # noqa: PLC0415
-
+        self.check()
         if self.tokens is None:
-            if replace(self, model=None) != TokensOptions():
-                raise ConfigError(
-                    "--tokenizer, --blank, --boundary, --separator and --language belong to "
-                    "--tokens"
-                )
-            from ctcbias_fst.models.package import DEFAULT  # noqa: PLC0415
+            from ctcbias_fst.models.find import load_tokenizer  # noqa: PLC0415
 
-            return SentencePieceTokenizer((self.model or DEFAULT) / "tokenizer.model")
-        if self.model is not None:
-            raise ConfigError("say either --model or --tokens")
+            return load_tokenizer(self.model, language=self.language)
+        from ctcbias_fst.text.tokens import tokenizer_of  # noqa: PLC0415
+
         return tokenizer_of(
             self.tokens,
             self.tokenizer,
@@ -221,8 +236,7 @@ with_tokens = _gathers(
     ),
     click.option(
         "--language",
-        help="With --tokens: which vocabulary, where the file has one for each of several "
-        "languages.",
+        help="Of a model or a file of --tokens that has vocabularies for several languages, which.",
     ),
 )
 

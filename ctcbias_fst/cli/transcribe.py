@@ -25,6 +25,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @click.command()
 @click.argument("audio", nargs=-1, required=True, type=options.FILE)
 @options.MODEL
+@options.LANGUAGE
 @options.with_phones
 @options.reads_file(
     "--entities", help="List of names to listen for, one per line (docs/entity-lists.md)."
@@ -48,6 +49,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
+    language: str | None,
     listening: options.PhonesOptions,
     entities: Path | None,
     settings: options.SettingsOptions,
@@ -82,7 +84,8 @@ def transcribe(
     reads(map(_path, recordings), "the recording")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    recognizer = Recognizer(load_model(model, device), config, phones=listening.listener(None))
+    loaded = load_model(model, device, language=language)
+    recognizer = Recognizer(loaded, config, phones=listening.listener(language))
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None
     if listed is not None:

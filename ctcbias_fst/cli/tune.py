@@ -47,7 +47,7 @@ def tune(
     """
     from ctcbias_fst.config import load_config, read_toml, write_config  # noqa: PLC0415
     from ctcbias_fst.files import check_output  # noqa: PLC0415
-    from ctcbias_fst.models.embedded import AcousticModel  # noqa: PLC0415
+    from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.studies import tuning  # noqa: PLC0415
     from ctcbias_fst.studies.dev_sets import open_sources  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def tune(
     base = settings.load(named.model, of_model=named.tokens is None)
     known = named.load()
     speech = any(one.cuts is not None for one in wanted.sets)
-    loaded = AcousticModel.load(named.model, device) if speech else None
+    loaded = load_model(named.model, device, language=named.language) if speech else None
     tuned = tuning.tune(
         wanted,
         base,

@@ -138,6 +138,7 @@ class SpeechBackend(Backend):
         model: its path, see :func:`ctcbias_fst.models.find.load_model`; or ``None`` for the model
             inside the package.
         phones: who hears phones, see `Recognizer`; of a model, its path.
+        language: of a model that has parts for several languages.
     """
 
     def __init__(
@@ -146,13 +147,17 @@ class SpeechBackend(Backend):
         config: PipelineConfig,
         device: str,
         phones: str | Path | None = EMBEDDED,
+        *,
+        language: str | None = None,
     ) -> None:
-        self._recognizer = Recognizer(load_model(model, device), config, phones=phones)
+        loaded = load_model(model, device, language=language)
+        self._recognizer = Recognizer(loaded, config, phones=phones)
         self.decoder = self._recognizer.decoder
         self.settings = {
             "model": identity_of(model),
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
+            **({} if language is None else {"language": language}),
         }
         if self._recognizer.model.hears_phones and phones == EMBEDDED:
             phones = None

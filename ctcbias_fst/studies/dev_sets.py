@@ -25,7 +25,7 @@ from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
 
 if TYPE_CHECKING:
-    from ctcbias_fst.models.embedded import AcousticModel
+    from ctcbias_fst.models.plug import SpeechModel
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.text.tokens import Tokenizer
 
@@ -110,7 +110,7 @@ class _WithLists:
 
 
 class SpeechSource(_WithLists):
-    """Cuts, with a model of ours.
+    """Cuts, with a model that scores speech.
 
     Args:
         entities: one list, or one for each utterance.
@@ -118,7 +118,7 @@ class SpeechSource(_WithLists):
     """
 
     def __init__(
-        self, model: AcousticModel, cuts: Path, entities: Lists, references: Mapping[str, str]
+        self, model: SpeechModel, cuts: Path, entities: Lists, references: Mapping[str, str]
     ) -> None:
         super().__init__(entities, references)
         self._model = model
@@ -131,7 +131,8 @@ class SpeechSource(_WithLists):
         recognizer = Recognizer(self._model, config)
         names = self._compiled(config, self._ids, recognizer.compile) if listed else {}
         # What the encoder's output depends on.
-        key = config.adapter if listed and "adapter" in config.parts else None
+        attends = listed and self._model.attends and "adapter" in config.parts
+        key = config.adapter if attends else None
         if key not in self._log_probs:
             if len(self._log_probs) == _KEPT:
                 del self._log_probs[next(iter(self._log_probs))]
@@ -189,7 +190,7 @@ def _texts(
 def open_sources(
     sets: Sequence[DevSet],
     folder: Path,
-    model: AcousticModel | None,
+    model: SpeechModel | None,
     tokenizer: Tokenizer,
     device: str = "cpu",
 ) -> list[Source]:

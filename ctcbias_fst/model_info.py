@@ -1,0 +1,116 @@
+"""What a model is: its tokens, its frames, and which parts can act with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.phone_listener import EMBEDDED, of_language
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.settings import changed, settings_of
+from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is.
+
+    Attributes:
+        path: where it is, or its name on the hub; None for the model inside the package.
+        family: what it is, for people.
+        sampling_rate: of the audio that it takes, in Hz.
+        frame_seconds: how long a frame is.
+        tokens: how many there are, the blank among them.
+        kind: what they are: ``characters``, ``pieces``, ``words`` or ``phones``.
+        case: which letters they write: ``lower``, ``upper`` or ``both``.
+        blank: the column of the blank.
+        blank_token: what stands there.
+        boundary: how words are told apart; see
+            :class:`ctcbias_fst.text.token_marks.WordBoundary`.
+        separator: the token between words, if there is one.
+        parts: each part, and why it does not act; None if it does.
+    """
+
+    path: str | None
+    family: str
+    sampling_rate: int
+    frame_seconds: float
+    tokens: int
+    kind: str
+    case: str
+    blank: int
+    blank_token: str
+    boundary: str
+    separator: str | None
+    parts: Mapping[str, str | None]
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        case = {"lower": "small letters", "upper": "capitals", "both": "small letters and capitals"}
+        rows = [
+            ("model", self.path or "the one inside the package"),
+            ("family", self.family),
+            ("audio", f"{self.sampling_rate} Hz"),
+            ("frame", f"{self.frame_seconds:.4g} s"),
+            ("tokens", f"{self.tokens} ({self.kind}, {case[self.case]})"),
+            ("blank", f"column {self.blank}, {quoted(self.blank_token)}"),
+            ("words", _BOUNDARIES[self.boundary].format(quoted(self.separator))),
+        ]
+        rows += [(part, why or "acts") for part, why in self.parts.items()]
+        return [f"{name:12} {value}" for name, value in rows]
+
+
+_BOUNDARIES = {
+    "prefix": "begin with a token that has '▁'",
+    "continuation": "begin with a token without '##'",
+    "separator": "are parted by {}",
+    "none": "are not marked: each token is one, or scripts tell",
+}
+
+
+def model_info(
+    path: str | os.PathLike[str] | None = None, *, language: str | None = None
+) -> ModelInfo:
+    """Look at a model of any family.
+
+    Args:
+        path: as :func:`ctcbias_fst.models.find.load_model` takes it.
+        language: of a model that has parts for several languages.
+
+    Raises:
+        ModelError: there is no model, or a file of it is missing or damaged.
+        MissingDependencyError: its family needs a package that is not installed.
+    """
+    model = load_model(path, language=language)
+    config = changed(settings_of(None if path is None else Path(path)), {})
+    recognizer = Recognizer(model, config, phones=of_language(EMBEDDED, language))
+    vocabulary = model.tokenizer.vocabulary
+    between = vocabulary.separator_id
+    return ModelInfo(
+        path=None if path is None else os.fspath(path),
+        family=model.family,
+        sampling_rate=model.sampling_rate,
+        frame_seconds=model.frame_seconds,
+        tokens=vocabulary.size,
+        kind=_kind(vocabulary),
+        case=vocabulary.case.value,
+        blank=vocabulary.blank_id,
+        blank_token=vocabulary.tokens[vocabulary.blank_id],
+        boundary=vocabulary.boundary.value,
+        separator=None if between is None else vocabulary.tokens[between],
+        parts=recognizer.decoder.parts,
+    )
+
+
+def _kind(vocabulary: Vocabulary) -> str:
+    if vocabulary.has_phones:
+        return "phones"
+    if vocabulary.boundary in (WordBoundary.PREFIX, WordBoundary.CONTINUATION):
+        return "pieces"
+    long = sum(len(text) > 1 for text in vocabulary.surfaces)
+    return "characters" if 2 * long < vocabulary.size else "words"
