@@ -70,7 +70,7 @@ ROOMS = (
     ("corpus",),
     ("studies",),
     ("explain",),
-    ("explain_picture", "doctor"),
+    ("explain_picture", "doctor", "model_info"),
     ("cli",),
     ("__main__",),
 )

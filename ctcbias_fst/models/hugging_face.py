@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import CtcbiasError, ModelError
+from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
 from ctcbias_fst.models.function import measured_frame_seconds
 from ctcbias_fst.models.hugging_face_files import (
     check_config,
@@ -48,6 +49,7 @@ _SAME = 0.05
 rounding on some devices they differ by 0.01, by padding that leaks in by 1."""
 
 _RATIO_SLACK = 0.02
+_REMEDY = "pip install -U 'ctcbias_fst[hf]', with torch 1.13 pip install 'transformers<4.46'"
 
 
 class HuggingFaceScorer:
@@ -207,23 +209,31 @@ def _installed(path: str | os.PathLike[str]) -> Iterator[None]:
     """Tell which package is missing."""
     try:
         with quiet():
-            import transformers.models.auto  # noqa: F401, PLC0415
+            import transformers.models.auto  # noqa: PLC0415
     except ImportError as error:
-        raise missing("transformers", os.fspath(path)) from error
+        if find_spec("transformers") is None:
+            raise missing("transformers", os.fspath(path)) from error
+        raise MissingDependencyError(
+            f"{os.fspath(path)}: transformers is installed, but cannot be used "
+            f"({first_line(error)}): {_REMEDY}"
+        ) from error
     try:
         yield
     except CtcbiasError:
         raise
     except ImportError as error:
+        if "PyTorch" in str(error):
+            raise MissingDependencyError(
+                f"{os.fspath(path)}: transformers {transformers.__version__} does not work with "
+                f"torch {torch.__version__}: {_REMEDY}"
+            ) from error
         raise missing(_needed(error), os.fspath(path)) from error
 
 
 def _needed(error: ImportError) -> str:
     """The package that transformers asks for: ``Foo requires the bar library but …``."""
     _, found, rest = str(error).partition("requires the ")
-    if found:
-        return rest.split()[0].strip("'`").replace("PyTorch", "torch>=2")
-    return error.name or "transformers"
+    return rest.split()[0].strip("'`") if found else error.name or "transformers"
 
 
 def _extractor(folder: Path) -> Any:

@@ -564,3 +564,25 @@ def test_a_package_that_the_preprocessor_needs(
     monkeypatch.setattr(transformers.AutoFeatureExtractor, "from_pretrained", needing)
     with pytest.raises(MissingDependencyError, match="needs librosa: pip install librosa"):
         loaded(folder)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\nAutoModelForCTC requires the PyTorch library but it was not found in your environment.",
+        "\nAutoModelForCTC requires PyTorch >= 2.6, but PyTorch was not found or an older version",
+    ],
+)
+def test_a_transformers_that_does_not_go_with_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """It then has stand-ins of its classes, which raise this."""
+
+    def needing(*args: Any, **options: Any) -> None:
+        raise ImportError(said)
+
+    folder = save(tmp_path)
+    monkeypatch.setattr(transformers.AutoModelForCTC, "from_pretrained", needing)
+    told = rf"transformers {transformers.__version__} does not work with torch.*transformers<4.46"
+    with pytest.raises(MissingDependencyError, match=told):
+        loaded(folder)
