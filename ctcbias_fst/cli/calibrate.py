@@ -91,10 +91,11 @@ def calibrate(
         raise ConfigError("pass either AUDIO or --log-probs")
     if log_probs is None and (frame_seconds or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    named.check()
     base = settings.load(named.model, of_model=named.tokens is None)
     listed = None if decoys is None else read_entities(decoys)
     if log_probs is None:
-        make, batches = _of_audio(audio, named.model, device, minutes)
+        make, batches = _of_audio(audio, named, device, minutes)
     else:
         make, batches = _of_log_probs(log_probs, named, device, frame_seconds, softmax, minutes)
     found = calibrated(
@@ -129,7 +130,7 @@ def _told(fit: Fit) -> str:
 
 
 def _of_audio(
-    audio: tuple[Path, ...], model: Path | None, device: str, minutes: float
+    audio: tuple[Path, ...], named: options.TokensOptions, device: str, minutes: float
 ) -> tuple[partial[Decoder], Iterator[LogProbs]]:
     from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
@@ -137,7 +138,7 @@ def _of_audio(
     from ctcbias_fst.errors import AudioError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
 
-    loaded = load_model(model, device)
+    loaded = load_model(named.model, device, language=named.language)
 
     def read() -> Iterator[tuple[Recording, float]]:
         for source in recordings_of(audio, trusted=False):

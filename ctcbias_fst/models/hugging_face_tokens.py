@@ -14,6 +14,7 @@ from ctcbias_fst.text.token_marks import (
     WordBoundary,
     guess_boundary,
     is_special,
+    look_like_phones,
     unnamed_column,
 )
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Tokenizer
@@ -146,6 +147,8 @@ def _boundary(folder: Path, tokens: Sequence[str]) -> WordBoundary:
     try:
         return guess_boundary(tokens)
     except ModelError as error:
+        if look_like_phones(tokens):
+            return WordBoundary.NONE  # of a model that hears phones: each stands alone
         raise ModelError(f"{folder}: {error}") from None
 
 

@@ -126,6 +126,9 @@ def test_options_that_do_not_go_together(model: Path, audio: Path, tmp_path: Pat
     assert "belong to --tokens" in run(*job, "--blank", "0").output
     assert "the model is of one language" in run(*job, "--language", "eng").output
     assert "of one" in run("transcribe", audio / "0.wav", "--language", "eng").output
+    job = ("calibrate", audio, "--out", tmp_path / "settings.toml")
+    assert "of one" in run(*job, "--language", "eng").output
+    assert "belong to --tokens" in run(*job, "--boundary", "none").output
 
 
 def test_a_job_belongs_to_its_model_and_language(model: Path) -> None:

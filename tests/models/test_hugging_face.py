@@ -30,7 +30,9 @@ from ctcbias_fst.errors import CtcbiasWarning, MissingDependencyError, ModelErro
 from ctcbias_fst.models import hugging_face
 from ctcbias_fst.models.find import identity_of, load_model, load_tokenizer
 from ctcbias_fst.models.hugging_face_tokens import PieceTokenizer
+from ctcbias_fst.models.phone_listener import phone_listener
 from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
@@ -294,6 +296,21 @@ def test_a_sentencepiece_model_cuts_names(tmp_path: Path) -> None:
     assert tokenizer.vocabulary.boundary is WordBoundary.PREFIX
     assert tokenizer.vocabulary.blank_id == len(columns)
     assert tokenizer.encode("keisha smith") == processor.encode("keisha smith")
+
+
+def test_phones_stand_alone(tmp_path: Path) -> None:
+    """Of models whose tokenizer would want a program to make phones of text (phonemizer)."""
+    phones = ["<pad>", "<s>", "</s>", "<unk>", *"ptkbdgmnszʃʒθðŋɹlwjhiɪeɛæɑɔʊuəʌ", "tʃ", "dʒ", "aɪ"]
+    save(tmp_path, vocabulary={one: i for i, one in enumerate(phones)}, columns=len(phones))
+    path = tmp_path / "tokenizer_config.json"
+    content = json.loads(path.read_text())
+    content.update(tokenizer_class="Wav2Vec2PhonemeCTCTokenizer", word_delimiter_token=None)
+    path.write_text(json.dumps(content))
+    model = loaded(tmp_path)
+    assert model.tokenizer.vocabulary.boundary is WordBoundary.NONE
+    assert model.tokenizer.vocabulary.tokens == tuple(phones)
+    found = phone_listener(tmp_path).phone_log_probs([recording(1.0)])
+    assert found.log_probs.shape[-1] == 1 + len(PHONES)
 
 
 # Several languages
