@@ -11,6 +11,7 @@ from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
 from ctcbias_fst.text.text_files import and_more, quoted
 from ctcbias_fst.text.token_marks import (
+    SEPARATORS,
     WordBoundary,
     guess_boundary,
     is_special,
@@ -114,8 +115,10 @@ def tokenizer_in(
         tokens = {i: token for token, i in loaded.get_vocab().items()}
         special = set(loaded.all_special_tokens)
         padding, unknown = loaded.pad_token_id, loaded.unk_token_id
-        separator = getattr(loaded, "word_delimiter_token", None)
-    named = _in_columns(folder, tokens, columns, special)
+        usual = getattr(loaded, "word_delimiter_token", None)
+    # transformers 5 does not always take what the file says of it.
+    separator = read_object(folder / "tokenizer_config.json").get("word_delimiter_token", usual)
+    named = _in_columns(folder, tokens, columns, special | set(SEPARATORS))
     blank = padding if padding is not None and 0 <= padding < columns else pad
     if blank is None or not 0 <= blank < columns:
         raise ModelError(
@@ -123,7 +126,7 @@ def tokenizer_in(
             "blank (pad_token); put the files of the model's own tokenizer there"
         )
     known = {blank} if unknown is None or not 0 <= unknown < columns else {blank, unknown}
-    separator = separator if separator in named else None
+    separator = separator if isinstance(separator, str) and separator in named else None
     # Special tokens by their role may look as if they wrote something: __BOS__.
     named = [
         f"<{one}>"
@@ -159,8 +162,9 @@ def _loaded(folder: Path, language: str | None) -> Any:
     options: dict[str, Any] = {} if language is None else {"target_lang": language}
     if said.get("tokenizer_class") == "Wav2Vec2PhonemeCTCTokenizer":
         options["do_phonemize"] = False
-    kind = AutoTokenizer
-    if (folder / "vocab.json").is_file() and not {"tokenizer_class", "auto_map"} & set(said):
+    kind: Any = AutoTokenizer
+    usual = said.get("tokenizer_class", "Wav2Vec2CTCTokenizer") == "Wav2Vec2CTCTokenizer"
+    if usual and (folder / "vocab.json").is_file() and "auto_map" not in said:
         kind = Wav2Vec2CTCTokenizer
     try:
         return kind.from_pretrained(str(folder), local_files_only=True, **options)
