@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ctcbias_fst.audio.audio import Recording
     from ctcbias_fst.decoder import Decoder
     from ctcbias_fst.records import LogProbs
-    from ctcbias_fst.studies.calibrate import Fit
+    from ctcbias_fst.settings import PipelineConfig
 
 Item = TypeVar("Item")
 
@@ -28,6 +28,7 @@ _BATCH_SECONDS = 120.0
 @options.writes_file("--out", required=True, help="The settings, as TOML.")
 @options.reads_file("--log-probs", help="Saved log-probs instead of audio (docs/own-model.md).")
 @options.with_tokens
+@options.with_phones
 @click.option(
     "--frame-seconds",
     type=options.Number(1e-4, 10),
@@ -48,18 +49,18 @@ _BATCH_SECONDS = 120.0
     help="Speech that is used.",
 )
 @click.option(
-    "--trials",
-    type=click.IntRange(1, 100_000),
-    default=60,
+    "--tolerance",
+    type=options.Number(1e-5, 0.5),
+    default=0.001,
     show_default=True,
-    help="Settings that are tried, at most.",
+    help="The share of words that a list of decoys may change.",
 )
 @click.option(
-    "--seconds",
-    type=options.Number(1, 1_000_000),
-    default=120.0,
+    "--size",
+    type=click.IntRange(1, 30_000),
+    default=1000,
     show_default=True,
-    help="After which no further ones are tried.",
+    help="Decoys of a list: as many as the lists have that will be used.",
 )
 @options.DEVICE
 def calibrate(
@@ -67,19 +68,20 @@ def calibrate(
     out: Path,
     log_probs: Path | None,
     named: options.TokensOptions,
+    listening: options.PhonesOptions,
     frame_seconds: float | None,
     softmax: bool,
     decoys: Path | None,
     settings: options.SettingsOptions,
     minutes: float,
-    trials: int,
-    seconds: float,
+    tolerance: float,
+    size: int,
     device: str,
 ) -> None:
-    """Find settings that fit a model, from AUDIO (or its log-probs) without labels.
+    """Find the price of names for a model, from AUDIO (or its log-probs) without labels.
 
-    The model's own words are spelled as names would be that it does not know, and must be found;
-    names that nobody says must not be (docs/tuning.md).
+    It is the lowest at which decoys, names that nobody says, change one word of 1,000
+    (docs/tuning.md).
     """
     from ctcbias_fst.config import write_config  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
@@ -95,70 +97,56 @@ def calibrate(
     base = settings.load(named.model, of_model=named.tokens is None)
     listed = None if decoys is None else read_entities(decoys)
     if log_probs is None:
-        make, batches = _of_audio(audio, named, device, minutes)
+        make, batches = _of_audio(audio, named, listening, device, minutes)
     else:
         make, batches = _of_log_probs(log_probs, named, device, frame_seconds, softmax, minutes)
     found = calibrated(
         make,
         batches,
         base,
-        CalibrateConfig(trials=trials, seconds=seconds),
+        CalibrateConfig(tolerance=tolerance, decoys=size),
         decoys=None if listed is None else [one.display for one in listed.entities],
         report=lambda message: click.echo(message, err=True),
     )
     write_config(found.config, out)
-    study = found.study
     click.echo(
-        f"{study.words} words; {len(study.names)} of them spelled as names, "
-        f"{len(study.decoys)} decoys"
+        f"{found.words} words, {found.decoys} decoys: price {-base.decode.boost.bonus:g} -> "
+        f"{-found.config.decode.boost.bonus:g} nats, {found.before:.2%} -> {found.changed:.2%} of "
+        "the words changed"
     )
-    click.echo(f"before: {_told(found.before)}")
-    click.echo(f"after:  {_told(found.fit)}")
-    if found.fit.changed > CalibrateConfig.tolerance:
-        options.warn(
-            f"decoys still change {found.fit.changed:.2%} of the words: use this model with short "
-            "lists, or give more --trials and --seconds"
-        )
-    click.echo(f"{out}: the best of {found.trials} trials")
-
-
-def _told(fit: Fit) -> str:
-    return (
-        f"F1 of these names {fit.f1:.1%}, WER {fit.wer:.1%}; decoys change {fit.changed:.2%} of "
-        "the words"
-    )
+    if found.changed > tolerance:
+        options.warn("decoys change too many words at every price: use short lists with this model")
 
 
 def _of_audio(
-    audio: tuple[Path, ...], named: options.TokensOptions, device: str, minutes: float
-) -> tuple[partial[Decoder], Iterator[LogProbs]]:
+    audio: tuple[Path, ...],
+    named: options.TokensOptions,
+    listening: options.PhonesOptions,
+    device: str,
+    minutes: float,
+) -> tuple[Callable[[PipelineConfig], Decoder], Iterator[LogProbs]]:
     from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
-    from ctcbias_fst.decoder import Decoder  # noqa: PLC0415
     from ctcbias_fst.errors import AudioError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
+    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
 
-    loaded = load_model(named.model, device, language=named.language)
+    model = load_model(named.model, device, language=named.language)
+    recognizer = Recognizer(model, phones=listening.listener(named.language))
 
     def read() -> Iterator[tuple[Recording, float]]:
         for source in recordings_of(audio, trusted=False):
             try:
-                recording = to_recording(source, loaded.sampling_rate)
+                recording = to_recording(source, model.sampling_rate)
             except AudioError as error:
                 options.warn(f"left out: {error}")
                 continue
             yield recording, recording.seconds
 
-    make = partial(
-        Decoder,
-        loaded.tokenizer,
-        frame_seconds=loaded.frame_seconds,
-        device=loaded.device,
-        lm=loaded.lm,
-        phones=loaded.hears_phones,
-        check_blank=not loaded.blank_known,
-    )
-    return make, map(loaded.log_probs, _batches(read(), minutes))
+    def make(config: PipelineConfig) -> Decoder:
+        return Recognizer(model, config, phones=recognizer.phones).decoder
+
+    return make, map(recognizer.log_probs, _batches(read(), minutes))
 
 
 def _of_log_probs(
@@ -168,7 +156,7 @@ def _of_log_probs(
     frame_seconds: float | None,
     softmax: bool,
     minutes: float,
-) -> tuple[partial[Decoder], Iterator[LogProbs]]:
+) -> tuple[Callable[[PipelineConfig], Decoder], Iterator[LogProbs]]:
     from ctcbias_fst.corpus.backends import LogProbsBackend, columns_of  # noqa: PLC0415
     from ctcbias_fst.decoder import Decoder  # noqa: PLC0415
     from ctcbias_fst.settings import PipelineConfig  # noqa: PLC0415

@@ -1,98 +1,56 @@
-"""Settings of the search that fit a model, found without labels.
+"""The price of names for a model, found without labels.
 
-From speech that nobody transcribed two tests are made (:mod:`ctcbias_fst.studies.pseudo_names`): a
-list of names that are said, beside decoys, and the decoys alone. The value of settings is
-
-.. math:: F_1 - v\\,W - p\\,\\max(0, C - c)
-
-with F1 and the word error rate W of the first test against the model's own transcripts, in which
-the names stand, and the share C of words that the decoys alone change; v is ``wer_weight``, p
-``penalty``, c ``tolerance``. Settings that keep to the tolerance win over those that do not.
+``decode.boost.bonus`` is what a name is paid besides what its letters are; below 0, a price. The
+higher it is, the more names are found, and the more are written that nobody said. How many these
+are needs no labels: decoys, names that nobody says, are listed, and each word that they change is
+wrong. The price is the lowest at which they change a word of so many (``tolerance``). Of the other
+settings of the boosts none moved F1 by as much (docs/tuning.md).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import kaldialign
-import numpy as np
 
-from ctcbias_fst.bounds import at_least_one, not_negative, positive
+from ctcbias_fst.bounds import at_least_one, positive
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.config import flat, load_config, merge, parse_overrides, to_mapping
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError, MissingDependencyError
+from ctcbias_fst.errors import ConfigError, InputError
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.settings import PipelineConfig
-from ctcbias_fst.studies.pseudo_names import PseudoNames, pseudo_names
-from ctcbias_fst.studies.tuning import Range, parse_range
+from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 
-SEARCH = (
-    "decode.boost.bonus=-9.0:1.0",
-    "decode.boost.beta=0.5:1.8",
-    "decode.boost.alpha=0.3:0.95",
-    "decode.boost.free=0.0:2.0",
-    "decode.boost.max_gain=3.0:9.0",
-    "decode.boost.max_gap=6.0:13.0",
-    "decode.boost.first_max_gap=4.0:10.0",
-    "decode.boost.max_lack=2.0:6.0",
-)
-"""The price of a name, what its tokens are given, and how far behind they may be."""
+_LOWEST, _HIGHEST = -12.0, 2.0
+"""Of the prices that are tried, a nat apart."""
+
+_NEAR = 0.1
+"""Nats: prices are not told apart further."""
+
+LEAST_WORDS = 200
+"""Of which decoys may change one: fewer tell nothing."""
 
 
 @dataclass(frozen=True)
 class CalibrateConfig:
-    """How settings are looked for.
+    """What is asked for.
 
     Attributes:
-        search: ranges, as :func:`ctcbias_fst.studies.tuning.parse_range` reads them.
-        trials: settings that are tried, at most.
-        seconds: after which no further ones are tried.
-        names, decoys: see :func:`ctcbias_fst.studies.pseudo_names.pseudo_names`.
-        wer_weight: what a word error rate of one costs.
-        penalty: what a share of one costs above the tolerance.
-        tolerance: the share of words that decoys may change.
-        seed: of names and sampler.
+        tolerance: the share of words that a list of decoys may change.
+        decoys: names of a list; as many as lists will have that the price is for.
+        lists: of decoys from the lexicon, each decoded by itself.
+        seed: of the decoys that are drawn.
     """
 
-    search: tuple[str, ...] = SEARCH
-    trials: int = 60
-    seconds: float = 120.0
-    names: int = 150
-    decoys: int = 850
-    wer_weight: float = 0.5
-    penalty: float = 10.0
     tolerance: float = 0.001
+    decoys: int = 1000
+    lists: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.search:
-            raise ValueError("there must be a key to search")
-        at_least_one(self, "trials", "names", "decoys")
-        positive(self, "seconds")
-        not_negative(self, "wer_weight", "penalty", "tolerance")
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What settings do.
-
-    Attributes:
-        f1: of the names that are said.
-        wer: against the model's own transcripts, with these names in them.
-        changed: the share of words that decoys alone change.
-        value: see the module.
-    """
-
-    f1: float
-    wer: float
-    changed: float
-    value: float
+        at_least_one(self, "decoys", "lists")
+        positive(self, "tolerance")
 
 
 @dataclass(frozen=True)
@@ -100,61 +58,53 @@ class Calibrated:
     """The outcome.
 
     Attributes:
-        config: the best settings.
-        fit, before: what they do, and what those did that it began with.
-        trials: how many were tried.
-        study: on what.
+        config: the settings with the price.
+        changed: the share of words that decoys change at it.
+        before: the same for the settings that it began with.
+        tried: all prices that were tried, and the share at each.
+        words: of the transcripts without a list.
+        decoys: how many there were, of all lists.
     """
 
     config: PipelineConfig
-    fit: Fit
-    before: Fit
-    trials: int
-    study: PseudoNames
+    changed: float
+    before: float
+    tried: Mapping[float, float]
+    words: int
+    decoys: int
 
 
 @dataclass
-class _Test:
-    """Decodes the speech again and again; lists are compiled once."""
+class _Speech:
+    """Decodes the same speech again and again; lists are compiled once."""
 
     decoder: Callable[[PipelineConfig], Decoder]
     batches: Sequence[LogProbs]
-    compiled: dict[int, CompiledEntities] = field(default_factory=dict)
+    compiled: list[CompiledEntities] = field(default_factory=list)
+    plain: dict[str, str] = field(default_factory=dict)
 
-    def texts(self, config: PipelineConfig, names: tuple[str, ...] = ()) -> dict[str, str]:
-        """The text of every utterance with a list of names, or without one."""
-        decoder = self.decoder(config)
-        listed = None
-        if names:
-            if id(names) not in self.compiled:
-                self.compiled[id(names)] = decoder.compile(list(names), warn=False)
-            listed = self.compiled[id(names)]
+    def texts(self, decoder: Decoder, names: CompiledEntities | None = None) -> dict[str, str]:
+        """The text of every utterance."""
         return {
             transcript.id: transcript.best.text
             for batch in self.batches
-            for transcript in decoder.decode_batch(batch, [listed] * batch.size)
+            for transcript in decoder.decode_batch(batch, [names] * batch.size)
         }
 
+    def changed(self, config: PipelineConfig) -> float:
+        """The share of words that a list of decoys changes, the mean of all lists."""
+        decoder = self.decoder(config)
+        edits = 0
+        for names in self.compiled:
+            for name, text in self.texts(decoder, names).items():
+                before = self.plain[name].lower().split()
+                edits += kaldialign.edit_distance(before, text.lower().split())["total"]
+        return edits / len(self.compiled) / self.words
 
-class _Objective:
-    def __init__(self, test: _Test, study: PseudoNames, plain: Mapping[str, str]) -> None:
-        self._test, self._study, self._plain = test, study, plain
-        self._both = study.names + study.decoys
-
-    def fit(self, config: PipelineConfig, wanted: CalibrateConfig) -> Fit:
-        """What settings do."""
-        found = self._test.texts(config, self._both)
-        listed = self._test.compiled[id(self._both)].entities
-        score = rates(total(score_transcripts(self._study.references, found, listed)))
-        changed = 0
-        for name, text in self._test.texts(config, self._study.decoys).items():
-            before = self._plain[name].lower().split()
-            changed += kaldialign.edit_distance(before, text.lower().split())["total"]
-        share = changed / self._study.words
-        f1 = 0.0 if np.isnan(score["F1"]) else score["F1"]
-        value = f1 - wanted.wer_weight * score["WER"]
-        value -= wanted.penalty * max(0.0, share - wanted.tolerance)
-        return Fit(f1, score["WER"], share, value)
+    @property
+    def words(self) -> int:
+        """Of the transcripts without a list."""
+        return sum(len(text.split()) for text in self.plain.values())
 
 
 def calibrate(
@@ -166,84 +116,70 @@ def calibrate(
     decoys: Sequence[str] | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> Calibrated:
-    """Find settings that fit a model; those that it begins with are tried first.
+    """Find the price of names for a model.
 
     Args:
         decoder: makes a decoder of the model's tokens with other settings.
         batches: what the model makes of speech without a list of names: some ten minutes.
-        base: the settings that are changed. The part ``adapter``, which acts in the model, is
-            left as it is.
-        config: how they are looked for.
-        decoys: names that nobody says; by default words of the lexicon inside the package.
-        report: is told of every trial.
+        base: the settings whose price is changed.
+        config: what is asked for.
+        decoys: one list of names that nobody says; by default words of the lexicon inside the
+            package.
+        report: is told of every price that is tried.
 
     Raises:
-        InputError: there is too little speech.
-        ConfigError: a range is malformed, or does not hold the value that it begins with; or the
-            part ``boost`` is off.
-        MissingDependencyError: optuna is not installed.
+        InputError: there is too little speech, or no decoy that is not said.
+        ConfigError: the part ``boost`` is off.
     """
     if "boost" not in base.parts:
         raise ConfigError("the part boost is switched off: there is nothing to calibrate")
-    ranges = [parse_range(text, base) for text in config.search]
-    test = _Test(decoder, list(batches))
-    plain = test.texts(base)
-    study = pseudo_names(
-        plain,
-        names=config.names,
-        decoys=config.decoys if decoys is None else decoys,
-        seed=config.seed,
-    )
-    objective = _Objective(test, study, plain)
-    begin = time.perf_counter()
-    tried: list[tuple[PipelineConfig, Fit]] = []
-    for chosen, tell in _trials(ranges, base, config):
-        fit = objective.fit(chosen, config)
-        tell(fit.value)
-        tried.append((chosen, fit))
-        report(
-            f"trial {len(tried)}: {fit.value:.4f} (F1 {fit.f1:.3f}, decoys change "
-            f"{fit.changed:.2%} of words)"
+    speech = _Speech(decoder, list(batches))
+    first = decoder(base)
+    speech.plain = speech.texts(first)
+    if speech.words < LEAST_WORDS:
+        raise InputError(
+            f"the speech has {speech.words} words, at least {LEAST_WORDS} are needed: give more, "
+            "ten minutes are good"
         )
-        if len(tried) == config.trials or time.perf_counter() - begin > config.seconds:
-            break
-    # Of those that keep to the tolerance; if none does, of those that come nearest to it.
-    best, fit = max(
-        tried, key=lambda both: (-max(both[1].changed, config.tolerance), both[1].value)
-    )
-    return Calibrated(best, fit, tried[0][1], len(tried), study)
-
-
-def _trials(
-    ranges: Sequence[Range], base: PipelineConfig, config: CalibrateConfig
-) -> Iterable[tuple[PipelineConfig, Callable[[float], Any]]]:
-    """Settings to try, one after another, and whom to tell their values; ``base`` first."""
-    try:
-        import optuna  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        raise MissingDependencyError(
-            "calibrating needs optuna: pip install 'ctcbias_fst[tune]'"
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=15),
-    )
-    table = to_mapping(base)
-    known = flat(table)
-    start = {one.key: known[one.key] for one in ranges}
-    if all(one.holds(start[one.key]) for one in ranges):
-        study.enqueue_trial(start)
+    if decoys is None:
+        lists = lexicon_decoys(speech.plain, config.decoys, config.lists, config.seed)
     else:
-        yield base, lambda value: None
-    while True:
-        trial = study.ask()
-        own = table
-        for one in ranges:
-            own = merge(own, parse_overrides([f"{one.key}={one.suggest(trial)!r}"]))
-        try:
-            chosen = load_config(PipelineConfig, own)
-        except ConfigError:  # each is right by itself, both together are not
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            continue
-        yield chosen, partial(study.tell, trial)
+        lists = [unsaid(decoys, speech.plain)]
+    speech.compiled = [first.compile(list(names), warn=False) for names in lists]
+    tried: dict[float, float] = {}
+
+    def share(price: float) -> float:
+        if price not in tried:
+            tried[price] = speech.changed(_priced(base, price))
+            report(f"price {-price:g} nats: decoys change {tried[price]:.2%} of the words")
+        return tried[price]
+
+    own = base.decode.boost.bonus
+    before = share(own)
+    price = _price(share, own, config.tolerance)
+    return Calibrated(
+        _priced(base, price), tried[price], before, tried, speech.words, sum(map(len, lists))
+    )
+
+
+def _price(share: Callable[[float], float], start: float, tolerance: float) -> float:
+    """The highest bonus with at most such a share; the lowest of all if there is none."""
+    low = high = start
+    while share(low) > tolerance and low > _LOWEST:
+        high, low = low, max(low - 1.0, _LOWEST)
+    while share(high) <= tolerance and high < _HIGHEST:
+        low, high = high, min(high + 1.0, _HIGHEST)
+    if share(high) <= tolerance:
+        return high
+    while high - low > _NEAR and share(low) <= tolerance:
+        middle = round((low + high) / 2, 3)
+        if share(middle) <= tolerance:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _priced(base: PipelineConfig, bonus: float) -> PipelineConfig:
+    boost = replace(base.decode.boost, bonus=bonus)
+    return replace(base, decode=replace(base.decode, boost=boost))

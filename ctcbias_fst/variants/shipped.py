@@ -218,6 +218,16 @@ def _common_pronunciations(
     return found
 
 
+def common_words() -> frozenset[str]:
+    """Words of English that are no names, some thousands.
+
+    Raises:
+        ModelError: a file inside the package is missing or damaged.
+    """
+    check(DEFAULT, WORDS)
+    return frozenset(read_word_costs(DEFAULT / WORDS))
+
+
 def _common_words(rarest: float) -> PronunciationTable:
     """The likeliest pronunciation of every common word, with its nats for a cost."""
     costs = {w: c for w, c in read_word_costs(DEFAULT / WORDS).items() if c < rarest}

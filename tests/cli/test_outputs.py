@@ -35,7 +35,7 @@ READ = {
     "compile": {"--config", "--model", "--tokenizer", "--tokens"},
     "decode": {
         *("--config", "--cuts", "--entities", "--graph", "--lm", "--log-probs", "--model"),
-        *("--tokenizer", "--tokens"),
+        *("--phones", "--tokenizer", "--tokens"),
     },
     "explain": {"--config", "--entities", "--model"},
     "export": {"--run"},
@@ -46,15 +46,10 @@ READ = {
     "rescore": {"--config", "--lm"},
     "score": {"--bias-words", "--entities"},
     "train": {"--config", "--data"},
-    "transcribe": {"--config", "--entities", "--lm", "--model"},
+    "transcribe": {"--config", "--entities", "--lm", "--model", "--phones"},
     "calibrate": {
-        "--config",
-        "--decoys",
-        "--lm",
-        "--log-probs",
-        "--model",
-        "--tokenizer",
-        "--tokens",
+        *("--config", "--decoys", "--lm", "--log-probs", "--model", "--phones"),
+        *("--tokenizer", "--tokens"),
     },
     "tune": {"--config", "--data", "--model", "--tokenizer", "--tokens"},
 }

@@ -1,4 +1,4 @@
-"""Settings from speech without labels: the names made of it, and what is found with them."""
+"""The price of names from speech without labels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcbias_fst.cli import main
-from ctcbias_fst.config import load_config, read_toml
+from ctcbias_fst.config import load_config
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, InputError
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig, changed
-from ctcbias_fst.studies.calibrate import CalibrateConfig, calibrate
-from ctcbias_fst.studies.pseudo_names import pseudo_names
+from ctcbias_fst.studies.calibrate import CalibrateConfig, _price, calibrate
+from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 from ctcbias_fst.text.tokens import tokenizer_of
 from ctcbias_fst.variants.shipped import load_pronouncer
 
@@ -68,79 +69,94 @@ def pronouncer() -> Pronouncer:
     return load_pronouncer()
 
 
-def test_names_are_words_spelled_otherwise(pronouncer: Pronouncer) -> None:
-    texts = _texts()
-    study = pseudo_names(texts, names=30, decoys=50)
-    said = {word for text in texts.values() for word in text.split()}
-    assert len(study.names) == len(set(study.names)) == 30
-    assert not set(study.names) & said
-    assert not any(map(pronouncer.is_listed, study.names))
-    assert study.words == 200
-    spelled = 0
-    for name, text in texts.items():
-        for before, after in zip(text.split(), study.references[name].split()):
-            assert after == before or after in study.names
-            spelled += after != before
-    assert spelled >= 30
-
-
 def test_decoys_are_not_said(pronouncer: Pronouncer) -> None:
     texts = {**_texts(), "z": "philip met the carpenter"}
-    study = pseudo_names(texts, decoys=400)
-    assert len(study.decoys) == 400
+    lists = lexicon_decoys(texts, 200, 3)
+    assert [len(one) for one in lists] == [200] * 3
+    drawn = [word for one in lists for word in one]
+    assert len(set(drawn)) == 600
     sounds = {
         one.phones
         for text in texts.values()
         for several in pronouncer.pronounce_all(text.split())
         for one in several
     }
-    for decoy, several in zip(study.decoys, pronouncer.pronounce_all(study.decoys)):
+    for decoy, several in zip(drawn, pronouncer.pronounce_all(drawn)):
         assert decoy not in " ".join(texts.values()).split()
         assert not any(one.phones in sounds for one in several)
+    assert lexicon_decoys(texts, 200, 3) == lists
+    assert lexicon_decoys(texts, 200, 3, seed=1) != lists
     own = ["Phillip", "The Carpenter", "metformin", "Philip"]
-    assert pseudo_names(texts, decoys=own).decoys == ("metformin",)
+    assert unsaid(own, texts) == ("metformin",)
     with pytest.raises(InputError, match="every decoy is in the transcripts"):
-        pseudo_names(texts, decoys=["Philip"])
+        unsaid(["Philip"], texts)
+    with pytest.raises(InputError, match="600000 decoys are wanted, and the lexicon has"):
+        lexicon_decoys(texts, 200_000, 3)
 
 
-def test_the_same_speech_gives_the_same_names() -> None:
-    assert pseudo_names(_texts()) == pseudo_names(_texts())
-    assert pseudo_names(_texts(), seed=1) != pseudo_names(_texts())
+@given(
+    st.lists(st.floats(0, 0.05), min_size=15, max_size=15),
+    st.floats(-12, 2),
+    st.sampled_from([0.0005, 0.001, 0.01]),
+)
+def test_the_price_is_the_lowest_that_is_tolerated(
+    steps: list[float], start: float, tolerance: float
+) -> None:
+    """By brute force, of shares that rise with the bonus in any way."""
+    rising = np.cumsum(sorted(steps)) / 20
 
+    def share(bonus: float) -> float:
+        return float(np.interp(bonus, np.arange(-12, 3), rising))
 
-def test_too_little_speech_is_told() -> None:
-    with pytest.raises(InputError, match="only . words .* give more speech"):
-        pseudo_names({"a": "some ordinary sentence"})
+    found = _price(share, start, tolerance)
+    grid = np.linspace(-12, 2, 1401)
+    good = [bonus for bonus in grid if share(bonus) <= tolerance]
+    if not good:
+        assert found == pytest.approx(-12)
+    else:
+        assert share(found) <= tolerance
+        assert max(good) - 0.12 <= found <= max(good) + 0.02
 
 
 def test_reckless_settings_are_mended(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     boost = {"bonus": 1.0, "beta": 1.8, "alpha": 0.95, "free": 2.0, "max_gain": 9.0}
     base = changed({}, {"parts": "boost", "decode": {"boost": boost}})
-    config = CalibrateConfig(trials=12, names=40, decoys=200, tolerance=0.0)
+    config = CalibrateConfig(decoys=400, lists=2, tolerance=0.005)
     told: list[str] = []
     found = calibrate(make, [speech], base, config, report=told.append)
-    assert found.before.changed > 0
-    assert found.fit.changed < found.before.changed
-    assert found.fit.f1 > 0.3
-    assert len(told) == found.trials == 12
-    assert told[0].startswith("trial 1: ")
-    # What is reported is what these settings do.
-    decoder = make(found.config)
-    transcripts = decoder.decode(speech, entities=list(found.study.names + found.study.decoys))
-    written = " ".join(one.best.text for one in transcripts).split()
-    assert set(written) & set(found.study.names)
-    others = load_config(PipelineConfig, {"parts": ["boost"]})
-    assert found.config.lookup == others.lookup
+    assert found.words == 200
+    assert found.decoys == 800
+    assert found.before > 0.01
+    assert found.changed <= 0.005
+    assert found.config.decode.boost.bonus < 1.0
+    assert len(told) == len(found.tried)
+    assert told[0].startswith("price -1 nats: decoys change ")
+    # Nothing but the price is another, and what is told is what it does.
+    boost = {**boost, "bonus": found.config.decode.boost.bonus}
+    assert found.config == changed({}, {"parts": "boost", "decode": {"boost": boost}})
+    decoys = [name for one in lexicon_decoys(_texts(), 400, 2) for name in one]
+    wrong = 0
+    for names in (decoys[:400], decoys[400:]):
+        for transcript in make(found.config).decode(speech, entities=names):
+            pairs = zip(transcript.best.text.split(), _texts()[transcript.id].split())
+            wrong += sum(one != other for one, other in pairs)
+    assert wrong / 400 == pytest.approx(found.changed)
 
 
-def test_what_it_began_with_may_be_outside_of_the_ranges(speech: LogProbs) -> None:
+def test_a_high_price_is_lowered(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
-    base = changed({}, {"parts": "boost", "decode.boost.bonus": -20.0})
-    config = CalibrateConfig(trials=2, names=30, decoys=50)
-    assert calibrate(make, [speech], base, config).trials == 2
+    base = changed({}, {"parts": "boost", "decode.boost.bonus": -9.0})
+    config = CalibrateConfig(decoys=200, lists=1, tolerance=0.01)
+    assert calibrate(make, [speech], base, config).config.decode.boost.bonus > -9.0
+
+
+def test_what_cannot_be_calibrated(speech: LogProbs) -> None:
+    make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     with pytest.raises(ConfigError, match="boost is switched off"):
-        calibrate(make, [speech], changed({}, {"parts": "none"}), config)
+        calibrate(make, [speech], changed({}, {"parts": "none"}))
+    with pytest.raises(InputError, match="the speech has 10 words, at least 200 are needed"):
+        calibrate(make, [speech.select([0, 1])], changed({}, {"parts": "boost"}))
 
 
 def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
@@ -153,19 +169,17 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
         "".join(f"{token} {i}\n" for i, token in enumerate(TOKENS)), encoding="utf-8"
     )
     (tmp_path / "decoys.txt").write_text("metformin\nsaskatchewan\n", encoding="utf-8")
-    assert SavedLogProbs(tmp_path / "speech.npz").columns == len(TOKENS)
     result = run(
         "calibrate",
         *("--log-probs", tmp_path / "speech.npz", "--tokens", tmp_path / "tokens.txt"),
         *("--decoys", tmp_path / "decoys.txt", "--frame-seconds", "0.04"),
-        *("--parts", "boost", "--trials", "2", "--out", tmp_path / "settings.toml"),
+        *("--parts", "boost", "--out", tmp_path / "settings.toml"),
     )
     assert result.exit_code == 0, result.output
-    assert "200 words; " in result.stdout
-    assert ", 2 decoys" in result.stdout
-    assert "the best of 2 trials" in result.stdout
-    load_config(PipelineConfig, tmp_path / "settings.toml")
-    assert read_toml(tmp_path / "settings.toml")["parts"] == ["boost"]
+    assert "200 words, 2 decoys: price 3.9 -> -2 nats, 0.00% -> 0.00% of the words" in result.stdout
+    settings = load_config(PipelineConfig, tmp_path / "settings.toml")
+    assert settings.decode.boost.bonus == 2.0
+    assert settings.parts == ("boost",)
 
 
 @pytest.mark.parametrize(
