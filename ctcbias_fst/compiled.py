@@ -252,6 +252,8 @@ class Compiler:
 
     def _shortened(self, entities: EntityList) -> bool:
         """Whether the decoder knows a part of the list for each utterance."""
+        if isinstance(self._tokenizer, LexiconTokenizer):  # a graph for each would cost more
+            return False
         return self._heard and len(entities) > self._config.shortlist.shorten_above
 
     @nothing_collected()

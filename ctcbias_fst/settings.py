@@ -11,7 +11,7 @@ from ctcbias_fst.bounds import at_least_one, at_most, typed
 from ctcbias_fst.config import by_present_names, flat, load_config, merge, read_toml, to_mapping
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
-from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
@@ -97,6 +97,8 @@ def settings_of(model: Path | None = None) -> dict[str, Any]:
         ConfigError: the file has wrong keys or values.
     """
     folder = DEFAULT if model is None else Path(model)
+    if not folder.exists():
+        folder = PACKAGED.get(str(folder), folder)
     path = (folder.parent if folder.is_file() else folder) / SETTINGS_FILE
     if not path.is_file():
         return {}

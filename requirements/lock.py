@@ -55,6 +55,7 @@ def compile_lock(target: Path) -> None:
         "--no-emit-find-links",
         "--no-annotate",
         "--extra=dev",
+        "--extra=hama",
         "--extra=hf",
         "--extra=onnx",
         "--extra=plots",

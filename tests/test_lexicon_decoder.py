@@ -16,6 +16,7 @@ from ctcbias_fst import Decoder
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, EntityListError, InputError, ModelError
 from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
+from ctcbias_fst.settings import changed
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phones import PHONES
 
@@ -125,6 +126,31 @@ def test_a_list_for_each_utterance(decoder: Decoder) -> None:
     found = decoder.decode([spoken, spoken, spoken], entities=[some, None, ["Bay"]])
     assert [one.best.text.startswith("Keisha") for one in found] == [True, False, False]
     assert [one.best.text.endswith("Bay") for one in found] == [False, False, True]
+
+
+def test_long_lists_are_searched_as_a_whole(decoder: Decoder) -> None:
+    """One graph serves all utterances; a shortlist for each would need one of each."""
+    config = changed({}, {"shortlist.shorten_above": 2})
+    heard = Decoder(decoder.tokenizer, config, frame_seconds=0.02, phones=True)
+    names = heard.compile(["Keisha", "Tobias", "Anna Bay"])
+    assert names.shortlists is None
+    assert names.graph is not None
+    assert names.pronunciations is not None
+
+
+def test_what_is_cached_is_what_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CTCBIAS_CACHE", str(tmp_path / "cache"))
+    made, kept = (_decoder(lexicon="english").tokenizer for _ in range(2))
+    assert isinstance(made, LexiconTokenizer)
+    assert isinstance(kept, LexiconTokenizer)
+    (file,) = (tmp_path / "cache").glob("lexicon-*")
+    assert made.lexicon.words == kept.lexicon.words
+    for word in ("the", "patient", "read"):
+        assert made.lexicon.ways(word) == kept.lexicon.ways(word) != ()
+    file.write_bytes(b"damaged")
+    again = _decoder(lexicon="english").tokenizer
+    assert isinstance(again, LexiconTokenizer)
+    assert again.lexicon.words == made.lexicon.words
 
 
 def test_the_english_lexicon() -> None:

@@ -15,15 +15,15 @@ from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import sha256_of
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
-from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face"}
-"""Modules of models that need an extra, loaded when used. They have
-``load(path, device, language)`` and may have ``load_tokenizer(path, language)``."""
+_FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face", "hama": "hama_model"}
+"""Modules of models that need an extra, loaded when used. They have ``load(path, device,
+language)`` and may have ``load_tokenizer(path, language)``."""
 _OURS = {"model.safetensors", "tokenizer.model"}
 _WEIGHTS = {"model.safetensors", "pytorch_model.bin"}
 _OTHERS = {
@@ -50,7 +50,8 @@ def load_model(
 
     Args:
         path: a model directory of ours, a folder of Hugging Face, an ONNX file or a folder with
-            one, or a name on the Hugging Face hub; by default the model inside the package.
+            one, a name on the Hugging Face hub, or ``hama``; by default the model inside the
+            package.
         device: where to compute.
         language: of a model that has parts for several languages.
 
@@ -123,7 +124,8 @@ def identity_of(path: Path | None) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """``ours``, ``hf`` (a folder of Hugging Face, or a name on its hub) or ``onnx``.
+    """``ours``, ``hf`` (a folder of Hugging Face, or a name on its hub), ``onnx``, or the name of a
+    model that is a package.
 
     Raises:
         ModelError: it is none of these; the message says what it is, and what to do.
@@ -137,6 +139,8 @@ def kind_of(path: Path) -> str:
         raise ModelError(
             f"{path}: is {what}; name a model folder, export the model as ONNX, {_YOUR_MODEL}"
         )
+    if str(path) in PACKAGED:
+        return str(path)
     named = _HUB_NAME.fullmatch(str(path)) and path.parts[0] != ".."
     if not named or path.suffix in {".onnx", *_OTHERS} or Path(path.parts[0]).exists():
         raise ModelError(f"{path}: no such file or folder")

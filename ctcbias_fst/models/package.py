@@ -36,6 +36,10 @@ Config = TypeVar("Config")
 DEFAULT = Path(__file__).resolve().parents[1] / "pretrained" / "default"
 """The model that comes with the package."""
 
+PACKAGED = {"hama": DEFAULT.parent / "hama"}
+"""Models that are packages of their own, by the names that are passed for their paths, and the
+folders of what is known of them here."""
+
 _FORMAT = 1
 _WEIGHTS, _TOKENIZER, _MODEL = "model.safetensors", "tokenizer.model", "model.json"
 _ADAPTER_WEIGHTS, _ADAPTER = "adapter.safetensors", "adapter.json"

@@ -29,6 +29,7 @@ class LexiconTokenizer(Tokenizer):
         lexicon: what it writes besides names.
         pronounce: the pronunciations of a word that is not in the lexicon, the likeliest first.
         phones: writes phones of ARPAbet in the model's tokens, if that can be done.
+        asks_always: whether `pronounce` is asked about words of the lexicon, too.
     """
 
     def __init__(
@@ -37,9 +38,12 @@ class LexiconTokenizer(Tokenizer):
         lexicon: TokenLexicon,
         pronounce: Callable[[str], Ways] | None = None,
         phones: PhoneTokens | None = None,
+        *,
+        asks_always: bool = False,
     ) -> None:
         self.vocabulary, self.lexicon = vocabulary, lexicon
         self.pronounce, self.phone_tokens = pronounce, phones
+        self.asks_always = asks_always
         self._words: Recent[str, list[tuple[Tokens, float]]] = Recent(_KEPT)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -71,10 +75,13 @@ class LexiconTokenizer(Tokenizer):
         known = self._words.get(word)
         if known is not None:
             return known
-        found = list(self.lexicon.ways(word))
-        if not found and self.pronounce is not None:
-            found = [way for way in self.pronounce(word) if way[0]]
-        return self._words.put(word, found[:_MOST])
+        found = dict(self.lexicon.ways(word))
+        if self.pronounce is not None and (self.asks_always or not found):
+            for tokens, cost in self.pronounce(word):
+                if tokens:
+                    found[tokens] = min(cost, found.get(tokens, cost))
+        likeliest = sorted(found.items(), key=lambda way: way[1])[:_MOST]
+        return self._words.put(word, likeliest)
 
     def phones(self, phones: Sequence[str]) -> list[list[int]]:
         own = super().phones(phones)

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Sequence
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.text.phone_symbols import is_arpabet
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.token_lexicon import Tokens
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -70,15 +71,20 @@ class PhoneTokens:
 
     Attributes:
         lacking: phones that it has no token for; a few, of dialects, may be.
+        tokens: those that write phones of English.
 
     Raises:
         ModelError: it lacks many phones of English.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._ways = {phone: _ways(phone, vocabulary) for phone in PHONES}
+        ways = _arpabet_ways if is_arpabet(vocabulary.tokens) else _ipa_ways
+        self._ways = {phone: ways(phone, vocabulary) for phone in PHONES}
         lacking = [phone for phone, ways in self._ways.items() if not ways]
         self.lacking = tuple(lacking)
+        self.tokens = frozenset(
+            one for ways in self._ways.values() for tokens in ways for one in tokens
+        )
         if len(lacking) > _MAX_LACKING:
             raise ModelError(
                 f"the model has no token for the phones {', '.join(lacking[:5])} and others of "
@@ -106,14 +112,20 @@ class PhoneTokens:
         return ways
 
 
-def _ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
-    """The tokens of one phone; several ways where the model tells more apart than ARPAbet does."""
+def _arpabet_ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
+    """The tokens of one phone; several ways where the model tells stress apart."""
     index = vocabulary.index
     for written in (phone, phone.lower()):
         stressed = [f"{written}{stress}" for stress in "102"]
         known = [one for one in (written, *stressed) if one in index]
         if known:
             return [(index[one],) for one in known]
+    return []
+
+
+def _ipa_ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
+    """The same in IPA; several ways where it tells more apart than ARPAbet does."""
+    index = vocabulary.index
     forms = [form.split(" ") for form in IPA[phone].split(",")]
     known_forms = [form for form in forms if all(part in index for part in form)]
     if not known_forms:

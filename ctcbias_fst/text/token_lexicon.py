@@ -124,6 +124,39 @@ class TokenLexicon:
             ways = [(word.lower(), tokens, cost) for word, tokens, cost in ways]
         return cls.of(ways, source)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What it is made of, to be stored."""
+        texts = {"words": "\n".join(self.words), "source": self.source}
+        return {
+            **{name: np.frombuffer(text.encode(), dtype=np.uint8) for name, text in texts.items()},
+            "values": self.values,
+            "row_splits": self.row_splits,
+            "word": self.word,
+            "cost": self.cost,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> TokenLexicon:
+        """Undo `arrays`.
+
+        Raises:
+            ValueError, KeyError: they are not of this form.
+        """
+        texts = [arrays[name].tobytes().decode() for name in ("words", "source")]
+        lexicon = cls(
+            words=tuple(texts[0].split("\n")),
+            values=arrays["values"],
+            row_splits=arrays["row_splits"],
+            word=arrays["word"],
+            cost=arrays["cost"],
+            source=texts[1],
+        )
+        rows = len(lexicon.word)
+        fits = len(lexicon.row_splits) == rows + 1 == len(lexicon.cost) + 1
+        if not fits or lexicon.row_splits[-1] != len(lexicon.values):
+            raise ValueError("the rows of a lexicon do not fit together")
+        return lexicon
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.words)}

@@ -7,20 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ctcbias_fst.cache import load_or_build
 from ctcbias_fst.errors import ModelError, warn_caller
+from ctcbias_fst.files import sha256_of
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.token_lexicon import TokenLexicon, Tokens
 from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
 from ctcbias_fst.text.token_marks import SEPARATORS, WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.shipped import load_pronouncer
+from ctcbias_fst.variants.shipped import load_pronouncer, sounds_digests
 
 ENGLISH = "english"
 """The lexicon that comes with the package, of English."""
 
 _WAYS = 2
 """In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
+
+_VERSION = 2
+"""To be raised when the same words are written in other tokens."""
 
 _NEXT = 0.7
 """Nats for each further pronunciation of a word there."""
@@ -58,7 +63,7 @@ def phone_tokenizer(
                 f"the model has no token for {', '.join(phones.lacking)}: words of the English "
                 "lexicon with these are not written"
             )
-        known = TokenLexicon.of(english_ways(phones), "the English lexicon")
+        known = english_lexicon(vocabulary, phones)
     else:
         known = TokenLexicon.read(lexicon, vocabulary)
     guess = None if phones is None else EnglishPronouncer(phones)
@@ -78,6 +83,32 @@ def _vocabulary(tokens: Any, language: str | None, options: dict[str, Any]) -> V
         return Vocabulary.from_tokens(tokens, **options)
     except ModelError as fault:
         raise ModelError(f"{where}{fault}") from None
+
+
+def lexicon_with_english(own: Path, vocabulary: Vocabulary, phones: PhoneTokens) -> TokenLexicon:
+    """A lexicon of a model of English, with the words of the package's besides.
+
+    Args:
+        own: its file; see :meth:`TokenLexicon.read`.
+        vocabulary: of the model.
+        phones: what writes phones in its tokens.
+    """
+
+    def make() -> TokenLexicon:
+        return TokenLexicon.read(own, vocabulary).with_ways(english_ways(phones))
+
+    content = [sha256_of(own), vocabulary.digest, *sounds_digests(), _VERSION]
+    return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
+
+
+def english_lexicon(vocabulary: Vocabulary, phones: PhoneTokens) -> TokenLexicon:
+    """The lexicon that comes with the package, in a model's tokens."""
+
+    def make() -> TokenLexicon:
+        return TokenLexicon.of(english_ways(phones), "the English lexicon")
+
+    content = [vocabulary.digest, *sounds_digests(), _VERSION]
+    return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
 
 
 def english_ways(phones: PhoneTokens) -> Iterator[tuple[str, Tokens, float]]:

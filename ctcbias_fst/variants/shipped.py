@@ -246,6 +246,11 @@ def _variants(digests: tuple[str, ...]) -> SpellingVariants:
     return load_variants()
 
 
+def sounds_digests() -> tuple[str, ...]:
+    """Of the files inside the package that decide how words are pronounced."""
+    return _digests(DEFAULT)
+
+
 def _digests(path: Path, *names: str) -> tuple[str, ...]:
     """Of the files that are sealed, and of those that may be edited."""
     files = [path / name for name in (_INDEX, ADDITIONS, *names)]

@@ -94,6 +94,14 @@ def test_diphthongs_of_two_tokens() -> None:
     assert cost == 0.0
 
 
+def test_ipa_is_not_read_as_arpabet() -> None:
+    """*r* and *y* are other sounds there, which models of many languages have."""
+    ipa = dict.fromkeys([*(IPA[p].split(",")[0] for p in PHONES), "r", "y"])
+    vocabulary = Vocabulary.from_tokens(["<blk>", *ipa], boundary="none")
+    ((how, _),) = PhoneTokens(vocabulary).write(["Y", "EH", "R"])
+    assert [vocabulary.tokens[token] for token in how] == ["j", "ɛ", "ɹ"]
+
+
 def test_a_model_may_lack_a_phone_or_two() -> None:
     vocabulary = Vocabulary.from_tokens(["<blk>", *PHONES[:-2]], boundary="none")
     phones = PhoneTokens(vocabulary)
