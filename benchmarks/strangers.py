@@ -167,7 +167,7 @@ def strangers(texts: Sequence[str], folder: Path) -> Iterator[Stranger]:
 
 
 def train(stranger: Stranger, batches: list[Batch], epochs: int) -> Head:
-    """Train a head; prints its loss per token on batches that it is not trained on."""
+    """Train a head; the epoch that is best on batches that it is not trained on counts."""
     torch.manual_seed(0)
     chance = random.Random(0)
     batches = chance.sample(batches, len(batches))
@@ -179,6 +179,7 @@ def train(stranger: Stranger, batches: list[Batch], epochs: int) -> Head:
         optimiser, lambda step: min(1.0, step / 100) * max(0.02, 1 - step / steps)
     )
     begin = time.perf_counter()
+    lowest, best = math.inf, head.state_dict()
     for epoch in range(1, epochs + 1):
         head.train()
         for batch in chance.sample(own, len(own)):
@@ -191,8 +192,11 @@ def train(stranger: Stranger, batches: list[Batch], epochs: int) -> Head:
         head.eval()
         with torch.no_grad():
             loss = sum(float(_loss(head, stranger, batch)) for batch in held) / len(held)
+        if loss < lowest:
+            lowest, best = loss, {name: one.clone() for name, one in head.state_dict().items()}
         spent = time.perf_counter() - begin
         click.echo(f"{stranger.name} epoch {epoch}: {loss:.3f} nats a token, {spent:.0f} s")
+    head.load_state_dict(best)
     return head
 
 

@@ -152,7 +152,8 @@ def _check_sizes(session: Session, family: Family) -> None:
 
 
 def _icefall(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
-    return Family("icefall (ONNX)", ICEFALL_FBANK, frame_seconds=4 * _HOP_SECONDS)
+    frame = _HOP_SECONDS * _number(session, facts, "subsampling_factor", 4)
+    return Family("icefall (ONNX)", ICEFALL_FBANK, frame_seconds=frame)
 
 
 def _wenet(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
