@@ -19,6 +19,7 @@ from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.settings import changed
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.token_lexicon import TokenLexicon
 
 TOKENS = ["<blk>", *PHONES, "<wb>"]
 WORDS = {
@@ -59,6 +60,12 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = texts * 20 + [f"name{number} sees the bay" for number in range(20)]
     save_lm(path, train_lm(map(str.split, texts), TrainLmConfig(order=2)))
     return path
+
+
+def english_lexicon_of(tokens: Sequence[str]) -> TokenLexicon:
+    tokenizer = Decoder.from_tokens(tokens, lexicon="english", frame_seconds=0.02).tokenizer
+    assert isinstance(tokenizer, LexiconTokenizer)
+    return tokenizer.lexicon
 
 
 SENTENCE = "AE N AH | S IY Z | DH AH | B EY"
@@ -162,6 +169,14 @@ def test_the_english_lexicon() -> None:
         for one in decoder.decode(_spoken("AE Z M AH"), nbest=5)[0].nbest
         if one.words
     }
+
+
+def test_words_are_written_and_not_abbreviations() -> None:
+    lexicon = english_lexicon_of(TOKENS)
+    for said, short in (("mister", "mr"), ("doctor", "dr"), ("junior", "jr")):
+        assert lexicon.ways(said)
+        assert not set(lexicon.ways(said)) & set(lexicon.ways(short))
+    assert lexicon.ways("tv")  # nothing else sounds so
 
 
 def test_copies_decode_alike(decoder: Decoder) -> None:

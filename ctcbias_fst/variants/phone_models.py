@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ ENGLISH = "english"
 _WAYS = 2
 """In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
 
-_VERSION = 2
+_VERSION = 4
 """To be raised when the same words are written in other tokens."""
+
+_Way = tuple[str, Tokens, float]
+
+_VOWELS = frozenset("aeiouy")
 
 _NEXT = 0.7
 """Nats for each further pronunciation of a word there."""
@@ -95,7 +99,9 @@ def lexicon_with_english(own: Path, vocabulary: Vocabulary, phones: PhoneTokens)
     """
 
     def make() -> TokenLexicon:
-        return TokenLexicon.read(own, vocabulary).with_ways(english_ways(phones))
+        lexicon = TokenLexicon.read(own, vocabulary).with_ways(english_ways(phones))
+        ways = ((word, *way) for word in lexicon.words for way in lexicon.ways(word))
+        return TokenLexicon.of(_written_out(ways), lexicon.source)
 
     content = [sha256_of(own), vocabulary.digest, *sounds_digests(), _VERSION]
     return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
@@ -105,7 +111,7 @@ def english_lexicon(vocabulary: Vocabulary, phones: PhoneTokens) -> TokenLexicon
     """The lexicon that comes with the package, in a model's tokens."""
 
     def make() -> TokenLexicon:
-        return TokenLexicon.of(english_ways(phones), "the English lexicon")
+        return TokenLexicon.of(_written_out(english_ways(phones)), "the English lexicon")
 
     content = [vocabulary.digest, *sounds_digests(), _VERSION]
     return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
@@ -118,6 +124,13 @@ def english_ways(phones: PhoneTokens) -> Iterator[tuple[str, Tokens, float]]:
         for rank, said in enumerate(lexicon.pronunciations(word)):
             for tokens, cost in phones.write(said, _WAYS):
                 yield word, tokens, cost + _NEXT * rank
+
+
+def _written_out(ways: Iterable[_Way]) -> list[_Way]:
+    """Without abbreviations that sound like words: what is spoken is *mister*, and not ``mr``."""
+    several = list(ways)
+    words = {tokens for word, tokens, _ in several if _VOWELS & set(word)}
+    return [way for way in several if _VOWELS & set(way[0]) or way[1] not in words]
 
 
 class EnglishPronouncer:

@@ -128,6 +128,7 @@ def test_words_are_written_as_its_rules_do_and_as_english(model: Recognizer) -> 
         return {"".join(tokens[one] for one in way) for way, _ in tokenizer.lexicon.ways(word)}
 
     assert {"one", "wʌn"} <= ways("one")
+    assert "mɪstɝ" in ways("mister") - ways("mr")
     assert len(tokenizer.lexicon.words) > 118_000
     names = ["metformin", "imiglucerase"]
     own, usual = (tokenizer.encode_nbest([name], 4)[0] for name in names)
