@@ -18,11 +18,16 @@ from ctcbias_fst.models.hama_model import pronouncer
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.ngram.ngram_lm import load_lm
 
+_VOWELS = frozenset("aeiouy")
+
 
 def lexicon_lines(words: Iterable[str]) -> list[str]:
-    """A line for each word that the rules can write, in the order of the alphabet."""
+    """A line for each word that the rules can write, in the order of the alphabet.
+
+    They do not know what words without a vowel (``mr``, ``nbc``) stand for.
+    """
     say = pronouncer()
-    ways = {word: say.by_rules(word) for word in words}
+    ways = {word: say.by_rules(word) for word in words if _VOWELS & set(word)}
     tokens = say.vocabulary.tokens
     return sorted(
         f"{word}\t{' '.join(tokens[one] for one in way)}\n" for word, way in ways.items() if way

@@ -129,6 +129,7 @@ def test_words_are_written_as_its_rules_do_and_as_english(model: Recognizer) -> 
 
     assert {"one", "wʌn"} <= ways("one")
     assert "mɪstɝ" in ways("mister") - ways("mr")
+    assert ways("nbc") == {"ɛnbisi"}
     assert len(tokenizer.lexicon.words) > 118_000
     names = ["metformin", "imiglucerase"]
     own, usual = (tokenizer.encode_nbest([name], 4)[0] for name in names)
