@@ -2,9 +2,10 @@
 
 ``decode.boost.bonus`` is what a name is paid besides what its letters are; below 0, a price. The
 higher it is, the more names are found, and the more are written that nobody said. How many these
-are needs no labels: decoys, names that nobody says, are listed, and each word that they change is
-wrong. The price is the lowest at which they change a word of so many (``tolerance``). Of the other
-settings of the boosts none moved F1 by as much (docs/tuning.md).
+are needs no labels: decoys, names that nobody says, are listed, and each right word that they
+change is lost. Which words are right nobody knows, but the model how likely they are: its
+confidence is what a changed word counts. The price is the lowest at which one of so many is lost
+(``tolerance``). Of the other settings of the boosts none moved F1 by as much (docs/tuning.md).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ctcbias_fst.bounds import at_least_one, positive
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, InputError
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs, Word, text_of
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 
@@ -27,6 +28,9 @@ _LOWEST, _HIGHEST = -12.0, 2.0
 
 _NEAR = 0.1
 """Nats: prices are not told apart further."""
+
+_NOTHING = ""
+"""In an alignment, where a word has none beside it."""
 
 LEAST_WORDS = 200
 """Of which decoys may change one: fewer tell nothing."""
@@ -37,7 +41,7 @@ class CalibrateConfig:
     """What is asked for.
 
     Attributes:
-        tolerance: the share of words that a list of decoys may change.
+        tolerance: the share of right words that a list of decoys may change.
         decoys: names of a list; as many as lists will have that the price is for.
         lists: of decoys from the lexicon, each decoded by itself.
         seed: of the decoys that are drawn.
@@ -59,7 +63,7 @@ class Calibrated:
 
     Attributes:
         config: the settings with the price.
-        changed: the share of words that decoys change at it.
+        changed: the share of right words that decoys change at it.
         before: the same for the settings that it began with.
         tried: all prices that were tried, and the share at each.
         words: of the transcripts without a list.
@@ -81,30 +85,43 @@ class _Speech:
     decoder: Callable[[PipelineConfig], Decoder]
     batches: Sequence[LogProbs]
     compiled: list[CompiledEntities] = field(default_factory=list)
-    plain: dict[str, str] = field(default_factory=dict)
+    plain: dict[str, tuple[Word, ...]] = field(default_factory=dict)
 
-    def texts(self, decoder: Decoder, names: CompiledEntities | None = None) -> dict[str, str]:
-        """The text of every utterance."""
+    def read(
+        self, decoder: Decoder, names: CompiledEntities | None = None
+    ) -> dict[str, tuple[Word, ...]]:
+        """The words of every utterance."""
         return {
-            transcript.id: transcript.best.text
+            transcript.id: transcript.best.words
             for batch in self.batches
             for transcript in decoder.decode_batch(batch, [names] * batch.size)
         }
 
     def changed(self, config: PipelineConfig) -> float:
-        """The share of words that a list of decoys changes, the mean of all lists."""
+        """The share of right words that a list of decoys changes, the mean of all lists."""
         decoder = self.decoder(config)
-        edits = 0
-        for names in self.compiled:
-            for name, text in self.texts(decoder, names).items():
-                before = self.plain[name].lower().split()
-                edits += kaldialign.edit_distance(before, text.lower().split())["total"]
-        return edits / len(self.compiled) / self.words
+        lost = sum(
+            _lost(self.plain[name], words)
+            for names in self.compiled
+            for name, words in self.read(decoder, names).items()
+        )
+        right = sum(word.confidence for words in self.plain.values() for word in words)
+        return lost / len(self.compiled) / right
 
-    @property
-    def words(self) -> int:
-        """Of the transcripts without a list."""
-        return sum(len(text.split()) for text in self.plain.values())
+
+def _lost(before: Sequence[Word], after: Sequence[Word]) -> float:
+    """How many of the words before were right, as far as the model knows, and are no more."""
+    lost, at = 0.0, 0
+    pairs = kaldialign.align(
+        [word.word.lower() for word in before], [word.word.lower() for word in after], _NOTHING
+    )
+    for one, other in pairs:
+        if one == _NOTHING:
+            lost += 1.0  # what is written where nothing was
+            continue
+        lost += before[at].confidence * (one != other)
+        at += 1
+    return lost
 
 
 def calibrate(
@@ -135,16 +152,18 @@ def calibrate(
         raise ConfigError("the part boost is switched off: there is nothing to calibrate")
     speech = _Speech(decoder, list(batches))
     first = decoder(base)
-    speech.plain = speech.texts(first)
-    if speech.words < LEAST_WORDS:
+    speech.plain = speech.read(first)
+    count = sum(map(len, speech.plain.values()))
+    if count < LEAST_WORDS:
         raise InputError(
-            f"the speech has {speech.words} words, at least {LEAST_WORDS} are needed: give more, "
-            "ten minutes are good"
+            f"the speech has {count} words, at least {LEAST_WORDS} are needed: give more, ten "
+            "minutes are good"
         )
+    texts = {name: text_of(words) for name, words in speech.plain.items()}
     if decoys is None:
-        lists = lexicon_decoys(speech.plain, config.decoys, config.lists, config.seed)
+        lists = lexicon_decoys(texts, config.decoys, config.lists, config.seed)
     else:
-        lists = [unsaid(decoys, speech.plain)]
+        lists = [unsaid(decoys, texts)]
     speech.compiled = [first.compile(list(names), warn=False) for names in lists]
     tried: dict[float, float] = {}
 
@@ -158,7 +177,7 @@ def calibrate(
     before = share(own)
     price = _price(share, own, config.tolerance)
     return Calibrated(
-        _priced(base, price), tried[price], before, tried, speech.words, sum(map(len, lists))
+        _priced(base, price), tried[price], before, tried, count, sum(map(len, lists))
     )
 
 

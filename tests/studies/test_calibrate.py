@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from ctcbias_fst.config import load_config
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, InputError
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs, Word
 from ctcbias_fst.settings import PipelineConfig, changed
-from ctcbias_fst.studies.calibrate import CalibrateConfig, _price, calibrate
+from ctcbias_fst.studies.calibrate import CalibrateConfig, _lost, _price, calibrate
 from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 from ctcbias_fst.text.tokens import tokenizer_of
 from ctcbias_fst.variants.shipped import load_pronouncer
@@ -136,12 +137,26 @@ def test_reckless_settings_are_mended(speech: LogProbs) -> None:
     boost = {**boost, "bonus": found.config.decode.boost.bonus}
     assert found.config == changed({}, {"parts": "boost", "decode": {"boost": boost}})
     decoys = [name for one in lexicon_decoys(_texts(), 400, 2) for name in one]
-    wrong = 0
+    plain = {one.id: one.best.words for one in make(base).decode(speech)}
+    right = sum(word.confidence for words in plain.values() for word in words)
+    lost = 0.0
     for names in (decoys[:400], decoys[400:]):
         for transcript in make(found.config).decode(speech, entities=names):
-            pairs = zip(transcript.best.text.split(), _texts()[transcript.id].split())
-            wrong += sum(one != other for one, other in pairs)
-    assert wrong / 400 == pytest.approx(found.changed)
+            before, after = plain[transcript.id], transcript.best.words
+            assert len(before) == len(after)
+            lost += sum(one.confidence for one, two in zip(before, after) if one.word != two.word)
+    assert lost / 2 / right == pytest.approx(found.changed)
+
+
+def test_a_lost_word_counts_by_its_confidence() -> None:
+    sure, unsure = Word("one", 0, 1, 0.9), Word("two", 1, 2, 0.3)
+    name, more = Word("Wun", 0, 1, 0.5), Word("three", 2, 3, 0.5)
+    assert _lost([sure, unsure], [sure, unsure]) == 0
+    assert _lost([sure, unsure], [name, unsure]) == pytest.approx(0.9)
+    assert _lost([sure, unsure], [sure]) == pytest.approx(0.3)
+    assert _lost([sure, unsure], [sure, unsure, more]) == pytest.approx(1.0)
+    assert _lost([sure], [replace(sure, word="One")]) == 0
+    assert _lost([], []) == 0
 
 
 def test_a_high_price_is_lowered(speech: LogProbs) -> None:
