@@ -188,8 +188,13 @@ def _lattice_writer(
     """What writes the lattices of a backend, whose settings are kept beside them.
 
     Raises:
-        ConfigError: settings are there that are not those of lattices.
+        ConfigError: settings are there that are not those of lattices, or the lattices are of words
+            of a lexicon, which are not saved.
     """
+    if backend.decoder.search.lexicon is not None:
+        raise ConfigError(
+            f"{folder}: lattices of words of a lexicon cannot be saved: leave out --lattice-dir"
+        )
     writer = LatticeWriter(folder, ids, report)
     backend.decoder.listener = writer
     if config is not None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording, to_recording
+from ctcbias_fst.cli import main
 from ctcbias_fst.errors import MissingDependencyError, ModelError
 from ctcbias_fst.models import hama_model
 from ctcbias_fst.models.find import kind_of, load_model
@@ -109,6 +111,14 @@ def test_log_probs_are_the_same_each_time(model: Recognizer) -> None:
     assert np.array_equal(first, model.model.log_probs([one]).log_probs)
     assert np.array_equal(first, copied.log_probs([one]).log_probs)
     assert np.exp(first[0].numpy()).sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+@needs_package
+def test_lattices_of_its_words_are_not_saved(tmp_path: Path) -> None:
+    arguments = ["--cuts", str(CLIPS), "--model", "hama", "--lattice-dir", str(tmp_path / "lat")]
+    result = CliRunner().invoke(main, ["decode", *arguments, "--out", str(tmp_path / "o.jsonl")])
+    assert result.exit_code == 1
+    assert "lattices of words of a lexicon cannot be saved" in result.output
 
 
 @needs_package
