@@ -26,12 +26,17 @@ import torch
 from safetensors.torch import load_file
 
 from ctcbias_fst.config import load_config
+from ctcbias_fst.models.find import load_model
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import EntityList, read_entities
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.tokens import Tokenizer, load_tokenizer, tokenizer_of
 from ctcbias_fst.text.transcripts import read_transcripts
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+FRAME_SECONDS = 0.04
+"""Of log-probs whose file does not say."""
 
 _CHUNK = 8
 
@@ -50,7 +55,7 @@ class BenchSet:
 
     Attributes:
         references: files of cuts or transcripts.
-        phones: log-probs of the phone head, by the same ids (``save_log_probs.py``).
+        phones: log-probs of phones, by the same ids (``save_log_probs.py``).
         chooses: whether weights are chosen on it, with the list of ``choose_size``.
         compared: whether it is in the tables.
     """
@@ -69,19 +74,23 @@ class Bench:
     """What is compared.
 
     Attributes:
-        tokenizer: SentencePiece model; its pieces are the columns, blank first.
+        tokenizer: SentencePiece model.
+        tokens: what the columns are, if they are not its pieces: ``tokens.txt`` or the like.
         words: file of the training text's words, one per line (for lexicons).
         config: settings of ours, TOML.
-        model: its directory, for ours with all parts.
+        model: its directory, if it is one of ours: it has settings and a language model.
+        lm: the language model, for ours with all parts.
         boost: for ours with the boosting FST alone.
         choose_size: the list with which weights are chosen.
     """
 
-    tokenizer: Path
     sets: tuple[BenchSet, ...]
+    tokenizer: Path | None = None
+    tokens: Path | None = None
     words: Path | None = None
     config: Path | None = None
     model: Path | None = None
+    lm: Path | None = None
     boost: BoostConfig | None = None
     choose_size: int = 1000
 
@@ -116,22 +125,23 @@ class _Loaded:
     name: str
     ids: list[str]
     speech: list[decoders.Speech]
+    frame_seconds: float
     seconds: float
     references: dict[str, str]
     lists: dict[int, EntityList]
 
 
-def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Loaded:
+def _load(one: BenchSet, folder: Path, columns: Vocabulary) -> _Loaded:
+    """A set; the columns of its log-probs are put in an order with the blank first."""
     saved = SavedLogProbs(folder / one.log_probs)
     ids = list(saved.frames)
     phones = {} if one.phones is None else load_file(folder / one.phones)
     known = None if one.phones is None else SavedLogProbs(folder / one.phones).frame_seconds
-    frame = saved.frame_seconds or 0.04
+    frame = saved.frame_seconds or FRAME_SECONDS
     speech = [
         decoders.Speech(
-            saved.read(i, tokenizer.vocabulary).numpy(),
+            np.ascontiguousarray(saved.read(i, columns).numpy()[:, columns.blank_first_order]),
             phones[i].numpy() if phones else None,
-            frame,
             known or frame,
         )
         for i in ids
@@ -145,9 +155,39 @@ def _load(one: BenchSet, folder: Path, tokenizer: SentencePieceTokenizer) -> _Lo
         one.name,
         ids,
         speech,
-        sum(saved.frames.values()) * (saved.frame_seconds or 0.04),
+        frame,
+        sum(saved.frames.values()) * frame,
         {i: references[i] for i in ids},
         {names.size: read_entities(folder / names.path) for names in one.lists},
+    )
+
+
+def tokenizers(bench: Bench, folder: Path) -> tuple[Vocabulary, Tokenizer]:
+    """What the columns are as saved, and a tokenizer of the order with the blank first."""
+    named = [None if one is None else folder / one for one in (bench.tokens, bench.tokenizer)]
+    path = named[1] or named[0]
+    if path is None:
+        raise click.ClickException("the study names neither tokenizer nor tokens")
+    columns = tokenizer_of(path if named[0] is None else named[0], named[0] and named[1]).vocabulary
+    return columns, load_tokenizer(path, columns.blank_first())
+
+
+def _setting(
+    bench: Bench, folder: Path, tokenizer: Tokenizer, sets: Sequence[_Loaded]
+) -> decoders.Setting:
+    frames = {one.frame_seconds for one in sets}
+    if len(frames) != 1:
+        raise click.ClickException(f"the sets are of several frame lengths: {sorted(frames)}")
+    model = None if bench.model is None else folder / bench.model
+    lm = None if bench.lm is None else folder / bench.lm
+    return decoders.Setting(
+        tokenizer,
+        frames.pop(),
+        () if bench.words is None else tuple((folder / bench.words).read_text("utf-8").split()),
+        None if bench.config is None else folder / bench.config,
+        model,
+        load_model(model).lm if lm is None and model is not None else lm,
+        bench.boost,
     )
 
 
@@ -297,22 +337,15 @@ def main(  # noqa: PLR0917  (options)
     torch.set_num_threads(1)
     bench = load_config(Bench, study)
     folder = data or study.parent
-    tokenizer = SentencePieceTokenizer(folder / bench.tokenizer)
-    words = () if bench.words is None else (folder / bench.words).read_text("utf-8").split()
-    setting = decoders.Setting(
-        tokenizer,
-        tuple(words),
-        None if bench.config is None else folder / bench.config,
-        None if bench.model is None else folder / bench.model,
-        bench.boost,
-    )
+    columns, tokenizer = tokenizers(bench, folder)
+    sets = [_load(one, folder, columns) for one in bench.sets]
+    setting = _setting(bench, folder, tokenizer, sets)
     wanted: dict[str, decoders.Biaser] = {}
     for name in only or decoders.DECODERS:
         try:
             wanted[name] = decoders.load(name, setting)
         except ImportError as error:
             click.echo(f"{name} is left out: {error}", err=True)
-    sets = [_load(one, folder, tokenizer) for one in bench.sets]
     choosing = [loaded for loaded, one in zip(sets, bench.sets) if one.chooses]
     compared = [loaded for loaded, one in zip(sets, bench.sets) if one.compared]
     out.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from lhotse import CutSet, Recording, SupervisionSegment
 from safetensors.torch import save_file
 
 from ctcbias_fst.models.package import DEFAULT
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.tokens import tokenizer_of
 
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "ctcbias_fst/pretrained/clips"
@@ -23,6 +24,7 @@ PEERS = {
     "ctc-beam-decoder": "ctc_beam_decoder",
     "pyctcdecode": "pyctcdecode",
     "asr-decoder": "asr_decoder",
+    "flashlight-text": "flashlight",
     "NeMo word spotter": "nemo",
     "NeMo phrase boosting": "nemo",
 }
@@ -80,7 +82,14 @@ def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
     assert float(rows[name, "4"]["recall"]) > float(rows[name, "0"]["recall"])
 
 
-def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pieces, blank first", "characters, blank last"])
+def test_peers(tmp_path: Path, tokenizer_path: Path, kind: str) -> None:
+    tokens = tokenizer_path
+    if kind.startswith("characters"):
+        tokens = tmp_path / "tokens.txt"
+        columns = ("|", *"abcdefghijklmnopqrstuvwxyz'", "<blk>")
+        tokens.write_text("".join(f"{token} {i}\n" for i, token in enumerate(columns)), "utf-8")
+    tokenizer = tokenizer_of(tokens)
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         from simulate import Utterance, simulate  # noqa: PLC0415
@@ -103,9 +112,11 @@ def test_peers(tmp_path: Path, tokenizer: SentencePieceTokenizer, tokenizer_path
         "".join(json.dumps({"id": u.id, "text": u.text}) + "\n" for u in spoken), encoding="utf-8"
     )
     (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    (tmp_path / "words.txt").write_text("the was seen in morning", encoding="utf-8")
     (tmp_path / "study.toml").write_text(
         f"""
-        tokenizer = "{tokenizer_path.as_posix()}"
+        tokens = "{tokens.as_posix()}"
+        words = "words.txt"
         choose_size = 4
         [[sets]]
         name = "made"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ctcbias_fst.config import load_config, merge, read_toml
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.settings import PipelineConfig, settings_of
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.tokens import Tokenizer
 
 __all__ = ["DECODERS", "Biaser", "Setting", "Speech", "load"]
 
@@ -29,17 +29,30 @@ class Setting:
 
     Attributes:
         tokenizer: of the model; its vocabulary is the columns of the log-probs, blank first.
+        frame_seconds: how long a frame of the log-probs is.
         words: the words of the training text, the commonest first (for decoders with a lexicon).
         config: settings of ours, a TOML file.
-        model: the directory of the model, for what of ours needs more than log-probs.
+        model: the directory of the model, if it has settings of its own.
+        lm: the language model's file, for ours with all parts.
         boost: of ours where nothing but the boosting FST acts, instead of these settings.
     """
 
-    tokenizer: SentencePieceTokenizer
+    tokenizer: Tokenizer
+    frame_seconds: float
     words: tuple[str, ...] = ()
     config: Path | None = None
     model: Path | None = None
+    lm: Path | None = None
     boost: BoostConfig | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The tokens as pyctcdecode wants them: an empty blank, a space between words."""
+        vocabulary = self.tokenizer.vocabulary
+        labels = ["", *vocabulary.tokens[1:]]
+        if vocabulary.separator_id is not None:
+            labels[vocabulary.separator_id] = " "
+        return labels
 
     def ours(self) -> PipelineConfig:
         """The settings of ours: the model's own, with those of ``config`` on top."""
@@ -54,13 +67,11 @@ class Speech(NamedTuple):
     Attributes:
         log_probs: (frames, tokens).
         phones: (frames, 1 + phones) of a phone head, if it was saved.
-        frame_seconds: how long a frame of the log-probs is.
-        phone_seconds: how long one of the phones is.
+        phone_seconds: how long a frame of the phones is.
     """
 
     log_probs: npt.NDArray[np.float32]
     phones: npt.NDArray[np.float32] | None = None
-    frame_seconds: float = 0.04
     phone_seconds: float = 0.04
 
 

@@ -38,9 +38,10 @@ class AsrDecoder:
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
-        for array, _ in speech:
+        for one in speech:
             self._decoder.reset()
-            found = self._decoder.ctc_prefix_beam_search(torch.from_numpy(array), self._beam)
+            frames = torch.from_numpy(one.log_probs)
+            found = self._decoder.ctc_prefix_beam_search(frames, self._beam)
             words = self._tokenizer.vocabulary.ids_to_words(found["tokens"][0])
             texts.append(" ".join(words))
         return texts

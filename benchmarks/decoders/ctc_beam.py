@@ -16,4 +16,4 @@ class CtcBeam(HotwordDecoder):
     version = version("ctc-beam-decoder")
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__(BeamSearchDecoder(["", *setting.tokenizer.vocabulary.tokens[1:]]))
+        super().__init__(BeamSearchDecoder(setting.labels))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
+import numpy.typing as npt
 from flashlight.lib.text.decoder import (
     CriterionType,
     LexiconDecoder,
@@ -16,6 +17,9 @@ from flashlight.lib.text.decoder import (
 )
 
 from decoders import Setting, Speech
+
+_NEVER = -100.0
+"""Log-prob of all else where a word must end."""
 
 
 class FlashlightText:
@@ -29,6 +33,8 @@ class FlashlightText:
         if not setting.words:
             raise ImportError("a list of the training text's words (words) is needed")
         self._tokenizer, self._common = setting.tokenizer, setting.words
+        separator = setting.tokenizer.vocabulary.separator_id
+        self._end = [] if separator is None else [separator]
         self._words: list[str] = []
         self.use((), 0.0)
 
@@ -37,7 +43,7 @@ class FlashlightText:
         self._words = list(dict.fromkeys([*self._common, *parts]))
         trie = Trie(self._tokenizer.vocabulary.size, -1)
         for label, tokens in enumerate(self._tokenizer.encode_batch(self._words)):
-            trie.insert(tokens, label, 0.0)
+            trie.insert(tokens + self._end, label, 0.0)
         trie.smear(SmearingMode.MAX)
         options = LexiconDecoderOptions(
             beam_size=100,
@@ -52,13 +58,22 @@ class FlashlightText:
         )
         # It keeps only a reference to the model.
         self._model = ZeroLM()
-        self._decoder = LexiconDecoder(options, trie, self._model, -1, 0, -1, [], False)
+        silence = self._end[0] if self._end else -1
+        self._decoder = LexiconDecoder(options, trie, self._model, silence, 0, -1, [], False)
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
-        for array, _ in speech:
-            frames = np.ascontiguousarray(array, dtype=np.float32)
+        for one in speech:
+            frames = np.ascontiguousarray(self._ended(one.log_probs), dtype=np.float32)
             results = self._decoder.decode(frames.ctypes.data, *frames.shape)
             labels = [label for label in results[0].words if label >= 0] if results else []
             texts.append(" ".join(self._words[label] for label in labels))
         return texts
+
+    def _ended(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The same with a frame that ends the last word, where a token does."""
+        if not self._end:
+            return array
+        last = np.full_like(array[:1], _NEVER)
+        last[:, self._end] = 0.0
+        return np.concatenate([array, last])

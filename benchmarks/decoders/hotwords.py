@@ -30,6 +30,6 @@ class HotwordDecoder:
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         return [
-            self._decoder.decode(array, hotwords=self._names, hotword_weight=self._weight)
-            for array, _ in speech
+            self._decoder.decode(one.log_probs, hotwords=self._names, hotword_weight=self._weight)
+            for one in speech
         ]

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -115,6 +117,8 @@ class WordSpotter:
     """CTC-WS (Andrusenko et al. 2024): spots names beside greedy decoding, and puts them in.
 
     The knob is ``cb_weight``, per token. A possessive is not found: its words end with the name.
+    It knows pieces that begin words. Where a token stands between words instead, names begin with
+    that one, and the first letters of words have columns of their own (`_marked`).
     """
 
     weights = (3.0, 1.0, 2.0, 4.0, 5.0, 7.0, 9.0)
@@ -128,7 +132,12 @@ class WordSpotter:
         )
         self._graph = _import("context_biasing.context_graph_ctc").ContextGraphCTC
         self._tokenizer = setting.tokenizer
-        tokens = setting.tokenizer.vocabulary.tokens
+        vocabulary = setting.tokenizer.vocabulary
+        self._size, self._separator = vocabulary.size, vocabulary.separator_id
+        tokens = list(vocabulary.tokens)
+        if self._separator is not None:
+            tokens[self._separator] = ""
+            tokens += [f"\u2581{token}" for token in tokens]
         pieces = SimpleNamespace(ids_to_tokens=lambda ids: [tokens[i] for i in ids])
         self._model = SimpleNamespace(tokenizer=pieces)
         self._names: Any = None
@@ -138,26 +147,53 @@ class WordSpotter:
         self._weight, self._names = weight, None
         if names:
             self._names = self._graph(blank_id=0)
-            rows = self._tokenizer.encode_batch(names)
+            begin = [] if self._separator is None else [self._separator]
+            rows = [begin + row for row in self._tokenizer.encode_batch(names)]
             self._names.add_to_graph([(name, [row]) for name, row in zip(names, rows)])
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = []
-        for array, _ in speech:
-            found = []
+        for one in speech:
+            array, found = self._marked(one.log_probs), []
             if self._names is not None:
                 found = self._spotter.run_word_spotter(
                     array, self._names, self._model, blank_idx=0, cb_weight=self._weight
                 )
             if found:
+                best = array.argmax(axis=1)
+                best[best == self._separator] = 0
                 text, _ = self._merge.merge_alignment_with_ws_hyps(
-                    array.argmax(axis=1), self._model, found, decoder_type="ctc", blank_idx=0
+                    best, self._model, found, decoder_type="ctc", blank_idx=0
                 )
             else:
-                (tokens,) = greedy_tokens(torch.from_numpy(array)[None], torch.tensor([len(array)]))
+                frames = torch.from_numpy(one.log_probs)
+                (tokens,) = greedy_tokens(frames[None], torch.tensor([len(frames)]))
                 text = " ".join(self._tokenizer.vocabulary.ids_to_words(tokens))
             texts.append(text)
         return texts
+
+    def _marked(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Log-probs with a separator before the first word, and columns of words' first letters.
+
+        In these, a letter is a hair better where it is the best token and begins a word.
+        """
+        if self._separator is None:
+            return array
+        marked = np.full((len(array) + 1, 2 * self._size), -np.inf, dtype=np.float32)
+        marked[1:, : self._size] = array
+        marked[0, self._separator] = 0.0
+        begins, previous = True, 0
+        for frame, token in enumerate(array.argmax(axis=1).tolist()):
+            if token == self._separator:
+                begins = True
+            elif token:
+                if token != previous:
+                    first, begins = begins, False
+                if first:
+                    best = marked[frame + 1, token]
+                    marked[frame + 1, self._size + token] = np.nextafter(best, np.float32(1))
+            previous = token
+        return marked
 
 
 class PhraseBoosting:

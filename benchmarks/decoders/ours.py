@@ -19,18 +19,17 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 from decoders import Setting, Speech
 
 _BATCH = 32
-_FRAME_SECONDS = 0.04  # nothing here depends on it but word times
 
 
 def batches(
-    speech: Sequence[Speech], vocabulary: Vocabulary
+    speech: Sequence[Speech], vocabulary: Vocabulary, frame_seconds: float
 ) -> Iterator[tuple[list[int], LogProbs]]:
     """Utterances of similar length together, and which ones they are."""
     order = sorted(range(len(speech)), key=lambda i: -len(speech[i].log_probs))
     for begin in range(0, len(order), _BATCH):
         rows = order[begin : begin + _BATCH]
         arrays = [torch.from_numpy(speech[i].log_probs) for i in rows]
-        batch = stack(arrays, list(map(str, rows)), vocabulary, speech[rows[0]].frame_seconds)
+        batch = stack(arrays, list(map(str, rows)), vocabulary, frame_seconds)
         phones = [part for part in (speech[i].phones for i in rows) if part is not None]
         if len(phones) == len(rows):
             values = pad_sequence([torch.from_numpy(part) for part in phones], batch_first=True)
@@ -56,7 +55,7 @@ class Ours:
         self._decoder = Decoder(
             setting.tokenizer,
             replace(config, decode=decode, parts=("boost",)),
-            frame_seconds=_FRAME_SECONDS,
+            frame_seconds=setting.frame_seconds,
         )
         self._names: CompiledEntities | None = None
 
@@ -66,7 +65,8 @@ class Ours:
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = [""] * len(speech)
-        for rows, batch in batches(speech, self._decoder.vocabulary):
+        known = self._decoder.vocabulary, self._decoder.frame_seconds
+        for rows, batch in batches(speech, *known):
             for row, transcript in zip(rows, self._decoder.decode(batch, entities=self._names)):
                 texts[row] = transcript.best.text
         return texts

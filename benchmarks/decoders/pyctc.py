@@ -16,5 +16,4 @@ class PyCtc(HotwordDecoder):
     version = version("pyctcdecode")
 
     def __init__(self, setting: Setting) -> None:
-        # Its sign of the blank is the empty string.
-        super().__init__(build_ctcdecoder(["", *setting.tokenizer.vocabulary.tokens[1:]]))
+        super().__init__(build_ctcdecoder(setting.labels))

@@ -22,6 +22,7 @@ class K2Topology:
 
     def __init__(self, setting: Setting) -> None:
         self._vocabulary = setting.tokenizer.vocabulary
+        self._frame_seconds = setting.frame_seconds
         self._config = DecodeConfig()
         topology = k2.arc_sort(k2.ctc_topo(self._vocabulary.size - 1))
         self._graph = k2.create_fsa_vec([topology])
@@ -31,7 +32,7 @@ class K2Topology:
 
     def decode(self, speech: Sequence[Speech]) -> list[str]:
         texts = [""] * len(speech)
-        for rows, batch in batches(speech, self._vocabulary):
+        for rows, batch in batches(speech, self._vocabulary, self._frame_seconds):
             segments = torch.zeros(len(rows), 3, dtype=torch.int32)
             segments[:, 0], segments[:, 2] = torch.arange(len(rows)), batch.lengths
             lattice = k2.intersect_dense_pruned(
