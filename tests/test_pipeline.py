@@ -297,7 +297,8 @@ def test_parts_of_the_sounds(model: Path) -> None:
         ("boost,g2g", "she takes Carthen every day"),
         ("lookup", "she takes Carthen every day"),
     ):
-        config = PipelineConfig(parts=parse_parts(part))
+        near = LookupConfig(unlisted_margin=5.0)
+        config = PipelineConfig(parts=parse_parts(part), lookup=near)
         recognizer = Recognizer(AcousticModel.load(model), config)
         names = recognizer.compile(["Carthen"])
         assert recognizer.decoder.decode(said, entities=[names])[0].best.text == text

@@ -45,8 +45,8 @@ class LookupConfig:
     """
 
     max_distance: float = 0.25
-    margin: float = 10.0
-    unlisted_margin: float = 5.0
+    margin: float = 16.0
+    unlisted_margin: float = 12.0
     min_phones: int = 4
     max_words: int = 3
     candidates: int = 20

@@ -61,7 +61,7 @@ class RescoreConfig:
         max_active: states per frame and utterance that the alignment aims to keep.
     """
 
-    phone_scale: float = 0.2
+    phone_scale: float = 0.4
     cost_scale: float = 0.3
     unlisted_cost: float = 10.0
     nbest: int = 30

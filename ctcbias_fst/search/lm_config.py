@@ -33,11 +33,11 @@ class LmConfig:
         max_active: readings per frame and utterance that are kept, if there are so many.
     """
 
-    scale: float = 0.5
-    word_bonus: float = 1.2
-    unknown_cost: float = 6.0
-    letter_cost: float = 0.7
-    class_cost: float = 1.5
+    scale: float = 0.36
+    word_bonus: float = 1.8
+    unknown_cost: float = 6.7
+    letter_cost: float = 0.32
+    class_cost: float = 1.6
     lattice_beam: float = 10.0
     beam: float = 8.0
     max_active: int = 100

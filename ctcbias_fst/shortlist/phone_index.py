@@ -84,9 +84,9 @@ class ShortlistConfig:
     n_by_subword: int = 100
     n_variants: int = 15
     n_lookup: int = 10
-    unlike_cost: float = 0.0
-    homophone_cost: float = 1.0
-    size_cost: float = 0.6
+    unlike_cost: float = 0.2
+    homophone_cost: float = 0.32
+    size_cost: float = 0.87
     n_aligned: int = 2000
     pronunciations: int = 5
     slot_probability: float = 0.1
