@@ -13,6 +13,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.rescore.phone_frames import check_phones
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text.phones import PHONE_ID
@@ -110,3 +111,15 @@ def test_phones_of_other_audio_are_refused(tokenizer: Tokenizer) -> None:
         LogProbsError, match=r"u: its log-probs last 4\.80 s, those of its phones 9"
     ):
         decoder.decode(batch, entities=LISTED)
+
+
+def test_a_rounded_frame_length_is_no_other_audio(tokenizer: Tokenizer) -> None:
+    """0.0232 s in the place of 0.02322 s makes 0.6 s in 700 s."""
+    frames = round(700 / 0.02322)
+    values = torch.full((1, frames, tokenizer.vocabulary.size), -1.0)
+    heard = torch.full((1, round(700 / 0.04), 1 + len(PHONE_ID)), -1.0)
+    phones = PhoneLogProbs(heard, torch.tensor([heard.shape[1]]), 0.04)
+    length, vocabulary = torch.tensor([frames]), tokenizer.vocabulary
+    check_phones(LogProbs(values, length, 0.0232, ("u",), vocabulary, phones=phones))
+    with pytest.raises(LogProbsError, match=r"u: its log-probs last 7"):
+        check_phones(LogProbs(values, length, 0.0237, ("u",), vocabulary, phones=phones))

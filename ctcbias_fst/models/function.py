@@ -67,9 +67,9 @@ class FunctionScorer:
                     f"{self.family}: returned a {type(found).__name__} for a list of recordings; "
                     "with batches=True it returns a list of arrays (frames, tokens)"
                 )
-        else:
-            found = [self.function(wave) for wave in waves]
-        return [self._array(one) for one in found]
+            return [self._array(one) for one in found]
+        # Each is copied before the next call, which may write into the same array.
+        return [self._array(self.function(wave)) for wave in waves]
 
     def _array(self, values: Any) -> Tensor:
         if isinstance(values, Sequence) or not hasattr(values, "shape"):
@@ -78,6 +78,7 @@ class FunctionScorer:
                 "(frames, tokens) is wanted"
             )
         array = as_float32(values)
+        array = array.clone() if isinstance(values, Tensor) else array  # numpy's is copied
         return array[0] if array.ndim == 3 and len(array) == 1 else array
 
 

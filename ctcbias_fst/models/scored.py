@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,9 +29,8 @@ _BATCH_SECONDS = 120.0
 
 _SLACK_SECONDS = 0.25
 _SLACK_FRAMES = 3
-_SLACK_SHARE = 0.05
-"""By how much the frames of a model may differ from the audio: convolutions lose some at the ends,
-and padding adds some."""
+"""By how much the frames of a window may differ from its audio, however long that is: convolutions
+lose some at the ends, and padding adds some."""
 
 
 class _Window(NamedTuple):
@@ -84,12 +84,11 @@ class ScoredModel:
         windows = [w for at, one in enumerate(recordings) for w in self._windows(at, one)]
         parts: list[list[Tensor]] = [[] for _ in recordings]
         for window, scores in zip(windows, self._scored(recordings, windows)):
-            last = None if window.last is None else window.last - window.offset
+            self._check_frames(recordings[window.recording].id, window, len(scores))
+            last = self._last(window)
             parts[window.recording].append(scores[window.first - window.offset : last])
         empty = torch.zeros((0, columns), device=self.device)
         whole = [torch.cat(of_one) if of_one else empty for of_one in parts]
-        for recording, scores in zip(recordings, whole):
-            self._check_frames(recording, len(scores))
         return LogProbs(
             log_probs=pad_sequence(whole, batch_first=True),
             lengths=torch.tensor([len(one) for one in whole], dtype=torch.int64),
@@ -118,6 +117,20 @@ class ScoredModel:
             yield _Window(at, begin, end, offset, first, offset + length - context)
             first = offset + length - context
 
+    def _last(self, window: _Window) -> int | None:
+        """Of the rows of a window's scores that are taken, where they end."""
+        if window.last is not None:
+            return window.last - window.offset
+        samples = window.end - window.begin
+        if samples >= self._least:
+            return None
+        return math.ceil(round(samples / (self.frame_seconds * self.sampling_rate), 3))
+
+    @property
+    def _least(self) -> int:
+        """Samples that the model is given at least, with silence behind those of a recording."""
+        return round(self.scorer.shortest_seconds * self.sampling_rate)
+
     def _sample(self, frame: int) -> int:
         return round(frame * self.frame_seconds * self.sampling_rate)
 
@@ -139,8 +152,7 @@ class ScoredModel:
     def _wave(self, recording: Recording, window: _Window) -> Samples:
         """The samples of a window, with silence behind them where there are too few."""
         wave = np.asarray(recording.samples[window.begin : window.end], dtype=np.float32)
-        least = round(self.scorer.shortest_seconds * self.sampling_rate)
-        return np.pad(wave, (0, max(0, least - len(wave))))
+        return np.pad(wave, (0, max(0, self._least - len(wave))))
 
     def _checked(self, names: Sequence[str], scores: Sequence[Tensor]) -> list[Tensor]:
         if len(scores) != len(names):
@@ -156,13 +168,19 @@ class ScoredModel:
                 )
         return [one.detach().to(self.device, torch.float32) for one in scores]
 
-    def _check_frames(self, recording: Recording, frames: int) -> None:
-        """Refuse a frame length that the audio contradicts: times would be wrong, and prices."""
-        seconds = max(recording.seconds, self.scorer.shortest_seconds if frames else 0.0)
-        slack = _SLACK_SECONDS + _SLACK_SHARE * seconds + _SLACK_FRAMES * self.frame_seconds
-        if abs(frames * self.frame_seconds - seconds) > slack:
+    def _check_frames(self, name: str, window: _Window, frames: int) -> None:
+        """Refuse a frame length that the audio contradicts, and a model that leaves audio out:
+        times would be wrong, and prices."""
+        seconds = max(window.end - window.begin, self._least) / self.sampling_rate
+        slack = _SLACK_SECONDS + _SLACK_FRAMES * self.frame_seconds
+        far = abs(frames * self.frame_seconds - seconds) > slack
+        taken = 0 if window.last is None else window.last - window.offset
+        if far or frames < taken:
+            begin = window.begin / self.sampling_rate
+            place = f" from {begin:.2f} s on" if begin else ""
             raise ModelError(
-                f"{recording.id}: the model gave {frames} frames for {seconds:.2f} s of audio, "
-                f"{seconds / max(1, frames):.3g} s each, and frame_seconds is "
-                f"{self.frame_seconds:g}: pass the right one"
+                f"{name}: the model gave {frames} frames for {seconds:.2f} s of audio{place}, "
+                f"{seconds / max(1, frames):.4g} s each, and frame_seconds is "
+                f"{self.frame_seconds:.4g}: pass the right one, or as longest_seconds what the "
+                "model can take at once"
             )

@@ -48,8 +48,9 @@ class PhoneFrames:
         )
 
 
-_MAX_SECONDS, _MAX_FRAMES = 0.5, 2
-"""By how much more than so many frames tokens and phones of an utterance may differ in length."""
+_MAX_SECONDS, _MAX_FRAMES, _MAX_SHARE = 0.5, 2, 0.01
+"""By how much tokens and phones of an utterance may differ in length: in seconds, in frames, and as
+a share of it, as a frame's length is often rounded; all three together."""
 
 
 def check_phones(log_probs: LogProbs) -> None:
@@ -63,7 +64,7 @@ def check_phones(log_probs: LogProbs) -> None:
     phones = _checked(log_probs)
     frame, own = log_probs.frame_seconds, phones.frame_seconds
     seconds, heard = log_probs.lengths * frame, phones.lengths * own
-    limit = _MAX_SECONDS + _MAX_FRAMES * max(frame, own)
+    limit = _MAX_SECONDS + _MAX_FRAMES * max(frame, own) + _MAX_SHARE * seconds
     far = ((seconds - heard).abs() > limit).nonzero().flatten().tolist()
     if far:
         row = far[0]

@@ -103,7 +103,63 @@ def test_a_short_recording_gets_silence() -> None:
     )
     found = ScoredModel(scorer).log_probs([Recording("a", noise(0.1), 8000)])
     assert seen == [4000]
-    assert found.lengths.tolist() == [25]
+    assert found.lengths.tolist() == [5]
+
+
+def test_frames_of_silence_behind_a_short_recording_are_none_of_it() -> None:
+    """Nor of the last window of a long one, nor where a frame is begun."""
+    model = scored(shortest_seconds=1.0)
+    found = model.log_probs([Recording("a", noise(0.2), 8000), Recording("b", noise(0.21), 8000)])
+    assert found.lengths.tolist() == [10, 11]
+    whole = scored(longest_seconds=100.0).log_probs([Recording("a", noise(4.5), 8000)])
+    parts = scored(longest_seconds=2.0, shortest_seconds=2.0)
+    assert parts.log_probs([Recording("a", noise(4.5), 8000)]).lengths == whole.lengths
+
+
+def test_a_model_that_leaves_audio_out_is_told() -> None:
+    """Wherever it does, however long the recording is, and however little of it that is."""
+    model = toy()
+    for seconds, cut in [(600.0, 25.0), (600.0, 29.0), (20.0, 19.0)]:
+        scorer = FunctionScorer(
+            lambda wave, cut=cut: model(wave[: int(cut * 8000)]),  # type: ignore[misc]
+            tokenizer_of(TOKENS),
+            frame_seconds=0.02,
+            sampling_rate=8000,
+        )
+        recording = Recording("talk", noise(seconds), 8000)
+        with pytest.raises(ModelError, match=r"talk: the model gave \d+ frames .*longest_seconds"):
+            ScoredModel(scorer).log_probs([recording])
+
+
+def test_a_window_has_the_rows_that_are_taken() -> None:
+    """Of short windows a model may leave out less than other ones have for slack."""
+    model = toy()
+    options: dict[str, Any] = {"frame_seconds": 0.02, "sampling_rate": 8000}
+    short = FunctionScorer(
+        lambda wave: model(wave)[:-6], tokenizer_of(TOKENS), longest_seconds=0.4, **options
+    )
+    with pytest.raises(ModelError, match=r"14 frames for 0\.40 s of audio"):
+        ScoredModel(short).log_probs([Recording("a", noise(3.0), 8000)])
+    whole = FunctionScorer(lambda wave: model(wave)[:-6], tokenizer_of(TOKENS), **options)
+    found = ScoredModel(whole).log_probs([Recording("a", noise(3.0), 8000)])
+    assert found.lengths.tolist() == [144]
+
+
+def test_a_function_may_use_its_array_again() -> None:
+    model = toy()
+    kept = np.zeros((100, len(TOKENS)), np.float32)
+
+    def again(wave: Array) -> Array:
+        kept[:] = model(wave)
+        return kept
+
+    recordings = [Recording(str(i), noise(2.0, seed=i), 8000) for i in range(3)]
+    expected = scored().log_probs(recordings).log_probs
+    for function in (again, lambda wave: torch.from_numpy(again(wave))):
+        scorer = FunctionScorer(
+            function, tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000
+        )
+        torch.testing.assert_close(ScoredModel(scorer).log_probs(recordings).log_probs, expected)
 
 
 @pytest.mark.parametrize(("rate", "hop"), [(8000, 160), (16000, 640), (16000, 1280), (11025, 441)])
