@@ -1,8 +1,9 @@
-"""``ctcbias calibrate``: settings that fit a model, from speech without labels."""
+"""``ctcbias calibrate``: the price of names for a model, from speech without labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -58,9 +59,7 @@ _BATCH_SECONDS = 120.0
 @click.option(
     "--size",
     type=click.IntRange(1, 30_000),
-    default=1000,
-    show_default=True,
-    help="Decoys of a list: as many as the lists have that will be used.",
+    help="Decoys of a list from the lexicon [1000]: as many as the lists have that will be used.",
 )
 @options.DEVICE
 def calibrate(
@@ -75,7 +74,7 @@ def calibrate(
     settings: options.SettingsOptions,
     minutes: float,
     tolerance: float,
-    size: int,
+    size: int | None,
     device: str,
 ) -> None:
     """Find the price of names for a model, from AUDIO (or its log-probs) without labels.
@@ -93,6 +92,10 @@ def calibrate(
         raise ConfigError("pass either AUDIO or --log-probs")
     if log_probs is None and (frame_seconds or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    if log_probs is not None and (listening.phones is not None or listening.no_phones):
+        raise ConfigError("--phones and --no-phones belong to AUDIO")
+    if decoys is not None and size is not None:
+        raise ConfigError("pass either --decoys or --size: --decoys has as many as it has")
     named.check()
     base = settings.load(named.model, of_model=named.tokens is None)
     listed = None if decoys is None else read_entities(decoys)
@@ -104,7 +107,7 @@ def calibrate(
         make,
         batches,
         base,
-        CalibrateConfig(tolerance=tolerance, decoys=size),
+        CalibrateConfig(tolerance=tolerance, decoys=size or CalibrateConfig.decoys),
         decoys=None if listed is None else [one.display for one in listed.entities],
         report=lambda message: click.echo(message, err=True),
     )
@@ -141,6 +144,8 @@ def _of_audio(
             except AudioError as error:
                 options.warn(f"left out: {error}")
                 continue
+            most = round(60 * minutes * model.sampling_rate)
+            recording = replace(recording, samples=recording.samples[:most])
             yield recording, recording.seconds
 
     def make(config: PipelineConfig) -> Decoder:

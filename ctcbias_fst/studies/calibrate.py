@@ -18,22 +18,22 @@ import kaldialign
 from ctcbias_fst.bounds import at_least_one, positive
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError, InputError
+from ctcbias_fst.errors import ConfigError, InputError, warn_caller
 from ctcbias_fst.records import LogProbs, Word, text_of
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 
-_LOWEST, _HIGHEST = -12.0, 2.0
-"""Of the prices that are tried, a nat apart."""
+_LOWEST, _HIGHEST = -12.0, 0.0
+"""Of the bonuses that are tried, a nat apart: nobody is paid for being on a list."""
 
 _NEAR = 0.1
-"""Nats: prices are not told apart further."""
+"""Nats: bonuses are not told apart further."""
 
 _NOTHING = ""
 """In an alignment, where a word has none beside it."""
 
-LEAST_WORDS = 200
-"""Of which decoys may change one: fewer tell nothing."""
+LEAST_WORDS, LEAST_DECOYS = 200, 100
+"""Fewer tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Calibrated:
         config: the settings with the price.
         changed: the share of right words that decoys change at it.
         before: the same for the settings that it began with.
-        tried: all prices that were tried, and the share at each.
+        tried: all bonuses that were tried, and the share at each.
         words: of the transcripts without a list.
         decoys: how many there were, of all lists.
     """
@@ -85,27 +85,27 @@ class _Speech:
     decoder: Callable[[PipelineConfig], Decoder]
     batches: Sequence[LogProbs]
     compiled: list[CompiledEntities] = field(default_factory=list)
-    plain: dict[str, tuple[Word, ...]] = field(default_factory=dict)
+    plain: list[tuple[Word, ...]] = field(default_factory=list)
 
     def read(
         self, decoder: Decoder, names: CompiledEntities | None = None
-    ) -> dict[str, tuple[Word, ...]]:
-        """The words of every utterance."""
-        return {
-            transcript.id: transcript.best.words
+    ) -> list[tuple[Word, ...]]:
+        """The words of every utterance, in their order."""
+        return [
+            transcript.best.words
             for batch in self.batches
             for transcript in decoder.decode_batch(batch, [names] * batch.size)
-        }
+        ]
 
     def changed(self, config: PipelineConfig) -> float:
         """The share of right words that a list of decoys changes, the mean of all lists."""
         decoder = self.decoder(config)
         lost = sum(
-            _lost(self.plain[name], words)
+            _lost(before, after)
             for names in self.compiled
-            for name, words in self.read(decoder, names).items()
+            for before, after in zip(self.plain, self.read(decoder, names))
         )
-        right = sum(word.confidence for words in self.plain.values() for word in words)
+        right = sum(word.confidence for words in self.plain for word in words)
         return lost / len(self.compiled) / right
 
 
@@ -153,35 +153,42 @@ def calibrate(
     speech = _Speech(decoder, list(batches))
     first = decoder(base)
     speech.plain = speech.read(first)
-    count = sum(map(len, speech.plain.values()))
+    count = sum(map(len, speech.plain))
     if count < LEAST_WORDS:
         raise InputError(
             f"the speech has {count} words, at least {LEAST_WORDS} are needed: give more, ten "
             "minutes are good"
         )
-    texts = {name: text_of(words) for name, words in speech.plain.items()}
+    texts = list(map(text_of, speech.plain))
     if decoys is None:
         lists = lexicon_decoys(texts, config.decoys, config.lists, config.seed)
     else:
         lists = [unsaid(decoys, texts)]
+        if len(lists[0]) < LEAST_DECOYS:
+            raise InputError(
+                f"{len(lists[0])} decoys that are not said, at least {LEAST_DECOYS} are needed: "
+                "give as many as the lists will have that are used"
+            )
     speech.compiled = [first.compile(list(names), warn=False) for names in lists]
     tried: dict[float, float] = {}
 
-    def share(price: float) -> float:
-        if price not in tried:
-            tried[price] = speech.changed(_priced(base, price))
-            report(f"price {-price:g} nats: decoys change {tried[price]:.2%} of the words")
-        return tried[price]
+    def share(bonus: float) -> float:
+        if bonus not in tried:
+            tried[bonus] = speech.changed(_paid(base, bonus))
+            report(f"price {-bonus:g} nats: decoys change {tried[bonus]:.2%} of the words")
+        return tried[bonus]
 
     own = base.decode.boost.bonus
     before = share(own)
-    price = _price(share, own, config.tolerance)
-    return Calibrated(
-        _priced(base, price), tried[price], before, tried, count, sum(map(len, lists))
-    )
+    bonus = _bonus(share, own, config.tolerance)
+    if bonus == _HIGHEST and tried[bonus] == 0:
+        warn_caller(
+            "decoys change nothing at any price, which tells little: give more speech or decoys"
+        )
+    return Calibrated(_paid(base, bonus), tried[bonus], before, tried, count, sum(map(len, lists)))
 
 
-def _price(share: Callable[[float], float], start: float, tolerance: float) -> float:
+def _bonus(share: Callable[[float], float], start: float, tolerance: float) -> float:
     """The highest bonus with at most such a share; the lowest of all if there is none."""
     low = high = start
     while share(low) > tolerance and low > _LOWEST:
@@ -199,6 +206,6 @@ def _price(share: Callable[[float], float], start: float, tolerance: float) -> f
     return low
 
 
-def _priced(base: PipelineConfig, bonus: float) -> PipelineConfig:
+def _paid(base: PipelineConfig, bonus: float) -> PipelineConfig:
     boost = replace(base.decode.boost, bonus=bonus)
     return replace(base, decode=replace(base.decode, boost=boost))

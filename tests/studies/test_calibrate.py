@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.cli import main
+from ctcbias_fst.cli.calibrate import _batches
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, InputError
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import LogProbs, Word
 from ctcbias_fst.settings import PipelineConfig, changed
-from ctcbias_fst.studies.calibrate import CalibrateConfig, _lost, _price, calibrate
+from ctcbias_fst.studies.calibrate import CalibrateConfig, _bonus, _lost, calibrate
 from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 from ctcbias_fst.text.tokens import tokenizer_of
-from ctcbias_fst.variants.shipped import load_pronouncer
+from ctcbias_fst.variants.shipped import common_words, load_pronouncer
 
 TOKENS = ["<blank>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
 
@@ -71,19 +73,21 @@ def pronouncer() -> Pronouncer:
 
 
 def test_decoys_are_not_said(pronouncer: Pronouncer) -> None:
-    texts = {**_texts(), "z": "philip met the carpenter"}
+    texts = [*_texts().values(), "philip met the carpenter"]
     lists = lexicon_decoys(texts, 200, 3)
     assert [len(one) for one in lists] == [200] * 3
+    common = common_words()
     drawn = [word for one in lists for word in one]
     assert len(set(drawn)) == 600
     sounds = {
         one.phones
-        for text in texts.values()
+        for text in texts
         for several in pronouncer.pronounce_all(text.split())
         for one in several
     }
     for decoy, several in zip(drawn, pronouncer.pronounce_all(drawn)):
-        assert decoy not in " ".join(texts.values()).split()
+        assert decoy not in " ".join(texts).split()
+        assert decoy not in common
         assert not any(one.phones in sounds for one in several)
     assert lexicon_decoys(texts, 200, 3) == lists
     assert lexicon_decoys(texts, 200, 3, seed=1) != lists
@@ -97,7 +101,7 @@ def test_decoys_are_not_said(pronouncer: Pronouncer) -> None:
 
 @given(
     st.lists(st.floats(0, 0.05), min_size=15, max_size=15),
-    st.floats(-12, 2),
+    st.floats(-12, 0),
     st.sampled_from([0.0005, 0.001, 0.01]),
 )
 def test_the_price_is_the_lowest_that_is_tolerated(
@@ -109,8 +113,8 @@ def test_the_price_is_the_lowest_that_is_tolerated(
     def share(bonus: float) -> float:
         return float(np.interp(bonus, np.arange(-12, 3), rising))
 
-    found = _price(share, start, tolerance)
-    grid = np.linspace(-12, 2, 1401)
+    found = _bonus(share, start, tolerance)
+    grid = np.linspace(-12, 0, 1201)
     good = [bonus for bonus in grid if share(bonus) <= tolerance]
     if not good:
         assert found == pytest.approx(-12)
@@ -136,7 +140,7 @@ def test_reckless_settings_are_mended(speech: LogProbs) -> None:
     # Nothing but the price is another, and what is told is what it does.
     boost = {**boost, "bonus": found.config.decode.boost.bonus}
     assert found.config == changed({}, {"parts": "boost", "decode": {"boost": boost}})
-    decoys = [name for one in lexicon_decoys(_texts(), 400, 2) for name in one]
+    decoys = [name for one in lexicon_decoys(list(_texts().values()), 400, 2) for name in one]
     plain = {one.id: one.best.words for one in make(base).decode(speech)}
     right = sum(word.confidence for words in plain.values() for word in words)
     lost = 0.0
@@ -166,12 +170,43 @@ def test_a_high_price_is_lowered(speech: LogProbs) -> None:
     assert calibrate(make, [speech], base, config).config.decode.boost.bonus > -9.0
 
 
+def test_batches_may_have_the_same_ids(speech: LogProbs) -> None:
+    """As those have that `Decoder.batch` makes."""
+    make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
+    base = changed({}, {"parts": "boost", "decode.boost.bonus": -2.0})
+    config = CalibrateConfig(decoys=150, lists=1, tolerance=0.01)
+    halves = [speech.select(range(20)), speech.select(range(20, 40))]
+    halves = [replace(half, ids=tuple(map(str, range(20)))) for half in halves]
+    found = calibrate(make, halves, base, config)
+    assert found.words == 200
+    whole = calibrate(make, [speech], base, config)
+    assert found.tried == pytest.approx(whole.tried)
+    assert found.config == whole.config
+
+
 def test_what_cannot_be_calibrated(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     with pytest.raises(ConfigError, match="boost is switched off"):
         calibrate(make, [speech], changed({}, {"parts": "none"}))
+    with pytest.raises(InputError, match="2 decoys that are not said, at least 100 are needed"):
+        base = changed({}, {"parts": "boost"})
+        calibrate(make, [speech], base, decoys=["metformin", "saskatchewan"])
     with pytest.raises(InputError, match="the speech has 10 words, at least 200 are needed"):
         calibrate(make, [speech.select([0, 1])], changed({}, {"parts": "boost"}))
+
+
+def test_the_first_minutes_are_used(tmp_path: Path) -> None:
+    heard: list[float] = []
+
+    def items() -> Iterator[tuple[str, float]]:
+        for number in range(10):
+            heard.append(number)
+            yield str(number), 50.0
+
+    assert list(_batches(items(), 3.0)) == [["0", "1", "2"], ["3"]]
+    assert len(heard) == 4
+    assert list(_batches(iter([("a", 10.0)]), 3.0)) == [["a"]]
+    assert list(_batches(iter([]), 3.0)) == []
 
 
 def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
@@ -183,7 +218,8 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     (tmp_path / "tokens.txt").write_text(
         "".join(f"{token} {i}\n" for i, token in enumerate(TOKENS)), encoding="utf-8"
     )
-    (tmp_path / "decoys.txt").write_text("metformin\nsaskatchewan\n", encoding="utf-8")
+    (decoys,) = lexicon_decoys(list(_texts().values()), 120, 1, seed=3)
+    (tmp_path / "decoys.txt").write_text("\n".join(decoys), encoding="utf-8")
     result = run(
         "calibrate",
         *("--log-probs", tmp_path / "speech.npz", "--tokens", tmp_path / "tokens.txt"),
@@ -191,9 +227,9 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
         *("--parts", "boost", "--out", tmp_path / "settings.toml"),
     )
     assert result.exit_code == 0, result.output
-    assert "200 words, 2 decoys: price 3.9 -> -2 nats, 0.00% -> 0.00% of the words" in result.stdout
     settings = load_config(PipelineConfig, tmp_path / "settings.toml")
-    assert settings.decode.boost.bonus == 2.0
+    assert f"200 words, 120 decoys: price 3.9 -> {-settings.decode.boost.bonus:g}" in result.stdout
+    assert -3.9 < settings.decode.boost.bonus <= 0
     assert settings.parts == ("boost",)
 
 
@@ -202,6 +238,8 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     [
         ([], "pass either AUDIO or --log-probs"),
         (["a.wav", "--softmax"], "belong to --log-probs"),
+        (["--log-probs", "a.npz", "--no-phones"], "belong to AUDIO"),
+        (["a.wav", "--decoys", "b.txt", "--size", "7"], "pass either --decoys or --size"),
     ],
 )
 def test_the_command_refuses(tmp_path: Path, options: list[str], message: str) -> None:
