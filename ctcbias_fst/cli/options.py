@@ -150,7 +150,7 @@ DEVICE = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 MODEL = reads_file(
     "--model",
     help="Model: a folder of ours or of Hugging Face, an ONNX file or a folder with one, or a name "
-    "on the Hugging Face hub [the model inside the package].",
+    "on the Hugging Face hub, or hama [the model inside the package].",
 )
 
 LANGUAGE = click.option(
