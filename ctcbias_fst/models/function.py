@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from inspect import Parameter, signature
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ctcbias_fst.arrays import as_float32
+from ctcbias_fst.arrays import as_float32, checked_frame_seconds
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.audio.blocks import check_rate
+from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 
-_PROBE_SECONDS = (2.0, 12.0)
-"""Of noise, of which the frames are counted where nobody says how long one is."""
-
-_STEP_SECONDS = 0.0025
-"""Frames are a multiple of it, if that is near."""
+_LEAST_WINDOW = 0.1
+"""Seconds: a window has several frames, and their context."""
 
 
 class FunctionScorer:
@@ -38,6 +42,10 @@ class FunctionScorer:
         batches: whether it takes several recordings at once.
         shortest_seconds, longest_seconds: see :class:`ctcbias_fst.models.plug.Scorer`.
         device: where the log-probs go.
+
+    Raises:
+        ConfigError: one of these cannot be.
+        ModelError: the function gives no log-probs.
     """
 
     def __init__(
@@ -52,11 +60,20 @@ class FunctionScorer:
         longest_seconds: float = 30.0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.function, self.tokenizer, self.batches = function, tokenizer, batches
-        self.sampling_rate, self.device = sampling_rate, torch.device(device)
-        self.shortest_seconds, self.longest_seconds = shortest_seconds, longest_seconds
+        self.function, self.tokenizer = function, tokenizer
         self.family = f"function {getattr(function, '__name__', type(function).__name__)}"
-        self.frame_seconds = frame_seconds or measured_frame_seconds(self.scores, sampling_rate)
+        self.batches, self.device = _checked_batches(batches), checked_device(device)
+        self.sampling_rate = _checked_rate(sampling_rate)
+        self.shortest_seconds = _checked_seconds("shortest_seconds", shortest_seconds, 0.0)
+        self.longest_seconds = _checked_seconds(
+            "longest_seconds", longest_seconds, max(_LEAST_WINDOW, self.shortest_seconds)
+        )
+        if frame_seconds is None:
+            self.frame_seconds = measured_frame_seconds(
+                self.scores, self.sampling_rate, self.shortest_seconds, self.longest_seconds
+            )
+        else:
+            self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
 
     def scores(self, waves: Sequence[Samples]) -> list[Tensor]:
         """See :meth:`ctcbias_fst.models.plug.Scorer.scores`."""
@@ -82,28 +99,40 @@ class FunctionScorer:
         return array[0] if array.ndim == 3 and len(array) == 1 else array
 
 
-def measured_frame_seconds(scores: Callable[[Sequence[Samples]], list[Tensor]], rate: int) -> float:
-    """How long a model's frames are, by how many more it gives of more audio.
+def _checked_batches(value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigError(f"batches must be True or False, found {quoted(value)}")
+    return bool(value)
 
-    Args:
-        scores: of a `Scorer`.
-        rate: its sampling rate.
 
-    Raises:
-        ModelError: it gives as many of more audio.
-    """
-    random = np.random.default_rng(0)
-    noise = random.normal(0.0, 0.01, int(_PROBE_SECONDS[1] * rate)).astype(np.float32)
-    few, many = (len(scores([noise[: int(s * rate)]])[0]) for s in _PROBE_SECONDS)
-    if many <= few:
-        raise ModelError(
-            f"the model gave {few} frames for {_PROBE_SECONDS[0]:g} s and {many} for "
-            f"{_PROBE_SECONDS[1]:g} s of audio: it must give log-probs (frames, tokens) of what it "
-            "is given"
-        )
-    seconds = (_PROBE_SECONDS[1] - _PROBE_SECONDS[0]) / (many - few)
-    near = round(seconds / _STEP_SECONDS) * _STEP_SECONDS
-    return near if near and abs(near - seconds) < 0.02 * seconds else seconds
+def _checked_rate(value: Any) -> int:
+    try:
+        return check_rate(value, "sampling_rate")
+    except AudioError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _checked_seconds(name: str, value: Any, least: float) -> float:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not float(value) >= least or (name != "longest_seconds" and value == math.inf):
+        raise ConfigError(f"{name} must be a number of at least {least:g}, found {quoted(value)}")
+    return float(value)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Refuse options that a function does not have."""
+    both = [
+        *signature(function_model).parameters.values(),
+        *signature(FunctionScorer).parameters.values(),
+    ]
+    known = {one.name for one in both if one.kind is Parameter.KEYWORD_ONLY}
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(
+                f"{name}: a function has no such option{meant}; it has {', '.join(sorted(known))}"
+            )
 
 
 def function_model(
@@ -126,7 +155,9 @@ def function_model(
 
     Raises:
         ModelError: the tokens cannot be read, or the function gives no log-probs.
+        ConfigError: there is no such option, or its value cannot be.
     """
+    _check_names(options)
     if not isinstance(tokens, Tokenizer):
         tokens = tokenizer_of(
             tokens, tokenizer, blank=blank, boundary=boundary, separator=separator
@@ -143,7 +174,7 @@ def model_of(model: Any, tokens: Any, options: Mapping[str, Any]) -> SpeechModel
 
     Raises:
         ModelError: it is neither, or the tokens cannot be read.
-        ConfigError: options are given with a model that says these things itself.
+        ConfigError: options are given with a model that says these things itself, or are none.
     """
     if hasattr(model, "log_probs") and hasattr(model, "tokenizer"):
         if tokens is not None or options:
@@ -161,4 +192,5 @@ def model_of(model: Any, tokens: Any, options: Mapping[str, Any]) -> SpeechModel
         raise ModelError(
             "a function needs tokens=: what the columns of its log-probs are, as a list or a file"
         )
+    _check_names(options)
     return function_model(model, tokens, **options)

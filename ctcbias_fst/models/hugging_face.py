@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
-from ctcbias_fst.models.function import measured_frame_seconds
+from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.hugging_face_files import (
     check_config,
     check_files,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ctcbias_fst.arrays import is_one, sum_of_probabilities
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import ModelError, warn_caller
-from ctcbias_fst.models.function import measured_frame_seconds
+from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.onnx_families import Family, family_of
 from ctcbias_fst.models.onnx_files import config_of, model_file, sentencepiece_of, tokens_file
 from ctcbias_fst.models.onnx_session import Array, Session
@@ -77,7 +77,7 @@ class OnnxScorer:
         self.kind = _kind(found, session.path)
         self.tokenizer = _tokenizer(session, family, found.shape[1], language)
         self.frame_seconds = family.frame_seconds or measured_frame_seconds(
-            self.scores, self.sampling_rate
+            self.scores, self.sampling_rate, self.shortest_seconds
         )
 
     def scores(self, waves: Sequence[Samples]) -> list[Tensor]:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ctcbias_fst import Decoder, Recognizer
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import ConfigError, ModelError
-from ctcbias_fst.models.function import FunctionScorer, measured_frame_seconds
+from ctcbias_fst.models.frame_length import measured_frame_seconds
+from ctcbias_fst.models.function import FunctionScorer, function_model
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.tokens import tokenizer_of
 
@@ -162,11 +163,97 @@ def test_a_function_may_use_its_array_again() -> None:
         torch.testing.assert_close(ScoredModel(scorer).log_probs(recordings).log_probs, expected)
 
 
-@pytest.mark.parametrize(("rate", "hop"), [(8000, 160), (16000, 640), (16000, 1280), (11025, 441)])
-def test_frame_seconds_are_measured(rate: int, hop: int) -> None:
-    model = toy(rate, hop)
-    found = measured_frame_seconds(lambda waves: [torch.from_numpy(model(w)) for w in waves], rate)
-    assert found == pytest.approx(hop / rate, rel=0.01)
+def framed(hop: float, lost: int, at_once: int = 1) -> Callable[[Sequence[Array]], list[Any]]:
+    """Frames of `hop` samples, less `lost`, so many at once as a model with chunks gives them."""
+
+    def scores(waves: Sequence[Array]) -> list[Any]:
+        (wave,) = waves
+        return [torch.empty(int(max(0, len(wave) - lost) / (hop * at_once)) * at_once)]
+
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("rate", "hop", "lost", "at_once"),
+    [
+        (8000, 160, 0, 1),
+        (16000, 640, 399, 1),
+        (16000, 1280, 1, 1),
+        (11025, 441, 200, 1),
+        (22050, 2033, 77, 1),
+        (16000, 480, 100, 10),
+        (2000, 10, 3, 1),
+    ],
+)
+def test_frame_seconds_are_measured_to_the_sample(
+    rate: int, hop: int, lost: int, at_once: int
+) -> None:
+    assert measured_frame_seconds(framed(hop, lost, at_once), rate) == hop / rate
+
+
+def test_frames_may_be_no_whole_number_of_samples() -> None:
+    """As of a model of 16,000 Hz with audio of 11,025 Hz, which it resamples."""
+    assert measured_frame_seconds(framed(220.5, 50), 11025) == pytest.approx(0.02, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest"), [(0.1, 10.0), (0.1, 1.0), (0.1, 0.3), (2.0, 9.0), (7.0, 30.0)]
+)
+def test_measuring_keeps_to_what_a_model_takes(shortest: float, longest: float) -> None:
+    lengths = []
+    frames = framed(320, 80)
+
+    def picky(waves: Sequence[Array]) -> list[Any]:
+        lengths.append(len(waves[0]) / 16000)
+        waves[0][:] = 0.0  # what it does with its audio is its own
+        return frames(waves)
+
+    assert measured_frame_seconds(picky, 16000, shortest, longest) == 0.02
+    assert shortest <= min(lengths)
+    assert max(lengths) <= longest
+    assert len(lengths) < 40
+    options: dict[str, Any] = {"shortest_seconds": shortest, "longest_seconds": longest}
+    seen = []
+
+    def function(wave: Array) -> Array:
+        seen.append(len(wave) / 8000)
+        return toy()(wave)
+
+    scorer = FunctionScorer(function, tokenizer_of(TOKENS), sampling_rate=8000, **options)
+    assert scorer.frame_seconds == 0.02
+    assert shortest <= min(seen)
+    assert max(seen) <= longest
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"framesseconds": 0.02}, r"^framesseconds: .*did you mean frame_seconds\?.* blank, "),
+        ({"function": toy()}, "^function: a function has no such option"),
+        ({"sampling_rate": "16000"}, "^sampling_rate: .*'16000'.*not a string"),
+        ({"sampling_rate": 0}, "^sampling_rate: "),
+        ({"shortest_seconds": "x"}, "^shortest_seconds must be a number of at least 0, found 'x'"),
+        ({"shortest_seconds": float("nan")}, "^shortest_seconds must be"),
+        ({"shortest_seconds": float("inf")}, "^shortest_seconds must be"),
+        ({"longest_seconds": float("nan")}, "^longest_seconds must be a number of at least 0.1"),
+        ({"longest_seconds": 0}, "^longest_seconds must be"),
+        ({"longest_seconds": -1}, "^longest_seconds must be"),
+        ({"longest_seconds": True}, "^longest_seconds must be"),
+        ({"shortest_seconds": 2.0, "longest_seconds": 1.0}, "^longest_seconds must .*least 2"),
+        ({"device": "gpu"}, "^device gpu: must be cpu"),
+        ({"device": "mps"}, "^device mps: must be cpu"),
+        ({"frame_seconds": 0.0}, "^frame_seconds is 0; a frame lasts"),
+        ({"frame_seconds": "0.04"}, "^frame_seconds must be one number"),
+        ({"batches": "no"}, "^batches must be True or False"),
+    ],
+)
+def test_options_that_cannot_be_are_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as told:
+        Recognizer(toy(), tokens=TOKENS, **options)
+    assert "\n" not in str(told.value)
+    if "function" not in options:
+        with pytest.raises(ConfigError, match=message):
+            function_model(toy(), TOKENS, **options)
 
 
 def test_a_function_is_a_model() -> None:
@@ -211,7 +298,7 @@ def _wrong(value: Any) -> Callable[[Array], Any]:
             {"frame_seconds": 0.02},
             r"shape \(100, 5\); \(frames, 29 tokens\)",
         ),
-        (_wrong(np.zeros((100, 29), np.float32)), {}, "gave 100 frames for 2 s and 100 for 12 s"),
+        (_wrong(np.zeros((100, 29), np.float32)), {}, "gave 100 frames for 1 s and 100 for 4 s"),
         (toy(), {"frame_seconds": 0.04}, "0.02 s each, and frame_seconds is 0.04"),
         (toy(), {"frame_seconds": 0.02, "batches": True}, "with batches=True it returns a list"),
     ],

@@ -1,0 +1,83 @@
+"""How long a model's frames are, by how many it gives of noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+from torch import Tensor
+
+from ctcbias_fst.audio.audio import Samples
+from ctcbias_fst.errors import ModelError
+
+_PROBE_SECONDS = 4.0
+"""Of noise, at most; a quarter of it is the least. More of a model that needs more."""
+
+_ROUNDED_SAMPLES = 2
+
+
+def measured_frame_seconds(
+    scores: Callable[[Sequence[Samples]], list[Tensor]],
+    rate: int,
+    shortest_seconds: float = 0.1,
+    longest_seconds: float = math.inf,
+) -> float:
+    """How long a model's frames are.
+
+    Two lengths of audio are looked for at which a frame more comes out, far from each other: what
+    is between them is a whole number of frames, to the sample, whatever is lost at the ends.
+
+    Args:
+        scores: of a `Scorer`; called some 25 times.
+        rate: its sampling rate.
+        shortest_seconds, longest_seconds: see :class:`ctcbias_fst.models.plug.Scorer`.
+
+    Raises:
+        ModelError: it gives as many of more audio.
+    """
+    most = int(min(_PROBE_SECONDS * max(1.0, shortest_seconds), longest_seconds) * rate)
+    least = min(most, max(math.ceil(shortest_seconds * rate), most // 4))
+    noise = np.random.default_rng(0).normal(0.0, 0.01, most).astype(np.float32)
+
+    @cache
+    def frames(samples: int) -> int:
+        return len(scores([noise[:samples].copy()])[0])
+
+    few, many = frames(least), frames(most)
+    begin = end = 0
+    if many > few:
+        near = math.ceil(1.5 * (most - least) / (many - few))  # one frame is in it, at least
+        begin = _first(frames, few + 1, (least, min(most, least + near)), (least, most))
+        end = _first(frames, many, (max(least, most - near), most), (least, most))
+    if begin == end:
+        raise ModelError(
+            f"the model gave {few} frames for {least / rate:g} s and {many} for {most / rate:g} s "
+            "of audio: it must give log-probs (frames, tokens) of what it is given; if it does, "
+            "pass frame_seconds"
+        )
+    hop = (end - begin) / (many - frames(begin))
+    # Where a model has its audio resampled, the ends of its frames are rounded.
+    whole = abs(hop - round(hop)) * (many - few) < _ROUNDED_SAMPLES
+    return (round(hop) if whole else hop) / rate
+
+
+def _first(
+    frames: Callable[[int], int], count: int, between: tuple[int, int], bounds: tuple[int, int]
+) -> int:
+    """The fewest samples within bounds that make so many frames.
+
+    Args:
+        between: where they are likely to be.
+        bounds: what makes fewer, and what makes as many.
+    """
+    low, high = between
+    if frames(low) >= count:
+        low = bounds[0]
+    if frames(high) < count:
+        high = bounds[1]
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if frames(middle) >= count else (middle, high)
+    return high
