@@ -87,6 +87,28 @@ def test_words_that_run_together(decoder: Decoder) -> None:
     assert found.best.text == "anna the bay"
 
 
+@pytest.mark.parametrize("silence", ["sil", "SIL", "<sil>", "sp", "pau", "spn"])
+@pytest.mark.parametrize("between", [[], ["<wb>"]])
+def test_silence_is_no_phone(silence: str, between: list[str]) -> None:
+    """Of whatever name, beside a token between words or without: before, between and in words."""
+    tokens = ["<blk>", *PHONES, *between, silence]
+    decoder = Decoder.from_tokens(
+        tokens, lexicon={"cat": "K AE T", "sat": "S AE T", "mat": "M AE T"}, frame_seconds=0.02
+    )
+    for spoken, text in (
+        ("sil K AE T sil S AE T sil", "cat sat"),
+        ("sil sil M AE sil T S AE T", "mat sat"),
+        ("sil", ""),
+    ):
+        heard = [tokens.index(silence if one == "sil" else one) for one in spoken.split()]
+        values = np.full((2 * len(heard), len(tokens)), 0.1 / (len(tokens) - 1), dtype=np.float32)
+        values[np.arange(2 * len(heard)), np.repeat(heard, 2)] = 0.9
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            (found,) = decoder.decode(np.log(values))
+        assert found.best.text == text
+
+
 def test_a_language_model_tells_words_that_sound_alike_apart(lm: Path) -> None:
     decoder = _decoder(lm=lm)
     (found,) = decoder.decode(_spoken(SENTENCE))

@@ -21,7 +21,7 @@ from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.text.phone_symbols import columns_of_phones, is_arpabet, phones_of_symbol
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.token_marks import is_special
+from ctcbias_fst.text.token_marks import is_silence, is_special
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 EMBEDDED = "embedded"
@@ -36,8 +36,6 @@ _FLOOR = 1e-9
 _ENOUGH = 30
 """So many of the 39 phones a model hears that is one of phones; the letters a to z read as IPA are
 22 of them."""
-
-_BOUNDARIES = frozenset({"|", "▁", " ", "<wb>", "_", "sil", "sp", "spn", "pau"})
 
 
 class MappedPhones:
@@ -170,9 +168,7 @@ def _columns(vocabulary: Vocabulary, table: Mapping[str, str]) -> list[tuple[int
     columns: list[tuple[int, ...]] = []
     strange = []
     for column, token in enumerate(tokens):
-        silent = (
-            column == vocabulary.blank_id or is_special(token) or token.casefold() in _BOUNDARIES
-        )
+        silent = column == vocabulary.blank_id or is_special(token) or is_silence(token)
         phones: Sequence[str] | None = () if silent else phones_of_symbol(token, arpabet=arpabet)
         if token in table:
             phones = table[token].split()

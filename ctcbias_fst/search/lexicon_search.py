@@ -1,13 +1,13 @@
 """The first pass of a model whose tokens are phones: words through a lexicon.
 
-A token that stands between words (``<wb>``) is no more than a hint: people pause inside words, and
-run words together. So between words it counts as blank, whichever is more probable; inside a word
-as well, for ``separator_cost`` nats a frame.
+A token that stands between words, or for silence (``<wb>``, ``sil``, ``sp``), is no more than a
+hint: people pause inside words, and run words together. So between words it counts as blank,
+whichever is more probable; inside a word as well, for ``separator_cost`` nats a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -26,6 +26,7 @@ from ctcbias_fst.search.frames import Frames, without_idle_frames
 from ctcbias_fst.search.intersect import search
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.text.token_lexicon import TokenLexicon
+from ctcbias_fst.text.token_marks import is_silence
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _LISTS = 4
@@ -49,9 +50,9 @@ class LexiconSearch:
     ) -> None:
         self.words = lexicon.vocabulary(vocabulary)
         tokens = vocabulary.blank_first()
-        self._separator = tokens.separator_id
         column = np.empty(vocabulary.size, dtype=np.int64)
         column[vocabulary.blank_first_order] = np.arange(vocabulary.size)
+        self._silent = _silent(tokens, frozenset(column[lexicon.values].tolist()))
         tree = LexiconTree.of(
             column[lexicon.values], lexicon.row_splits, lexicon.word, lexicon.cost
         )
@@ -59,7 +60,7 @@ class LexiconSearch:
             tree,
             vocabulary.size,
             len(lexicon.words),
-            separated=self._separator is not None,
+            separated=bool(self._silent),
             device=device,
         )
         # A phone says about as much as a letter, however it is written.
@@ -118,15 +119,15 @@ class LexiconSearch:
     def _without_separator(
         self, values: torch.Tensor, cost: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The log-probs with the separator in the place of blank where it is better, and what
+        """The log-probs with what is silent in the place of blank where it is better, and what
         blank is inside words, (N, T)."""
         blank = values[:, :, 0]
-        if self._separator is None:
+        if not self._silent:
             return values, blank
-        between = values[:, :, self._separator]
+        between = values[:, :, self._silent].amax(dim=2)
         values = values.clone()
         values[:, :, 0] = torch.maximum(blank, between)
-        values[:, :, self._separator] = -torch.inf
+        values[:, :, self._silent] = -torch.inf
         return values, torch.maximum(blank, between - cost)
 
     def _with_names(
@@ -143,6 +144,18 @@ class LexiconSearch:
                 # As long as it is kept, so is the tree: no other has its id.
                 known = self._graphs.put(key, (tree, graph))
         return known[1]
+
+
+def _silent(tokens: Vocabulary, spoken: Container[int]) -> list[int]:
+    """The columns that stand for no phone, but for the silence between words.
+
+    Args:
+        tokens: blank-first.
+        spoken: columns that words are written in; what is among them is no silence.
+    """
+    silent = {i for i, one in enumerate(tokens.tokens) if i and is_silence(one) and i not in spoken}
+    between = tokens.separator_id
+    return sorted(silent if between is None else silent | {between})
 
 
 def _kept(inside: torch.Tensor, idle: torch.Tensor, frames: Frames) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.errors import InputError, warn_caller
 from ctcbias_fst.text.text_files import content_lines, quoted
-from ctcbias_fst.text.token_marks import PREFIX, WordBoundary, is_special
+from ctcbias_fst.text.token_marks import PREFIX, WordBoundary, is_silence, is_special
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 Tokens = tuple[int, ...]
@@ -217,7 +217,8 @@ def _entries(
         probability = _probability(phones[0]) if phones and phones[0] not in vocabulary.index else 0
         if probability:
             cost, phones = -math.log(probability), phones[1:]
-        if is_special(word) or word.startswith("!"):  # silence, noise
+        noise = is_special(word) or word.startswith("!")
+        if noise or (phones and all(map(is_silence, phones))):
             continue
         if not phones:
             raise InputError(f"{path}, line {number}: {quoted(word)} has no phones; {_FORM}")

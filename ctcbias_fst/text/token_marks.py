@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -18,6 +20,11 @@ Blank = int | str | None
 PREFIX = "\u2581"
 CONTINUATION = "##"
 SEPARATORS = ("|", "<wb>", "<space>", "<sp>", " ")
+_SILENCES = frozenset(
+    {"|", PREFIX, " ", "_", "wb", "space", "sil", "ssil", "sp", "spn", "nsn", "pau", "h#", "#h"}
+)
+"""Symbols between words, of pauses and of noise, in the phone sets of toolkits, without brackets.
+"""
 UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
 _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
@@ -50,6 +57,13 @@ def is_special(token: str) -> bool:
     return not token or (bool(_SPECIAL.fullmatch(token)) and byte_of(token) is None)
 
 
+def is_silence(token: str) -> bool:
+    """Whether a token of a phone model stands for no phone, but for a pause or a word's end:
+    ``<wb>``, ``SIL``, ``sp``, ``pau``, …"""
+    bare = token[1:-1] if _SPECIAL.fullmatch(token) else token
+    return bare.casefold() in _SILENCES
+
+
 def byte_of(token: str) -> int | None:
     """The byte that a token such as ``<0xC3>`` writes; None if it is no such token."""
     found = _BYTE.fullmatch(token)
@@ -71,6 +85,19 @@ def look_like_phones(texts: Iterable[str]) -> bool:
     arpabet = sum(text.upper().rstrip("012") in PHONES for text in long)
     ipa = sum("\u0250" <= text <= "\u02af" for text in texts if len(text) == 1)
     return min(len(long), max(arpabet, ipa)) >= _PHONES
+
+
+def write_nothing(tokens: Sequence[str], *, joining: bool) -> list[bool]:
+    """Which tokens have the form of those that write no text; of phones, those of silence, too.
+
+    Args:
+        tokens: of a vocabulary.
+        joining: whether these are pieces of words, and so no phones.
+    """
+    special = list(map(is_special, tokens))
+    if joining or not look_like_phones(itertools.compress(tokens, map(operator.not_, special))):
+        return special
+    return [mute or is_silence(token) for mute, token in zip(special, tokens)]
 
 
 def unnamed_column(column: int) -> str:

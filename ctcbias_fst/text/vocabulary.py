@@ -33,10 +33,10 @@ from ctcbias_fst.text.token_marks import (
     checked_boundary,
     fitted_columns,
     guess_boundary,
-    is_special,
     joined,
     look_like_phones,
     unnamed_column,
+    write_nothing,
 )
 
 
@@ -112,7 +112,7 @@ class Vocabulary:
     @cached_property
     def special(self) -> npt.NDArray[np.bool_]:
         """(V,) True where a token writes no text: blank, unknown, ``<s>``, ``[CLS]``, …"""
-        mask = np.array(list(map(is_special, self.tokens)))
+        mask = np.array(write_nothing(self.tokens, joining=self._joining))
         mask[[self.blank_id] if self.unk_id is None else [self.blank_id, self.unk_id]] = True
         if self.separator_id is not None:
             mask[self.separator_id] = False
@@ -243,8 +243,11 @@ class Vocabulary:
     @property
     def has_phones(self) -> bool:
         """Whether tokens look like phones (ARPAbet, IPA), and not like pieces of words."""
-        joining = self.boundary in (WordBoundary.PREFIX, WordBoundary.CONTINUATION)
-        return not joining and look_like_phones(self.surfaces)
+        return not self._joining and look_like_phones(self.surfaces)
+
+    @property
+    def _joining(self) -> bool:
+        return self.boundary in (WordBoundary.PREFIX, WordBoundary.CONTINUATION)
 
     @property
     def splits_words(self) -> bool:

@@ -53,6 +53,13 @@ def test_cmu_dictionary(tmp_path: Path) -> None:
     assert lexicon.ways("cat") == [((1, 2, 3), 0.0), ((1, 5, 3), 0.0)]
 
 
+def test_silence_is_no_word(tmp_path: Path) -> None:
+    """As in Kaldi's lexicons, where each kind of it has a line."""
+    tokens = Vocabulary.from_tokens(["<blk>", "K", "AE", "T", "SIL", "SPN"], boundary="none")
+    lexicon = _read(tmp_path, "silence SIL\nunk SPN\ncat K AE T\n", tokens)
+    assert lexicon.words == ("cat",)
+
+
 def test_words_keep_their_capitals_beside_small_letters(tmp_path: Path) -> None:
     assert _read(tmp_path, "US K\nus T\n").words == ("US", "us")
 

@@ -213,3 +213,12 @@ def test_phones_that_are_glued() -> None:
         ModelError, match="boundary=none if each token is to be written by itself, a"
     ):
         Vocabulary.from_tokens(["<pad>", *phones])
+
+
+def test_silence_beside_phones_writes_nothing() -> None:
+    """So that it is a pause; in a vocabulary of words or letters it is a word or a letter."""
+    phones = Vocabulary.from_tokens(["<blk>", "AA", "EH", "SH", "CH", "TH", "sil"], boundary="none")
+    assert phones.surfaces == ("", "AA", "EH", "SH", "CH", "TH", "")
+    assert phones.silent.tolist() == [False] * 6 + [True]
+    words = Vocabulary.from_tokens(["<blk>", "▁sil", "▁SH", "▁AA", "EH", "TH", "CH", "AH", "sil"])
+    assert words.surfaces[-1] == "sil"
