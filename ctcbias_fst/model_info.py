@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctcbias_fst.models.find import load_model
-from ctcbias_fst.models.phone_listener import EMBEDDED, of_language
+from ctcbias_fst.models.phone_listener import AUTO, of_language
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import changed, settings_of
 from ctcbias_fst.text.text_files import quoted
@@ -88,7 +88,7 @@ def model_info(
     """
     model = load_model(path, language=language)
     config = changed(settings_of(None if path is None else Path(path)), {})
-    recognizer = Recognizer(model, config, phones=of_language(EMBEDDED, language))
+    recognizer = Recognizer(model, config, phones=of_language(AUTO, language))
     vocabulary = model.tokenizer.vocabulary
     between = vocabulary.separator_id
     return ModelInfo(

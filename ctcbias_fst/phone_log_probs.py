@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
 
 import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
-from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.errors import CtcbiasError, LogProbsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class PhoneLogProbs:
             types become float32 tensors.
         lengths: int64 on the CPU, shape (N,): the frames of each utterance, 0 to T; or such a list.
         frame_seconds: how much audio one frame stands for.
-        lag: seconds by which phones are written after their sounds, as far as is known.
+        lag: seconds by which phones are written after their sounds; None if that is not known.
 
     Raises:
         LogProbsError: a shape or a dtype is wrong, or the lengths do not fit.
@@ -31,7 +33,7 @@ class PhoneLogProbs:
     log_probs: torch.Tensor
     lengths: torch.Tensor
     frame_seconds: float
-    lag: float = 0.0
+    lag: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
@@ -44,7 +46,7 @@ class PhoneLogProbs:
         check_lengths(self.lengths, shape, "phone ")
         seconds = checked_frame_seconds(self.frame_seconds, where="phone log-probs: ")
         object.__setattr__(self, "frame_seconds", seconds)
-        check_lag(self.lag, "phone log-probs: ")
+        object.__setattr__(self, "lag", checked_lag(self.lag, "phone log-probs: "))
 
     def __repr__(self) -> str:
         count, frames, phones = self.log_probs.shape
@@ -92,14 +94,24 @@ def check_lengths(lengths: torch.Tensor, shape: tuple[int, ...], what: str = "")
         )
 
 
-def check_lag(lag: float, where: str = "") -> None:
-    """Refuse a lag that is no number of seconds.
+def checked_lag(
+    lag: Any, where: str = "", error: type[CtcbiasError] = LogProbsError
+) -> float | None:
+    """A number of seconds, of Python or numpy, or None.
 
     Raises:
-        LogProbsError: so it is.
+        error: it is neither.
     """
-    if not isinstance(lag, (int, float)) or not math.isfinite(lag):
-        raise LogProbsError(f"{where}lag must be a finite number of seconds, found {lag!r:.60}")
+    if lag is None:
+        return None
+    if isinstance(lag, bool) or not isinstance(lag, Real) or not math.isfinite(lag):
+        raise error(f"{where}lag must be a finite number of seconds, found {lag!r:.60}")
+    return float(lag)
+
+
+def seconds_later(lag: float | None, than: float | None) -> float:
+    """By how much later what lags so is written; 0 if one of the two is not known."""
+    return 0.0 if lag is None or than is None else lag - than
 
 
 def padded_slices(values: torch.Tensor, spans: Sequence[tuple[int, int, int]]) -> torch.Tensor:

@@ -31,7 +31,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.phone_listener import EMBEDDED, listener_of, of_language, phone_listener
+from ctcbias_fst.models.phone_listener import AUTO, listener_of, of_language, phone_listener
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.recognizer_inputs import heard_phones, is_several, several_recordings
 from ctcbias_fst.records import LogProbs, Transcript
@@ -78,8 +78,8 @@ class Recognizer:
             ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``device``.
         phones: who hears phones, for rescoring, lookup and long lists: what
             :func:`ctcbias_fst.models.phone_listener.phone_listener` takes. By default the phone
-            head inside the package, beside a model that hears none and writes English; None for
-            nobody but the model.
+            head inside the package, beside a model that hears none and writes English; with
+            ``embedded`` whatever it writes; None for nobody but the model.
 
     Raises:
         ModelError: ``model`` is none, or its tokens cannot be read.
@@ -94,7 +94,7 @@ class Recognizer:
         *,
         tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int] | None = None,
         settings: Mapping[str, Any] | None = None,
-        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = EMBEDDED,
+        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
         **options: Any,
     ) -> None:
         model = model_of(model, tokens, options)
@@ -126,7 +126,7 @@ class Recognizer:
         device: torch.device | str = "cpu",
         language: str | None = None,
         settings: Mapping[str, Any] | None = None,
-        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = EMBEDDED,
+        phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
     ) -> Recognizer:
         """Load a model, by default the one inside the package.
 

@@ -13,7 +13,7 @@ import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lag, check_lengths, padded_slices
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lengths, checked_lag, padded_slices
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
 from ctcbias_fst.text.text_files import quoted
@@ -37,7 +37,8 @@ class LogProbs:
         vocabulary: what the V columns are.
         phones: what a phone head says of the same utterances, in frames of its own, if there is
             one; an array (N, T, P) of the same frames becomes a `PhoneLogProbs`.
-        lag: seconds by which the model writes tokens after their sounds, as far as is known.
+        lag: seconds by which the model writes tokens after their sounds; None if that is not
+            known.
         unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
             in ``log_probs``; likewise.
 
@@ -52,7 +53,7 @@ class LogProbs:
     ids: tuple[str, ...]
     vocabulary: Vocabulary
     phones: PhoneLogProbs | None = None
-    lag: float = 0.0
+    lag: float | None = None
     unbiased: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class LogProbs:
         if len(self.ids) != shape[0]:
             raise LogProbsError(f"{len(self.ids)} ids for {shape[0]} utterances")
         object.__setattr__(self, "frame_seconds", checked_frame_seconds(self.frame_seconds))
-        check_lag(self.lag)
+        object.__setattr__(self, "lag", checked_lag(self.lag))
         if self.unbiased is not None:
             object.__setattr__(self, "unbiased", self._beside(self.unbiased, "unbiased", "tokens"))
         object.__setattr__(self, "phones", self._checked_phones(self.phones))

@@ -12,6 +12,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.rescore.phone_frames import check_phones, phone_frames
+from ctcbias_fst.search.times import written_frames
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -127,3 +128,31 @@ def test_a_bad_value_is_named_by_the_phones_own_frame() -> None:
     longer = replace(batch, phones=PhoneLogProbs(values, torch.tensor([30, 22]), 0.02))
     with pytest.raises(LogProbsError, match="utterance u1, phone frame 21: the phone log-probs"):
         check_phones(longer)
+
+
+@pytest.mark.parametrize("lag", [np.float32(0.25), np.int64(1), 1, 0.5, None])
+def test_lags(lag: float | None) -> None:
+    expected = None if lag is None else float(lag)
+    assert PhoneLogProbs(normal(1, 3, 4), torch.tensor([3]), 0.02, lag).lag == expected
+    assert replace(tokens([3]), lag=lag).lag == expected
+
+
+@pytest.mark.parametrize("lag", [True, np.bool_(True), "0.2", np.nan, [0.1]])
+def test_bad_lags(lag: object) -> None:
+    with pytest.raises(LogProbsError, match="lag must be a finite number of seconds, found"):
+        PhoneLogProbs(normal(1, 3, 4), torch.tensor([3]), 0.02, lag)  # type: ignore[arg-type]
+    with pytest.raises(LogProbsError, match="^lag must be a finite number"):
+        replace(tokens([3]), lag=lag)  # type: ignore[arg-type]
+
+
+def test_phones_are_moved_only_if_both_lags_are_known() -> None:
+    """Where they are cut at pauses, and where they say that something is written."""
+    for own, theirs in ((None, 0.08), (0.08, None)):
+        values = torch.full((1, 8, 3), -9.0)
+        values[:, :, 0] = -0.01
+        said = torch.full((1, 8, COLUMNS), -9.0)
+        said[0, :, 0], said[0, 4, 5] = -0.01, 0.0
+        phones = PhoneLogProbs(said, torch.tensor([8]), 0.04, theirs)
+        batch = LogProbs(values, torch.tensor([8]), 0.04, ("u",), VOCABULARY, phones, own)
+        assert written_frames(batch) == [[4]]
+        assert written_frames(replace(batch, lag=0.0, phones=replace(phones, lag=0.08))) == [[2]]

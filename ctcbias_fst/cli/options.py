@@ -268,11 +268,11 @@ class PhonesOptions:
             ConfigError: both are given.
         """
         from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-        from ctcbias_fst.models.phone_listener import EMBEDDED, of_language  # noqa: PLC0415
+        from ctcbias_fst.models.phone_listener import AUTO, of_language  # noqa: PLC0415
 
         if self.no_phones and self.phones is not None:
             raise ConfigError("pass either --phones or --no-phones")
-        chosen = None if self.no_phones else self.phones or EMBEDDED
+        chosen = None if self.no_phones else self.phones or AUTO
         return of_language(chosen, language)  # type: ignore[no-any-return]
 
 

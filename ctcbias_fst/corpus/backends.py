@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.find import identity_of, load_model
-from ctcbias_fst.models.phone_listener import EMBEDDED
+from ctcbias_fst.models.phone_listener import AUTO, EMBEDDED
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
@@ -146,7 +147,7 @@ class SpeechBackend(Backend):
         model: Path | None,
         config: PipelineConfig,
         device: str,
-        phones: str | Path | None = EMBEDDED,
+        phones: str | Path | None = AUTO,
         *,
         language: str | None = None,
     ) -> None:
@@ -159,10 +160,11 @@ class SpeechBackend(Backend):
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
             **({} if language is None else {"language": language}),
         }
-        if self._recognizer.model.hears_phones and phones == EMBEDDED:
+        by_name = phones is not None and os.fspath(phones) in (AUTO, EMBEDDED)
+        if self._recognizer.model.hears_phones and by_name:
             phones = None
         if phones is not None:
-            self.settings["phones"] = identity_of(None if phones == EMBEDDED else Path(phones))
+            self.settings["phones"] = identity_of(None if by_name else Path(phones))
 
     @property
     def phone_cost(self) -> tuple[object, float]:

@@ -68,10 +68,21 @@ class EmbeddedPhones:
     @torch.inference_mode()
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """See :meth:`ctcbias_fst.models.plug.PhoneListener.phone_log_probs`."""
-        waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
+        if not recordings:
+            none = torch.zeros(0, 0, 1 + len(PHONES), device=self.device)
+            return PhoneLogProbs(none, torch.zeros(0, dtype=torch.int64), self.frame_seconds)
+        waves = [self._wave(recording) for recording in recordings]
         features, lengths = self._extract(waves)
         scores, lengths = self._reader.scores(features, lengths, [None] * len(recordings))
-        return PhoneLogProbs(scores.phones, lengths, self.frame_seconds, LAG_SECONDS)
+        heard = torch.tensor([len(recording.samples) > 0 for recording in recordings])
+        return PhoneLogProbs(scores.phones, lengths * heard, self.frame_seconds, LAG_SECONDS)
+
+    def _wave(self, recording: Recording) -> Tensor:
+        """Its samples, with silence behind them where there is no frame of features."""
+        samples = np.asarray(recording.samples)
+        least = round(FRAME_SECONDS * self.sampling_rate)
+        padded = np.pad(samples, (0, max(0, least - len(samples))))
+        return torch.from_numpy(padded).to(self.device)
 
     def _run(self, features: Tensor, lengths: Tensor, _: Sequence[None]) -> tuple[Scores, Tensor]:
         heard = self._model.heard_phones(self._model.normalise(features, lengths), lengths)

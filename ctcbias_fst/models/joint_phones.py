@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from torch import Tensor
 from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.plug import PhoneListener
-from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, seconds_later
+from ctcbias_fst.text.text_files import quoted
 
 
 class JointPhones:
@@ -20,8 +23,8 @@ class JointPhones:
     The mixture is linear, in frames of the first: what either hears is heard, also where they write
     it in different frames, which a product of the two would not allow. For each of these frames the
     second has that of its own whose middle is in it (of several, the one that is least likely
-    blank), or in which its middle is. Where the second is known to write phones later or earlier
-    than the first (``lag``), it is moved by as much.
+    blank), or in which its middle is. The second is moved if it is known how late either writes
+    phones (``lag``).
 
     Args:
         first: whose frames, rate and lag are those of both.
@@ -33,9 +36,13 @@ class JointPhones:
     """
 
     def __init__(self, first: PhoneListener, second: PhoneListener, weight: float = 0.5) -> None:
-        if not 0.0 < weight < 1.0:
-            raise ConfigError(f"weight must lie in 0..1, found {weight}")
-        self.first, self.second, self.weight = first, second, weight
+        for place, one in (("first", first), ("second", second)):
+            if getattr(one, "phone_log_probs", None) is None:
+                raise ConfigError(
+                    f"{place} must be a phone listener, found {quoted(one)}: phone_listener of "
+                    "ctcbias_fst.models.phone_listener makes one"
+                )
+        self.first, self.second, self.weight = first, second, _checked_weight(weight)
         self.family = f"{first.family} and {second.family}"
         self.sampling_rate, self.frame_seconds = first.sampling_rate, first.frame_seconds
 
@@ -53,6 +60,12 @@ class JointPhones:
         return mixed(one, other, self.weight)
 
 
+def _checked_weight(weight: Any) -> float:
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0.0 < weight < 1.0:
+        raise ConfigError(f"weight must lie in 0..1, found {quoted(weight)}")
+    return float(weight)
+
+
 def mixed(one: PhoneLogProbs, other: PhoneLogProbs, weight: float) -> PhoneLogProbs:
     """The linear mixture of two, in frames of the first; see `JointPhones`.
 
@@ -61,7 +74,8 @@ def mixed(one: PhoneLogProbs, other: PhoneLogProbs, weight: float) -> PhoneLogPr
     """
     values = one.log_probs.clone()
     shares = torch.tensor([1.0 - weight, weight], device=values.device).log()
-    ratio, later = one.frame_seconds / other.frame_seconds, other.lag - one.lag
+    ratio = one.frame_seconds / other.frame_seconds
+    later = seconds_later(other.lag, one.lag)
     for row, (frames, others) in enumerate(zip(one.lengths.tolist(), other.lengths.tolist())):
         heard = other.log_probs[row, :others]
         if not frames or not others:

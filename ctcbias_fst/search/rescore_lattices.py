@@ -59,7 +59,7 @@ def rescore_lattices(
             written += (saved.written + saved.begin).tolist()
             warnings.append(warning)
         first = pieces[0]
-        lag = first.lag if config.times.lag is None else config.times.lag
+        lag = config.times.lag_of(first.lag)
         for joined in join_segments(transcripts, segments, first.frame_seconds, config.nbest):
             placed = with_placed_words(
                 joined,

@@ -71,7 +71,7 @@ class SavedLattice:
         lattice: a batch of one.
         evidence: of the frames.
         written: int64, the frames at which the model writes something.
-        lag: of the model, in seconds.
+        lag: of the model, in seconds, if it is known.
         spellings: of the names of its list.
         warning: of the search for this piece.
         told: of the whole utterance, if anything was.
@@ -88,7 +88,7 @@ class SavedLattice:
     lattice: Lattice
     evidence: FrameEvidence
     written: torch.Tensor
-    lag: float
+    lag: float | None
     spellings: Spellings | None
     warning: str | None
     told: str | None

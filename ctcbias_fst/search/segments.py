@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ctcbias_fst.pauses import Pause, find_pauses
-from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, seconds_later
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 
@@ -77,7 +77,7 @@ def _phone_spans(
     Where phones are written later than tokens are, they are cut as much later.
     """
     ratio = log_probs.frame_seconds / phones.frame_seconds
-    later = (phones.lag - log_probs.lag) / phones.frame_seconds
+    later = seconds_later(phones.lag, log_probs.lag) / phones.frame_seconds
     ends, lengths = log_probs.lengths.tolist(), phones.lengths.tolist()
     spans = []
     for one in segments:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ctcbias_fst.bounds import not_negative
+from ctcbias_fst.phone_log_probs import seconds_later
 from ctcbias_fst.records import Hypothesis, LogProbs, Transcript, Word
 
 _BEFORE_SECONDS = 0.4
@@ -46,6 +47,10 @@ class TimesConfig:
         if self.lag is not None:
             not_negative(self, "lag")
 
+    def lag_of(self, known: float | None) -> float:
+        """The lag to count with, where that of the model is known, or is not."""
+        return next((lag for lag in (self.lag, known) if lag is not None), 0.0)
+
 
 def written_frames(log_probs: LogProbs) -> list[list[int]]:
     """The frames of each utterance whose best token is not blank, or that of a phone head's frame
@@ -58,7 +63,7 @@ def written_frames(log_probs: LogProbs) -> list[list[int]]:
         if phones is not None:
             said = phones.log_probs[row, : int(phones.lengths[row])].argmax(dim=-1) != 0
             frame = log_probs.frame_seconds
-            later = (phones.lag - log_probs.lag) / frame
+            later = seconds_later(phones.lag, log_probs.lag) / frame
             mask = mask | _while(said.cpu(), phones.frame_seconds / frame, later, length)
         marks.append(mask.nonzero().flatten().tolist())
     return marks
@@ -90,7 +95,7 @@ def place_words(
         log_probs: with the model's ``lag``.
         config: see :class:`TimesConfig`.
     """
-    lag = log_probs.lag if config.lag is None else config.lag
+    lag = config.lag_of(log_probs.lag)
     frame = log_probs.frame_seconds
     rows = zip(transcripts, log_probs.lengths.tolist(), written_frames(log_probs))
     return [

@@ -23,7 +23,9 @@ from ctcbias_fst.phone_log_probs import PhoneLogProbs
 CLIP = Path(ctcbias_fst.__file__).parent / "pretrained/clips/medical-2.flac"
 
 
-def heard(ids: Sequence[int], frame: float, sure: float = 0.9, lag: float = 0.0) -> PhoneLogProbs:
+def heard(
+    ids: Sequence[int], frame: float, sure: float = 0.9, lag: float | None = None
+) -> PhoneLogProbs:
     """One utterance in which these of five phones are the best ones."""
     table = torch.full((1, len(ids), 5), (1 - sure) / 4)
     table[0, torch.arange(len(ids)), torch.tensor(ids, dtype=torch.int64)] = sure
@@ -52,7 +54,17 @@ def test_shorter_frames_of_the_second_keep_their_phones() -> None:
 
 def test_a_second_that_is_later_is_moved() -> None:
     one, two = heard([0, 0, 0, 0, 0], 0.04, 0.6, lag=0.1), heard([0, 0, 0, 3, 0], 0.04, lag=0.18)
-    assert best(mixed(one, two, 0.6)) == [0, 3, 0, 0, 0]
+    found = mixed(one, two, 0.6)
+    assert best(found) == [0, 3, 0, 0, 0] and found.lag == 0.1
+
+
+@pytest.mark.parametrize("lags", [(None, 0.18), (0.18, None), (None, None)])
+def test_nobody_is_moved_if_it_is_not_known_by_how_much(
+    lags: tuple[float | None, float | None],
+) -> None:
+    one, two = heard([0, 0, 0, 0, 0], 0.04, 0.6, lags[0]), heard([0, 0, 0, 3, 0], 0.04, lag=lags[1])
+    found = mixed(one, two, 0.6)
+    assert best(found) == [0, 0, 0, 3, 0] and found.lag == lags[0]
 
 
 @given(
@@ -98,6 +110,8 @@ def test_the_same_twice_is_once() -> None:
     )
     found = Recognizer.from_pretrained(phones=twice).transcribe(CLIP, entities=["Imiglucerase"])
     assert "Imiglucerase" in found.best.text
-    for weight in (0.0, 1.0, math.nan):
+    for weight in (0.0, 1.0, math.nan, "0.3", None, True):
         with pytest.raises(ConfigError, match="weight must lie in"):
-            JointPhones(listener, listener, weight)
+            JointPhones(listener, listener, weight)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="second must be a phone listener, found 'embedded'"):
+        JointPhones(listener, "embedded")  # type: ignore[arg-type]

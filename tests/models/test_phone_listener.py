@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 import ctcbias_fst
 from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording, read_audio
+from ctcbias_fst.cli.options import PhonesOptions
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, LogProbsError, ModelError
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
@@ -147,8 +149,49 @@ def test_symbols_of_two_phones_are_heard_one_after_the_other() -> None:
     assert halves[2:, 0].tolist() == pytest.approx([1.0, 1.0])
 
 
+@pytest.mark.parametrize(
+    "held,expected",
+    [
+        (1, ["K", "T"]),
+        (2, ["K", "K", "T", "T"]),
+        (3, ["K", "K", "K", "T", "T", "T"]),
+        (4, ["K", "K", "K", "K", "T", "T", "T", "T"]),
+    ],
+)
+def test_a_symbol_of_two_phones_that_is_held_is_each_of_them_once(
+    held: int, expected: list[str]
+) -> None:
+    """Also beside another such symbol, twice with a blank between, and at the end of the batch."""
+    tokens, table = [*IPA_TOKENS, "x", "y"], {"x": "K T", "y": "S S"}
+    spoken = [*["x"] * held, "<pad>", *["x"] * held, *["y"] * held, "t", *["x"] * held]
+    rows = [{one: 0.75, "ə": 0.25} for one in spoken]
+    found = phone_listener(symbols(tokens, rows), tokens=tokens, table=table, frame_seconds=0.1)
+    seconds = 0.1 * len(rows)
+    heard = found.phone_log_probs(
+        [Recording(str(n), np.zeros(round(16000 * n), np.float32), 16000) for n in (seconds, 0.1)]
+    )
+    best = [PHONES[i - 1] if i else "" for i in heard.log_probs[0].argmax(-1).tolist()]
+    said = ["S"] * 2 * held
+    assert best == [*expected, "", "", *expected, *said, "T", "T", *expected]
+    assert [PHONES[i - 1] for i in heard.log_probs[1, :2].argmax(-1).tolist()] == ["K", "T"]
+    whole = heard.log_probs[0].exp()
+    torch.testing.assert_close(whole.sum(-1), torch.ones(2 * len(rows)))
+    assert whole[:, PHONE_ID["AH"]].tolist() == pytest.approx([0.25] * len(whole))
+
+
+def test_symbols_of_three_phones_are_refused() -> None:
+    for tokens, table in (
+        ([*IPA_TOKENS, "x"], {"x": "K S T"}),
+        ([*IPA_TOKENS, "aɪɚz"], None),
+    ):
+        with pytest.raises(ModelError, match="stands for 3 phones, .*; a token may be two at most"):
+            phone_listener(
+                symbols(tokens, [{"t": 1.0}]), tokens=tokens, table=table, frame_seconds=0.1
+            )
+
+
 def test_a_table_says_what_symbols_are() -> None:
-    tokens = ["<blank>", "1", "2", "3"]
+    tokens = ["<blank>", "1", "2", "3", *"pəʌsɪitkæhbdðfɡlmnŋɹθvwjzʒʊuɑɔɛ", "eɪ", "aɪ"]
     rows = [{"1": 0.5, "2": 0.25, "3": 0.25}]
     table = {"1": "SH", "2": "SH", "3": ""}
     found = phone_listener(symbols(tokens, rows), tokens=tokens, table=table, frame_seconds=0.1)
@@ -157,6 +200,9 @@ def test_a_table_says_what_symbols_are() -> None:
     for wrong, message in (
         ({"1": "SH", "2": "XX"}, "'2': 'XX' is none of the 39 phones"),
         ({"4": "SH"}, "'4' is no token of the phone model"),
+        ({"1": ["SH"]}, r"table: '1': \['SH'\]: map each symbol to a string of phones"),
+        ({"1": None}, "table: '1': None: map each symbol to a string"),
+        ("1 SH", "table must map symbols to phones, found '1 SH'"),
     ):
         with pytest.raises(ConfigError, match=message):
             phone_listener(symbols(tokens, rows), tokens=tokens, table=wrong, frame_seconds=0.1)
@@ -173,6 +219,10 @@ def test_what_is_no_phone_of_english_is_told() -> None:
         ModelError, match="the tokens stand for 22 of the 39 phones of English, read"
     ):
         phone_listener(symbols(letters, [{"a": 1.0}]), tokens=letters, frame_seconds=0.1)
+    with pytest.raises(ModelError, match="the tokens stand for 22 of the 39 phones"):
+        phone_listener(
+            symbols(letters, [{"a": 1.0}]), tokens=letters, table={"'": ""}, frame_seconds=0.1
+        )
 
 
 @pytest.mark.parametrize(
@@ -322,10 +372,19 @@ def test_the_embedded_head_hears_english(
     )
     made = function_model(foreign, embedded.tokenizer, frame_seconds=0.04)
     monkeypatch.setattr("ctcbias_fst.recognizer.load_model", lambda *_, **__: made)
-    for language, listens in ((None, True), ("eng", True), ("en-GB", True), ("tur", False)):
+    languages = {None: True, "eng": True, "en-GB": True, "EN": True, "en_us": True, "auto": True}
+    for language, listens in {**languages, "tur": False, "enb": False, "deu": False}.items():
         found = Recognizer.from_pretrained(CLIPS, language=language)
         assert (found.phones is not None) == listens
     assert Recognizer.from_pretrained(CLIPS, language="tur", phones=counting).phones is counting
+    for asked in ("embedded", Path("embedded")):
+        found = Recognizer.from_pretrained(CLIPS, language="deu", phones=asked)
+        assert isinstance(found.phones, EmbeddedPhones)
+        found = Recognizer(foreign, tokens=tokens, frame_seconds=0.04, phones=asked)
+        assert isinstance(found.phones, EmbeddedPhones)
+        assert PhonesOptions(phones=Path("embedded")).listener("deu") == Path("embedded")
+    assert PhonesOptions().listener("deu") is None and PhonesOptions().listener("en") == "auto"
+    assert Recognizer(embedded, phones=Path("embedded")).phones is None  # it hears them itself
 
 
 def test_a_listener_to_other_audio_is_refused(
@@ -354,7 +413,9 @@ def test_copies_listen_too(embedded: AcousticModel, clips: list[Recording]) -> N
         (Counting(), {"tokens": ["a"]}, ConfigError, "no use with a phone listener: leave them"),
         ("nowhere/at/all", {}, ModelError, "nowhere/at/all: no such file or folder"),
         (3, {}, ModelError, "a int is no model"),
-        (np.log, {}, ModelError, "a function needs tokens="),
+        (np.log, {}, ModelError, r"pass phone_listener\(function, tokens="),
+        (np.log, {"lag": True}, ModelError, r"pass phone_listener\(function, tokens="),
+        ("embedded", {"lag": 0.1}, ConfigError, "lag and such options are of no use"),
     ],
 )
 def test_what_is_no_listener(
@@ -362,3 +423,45 @@ def test_what_is_no_listener(
 ) -> None:
     with pytest.raises(error, match=message):
         phone_listener(phones, **options)
+
+
+def test_a_function_that_listens_needs_its_tokens(foreign: Any, embedded: AcousticModel) -> None:
+    with pytest.raises(ModelError, match=r"pass phone_listener\(function, tokens="):
+        recognized(foreign, embedded, phones=lambda samples: samples)
+
+
+def test_a_model_that_hears_phones_listens_with_them(
+    foreign: Any, embedded: AcousticModel, clips: list[Recording]
+) -> None:
+    own = phone_listener(embedded)
+    expected = embedded.log_probs(clips[:1]).phones
+    assert expected is not None
+    heard = own.phone_log_probs(clips[:1])
+    assert torch.equal(heard.log_probs, expected.log_probs) and heard.lag == expected.lag
+    assert recognized(foreign, embedded, phones=embedded).decoder.parts["lookup"] is None
+    with pytest.raises(ConfigError, match="no use with a model that hears phones itself"):
+        phone_listener(embedded, table={"a": "AA"})
+
+
+def test_what_is_known_of_how_late_phones_are_written() -> None:
+    model = symbols(IPA_TOKENS, [{"t": 1.0}])
+    options = {"tokens": IPA_TOKENS, "frame_seconds": 0.1}
+    for lag, expected in ((None, None), (0.25, 0.25), (np.float32(0.5), 0.5), (np.int64(0), 0.0)):
+        heard = listen(phone_listener(model, lag=lag, **options))  # type: ignore[arg-type]
+        assert heard.lag == expected
+    for wrong in (True, "0.1", math.nan):
+        with pytest.raises(ConfigError, match="lag must be a finite number of seconds, found"):
+            phone_listener(model, lag=wrong, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 79, 80, 100, 400])
+def test_hardly_any_audio(listener: EmbeddedPhones, samples: int) -> None:
+    recording = Recording("a", np.full(samples, 0.1, np.float32), 16000)
+    heard = listener.phone_log_probs([recording])
+    assert heard.lengths.tolist() == [min(samples, 1)]
+    assert bool(heard.log_probs[0, : min(samples, 1)].isfinite().all())
+
+
+def test_nothing_at_all(listener: EmbeddedPhones) -> None:
+    heard = listener.phone_log_probs([])
+    assert heard.lengths.tolist() == [] and heard.log_probs.shape == (0, 0, 40)
