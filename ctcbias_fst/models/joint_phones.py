@@ -61,7 +61,7 @@ class JointPhones:
 
 
 def _checked_weight(weight: Any) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0.0 < weight < 1.0:
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < 1:
         raise ConfigError(f"weight must lie in 0..1, found {quoted(weight)}")
     return float(weight)
 
