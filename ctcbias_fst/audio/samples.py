@@ -86,6 +86,10 @@ def _as_array(audio: Any, name: str) -> npt.NDArray[Any]:
 def _channels_last(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """As ``(samples,)`` or ``(samples, channels)``."""
     shape = array.shape
+    if array.ndim > 2 and shape[0] > 1:
+        raise AudioError(
+            f"{name}: samples of the shape {shape} are several recordings: pass a list of them"
+        )
     if array.ndim > 2:  # a batch of one
         array = array.reshape([size for size in shape if size != 1] or [1])
     if array.ndim == 2 and 1 in array.shape:

@@ -117,7 +117,7 @@ def calibrate(
         f"{-found.config.decode.boost.bonus:g} nats, {found.before:.2%} -> {found.changed:.2%} of "
         "the words changed"
     )
-    if found.changed > tolerance:
+    if found.changed > found.tolerance:
         options.warn("decoys change too many words at every price: use short lists with this model")
 
 

@@ -35,6 +35,9 @@ _NOTHING = ""
 LEAST_WORDS, LEAST_DECOYS = 200, 100
 """Fewer tell nothing."""
 
+LEAST_LOST = 2.0
+"""Words of all lists together: fewer are chance, and no price is raised for them."""
+
 
 @dataclass(frozen=True)
 class CalibrateConfig:
@@ -64,6 +67,7 @@ class Calibrated:
     Attributes:
         config: the settings with the price.
         changed: the share of right words that decoys change at it.
+        tolerance: the share that was asked for: at least a few words.
         before: the same for the settings that it began with.
         tried: all bonuses that were tried, and the share at each.
         words: of the transcripts without a list.
@@ -72,6 +76,7 @@ class Calibrated:
 
     config: PipelineConfig
     changed: float
+    tolerance: float
     before: float
     tried: Mapping[float, float]
     words: int
@@ -105,8 +110,12 @@ class _Speech:
             for names in self.compiled
             for before, after in zip(self.plain, self.read(decoder, names))
         )
-        right = sum(word.confidence for words in self.plain for word in words)
-        return lost / len(self.compiled) / right
+        return lost / len(self.compiled) / self.right
+
+    @property
+    def right(self) -> float:
+        """How many of the words are right without a list, as far as the model knows."""
+        return sum(word.confidence for words in self.plain for word in words)
 
 
 def _lost(before: Sequence[Word], after: Sequence[Word]) -> float:
@@ -178,14 +187,22 @@ def calibrate(
             report(f"price {-bonus:g} nats: decoys change {tried[bonus]:.2%} of the words")
         return tried[bonus]
 
+    tolerance = max(config.tolerance, LEAST_LOST / len(lists) / speech.right)
+    if tolerance > config.tolerance:
+        warn_caller(
+            f"the speech is too short to tell {config.tolerance:.2%} of its words from chance; "
+            f"{tolerance:.2%} is asked for"
+        )
     own = base.decode.boost.bonus
     before = share(own)
-    bonus = _bonus(share, own, config.tolerance)
+    bonus = _bonus(share, own, tolerance)
     if bonus == _HIGHEST and tried[bonus] == 0:
         warn_caller(
             "decoys change nothing at any price, which tells little: give more speech or decoys"
         )
-    return Calibrated(_paid(base, bonus), tried[bonus], before, tried, count, sum(map(len, lists)))
+    return Calibrated(
+        _paid(base, bonus), tried[bonus], tolerance, before, tried, count, sum(map(len, lists))
+    )
 
 
 def _bonus(share: Callable[[float], float], start: float, tolerance: float) -> float:

@@ -86,7 +86,8 @@ def test_what_comes_out_is_the_callers_own() -> None:
     [
         (np.zeros((100, 100)), r"found shape \(100, 100\)"),
         (np.zeros((40, 8000)), r"found shape \(40, 8000\)"),
-        (np.zeros((2, 8000, 3)), r"found shape \(2, 8000, 3\)"),
+        (np.zeros((2, 8000, 3)), r"the shape \(2, 8000, 3\) are several recordings"),
+        (np.zeros((2, 1, 8000)), r"the shape \(2, 1, 8000\) are several recordings: pass a list"),
         (np.float32(0.5), r"found shape \(\)"),
         (np.zeros(8000, complex), "an array of complex128 is neither samples"),
         (np.zeros(8000, bool), "an array of bool is neither samples"),

@@ -19,11 +19,11 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.cli.calibrate import _batches
 from ctcbias_fst.config import load_config
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError, InputError
+from ctcbias_fst.errors import ConfigError, CtcbiasWarning, InputError
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.records import LogProbs, Word
 from ctcbias_fst.settings import PipelineConfig, changed
-from ctcbias_fst.studies.calibrate import CalibrateConfig, _bonus, _lost, calibrate
+from ctcbias_fst.studies.calibrate import CalibrateConfig, _bonus, _lost, _paid, calibrate
 from ctcbias_fst.studies.decoys import lexicon_decoys, unsaid
 from ctcbias_fst.text.tokens import tokenizer_of
 from ctcbias_fst.variants.shipped import common_words, load_pronouncer
@@ -127,13 +127,13 @@ def test_reckless_settings_are_mended(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     boost = {"bonus": 1.0, "beta": 1.8, "alpha": 0.95, "free": 2.0, "max_gain": 9.0}
     base = changed({}, {"parts": "boost", "decode": {"boost": boost}})
-    config = CalibrateConfig(decoys=400, lists=2, tolerance=0.005)
+    config = CalibrateConfig(decoys=400, lists=2, tolerance=0.006)
     told: list[str] = []
     found = calibrate(make, [speech], base, config, report=told.append)
     assert found.words == 200
     assert found.decoys == 800
     assert found.before > 0.01
-    assert found.changed <= 0.005
+    assert found.changed <= found.tolerance == 0.006
     assert found.config.decode.boost.bonus < 1.0
     assert len(told) == len(found.tried)
     assert told[0].startswith("price -1 nats: decoys change ")
@@ -163,10 +163,29 @@ def test_a_lost_word_counts_by_its_confidence() -> None:
     assert _lost([], []) == 0
 
 
+def test_what_is_chance_is_not_asked_for(speech: LogProbs) -> None:
+    make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
+    base = changed({}, {"parts": "boost", "decode.boost.bonus": -2.0})
+    config = CalibrateConfig(decoys=150, lists=2, tolerance=1e-5)
+    with pytest.warns(CtcbiasWarning, match=r"too short to tell 0.00% .*; 0.5\d% is asked for"):
+        found = calibrate(make, [speech], base, config)
+    right = sum(word.confidence for one in make(base).decode(speech) for word in one.best.words)
+    assert found.tolerance == pytest.approx(2 / 2 / right)
+    assert found.changed <= found.tolerance
+    lower = _paid(base, found.config.decode.boost.bonus + 0.2)
+    decoys = lexicon_decoys(list(_texts().values()), 150, 2)
+    lost = 0.0
+    plain = [one.best.words for one in make(base).decode(speech)]
+    for names in decoys:
+        after = [one.best.words for one in make(lower).decode(speech, entities=list(names))]
+        lost += sum(map(_lost, plain, after))
+    assert lost > 2 or found.config.decode.boost.bonus > -0.1
+
+
 def test_a_high_price_is_lowered(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     base = changed({}, {"parts": "boost", "decode.boost.bonus": -9.0})
-    config = CalibrateConfig(decoys=200, lists=1, tolerance=0.01)
+    config = CalibrateConfig(decoys=200, lists=1, tolerance=0.02)
     assert calibrate(make, [speech], base, config).config.decode.boost.bonus > -9.0
 
 
@@ -174,7 +193,7 @@ def test_batches_may_have_the_same_ids(speech: LogProbs) -> None:
     """As those have that `Decoder.batch` makes."""
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     base = changed({}, {"parts": "boost", "decode.boost.bonus": -2.0})
-    config = CalibrateConfig(decoys=150, lists=1, tolerance=0.01)
+    config = CalibrateConfig(decoys=150, lists=1, tolerance=0.02)
     halves = [speech.select(range(20)), speech.select(range(20, 40))]
     halves = [replace(half, ids=tuple(map(str, range(20)))) for half in halves]
     found = calibrate(make, halves, base, config)
