@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         ModelError,
     )
     from ctcbias_fst.pyctcdecode import build_ctcdecoder
-    from ctcbias_fst.recognizer import Failure, Recognizer
-    from ctcbias_fst.records import Hypothesis, LogProbs, Mention, Transcript, Word
+    from ctcbias_fst.recognizer import Recognizer
+    from ctcbias_fst.records import Failure, Hypothesis, LogProbs, Mention, Transcript, Word
     from ctcbias_fst.scoring.score import score_transcripts
     from ctcbias_fst.settings import PipelineConfig
     from ctcbias_fst.text.entities import EntityList, read_entities
@@ -65,8 +65,8 @@ _MODULES = {
     "errors": "AudioError ConfigError CtcbiasError CtcbiasWarning EntityListError LogProbsError "
     "ModelError",
     "pyctcdecode": "build_ctcdecoder",
-    "recognizer": "Failure Recognizer",
-    "records": "Hypothesis LogProbs Mention Transcript Word",
+    "recognizer": "Recognizer",
+    "records": "Failure Hypothesis LogProbs Mention Transcript Word",
     "scoring.score": "score_transcripts",
     "settings": "PipelineConfig",
     "text.entities": "EntityList read_entities",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -13,7 +13,7 @@ from typing import Any, overload
 
 import torch
 
-from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
+from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
@@ -33,8 +33,14 @@ from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.phone_listener import AUTO, listener_of, of_language, phone_listener
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
-from ctcbias_fst.recognizer_inputs import heard_phones, is_several, several_recordings
-from ctcbias_fst.records import LogProbs, Transcript
+from ctcbias_fst.recognizer_inputs import (
+    heard_phones,
+    is_several,
+    name_of,
+    recordings_at,
+    several_recordings,
+)
+from ctcbias_fst.records import Failure, LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -42,19 +48,6 @@ from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_sources import EntitySource
 
 _BATCH_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A recording that could not be used.
-
-    Attributes:
-        id: of the recording: its path, or its name.
-        error: why.
-    """
-
-    id: str
-    error: AudioError
 
 
 class Recognizer:
@@ -101,7 +94,7 @@ class Recognizer:
         if settings:
             config = changed(to_mapping(config), settings)
         self.model, self.config = model, config
-        self._phones = listener_of(phones, model)
+        self._phones = self._listener = listener_of(phones, model)
         self.decoder = Decoder(
             model.tokenizer,
             config,
@@ -117,6 +110,7 @@ class Recognizer:
         self.phone_seconds = 0.0
         """How long :attr:`phones` listened to it, in seconds."""
         self._lock = Lock()
+        self.decoder.warn_of_idle((settings or {}).get("parts", ()))
 
     @classmethod
     def from_pretrained(
@@ -147,9 +141,7 @@ class Recognizer:
         model = load_model(path, device, language=language)
         own = settings_of(None if path is None else Path(path))
         phones = of_language(phones, language)
-        recognizer = cls(model, changed(own, settings or {}), phones=phones)
-        recognizer.decoder.warn_of_idle((settings or {}).get("parts", ()))
-        return recognizer
+        return cls(model, changed(own, {}), settings=settings, phones=phones)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), self.model, self.config, phones=self._phones), ()
@@ -158,11 +150,13 @@ class Recognizer:
         phones = "" if self._phones is None else f", phones by {self._phones}"
         return f"<Recognizer at {self.model.sampling_rate} Hz with {self.decoder!r}{phones}>"
 
-    @cached_property
+    @property
     def phones(self) -> PhoneListener | None:
-        """Who hears phones instead of the model."""
-        known = self._phones
-        return phone_listener(known, device=self.model.device) if isinstance(known, str) else known
+        """Who hears phones instead of the model; loaded once, when somebody asks."""
+        with self._lock:
+            if isinstance(self._listener, str):
+                self._listener = phone_listener(self._listener, device=self.model.device)
+            return self._listener
 
     @with_versions
     def compile(
@@ -266,10 +260,15 @@ class Recognizer:
             recordings: at the model's rate.
             names: the compiled list of each, or None.
             nbest: hypotheses per recording, by default as the settings say.
+
+        Raises:
+            AudioError: one is no recording, or at another rate.
+            EntityListError: there are not as many lists.
         """
-        recordings = list(several_recordings(recordings))
+        recordings = recordings_at(recordings, self.model.sampling_rate)
         if not recordings:
             return []
+        names = compiled_lists(names, len(recordings), self.decoder.compiler, "recordings")
         log_probs = self._log_probs(recordings, names)
         if self.decoder.needs_phones(names):
             log_probs = self._with_phones(log_probs, recordings)
@@ -296,11 +295,13 @@ class Recognizer:
             names: the compiled list of each, or None, for the adapter, if it acts.
 
         Raises:
-            AudioError: there are none.
+            AudioError: there are none, or one is none at the model's rate.
             EntityListError: there are not as many lists.
             GraphError: one was compiled for another model, or by a decoder of other parts.
         """
-        recordings = list(several_recordings(recordings))
+        recordings = recordings_at(recordings, self.model.sampling_rate)
+        if names not in ((), []):
+            names = compiled_lists(names, len(recordings), self.decoder.compiler, "recordings")
         return self._with_phones(self._log_probs(recordings, names), recordings)
 
     def _with_phones(self, log_probs: LogProbs, recordings: Sequence[Recording]) -> LogProbs:
@@ -319,8 +320,6 @@ class Recognizer:
         check_process()
         if not recordings:
             raise AudioError("no recordings: pass at least one")
-        if not isinstance(names, tuple) or names:
-            names = compiled_lists(names, len(recordings), self.decoder.compiler, "recordings")
         listed = [None if one is None else one.listed for one in names]
         if "adapter" not in self.config.parts:
             listed = []
@@ -370,9 +369,7 @@ class Recognizer:
         try:
             return to_recording(source, self.model.sampling_rate, name=name)
         except AudioError as error:
-            known = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
-            known = source.id if isinstance(source, AudioPart) else known
-            return Failure(known, error)
+            return Failure(name_of(source, name), error)
 
     def _transcribe_good(
         self, batch: Sequence[Recording | Failure], names: CompiledEntities | None

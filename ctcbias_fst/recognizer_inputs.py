@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ctcbias_fst.audio.audio import Recording, to_recording
+from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.models.plug import PhoneListener
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
@@ -25,6 +25,34 @@ def several_recordings(recordings: Any) -> Iterable[Any]:
             f"{quoted(recordings, 100)} is no list of recordings: pass a list, or transcribe it"
         )
     return recordings
+
+
+def recordings_at(recordings: Any, sampling_rate: int) -> list[Recording]:
+    """Recordings that are at a model's rate.
+
+    Raises:
+        AudioError: they are none, or one is at another rate.
+    """
+    several = list(several_recordings(recordings))
+    for number, one in enumerate(several, start=1):
+        if not isinstance(one, Recording):
+            raise AudioError(
+                f"{quoted(one, 100)} is no Recording (number {number}): Recognizer.transcribe "
+                "takes paths and samples"
+            )
+        if one.sampling_rate != sampling_rate:
+            raise AudioError(
+                f"{one.id}: is at {one.sampling_rate} Hz, and the model takes {sampling_rate} Hz: "
+                "Recognizer.transcribe resamples it"
+            )
+    return several
+
+
+def name_of(source: Any, name: str) -> str:
+    """What a source of audio is called: its path or id, or a name for what has none."""
+    if isinstance(source, AudioPart):
+        return source.id
+    return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
 
 
 def is_several(audio: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
-from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.errors import AudioError, LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lengths, checked_lag, padded_slices
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
@@ -356,3 +356,16 @@ class Transcript:
     def __repr__(self) -> str:
         warned = "" if self.warning is None else ", with a warning"
         return f"<Transcript of {self.id!r}: {quoted(self.best.text, 80)}{warned}>"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be used.
+
+    Attributes:
+        id: of the recording: its path, or its name.
+        error: why.
+    """
+
+    id: str
+    error: AudioError

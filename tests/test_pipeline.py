@@ -35,8 +35,8 @@ from ctcbias_fst.models.package import save_lm as attach_lm
 from ctcbias_fst.ngram.ngram_lm import save_lm
 from ctcbias_fst.ngram.train import train_lm
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
-from ctcbias_fst.recognizer import Failure, Recognizer
-from ctcbias_fst.records import Hypothesis, LogProbs, Transcript
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.records import Failure, Hypothesis, LogProbs, Transcript
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.evidence import EvidenceConfig

@@ -73,7 +73,8 @@ def transcribe(
     from ctcbias_fst.files import write_text  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
-    from ctcbias_fst.recognizer import Failure, Recognizer  # noqa: PLC0415
+    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
+    from ctcbias_fst.records import Failure  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
     from ctcbias_fst.written import WrittenFolder  # noqa: PLC0415
 

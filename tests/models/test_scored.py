@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,13 @@ from hypothesis import strategies as st
 
 from ctcbias_fst import Decoder, Recognizer
 from ctcbias_fst.audio.audio import Recording
-from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.errors import (
+    AudioError,
+    ConfigError,
+    CtcbiasWarning,
+    EntityListError,
+    ModelError,
+)
 from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.function import FunctionScorer, function_model
 from ctcbias_fst.models.scored import ScoredModel
@@ -358,3 +366,51 @@ def test_scores_of_other_recordings_are_refused() -> None:
     )
     with pytest.raises(ModelError, match="gave scores of 0 recordings for 1"):
         model.log_probs([Recording("a", noise(1.0), 8000)])
+
+
+def test_recordings_at_another_rate_are_refused() -> None:
+    """By all that takes what is read; `transcribe` resamples."""
+    recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
+    other = [Recording("a", noise(1.0), 8000), Recording("b", noise(1.0, 16000), 16000)]
+    told = r"^b: is at 16000 Hz, and the model takes 8000 Hz: Recognizer.transcribe"
+    with pytest.raises(AudioError, match=told):
+        recognizer.transcribe_recordings(other, [None, None])
+    with pytest.raises(AudioError, match=told):
+        recognizer.log_probs(other)
+    with pytest.raises(AudioError, match=r"^'a.wav' is no Recording \(number 1\)"):
+        recognizer.log_probs(["a.wav"])  # type: ignore[list-item]
+    assert [one.best.text for one in recognizer.transcribe(other)] == ["", ""]
+
+
+def test_no_lists_are_none_however_they_are_said() -> None:
+    recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
+    recordings = [Recording("a", noise(1.0), 8000)]
+    assert recognizer.log_probs(recordings, []).ids == recognizer.log_probs(recordings, ()).ids
+    for none in ((), []):
+        with pytest.raises(EntityListError):
+            recognizer.transcribe_recordings(recordings, none)
+
+
+def test_parts_of_settings_that_cannot_act_are_told() -> None:
+    with pytest.warns(CtcbiasWarning, match=r"^parts without effect: lm \(needs a language model"):
+        Recognizer(_silent, tokens=TOKENS, frame_seconds=0.02, settings={"parts": "boost,lm"})
+
+
+def test_threads_load_one_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def slow(phones: Any, **options: Any) -> object:
+        sleep(0.05)
+        made.append(phones)
+        return object()
+
+    monkeypatch.setattr("ctcbias_fst.recognizer.phone_listener", slow)
+    recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
+    found = []
+    threads = [Thread(target=lambda: found.append(recognizer.phones)) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert made == ["embedded"]
+    assert len(set(map(id, found))) == 1
