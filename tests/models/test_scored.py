@@ -169,6 +169,8 @@ def test_a_function_may_use_its_array_again() -> None:
             function, tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000
         )
         torch.testing.assert_close(ScoredModel(scorer).log_probs(recordings).log_probs, expected)
+        together = torch.stack(scorer.scores([one.samples for one in recordings]))
+        torch.testing.assert_close(together, expected)
 
 
 def framed(hop: float, lost: int, at_once: int = 1) -> Callable[[Sequence[Array]], list[Any]]:
