@@ -156,6 +156,7 @@ class SpeechBackend(Backend):
         self.decoder = self._recognizer.decoder
         self.settings = {
             "model": identity_of(model),
+            "vocabulary": self.decoder.vocabulary.digest,
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
             **({} if language is None else {"language": language}),

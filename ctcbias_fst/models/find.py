@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.files import sha256_of
+from ctcbias_fst.files import digest_of, sha256_of
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
+from ctcbias_fst.models.onnx_files import folders_of, model_file, models_in
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.text.text_files import quoted
@@ -25,7 +26,17 @@ _FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face", "hama": "hama_model"}
 """Modules of models that need an extra, loaded when used. They have ``load(path, device,
 language)`` and may have ``load_tokenizer(path, language)``."""
 _OURS = {"model.safetensors", "tokenizer.model"}
-_WEIGHTS = {"model.safetensors", "pytorch_model.bin"}
+_WEIGHTS = re.compile(
+    r"model.*\.safetensors|pytorch_model.*\.bin|.*\.(safetensors|bin)\.index\.json"
+)
+"""Of a model of Hugging Face, in one file or in several."""
+
+_BELONGS = re.compile(
+    r".*\.(onnx|onnx_data|data|weights?|safetensors|bin|model)"
+    r"|.*\.index\.json|.*(config|tokens|tokenizer|vocab|units|tokens_map|merges)\.(json|txt)",
+    re.IGNORECASE,
+)
+"""Files beside each other that are a model's, and not somebody's notes or transcripts."""
 _OTHERS = {
     ".nemo": "an archive of NeMo",
     ".pt": "weights of torch",
@@ -106,21 +117,41 @@ def check_one_language(language: str | None) -> None:
 def identity_of(path: Path | None) -> str:
     """A digest that tells the model at a path from others, for jobs that go on where they ended.
 
-    Of a model of ours, its header, which has the digests of the rest; of other families the names,
-    sizes and times of their files.
+    Of a model of ours, its header, which has the digests of the rest; of a package, its version; of
+    other families the place, and sizes and times of the files that belong to it.
 
     Raises:
-        ModelError: it is a name on the hub, and neither cached nor to be had.
+        ModelError: it is none, or a name on the hub, and neither cached nor to be had.
     """
-    if path is None or (path.is_dir() and _kind_of_folder(path) == "ours"):
+    kind = "ours" if path is None else kind_of(path)
+    if path is None or kind == "ours":
         return sha256_of((path or DEFAULT) / "model.json")
-    if not path.exists() and kind_of(path) == "hf":
-        path = folder_of(path)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    if kind in PACKAGED:
+        return digest_of([kind, version(kind)])
+    place, files = _files_of(path, kind)
     known = [
-        (one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one.exists()
+        [os.path.relpath(one, place.parent), one.stat().st_size, one.stat().st_mtime_ns]
+        for one in sorted(files)
     ]
-    return hashlib.sha256(repr((str(path), known)).encode()).hexdigest()
+    return digest_of([str(place), known])
+
+
+def _files_of(path: Path, kind: str) -> tuple[Path, list[Path]]:
+    """Where a model is, links and all that is relative followed, and the files that belong to it:
+    those of other ONNX models in the same folder do not."""
+    if kind == "hf":
+        place = folder_of(path).resolve()
+        return place, [one for one in place.iterdir() if _belongs(one)]
+    file = model_file(path)
+    place = file.parent.resolve() / file.name  # the file itself may be a link into a cache
+    beside = [one for folder in folders_of(place) for one in folder.iterdir() if _belongs(one)]
+    others = [one for one in beside if ".onnx" in one.name.lower()]
+    own = [one for one in others if one.name.startswith(place.name)]
+    return place, [one for one in beside if one not in others or one in own]
+
+
+def _belongs(path: Path) -> bool:
+    return _BELONGS.fullmatch(path.name) is not None and path.is_file()
 
 
 def kind_of(path: Path) -> str:
@@ -142,7 +173,7 @@ def kind_of(path: Path) -> str:
     if str(path) in PACKAGED:
         return str(path)
     named = _HUB_NAME.fullmatch(str(path)) and path.parts[0] != ".."
-    if not named or path.suffix in {".onnx", *_OTHERS} or Path(path.parts[0]).exists():
+    if not named or path.suffix.lower() in {".onnx", *_OTHERS} or Path(path.parts[0]).exists():
         raise ModelError(f"{path}: no such file or folder")
     return "hf"
 
@@ -151,7 +182,7 @@ def _kind_of_folder(path: Path) -> str:
     names = {one.name for one in path.iterdir()}
     if "model.json" in names:
         return "ours"
-    if any(name.endswith(".onnx") for name in names) and not names & _WEIGHTS:
+    if models_in(path) and not any(map(_WEIGHTS.fullmatch, names)):
         return "onnx"
     if "config.json" in names:
         return "hf"

@@ -11,6 +11,7 @@ from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
 from ctcbias_fst.text.token_lists import load_sentencepiece, read_tokens
 
 _TOKENS = ("tokens.txt", "vocab.txt", "vocab.json", "units.txt", "tokens.json", "tokenizer.model")
+_FOLDER = "onnx"
 _ROUNDED = re.compile(r"[._-](u?int8|fp16|q\d\w*|quantized|bnb4)$")
 """Ends the names of models in half precision, or in fewer bits."""
 _TRANSDUCER = ("encoder", "decoder", "joiner", "joint")
@@ -24,9 +25,9 @@ def model_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = sorted(one for one in path.iterdir() if one.suffix == ".onnx")
+    found = models_in(path)
     whole = [one for one in found if not _ROUNDED.search(one.stem)] or found
-    named = [one for one in found if one.name == "model.onnx"] or whole
+    named = [one for one in found if one.name.lower() == "model.onnx"] or whole
     if len(named) == 1:
         return named[0]
     names = ", ".join(one.name for one in found[:8])
@@ -38,13 +39,23 @@ def model_file(path: Path) -> Path:
     raise ModelError(f"{path}: has {len(found)} models ({names}): name one of them")
 
 
+def models_in(folder: Path) -> list[Path]:
+    """The ONNX files in a folder, or where there are none, in that for them inside it."""
+    for place in (folder, folder / _FOLDER):
+        files = place.iterdir() if place.is_dir() else ()
+        found = sorted(one for one in files if one.suffix.lower() == ".onnx")
+        if found:
+            return found
+    return []
+
+
 def tokens_file(model: Path) -> Path:
     """The file of tokens beside a model.
 
     Raises:
         ModelError: there is none, or it is not clear which.
     """
-    for folder in _folders(model):
+    for folder in folders_of(model):
         for name in _TOKENS:
             if (folder / name).is_file():
                 return folder / name
@@ -70,7 +81,7 @@ def config_of(model: Path, name: str = "config.json") -> dict[str, Any]:
     Raises:
         ModelError: it is no JSON object.
     """
-    for folder in _folders(model):
+    for folder in folders_of(model):
         path = folder / name
         if path.is_file():
             try:
@@ -88,7 +99,7 @@ def sentencepiece_of(model: Path, tokens: Path) -> Path | None:
     if tokens.suffix == ".model":
         return tokens
     known = {*read_tokens(tokens)} if tokens.suffix != ".json" else set()
-    beside = [path for folder in _folders(model) for path in sorted(folder.glob("*.model"))]
+    beside = [path for folder in folders_of(model) for path in sorted(folder.glob("*.model"))]
     return next((path for path in beside if _pieces(path) <= known), None)
 
 
@@ -101,6 +112,6 @@ def _pieces(path: Path) -> set[str]:
     return {piece for piece in pieces if not piece.startswith("<")} or {""}
 
 
-def _folders(model: Path) -> list[Path]:
+def folders_of(model: Path) -> list[Path]:
     """Where files of a model may lie: exporters of Hugging Face put it into a folder ``onnx``."""
-    return [model.parent, *([model.parent.parent] if model.parent.name == "onnx" else [])]
+    return [model.parent, *([model.parent.parent] if model.parent.name == _FOLDER else [])]

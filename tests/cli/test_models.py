@@ -14,7 +14,9 @@ from tiny_hugging_face import noise, save
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.cli import main
+from ctcbias_fst.corpus import backends
 from ctcbias_fst.corpus.backends import SpeechBackend
+from ctcbias_fst.models.find import load_tokenizer
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import SpeechSource
@@ -138,6 +140,20 @@ def test_a_job_belongs_to_its_model_and_language(model: Path) -> None:
     weights = model / "model.safetensors"
     os.utime(weights, ns=(1, 1))
     assert SpeechBackend(model, PipelineConfig(), "cpu").settings != first
+
+
+def test_a_job_belongs_to_its_language_and_tokens(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever that is of the model, which is of one language here."""
+    load = backends.load_model
+    monkeypatch.setattr(backends, "load_model", lambda path, device, language: load(path, device))
+    of = [
+        SpeechBackend(model, PipelineConfig(), "cpu", language=language).settings
+        for language in ("tur", "eng", None)
+    ]
+    assert of[0] != of[1] != of[2] != of[0]
+    assert of[0]["vocabulary"] == load_tokenizer(model).vocabulary.digest
 
 
 def test_settings_are_tuned_on_them(model: Path, audio: Path, tmp_path: Path) -> None:
