@@ -191,7 +191,8 @@ class Compiler:
         self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
         boosted = "boost" in config.parts
-        varied = boosted and config.variants is not None
+        spelled = not isinstance(tokenizer, LexiconTokenizer)
+        varied = boosted and spelled and config.variants is not None
         does = (boosted, varied, self._listed is not None, rescorer is not None)
         self.serves = frozenset(name for name, done in zip(SERVES, does) if done)
         self._made_for = self.serves, tokenizer.vocabulary.digest

@@ -209,9 +209,10 @@ class Decoder:
         boosts = None if "boost" in self.config.parts else "needs the part boost"
         phones = None if self._made_of["phones"] else "needs log-probs of phones"
         modelled = None if lm else "needs a language model"
+        letters = None if self.search.lexicon is None else "needs tokens that are letters"
         lacking = {
             "adapter": None if adapted else "needs a model with an adapter",
-            "g2g": boosts,
+            "g2g": letters or boosts,
             "lm": modelled,
             "boost-class": modelled or boosts,
             "rescore": phones,

@@ -272,3 +272,27 @@ def test_english_needs_the_phones_of_english() -> None:
     with pytest.raises(EntityListError, match="cannot write"):
         decoder.compile(["Keisha"], warn=False)
     assert len(decoder.compile(["Ka Ka"])) == 1
+
+
+def test_spelling_variants_do_not_act(decoder: Decoder) -> None:
+    """They are letters; a name is pronounced instead."""
+    assert (decoder.parts["boost"], decoder.parts["g2g"]) == (None, "needs tokens that are letters")
+    assert "spelling variants" not in decoder.compile(["Keisha"]).serves
+    with pytest.warns(CtcbiasWarning, match=r"effect: g2g \(needs tokens that are letters\)"):
+        _decoder(settings={"parts": "boost,g2g"})
+
+
+def test_decoders_of_one_tokenizer_have_prices_of_their_own() -> None:
+    """Though they share the search of words, and what one compiled; as calibrating has it."""
+    decoder = _decoder()
+    names = decoder.compile(["Keisha"])
+    spoken = _spoken("K IY SH AH | S IY Z | DH AH | B EY")
+    paid = {}
+    for bonus in (1.0, 3.0, 1.0, 3.0):
+        config = changed({}, {"decode.boost.bonus": bonus})
+        other = Decoder(decoder.tokenizer, config, frame_seconds=0.02)
+        assert other.search.lexicon is decoder.search.lexicon
+        (found,) = other.decode(spoken, entities=names)
+        assert found.best.text.startswith("Keisha")
+        assert paid.setdefault(bonus, found.best.boost) == found.best.boost
+    assert paid[3.0] - paid[1.0] == pytest.approx(2.0, abs=1e-4)

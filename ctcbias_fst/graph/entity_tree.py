@@ -85,6 +85,7 @@ class BoostGraph:
             entity has the same one at less cost (or comes first in the alphabet).
         split: parts texts into words, where every token is one.
         cased: whether the vocabulary has capitals and small letters.
+        phones: whether tokens are phones; see :meth:`of_phones`.
     """
 
     token: npt.NDArray[np.int32]
@@ -98,6 +99,7 @@ class BoostGraph:
     shadowed: tuple[Entity, ...] = ()
     split: Callable[[str], list[str]] | None = field(default=None, repr=False, compare=False)
     cased: bool = field(default=False, repr=False, compare=False)
+    phones: bool = False
     _on_device: dict[torch.device, TreeTensors] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -168,7 +170,7 @@ class BoostGraph:
         """The same where tokens are phones: a name earns what its letters do."""
         letters = [letters_of(entity.name) for entity in self.entities]
         earned = np.array([*letters, 0.0], dtype=np.float32)[self.end]  # -1 is the last one
-        return replace(self, letters=earned, split=None, cased=False, _on_device={})
+        return replace(self, letters=earned, split=None, cased=False, phones=True, _on_device={})
 
     def tensors(self, device: torch.device) -> TreeTensors:
         """The arrays on ``device``; copied there once."""

@@ -6,8 +6,8 @@ output label is an entity's position plus 1 on the last arc of a segmentation an
 the weight is a cost in nats (0 or more). Binary files carry both symbol tables.
 
 Beside ``names.fst`` there is ``names.fst.json``: the vocabulary's digest, so that a graph made
-for another model is refused, and the entities with their weights. An edited graph may have
-any shape as long as it is acyclic and has no epsilon inputs.
+for another model is refused, the entities with their weights, and whether tokens are phones. An
+edited graph may have any shape as long as it is acyclic and has no epsilon inputs.
 """
 
 from __future__ import annotations
@@ -98,12 +98,13 @@ def read_boost_graph(path: Path, vocabulary: Vocabulary) -> BoostGraph:
             cycle, an epsilon or an unknown label as input, an entity that the sidecar lacks, or
             a path that emits none or several.
     """
-    entities = _read_sidecar(sidecar_path(path), vocabulary)
+    entities, phones = _read_sidecar(sidecar_path(path), vocabulary)
     if not path.is_file():
         raise GraphError(f"{path}: no such file")
     arcs = _read_text(path) if path.suffix == TEXT_SUFFIX else _read_binary(path)
     _check(arcs, path, vocabulary, entities)
-    return build_tree(_paths(arcs, path), entities, vocabulary)
+    graph = build_tree(_paths(arcs, path), entities, vocabulary)
+    return graph.of_phones() if phones else graph
 
 
 def _arcs_of(graph: BoostGraph) -> _Arcs:
@@ -155,10 +156,13 @@ def _sidecar(graph: BoostGraph) -> str:
         "vocabulary": graph.digest,
         "entities": [entity._asdict() for entity in graph.entities],
     }
+    if graph.phones:
+        content["phones"] = True
     return json_text(content) + "\n"
 
 
-def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:
+def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[tuple[Entity, ...], bool]:
+    """The entities of a graph, and whether its tokens are phones."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["version"] != _VERSION:
@@ -176,7 +180,10 @@ def _read_sidecar(path: Path, vocabulary: Vocabulary) -> tuple[Entity, ...]:
         entities = tuple(entity_of(fields) for fields in content["entities"])
         if len({entity.name for entity in entities}) < len(entities):
             raise ValueError("two entities have the same name")
-        return entities
+        phones = content.get("phones", False)
+        if not isinstance(phones, bool):
+            raise ValueError(f"phones must be true or false, found {quoted(phones)}")
+        return entities, phones
     except OSError as error:
         raise GraphError(
             f"{path}: {error.strerror}; it holds the names of the graph and must lie beside it"

@@ -340,6 +340,8 @@ def _restored(
     for kind, weight, first, count in header["blocks"]:
         blocks.append(Block(kind, weight, first, tokens[begin : begin + count]))
         begin += count
+    if bool((tensors["aux"] >= vocabulary.size + len(header["entities"])).any()):
+        raise ValueError("it has words of a lexicon, or names that are not with it")
     graph = DecodingGraph(
         fsa=fsa,
         columns=LabelTable(tuple(blocks)),

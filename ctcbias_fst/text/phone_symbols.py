@@ -8,24 +8,35 @@ from ctcbias_fst.text.phones import PHONE_ID, PHONES
 
 # fmt: off
 IPA: Mapping[str, str] = {
-    "ɜɹ": "ER", "əɹ": "ER", "ᵊɹ": "ER", "ɐɹ": "ER", "ɚ": "ER", "ɝ": "ER", "ɜ": "ER",
-    "e": "EY", "o": "OW", "ᵊ": "AH", "ə": "AH", "ɐ": "AH", "ʌ": "AH", "ᵻ": "IH", "ɨ": "IH",
-    "ɪ": "IH", "i": "IY", "y": "IY", "ʊ": "UH", "u": "UW", "ʉ": "UW", "ɑ": "AA", "ɒ": "AA",
-    "a": "AA", "æ": "AE", "ɔ": "AO", "ɛ": "EH", "b": "B", "ʧ": "CH", "tʃ": "CH", "d": "D",
-    "ð": "DH", "f": "F", "ɡ": "G", "g": "G", "h": "HH", "ɦ": "HH", "ʤ": "JH", "dʒ": "JH",
-    "k": "K", "c": "K", "q": "K", "x": "K", "l": "L", "ɫ": "L", "m": "M", "ɱ": "M", "n": "N",
-    "ɲ": "N Y", "ŋ": "NG", "p": "P", "ɹ": "R", "r": "R", "s": "S", "ʃ": "SH", "t": "T", "ɾ": "T",
-    "ʔ": "T", "θ": "TH", "v": "V", "w": "W", "ʍ": "W", "j": "Y", "z": "Z", "ʒ": "ZH",
-    "ʦ": "T S", "ʣ": "D Z",
+    "AA": "ɑ,ɑː,a,ɒ", "AE": "æ,~a", "AH": "ə,ʌ,ɐ,ᵊ", "AO": "ɔ,ɔː,~ɒ", "AW": "aʊ,a ʊ",
+    "AY": "aɪ,a ɪ", "B": "b", "CH": "t͡ʃ,tʃ,ʧ,t ʃ", "D": "d", "DH": "ð", "EH": "ɛ,~e",
+    "ER": "ɝ,ɚ,ɜː,ɜ,ə ɹ,ɜ ɹ,ᵊ ɹ,ɐ ɹ", "EY": "eɪ,e ɪ,e", "F": "f", "G": "g,ɡ", "HH": "h,ɦ",
+    "IH": "ɪ,ᵻ,ɨ", "IY": "i,iː,y", "JH": "d͡ʒ,dʒ,ʤ,d ʒ", "K": "k,c,q,x", "L": "l,ɫ", "M": "m,ɱ",
+    "N": "n", "NG": "ŋ", "OW": "oʊ,əʊ,o ʊ,o", "OY": "ɔɪ,ɔ ɪ", "P": "p", "R": "ɹ,r", "S": "s",
+    "SH": "ʃ", "T": "t,ɾ,ʔ", "TH": "θ", "UH": "ʊ", "UW": "u,uː,ʉ", "V": "v", "W": "w,ʍ", "Y": "j",
+    "Z": "z", "ZH": "ʒ", "N Y": "ɲ", "T S": "ʦ", "D Z": "ʣ",
 }
 # fmt: on
-"""How English is written in IPA: symbols to phones; the longest match wins."""
+"""How phones of English are written in IPA, the usual way first; a space parts what may be two
+symbols. With ``~`` it is another phone that is usually written so, and read from it."""
 
-_DIPHTHONGS = {"eɪ": "EY", "aɪ": "AY", "oʊ": "OW", "əʊ": "OW", "aʊ": "AW", "ɔɪ": "OY"}
-"""Only within one symbol: of several, ``ɔ`` and ``ɪ`` are two vowels, as in *drawing*."""
 
 _MODIFIERS = frozenset("ˈˌ'ːˑ.‿̃͜͡ʰʲʷ̴̥̩̯̪̠̬ˠ˞‍▁")
 """What says how a sound is stressed, how long it is, or how it differs a little."""
+
+
+def _bare(form: str) -> str:
+    """A symbol without its modifiers, of one or two characters."""
+    return "".join(char for char in form if char not in _MODIFIERS and char != " ")
+
+
+_READ = {
+    _bare(form): phones
+    for phones, forms in IPA.items()
+    for form in forms.split(",")
+    if not form.startswith("~")
+}
+"""The same the other way round: symbols to phones; the longest match wins."""
 
 _OTHERS = {"AX": "AH", "AXR": "ER", "IX": "IH", "UX": "UW", "DX": "T", "HV": "HH", "NX": "N",
            "EL": "AH L", "EM": "AH M", "EN": "AH N", "ENG": "NG"}  # fmt: skip
@@ -43,16 +54,20 @@ def phones_of_symbol(symbol: str, *, arpabet: bool) -> tuple[str, ...] | None:
         phone = symbol.strip("▁").upper().rstrip("0123456789")
         found = _OTHERS.get(phone, phone).split()
         return tuple(found) if found and set(found) <= set(PHONES) else None
-    known = {**IPA, **_DIPHTHONGS}
-    sounds = "".join(char for char in symbol if char not in _MODIFIERS)
+    sounds = _bare(symbol)
     phones: list[str] = []
     while sounds:
-        size = next((n for n in (2, 1) if sounds[:n] in known), 0)
+        size = next((n for n in (2, 1) if sounds[:n] in _READ), 0)
         if not size:
             return None
-        phones += known[sounds[:size]].split()
+        phones += _READ[sounds[:size]].split()
         sounds = sounds[size:]
     return tuple(phones) or None
+
+
+def ipa_forms(phone: str) -> list[list[str]]:
+    """How one of the 39 phones is written in IPA, the usual way first: the symbols of each way."""
+    return [form.lstrip("~").split(" ") for form in IPA[phone].split(",")]
 
 
 def is_arpabet(symbols: Iterable[str]) -> bool:

@@ -6,53 +6,10 @@ import heapq
 from collections.abc import Sequence
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.text.phone_symbols import is_arpabet
+from ctcbias_fst.text.phone_symbols import ipa_forms, is_arpabet
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.token_lexicon import Tokens
 from ctcbias_fst.text.vocabulary import Vocabulary
-
-IPA: dict[str, str] = {
-    "AA": "ɑ,ɑː,a",
-    "AE": "æ,a",
-    "AH": "ə,ʌ,ɐ",
-    "AO": "ɔ,ɔː,ɒ",
-    "AW": "aʊ,a ʊ",
-    "AY": "aɪ,a ɪ",
-    "B": "b",
-    "CH": "t͡ʃ,tʃ,t ʃ",
-    "D": "d",
-    "DH": "ð",
-    "EH": "ɛ,e",
-    "ER": "ɝ,ɚ,ɜː,ə ɹ",
-    "EY": "eɪ,e ɪ,e",
-    "F": "f",
-    "G": "g,ɡ",
-    "HH": "h",
-    "IH": "ɪ",
-    "IY": "i,iː",
-    "JH": "d͡ʒ,dʒ,d ʒ",
-    "K": "k",
-    "L": "l",
-    "M": "m",
-    "N": "n",
-    "NG": "ŋ",
-    "OW": "oʊ,əʊ,o ʊ,o",
-    "OY": "ɔɪ,ɔ ɪ",
-    "P": "p",
-    "R": "ɹ,r",
-    "S": "s",
-    "SH": "ʃ",
-    "T": "t",
-    "TH": "θ",
-    "UH": "ʊ",
-    "UW": "u,uː",
-    "V": "v",
-    "W": "w",
-    "Y": "j",
-    "Z": "z",
-    "ZH": "ʒ",
-}
-"""How each phone is written in IPA, the usual way first; a space parts what may be two tokens."""
 
 _MERGED = {"AH": ("ə", "ʌ")}
 """What ARPAbet without stress does not tell apart."""
@@ -126,8 +83,7 @@ def _arpabet_ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
 def _ipa_ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:
     """The same in IPA; several ways where it tells more apart than ARPAbet does."""
     index = vocabulary.index
-    forms = [form.split(" ") for form in IPA[phone].split(",")]
-    known_forms = [form for form in forms if all(part in index for part in form)]
+    known_forms = [form for form in ipa_forms(phone) if all(part in index for part in form)]
     if not known_forms:
         return []
     merged = [[one] for one in _MERGED.get(phone, ()) if one in index]

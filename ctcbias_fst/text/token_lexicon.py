@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,12 +88,15 @@ class TokenLexicon:
         their own, or are marked ``word(2)``, as in the CMU dictionary. Words that are all in
         capitals are read in small letters, and stress (``AH0``) is left out if the model has none.
 
+        What is behind a ``#`` is a remark.
+
         Args:
             lexicon: a path, or words mapped to pronunciations: a string of phones, or several.
             vocabulary: of the model.
 
         Raises:
-            InputError: it is none of these, or of phones that the model does not have.
+            InputError: it is none of these, or of phones that the model does not have, or has the
+                blank as a phone.
         """
         if isinstance(lexicon, TokenLexicon):
             return lexicon
@@ -108,6 +112,12 @@ class TokenLexicon:
         ways, lacking, first = [], 0, ""
         for place, word, phones, cost in entries:
             tokens = [_token(phone, vocabulary) for phone in phones]
+            if vocabulary.blank_id in tokens:
+                blank = phones[tokens.index(vocabulary.blank_id)]
+                raise InputError(
+                    f"{source}: {place}{quoted(word)}: {quoted(blank)} is the model's blank, no "
+                    "phone: leave it out"
+                )
             if -1 not in tokens:
                 ways.append((word, tuple(tokens), cost))
                 continue
@@ -158,28 +168,52 @@ class TokenLexicon:
         return lexicon
 
     @cached_property
-    def _index(self) -> dict[str, int]:
-        return {word: i for i, word in enumerate(self.words)}
+    def _index(self) -> dict[str, list[int]]:
+        """In small letters; ``US`` and ``us`` are two words of one entry."""
+        index: dict[str, list[int]] = {}
+        for i, word in enumerate(self.words):
+            index.setdefault(word.lower(), []).append(i)
+        return index
 
     @cached_property
     def _first(self) -> npt.NDArray[np.int64]:
         return np.searchsorted(self.word, np.arange(len(self.words) + 1))
 
     def ways(self, word: str) -> Ways:
-        """The pronunciations of a word, the likeliest first; none if it is not listed."""
-        at = self._index.get(word)
-        if at is None:
-            return ()
+        """The pronunciations of a word in capitals or small letters, the likeliest first.
+
+        None if it is not listed; where several that differ in these are, those of all.
+        """
+        found = self._index.get(word.lower(), ())
+        if len(found) == 1:
+            return list(self._of_word(found[0]))
+        best: dict[Tokens, float] = {}
+        for tokens, cost in itertools.chain.from_iterable(map(self._of_word, found)):
+            best[tokens] = min(cost, best.get(tokens, cost))
+        return _sorted(best) if best else ()
+
+    def entries(self) -> Iterator[tuple[str, Tokens, float]]:
+        """Each word as it is written, with a pronunciation and what that costs."""
+        return ((word, *way) for i, word in enumerate(self.words) for way in self._of_word(i))
+
+    def _of_word(self, at: int) -> Iterator[tuple[Tokens, float]]:
         splits = self.row_splits
-        return [
-            (tuple(self.values[splits[row] : splits[row + 1]].tolist()), float(self.cost[row]))
-            for row in range(int(self._first[at]), int(self._first[at + 1]))
-        ]
+        for row in range(int(self._first[at]), int(self._first[at + 1])):
+            tokens = self.values[splits[row] : splits[row + 1]]
+            yield tuple(tokens.tolist()), float(self.cost[row])
 
     def with_ways(self, ways: Iterable[tuple[str, Tokens, float]]) -> TokenLexicon:
-        """The same with further pronunciations, or further words."""
-        own = ((word, *way) for word in self.words for way in self.ways(word))
-        return self.of([*own, *ways], self.source)
+        """The same with further pronunciations, or further words.
+
+        A word that is listed in other capitals is written as it is listed.
+        """
+        own = set(self.words)
+        known = {lower: self.words[found[0]] for lower, found in self._index.items()}
+        further = (
+            (word if word in own else known.get(word.lower(), word), tokens, cost)
+            for word, tokens, cost in ways
+        )
+        return self.of(itertools.chain(self.entries(), further), self.source)
 
     def vocabulary(self, model: Vocabulary) -> Vocabulary:
         """What a decoder writes with it: the words, behind the model's own tokens.
@@ -213,6 +247,7 @@ def _entries(
         if line.startswith(_COMMENTS):
             continue
         word, *phones = line.split()
+        phones = list(itertools.takewhile(lambda one: not _begins_comment(one, vocabulary), phones))
         cost = 0.0
         probability = _probability(phones[0]) if phones and phones[0] not in vocabulary.index else 0
         if probability:
@@ -227,6 +262,11 @@ def _entries(
         yield f"line {number}, ", word, phones, cost
 
 
+def _begins_comment(phone: str, vocabulary: Vocabulary) -> bool:
+    """Whether it is a remark behind an entry, as in the CMU dictionary: ``# foreign french``."""
+    return phone.startswith("#") and phone not in vocabulary.index
+
+
 def _probability(text: str) -> float:
     """A number above 0 and at most 1, or 0."""
     try:
@@ -237,7 +277,12 @@ def _probability(text: str) -> float:
 
 
 def _listed(lexicon: Mapping[Any, Any]) -> Iterator[tuple[str, str, list[str], float]]:
-    """The entries of a lexicon in memory."""
+    """The entries of a lexicon in memory.
+
+    Warns:
+        CtcbiasWarning: the phones of words look like pronunciations of one phone each.
+    """
+    apart = []
     for word, several in lexicon.items():
         ways = [several] if isinstance(several, str) else several
         good = isinstance(word, str) and isinstance(ways, (list, tuple))
@@ -250,3 +295,12 @@ def _listed(lexicon: Mapping[Any, Any]) -> Iterator[tuple[str, str, list[str], f
             if not way.split():
                 raise InputError(f"lexicon: {quoted(word)} has no phones; {_FORM}")
             yield "", word, way.split(), 0.0
+        if len(word) > 1 < len(ways) and all(len(way.split()) == 1 for way in ways):
+            apart.append(word)
+    if apart:
+        ways = lexicon[apart[0]]
+        warn_caller(
+            f"lexicon: {quoted(apart[0])}: {quoted(ways)} are {len(ways)} pronunciations of one "
+            f"phone each ({len(apart)} such words); if they are the phones of one, write "
+            f"{quoted(' '.join(ways))}"
+        )

@@ -100,8 +100,7 @@ def lexicon_with_english(own: Path, vocabulary: Vocabulary, phones: PhoneTokens)
 
     def make() -> TokenLexicon:
         lexicon = TokenLexicon.read(own, vocabulary).with_ways(english_ways(phones))
-        ways = ((word, *way) for word in lexicon.words for way in lexicon.ways(word))
-        return TokenLexicon.of(_written_out(ways), lexicon.source)
+        return TokenLexicon.of(_written_out(lexicon.entries()), lexicon.source)
 
     content = [sha256_of(own), vocabulary.digest, *sounds_digests(), _VERSION]
     return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
@@ -129,8 +128,8 @@ def english_ways(phones: PhoneTokens) -> Iterator[tuple[str, Tokens, float]]:
 def _written_out(ways: Iterable[_Way]) -> list[_Way]:
     """Without abbreviations that sound like words: what is spoken is *mister*, and not ``mr``."""
     several = list(ways)
-    words = {tokens for word, tokens, _ in several if _VOWELS & set(word)}
-    return [way for way in several if _VOWELS & set(way[0]) or way[1] not in words]
+    words = {tokens for word, tokens, _ in several if _VOWELS & set(word.lower())}
+    return [way for way in several if _VOWELS & set(way[0].lower()) or way[1] not in words]
 
 
 class EnglishPronouncer:

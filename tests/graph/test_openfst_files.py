@@ -159,6 +159,7 @@ def test_graph_of_another_model(tmp_path: Path) -> None:
         ({"entities": [{"nom": "x"}]}, "not the description"),
         ({"entities": [{"name": 1, "display": "x"}]}, "must be strings"),
         ({"entities": None}, "not the description"),
+        ({"phones": "yes"}, "phones must be true or false, found 'yes'"),
         ({"entities": [{"name": "x", "display": "X"}] * 2}, "the same name"),
         ({"entities": [{"name": "x", "display": "X", "weight": 10**400}]}, "must be a positive"),
         ({"entities": [{"name": "x", "display": "X", "weight": 0}]}, "must be a positive"),
@@ -175,6 +176,17 @@ def test_broken_sidecar(tmp_path: Path, change: dict[str, object], message: str)
     sidecar_path(path).write_text(json.dumps({**content, **change}))
     with pytest.raises(GraphError, match=message):
         read_boost_graph(path, VOCABULARY)
+
+
+@pytest.mark.parametrize("name", ["names.fst", "names.txt"])
+def test_names_in_phones_earn_their_letters_from_a_file_too(tmp_path: Path, name: str) -> None:
+    graph = boost_graph_of_two().of_phones()
+    write_boost_graph(graph, tmp_path / name, VOCABULARY)
+    found = read_boost_graph(tmp_path / name, VOCABULARY)
+    assert found.phones and found.letters.tolist() == graph.letters.tolist()
+    assert found.letters.tolist() != boost_graph_of_two().letters.tolist()
+    write_boost_graph(boost_graph_of_two(), tmp_path / name, VOCABULARY)
+    assert not read_boost_graph(tmp_path / name, VOCABULARY).phones
 
 
 def test_missing_sidecar(tmp_path: Path) -> None:

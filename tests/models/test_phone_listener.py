@@ -240,8 +240,8 @@ def test_symbols(symbol: str, arpabet: bool, phones: str | None) -> None:
 
 
 def test_tables_have_our_phones() -> None:
-    assert {phone for phones in IPA.values() for phone in phones.split()} <= set(PHONES)
-    assert is_arpabet([f"{phone}1" for phone in PHONES]) and not is_arpabet(IPA)
+    assert {phone for phones in IPA for phone in phones.split()} == set(PHONES)
+    assert is_arpabet([f"{phone}1" for phone in PHONES]) and not is_arpabet(IPA.values())
     assert is_arpabet(["<blk>", *map(str.lower, PHONES)])
 
 

@@ -39,6 +39,7 @@ from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.lattice import best_paths
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
+from ctcbias_fst.search.lattice_files import load_lattice, save_lattice
 from ctcbias_fst.search.lattice_text import symbol_table, to_text
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.rescore_lattices import rescore_lattices
@@ -319,6 +320,18 @@ def test_text_is_read_by_openfst(tmp_path: Path, with_lm: bool) -> None:
         graph, acoustic = two.split()[-1].split(",")
         assert float(graph) + float(acoustic) == pytest.approx(float(both.split()[-1]), abs=2e-5)
         assert two.split()[:-1] == both.split()[:-1]
+
+
+def test_words_of_a_lexicon_are_told(tmp_path: Path) -> None:
+    """Lattices of phone models were saved once; their words are no tokens."""
+    one_lattice(tmp_path)
+    (path,) = tmp_path.glob("*.lattice.safetensors")
+    header, tensors = load_lattice(path)
+    aux = tensors["aux"].clone()
+    aux[aux > 0] += 1000
+    save_lattice(path, {**tensors, "aux": aux}, header)
+    with pytest.raises(InputError, match=r"damaged: .*it has words of a lexicon, or names"):
+        list(read_lattices(tmp_path))
 
 
 def test_faults(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
-from ctcbias_fst.text.phone_tokens import IPA, PhoneTokens
+from ctcbias_fst.text.phone_symbols import IPA, ipa_forms, phones_of_symbol
+from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.token_lexicon import TokenLexicon, Ways
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -94,6 +95,20 @@ def test_diphthongs_of_two_tokens() -> None:
     assert cost == 0.0
 
 
+def test_symbols_are_written_as_they_are_read() -> None:
+    """By one table: what is read as a phone writes it, where the model has nothing nearer."""
+    for phone in PHONES:
+        for form, symbols in zip(IPA[phone].split(","), ipa_forms(phone)):
+            read = phones_of_symbol("".join(symbols), arpabet=False)
+            assert (read == (phone,)) == (not form.startswith("~")), (phone, form)
+    first = [ipa_forms(phone)[0][0] for phone in PHONES if phone not in ("CH", "JH", "ER")]
+    vocabulary = Vocabulary.from_tokens(["<blk>", *first, "ʧ", "ʤ", "ɜ"], boundary="none")
+    phones = PhoneTokens(vocabulary)
+    assert phones.lacking == ()
+    ((how, _),) = phones.write(["CH", "ER", "JH"])
+    assert [vocabulary.tokens[token] for token in how] == ["ʧ", "ɜ", "ʤ"]
+
+
 def test_ipa_is_not_read_as_arpabet() -> None:
     """*r* and *y* are other sounds there, which models of many languages have."""
     ipa = dict.fromkeys([*(IPA[p].split(",")[0] for p in PHONES), "r", "y"])
@@ -114,3 +129,15 @@ def test_models_of_other_languages_are_told() -> None:
     vocabulary = Vocabulary.from_tokens(["<blk>", "a", "k"], boundary="none")
     with pytest.raises(ModelError, match="no token for the phones AH, AO, .* of English"):
         PhoneTokens(vocabulary)
+
+
+def test_words_are_found_whatever_their_capitals() -> None:
+    lexicon = TokenLexicon.of(
+        [("anna", (3, 21, 3), 0.0), ("Bay", (7, 13), 0.0), ("US", (5, 6), 0.0), ("us", (4,), 0.0)],
+        "<test>",
+    )
+    tokenizer = LexiconTokenizer(MODEL, lexicon)
+    for text in ("bay Anna", "Bay anna", "BAY ANNA"):
+        assert tokenizer.encode(text) == [7, 13, 3, 21, 3]
+    assert tokenizer.uncovered("Bay bay") == ""
+    assert [way for way, _ in tokenizer.encode_nbest(["Us"], 3)[0]] == [[4], [5, 6]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,41 @@ def test_words_keep_their_capitals_beside_small_letters(tmp_path: Path) -> None:
     assert _read(tmp_path, "US K\nus T\n").words == ("US", "us")
 
 
+def test_words_are_found_whatever_their_capitals(tmp_path: Path) -> None:
+    """And written as the lexicon has them, also what is added to it."""
+    lexicon = _read(tmp_path, "cat K AE T\nKate K AH T\nUS AH S\nus AH\n")
+    assert lexicon.ways("kate") == lexicon.ways("KATE") == [((1, 5, 3), 0.0)]
+    assert lexicon.ways("us") == lexicon.ways("US") == [((5,), 0.0), ((5, 4), 0.0)]
+    more = lexicon.with_ways([("kate", (1, 2, 3), 0.5), ("us", (4,), 0.0), ("at", (2, 3), 0.0)])
+    assert more.words == ("Kate", "US", "at", "cat", "us")
+    assert list(more.entries()) == [
+        ("Kate", (1, 5, 3), 0.0),
+        ("Kate", (1, 2, 3), 0.5),
+        ("US", (5, 4), 0.0),
+        ("at", (2, 3), 0.0),
+        ("cat", (1, 2, 3), 0.0),
+        ("us", (4,), 0.0),
+        ("us", (5,), 0.0),
+    ]
+
+
+def test_remarks_behind_an_entry(tmp_path: Path) -> None:
+    """As in the CMU dictionary; a phone may have that form."""
+    lexicon = _read(tmp_path, "cat K AE T # foreign french\ncat(2)\tK AH T\t#name\n")
+    assert lexicon.ways("cat") == [((1, 2, 3), 0.0), ((1, 5, 3), 0.0)]
+    tones = Vocabulary.from_tokens(["<blk>", "K", "#1"], boundary="none")
+    assert _read(tmp_path, "cat K #1 # tone\n", tones).ways("cat") == [((1, 2), 0.0)]
+
+
+def test_phones_given_as_pronunciations_are_told() -> None:
+    with pytest.warns(CtcbiasWarning, match=r"'cat': .* are 3 pronunciations of one phone each "
+                      r"\(1 such words\); if .* write 'K AE T'$"):  # fmt: skip
+        TokenLexicon.read({"cat": ["K", "AE", "T"], "at": "AE T"}, PHONES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TokenLexicon.read({"a": ["AH", "AE"], "at": ["AE T", "AH"], "oh": ["AH"]}, PHONES)
+
+
 def test_stress_counts_where_the_model_has_it(tmp_path: Path) -> None:
     stressed = Vocabulary.from_tokens(["<blk>", "AE0", "AE1", "t"], boundary="none")
     assert _read(tmp_path, "at AE1 T\n", stressed).ways("at") == [((2, 3), 0.0)]
@@ -110,6 +146,8 @@ def test_phones_that_the_model_lacks_are_told(tmp_path: Path) -> None:
         ("cat K\ndog 0.5\n", r"line 2: 'dog' has no phones"),
         ("the DH AX\n", r"no token 'DH' \(line 1, 'the'\): this is the lexicon of another model"),
         ("cat 1.5 K AE T\n", r"no token '1.5'"),
+        ("cat K AE <blk> T\n", r"line 1, 'cat': '<blk>' is the model's blank, no phone"),
+        ("cat # K AE T\n", r"line 1: 'cat' has no phones"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
