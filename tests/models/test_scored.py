@@ -125,6 +125,16 @@ def test_frames_of_silence_behind_a_short_recording_are_none_of_it() -> None:
     assert parts.log_probs([Recording("a", noise(4.5), 8000)]).lengths == whole.lengths
 
 
+def test_a_short_recording_is_rescored() -> None:
+    """The phone head inside the package hears it without the silence that this model needs."""
+    recognizer = Recognizer(
+        toy(), tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02, shortest_seconds=1.0
+    )
+    found = recognizer.transcribe(noise(0.2), sampling_rate=8000, entities=["abed", "zack"])
+    assert found.best.phone is not None
+    assert all(word.end <= 0.25 for word in found.best.words)
+
+
 def test_a_model_that_leaves_audio_out_is_told() -> None:
     """Wherever it does, however long the recording is, and however little of it that is."""
     model = toy()
