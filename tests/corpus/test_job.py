@@ -36,7 +36,7 @@ class Echo:
 
     settings: Mapping[str, Any] = {}
     vocabulary: Vocabulary = VOCABULARY
-    decoder: Any = SimpleNamespace(listener=None)
+    decoder: Any = SimpleNamespace(listener=None, search=SimpleNamespace(lexicon=None))
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
