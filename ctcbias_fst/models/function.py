@@ -162,7 +162,7 @@ def function_model(
         tokens = tokenizer_of(
             tokens, tokenizer, blank=blank, boundary=boundary, separator=separator
         )
-    return ScoredModel(FunctionScorer(function, tokens, **options), blank_known=blank is not None)
+    return ScoredModel(FunctionScorer(function, tokens, **options))
 
 
 def model_of(model: Any, tokens: Any, options: Mapping[str, Any]) -> SpeechModel:

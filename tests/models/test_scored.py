@@ -426,3 +426,11 @@ def test_threads_load_one_listener(monkeypatch: pytest.MonkeyPatch) -> None:
         one.join()
     assert made == ["embedded"]
     assert len(set(map(id, found))) == 1
+
+
+def test_a_blank_that_is_no_blank_is_told() -> None:
+    recognizer = Recognizer(
+        _silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02, blank=5, phones=None
+    )
+    with pytest.warns(CtcbiasWarning, match="blank"):
+        recognizer.transcribe(noise(4.0), sampling_rate=8000)
