@@ -13,6 +13,7 @@ from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phone_frames import check_phones
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
@@ -68,7 +69,8 @@ def said(tokenizer: Tokenizer, which: list[int], frame: float, own: float) -> Lo
 def test_lookup_and_rescoring(tokenizer: Tokenizer, long: bool, frame: float, own: float) -> None:
     """In audio that is cut, too: 72 seconds."""
     which = [0, 1, 2] * (5 if long else 1)
-    config = PipelineConfig(parts=("boost", "rescore", "lookup"))
+    near = LookupConfig(unlisted_margin=5.0)
+    config = PipelineConfig(parts=("boost", "rescore", "lookup"), lookup=near)
     decoder = Decoder(tokenizer, config, frame_seconds=frame, phones=True)
     batch = said(tokenizer, which, frame, own)
     assert (batch.lengths * frame > 60) == long
