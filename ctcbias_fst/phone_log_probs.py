@@ -78,14 +78,14 @@ def check_lengths(lengths: torch.Tensor, shape: tuple[int, ...], what: str = "")
     Raises:
         LogProbsError: type, number or values are wrong.
     """
-    if (
-        lengths.device.type != "cpu"
-        or lengths.dtype != torch.int64
-        or tuple(lengths.shape) != shape[:1]
-    ):
+    if lengths.device.type != "cpu" or lengths.dtype != torch.int64 or lengths.ndim != 1:
         raise LogProbsError(
             f"{what}lengths must be int64 on the CPU, one per utterance ({shape[0]}), found "
             f"{lengths.dtype} on {lengths.device} of shape {tuple(lengths.shape)}"
+        )
+    if len(lengths) != shape[0]:
+        raise LogProbsError(
+            f"{len(lengths)} {what}lengths for {shape[0]} utterances: pass the frames of each"
         )
     if shape[0] and not 0 <= int(lengths.min()) <= int(lengths.max()) <= shape[1]:
         raise LogProbsError(

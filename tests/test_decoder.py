@@ -335,7 +335,7 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     ),
     "one length of two": (
         LogProbsError,
-        r"^lengths must be .* one per utterance \(2\), found",
+        "^1 lengths for 2 utterances: pass the frames of each$",
         lambda d: d.decode(np.stack([HELLO] * 2), torch.tensor(20)),
     ),
     "an empty key": (
