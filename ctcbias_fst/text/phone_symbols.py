@@ -30,7 +30,7 @@ def _bare(form: str) -> str:
     return "".join(char for char in form if char not in _MODIFIERS and char != " ")
 
 
-_READ = {
+SYMBOLS = {
     _bare(form): phones
     for phones, forms in IPA.items()
     for form in forms.split(",")
@@ -57,10 +57,10 @@ def phones_of_symbol(symbol: str, *, arpabet: bool) -> tuple[str, ...] | None:
     sounds = _bare(symbol)
     phones: list[str] = []
     while sounds:
-        size = next((n for n in (2, 1) if sounds[:n] in _READ), 0)
+        size = next((n for n in (2, 1) if sounds[:n] in SYMBOLS), 0)
         if not size:
             return None
-        phones += _READ[sounds[:size]].split()
+        phones += SYMBOLS[sounds[:size]].split()
         sounds = sounds[size:]
     return tuple(phones) or None
 

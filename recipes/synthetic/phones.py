@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctcbias_fst.text.phone_symbols import IPA
+from ctcbias_fst.text.phone_symbols import SYMBOLS
 
 __all__ = ["ARPABET", "from_festival", "from_ipa", "join_words", "place_boundaries", "split_ipa"]
 
@@ -20,9 +20,15 @@ ARPABET = (
 )
 # fmt: on
 
-# The alphabet of Kokoro and hibari (misaki): capital letters are diphthongs.
+# The alphabet of Kokoro and hibari (misaki): capital letters are diphthongs, and two vowels in a
+# row are two, as in "drawing".
+_DIPHTHONGS = {"AW", "AY", "EY", "OW", "OY"}
 _IPA = {
-    **IPA,
+    **{
+        symbol: phones
+        for symbol, phones in SYMBOLS.items()
+        if len(symbol) == 1 or phones not in _DIPHTHONGS
+    },
     "A": "EY",
     "I": "AY",
     "O": "OW",

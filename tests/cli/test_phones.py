@@ -38,6 +38,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Path:
         find, "load_model", lambda path, *a, **k: made if path == CLIP else load(path, *a, **k)
     )
     monkeypatch.setattr("ctcbias_fst.corpus.backends.load_model", find.load_model)
+    monkeypatch.setattr("ctcbias_fst.corpus.backends.identity_of", str)
     return CLIP
 
 
