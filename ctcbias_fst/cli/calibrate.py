@@ -30,12 +30,8 @@ _BATCH_SECONDS = 120.0
 @options.reads_file("--log-probs", help="Saved log-probs instead of audio (docs/own-model.md).")
 @options.with_tokens
 @options.with_phones
-@click.option(
-    "--frame-seconds",
-    type=options.Number(1e-4, 10),
-    help="With --log-probs: how long a frame is [as the file says, or 0.04].",
-)
-@click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
+@options.FRAME_SECONDS
+@options.SOFTMAX
 @options.reads_file(
     "--decoys", help="Names that nobody says in it [rare words of the shipped lexicon]."
 )

@@ -42,12 +42,8 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 @options.reads_file("--graph", help="The same, as a graph of ctcbias compile.")
 @options.with_tokens
 @options.with_phones
-@click.option(
-    "--frame-seconds",
-    type=options.Number(1e-4, 10),
-    help="With --log-probs: how long a frame is [as the file says, or 0.04].",
-)
-@click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
+@options.FRAME_SECONDS
+@options.SOFTMAX
 @options.PARTS
 @options.LM
 @options.with_settings

@@ -300,6 +300,14 @@ def tell_phones(listener: object, seconds: float, total: float) -> None:
         )
 
 
+FRAME_SECONDS = click.option(
+    "--frame-seconds",
+    type=Number(1e-4, 10),
+    help="With --log-probs: how long a frame is [as the file says, or 0.04].",
+)
+
+SOFTMAX = click.option("--softmax", is_flag=True, help="With --log-probs: the file has logits.")
+
 NBEST = click.option(
     "--nbest",
     type=click.IntRange(1, MAX_HYPOTHESES),

@@ -22,7 +22,38 @@ from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
 
 
-class SpeechModel(Protocol):
+class Listener(Protocol):
+    """What hears audio, frame by frame.
+
+    Attributes:
+        family: what it is, for people: ``embedded``, ``wav2vec2 (Hugging Face)``.
+        sampling_rate: of the audio that it takes.
+        frame_seconds: how much audio a row of its output stands for.
+    """
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def sampling_rate(self) -> int: ...
+    @property
+    def frame_seconds(self) -> float: ...
+
+
+class TokenListener(Listener, Protocol):
+    """What hears tokens.
+
+    Attributes:
+        tokenizer: of its tokens, with the vocabulary: what the columns are.
+        device: where it computes.
+    """
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+class SpeechModel(TokenListener, Protocol):
     """Makes log-probs of recordings. Threads may share it.
 
     Attributes:
@@ -38,16 +69,6 @@ class SpeechModel(Protocol):
         blank_known: whether it was told which column is the blank, so that nobody need look.
     """
 
-    @property
-    def family(self) -> str: ...
-    @property
-    def sampling_rate(self) -> int: ...
-    @property
-    def frame_seconds(self) -> float: ...
-    @property
-    def tokenizer(self) -> Tokenizer: ...
-    @property
-    def device(self) -> torch.device: ...
     @property
     def lm(self) -> Path | None: ...
     @property
@@ -84,7 +105,7 @@ class SpeechModel(Protocol):
         """
 
 
-class Scorer(Protocol):
+class Scorer(TokenListener, Protocol):
     """The part of a model that a family of models has for its own.
 
     Attributes:
@@ -98,16 +119,6 @@ class Scorer(Protocol):
         longest_seconds: what it is given at once; longer ones are scored in windows that overlap.
     """
 
-    @property
-    def family(self) -> str: ...
-    @property
-    def sampling_rate(self) -> int: ...
-    @property
-    def frame_seconds(self) -> float: ...
-    @property
-    def tokenizer(self) -> Tokenizer: ...
-    @property
-    def device(self) -> torch.device: ...
     @property
     def batches(self) -> bool: ...
     @property
@@ -126,7 +137,7 @@ class Scorer(Protocol):
         """
 
 
-class PhoneListener(Protocol):
+class PhoneListener(Listener, Protocol):
     """Makes log-probs of phones of recordings, beside a model that hears none or instead of its
     own. Threads may share it.
 
@@ -135,13 +146,6 @@ class PhoneListener(Protocol):
         sampling_rate: of the recordings that it takes.
         frame_seconds: how much audio a row of its log-probs stands for.
     """
-
-    @property
-    def family(self) -> str: ...
-    @property
-    def sampling_rate(self) -> int: ...
-    @property
-    def frame_seconds(self) -> float: ...
 
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """Listen to recordings of any length.

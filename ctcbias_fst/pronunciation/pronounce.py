@@ -82,11 +82,6 @@ class Pronouncer:
         return [self._entity(entity) for entity in entities]
 
     @property
-    def words(self) -> Iterable[str]:
-        """The words of the lexicon, in normal form."""
-        return self._lexicon
-
-    @property
     def lexicon(self) -> Lexicon:
         """What is asked first."""
         return self._lexicon

@@ -37,7 +37,7 @@ def lexicon_decoys(
     common = common_words()
     words = [
         word
-        for word in pronouncer.words
+        for word in pronouncer.lexicon
         if len(word) >= _MIN_LETTERS and word.isalpha() and word not in common
     ]
     left = _unsaid(chance.sample(words, len(words)), transcripts, pronouncer, number * lists)

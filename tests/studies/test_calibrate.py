@@ -38,7 +38,7 @@ def run(*arguments: object) -> Result:
 def _texts(count: int = 40) -> dict[str, str]:
     """Sentences of rare words."""
     chance = random.Random(3)
-    words = sorted(w for w in load_pronouncer().words if w.isalpha() and 5 <= len(w) <= 9)
+    words = sorted(w for w in load_pronouncer().lexicon if w.isalpha() and 5 <= len(w) <= 9)
     return {str(i): " ".join(chance.sample(words, 5)) for i in range(count)}
 
 
