@@ -152,7 +152,9 @@ class Pronouncer:
             found += partial
         best = self._best(p for p in found if p.phones)
         # The first reading of a name may be one that the G2P cannot say.
-        return [Pronunciation(p.phones, round(p.cost - best[0].cost, 4), p.source) for p in best]
+        # Costs that are nearly the same are ties, so the first one may cost a little more.
+        costs = [max(0.0, round(one.cost - best[0].cost, 4)) for one in best]
+        return [Pronunciation(p.phones, cost, p.source) for p, cost in zip(best, costs)]
 
     def _atom(self, atom: Atom) -> list[Pronunciation]:
         """Pronounce a single word, or letter; nothing if it has a letter that is unknown."""
