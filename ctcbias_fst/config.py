@@ -98,6 +98,37 @@ def write_config(config: Any, path: Path) -> None:
     write_text(path, as_toml(config))
 
 
+def write_changes(changes: Mapping[str, Any], path: Path, comment: str) -> None:
+    """Write some settings of a configuration as a TOML file: all others stay what they are.
+
+    Args:
+        changes: plain values in nested tables, as :func:`parse_overrides` and `difference` give.
+        path: where to.
+        comment: lines that say what they are, written before them.
+    """
+    told = "".join(f"# {line}\n" for line in comment.splitlines())
+    write_text(path, told + _toml(changes))
+
+
+def difference(config: Any, usual: Any) -> dict[str, Any]:
+    """The values of a configuration that are not those of another, in nested tables.
+
+    A value that only the other has is not told: TOML has no ``None``.
+    """
+    return _unlike(to_mapping(config), to_mapping(usual))
+
+
+def _unlike(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            inner = _unlike(value, other.get(key, {}))
+            own |= {key: inner} if inner else {}
+        elif key not in other or other[key] != value:
+            own[key] = value
+    return own
+
+
 def as_toml(config: Any) -> str:
     """A configuration as the text of a TOML file."""
     return _toml(to_mapping(config))

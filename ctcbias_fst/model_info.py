@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctcbias_fst.models.find import load_model
+import numpy as np
+
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.errors import CtcbiasError
+from ctcbias_fst.models.embedded_phones import EmbeddedPhones
+from ctcbias_fst.models.find import languages_of, load_model
 from ctcbias_fst.models.phone_listener import AUTO, of_language
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import changed, settings_of
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import first_few, quoted
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -33,6 +38,11 @@ class ModelInfo:
         boundary: how words are told apart; see
             :class:`ctcbias_fst.text.token_marks.WordBoundary`.
         separator: the token between words, if there is one.
+        cuts_by: what says how names are cut into tokens.
+        languages: which a model has parts for, if there are several.
+        phones_by: who hears the phones that rescoring and lookup need; None if nobody does.
+        frames: how many it gives for a second of noise; None if it failed.
+        fault: how it failed.
         parts: each part, and why it does not act; None if it does.
     """
 
@@ -47,6 +57,11 @@ class ModelInfo:
     blank_token: str
     boundary: str
     separator: str | None
+    cuts_by: str
+    languages: tuple[str, ...]
+    phones_by: str | None
+    frames: int | None
+    fault: str | None
     parts: Mapping[str, str | None]
 
     def lines(self) -> list[str]:
@@ -60,10 +75,18 @@ class ModelInfo:
             ("tokens", f"{self.tokens} ({self.kind}, {case[self.case]})"),
             ("blank", f"column {self.blank}, {quoted(self.blank_token)}"),
             ("words", _BOUNDARIES[self.boundary].format(quoted(self.separator))),
+            ("names", f"are cut by {self.cuts_by}"),
+            ("phones", f"by {self.phones_by}" if self.phones_by else "nobody hears them"),
+            ("trial", self.fault or f"a second of noise gives {self.frames} frames"),
         ]
+        if self.languages:
+            told = f"{len(self.languages)}: {first_few(self.languages, 10)}"
+            rows.insert(2, ("languages", told))
         rows += [(part, why or "acts") for part, why in self.parts.items()]
         return [f"{name:12} {value}" for name, value in rows]
 
+
+_LANGUAGE_MODELS = ("*.arpa", "*.arpa.gz")
 
 _BOUNDARIES = {
     "prefix": "begin with a token that has '▁'",
@@ -91,6 +114,7 @@ def model_info(
     recognizer = Recognizer(model, config, phones=of_language(AUTO, language))
     vocabulary = model.tokenizer.vocabulary
     between = vocabulary.separator_id
+    frames, fault = _tried(recognizer)
     return ModelInfo(
         path=None if path is None else os.fspath(path),
         family=model.family,
@@ -103,8 +127,52 @@ def model_info(
         blank_token=vocabulary.tokens[vocabulary.blank_id],
         boundary=vocabulary.boundary.value,
         separator=None if between is None else vocabulary.tokens[between],
-        parts=recognizer.decoder.parts,
+        cuts_by=model.tokenizer.cuts_by,
+        languages=languages_of(None if path is None else Path(path)),
+        phones_by=_phones_by(recognizer),
+        frames=frames,
+        fault=fault,
+        parts=_with_hint(recognizer.decoder.parts, path),
     )
+
+
+def _tried(recognizer: Recognizer) -> tuple[int | None, str | None]:
+    """How many frames a second of noise has, or why there are none."""
+    rate = recognizer.model.sampling_rate
+    noise = np.random.default_rng(0).normal(0, 0.05, rate).astype(np.float32)
+    try:
+        scored = recognizer.model.log_probs([Recording("a second of noise", noise, rate)])
+    except CtcbiasError as error:
+        return None, str(error)
+    return int(scored.lengths[0]), None
+
+
+def _with_hint(
+    parts: Mapping[str, str | None], path: str | os.PathLike[str] | None
+) -> dict[str, str | None]:
+    """The same, with the language model that lies in the model's folder, as exporters of Hugging
+    Face put it there, where none acts."""
+    told = dict(parts)
+    folder = None if path is None else Path(path)
+    if told["lm"] is None or folder is None or not folder.is_dir():
+        return told
+    found = sorted(
+        one
+        for pattern in _LANGUAGE_MODELS
+        for place in (folder, folder / "language_model")
+        for one in place.glob(pattern)
+    )
+    if found:
+        told["lm"] = f"{told['lm']}: pass --lm {found[0]}, which lies there"
+    return told
+
+
+def _phones_by(recognizer: Recognizer) -> str | None:
+    if isinstance(recognizer.phones, EmbeddedPhones):
+        return "the phone head inside the package"
+    if recognizer.phones is not None:
+        return recognizer.phones.family
+    return "the model itself" if recognizer.model.hears_phones else None
 
 
 def _kind(vocabulary: Vocabulary) -> str:

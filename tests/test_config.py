@@ -9,7 +9,15 @@ from typing import Literal
 
 import pytest
 
-from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping, tomllib
+from ctcbias_fst.config import (
+    difference,
+    load_config,
+    merge,
+    parse_overrides,
+    to_mapping,
+    tomllib,
+    write_changes,
+)
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lm_config import LmConfig
@@ -226,3 +234,20 @@ def test_a_change_wins_over_the_former_name_in_a_models_file(tmp_path: Path) -> 
         base = settings_of(tmp_path)
     found = changed(base, {"shortlist.shorten_above": 5})
     assert (found.shortlist.shorten_above, found.adapter.coverage_margin) == (5, 0.1)
+
+
+def test_a_difference_laid_over_what_it_differs_from() -> None:
+    """...is the configuration again; of equal ones there is none."""
+    usual = Outer("x", inner=Inner(sizes=(3,)))
+    config = Outer("x", "b", inner=Inner(rate=2.0, sizes=(3,), span=(1.0, 2.0)))
+    own = difference(config, usual)
+    assert own == {"kind": "b", "inner": {"rate": 2.0, "span": [1.0, 2.0]}}
+    assert load_config(Outer, merge(to_mapping(usual), own)) == config
+    assert difference(config, config) == {}
+
+
+def test_changes_are_written_with_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "changes.toml"
+    write_changes({"name": "y", "inner": {"rate": 2.0}}, path, "two lines\nof comment")
+    assert path.read_text() == '# two lines\n# of comment\nname = "y"\n\n[inner]\nrate = 2.0\n'
+    assert load_config(Outer, path) == Outer("y", inner=Inner(2.0))

@@ -78,7 +78,7 @@ def calibrate(
     It is the lowest at which decoys, names that nobody says, change one word of 1,000
     (docs/tuning.md).
     """
-    from ctcbias_fst.config import write_config  # noqa: PLC0415
+    from ctcbias_fst.config import difference, merge, parse_overrides, write_changes  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.studies.calibrate import CalibrateConfig  # noqa: PLC0415
     from ctcbias_fst.studies.calibrate import calibrate as calibrated  # noqa: PLC0415
@@ -107,12 +107,15 @@ def calibrate(
         decoys=None if listed is None else [one.display for one in listed.entities],
         report=lambda message: click.echo(message, err=True),
     )
-    write_config(found.config, out)
-    click.echo(
+    usual = options.SettingsOptions().load(named.model, of_model=named.tokens is None)
+    bonus = found.config.decode.boost.bonus
+    price = parse_overrides([f"decode.boost.bonus={bonus}"])
+    outcome = (
         f"{found.words} words, {found.decoys} decoys: price {-base.decode.boost.bonus:g} -> "
-        f"{-found.config.decode.boost.bonus:g} nats, {found.before:.2%} -> {found.changed:.2%} of "
-        "the words changed"
+        f"{-bonus:g} nats, {found.before:.2%} -> {found.changed:.2%} of the words changed"
     )
+    write_changes(merge(difference(found.config, usual), price), out, outcome)
+    click.echo(outcome)
     if found.changed > found.tolerance:
         options.warn("decoys change too many words at every price: use short lists with this model")
 

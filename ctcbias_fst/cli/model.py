@@ -26,12 +26,15 @@ def info(path: Path | None, language: str | None, style: str) -> None:
     """
     from dataclasses import asdict  # noqa: PLC0415
 
+    from ctcbias_fst.errors import ModelError  # noqa: PLC0415
     from ctcbias_fst.model_info import model_info  # noqa: PLC0415
     from ctcbias_fst.text.printable import json_text, one_line  # noqa: PLC0415
 
     found = model_info(path, language=language)
     if style == "json":
         click.echo(json_text(asdict(found), indent=2))
-        return
-    for line in found.lines():
-        click.echo(one_line(line))
+    else:
+        for line in found.lines():
+            click.echo(one_line(line))
+    if found.fault is not None:
+        raise ModelError(f"the model is read but does not work: {found.fault}")

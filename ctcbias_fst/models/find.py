@@ -104,6 +104,15 @@ def load_tokenizer(
     return model.tokenizer
 
 
+def languages_of(path: Path | None) -> tuple[str, ...]:
+    """The languages that the model at a path has parts for; none if it is of one."""
+    if path is None or kind_of(path) != "hf":
+        return ()
+    from ctcbias_fst.models.hugging_face_tokens import languages_of as listed  # noqa: PLC0415
+
+    return tuple(sorted(listed(folder_of(path))))
+
+
 def check_one_language(language: str | None) -> None:
     """Refuse a language where the model has one only.
 

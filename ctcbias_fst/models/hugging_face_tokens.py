@@ -9,10 +9,11 @@ from typing import Any
 
 from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
-from ctcbias_fst.text.text_files import and_more, quoted
+from ctcbias_fst.text.text_files import and_more, first_few, quoted
 from ctcbias_fst.text.token_marks import (
     SEPARATORS,
     WordBoundary,
+    UnknownBoundary,
     guess_boundary,
     is_special,
     look_like_phones,
@@ -36,6 +37,8 @@ class PieceTokenizer(FewestPiecesTokenizer):
         vocabulary: of the model.
         backend: the ``tokenizers.Tokenizer``.
     """
+
+    cuts_by = "its own tokenizer"
 
     def __init__(self, vocabulary: Vocabulary, backend: Any) -> None:
         super().__init__(vocabulary)
@@ -83,7 +86,7 @@ def language_in(folder: Path, language: str | None) -> str | None:
         language = default_language(folder)
     if language in known:
         return language
-    shown = ", ".join(sorted(known)[:10]) + and_more(known[10:])
+    shown = first_few(sorted(known), 10)
     if language is None:
         raise ModelError(
             f"{folder}: has {len(known)} languages: say which with language (--language): {shown}"
@@ -149,9 +152,12 @@ def tokenizer_in(
 def _boundary(folder: Path, tokens: Sequence[str]) -> WordBoundary:
     try:
         return guess_boundary(tokens)
-    except ModelError as error:
+    except UnknownBoundary:
         if look_like_phones(tokens):
             return WordBoundary.NONE  # of a model that hears phones: each stands alone
+        remedy = 'name the separator in tokenizer_config.json, "word_delimiter_token": "..."'
+        raise ModelError(f"{folder}: {UnknownBoundary(remedy)}") from None
+    except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
 
 
@@ -184,7 +190,7 @@ def _in_columns(
     if lost:
         raise ModelError(
             f"{folder}: the tokenizer has {len(tokens)} tokens and the model {columns} columns, so "
-            f"that {quoted(lost[0])}{and_more(lost[1:])} has none: it is the tokenizer of another "
+            f"that {quoted(lost[0])}{and_more(lost)} has none: it is the tokenizer of another "
             "model"
         )
     lacking = [i for i in range(columns) if i not in tokens]
@@ -194,9 +200,9 @@ def _in_columns(
             f"{columns} columns: it is the tokenizer of another model"
         )
     if lacking:
-        shown = ", ".join(map(str, lacking[:5])) + and_more(lacking[5:])
         warn_caller(
-            f"{folder}: the tokenizer has no tokens for columns {shown}: they write nothing"
+            f"{folder}: the tokenizer has no tokens for columns {first_few(lacking, 5)}: they "
+            "write nothing"
         )
     return [tokens.get(i, unnamed_column(i)) for i in range(columns)]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-from ctcbias_fst.errors import InputError, ModelError
-from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
+from ctcbias_fst.errors import InputError, ModelError, warn_caller
+from ctcbias_fst.text.text_files import and_more, first_few, parse_json, quoted, read_lines
 from ctcbias_fst.text.token_lists import load_sentencepiece, read_tokens
 
 _TOKENS = ("tokens.txt", "vocab.txt", "vocab.json", "units.txt", "tokens.json", "tokenizer.model")
@@ -30,7 +31,7 @@ def model_file(path: Path) -> Path:
     named = [one for one in found if one.name.lower() == "model.onnx"] or whole
     if len(named) == 1:
         return named[0]
-    names = ", ".join(one.name for one in found[:8])
+    names = first_few([one.name for one in found], 8)
     if {"encoder", "decoder"} <= {p for p in _TRANSDUCER for one in found if p in one.stem}:
         raise ModelError(
             f"{path}: is no CTC model, but the parts of another ({names}): a transducer, or an "
@@ -64,7 +65,7 @@ def tokens_file(model: Path) -> Path:
         if len(own) == 1 or len(like) == 1:
             return (own if len(own) == 1 else like)[0]
         if like:
-            names = ", ".join(one.name for one in like[:5])
+            names = first_few([one.name for one in like], 5)
             raise ModelError(
                 f"{model}: there are several lists of tokens beside it ({names}): name the one "
                 "of this model tokens.txt"
@@ -95,21 +96,41 @@ def config_of(model: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def sentencepiece_of(model: Path, tokens: Path) -> Path | None:
-    """The SentencePiece model of these tokens, if it is beside a model."""
+    """The SentencePiece model of these tokens, if it is beside a model.
+
+    Raises:
+        CtcbiasWarning: there are such models, but none of these tokens.
+    """
     if tokens.suffix == ".model":
         return tokens
-    known = {*read_tokens(tokens)} if tokens.suffix != ".json" else set()
+    if tokens.suffix == ".json":
+        return None
+    known = {*read_tokens(tokens)}
     beside = [path for folder in folders_of(model) for path in sorted(folder.glob("*.model"))]
-    return next((path for path in beside if _pieces(path) <= known), None)
+    faults = []
+    for path in beside:
+        fault = _misfit(path, known)
+        if fault is None:
+            return path
+        faults.append(fault)
+    if faults:
+        warn_caller(
+            f"{faults[0]}{and_more(faults)}: it is left out, and names are cut into the "
+            f"fewest tokens of {tokens.name}"
+        )
+    return None
 
 
-def _pieces(path: Path) -> set[str]:
-    """What a SentencePiece model writes; of another file, what no model has."""
+def _misfit(path: Path, known: Set[str]) -> str | None:
+    """Why a SentencePiece model is not that of these tokens."""
     try:
-        pieces = load_sentencepiece(path)[1]
-    except ModelError:
-        return {""}
-    return {piece for piece in pieces if not piece.startswith("<")} or {""}
+        pieces = [one for one in load_sentencepiece(path)[1] if not one.startswith("<")]
+    except ModelError as error:
+        return str(error)
+    unknown = [one for one in pieces if one not in known]
+    if not pieces or unknown:
+        return f"{path}: has other pieces than the model's tokens ({quoted(unknown[:1])[1:-1]})"
+    return None
 
 
 def folders_of(model: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, checked_lag
 from ctcbias_fst.text.phone_symbols import columns_of_phones, is_arpabet, phones_of_symbol
 from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import first_few, quoted
 from ctcbias_fst.text.token_marks import is_silence, is_special
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -249,7 +249,7 @@ def _columns(vocabulary: Vocabulary, table: Mapping[str, str]) -> list[tuple[int
             "table={symbol: phones} if it has symbols of its own"
         )
     if strange:
-        shown = ", ".join(map(quoted, strange[:5])) + (", …" if len(strange) > 5 else "")
+        shown = first_few([quoted(one) for one in strange], 5)
         warn_caller(
             f"{len(strange)} of {len(tokens)} tokens of the phone model are no phones of English "
             f"and count as blank: {shown}; table={{symbol: phones}} says what they are"

@@ -32,6 +32,8 @@ class LexiconTokenizer(Tokenizer):
         asks_always: whether `pronounce` is asked about words of the lexicon, too.
     """
 
+    cuts_by = "its lexicon of pronunciations"
+
     def __init__(
         self,
         vocabulary: Vocabulary,

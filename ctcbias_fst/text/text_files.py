@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,11 @@ def quoted(value: Any, most: int = 60) -> str:
 def and_more(found: Sized, form: str = " (and {} more)") -> str:
     """How many were found beside the first, for a message; empty if none."""
     return form.format(len(found) - 1) if len(found) > 1 else ""
+
+
+def first_few(found: Sequence[object], most: int) -> str:
+    """The first of what was found, at most so many, and how many there are beside them."""
+    return ", ".join(map(str, found[:most])) + and_more(found[most - 1 :])
 
 
 def as_number(value: Any) -> float:

@@ -197,11 +197,26 @@ def checked_boundary(boundary: Any, tokens: Sequence[str] | None = None) -> Word
     )
 
 
+class UnknownBoundary(ModelError):
+    """Tokens do not tell how words begin.
+
+    Args:
+        remedy: what can be done about it.
+    """
+
+    def __init__(self, remedy: str) -> None:
+        super().__init__(
+            "cannot tell how words begin: no token starts with U+2581 or '##', none is '|', "
+            f"'<wb>' or a space, and the script has spaces; {remedy}"
+        )
+
+
 def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
     """How words begin, by the tokens.
 
     Raises:
-        ModelError: they do not tell.
+        UnknownBoundary: they do not tell.
+        ModelError: they tell it in a way that is not read.
     """
     if any(token.startswith(PREFIX) for token in tokens):
         return WordBoundary.PREFIX
@@ -218,8 +233,7 @@ def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
     written = [token for token in tokens if token and not _SPECIAL.fullmatch(token)]
     if 2 * sum(map(is_unspaced, written)) > len(written):
         return WordBoundary.NONE
-    raise ModelError(
-        "cannot tell how words begin: no token starts with U+2581 or '##', none is "
-        "'|', '<wb>' or a space, and the script has spaces; say which token the separator is, or "
-        "boundary=none if each token is to be written by itself, as phones are."
+    raise UnknownBoundary(
+        "say which token the separator is, or write | in its place, or say boundary=none if each "
+        "token is to be written by itself, as phones are."
     )

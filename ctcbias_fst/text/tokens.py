@@ -23,9 +23,11 @@ class Tokenizer(ABC):
 
     Attributes:
         vocabulary: the one that the ids belong to.
+        cuts_by: what says how names are cut into tokens, for people.
     """
 
     vocabulary: Vocabulary
+    cuts_by: str = "a rule of its own"
 
     def encode(self, text: str) -> list[int]:
         """Return the best segmentation of `text`; [] where it has none (see `uncovered`)."""
@@ -77,6 +79,8 @@ class SentencePieceTokenizer(Tokenizer):
     Raises:
         ModelError: the file is missing, no SentencePiece model, or has no blank.
     """
+
+    cuts_by = "its SentencePiece model"
 
     def __init__(self, path: PathLike, vocabulary: Vocabulary | None = None) -> None:
         self._processor, pieces = load_sentencepiece(path)
@@ -158,6 +162,8 @@ class FewestPiecesTokenizer(Tokenizer):
     wins. For characters there is only one; for BPE and wordpiece it is close to what the
     original tokenizer does, and n-best adds the others.
     """
+
+    cuts_by = "the fewest tokens"
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary

@@ -9,6 +9,7 @@ from pathlib import Path
 import lhotse
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner, Result
 from tiny_hugging_face import noise, save
 
@@ -16,12 +17,14 @@ from ctcbias_fst import Recognizer
 from ctcbias_fst.cli import main
 from ctcbias_fst.corpus import backends
 from ctcbias_fst.corpus.backends import SpeechBackend
+from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.find import load_tokenizer
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import SpeechSource
 from ctcbias_fst.text.entities import entities_from_names
 from tests.corpus.test_transcript_files import texts
+from tests.models.test_hugging_face import several
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarning")
 
@@ -64,11 +67,53 @@ def test_what_the_models_are(model: Path) -> None:
     assert acting == ["boost", "g2g", "rescore", "lookup"]  # phones by the model in the package
     assert found["parts"]["adapter"] == "needs a model with an adapter"
 
+    assert (found["cuts_by"], found["languages"]) == ("the fewest tokens", [])
+    assert found["phones_by"] == "the phone head inside the package"
+    assert ours["phones_by"] == "the model itself"
+    assert (found["frames"], found["fault"], ours["frames"]) == (49, None, 25)
+
     told = run("model", "info", model).output.splitlines()
+    assert "phones       by the phone head inside the package" in told
+    assert "trial        a second of noise gives 49 frames" in told
     assert "blank        column 0, '<pad>'" in told
     assert "words        are parted by '|'" in told
     assert "adapter      needs a model with an adapter" in told
     assert "boost        acts" in told
+
+
+def test_a_language_model_in_the_folder_is_named(model: Path) -> None:
+    """It is not used unasked: pyctcdecode's scale is not ours."""
+    arpa = model / "language_model" / "5gram.arpa"
+    arpa.parent.mkdir()
+    arpa.touch()
+    found = json.loads(run("model", "info", model, "--format", "json").output)
+    assert found["parts"]["lm"] == (f"needs a language model: pass --lm {arpa}, which lies there")
+    assert found["parts"]["boost-class"] == "needs a language model"
+
+
+def test_the_languages_of_a_model(tmp_path: Path) -> None:
+    several(tmp_path)
+    found = json.loads(run("model", "info", tmp_path, "--format", "json").output)
+    assert found["languages"] == ["eng", "tur"]
+    assert found["phones_by"] == "the phone head inside the package"
+    told = run("model", "info", tmp_path, "--language", "tur").output.splitlines()
+    assert "languages    2: eng, tur" in told
+    assert "phones       nobody hears them" in told
+
+
+def test_a_model_that_is_read_but_does_not_work(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is is told all the same, and the command fails."""
+
+    def broken(*_: object) -> list[torch.Tensor]:
+        raise ModelError("the model gave scores that are not finite")
+
+    monkeypatch.setattr("ctcbias_fst.models.scored.ScoredModel.log_probs", broken)
+    result = run("model", "info", model)
+    assert result.exit_code == 1
+    assert "trial        the model gave scores that are not finite" in result.stdout
+    assert result.stderr.startswith("Error: the model is read but does not work: the model gave")
 
 
 def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:

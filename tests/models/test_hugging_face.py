@@ -199,6 +199,18 @@ def test_where_tokenizer_and_config_disagree_the_decoder_looks(tmp_path: Path) -
     assert not model.blank_known
 
 
+def test_a_separator_that_is_not_known_is_named_as_the_message_says(tmp_path: Path) -> None:
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<unk>", "_", *"abcdefghijklmn"])}
+    files = {"vocabulary": vocabulary, "columns": len(vocabulary)}
+    save(tmp_path, tokenizer={"word_delimiter_token": "|"}, **files)
+    with pytest.raises(ModelError, match="how words begin.*tokenizer_config.json, .word_delimiter"):
+        load_tokenizer(tmp_path)
+    save(tmp_path, tokenizer={"word_delimiter_token": "_"}, **files)
+    known = load_tokenizer(tmp_path).vocabulary
+    assert known.boundary is WordBoundary.SEPARATOR
+    assert known.separator_id == 2
+
+
 def test_capitals_and_separators_of_their_own(tmp_path: Path) -> None:
     vocabulary = {
         token: i for i, token in enumerate(["__PAD__", "__BOS__", "_", *"ABCDEFGHIJKLMNOPQRST"])

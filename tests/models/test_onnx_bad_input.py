@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.models import onnx_model
 from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.onnx_families import _BY_TYPE
+from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from tests.models.test_onnx_model import BLANK_LAST, NEMO, hugging_face, icefall, nemo, sense_voice
 
 ICEFALL = {"model_type": "zipformer2_ctc"}
@@ -135,6 +137,30 @@ def test_tokens(tmp_path: Path) -> None:
     )
     (tmp_path / "a_tokens.txt").rename(tmp_path / "model_tokens.txt")
     load_model(tmp_path)
+
+
+def test_a_sentencepiece_model_that_is_not_of_the_tokens(
+    tmp_path: Path, tokenizer_path: Path
+) -> None:
+    """It is told why it is left out; one that fits is taken, and nothing is told."""
+    icefall(tmp_path)
+    beside = tmp_path / "bpe.model"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_model(tmp_path).tokenizer.cuts_by == "the fewest tokens"
+    beside.write_bytes(tokenizer_path.read_bytes())
+    with pytest.warns(CtcbiasWarning, match="bpe.model: has other pieces.*it is left out, and nam"):
+        assert load_model(tmp_path).tokenizer.cuts_by == "the fewest tokens"
+    beside.write_bytes(b"no model")
+    with pytest.warns(CtcbiasWarning, match="bpe.model: not a SentencePiece model"):
+        load_model(tmp_path)
+    beside.write_bytes(tokenizer_path.read_bytes())
+    pieces = SentencePieceTokenizer(tokenizer_path).vocabulary.tokens
+    make_model(tmp_path / "model.onnx", weights(80, len(pieces)), 4, metadata=ICEFALL)
+    write_tokens(tmp_path / "tokens.txt", pieces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_model(tmp_path).tokenizer.cuts_by == "its SentencePiece model"
 
 
 def test_folders_of_several(tmp_path: Path) -> None:

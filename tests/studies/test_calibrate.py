@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.cli.calibrate import _batches
-from ctcbias_fst.config import load_config
+from ctcbias_fst.config import flat, load_config, read_toml
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, InputError
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
@@ -250,6 +250,9 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     assert f"200 words, 120 decoys: price 3.9 -> {-settings.decode.boost.bonus:g}" in result.stdout
     assert -3.9 < settings.decode.boost.bonus <= 0
     assert settings.parts == ("boost",)
+    written = (tmp_path / "settings.toml").read_text()  # what else there is stays as it is
+    assert sorted(flat(read_toml(tmp_path / "settings.toml"))) == ["decode.boost.bonus", "parts"]
+    assert written.startswith("# 200 words, 120 decoys: price 3.9 -> ")
 
 
 @pytest.mark.parametrize(

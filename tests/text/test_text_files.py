@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from ctcbias_fst.errors import EntityListError, InputError, ManifestError
-from ctcbias_fst.text.text_files import read_json_lines, read_lines
+from ctcbias_fst.text.text_files import first_few, read_json_lines, read_lines
+
+
+def test_what_is_not_shown_is_counted() -> None:
+    assert [first_few("abcd"[:n], 2) for n in range(5)] == [
+        "", "a", "a, b", "a, b (and 1 more)", "a, b (and 2 more)"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
