@@ -12,8 +12,8 @@ from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
 from ctcbias_fst.text.text_files import and_more, first_few, quoted
 from ctcbias_fst.text.token_marks import (
     SEPARATORS,
+    UnknownBoundaryError,
     WordBoundary,
-    UnknownBoundary,
     guess_boundary,
     is_special,
     look_like_phones,
@@ -152,11 +152,11 @@ def tokenizer_in(
 def _boundary(folder: Path, tokens: Sequence[str]) -> WordBoundary:
     try:
         return guess_boundary(tokens)
-    except UnknownBoundary:
+    except UnknownBoundaryError:
         if look_like_phones(tokens):
             return WordBoundary.NONE  # of a model that hears phones: each stands alone
         remedy = 'name the separator in tokenizer_config.json, "word_delimiter_token": "..."'
-        raise ModelError(f"{folder}: {UnknownBoundary(remedy)}") from None
+        raise ModelError(f"{folder}: {UnknownBoundaryError(remedy)}") from None
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
 

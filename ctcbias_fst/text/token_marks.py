@@ -197,7 +197,7 @@ def checked_boundary(boundary: Any, tokens: Sequence[str] | None = None) -> Word
     )
 
 
-class UnknownBoundary(ModelError):
+class UnknownBoundaryError(ModelError):
     """Tokens do not tell how words begin.
 
     Args:
@@ -215,7 +215,7 @@ def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
     """How words begin, by the tokens.
 
     Raises:
-        UnknownBoundary: they do not tell.
+        UnknownBoundaryError: they do not tell.
         ModelError: they tell it in a way that is not read.
     """
     if any(token.startswith(PREFIX) for token in tokens):
@@ -233,7 +233,7 @@ def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
     written = [token for token in tokens if token and not _SPECIAL.fullmatch(token)]
     if 2 * sum(map(is_unspaced, written)) > len(written):
         return WordBoundary.NONE
-    raise UnknownBoundary(
+    raise UnknownBoundaryError(
         "say which token the separator is, or write | in its place, or say boundary=none if each "
         "token is to be written by itself, as phones are."
     )
