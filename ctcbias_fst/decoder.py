@@ -283,8 +283,9 @@ class Decoder:
             log_probs: of numpy or torch: ``(frame, token)`` of one utterance, a list of these, or
                 ``(utterance, frame, token)``; natural log, each frame normalised. Or a `LogProbs`.
             lengths: the frames of each utterance of a padded batch.
-            entities: one list for all utterances, or a list of one (or None) for each: what
-                :meth:`compile` returned or takes. The latest lists are kept compiled.
+            entities: one list for all utterances, or a list of one (or None) for each, or a
+                mapping of their ids to these: what :meth:`compile` returned or takes. The latest
+                lists are kept compiled.
             ids: names of the utterances, for messages and results; by default their numbers.
             nbest: hypotheses per utterance, by default as the settings say.
 
@@ -298,7 +299,7 @@ class Decoder:
         """
         check_process()
         batch = self.batch(log_probs, lengths, ids)
-        return self.decode_batch(batch, self.lists(entities, batch.size), nbest)
+        return self.decode_batch(batch, self.lists(entities, batch.size, batch.ids), nbest)
 
     def batch(
         self, log_probs: Any, lengths: Any = None, ids: Sequence[str] | None = None
@@ -306,9 +307,11 @@ class Decoder:
         """Log-probs as :meth:`decode` takes them, as a record."""
         return batch_of(log_probs, lengths, ids, self.vocabulary, self.frame_seconds)
 
-    def lists(self, entities: Entities, count: int) -> list[CompiledEntities | None]:
+    def lists(
+        self, entities: Entities, count: int, ids: Sequence[str] = ()
+    ) -> list[CompiledEntities | None]:
         """The compiled list of each of ``count`` utterances; see :meth:`decode`."""
-        return lists_of(entities, count, self._compiled, self._latest.make_room)
+        return lists_of(entities, count, self._compiled, self._latest.make_room, ids)
 
     def _compiled(self, entities: Any) -> CompiledEntities:
         if isinstance(entities, CompiledEntities):

@@ -34,13 +34,15 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity, read_once, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
-from ctcbias_fst.text.text_files import is_named_pipe, quoted
+from ctcbias_fst.text.text_files import and_more, is_named_pipe, quoted
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.phone_models import phone_tokenizer
 
-Entities = CompiledEntities | EntitySource | Sequence[CompiledEntities | EntitySource | None] | None
-"""One list for all utterances, or one (or None) for each; or none."""
+OneList = CompiledEntities | EntitySource | None
+Entities = OneList | Sequence[OneList] | Mapping[str, OneList]
+"""One list for all utterances, or one (or None) for each, in their order or by their ids; or
+none."""
 
 
 def batch_of(
@@ -135,6 +137,7 @@ def lists_of(
     count: int,
     compiled: Callable[[Any], CompiledEntities],
     make_room: Callable[[int], None],
+    ids: Sequence[str] = (),
 ) -> list[CompiledEntities | None]:
     """The compiled list of each of ``count`` utterances.
 
@@ -143,13 +146,17 @@ def lists_of(
         count: of the utterances.
         compiled: compiles a list that is not.
         make_room: told how many lists there are, before they are compiled.
+        ids: of the utterances, for lists by id.
 
     Raises:
-        EntityListError: there are not as many lists, or names and lists are mixed.
+        EntityListError: there are not as many lists, an utterance has none, or names and lists are
+            mixed.
     """
     if entities is None:
         return [None] * count
     entities = read_once(entities)
+    if is_by_id(entities):
+        entities = _in_order(entities, ids)
     each = is_lists(entities)
     make_room(count if each else 1)
     if not each:
@@ -199,6 +206,33 @@ def _check_count(lists: Sequence[Any], count: int, what: str = "utterances") -> 
             f"{len(lists)} lists of names for {count} {what}: pass one for each, None where there "
             "is none"
         )
+
+
+def is_by_id(entities: Any) -> bool:
+    """Whether ids are mapped to lists of names, and not what belongs to one name to its values."""
+    if not isinstance(entities, Mapping) or not entities:
+        return False
+    one = (str, bytes, Mapping, Entity)
+    lists = (CompiledEntities, os.PathLike, Iterable)
+    return all(
+        own is None or (isinstance(own, lists) and not isinstance(own, one))
+        for own in entities.values()
+    )
+
+
+def _in_order(entities: Mapping[Any, Any], ids: Sequence[str]) -> list[Any]:
+    """The lists of utterances out of a mapping, which may have those of others."""
+    known = {
+        os.fspath(key) if isinstance(key, os.PathLike) else key: own
+        for key, own in entities.items()
+    }
+    for one in ids:
+        if one not in known:
+            raise EntityListError(
+                f"{quoted(one)} has no list of names among those of {quoted(next(iter(known)))}"
+                f"{and_more(list(known))}: map it to one, or to None"
+            )
+    return [known[one] for one in ids]
 
 
 def is_lists(entities: Any) -> bool:

@@ -51,6 +51,11 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, CtcbiasWarning, stacklevel=outermost + 2)
 
 
+def cause_of(error: BaseException) -> str:
+    """What another library's, or a user's, exception says, in one line: its type and message."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
 class InputError(CtcbiasError):
     """Something the user handed in cannot be used."""
 

@@ -18,7 +18,7 @@ from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.decoder_inputs import Entities, compiled_lists, is_lists
+from ctcbias_fst.decoder_inputs import Entities, compiled_lists, is_by_id, is_lists
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -26,6 +26,7 @@ from ctcbias_fst.errors import (
     EntityListError,
     MissingDependencyError,
     ModelError,
+    cause_of,
     warn_caller,
 )
 from ctcbias_fst.models.find import load_model
@@ -217,8 +218,9 @@ class Recognizer:
                 of these as ``datasets`` of Hugging Face give it (``array``, ``sampling_rate``); a
                 :class:`ctcbias_fst.audio.audio.Recording`; or a list of these.
             entities: a list of names, as :meth:`compile` takes it or returned it, for all
-                recordings, or a list of these (or None), one for each. The latest are kept
-                compiled.
+                recordings, or a list of these (or None), one for each, or a mapping of ids to
+                these: the path of a file, the id of a `Recording`, ``samples 2``. The latest are
+                kept compiled.
             sampling_rate: of samples, which do not say it themselves; of nothing else.
             nbest: hypotheses per recording, by default as the settings say.
 
@@ -234,9 +236,10 @@ class Recognizer:
         """
         several = is_several(audio)
         sources = list(audio) if several else [audio]
-        lists = self.decoder.lists(entities, len(sources))
         names = [f"samples {number}" for number in range(1, len(sources) + 1)]
         names = names if len(names) > 1 else ["samples"]
+        ids = [name_of(one, name) for one, name in zip(sources, names)]
+        lists = self.decoder.lists(entities, len(sources), ids)
         recordings = [
             to_recording(one, self.model.sampling_rate, sampling_rate, name)
             for one, name in zip(sources, names)
@@ -341,7 +344,7 @@ class Recognizer:
             GraphError: it was compiled for another model.
         """
         entities = read_once(entities)
-        if is_lists(entities):
+        if is_lists(entities) or is_by_id(entities):
             raise EntityListError(
                 "transcribe_files takes one list of names for all recordings; transcribe takes one "
                 "for each"
@@ -391,6 +394,6 @@ class Recognizer:
             if len(recordings) > 1:
                 return [out for one in recordings for out in self._transcribe_each([one], names)]
             name = recordings[0].id
-            failed = AudioError(f"{name}: cannot be transcribed: {type(error).__name__}: {error}")
+            failed = AudioError(f"{name}: cannot be transcribed: {cause_of(error)}")
             failed.__cause__ = error
             return [Failure(name, error if isinstance(error, AudioError) else failed)]

@@ -50,7 +50,7 @@ def recordings_at(recordings: Any, sampling_rate: int) -> list[Recording]:
 
 def name_of(source: Any, name: str) -> str:
     """What a source of audio is called: its path or id, or a name for what has none."""
-    if isinstance(source, AudioPart):
+    if isinstance(source, (AudioPart, Recording)):
         return source.id
     return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else name
 

@@ -206,6 +206,11 @@ WRONG: dict[str, tuple[type[CtcbiasError], str, Callable[[Decoder], Any]]] = {
     "a string": (EntityListError, "a single name", lambda d: d.decode(HELLO, entities="Kesha")),
     "none among names": (EntityListError, "entry 2: None among names", listed("a", None)),
     "name among lists": (EntityListError, "entry 2: 'a' among lists", listed(None, "a")),
+    "lists of other ids": (
+        EntityListError,
+        "^'1' has no list of names among those of '2': map it to one, or to None",
+        lambda d: d.decode(HELLO, entities={"2": ["Kesha"]}),
+    ),
     "many lists": (EntityListError, "2 lists of names for 1 utterances", listed(None, None)),
     "name and weight": (
         EntityListError,

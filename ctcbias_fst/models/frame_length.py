@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import CtcbiasError, ModelError, cause_of
 
 _PROBE_SECONDS = 4.0
 """Of noise, at most; a quarter of it is the least. More of a model that needs more."""
@@ -43,7 +43,15 @@ def measured_frame_seconds(
 
     @cache
     def frames(samples: int) -> int:
-        return len(scores([noise[:samples].copy()])[0])
+        try:
+            return len(scores([noise[:samples].copy()])[0])
+        except CtcbiasError:
+            raise
+        except Exception as error:  # whatever somebody's model raises
+            raise ModelError(
+                f"the model failed on {samples / rate:g} s of noise, on which its frames are "
+                f"counted: {cause_of(error)}; pass frame_seconds if only noise is the matter"
+            ) from error
 
     few, many = frames(least), frames(most)
     begin = end = 0

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.audio.audio import Recording, Samples
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import AudioError, CtcbiasError, ModelError, cause_of, warn_caller
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.plug import Scorer
@@ -143,11 +143,35 @@ class ScoredModel:
             longest = windows[order[begin]].end - windows[order[begin]].begin
             room = int(_BATCH_SECONDS * self.sampling_rate / max(1, longest))
             batch = order[begin : begin + (max(1, room) if self.scorer.batches else 1)]
-            places = [windows[i] for i in batch]
-            waves = [self._wave(recordings[one.recording], one) for one in places]
-            names = [recordings[one.recording].id for one in places]
-            done.update(zip(batch, self._checked(names, self.scorer.scores(waves))))
+            done.update(zip(batch, self._at_once(recordings, [windows[i] for i in batch])))
         return [done[i] for i in range(len(windows))]
+
+    def _at_once(self, recordings: Sequence[Recording], windows: Sequence[_Window]) -> list[Tensor]:
+        """The scores of a batch; of each alone, if something goes wrong with all together."""
+        waves = [self._wave(recordings[one.recording], one) for one in windows]
+        names = [recordings[one.recording].id for one in windows]
+        try:
+            return self._checked(names, self.scorer.scores(waves))
+        except CtcbiasError:
+            raise
+        except Exception as error:  # whatever somebody's model raises
+            if len(windows) == 1:
+                place = self._place(windows[0])
+                raise AudioError(
+                    f"{names[0]}{place}: {self.family} failed: {cause_of(error)}"
+                ) from error
+            failed = cause_of(error)
+        alone = [one for window in windows for one in self._at_once(recordings, [window])]
+        warn_caller(
+            f"{self.family}: failed on {len(windows)} recordings at once, and on none alone: "
+            f"{failed}"
+        )
+        return alone
+
+    def _place(self, window: _Window) -> str:
+        """Where a window begins, for messages."""
+        begin = window.begin / self.sampling_rate
+        return f" from {begin:.2f} s on" if begin else ""
 
     def _wave(self, recording: Recording, window: _Window) -> Samples:
         """The samples of a window, with silence behind them where there are too few."""
@@ -176,10 +200,9 @@ class ScoredModel:
         far = abs(frames * self.frame_seconds - seconds) > slack
         taken = 0 if window.last is None else window.last - window.offset
         if far or frames < taken:
-            begin = window.begin / self.sampling_rate
-            place = f" from {begin:.2f} s on" if begin else ""
             raise ModelError(
-                f"{name}: the model gave {frames} frames for {seconds:.2f} s of audio{place}, "
+                f"{name}: the model gave {frames} frames for {seconds:.2f} s of audio"
+                f"{self._place(window)}, "
                 f"{seconds / max(1, frames):.4g} s each, and frame_seconds is "
                 f"{self.frame_seconds:.4g}: pass the right one, or as longest_seconds what the "
                 "model can take at once"

@@ -27,6 +27,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.function import FunctionScorer, function_model
 from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.records import Failure, Transcript
 from ctcbias_fst.text.tokens import tokenizer_of
 
 TOKENS = ["<blank>", "|", *"abcdefghijklmnopqrstuvwxyz'"]
@@ -366,6 +367,104 @@ def test_a_recognizer_of_a_function_is_copied() -> None:
     recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
     again = pickle.loads(pickle.dumps(recognizer))
     assert again.transcribe(noise(1.0), sampling_rate=8000).best.text == ""
+
+
+def picky(wave: Array) -> Array:
+    """Hears nothing, and breaks on what has a sample of 0.75."""
+    if (wave == 0.75).any():
+        raise KeyError("first line\nsecond line")
+    return _silent(wave)
+
+
+def picky_batch(waves: list[Array]) -> list[Array]:
+    return [picky(wave) for wave in waves]
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_what_a_function_raises_is_told_of_its_recording(batches: bool) -> None:
+    """In one line, and costs no other one where that is promised."""
+    recognizer = Recognizer(
+        picky_batch if batches else picky,
+        tokens=TOKENS,
+        sampling_rate=8000,
+        frame_seconds=0.02,
+        batches=batches,
+    )
+    clips = [noise(1.0), noise(0.5), noise(2.0)]
+    clips[1][100] = 0.75
+    with pytest.raises(AudioError) as told:
+        recognizer.transcribe(clips, sampling_rate=8000)
+    name = "picky_batch" if batches else "picky"
+    failed = f"function {name} failed: KeyError: 'first line\\nsecond line'"
+    assert str(told.value) == f"samples 2: {failed}"
+    assert isinstance(told.value.__cause__, KeyError)
+    sources = [{"array": clip, "sampling_rate": 8000} for clip in clips]
+    first, second, third = recognizer.transcribe_files(sources)
+    assert isinstance(first, Transcript) and isinstance(third, Transcript)
+    assert isinstance(second, Failure)
+    assert (second.id, str(second.error)) == ("recording 2", f"recording 2: {failed}")
+    long = noise(60.0)
+    long[40 * 8000] = 0.75
+    with pytest.raises(AudioError, match=rf"samples from 22.00 s on: function {name} failed"):
+        recognizer.transcribe(long, sampling_rate=8000)
+
+
+def test_a_function_that_fails_on_batches_alone_is_told() -> None:
+    def alone(waves: list[Array]) -> list[Array]:
+        (wave,) = waves
+        return [_silent(wave)]
+
+    recognizer = Recognizer(
+        alone, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02, batches=True
+    )
+    told = (
+        "^function alone: failed on 2 recordings at once, and on none alone: ValueError: too many"
+    )
+    with pytest.warns(CtcbiasWarning, match=told):
+        found = recognizer.transcribe([noise(1.0), noise(0.5)], sampling_rate=8000)
+    assert len(found) == 2
+
+
+def test_a_function_that_breaks_on_noise_is_told() -> None:
+    def broken(wave: Array) -> Array:
+        raise RuntimeError("no\nnoise")
+
+    told = "^the model failed on 1 s of noise, .*: RuntimeError: no noise; pass frame_seconds"
+    with pytest.raises(ModelError, match=told):
+        Recognizer(broken, tokens=TOKENS)
+
+
+def test_lists_by_id_are_those_of_their_recordings() -> None:
+    recognizer = Recognizer(_silent, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02)
+    compiled = recognizer.compile(["zack"])
+    lists = {"b": ["abed"], "samples 2": compiled, "samples 3": None, "elsewhere": ["joe"]}
+    one = Recording("b", noise(1.0), 8000)
+    recordings = [
+        one,
+        {"array": noise(1.0), "sampling_rate": 8000},
+        Recording("b", noise(1.0), 8000),
+    ]
+    used: list[Any] = []
+    keep = recognizer.transcribe_recordings
+
+    def watched(recordings: Any, names: Any, nbest: Any = None) -> Any:
+        used.extend(names)
+        return keep(recordings, names, nbest)
+
+    recognizer.transcribe_recordings = watched  # type: ignore[method-assign]
+    found = recognizer.transcribe(recordings, entities=lists)
+    assert [transcript.id for transcript in found] == ["b", "samples 2", "b"]
+    assert [[entity.name for entity in names.entities] for names in used] == [
+        ["abed"],
+        ["zack"],
+        ["abed"],
+    ]
+    with pytest.raises(
+        EntityListError, match=r"^'b' has no list of names among .*'a' \(and 1 more"
+    ):
+        recognizer.transcribe(one, entities={"a": ["abed"], "c": None})
+    with pytest.raises(EntityListError, match="one list of names for all recordings"):
+        recognizer.transcribe_files([one], {"b": ["abed"]})  # type: ignore[arg-type]
 
 
 def test_scores_of_other_recordings_are_refused() -> None:
