@@ -21,7 +21,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python python3.10; do \
 LOCK := requirements/py$(if $(PYTHON),$(shell \
 	$(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)).txt
 
-.PHONY: help setup demo test lint pytest slow fuzz mutants dist lock clean
+.PHONY: help setup demo test lint pytest slow fuzz mutants dist docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -82,10 +82,15 @@ dist: ## Build sdist and wheel, check them, run the demo from the wheel in an em
 	cd $(DIST) && empty/bin/ctcbias doctor
 	$(MAKE) demo PYTHON_ENV=$(DIST)/empty CTCBIAS=$(CURDIR)/$(DIST)/empty/bin/ctcbias DEMO=$(DIST)
 
+docs: ## Build the documentation's site in .site; a broken link is an error
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install $(QUIET) -r docs/_site/requirements.txt
+	.venv-docs/bin/python -m mkdocs build
+
 lock: ## Resolve the pinned packages anew (requirements/README.md)
 	test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install $(QUIET) pip-tools==7.6.2
 	.venv-lock/bin/python requirements/lock.py
 
 clean: ## Remove what setup and tools made
-	rm -rf $(VENV) .venv-lock $(DIST) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-lock .venv-docs .site $(DIST) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

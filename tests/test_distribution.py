@@ -20,7 +20,10 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-TOP = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"}
+TOP = {
+    "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "README.md",
+    "SECURITY.md", "pyproject.toml",
+}  # fmt: skip
 
 
 def tracked() -> set[str]:

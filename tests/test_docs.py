@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+import ctcbias_fst
 from ctcbias_fst.audio.audio import to_recording
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.recognizer import Recognizer
@@ -215,3 +216,22 @@ def test_headline_is_what_was_measured() -> None:
         medical, parliament = figures[row, "medical"], figures[row, "parliament"]
         found = (medical["F1"], parliament["F1"], medical["free_WER"])
         assert rows[name] == [float(percent(float(share))) for share in found], row
+
+
+def test_every_page_is_found() -> None:
+    """...in the site's navigation, and those for users in the README."""
+    listed = re.findall(r"^ +- (?:[\w ]+: )?([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    outside = {"index.md", "changelog.md", "contributing.md", "security.md"}
+    assert sorted(set(listed) - outside) == [one.name for one in PAGES[1:]]
+    assert len(listed) == len(set(listed))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [one.name for one in PAGES[1:] if f"docs/{one.name}" not in readme] == ["reference.md"]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: ctcbias_fst\.([\w.]+)", page, re.MULTILINE))
+    for name in ctcbias_fst.__all__:
+        made = getattr(ctcbias_fst, name)
+        module = getattr(made, "__module__", "").removeprefix("ctcbias_fst.")
+        assert name == "__version__" or {module, f"{module}.{name}"} & shown, name
