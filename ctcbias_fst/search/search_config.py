@@ -53,7 +53,7 @@ class BoostConfig:
     max_gain: float = 6.0
     free: float = 1.0
     top_k: int = 18
-    max_gap: float = 9.5
+    max_gap: float = 12.0
     first_alpha: float = 0.3
     first_top_k: int = 10
     first_max_gap: float = 7.0
