@@ -97,19 +97,22 @@ _BOUNDARIES = {
 
 
 def model_info(
-    path: str | os.PathLike[str] | None = None, *, language: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    *,
+    language: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> ModelInfo:
     """Look at a model of any family.
 
     Args:
         path: as :func:`ctcbias_fst.models.find.load_model` takes it.
-        language: of a model that has parts for several languages.
+        language, adapter: as of it.
 
     Raises:
         ModelError: there is no model, or a file of it is missing or damaged.
         MissingDependencyError: its family needs a package that is not installed.
     """
-    model = load_model(path, language=language)
+    model = load_model(path, language=language, adapter=adapter)
     config = changed(settings_of(None if path is None else Path(path)), {})
     recognizer = Recognizer(model, config, phones=of_language(AUTO, language))
     vocabulary = model.tokenizer.vocabulary

@@ -120,6 +120,7 @@ class Recognizer:
         *,
         device: torch.device | str = "cpu",
         language: str | None = None,
+        adapter: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Any] | None = None,
         phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
     ) -> Recognizer:
@@ -130,6 +131,7 @@ class Recognizer:
                 file or a folder with one; told apart by content.
             device: where to compute.
             language: of a model that has parts for several languages.
+            adapter: see :func:`ctcbias_fst.models.find.load_model`.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
             phones: see `Recognizer`.
@@ -139,7 +141,7 @@ class Recognizer:
             MissingDependencyError: it needs a package that is not installed.
             ConfigError: there is no such setting or device, or a value is wrong.
         """
-        model = load_model(path, device, language=language)
+        model = load_model(path, device, language=language, adapter=adapter)
         own = settings_of(None if path is None else Path(path))
         phones = of_language(phones, language)
         return cls(model, changed(own, {}), settings=settings, phones=phones)

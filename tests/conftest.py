@@ -118,7 +118,7 @@ def random_model(model_without_adapter: Path) -> Path:
     shutil.copytree(model_without_adapter, target)
     torch.manual_seed(1)
     config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
-    adapter = ContextualAdapter(config, TINY, 80)
+    adapter = ContextualAdapter(config, ModelConfig(TINY, tokens=80).adapter_shape)
     torch.nn.init.normal_(adapter.project.weight, std=2.0)
     torch.nn.init.normal_(adapter.pointers.weight)
     torch.nn.init.constant_(adapter.no_bias_score, -8.0)

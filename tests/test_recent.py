@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.models import listed
-from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.model_config import AdapterConfig
+from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
 from ctcbias_fst.pronunciation import pronounce
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.g2p_ngram import Ngram
@@ -186,7 +186,7 @@ def test_an_adapter_keeps_few_spellings(few: None) -> None:
     """And those that were handed out stay as they are."""
     torch.manual_seed(0)
     config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
-    adapter = ContextualAdapter(config, TINY, 80).eval()
+    adapter = ContextualAdapter(config, ModelConfig(TINY, tokens=80).adapter_shape).eval()
     rows = [[2 + i, 3 + i, 5 + i % 3] for i in range(30)]
     entities = EncodedEntities(
         values=np.array(rows, dtype=np.int32).ravel(),
@@ -199,10 +199,7 @@ def test_an_adapter_keeps_few_spellings(few: None) -> None:
         logits = torch.randn(2, 6, 80)
         log_probs = (4.0 * logits).log_softmax(-1)
         states = torch.randn(2, 6, 16)
-        output = ModelOutput(
-            log_probs, (log_probs,) * 2, log_probs, torch.tensor([6, 6 - step % 2]), states,
-            (states, states),
-        )  # fmt: skip
+        output = EncoderOutput(log_probs, torch.tensor([6, 6 - step % 2]), states, (states, states))
         found = used.keys(output)
         expected = ListedNames(adapter, entities, 2).keys(output)
         for mine, right in zip(found, expected):

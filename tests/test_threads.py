@@ -16,11 +16,11 @@ import torch
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.cache import VARIABLE, load_or_build
 from ctcbias_fst.models import listed
-from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.model_config import AdapterConfig, AttentionConfig
+from ctcbias_fst.models.model_config import AdapterConfig, AttentionConfig, ModelConfig
 from ctcbias_fst.pronunciation import pronounce
 from ctcbias_fst.pronunciation.g2p import G2P
 from ctcbias_fst.pronunciation.g2p_ngram import Ngram
@@ -125,7 +125,7 @@ def test_one_list_of_an_adapter() -> None:
     """What each thread is given is right, and what is kept stays right."""
     torch.manual_seed(0)
     config = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
-    adapter = ContextualAdapter(config, TINY, 80).eval()
+    adapter = ContextualAdapter(config, ModelConfig(TINY, tokens=80).adapter_shape).eval()
     rows = [[2 + i, 3 + i % 7, 5 + i % 3][: 1 + i % 3] for i in range(60)]
     entities = EncodedEntities(
         values=np.concatenate([np.array(row, dtype=np.int32) for row in rows]),
@@ -137,10 +137,7 @@ def test_one_list_of_an_adapter() -> None:
     for seed in range(12):
         torch.manual_seed(seed)
         log_probs, states = (4.0 * torch.randn(2, 6, 80)).log_softmax(-1), torch.randn(2, 6, 16)
-        outputs.append(
-            ModelOutput(log_probs, (log_probs,) * 2, log_probs, torch.tensor([6, 5]), states,
-                        (states, states))
-        )  # fmt: skip
+        outputs.append(EncoderOutput(log_probs, torch.tensor([6, 5]), states, (states, states)))
     with torch.inference_mode():
         expected = [ListedNames(adapter, entities, 2).keys(output) for output in outputs]
         shared = ListedNames(adapter, entities, 2)

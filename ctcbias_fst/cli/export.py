@@ -26,7 +26,8 @@ from ctcbias_fst.cli import options
 def export(run: Path, out: Path, average: int | None, initial_share: float) -> None:
     """Average the newest checkpoints of RUN into a model directory (float16).
 
-    A run of train makes the directory, a run of adapt adds its adapter to it.
+    A run of train makes the directory, a run of adapt adds its adapter to it. The adapter of a
+    model of Hugging Face is a file, ctcbias_adapter.safetensors, which any folder may have.
     """
     from ctcbias_fst.training.export import export_run  # noqa: PLC0415
 

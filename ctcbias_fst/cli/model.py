@@ -17,8 +17,9 @@ def model() -> None:
 @model.command()
 @click.argument("path", required=False, type=options.FILE)
 @options.LANGUAGE
+@options.ADAPTER
 @options.format_of("Lines, or one JSON object.", "text", "json")
-def info(path: Path | None, language: str | None, style: str) -> None:
+def info(path: Path | None, language: str | None, adapter: Path | None, style: str) -> None:
     """Say what the model at PATH is, and which parts can act with it [the one in the package].
 
     PATH is what --model of other commands takes: a model folder, an ONNX file, or a name on the
@@ -30,7 +31,7 @@ def info(path: Path | None, language: str | None, style: str) -> None:
     from ctcbias_fst.model_info import model_info  # noqa: PLC0415
     from ctcbias_fst.text.printable import json_text, one_line  # noqa: PLC0415
 
-    found = model_info(path, language=language)
+    found = model_info(path, language=language, adapter=adapter)
     if style == "json":
         click.echo(json_text(asdict(found), indent=2))
     else:

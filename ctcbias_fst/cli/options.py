@@ -157,6 +157,12 @@ LANGUAGE = click.option(
     "--language", help="Which, of a model that has adapters or prompts for several languages."
 )
 
+ADAPTER = reads_file(
+    "--adapter",
+    help="Contextual adapter of a Hugging Face model: the file that ctcbias export wrote, or its "
+    "folder [the one in the model's folder, if there is one].",
+)
+
 
 @dataclass(frozen=True)
 class TokensOptions:

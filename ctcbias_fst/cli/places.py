@@ -18,7 +18,7 @@ _META = "ctcbias_fst.places"
 _ENDINGS = (".npy", ".lattice.safetensors", ".names.json")
 _NAMES = frozenset(
     "settings.toml model.safetensors model.json tokenizer.model adapter.safetensors adapter.json "
-    "lm.safetensors lm.json".split()
+    "ctcbias_adapter.safetensors lm.safetensors lm.json".split()
 )
 """Of files that are read where a folder is given: of arrays, of lattices, of a model."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,21 @@ def train(**given: Any) -> None:
 
 
 @click.command()
+@options.reads_file(
+    "--model",
+    help="Model: a folder of ours or of Hugging Face; short for the key model [as --config says].",
+)
 @partial(options.with_options, options=_OPTIONS)
-def adapt(**given: Any) -> None:
+def adapt(model: Path | None, settings: tuple[str, ...], **given: Any) -> None:
     """Teach a model to attend to lists of names, or go on where RUN stopped.
 
     The model itself stays as it is. `ctcbias export` then adds the adapter to the model's
     directory.
     """
-    _start_run("AdaptConfig", **given)
+    if model is not None:
+        named = model.absolute() if model.exists() else model  # or else a name on the hub
+        settings = (*settings, f"model={json.dumps(str(named))}")
+    _start_run("AdaptConfig", settings=settings, **given)
 
 
 def _start_run(kind: str, config: Path, run: Path, **given: Any) -> None:

@@ -26,6 +26,7 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @click.argument("audio", nargs=-1, required=True, type=options.FILE)
 @options.MODEL
 @options.LANGUAGE
+@options.ADAPTER
 @options.with_phones
 @options.reads_file(
     "--entities", help="List of names to listen for, one per line (docs/entity-lists.md)."
@@ -50,6 +51,7 @@ def transcribe(
     audio: tuple[Path, ...],
     model: Path | None,
     language: str | None,
+    adapter: Path | None,
     listening: options.PhonesOptions,
     entities: Path | None,
     settings: options.SettingsOptions,
@@ -85,7 +87,7 @@ def transcribe(
     reads(map(_path, recordings), "the recording")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    loaded = load_model(model, device, language=language)
+    loaded = load_model(model, device, language=language, adapter=adapter)
     recognizer = Recognizer(loaded, config, phones=listening.listener(language))
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None

@@ -16,43 +16,23 @@ from torch import Tensor, nn
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.encoder import ConformerBlock
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.layers import HalfRate, Norm, Subsampling, rotary_tables
 from ctcbias_fst.models.masks import BlockCache, chunk_mask, padding_mask
 from ctcbias_fst.models.model_config import Chunks, ModelConfig
 
 
 @dataclass(frozen=True)
-class ModelOutput:
-    """What the encoder says of a batch.
+class ModelOutput(EncoderOutput):
+    """What all heads say of a batch; ``tap_states`` are of every layer of ``subword_taps``.
 
     Attributes:
-        log_probs: subword log-probs of the last layer, ``(batch, frame, token)``, float32.
-        tap_log_probs: the same after every layer of ``subword_taps``, in order.
+        tap_log_probs: subword log-probs after every layer of ``subword_taps``, in order.
         phone_log_probs: ``(batch, frame, 1 + phones)``; column 0 is the blank.
-        lengths: frames of every utterance, ``(batch,)`` int64 on the CPU.
-        states: the last layer's output, ``(batch, frame, width)``.
-        tap_states: the output of every layer of ``subword_taps``, in order.
     """
 
-    log_probs: Tensor
     tap_log_probs: tuple[Tensor, ...]
     phone_log_probs: Tensor
-    lengths: Tensor
-    states: Tensor
-    tap_states: tuple[Tensor, ...]
-
-    def select(self, which: list[int]) -> ModelOutput:
-        """Some utterances of the batch; padding is kept."""
-        if which == list(range(len(self.states))):
-            return self
-        return ModelOutput(
-            log_probs=self.log_probs[which],
-            tap_log_probs=tuple(tap[which] for tap in self.tap_log_probs),
-            phone_log_probs=self.phone_log_probs[which],
-            lengths=self.lengths[which],
-            states=self.states[which],
-            tap_states=tuple(tap[which] for tap in self.tap_states),
-        )
 
 
 class PhoneOutput(NamedTuple):

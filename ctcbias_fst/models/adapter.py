@@ -37,10 +37,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from ctcbias_fst.models.acoustic_model import ModelOutput
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.layers import Norm
 from ctcbias_fst.models.masks import padding_mask
-from ctcbias_fst.models.model_config import AdapterConfig, EncoderConfig
+from ctcbias_fst.models.model_config import AdapterConfig, AdapterShape
 from ctcbias_fst.shortlist.subword_index import FLOOR, floored_log_probs
 
 _MAX_SCORES = 4_000_000
@@ -124,41 +124,42 @@ class AdapterOutput(NamedTuple):
 class ContextualAdapter(nn.Module):
     """Biases the last layer's states towards a list of names."""
 
-    def __init__(self, config: AdapterConfig, encoder: EncoderConfig, tokens: int) -> None:
+    def __init__(self, config: AdapterConfig, shape: AdapterShape) -> None:
         super().__init__()
         self.config = config
-        sources = len(encoder.subword_taps) + 1
+        width, sources, tokens = shape.width, shape.taps + 1, shape.tokens
         inner = config.heads * config.head_size
-        self.embedding = nn.Embedding(tokens, encoder.width)
-        self.reader = nn.LSTM(
-            encoder.width, config.width // 2, batch_first=True, bidirectional=True
-        )
-        self.source_norms = nn.ModuleList(Norm(encoder.width) for _ in range(sources))
+        self.embedding = nn.Embedding(tokens, width)
+        self.reader = nn.LSTM(width, config.width // 2, batch_first=True, bidirectional=True)
+        self.source_norms = nn.ModuleList(Norm(width) for _ in range(sources))
         self.source_weights = nn.Parameter(torch.full((sources,), 1.0 / sources))
-        self.queries = nn.Linear(encoder.width, inner)
-        self.keys = nn.Linear(config.width + encoder.width, inner, bias=False)
-        self.values = nn.Linear(config.width + encoder.width, config.width)
+        self.queries = nn.Linear(width, inner)
+        self.keys = nn.Linear(config.width + width, inner, bias=False)
+        self.values = nn.Linear(config.width + width, config.width)
         self.no_bias = nn.Parameter(torch.zeros(config.heads, config.head_size))
         self.no_bias_score = nn.Parameter(torch.full((config.heads,), 2.0))
         # Of the subword itself, the one before, the one behind, and all of the name.
         self.evidence = nn.Parameter(torch.tensor([0.5, 0.3, 0.3, 0.5]))
         self.ends = nn.Parameter(torch.zeros(2))
         self.coverage = nn.Parameter(torch.tensor([12.0, 0.4]))
-        self.state_norm = Norm(encoder.width)
-        self.mix = nn.Linear(encoder.width + config.width, config.fusion)
-        self.project = nn.Linear(config.fusion, encoder.width, bias=False)
-        self.pointers = nn.Embedding(tokens, encoder.width)
+        self.state_norm = Norm(width)
+        self.mix = nn.Linear(width + config.width, config.fusion)
+        self.project = nn.Linear(config.fusion, width, bias=False)
+        self.pointers = nn.Embedding(tokens, width)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.pointers.weight)
 
     @torch.no_grad()
-    def start_from(self, head: Tensor) -> None:
+    def start_from(self, head: Tensor, push: float | None = None) -> None:
         """Begin with the subwords as the base model knows them.
 
         Args:
             head: weights of its subword head, ``(token, width of the encoder)``.
+            push: what full attention on a row adds to the logit of its subword, on average, where
+                the head takes the states as they are; by default ``head`` is added as it is.
         """
-        self.pointers.weight.copy_(head)
+        gain = 1.0 if push is None else push / float(head.square().sum(dim=1).mean())
+        self.pointers.weight.copy_(gain * head)
         # As large as the LSTM expects its input to be.
         self.embedding.weight.copy_(head * (0.3 * head.shape[1] ** 0.5 / head.norm(dim=1).mean()))
 
@@ -195,7 +196,7 @@ class ContextualAdapter(nn.Module):
 
     def forward(
         self,
-        output: ModelOutput,
+        output: EncoderOutput,
         names: EntityKeys,
         allowed: Tensor | None = None,
         scale: float = 1.0,
@@ -231,7 +232,7 @@ class ContextualAdapter(nn.Module):
 
     def _in_parts(
         self,
-        output: ModelOutput,
+        output: EncoderOutput,
         names: EntityKeys,
         allowed: Tensor | None,
         scale: float,
@@ -246,7 +247,7 @@ class ContextualAdapter(nn.Module):
         return AdapterOutput(*map(torch.cat, zip(*parts)))
 
     def _raw_attention(
-        self, output: ModelOutput, names: EntityKeys, allowed: Tensor | None
+        self, output: EncoderOutput, names: EntityKeys, allowed: Tensor | None
     ) -> Tensor:
         """``(batch, frame, 1 + row)``: where each frame looks by itself."""
         batch, frames, _ = output.states.shape
@@ -273,7 +274,7 @@ class ContextualAdapter(nn.Module):
         glance: Tensor = torch.cat((none, scores), dim=-1).softmax(dim=-1).mean(dim=1)
         return glance
 
-    def _evidence(self, output: ModelOutput, names: EntityKeys) -> Tensor:
+    def _evidence(self, output: EncoderOutput, names: EntityKeys) -> Tensor:
         """``(batch, frame, row)``: what the base model's log-probs say of each row."""
         reach = self.config.reach
         heard = floored_log_probs(output.log_probs, output.lengths)

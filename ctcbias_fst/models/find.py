@@ -13,15 +13,18 @@ import torch
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import digest_of, sha256_of
+from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
 from ctcbias_fst.models.onnx_files import folders_of, model_file, models_in
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""What may be a name on the Hugging Face hub."""
 _FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face", "hama": "hama_model"}
 """Modules of models that need an extra, loaded when used. They have ``load(path, device,
 language)`` and may have ``load_tokenizer(path, language)``."""
@@ -56,6 +59,7 @@ def load_model(
     device: torch.device | str = "cpu",
     *,
     language: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> SpeechModel:
     """Load the model at a path, whatever its family.
 
@@ -65,9 +69,11 @@ def load_model(
             package.
         device: where to compute.
         language: of a model that has parts for several languages.
+        adapter: the file of a contextual adapter of ``ctcbias adapt``, or its folder; by default
+            the one in the model's folder, if there is one.
 
     Raises:
-        ModelError: it is none of these, or damaged.
+        ModelError: it is none of these, or damaged; the adapter is, or is of another model.
         MissingDependencyError: its family needs a package that is not installed.
         ConfigError: there is no such device.
     """
@@ -77,11 +83,23 @@ def load_model(
     kind = "ours" if path is None else kind_of(Path(path))
     if kind == "ours":
         check_one_language(language)
+        if adapter is not None:
+            raise ModelError(
+                f"{adapter}: the adapter of a model of ours lies in its folder (ctcbias export "
+                "puts it there)"
+            )
         return AcousticModel.load(None if path is None else Path(path), device)
     assert path is not None
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
     model: SpeechModel = family.load(path, device, language)
-    return model
+    beside = folder_of(Path(path)) / ADAPTER_FILE if kind == "hf" else None
+    if adapter is None and beside is not None and beside.is_file():
+        adapter = beside
+    if adapter is None:
+        return model
+    if not isinstance(model, ScoredModel):
+        raise ModelError(f"{os.fspath(adapter)}: {model.family} takes no adapter")
+    return model.with_adapter(adapter)
 
 
 def load_tokenizer(
@@ -181,7 +199,7 @@ def kind_of(path: Path) -> str:
         )
     if str(path) in PACKAGED:
         return str(path)
-    named = _HUB_NAME.fullmatch(str(path)) and path.parts[0] != ".."
+    named = HUB_NAME.fullmatch(str(path)) and path.parts[0] != ".."
     if not named or path.suffix.lower() in {".onnx", *_OTHERS} or Path(path.parts[0]).exists():
         raise ModelError(f"{path}: no such file or folder")
     return "hf"

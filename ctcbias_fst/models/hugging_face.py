@@ -74,6 +74,11 @@ class HuggingFaceScorer:
         self.frame_seconds = self._frame_seconds()
         self.shortest_seconds = max(0.1, 3 * self.frame_seconds)
 
+    @property
+    def module(self) -> torch.nn.Module:
+        """The model itself, for an adapter."""
+        return self.model  # type: ignore[no-any-return]
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_turn"}
 

@@ -13,7 +13,7 @@ from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
 from ctcbias_fst.text.printable import one_line
 from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
 
-_SMALL = ("*.json", "*.txt", "*.model")
+_SMALL = ("*.json", "*.txt", "*.model", "ctcbias_adapter.safetensors")
 """Files of a model on the hub that are needed beside its weights."""
 
 _PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")

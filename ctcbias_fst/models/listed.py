@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import ContextualAdapter, EntityBatch, EntityKeys
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
@@ -49,7 +49,7 @@ class ListedNames:
         """What was read, and where in it the rows of each spelling begin; -1 for what was not."""
         return self.adapter.no_keys(), self._index.counts.new_full((len(self.entities),), -1)
 
-    def keys(self, output: ModelOutput) -> list[EntityKeys]:
+    def keys(self, output: EncoderOutput) -> list[EntityKeys]:
         """What each utterance of a batch attends to.
 
         Those spellings whose subwords are likeliest to be somewhere in it, in the list's order.
@@ -103,7 +103,7 @@ def _take(keys: EntityKeys, begins: Tensor, counts: Tensor) -> EntityKeys:
 
 
 def keys_of_batch(
-    names: Sequence[ListedNames | None], output: ModelOutput
+    names: Sequence[ListedNames | None], output: EncoderOutput
 ) -> tuple[EntityKeys, Tensor | None] | None:
     """What the utterances of a batch attend to, and which rows of it each may see.
 

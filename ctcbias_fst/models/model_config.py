@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from ctcbias_fst.bounds import at_least_one, at_most, finite, not_negative
 
@@ -90,6 +90,20 @@ class Chunks:
         not_negative(self, "left")
 
 
+class AdapterShape(NamedTuple):
+    """What an adapter sits on.
+
+    Attributes:
+        width: of the states that it adds to, and of its taps.
+        taps: how many layers below them it reads.
+        tokens: of the model, the blank among them.
+    """
+
+    width: int
+    taps: int
+    tokens: int
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What is stored beside the weights: enough to build the model again.
@@ -114,6 +128,11 @@ class ModelConfig:
         not_negative(self, "left")
         if self.chunks and min(self.chunks) < 1:
             raise ValueError(f"chunks must be numbers of frames, found {self.chunks}")
+
+    @property
+    def adapter_shape(self) -> AdapterShape:
+        """What its adapter sits on."""
+        return AdapterShape(self.encoder.width, len(self.encoder.subword_taps), self.tokens)
 
     @property
     def least_weights(self) -> int:

@@ -208,7 +208,7 @@ def _load_adapter(path: Path, model: ModelConfig, model_digest: str) -> Contextu
     config = _read_config(AdapterConfig, header, path / _ADAPTER)
     weights = path / _ADAPTER_WEIGHTS
     tensors = _read_checked(weights, header, path / _ADAPTER, config.least_weights)
-    adapter = ContextualAdapter(config, model.encoder, model.tokens)
+    adapter = ContextualAdapter(config, model.adapter_shape)
     load_weights(adapter, tensors, str(weights))
     return adapter
 

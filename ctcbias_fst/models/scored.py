@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.errors import AudioError, CtcbiasError, ModelError, cause_of, warn_caller
+from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
-from ctcbias_fst.models.plug import Scorer
+from ctcbias_fst.models.plug import Scorer, SpeechModel
+from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -45,20 +48,37 @@ class _Window(NamedTuple):
     last: int | None
 
 
+class _Scores(NamedTuple):
+    """Log-probs ``(frame, token)`` without the adapter, and with it."""
+
+    plain: Tensor
+    biased: Tensor
+
+
+class _Biasing(NamedTuple):
+    """What the adapter is given: the list of each recording, or None, and how far it is trusted."""
+
+    lists: Sequence[ListedNames | None]
+    config: AttentionConfig
+
+
 class ScoredModel:
-    """A model of another family, as a recogniser needs it. It has no adapter and hears no phones.
+    """A model of another family, as a recogniser needs it. It hears no phones.
 
     Args:
         scorer: what its family is like.
         blank_known: whether the model's own files say which column is the blank.
+        adapted: the same with its adapter, if it has one.
     """
 
     lm: Path | None = None
     hears_phones = False
-    attends = False
 
-    def __init__(self, scorer: Scorer, *, blank_known: bool = False) -> None:
-        self.scorer, self.blank_known = scorer, blank_known
+    def __init__(
+        self, scorer: Scorer, *, blank_known: bool = False, adapted: AdaptedModel | None = None
+    ) -> None:
+        self.scorer, self.blank_known, self.adapted = scorer, blank_known, adapted
+        self.attends = adapted is not None
         self.family, self.device = scorer.family, scorer.device
         self.sampling_rate, self.frame_seconds = scorer.sampling_rate, scorer.frame_seconds
         self.tokenizer: Tokenizer = scorer.tokenizer
@@ -70,8 +90,25 @@ class ScoredModel:
         )
 
     def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
-        """None: there is no adapter."""
-        return None
+        """Read a list for the adapter; see :meth:`ctcbias_fst.models.plug.SpeechModel.listed`."""
+        return None if self.adapted is None else self.adapted.listed(entities, most)
+
+    def with_adapter(
+        self, path: str | os.PathLike[str], module: nn.Module | None = None
+    ) -> ScoredModel:
+        """The same model with a contextual adapter.
+
+        Args:
+            path: its file, or the folder that it is in.
+            module: the torch module that the model's function calls; of a model of Hugging Face
+                it is known.
+
+        Raises:
+            ModelError: the adapter is missing, damaged or of another model, or the model is none of
+                torch.
+        """
+        adapted = load_adapter(Path(path), *_torch_of(self, module))
+        return ScoredModel(self.scorer, blank_known=self.blank_known, adapted=adapted)
 
     def log_probs(
         self,
@@ -80,22 +117,32 @@ class ScoredModel:
         config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
     ) -> LogProbs:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
-        columns = self.tokenizer.vocabulary.size
+        lists = list(names) if self.adapted is not None and config.scale else []
+        biased = any(one is not None for one in lists)
+        lists = lists if biased else [None] * len(recordings)
         windows = [w for at, one in enumerate(recordings) for w in self._windows(at, one)]
-        parts: list[list[Tensor]] = [[] for _ in recordings]
-        for window, scores in zip(windows, self._scored(recordings, windows)):
-            self._check_frames(recordings[window.recording].id, window, len(scores))
-            last = self._last(window)
-            parts[window.recording].append(scores[window.first - window.offset : last])
-        empty = torch.zeros((0, columns), device=self.device)
-        whole = [torch.cat(of_one) if of_one else empty for of_one in parts]
+        parts: list[list[_Scores]] = [[] for _ in recordings]
+        for window, scores in zip(
+            windows, self._scored(recordings, windows, _Biasing(lists, config))
+        ):
+            self._check_frames(recordings[window.recording].id, window, len(scores.plain))
+            taken = slice(window.first - window.offset, self._last(window))
+            parts[window.recording].append(_Scores(scores.plain[taken], scores.biased[taken]))
+        plain = [self._joined([one.plain for one in of_one]) for of_one in parts]
+        whole = [self._joined([one.biased for one in of_one]) for of_one in parts]
         return LogProbs(
             log_probs=pad_sequence(whole, batch_first=True),
             lengths=torch.tensor([len(one) for one in whole], dtype=torch.int64),
             frame_seconds=self.frame_seconds,
             ids=tuple(one.id for one in recordings),
             vocabulary=self.tokenizer.vocabulary,
+            unbiased=pad_sequence(plain, batch_first=True) if biased else None,
         )
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The scores of a recording, of those of its windows."""
+        empty = torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)
+        return torch.cat(list(parts)) if parts else empty
 
     def _windows(self, at: int, recording: Recording) -> Iterator[_Window]:
         """What a recording is scored in: as a whole, or where it is long, in windows."""
@@ -134,24 +181,33 @@ class ScoredModel:
     def _sample(self, frame: int) -> int:
         return round(frame * self.frame_seconds * self.sampling_rate)
 
-    def _scored(self, recordings: Sequence[Recording], windows: Sequence[_Window]) -> list[Tensor]:
+    def _scored(
+        self,
+        recordings: Sequence[Recording],
+        windows: Sequence[_Window],
+        biasing: _Biasing,
+    ) -> list[_Scores]:
         """The scores of windows, similar lengths together."""
-        done: dict[int, Tensor] = {}
+        done: dict[int, _Scores] = {}
         order = sorted(range(len(windows)), key=lambda i: windows[i].begin - windows[i].end)
         while len(done) < len(order):
             begin = len(done)
             longest = windows[order[begin]].end - windows[order[begin]].begin
             room = int(_BATCH_SECONDS * self.sampling_rate / max(1, longest))
             batch = order[begin : begin + (max(1, room) if self.scorer.batches else 1)]
-            done.update(zip(batch, self._at_once(recordings, [windows[i] for i in batch])))
+            done.update(zip(batch, self._at_once(recordings, [windows[i] for i in batch], biasing)))
         return [done[i] for i in range(len(windows))]
 
-    def _at_once(self, recordings: Sequence[Recording], windows: Sequence[_Window]) -> list[Tensor]:
+    def _at_once(
+        self, recordings: Sequence[Recording], windows: Sequence[_Window], biasing: _Biasing
+    ) -> list[_Scores]:
         """The scores of a batch; of each alone, if something goes wrong with all together."""
         waves = [self._wave(recordings[one.recording], one) for one in windows]
         names = [recordings[one.recording].id for one in windows]
         try:
-            return self._checked(names, self.scorer.scores(waves))
+            return self._both(
+                names, waves, [biasing.lists[one.recording] for one in windows], biasing.config
+            )
         except CtcbiasError:
             raise
         except Exception as error:  # whatever somebody's model raises
@@ -161,12 +217,26 @@ class ScoredModel:
                     f"{names[0]}{place}: {self.family} failed: {cause_of(error)}"
                 ) from error
             failed = cause_of(error)
-        alone = [one for window in windows for one in self._at_once(recordings, [window])]
+        alone = [one for window in windows for one in self._at_once(recordings, [window], biasing)]
         warn_caller(
             f"{self.family}: failed on {len(windows)} recordings at once, and on none alone: "
             f"{failed}"
         )
         return alone
+
+    def _both(
+        self,
+        names: Sequence[str],
+        waves: Sequence[Samples],
+        lists: Sequence[ListedNames | None],
+        config: AttentionConfig,
+    ) -> list[_Scores]:
+        """The scores of waves, without the adapter and with it."""
+        if self.adapted is None or not any(one is not None for one in lists):
+            return [_Scores(one, one) for one in self._checked(names, self.scorer.scores(waves))]
+        found = self.adapted.scores(waves, lists, config)
+        plain = self._checked(names, [one for one, _ in found])
+        return [_Scores(own, biased) for own, (_, biased) in zip(plain, found)]
 
     def _place(self, window: _Window) -> str:
         """Where a window begins, for messages."""
@@ -207,3 +277,35 @@ class ScoredModel:
                 f"{self.frame_seconds:.4g}: pass the right one, or as longest_seconds what the "
                 "model can take at once"
             )
+
+
+def tapped(
+    model: SpeechModel,
+    module: nn.Module | None = None,
+    *,
+    head: str | None = None,
+    taps: Sequence[str] = (),
+) -> TappedModel:
+    """A torch model with its states at hand, to train an adapter on.
+
+    Args:
+        model: a `ScoredModel`.
+        module: the torch module that its function calls; of a model of Hugging Face it is known.
+        head, taps: see `TappedModel`.
+
+    Raises:
+        ModelError: it is none of torch, or has no such layers.
+    """
+    return TappedModel(*_torch_of(model, module), head, taps)
+
+
+def _torch_of(model: SpeechModel, module: nn.Module | None) -> tuple[Scorer, nn.Module]:
+    """The scorer of a model, and the module that it calls."""
+    scorer = getattr(model, "scorer", None)
+    module = getattr(scorer, "module", None) if module is None else module
+    if scorer is None or module is None:
+        raise ModelError(
+            f"{model.family}: an adapter reads the states of a torch model, and here are none: of "
+            "a function pass the module that it calls (docs/your-model.md)"
+        )
+    return scorer, module

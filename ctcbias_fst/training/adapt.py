@@ -11,15 +11,17 @@ import torch.nn.functional as F
 from lhotse import CutSet
 from torch import Tensor, nn
 
-from ctcbias_fst.errors import ManifestError
-from ctcbias_fst.models.acoustic_model import CtcModel
+from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights
+from ctcbias_fst.models.find import kind_of, load_model
 from ctcbias_fst.models.greedy import greedy_tokens
 from ctcbias_fst.models.model_config import AttentionConfig
-from ctcbias_fst.models.package import Package, load_package
+from ctcbias_fst.models.package import load_package
+from ctcbias_fst.models.scored import tapped
 from ctcbias_fst.scoring.counts import Score
 from ctcbias_fst.scoring.score import score_utterance
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.training.align import forced_alignment
 from ctcbias_fst.training.biasing_lists import (
     ListMaker,
@@ -28,6 +30,7 @@ from ctcbias_fst.training.biasing_lists import (
     wanted_rows,
 )
 from ctcbias_fst.training.data import Batch, SpeechDataset, counts, entities_of, flat, load_cuts
+from ctcbias_fst.training.frozen import FrozenModel, FrozenPackage, FrozenTapped
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.train import ctc_loss, validation_batches
 from ctcbias_fst.training.training_config import AdaptConfig
@@ -37,28 +40,17 @@ _VALIDATION_DISTRACTORS = 100
 
 
 class _Criterion(nn.Module):
-    """The losses of the adapter; the base model is never trained."""
+    """The losses of the adapter; the base model is never trained, and no part of this module."""
 
     def __init__(
-        self, base: CtcModel, adapter: ContextualAdapter, lists: ListMaker, config: AdaptConfig
+        self, base: FrozenModel, adapter: ContextualAdapter, lists: ListMaker, config: AdaptConfig
     ) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
-        self.adapter = adapter
-        self.lists = lists
-        self.config = config
-
-    def train(self, mode: bool = True) -> _Criterion:
-        """Set the adapter's mode; the base model stays in evaluation mode."""
-        super().train(mode)
-        self.base.eval()
-        return self
+        self.base, self.adapter, self.lists, self.config = base, adapter, lists, config
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        device = self.base.feature_mean.device
-        with torch.no_grad():
-            features = self.base.normalise(batch.features.to(device), batch.lengths)
-            output = self.base(features, batch.lengths)
+        device = self.base.device
+        output = self.base.hear(batch.features, batch.lengths)
         biasing = self.lists.draw(batch.texts, batch.entities)
         rows = self.lists.tokenizer.encode_batch(biasing.texts)
         targets, target_lengths = flat(rows), counts(rows)
@@ -90,20 +82,16 @@ class _AdaptTask:
     def __init__(
         self,
         config: AdaptConfig,
-        package: Package,
+        base: FrozenModel,
         pool: Sequence[str],
         spellings: Mapping[str, Sequence[str]],
         place: Place,
     ) -> None:
-        base = package.model
-        self.config = config
-        self.package = package
-        self.pool = pool
-        self.device = place.device
-        self.weights = ContextualAdapter(config.adapter, base.config.encoder, base.config.tokens)
-        self.weights.start_from(base.subword_head.weight)
+        self.config, self.base, self.pool = config, base, pool
+        self.weights = ContextualAdapter(config.adapter, base.shape)
+        self.weights.start_from(base.head_weights, base.push)
         lists = ListMaker(
-            package.tokenizer,
+            base.tokenizer,
             pool,
             count=config.names,
             empty=config.empty,
@@ -120,19 +108,18 @@ class _AdaptTask:
     @torch.inference_mode()
     def validate(self, weights: Mapping[str, Tensor], path: Path) -> dict[str, float]:
         """Entity F1 and word error rate, with the adapter and without, greedily."""
-        base, tokenizer = self.package.model, self.package.tokenizer
-        adapter = ContextualAdapter(self.config.adapter, base.config.encoder, base.config.tokens)
+        base, tokenizer = self.base, self.base.tokenizer
+        adapter = ContextualAdapter(self.config.adapter, base.shape)
         load_weights(adapter, weights, "average")
-        adapter.to(self.device).eval()
-        batches = list(validation_batches(path, tokenizer, base.config, self.config))
+        adapter.to(base.device).eval()
+        batches = list(validation_batches(path, tokenizer, base.front, self.config))
         names = _validation_names(batches, self.pool)
         keys = adapter.embed(pad_names([row for row in tokenizer.encode_batch(names) if row]))
         use = AttentionConfig()
         plain = biased = Score.zero()
         for batch in batches:
-            with autocast(self.device, self.config.precision):
-                features = base.normalise(batch.features.to(self.device), batch.lengths)
-                output = base(features, batch.lengths)
+            with autocast(base.device, self.config.precision):
+                output = base.hear(batch.features, batch.lengths)
                 states = adapter(output, keys, None, use.scale, use.coverage_margin).states
                 log_probs = base.token_log_probs(states)
             for text, before, after in zip(
@@ -140,9 +127,8 @@ class _AdaptTask:
                 greedy_tokens(output.log_probs, output.lengths),
                 greedy_tokens(log_probs, output.lengths),
             ):
-                words = tokenizer.vocabulary.ids_to_words
-                plain += score_utterance(text.split(), words(before), names)
-                biased += score_utterance(text.split(), words(after), names)
+                plain += score_utterance(text.split(), _words(tokenizer, before), names)
+                biased += score_utterance(text.split(), _words(tokenizer, after), names)
         return {
             "f1": biased.entities.f1,
             "f1_without": plain.entities.f1,
@@ -151,8 +137,29 @@ class _AdaptTask:
         }
 
 
-def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
+def base_of(config: AdaptConfig, device: torch.device) -> FrozenPackage | FrozenTapped:
+    """The model that a run trains an adapter on.
+
+    Raises:
+        ModelError: there is none whose states can be had, or no layer of the names that are given.
+        ConfigError: layers of a model of ours are named.
+    """
+    if kind_of(config.model) == "ours":
+        if config.head or config.taps:
+            raise ConfigError("head and taps belong to other families of models: leave them out")
+        return FrozenPackage(load_package(config.model, device), device)
+    model = load_model(config.model, device, language=config.language)
+    return FrozenTapped(tapped(model, head=config.head or None, taps=config.taps))
+
+
+def adapt(
+    config: AdaptConfig, run: Path, place: Place | None = None, base: FrozenModel | None = None
+) -> Path:
     """Train an adapter, or go on where ``run`` stopped; not one bit of the model changes.
+
+    Args:
+        place: by default the CPU.
+        base: the model; by default that of ``config.model``.
 
     Returns:
         the last checkpoint (of the adapter alone).
@@ -161,9 +168,10 @@ def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
         ManifestError: the manifests name no entities.
         ModelError, ConfigError: before anything is written.
     """
+    place = Place(torch.device("cpu")) if place is None else place
     check_precision(place.device, config.precision)
     torch.manual_seed(config.seed)
-    package = load_package(config.model, place.device)
+    base = base_of(config, place.device) if base is None else base
     cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
     pool = sorted({name for cut in cuts for name in entities_of(cut)})
     if not pool:
@@ -173,10 +181,8 @@ def adapt(config: AdaptConfig, run: Path, place: Place) -> Path:
             "in them; prepare the manifest with the names of each utterance"
         )
     seed = config.seed * 1000 + place.rank
-    dataset = SpeechDataset(
-        package.tokenizer, package.model.config, augment=config.augment, seed=seed
-    )
-    task = _AdaptTask(config, package, pool, _spellings(config, cuts, pool), place)
+    dataset = SpeechDataset(base.tokenizer, base.front, augment=config.augment, seed=seed)
+    task = _AdaptTask(config, base, pool, _spellings(config, cuts, pool), place)
     return fit(task, config, cuts, dataset, run=run, place=place)
 
 
@@ -190,6 +196,11 @@ def _spellings(config: AdaptConfig, cuts: CutSet, pool: Sequence[str]) -> dict[s
     ordered = sorted(words)
     found = spelling_variants(ordered, config.spellings)
     return {word: [v.spelling for v in several] for word, several in zip(ordered, found)}
+
+
+def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """The words that tokens write, as references have them."""
+    return [word.lower() for word in tokenizer.vocabulary.ids_to_words(ids)]
 
 
 def _validation_names(batches: Sequence[Batch], pool: Sequence[str]) -> list[str]:

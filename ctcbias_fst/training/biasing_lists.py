@@ -89,8 +89,10 @@ class ListMaker:
         """
         utterances = [self._utterance(text, names) for text, names in zip(texts, entities)]
         listed = self._listed(utterances)
+        written = dict(zip(listed, self.tokenizer.encode_batch(listed)))
+        listed = [name for name in listed if written[name]]
         index = {name: i for i, name in enumerate(listed)}
-        tokens = self.tokenizer.encode_batch(listed)
+        tokens = [written[name] for name in listed]
         matcher = PhraseMatcher(listed)
         allowed = torch.ones(len(texts), len(listed), dtype=torch.bool)
         spoken: list[tuple[tuple[int, int], ...]] = []

@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lhotse.dataset.cut_transforms import (
     ReverbWithImpulseResponse,
 )
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from ctcbias_fst.cut_sets import one_line, read_cut_set, refuse_commands
@@ -40,14 +41,16 @@ class Batch:
     """Utterances ready for the model.
 
     Attributes:
-        features: log-mel frames ``(batch, frame, mel)``, not yet normalised.
-        lengths: frames per utterance ``(batch,)``.
+        features: what the model's `Front` makes: log-mel frames ``(batch, frame, mel)``, not yet
+            normalised, or samples ``(batch, sample)``.
+        lengths: frames or samples per utterance ``(batch,)``.
         tokens: subword targets of all utterances, one after another.
         token_lengths: targets per utterance ``(batch,)``.
         phones: phone targets likewise; utterances without a transcription have length 0.
         phone_lengths: ``(batch,)``.
         texts: references.
         entities: the rare names spoken in each utterance, as its manifest says.
+        seconds: of speech, padding aside.
     """
 
     features: Tensor
@@ -58,6 +61,39 @@ class Batch:
     phone_lengths: Tensor
     texts: tuple[str, ...]
     entities: tuple[tuple[str, ...], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a model is given of speech.
+
+    Attributes:
+        sampling_rate: of the samples.
+        extract: makes of samples, ``(sample,)`` each, the padded input of a batch and its lengths.
+        phones: what phone targets are made of.
+        masked: whether the input is frames of features, which SpecAugment may mask.
+    """
+
+    sampling_rate: int
+    extract: Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]]
+    phones: tuple[str, ...] = ()
+    masked: bool = True
+
+    @classmethod
+    def of(cls, model: ModelConfig) -> Front:
+        """That of a model of ours: log-mel frames."""
+        extract = LogMel(model.encoder.mels, model.sampling_rate)
+        return cls(model.sampling_rate, extract, model.phones)
+
+    @classmethod
+    def of_waves(cls, sampling_rate: int) -> Front:
+        """That of a model which is given samples as they are."""
+        return cls(sampling_rate, _padded_waves, masked=False)
+
+
+def _padded_waves(waves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    return pad_sequence(list(waves), batch_first=True), counts(waves)
 
 
 def load_cuts(paths: Sequence[Path], *, max_seconds: float, trusted: bool = False) -> CutSet:
@@ -164,7 +200,7 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
     def __init__(
         self,
         tokenizer: Tokenizer,
-        model: ModelConfig,
+        front: Front,
         *,
         augment: AugmentConfig | None = None,
         seed: int = 0,
@@ -172,15 +208,15 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
     ) -> None:
         """``views``: so many times all utterances, each time masked in another way."""
         self.tokenizer = tokenizer
-        self.phone_ids = {phone: i for i, phone in enumerate(model.phones, start=1)}
-        self.sampling_rate = model.sampling_rate
-        self.extract = LogMel(model.encoder.mels, model.sampling_rate)
+        self.phone_ids = {phone: i for i, phone in enumerate(front.phones, start=1)}
+        self.sampling_rate = front.sampling_rate
+        self.extract = front.extract
         self.augment_config = augment
         self.seed = seed
         self.views = views
         self.waves: Augmentation | None = None
         self.spectra: SpecAugment | None = None
-        if augment is not None:
+        if augment is not None and front.masked:
             self.spectra = SpecAugment(
                 time_warp_factor=None,
                 num_feature_masks=augment.frequency_masks,
@@ -211,7 +247,8 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
         tokens = [self.tokenizer.encode(text) for text in texts] * self.views
         phones = [self._phones(line) for line in spoken] * self.views
         texts, entities = texts * self.views, entities * self.views
-        features, lengths = features.repeat(self.views, 1, 1), lengths.repeat(self.views)
+        features = features.repeat(self.views, *(1 for _ in features.shape[1:]))
+        lengths = lengths.repeat(self.views)
         if self.spectra is not None:
             begins = [torch.arange(len(lengths)), torch.zeros_like(lengths), lengths]
             features = self.spectra(features, torch.stack(begins, dim=1).int())
@@ -224,6 +261,7 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             phone_lengths=counts(phones),
             texts=texts,
             entities=entities,
+            seconds=self.views * sum(len(one) for _, one in usable) / self.sampling_rate,
         )
 
     def _samples(self, cut: Cut) -> Tensor | None:
@@ -237,7 +275,7 @@ class SpeechDataset(Dataset):  # type: ignore[type-arg]
             return None
 
     def _phones(self, line: str | None) -> list[int]:
-        if not line:
+        if not line or not self.phone_ids:
             return []
         return [self.phone_ids[phone] for phone in line.split() if phone != "|"]
 
@@ -278,7 +316,7 @@ def flat(sequences: Iterable[Sequence[int]]) -> Tensor:
     return torch.tensor([item for seq in sequences for item in seq], dtype=torch.int64)
 
 
-def counts(sequences: Iterable[Sequence[int]]) -> Tensor:
+def counts(sequences: Iterable[Sized]) -> Tensor:
     """How many items each sequence has."""
     return torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
 

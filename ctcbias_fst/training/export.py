@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.models import adapted
 from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.training.adapt import base_of
+from ctcbias_fst.training.frozen import FrozenPackage
 from ctcbias_fst.training.launch import config_file, read_run_config
 from ctcbias_fst.training.train import model_config
 from ctcbias_fst.training.training_config import AdaptConfig, TrainConfig
@@ -21,7 +25,8 @@ def export_run(
     """Average the newest checkpoints of a run into a model directory.
 
     A run of ``ctcbias train`` makes the whole directory; one of ``ctcbias adapt`` adds its
-    adapter to the directory of the model that it was trained on.
+    adapter to the directory of the model that it was trained on. Of a model of Hugging Face the
+    adapter is one file, which may lie in another folder, too.
 
     Args:
         average: so many checkpoints; by default as the run's configuration says.
@@ -44,7 +49,7 @@ def export_run(
             )
         adapt_config = read_run_config(run, AdaptConfig)
         chosen = found[-(average or adapt_config.average) :]
-        save_adapter(target, average_weights(chosen), adapt_config.adapter, adapt_config.model)
+        _save_adapter(target, average_weights(chosen), adapt_config)
     elif found and config_file(run, TrainConfig).is_file():
         config = read_run_config(run, TrainConfig)
         chosen = found[-(average or config.average) :]
@@ -58,6 +63,24 @@ def export_run(
             f"{run}: no finished checkpoint; is this the --run of ctcbias train or adapt?"
         )
     return len(chosen)
+
+
+def _save_adapter(target: Path, weights: dict[str, Tensor], config: AdaptConfig) -> None:
+    """Into the folder of the model: beside our own model's files, or as a file of its own."""
+    base = base_of(config, torch.device("cpu"))
+    if isinstance(base, FrozenPackage):
+        save_adapter(target, weights, config.adapter, config.model)
+        return
+    if target.is_dir() and target.resolve() != config.model.resolve() and _is_model(target):
+        raise ModelError(
+            f"{target}: is not the model that the adapter was trained on ({config.model}): name "
+            "that one, or a folder without a model"
+        )
+    adapted.save_adapter(target / adapted.ADAPTER_FILE, weights, config.adapter, base.base)
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "model.json"))
 
 
 def _mixed(

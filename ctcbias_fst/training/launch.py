@@ -20,6 +20,7 @@ from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import write_text
 from ctcbias_fst.models.checkpoint import checkpoints
+from ctcbias_fst.models.find import HUB_NAME
 from ctcbias_fst.training.adapt import adapt
 from ctcbias_fst.training.loop import Place
 from ctcbias_fst.training.train import train
@@ -151,6 +152,9 @@ def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:
         return str(base / Path(value).expanduser()) if isinstance(value, str) else value
 
     absolute = {key: anchored(value) if key in _PATHS else value for key, value in mapping.items()}
+    name = mapping.get("model")
+    if isinstance(name, str) and HUB_NAME.fullmatch(name) and not Path(absolute["model"]).exists():
+        absolute["model"] = name
     if isinstance(absolute.get("augment"), dict):
         absolute["augment"] = {
             key: anchored(value) if key in _AUGMENT_PATHS else value

@@ -106,7 +106,7 @@ def fit(
                 break
             losses = stepper.step(batch, progress.step)
             progress = replace(after, step=progress.step + 1)
-            meter.add(losses, float(batch.lengths.sum()) / 100.0)
+            meter.add(losses, batch.seconds)
             if progress.step % config.log_every == 0:
                 meter.report(progress, note)
                 meter = _Meter()

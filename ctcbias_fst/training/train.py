@@ -21,9 +21,10 @@ from ctcbias_fst.models.model_config import Chunks, ModelConfig
 from ctcbias_fst.scoring.counts import ErrorCounts
 from ctcbias_fst.scoring.score import score_utterance
 from ctcbias_fst.text.phones import PHONES
-from ctcbias_fst.text.tokens import SentencePieceTokenizer
+from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 from ctcbias_fst.training.data import (
     Batch,
+    Front,
     SpeechDataset,
     batches_of_epoch,
     feature_statistics,
@@ -188,7 +189,7 @@ def train(config: TrainConfig, run: Path, place: Place) -> Path:
         _compile_blocks(model)
     dataset = SpeechDataset(
         tokenizer,
-        made,
+        Front.of(made),
         augment=config.augment,
         seed=config.seed * 1000 + place.rank,
         views=2 if config.loss.consistency else 1,
@@ -238,7 +239,7 @@ def validate(
     words = phones = ErrorCounts.zero()
     loss = 0.0
     utterances = 0
-    for batch in validation_batches(path, tokenizer, model.config, config):
+    for batch in validation_batches(path, tokenizer, Front.of(model.config), config):
         with autocast(device, config.precision):
             features = model.normalise(batch.features.to(device), batch.lengths)
             output = model(features, batch.lengths, chunks)
@@ -260,7 +261,7 @@ def validate(
 
 
 def validation_batches(
-    path: Path, tokenizer: SentencePieceTokenizer, model: ModelConfig, config: RunConfig
+    path: Path, tokenizer: Tokenizer, front: Front, config: RunConfig
 ) -> Iterable[Batch]:
     """All utterances of a CutSet, as they are, in order of duration."""
     batches = batches_of_epoch(
@@ -270,4 +271,4 @@ def validation_batches(
         seed=0,
         shuffle=False,
     )
-    return loader(SpeechDataset(tokenizer, model), batches, config.workers)
+    return loader(SpeechDataset(tokenizer, front), batches, config.workers)

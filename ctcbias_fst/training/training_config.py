@@ -238,7 +238,10 @@ class AdaptConfig(RunConfig):
     """Training of a contextual adapter on a frozen model.
 
     Attributes:
-        model: directory of the base model.
+        model: the base model: a directory of ours, or of Hugging Face.
+        head, taps: of a model of Hugging Face, the layer that makes logits, and those below it
+            whose states the adapter reads, by their names in the model; by default they are found.
+        language: of a model that has parts for several.
         adapter: table of its own.
         names: range of the number of names in a batch's list.
         empty: probability that an utterance's own names are not on its list.
@@ -254,6 +257,9 @@ class AdaptConfig(RunConfig):
     """
 
     model: Path = Path("model")
+    head: str = ""
+    taps: tuple[str, ...] = ()
+    language: str | None = None
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     names: tuple[int, int] = (10, 600)
     empty: float = 0.5

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.adapter import (
     ContextualAdapter,
     EntityBatch,
     EntityKeys,
 )
+from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.model_config import AdapterConfig, ModelConfig
 from ctcbias_fst.shortlist.subword_index import SubwordIndex
@@ -26,7 +26,7 @@ CONFIG = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
 @pytest.fixture
 def adapter(tiny_config: ModelConfig) -> ContextualAdapter:
     torch.manual_seed(0)
-    made = ContextualAdapter(CONFIG, tiny_config.encoder, tiny_config.tokens).eval()
+    made = ContextualAdapter(CONFIG, tiny_config.adapter_shape).eval()
     torch.nn.init.normal_(made.project.weight)
     torch.nn.init.normal_(made.pointers.weight)
     with torch.no_grad():
@@ -42,16 +42,18 @@ def names(*rows: list[int]) -> EntityBatch:
     return EntityBatch(tokens, lengths)
 
 
-def speech(batch: int = 2, frames: int = 5, tokens: int = 80) -> ModelOutput:
+def speech(batch: int = 2, frames: int = 5, tokens: int = 80) -> EncoderOutput:
     torch.manual_seed(1)
     states, *taps = (torch.randn(batch, frames, 16) for _ in range(3))
     return heard(states, taps, torch.randn(batch, frames, tokens))
 
 
-def heard(states: torch.Tensor, taps: Sequence[torch.Tensor], logits: torch.Tensor) -> ModelOutput:
+def heard(
+    states: torch.Tensor, taps: Sequence[torch.Tensor], logits: torch.Tensor
+) -> EncoderOutput:
     log_probs = logits.log_softmax(-1)
     lengths = torch.full((len(states),), states.shape[1])
-    return ModelOutput(log_probs, (log_probs,) * 2, log_probs, lengths, states, tuple(taps))
+    return EncoderOutput(log_probs, lengths, states, tuple(taps))
 
 
 @torch.inference_mode()
@@ -126,7 +128,7 @@ def test_all_attention_on_no_bias_changes_nothing(adapter: ContextualAdapter) ->
 
 
 def test_a_new_adapter_changes_nothing_yet(tiny_config: ModelConfig) -> None:
-    new = ContextualAdapter(CONFIG, tiny_config.encoder, tiny_config.tokens)
+    new = ContextualAdapter(CONFIG, tiny_config.adapter_shape)
     said = speech()
     assert torch.equal(new(said, new.embed(names([5], [6]))).states, said.states)
 
@@ -143,7 +145,7 @@ def test_order_of_names_does_not_matter(adapter: ContextualAdapter) -> None:
 def test_learns_to_look_at_the_name_that_is_spoken(tiny_config: ModelConfig) -> None:
     torch.manual_seed(0)
     config = AdapterConfig(width=8, heads=1, head_size=16, fusion=8)
-    adapter = ContextualAdapter(config, tiny_config.encoder, tiny_config.tokens)
+    adapter = ContextualAdapter(config, tiny_config.adapter_shape)
     optimiser = torch.optim.Adam(adapter.parameters(), lr=0.02)
     sounds = torch.randn(80, 16)
 
@@ -183,7 +185,7 @@ def test_what_the_model_hears_draws_attention_before_any_training(
     tiny_config: ModelConfig,
 ) -> None:
     torch.manual_seed(0)
-    adapter = ContextualAdapter(CONFIG, tiny_config.encoder, tiny_config.tokens).eval()
+    adapter = ContextualAdapter(CONFIG, tiny_config.adapter_shape).eval()
     torch.nn.init.zeros_(adapter.keys.weight)
     keys = adapter.embed(names([5, 6, 7], [8, 6, 9]))
     said = speech(batch=1, frames=12)
@@ -230,10 +232,10 @@ def test_with_caution_less_is_added(adapter: ContextualAdapter) -> None:
 def test_padding_changes_nothing(adapter: ContextualAdapter) -> None:
     said = speech(batch=2, frames=9)
     short = torch.tensor([4, 9])
-    padded = ModelOutput(**{**vars(said), "lengths": short})
+    padded = EncoderOutput(**{**vars(said), "lengths": short})
     keys = adapter.embed(names([5, 6], [7], [8, 9, 10]))
-    alone = ModelOutput(
-        said.log_probs[:1, :4], (), said.phone_log_probs[:1, :4], short[:1], said.states[:1, :4],
+    alone = EncoderOutput(
+        said.log_probs[:1, :4], short[:1], said.states[:1, :4],
         tuple(tap[:1, :4] for tap in said.tap_states),
     )  # fmt: skip
     torch.testing.assert_close(

@@ -25,6 +25,7 @@ from ctcbias_fst.training.align import BLANK_FRAME
 from ctcbias_fst.training.biasing_lists import IGNORE, ListMaker, wanted_rows
 from ctcbias_fst.training.data import SpeechDataset, load_cuts
 from ctcbias_fst.training.export import export_run
+from ctcbias_fst.training.frozen import FrozenPackage
 from ctcbias_fst.training.launch import launch
 from ctcbias_fst.training.training_config import AdaptConfig
 from tests.tiny_models import training_toml
@@ -170,13 +171,14 @@ def test_base_keeps_every_bit(
 ) -> None:
     package = load_package(model)
     before = {name: tensor.clone() for name, tensor in package.model.state_dict().items()}
+    base = FrozenPackage(package, torch.device("cpu"))
     adapter = ContextualAdapter(
-        AdapterConfig(width=8, heads=2, head_size=4, fusion=8), package.model.config.encoder, 80
+        AdapterConfig(width=8, heads=2, head_size=4, fusion=8), package.model.config.adapter_shape
     )
     criterion = _Criterion(
-        package.model, adapter, maker(package.tokenizer), load_config(AdaptConfig, config)
+        base, adapter, maker(package.tokenizer), load_config(AdaptConfig, config)
     )
-    dataset = SpeechDataset(package.tokenizer, package.model.config)
+    dataset = SpeechDataset(package.tokenizer, base.front)
     batch = dataset[load_cuts([cuts], max_seconds=20.0)]
     with monkeypatch.context() as patch:  # frames that are free count for nothing
         patch.setattr(

@@ -15,7 +15,7 @@ from lhotse import CutSet, RecordingSet
 from ctcbias_fst.models.model_config import ModelConfig
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
-from ctcbias_fst.training.data import SpeechDataset, batches_of_epoch, load_cuts
+from ctcbias_fst.training.data import Front, SpeechDataset, batches_of_epoch, load_cuts
 from ctcbias_fst.training.distortions import (
     Distortions,
     clipped,
@@ -153,7 +153,7 @@ def test_items_begin_earlier_or_later(
     augment = AugmentConfig(
         speed=(1.0,), lowpass_probability=0.0, volume_probability=0.0, specaugment_probability=0.0
     )
-    dataset = SpeechDataset(tokenizer, MODEL, augment=augment)
+    dataset = SpeechDataset(tokenizer, Front.of(MODEL), augment=augment)
     shift = round(lead * 100)
     for item, led in zip(items, join_cuts(cuts, config, random.Random(0))):
         assert led.id == item.id
@@ -190,7 +190,7 @@ def test_what_is_joined_is_heard_one_after_the_other(
     augment = AugmentConfig(
         speed=(1.0,), lowpass_probability=0.0, volume_probability=0.0, specaugment_probability=0.0
     )
-    dataset = SpeechDataset(tokenizer, MODEL, augment=augment)
+    dataset = SpeechDataset(tokenizer, Front.of(MODEL), augment=augment)
     alone = {cut.supervisions[0].text: dataset[CutSet.from_cuts([cut])] for cut in cuts}
     for seed in range(4):
         for item in join_cuts(cuts, config, random.Random(seed)):
@@ -233,7 +233,7 @@ def test_augmentation_loses_nothing_of_what_is_joined(
             speed=(0.9,),
             **{f"{kind}_probability": float(kind in chosen) for kind in kinds},
         )
-        dataset = SpeechDataset(tokenizer, MODEL, augment=augment)
+        dataset = SpeechDataset(tokenizer, Front.of(MODEL), augment=augment)
         assert list(dataset[items].texts) == expected, chosen
 
 

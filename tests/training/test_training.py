@@ -26,7 +26,7 @@ from ctcbias_fst.models.package import load_package
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training import loop
-from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, load_cuts
+from ctcbias_fst.training.data import Batch, Front, SpeechDataset, batches_of_epoch, load_cuts
 from ctcbias_fst.training.export import export_run
 from ctcbias_fst.training.launch import launch, read_run_config
 from ctcbias_fst.training.train import consistency_loss, ctc_losses, draw_chunks
@@ -129,7 +129,7 @@ MODEL = ModelConfig(phones=PHONES)
 
 def batch_of(train_config: Path) -> Batch:
     config = load_config(TrainConfig, train_config)
-    dataset = SpeechDataset(SentencePieceTokenizer(config.tokenizer), MODEL)
+    dataset = SpeechDataset(SentencePieceTokenizer(config.tokenizer), Front.of(MODEL))
     return dataset[load_cuts(config.train, max_seconds=20.0)]
 
 
@@ -204,7 +204,7 @@ def test_unreadable_clip_is_left_out_and_named(
 ) -> None:
     cuts = list(load_cuts([tiny_cuts], max_seconds=20.0))
     cuts[1].recording.sources[0].source = "/nowhere/lost.flac"
-    dataset = SpeechDataset(tokenizer, MODEL)
+    dataset = SpeechDataset(tokenizer, Front.of(MODEL))
     with caplog.at_level(logging.WARNING):
         batch = dataset[CutSet.from_cuts(cuts)]
     assert len(batch.texts) == len(cuts) - 1
@@ -226,8 +226,8 @@ def test_augmentation_changes_sound_and_keeps_text(
         rirs=tmp_path / "rirs.jsonl.gz", rir_probability=1.0, lowpass_probability=1.0,
         volume_probability=1.0,
     )  # fmt: skip
-    plain = SpeechDataset(tokenizer, MODEL)[cuts]
-    changed = SpeechDataset(tokenizer, MODEL, augment=augment)[cuts]
+    plain = SpeechDataset(tokenizer, Front.of(MODEL))[cuts]
+    changed = SpeechDataset(tokenizer, Front.of(MODEL), augment=augment)[cuts]
     assert changed.texts == plain.texts
     assert torch.equal(changed.tokens, plain.tokens)
     torch.testing.assert_close(
