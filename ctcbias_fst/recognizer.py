@@ -130,8 +130,7 @@ class Recognizer:
             path: a model directory of ours, a folder of Hugging Face or a name on its hub, an ONNX
                 file or a folder with one; told apart by content.
             device: where to compute.
-            language: of a model that has parts for several languages.
-            adapter: see :func:`ctcbias_fst.models.find.load_model`.
+            language, adapter: see :func:`ctcbias_fst.models.find.load_model`.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
             phones: see `Recognizer`.

@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 import ctcbias_fst
 from ctcbias_fst.audio.audio import to_recording
@@ -114,6 +115,12 @@ def your_model(work: Path) -> None:
     (work / "recordings").mkdir()
     shutil.copyfile(clip, work / "recordings" / "1.flac")
     save(work / "hf-model")
+    spoken = MonoCut("1", 0.0, 3.0, 0, recording=Recording.from_file(work / "call.flac"))
+    said = {"entities": ["norfenefrine"]}
+    spoken.supervisions.append(
+        SupervisionSegment("1", "call", 0.0, 3.0, text="combine norfenefrine", custom=said)
+    )
+    CutSet.from_cuts([spoken]).to_file(work / "cuts.jsonl.gz")
     (work / "my-model").mkdir()
     embedded = Recognizer.from_pretrained()
     heard = embedded.log_probs([to_recording(clip, 16000)])

@@ -13,13 +13,11 @@ import torch
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.files import digest_of, sha256_of
-from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
 from ctcbias_fst.models.onnx_files import folders_of, model_file, models_in
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.plug import SpeechModel
-from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
 
@@ -27,7 +25,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be a name on the Hugging Face hub."""
 _FAMILIES = {"onnx": "onnx_model", "hf": "hugging_face", "hama": "hama_model"}
 """Modules of models that need an extra, loaded when used. They have ``load(path, device,
-language)`` and may have ``load_tokenizer(path, language)``."""
+language)``, of Hugging Face ``adapter``, too, and may have ``load_tokenizer(path, language)``."""
 _OURS = {"model.safetensors", "tokenizer.model"}
 _WEIGHTS = re.compile(
     r"model.*\.safetensors|pytorch_model.*\.bin|.*\.(safetensors|bin)\.index\.json"
@@ -85,21 +83,20 @@ def load_model(
         check_one_language(language)
         if adapter is not None:
             raise ModelError(
-                f"{adapter}: the adapter of a model of ours lies in its folder (ctcbias export "
-                "puts it there)"
+                f"{os.fspath(adapter)}: the adapter of a model of ours lies in its folder, where "
+                "ctcbias export puts it: leave it out"
             )
         return AcousticModel.load(None if path is None else Path(path), device)
     assert path is not None
+    if kind != "hf" and adapter is not None:
+        raise ModelError(
+            f"{os.fspath(adapter)}: an adapter reads the states of a torch model, and those of "
+            f"{os.fspath(path)} are not to be had: leave it out"
+        )
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
-    model: SpeechModel = family.load(path, device, language)
-    beside = folder_of(Path(path)) / ADAPTER_FILE if kind == "hf" else None
-    if adapter is None and beside is not None and beside.is_file():
-        adapter = beside
-    if adapter is None:
-        return model
-    if not isinstance(model, ScoredModel):
-        raise ModelError(f"{os.fspath(adapter)}: {model.family} takes no adapter")
-    return model.with_adapter(adapter)
+    options = {"adapter": adapter} if kind == "hf" else {}
+    model: SpeechModel = family.load(path, device, language, **options)
+    return model
 
 
 def load_tokenizer(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
+from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.hugging_face_files import (
     check_config,
@@ -153,7 +154,10 @@ class HuggingFaceScorer:
 
 
 def load(
-    path: str | os.PathLike[str], device: torch.device | str, language: str | None = None
+    path: str | os.PathLike[str],
+    device: torch.device | str,
+    language: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> ScoredModel:
     """Load a CTC model of Hugging Face.
 
@@ -161,9 +165,11 @@ def load(
         path: its folder, or its name on the hub.
         device: where to compute, in float32.
         language: of a model that has adapters for several languages (MMS).
+        adapter: the file of a contextual adapter, or its folder; by default the one beside the
+            weights, if there is one.
 
     Raises:
-        ModelError: it is no CTC model, or not all of one.
+        ModelError: it is no CTC model, or not all of one; or the adapter is not its own.
         MissingDependencyError: transformers, or what the model needs besides, is not installed.
     """
     with _installed(path):
@@ -188,7 +194,10 @@ def load(
         scorer = HuggingFaceScorer(
             model.float().eval().to(torch.device(device)), extractor, tokenizer
         )
-    return ScoredModel(scorer, blank_known=agreed)
+    loaded = ScoredModel(scorer, blank_known=agreed)
+    if adapter is None and (folder / ADAPTER_FILE).is_file():
+        adapter = folder
+    return loaded if adapter is None else loaded.with_adapter(adapter)
 
 
 def load_tokenizer(path: str | os.PathLike[str], language: str | None = None) -> Tokenizer:

@@ -30,7 +30,7 @@ from tests.tiny_models import speechlike
 
 READ = {
     "ablate": {"--config", "--data", "--model"},
-    "adapt": {"--config", "--data"},
+    "adapt": {"--config", "--data", "--model"},
     "compare": {"--entities"},
     "compile": {"--config", "--model", "--tokenizer", "--tokens"},
     "decode": {
@@ -46,7 +46,8 @@ READ = {
     "rescore": {"--config", "--lm"},
     "score": {"--bias-words", "--entities"},
     "train": {"--config", "--data"},
-    "transcribe": {"--config", "--entities", "--lm", "--model", "--phones"},
+    "model info": {"--adapter"},
+    "transcribe": {"--adapter", "--config", "--entities", "--lm", "--model", "--phones"},
     "calibrate": {
         *("--config", "--decoys", "--lm", "--log-probs", "--model", "--phones"),
         *("--tokenizer", "--tokens"),

@@ -246,6 +246,9 @@ def test_the_adapter_of_another_model(model: Path, tmp_path: Path) -> None:
     (named / "vocab.json").write_text(json.dumps(vocabulary))
     with pytest.raises(ModelError, match="was trained on another model"):
         load_model(named, adapter=file)
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"those of .*m.onnx are not to be had"):
+        load_model(tmp_path / "m.onnx", adapter=file)
     with pytest.raises(ModelError, match="lies in its folder"):
         load_model(None, adapter=file)
 
