@@ -25,7 +25,7 @@ from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.model_config import AdapterShape
 from ctcbias_fst.models.plug import Scorer
 from ctcbias_fst.text.blank_first import BlankFirstTokenizer
-from ctcbias_fst.text.text_files import and_more, quoted
+from ctcbias_fst.text.text_files import first_few, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _PROBE_SECONDS = 1.0
@@ -328,5 +328,5 @@ def _check_name(name: str, layers: Mapping[str, nn.Module], key: str) -> None:
         known = [one for one in layers if one]
         last = name.rpartition(".")[2]
         near = [one for one in known if one.rpartition(".")[2] == last] or known
-        shown = ", ".join(map(quoted, near[:3])) + and_more(near[3:])
+        shown = first_few(list(map(quoted, near)), 3)
         raise ModelError(f"{key}: the model has no layer {quoted(name)}; it has {shown}")

@@ -238,7 +238,7 @@ def test_columns_without_tokens_write_nothing(tmp_path: Path) -> None:
     assert model.log_probs([recording(0.5)]).log_probs.shape[-1] == 34
 
 
-@pytest.mark.parametrize(("columns", "told"), [(20, "'p' (and 10 more) has none"), (60, "60")])
+@pytest.mark.parametrize(("columns", "told"), [(20, "'p' (and 11 more) has none"), (60, "60")])
 def test_a_tokenizer_of_another_model(tmp_path: Path, columns: int, told: str) -> None:
     save(tmp_path, columns=columns, pad_token_id=0)
     with pytest.raises(ModelError, match="tokenizer of another model") as error:

@@ -119,7 +119,7 @@ def test_what_is_named_is_read() -> None:
     [
         ("outt", (), "head: the model has no layer 'outt'; it has"),
         ("layers.0", (), "the output of 'layers.0' is not what the log-probs are made of"),
-        (None, ["layer.1"], r"taps: the model has no layer 'layer.1'; it has 'layers.1'"),
+        (None, ["layer.1"], "taps: the model has no layer 'layer.1'; it has 'layers.1'$"),
         (None, ["slow"], "taps: 'slow' gives .1, 25, 8. where the head takes .1, 50, 8."),
         (None, ["wide"], "taps: 'wide' gives .1, 50, 12. where the head takes .1, 50, 8."),
         (None, ["unused"], "taps: 'unused' does not run"),
