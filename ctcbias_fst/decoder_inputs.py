@@ -37,7 +37,7 @@ from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import and_more, is_named_pipe, quoted
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.phone_models import phone_tokenizer
+from ctcbias_fst.variants.phone_models import NO_LEXICON, phone_tokenizer
 
 OneList = CompiledEntities | EntitySource | None
 Entities = OneList | Sequence[OneList] | Mapping[str, OneList]
@@ -285,7 +285,7 @@ def tokenizer_for(
     Raises:
         ModelError: tokens or lexicon cannot be read, or do not belong together.
     """
-    if lexicon is None:
+    if lexicon is None or (isinstance(lexicon, str) and lexicon == NO_LEXICON):
         return tokenizer_of(tokens, tokenizer, language=language, **options)
     if tokenizer is not None:
         raise ModelError("a lexicon says how words are written, not a tokenizer: pass either")

@@ -6,19 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
-from ctcbias_fst.models.find import languages_of, load_model
+from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model
 from ctcbias_fst.models.phone_listener import AUTO, of_language
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import changed, settings_of
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import first_few, quoted
 from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.phone_models import WORDS_REMEDY, has_phones
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class ModelInfo:
         phones_by: who hears the phones that rescoring and lookup need; None if nobody does.
         frames: how many it gives for a second of noise; None if it failed.
         fault: how it failed.
+        lexicon: of a model whose tokens are phones, the words that it writes, or how to have it
+            write words; None for others.
         parts: each part, and why it does not act; None if it does.
     """
 
@@ -62,6 +68,7 @@ class ModelInfo:
     phones_by: str | None
     frames: int | None
     fault: str | None
+    lexicon: str | None
     parts: Mapping[str, str | None]
 
     def lines(self) -> list[str]:
@@ -82,6 +89,8 @@ class ModelInfo:
         if self.languages:
             told = f"{len(self.languages)}: {first_few(self.languages, 10)}"
             rows.insert(2, ("languages", told))
+        if self.lexicon is not None:
+            rows.append(("lexicon", self.lexicon))
         rows += [(part, why or "acts") for part, why in self.parts.items()]
         return [f"{name:12} {value}" for name, value in rows]
 
@@ -101,18 +110,22 @@ def model_info(
     *,
     language: str | None = None,
     adapter: str | os.PathLike[str] | None = None,
+    lexicon: Any = None,
 ) -> ModelInfo:
     """Look at a model of any family.
 
     Args:
         path: as :func:`ctcbias_fst.models.find.load_model` takes it.
-        language, adapter: as of it.
+        language, adapter, lexicon: as of it; without a lexicon phones may be what is written.
 
     Raises:
         ModelError: there is no model, or a file of it is missing or damaged.
         MissingDependencyError: its family needs a package that is not installed.
     """
-    model = load_model(path, language=language, adapter=adapter)
+    if lexicon is None:
+        model = load_as_it_is(path, language=language, adapter=adapter)
+    else:
+        model = load_model(path, language=language, adapter=adapter, lexicon=lexicon)
     config = changed(settings_of(None if path is None else Path(path)), {})
     recognizer = Recognizer(model, config, phones=of_language(AUTO, language))
     vocabulary = model.tokenizer.vocabulary
@@ -133,6 +146,7 @@ def model_info(
         cuts_by=model.tokenizer.cuts_by,
         languages=languages_of(None if path is None else Path(path)),
         phones_by=_phones_by(recognizer),
+        lexicon=_lexicon(model.tokenizer),
         frames=frames,
         fault=fault,
         parts=_with_hint(recognizer.decoder.parts, path),
@@ -178,8 +192,17 @@ def _phones_by(recognizer: Recognizer) -> str | None:
     return "the model itself" if recognizer.model.hears_phones else None
 
 
+def _lexicon(tokenizer: Tokenizer) -> str | None:
+    if isinstance(tokenizer, LexiconTokenizer):
+        known = tokenizer.lexicon
+        return f"{len(known.words)} words, {len(known)} pronunciations, from {known.source}"
+    if not has_phones(tokenizer.vocabulary):
+        return None
+    return f"none, so that phones are written: {WORDS_REMEDY}"
+
+
 def _kind(vocabulary: Vocabulary) -> str:
-    if vocabulary.has_phones:
+    if has_phones(vocabulary):
         return "phones"
     if vocabulary.boundary in (WordBoundary.PREFIX, WordBoundary.CONTINUATION):
         return "pieces"

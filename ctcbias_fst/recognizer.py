@@ -121,26 +121,26 @@ class Recognizer:
         device: torch.device | str = "cpu",
         language: str | None = None,
         adapter: str | os.PathLike[str] | None = None,
+        lexicon: Any = None,
         settings: Mapping[str, Any] | None = None,
         phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
     ) -> Recognizer:
         """Load a model, by default the one inside the package.
 
         Args:
-            path: a model directory of ours, a folder of Hugging Face or a name on its hub, an ONNX
-                file or a folder with one; told apart by content.
-            device: where to compute.
-            language, adapter: see :func:`ctcbias_fst.models.find.load_model`.
+            path, device, language, adapter, lexicon: see
+                :func:`ctcbias_fst.models.find.load_model`.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
             phones: see `Recognizer`.
 
         Raises:
             ModelError: there is no model, or a file of it is missing, damaged or of another one.
+            InputError: the lexicon cannot be read, or is of other phones.
             MissingDependencyError: it needs a package that is not installed.
             ConfigError: there is no such setting or device, or a value is wrong.
         """
-        model = load_model(path, device, language=language, adapter=adapter)
+        model = load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
         own = settings_of(None if path is None else Path(path))
         phones = of_language(phones, language)
         return cls(model, changed(own, {}), settings=settings, phones=phones)

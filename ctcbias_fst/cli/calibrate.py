@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ctcbias_fst.cli import options
+from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _BATCH_SECONDS = 120.0
 @options.writes_file("--out", required=True, help="The settings, as TOML.")
 @options.reads_file("--log-probs", help="Saved log-probs instead of audio (docs/own-model.md).")
 @options.with_tokens
-@options.with_phones
+@phones.with_phones
 @options.FRAME_SECONDS
 @options.SOFTMAX
 @options.reads_file(
@@ -63,7 +63,7 @@ def calibrate(
     out: Path,
     log_probs: Path | None,
     named: options.TokensOptions,
-    listening: options.PhonesOptions,
+    listening: phones.PhonesOptions,
     frame_seconds: float | None,
     softmax: bool,
     decoys: Path | None,
@@ -123,7 +123,7 @@ def calibrate(
 def _of_audio(
     audio: tuple[Path, ...],
     named: options.TokensOptions,
-    listening: options.PhonesOptions,
+    listening: phones.PhonesOptions,
     device: str,
     minutes: float,
 ) -> tuple[Callable[[PipelineConfig], Decoder], Iterator[LogProbs]]:
@@ -133,7 +133,7 @@ def _of_audio(
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
 
-    model = load_model(named.model, device, language=named.language)
+    model = load_model(named.model, device, language=named.language, lexicon=named.lexicon)
     recognizer = Recognizer(model, phones=listening.listener(named.language))
 
     def read() -> Iterator[tuple[Recording, float]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctcbias_fst.cli import options
+from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads, writes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 )
 @options.reads_file("--graph", help="The same, as a graph of ctcbias compile.")
 @options.with_tokens
-@options.with_phones
+@phones.with_phones
 @options.FRAME_SECONDS
 @options.SOFTMAX
 @options.PARTS
@@ -62,7 +62,7 @@ def decode(
     entities: Path | None,
     graph: Path | None,
     named: options.TokensOptions,
-    listening: options.PhonesOptions,
+    listening: phones.PhonesOptions,
     frame_seconds: float | None,
     softmax: bool,
     settings: options.SettingsOptions,
@@ -126,6 +126,7 @@ def decode(
             device,
             listening.listener(named.language),
             language=named.language,
+            lexicon=named.lexicon,
         )
         utterances, write = _recordings(cuts, style, trust_manifest)
     backend.decoder.warn_of_idle(settings.parts or "")
@@ -152,7 +153,7 @@ def decode(
         err=True,
     )
     if isinstance(backend, backends.SpeechBackend):
-        options.tell_phones(*backend.phone_cost, time.perf_counter() - begin)
+        phones.tell_phones(*backend.phone_cost, time.perf_counter() - begin)
     if summary.skipped:
         raise click.exceptions.Exit(1)
 

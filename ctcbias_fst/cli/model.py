@@ -18,8 +18,15 @@ def model() -> None:
 @click.argument("path", required=False, type=options.FILE)
 @options.LANGUAGE
 @options.ADAPTER
+@options.LEXICON
 @options.format_of("Lines, or one JSON object.", "text", "json")
-def info(path: Path | None, language: str | None, adapter: Path | None, style: str) -> None:
+def info(
+    path: Path | None,
+    language: str | None,
+    adapter: Path | None,
+    lexicon: Path | str | None,
+    style: str,
+) -> None:
     """Say what the model at PATH is, and which parts can act with it [the one in the package].
 
     PATH is what --model of other commands takes: a model folder, an ONNX file, or a name on the
@@ -31,7 +38,7 @@ def info(path: Path | None, language: str | None, adapter: Path | None, style: s
     from ctcbias_fst.model_info import model_info  # noqa: PLC0415
     from ctcbias_fst.text.printable import json_text, one_line  # noqa: PLC0415
 
-    found = model_info(path, language=language, adapter=adapter)
+    found = model_info(path, language=language, adapter=adapter, lexicon=lexicon)
     if style == "json":
         click.echo(json_text(asdict(found), indent=2))
     else:

@@ -129,7 +129,7 @@ def with_options(command: Command, options: Sequence[Callable[[Command], Command
     return command
 
 
-def _gathers(
+def gathers(
     argument: str, kind: type[Any], *options: Callable[[Command], Command]
 ) -> Callable[[Command], Command]:
     """Give a command options whose values it takes as one argument, of a class of theirs."""
@@ -164,6 +164,24 @@ ADAPTER = reads_file(
 )
 
 
+class _Lexicon(_File):
+    """The path of a lexicon, or the name of one that comes with the package."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave names as they are."""
+        return value if value in _LEXICONS else super().convert(value, param, ctx)
+
+
+_LEXICONS = ("english", "none")
+
+LEXICON = click.option(
+    "--lexicon",
+    type=_Lexicon(),
+    help="Words and their phones, of a model whose tokens are phones: a file, or english "
+    "(docs/own-model.md); none if phones are wanted.",
+)
+
+
 @dataclass(frozen=True)
 class TokensOptions:
     """The options that say of which model the tokens are."""
@@ -175,6 +193,7 @@ class TokensOptions:
     boundary: str | None = None
     separator: str | None = None
     language: str | None = None
+    lexicon: Path | str | None = None
 
     def check(self) -> None:
         """Refuse options that do not go together.
@@ -184,11 +203,15 @@ class TokensOptions:
         """
         from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 
-        others = replace(self, model=None, language=None)
+        others = replace(self, model=None, language=None, lexicon=None)
         if self.tokens is None and others != TokensOptions():
             raise ConfigError("--tokenizer, --blank, --boundary and --separator belong to --tokens")
         if self.tokens is not None and self.model is not None:
             raise ConfigError("say either --model or --tokens")
+        if self.lexicon is not None and self.tokenizer is not None:
+            raise ConfigError(
+                "--lexicon says how words are written, and so does --tokenizer: say either"
+            )
 
     def load(self, columns: Callable[[], int | None] = lambda: None) -> Tokenizer:
         """The tokenizer, and with it the vocabulary, that the options name.
@@ -199,12 +222,13 @@ class TokensOptions:
         if self.tokens is None:
             from ctcbias_fst.models.find import load_tokenizer  # noqa: PLC0415
 
-            return load_tokenizer(self.model, language=self.language)
-        from ctcbias_fst.text.tokens import tokenizer_of  # noqa: PLC0415
+            return load_tokenizer(self.model, language=self.language, lexicon=self.lexicon)
+        from ctcbias_fst.decoder_inputs import tokenizer_for  # noqa: PLC0415
 
-        return tokenizer_of(
+        return tokenizer_for(
             self.tokens,
             self.tokenizer,
+            self.lexicon,
             blank=int(self.blank) if self.blank and self.blank.isdecimal() else self.blank,
             boundary=self.boundary,
             separator=self.separator,
@@ -213,7 +237,7 @@ class TokensOptions:
         )
 
 
-with_tokens = _gathers(
+with_tokens = gathers(
     "named",
     TokensOptions,
     MODEL,
@@ -244,6 +268,7 @@ with_tokens = _gathers(
         "--language",
         help="Of a model or a file of --tokens that has vocabularies for several languages, which.",
     ),
+    LEXICON,
 )
 
 
@@ -258,52 +283,6 @@ PARTS = click.option(
     help="What acts: comma-separated parts (docs/transcribing.md), all or none [as --config "
     "says, or all].",
 )
-
-
-@dataclass(frozen=True)
-class PhonesOptions:
-    """The options that say who hears phones beside a model that hears none."""
-
-    phones: Path | None = None
-    no_phones: bool = False
-
-    def listener(self, language: str | None) -> Path | str | None:
-        """As a recognizer takes it, beside a model of a language.
-
-        Raises:
-            ConfigError: both are given.
-        """
-        from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
-        from ctcbias_fst.models.phone_listener import AUTO, of_language  # noqa: PLC0415
-
-        if self.no_phones and self.phones is not None:
-            raise ConfigError("pass either --phones or --no-phones")
-        chosen = None if self.no_phones else self.phones or AUTO
-        return of_language(chosen, language)  # type: ignore[no-any-return]
-
-
-with_phones = _gathers(
-    "listening",
-    PhonesOptions,
-    reads_file(
-        "--phones",
-        help="A phone model that is heard beside --model [the phone head inside the package, where "
-        "the model hears no phones].",
-    ),
-    click.option(
-        "--no-phones", is_flag=True, help="No phone model beside --model; it takes time, too."
-    ),
-)
-
-
-def tell_phones(listener: object, seconds: float, total: float) -> None:
-    """Tell once what listening to phones cost, of so many seconds in all."""
-    if seconds:
-        click.echo(
-            f"phones by {listener}: {seconds:.2f} of {total:.2f} s ({seconds / total:.0%}); "
-            "without: --no-phones",
-            err=True,
-        )
 
 
 FRAME_SECONDS = click.option(
@@ -381,7 +360,7 @@ class SettingsOptions:
         return settings
 
 
-with_settings = _gathers(
+with_settings = gathers(
     "settings",
     SettingsOptions,
     reads_file(

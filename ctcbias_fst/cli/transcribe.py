@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctcbias_fst.cli import options
+from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
 
@@ -27,7 +27,8 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 @options.MODEL
 @options.LANGUAGE
 @options.ADAPTER
-@options.with_phones
+@options.LEXICON
+@phones.with_phones
 @options.reads_file(
     "--entities", help="List of names to listen for, one per line (docs/entity-lists.md)."
 )
@@ -52,7 +53,8 @@ def transcribe(
     model: Path | None,
     language: str | None,
     adapter: Path | None,
-    listening: options.PhonesOptions,
+    lexicon: Path | str | None,
+    listening: phones.PhonesOptions,
     entities: Path | None,
     settings: options.SettingsOptions,
     device: str,
@@ -87,7 +89,7 @@ def transcribe(
     reads(map(_path, recordings), "the recording")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    loaded = load_model(model, device, language=language, adapter=adapter)
+    loaded = load_model(model, device, language=language, adapter=adapter, lexicon=lexicon)
     recognizer = Recognizer(loaded, config, phones=listening.listener(language))
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None
@@ -116,7 +118,7 @@ def transcribe(
     elif folder is None:
         click.echo(format_transcripts(done, style, paths), nl=False)
     spent = time.perf_counter() - ready
-    options.tell_phones(recognizer.phones, recognizer.phone_seconds, spent)
+    phones.tell_phones(recognizer.phones, recognizer.phone_seconds, spent)
     if timing:
         _report(begin, ready, recognizer.audio_seconds)
     if failures:

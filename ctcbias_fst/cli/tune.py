@@ -67,7 +67,9 @@ def tune(
     base = settings.load(named.model, of_model=named.tokens is None)
     known = named.load()
     speech = any(one.cuts is not None for one in wanted.sets)
-    loaded = load_model(named.model, device, language=named.language) if speech else None
+    loaded = None
+    if speech:
+        loaded = load_model(named.model, device, language=named.language, lexicon=named.lexicon)
     tuned = tuning.tune(
         wanted,
         base,

@@ -19,7 +19,7 @@ from ctcbias_fst.corpus.cuts import load_recording, seconds_of
 from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
-from ctcbias_fst.files import fingerprint
+from ctcbias_fst.files import digest_of_arrays, fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.find import identity_of, load_model
 from ctcbias_fst.models.phone_listener import AUTO, EMBEDDED
@@ -28,6 +28,7 @@ from ctcbias_fst.records import LogProbs, Transcript
 from ctcbias_fst.search.saved_log_probs import SavedLogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.tokens import Tokenizer
 
 _UNKNOWN_SECONDS = 30.0
@@ -140,6 +141,7 @@ class SpeechBackend(Backend):
             inside the package.
         phones: who hears phones, see `Recognizer`; of a model, its path.
         language: of a model that has parts for several languages.
+        lexicon: of a model whose tokens are phones, see the same.
     """
 
     def __init__(
@@ -150,8 +152,9 @@ class SpeechBackend(Backend):
         phones: str | Path | None = AUTO,
         *,
         language: str | None = None,
+        lexicon: Path | str | None = None,
     ) -> None:
-        loaded = load_model(model, device, language=language)
+        loaded = load_model(model, device, language=language, lexicon=lexicon)
         self._recognizer = Recognizer(loaded, config, phones=phones)
         self.decoder = self._recognizer.decoder
         self.settings = {
@@ -160,6 +163,7 @@ class SpeechBackend(Backend):
             "config": to_mapping(config),
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
             **({} if language is None else {"language": language}),
+            **_words_of(self.decoder),
         }
         by_name = phones is not None and os.fspath(phones) in (AUTO, EMBEDDED)
         if self._recognizer.model.hears_phones and by_name:
@@ -182,6 +186,15 @@ class SpeechBackend(Backend):
         self, loaded: Sequence[Any], names: Sequence[CompiledEntities | None]
     ) -> list[Transcript]:
         return self._recognizer.transcribe_recordings(loaded, names)
+
+
+def _words_of(decoder: Decoder) -> dict[str, str]:
+    """Which words can be written, if a lexicon says."""
+    if not isinstance(decoder.tokenizer, LexiconTokenizer):
+        return {}
+    arrays = decoder.tokenizer.lexicon.arrays()
+    del arrays["source"]  # wherever it is from
+    return {"lexicon": digest_of_arrays(arrays)}
 
 
 def columns_of(path: Path, *, trusted: bool = False) -> int | None:
@@ -228,6 +241,7 @@ class LogProbsBackend(Backend):
             "vocabulary": tokenizer.vocabulary.digest,
             "config": to_mapping(config),
             "lm": fingerprint(config.lm),
+            **_words_of(self.decoder),
         }
 
     @property

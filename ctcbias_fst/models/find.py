@@ -7,6 +7,7 @@ import re
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,8 +19,10 @@ from ctcbias_fst.models.hugging_face_files import folder_of
 from ctcbias_fst.models.onnx_files import folders_of, model_file, models_in
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
+from ctcbias_fst.variants.phone_models import NO_LEXICON, with_lexicon
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be a name on the Hugging Face hub."""
@@ -58,6 +61,7 @@ def load_model(
     *,
     language: str | None = None,
     adapter: str | os.PathLike[str] | None = None,
+    lexicon: Any = None,
 ) -> SpeechModel:
     """Load the model at a path, whatever its family.
 
@@ -69,9 +73,14 @@ def load_model(
         language: of a model that has parts for several languages.
         adapter: the file of a contextual adapter of ``ctcbias adapt``, or its folder; by default
             the one in the model's folder, if there is one.
+        lexicon: words and their phones, of a model whose tokens are phones: a path, a mapping, or
+            ``english`` (:func:`ctcbias_fst.variants.phone_models.with_lexicon`); ``none`` if phones
+            are wanted.
 
     Raises:
-        ModelError: it is none of these, or damaged; the adapter is, or is of another model.
+        ModelError: it is none of these, or damaged; the adapter is, or is of another model; or the
+            model has phones and there is no lexicon, or the other way round.
+        InputError: the lexicon cannot be read, or is of other phones.
         MissingDependencyError: its family needs a package that is not installed.
         ConfigError: there is no such device.
     """
@@ -86,7 +95,9 @@ def load_model(
                 f"{os.fspath(adapter)}: the adapter of a model of ours lies in its folder, where "
                 "ctcbias export puts it: leave it out"
             )
-        return AcousticModel.load(None if path is None else Path(path), device)
+        ours = AcousticModel.load(None if path is None else Path(path), device)
+        with_lexicon(ours.tokenizer, lexicon, _named(path))
+        return ours
     assert path is not None
     if kind != "hf" and adapter is not None:
         raise ModelError(
@@ -95,17 +106,37 @@ def load_model(
         )
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
     options = {"adapter": adapter} if kind == "hf" else {}
-    model: SpeechModel = family.load(path, device, language, **options)
-    return model
+    model: ScoredModel = family.load(path, device, language, **options)
+    return model.with_tokenizer(with_lexicon(model.tokenizer, lexicon, _named(path)))
+
+
+def load_as_it_is(
+    path: str | os.PathLike[str] | None,
+    device: torch.device | str = "cpu",
+    *,
+    language: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
+) -> SpeechModel:
+    """The same, where no lexicon is wanted though its tokens may be phones."""
+    own = path is not None and kind_of(Path(path)) in PACKAGED
+    lexicon = None if own else NO_LEXICON
+    return load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
 
 
 def load_tokenizer(
-    path: str | os.PathLike[str] | None = None, *, language: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    *,
+    language: str | None = None,
+    lexicon: Any = None,
 ) -> Tokenizer:
     """The tokenizer of the model at a path, and with it what its columns are; see `load_model`.
 
     The weights are not read, where a family can do without.
     """
+    return with_lexicon(_own_tokenizer(path, language), lexicon, _named(path))
+
+
+def _own_tokenizer(path: str | os.PathLike[str] | None, language: str | None) -> Tokenizer:
     kind = "ours" if path is None else kind_of(Path(path))
     if kind == "ours":
         check_one_language(language)
@@ -117,6 +148,10 @@ def load_tokenizer(
         return alone
     model: SpeechModel = family.load(path, "cpu", language)
     return model.tokenizer
+
+
+def _named(path: str | os.PathLike[str] | None) -> str:
+    return "the model inside the package" if path is None else os.fspath(path)
 
 
 def languages_of(path: Path | None) -> tuple[str, ...]:

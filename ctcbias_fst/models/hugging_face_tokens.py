@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from ctcbias_fst.text.token_marks import (
     SEPARATORS,
     UnknownBoundaryError,
     WordBoundary,
-    guess_boundary,
+    boundary_of_model,
     is_special,
-    look_like_phones,
     unnamed_column,
 )
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer, Tokenizer
@@ -137,7 +136,13 @@ def tokenizer_in(
         else one
         for i, one in enumerate(named)
     ]
-    boundary = WordBoundary.SEPARATOR if separator else _boundary(folder, named)
+    remedy = 'name the separator in tokenizer_config.json, "word_delimiter_token": "..."'
+    try:
+        boundary = WordBoundary.SEPARATOR if separator else boundary_of_model(named)
+    except UnknownBoundaryError:
+        raise ModelError(f"{folder}: {UnknownBoundaryError(remedy)}") from None
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
     vocabulary = Vocabulary(
         tuple(named),
         blank,
@@ -147,18 +152,6 @@ def tokenizer_in(
     )
     agreed = pad is None or pad == blank or pad >= columns
     return _cutter(folder, vocabulary, loaded), agreed
-
-
-def _boundary(folder: Path, tokens: Sequence[str]) -> WordBoundary:
-    try:
-        return guess_boundary(tokens)
-    except UnknownBoundaryError:
-        if look_like_phones(tokens):
-            return WordBoundary.NONE  # of a model that hears phones: each stands alone
-        remedy = 'name the separator in tokenizer_config.json, "word_delimiter_token": "..."'
-        raise ModelError(f"{folder}: {UnknownBoundaryError(remedy)}") from None
-    except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from None
 
 
 def _loaded(folder: Path, language: str | None) -> Any:

@@ -19,7 +19,8 @@ from ctcbias_fst.models.onnx_families import Family, family_of
 from ctcbias_fst.models.onnx_files import config_of, model_file, sentencepiece_of, tokens_file
 from ctcbias_fst.models.onnx_session import Array, Session
 from ctcbias_fst.models.scored import ScoredModel
-from ctcbias_fst.text.token_lists import read_tokens
+from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
+from ctcbias_fst.text.token_marks import WordBoundary, boundary_of_model, look_like_phones
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 
 _LOGITS, _LOG_PROBS, _PROBS = "logits", "log-probs", "probabilities"
@@ -114,9 +115,11 @@ def _tokenizer(session: Session, family: Family, columns: int, language: str | N
         return _fitting(tokenizer_of(family.tokens, **options), columns, str(session.path))
     path = tokens_file(session.path)
     language = None if family.more else language
-    count = len(read_tokens(path, language)) if path.suffix != ".json" else None
-    if count is not None and not -2 <= count - columns <= 2:
-        raise ModelError(_of_another(str(path), count, columns))
+    tokens = checked_tokens(read_tokens(path, language))
+    if path.suffix != ".json" and not -2 <= len(tokens) - columns <= 2:
+        raise ModelError(_of_another(str(path), len(tokens), columns))
+    if look_like_phones(tokens) and boundary_of_model(tokens) is WordBoundary.NONE:
+        options["boundary"] = WordBoundary.NONE
     found = tokenizer_of(path, sentencepiece_of(session.path, path), language=language, **options)
     return _fitting(found, columns, str(path))
 

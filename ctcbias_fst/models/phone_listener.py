@@ -15,7 +15,7 @@ from torch import Tensor
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import ConfigError, ModelError, warn_caller
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
-from ctcbias_fst.models.find import kind_of, load_model
+from ctcbias_fst.models.find import kind_of, load_as_it_is
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, checked_lag
@@ -160,7 +160,7 @@ def phone_listener(
         if kind_of(Path(phones)) == "ours":
             _refuse(given, "a model of ours")
             return EmbeddedPhones.load(Path(phones), device)
-        return MappedPhones(load_model(phones, device), table, lag)
+        return MappedPhones(load_as_it_is(phones, device), table, lag)
     if getattr(phones, "hears_phones", False):
         _refuse(given, "a model that hears phones itself")
         return OwnPhones(phones)

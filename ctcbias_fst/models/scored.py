@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +89,12 @@ class ScoredModel:
             f"<{self.family} at {self.sampling_rate} Hz, {self.tokenizer.vocabulary.size} tokens, "
             f"{self.frame_seconds:g} s per frame>"
         )
+
+    def with_tokenizer(self, tokenizer: Tokenizer) -> ScoredModel:
+        """The same model, whose columns are written by another tokenizer."""
+        other = copy(self)
+        other.tokenizer = tokenizer
+        return other
 
     def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
         """Read a list for the adapter; see :meth:`ctcbias_fst.models.plug.SpeechModel.listed`."""

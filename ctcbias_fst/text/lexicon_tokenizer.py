@@ -48,6 +48,16 @@ class LexiconTokenizer(Tokenizer):
         self.asks_always = asks_always
         self._words: Recent[str, list[tuple[Tokens, float]]] = Recent(_KEPT)
 
+    def with_lexicon(self, lexicon: TokenLexicon) -> LexiconTokenizer:
+        """The same with another lexicon of the model."""
+        return LexiconTokenizer(
+            self.vocabulary,
+            lexicon,
+            self.pronounce,
+            self.phone_tokens,
+            asks_always=self.asks_always,
+        )
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         best = [self._nbest(text, 1) for text in texts]
         return [found[0][0] if found else [] for found in best]

@@ -211,6 +211,20 @@ class UnknownBoundaryError(ModelError):
         )
 
 
+def boundary_of_model(tokens: Sequence[str]) -> WordBoundary:
+    """How words begin, by the tokens of a model that says what they are; phones stand alone.
+
+    Raises:
+        ModelError: they do not tell.
+    """
+    try:
+        return guess_boundary(tokens)
+    except UnknownBoundaryError:
+        if look_like_phones(tokens):
+            return WordBoundary.NONE
+        raise
+
+
 def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
     """How words begin, by the tokens.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from ctcbias_fst.cache import load_or_build
@@ -14,12 +15,21 @@ from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.token_lexicon import TokenLexicon, Tokens
 from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
-from ctcbias_fst.text.token_marks import SEPARATORS, WordBoundary
+from ctcbias_fst.text.token_marks import SEPARATORS, WordBoundary, look_like_phones
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.shipped import load_pronouncer, sounds_digests
 
 ENGLISH = "english"
 """The lexicon that comes with the package, of English."""
+
+NO_LEXICON = "none"
+"""Phones are what is wanted, not words."""
+
+WORDS_REMEDY = (
+    "pass the lexicon of its language (lexicon=, --lexicon): a file with a word and its phones in "
+    f"each line, or {ENGLISH} for the one in the package; {NO_LEXICON} if phones are wanted"
+)
 
 _WAYS = 2
 """In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
@@ -30,6 +40,11 @@ _VERSION = 4
 _Way = tuple[str, Tokens, float]
 
 _VOWELS = frozenset("aeiouy")
+
+_ALPHABET = 24
+"""So many of the letters a to z a model has whose tokens are letters."""
+
+_PAGE = "docs/own-model.md#words-from-phones"
 
 _NEXT = 0.7
 """Nats for each further pronunciation of a word there."""
@@ -48,30 +63,91 @@ def phone_tokenizer(
         lexicon: ``english`` for the one that comes with the package, or see
             :meth:`TokenLexicon.read`.
         language: which vocabulary of a file for several languages.
-        options: ``blank``, ``boundary`` and ``separator`` of `Vocabulary.from_tokens`.
+        options: ``blank``, ``boundary``, ``separator`` and ``columns`` of
+            `Vocabulary.from_tokens`.
 
     Raises:
-        ModelError: tokens or lexicon cannot be read, or do not belong together.
+        ModelError: the tokens cannot be read, are letters or pieces of words, or are not phones of
+            English where that is asked for.
+        InputError: the lexicon cannot be read, or is of other phones.
     """
-    vocabulary = _vocabulary(tokens, language, options)
+    where = os.fspath(tokens) if isinstance(tokens, (str, os.PathLike)) else "the model"
+    return _in_phones(_vocabulary(tokens, language, options), lexicon, where)
+
+
+def with_lexicon(tokenizer: Tokenizer, lexicon: Any, model: str = "the model") -> Tokenizer:
+    """What writes words with a model: as it is, or through a lexicon where its tokens are phones.
+
+    Args:
+        tokenizer: of the model.
+        lexicon: as `phone_tokenizer` takes it; None if none was passed, ``none`` for phones
+            instead of words.
+        model: what it is, for messages.
+
+    Raises:
+        ModelError: the tokens are phones and no lexicon was passed, or it was though they are none.
+        InputError: the lexicon cannot be read, or is of other phones.
+    """
+    vocabulary, own = tokenizer.vocabulary, isinstance(tokenizer, LexiconTokenizer)
+    if lexicon is None:
+        if has_phones(vocabulary) and not own:
+            raise ModelError(f"{model}: its tokens are phones: {WORDS_REMEDY} ({_PAGE})")
+        return tokenizer
+    if isinstance(lexicon, str) and lexicon == NO_LEXICON:
+        if own:
+            raise ModelError(f"{model}: has a lexicon of its own; leave lexicon={NO_LEXICON} out")
+        return tokenizer
+    if isinstance(tokenizer, LexiconTokenizer):
+        known = _read(lexicon, vocabulary, tokenizer.phone_tokens)
+        return tokenizer.with_lexicon(known)
+    return _in_phones(vocabulary, lexicon, model)
+
+
+def has_phones(vocabulary: Vocabulary) -> bool:
+    """Whether tokens look like phones; those without a mark between words with the special ones, as
+    a model of Hugging Face is looked at."""
+    alone = vocabulary.boundary is WordBoundary.NONE and not vocabulary.joins_letters
+    return vocabulary.has_phones or (alone and look_like_phones(vocabulary.tokens))
+
+
+def _letters(vocabulary: Vocabulary) -> str | None:
+    """What the tokens are, if they are sure to be no phones."""
+    if vocabulary.boundary in (WordBoundary.PREFIX, WordBoundary.CONTINUATION):
+        return "pieces of words"
+    letters = {text.lower() for text in vocabulary.surfaces if len(text) == 1}
+    alone = has_phones(vocabulary) or len(letters & set(ascii_lowercase)) < _ALPHABET
+    return None if alone else "letters"
+
+
+def _in_phones(vocabulary: Vocabulary, lexicon: Any, model: str) -> LexiconTokenizer:
+    """What writes names and words in the phones of a vocabulary; see `with_lexicon`."""
+    written = _letters(vocabulary)
+    if written:
+        raise ModelError(
+            f"{model}: its tokens are {written}, which write words without a lexicon; leave it out "
+            f"({_PAGE})"
+        )
     try:
         phones = PhoneTokens(vocabulary)
     except ModelError:
-        if lexicon == ENGLISH:
+        if isinstance(lexicon, str) and lexicon == ENGLISH:
             raise
         phones = None
-    if isinstance(lexicon, str) and lexicon == ENGLISH:
-        assert phones is not None
-        if phones.lacking:
-            warn_caller(
-                f"the model has no token for {', '.join(phones.lacking)}: words of the English "
-                "lexicon with these are not written"
-            )
-        known = english_lexicon(vocabulary, phones)
-    else:
-        known = TokenLexicon.read(lexicon, vocabulary)
     guess = None if phones is None else EnglishPronouncer(phones)
-    return LexiconTokenizer(vocabulary, known, guess, phones)
+    return LexiconTokenizer(vocabulary, _read(lexicon, vocabulary, phones), guess, phones)
+
+
+def _read(lexicon: Any, vocabulary: Vocabulary, phones: PhoneTokens | None) -> TokenLexicon:
+    """The lexicon that comes with the package, or one of the user's."""
+    if not isinstance(lexicon, str) or lexicon != ENGLISH:
+        return TokenLexicon.read(lexicon, vocabulary)
+    assert phones is not None
+    if phones.lacking:
+        warn_caller(
+            f"the model has no token for {', '.join(phones.lacking)}: words of the English lexicon "
+            "with these are not written"
+        )
+    return english_lexicon(vocabulary, phones)
 
 
 def _vocabulary(tokens: Any, language: str | None, options: dict[str, Any]) -> Vocabulary:

@@ -318,9 +318,9 @@ def test_phones_stand_alone(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content.update(tokenizer_class="Wav2Vec2PhonemeCTCTokenizer", word_delimiter_token=None)
     path.write_text(json.dumps(content))
-    model = loaded(tmp_path)
-    assert model.tokenizer.vocabulary.boundary is WordBoundary.NONE
-    assert model.tokenizer.vocabulary.tokens == tuple(phones)
+    vocabulary = load_tokenizer(tmp_path, lexicon="none").vocabulary
+    assert vocabulary.boundary is WordBoundary.NONE
+    assert vocabulary.tokens == tuple(phones)
     found = phone_listener(tmp_path).phone_log_probs([recording(1.0)])
     assert found.log_probs.shape[-1] == 1 + len(PHONES)
 

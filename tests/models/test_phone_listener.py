@@ -16,7 +16,7 @@ import torch
 import ctcbias_fst
 from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording, read_audio
-from ctcbias_fst.cli.options import PhonesOptions
+from ctcbias_fst.cli.phones import PhonesOptions
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, LogProbsError, ModelError
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
