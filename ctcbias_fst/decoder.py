@@ -27,7 +27,6 @@ from ctcbias_fst.decoder_inputs import (
     lexicon_search,
     lists_of,
     rescorer_of,
-    tokenizer_for,
 )
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, warn_caller
@@ -49,6 +48,7 @@ from ctcbias_fst.text.entity_sources import EntitySource, source_of
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.phone_models import tokenizer_for
 
 FRAME_SECONDS = 0.04
 """Of models that do not say: four times the usual 10 ms."""

@@ -35,9 +35,8 @@ from ctcbias_fst.text.entity import Entity, read_once, with_weight
 from ctcbias_fst.text.entity_sources import EntitySource
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import and_more, is_named_pipe, quoted
-from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
+from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.phone_models import NO_LEXICON, phone_tokenizer
 
 OneList = CompiledEntities | EntitySource | None
 Entities = OneList | Sequence[OneList] | Mapping[str, OneList]
@@ -271,25 +270,6 @@ def checked_tokenizer(tokenizer: Any) -> Tokenizer:
             "Decoder.from_tokens(tokens) makes one of a list of tokens or the path of their file"
         )
     return tokenizer
-
-
-def tokenizer_for(
-    tokens: Any, tokenizer: Any, lexicon: Any, *, language: str | None, **options: Any
-) -> Tokenizer:
-    """What writes names in the tokens of a model, which are phones if there is a lexicon.
-
-    Args:
-        tokens, tokenizer, language, options: of :func:`ctcbias_fst.text.tokens.tokenizer_of`.
-        lexicon: see :func:`ctcbias_fst.variants.phone_models.phone_tokenizer`.
-
-    Raises:
-        ModelError: tokens or lexicon cannot be read, or do not belong together.
-    """
-    if lexicon is None or (isinstance(lexicon, str) and lexicon == NO_LEXICON):
-        return tokenizer_of(tokens, tokenizer, language=language, **options)
-    if tokenizer is not None:
-        raise ModelError("a lexicon says how words are written, not a tokenizer: pass either")
-    return phone_tokenizer(tokens, lexicon, language=language, **options)
 
 
 def lexicon_search(tokenizer: Tokenizer, device: torch.device) -> LexiconSearch | None:

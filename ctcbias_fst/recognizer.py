@@ -69,7 +69,7 @@ class Recognizer:
         settings: changes to ``config``, such as ``{"decode": {"nbest": 3}}``.
         options: of a function, see :func:`ctcbias_fst.models.function.function_model`:
             ``frame_seconds`` (measured by default), ``sampling_rate`` (16000), ``batches``,
-            ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``device``.
+            ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``lexicon``, ``device``.
         phones: who hears phones, for rescoring, lookup and long lists: what
             :func:`ctcbias_fst.models.phone_listener.phone_listener` takes. By default the phone
             head inside the package, beside a model that hears none and writes English; with

@@ -19,7 +19,9 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 import ctcbias_fst
@@ -127,6 +129,34 @@ def your_model(work: Path) -> None:
     rows = heard.log_probs[0, : heard.lengths[0]].numpy()
     make_known_model(work / "my-model", rows, embedded.model.tokenizer.vocabulary.tokens)
     shutil.copyfile(DEFAULT / "tokenizer.model", work / "my-model" / "bpe.model")
+    phone_model(work)
+
+
+def phone_model(work: Path) -> None:
+    """A model that hears phones, and audio that lasts as long as these."""
+    from tiny_onnx import log_softmax, make_known_model  # noqa: PLC0415
+
+    tokens = [
+        "<blk>",
+        *"bdfghijklmnprstuvwzæðŋɑɔəɚɛɪɹʃʊʌʒθ",
+        "aɪ",
+        "aʊ",
+        "dʒ",
+        "eɪ",
+        "oʊ",
+        "tʃ",
+        "ɔɪ",
+    ]
+    heard = "t ə b aɪ ə s ɪ z m aɪ n eɪ m".split()
+    rows = np.zeros((2 * len(heard) + 1, len(tokens)), dtype=np.float32)
+    rows[0::2, 0] = 9.0
+    rows[np.arange(1, len(rows), 2), [tokens.index(phone) for phone in heard]] = 9.0
+    folder = work / "phone-model"
+    folder.mkdir()
+    make_known_model(folder, log_softmax(rows), tokens)
+    (folder / "names.txt").write_text("Tobias\n")
+    noise = np.random.default_rng(0).normal(0, 0.1, round(0.04 * 16000 * len(rows)))
+    soundfile.write(work / "talk.wav", noise, 16000)
 
 
 PREPARED = {"your-model.md": your_model}

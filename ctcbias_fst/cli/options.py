@@ -223,7 +223,7 @@ class TokensOptions:
             from ctcbias_fst.models.find import load_tokenizer  # noqa: PLC0415
 
             return load_tokenizer(self.model, language=self.language, lexicon=self.lexicon)
-        from ctcbias_fst.decoder_inputs import tokenizer_for  # noqa: PLC0415
+        from ctcbias_fst.variants.phone_models import tokenizer_for  # noqa: PLC0415
 
         return tokenizer_for(
             self.tokens,

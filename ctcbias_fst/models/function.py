@@ -23,7 +23,8 @@ from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
+from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.variants.phone_models import tokenizer_for
 
 _LEAST_WINDOW = 0.1
 """Seconds: a window has several frames, and their context."""
@@ -143,6 +144,7 @@ def function_model(
     boundary: str | None = None,
     separator: str | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
+    lexicon: Any = None,
     **options: Any,
 ) -> ScoredModel:
     """Make a model of a function.
@@ -150,7 +152,7 @@ def function_model(
     Args:
         function: see `FunctionScorer`.
         tokens: what the columns are; see :meth:`ctcbias_fst.decoder.Decoder.from_tokens`, as of
-            ``blank``, ``boundary``, ``separator`` and ``tokenizer``.
+            ``blank``, ``boundary``, ``separator``, ``tokenizer`` and ``lexicon``.
         options: of `FunctionScorer`.
 
     Raises:
@@ -159,9 +161,8 @@ def function_model(
     """
     _check_names(options)
     if not isinstance(tokens, Tokenizer):
-        tokens = tokenizer_of(
-            tokens, tokenizer, blank=blank, boundary=boundary, separator=separator
-        )
+        form = {"blank": blank, "boundary": boundary, "separator": separator}
+        tokens = tokenizer_for(tokens, tokenizer, lexicon, language=None, **form)
     return ScoredModel(FunctionScorer(function, tokens, **options))
 
 

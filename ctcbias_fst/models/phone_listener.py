@@ -19,6 +19,7 @@ from ctcbias_fst.models.find import kind_of, load_as_it_is
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, checked_lag
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phone_symbols import columns_of_phones, is_arpabet, phones_of_symbol
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.text_files import first_few, quoted
@@ -192,7 +193,11 @@ def listener_of(phones: Any, model: SpeechModel) -> PhoneListener | str | None:
         return phone_listener(phones, device=model.device)
     if phones == EMBEDDED:
         return EMBEDDED
-    letters = set("".join(model.tokenizer.vocabulary.surfaces).lower())
+    tokenizer = model.tokenizer
+    written = tokenizer.vocabulary.surfaces
+    if isinstance(tokenizer, LexiconTokenizer):
+        written = tokenizer.lexicon.words
+    letters = set("".join(written).lower())
     return EMBEDDED if len(letters & set(ascii_lowercase)) >= _LETTERS else None
 
 

@@ -9,7 +9,7 @@ import torch
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.text.token_marks import byte_of
+from ctcbias_fst.text.token_marks import byte_of, is_silence
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _FRAMES = 100
@@ -49,9 +49,11 @@ class BlankCheck:
     def _judge(self, counts: torch.Tensor, total: int) -> None:
         vocabulary = self._vocabulary
         blank = int(counts[vocabulary.blank_id])
-        # Pauses may be the separator, and the first byte of a script's letters is always the same.
+        # Pauses may be the separator, or a phone model's silence; the first byte of a script's
+        # letters is always the same.
+        pauses = is_silence if vocabulary.has_phones else (lambda token: False)
         for column, token in enumerate(vocabulary.tokens):
-            if column == vocabulary.separator_id or byte_of(token) is not None:
+            if column == vocabulary.separator_id or pauses(token) or byte_of(token) is not None:
                 counts[column] = 0
         other = int(counts.argmax())
         if blank >= _LEAST_BLANK * total or counts[other] < _LIKE_BLANK * total:

@@ -16,7 +16,7 @@ from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.token_lexicon import TokenLexicon, Tokens
 from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
 from ctcbias_fst.text.token_marks import SEPARATORS, WordBoundary, look_like_phones
-from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.shipped import load_pronouncer, sounds_digests
 
@@ -73,6 +73,25 @@ def phone_tokenizer(
     """
     where = os.fspath(tokens) if isinstance(tokens, (str, os.PathLike)) else "the model"
     return _in_phones(_vocabulary(tokens, language, options), lexicon, where)
+
+
+def tokenizer_for(
+    tokens: Any, tokenizer: Any, lexicon: Any, *, language: str | None, **options: Any
+) -> Tokenizer:
+    """What writes names in the tokens of a model, which are phones if there is a lexicon.
+
+    Args:
+        tokens, tokenizer, language, options: of :func:`ctcbias_fst.text.tokens.tokenizer_of`.
+        lexicon: see `phone_tokenizer`; ``none``, if phones are wanted, is the same as None.
+
+    Raises:
+        ModelError: tokens or lexicon cannot be read, or do not belong together.
+    """
+    if lexicon is None or (isinstance(lexicon, str) and lexicon == NO_LEXICON):
+        return tokenizer_of(tokens, tokenizer, language=language, **options)
+    if tokenizer is not None:
+        raise ModelError("a lexicon says how words are written, not a tokenizer: pass either")
+    return phone_tokenizer(tokens, lexicon, language=language, **options)
 
 
 def with_lexicon(tokenizer: Tokenizer, lexicon: Any, model: str = "the model") -> Tokenizer:

@@ -193,6 +193,8 @@ def test_what_a_model_is(model: Path, lexicon: Path) -> None:
     words = model_info(model, lexicon=lexicon)
     assert words.lexicon == f"6 words, 6 pronunciations, from {lexicon}"
     assert words.parts["g2g"] == "needs tokens that are letters"
+    assert words.parts["rescore"] == "needs log-probs of phones"  # six words may be of any language
+    assert model_info(model, lexicon="english").parts["rescore"] is None
     result = run("model", "info", model, "--lexicon", lexicon)
     assert f"lexicon      6 words, 6 pronunciations, from {lexicon}\n" in result.output
     assert model_info().lexicon is None

@@ -26,7 +26,7 @@ from strategies import (
     vocabularies,
 )
 
-from ctcbias_fst.errors import GraphError, LogProbsError
+from ctcbias_fst.errors import CtcbiasWarning, GraphError, LogProbsError
 from ctcbias_fst.graph.entity_tree import BoostGraph, boost_graph
 from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.records import LogProbs, Transcript
@@ -35,6 +35,7 @@ from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer, SentencePieceTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -513,6 +514,28 @@ def test_pauses_that_are_the_separator_are_no_blank() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         decoder.decode(batch([said.astype(np.float32)], vocabulary))
+
+
+@pytest.mark.parametrize("silence", ["sil", "SIL", "<sil>", "sp", "pau"])
+def test_silence_of_a_phone_model_is_no_blank(silence: str) -> None:
+    """It may be best in most frames, and the blank in none: between phones that differ such a model
+    needs none. A phone that is best in as many is told."""
+    tokens = ["<blk>", *PHONES, silence]
+    vocabulary = Vocabulary.from_tokens(tokens, boundary="none")
+
+    def decode(most: int) -> None:
+        said = np.full((200, len(tokens)), -9.0)
+        said[:, most] = 0.0
+        said[::3, most], said[::3, 5] = -9.0, 0.0
+        said -= np.log(np.exp(said).sum(1, keepdims=True))
+        decoder = LatticeDecoder(vocabulary, DecodeConfig(), CPU)
+        decoder.decode(batch([said.astype(np.float32)], vocabulary))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decode(len(PHONES) + 1)
+    with pytest.warns(CtcbiasWarning, match="say which is the blank"):
+        decode(1)
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
