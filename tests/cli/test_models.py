@@ -192,7 +192,7 @@ def test_a_job_belongs_to_its_language_and_tokens(
 ) -> None:
     """Whatever that is of the model, which is of one language here."""
     load = backends.load_model
-    monkeypatch.setattr(backends, "load_model", lambda path, device, language: load(path, device))
+    monkeypatch.setattr(backends, "load_model", lambda path, device, **_: load(path, device))
     of = [
         SpeechBackend(model, PipelineConfig(), "cpu", language=language).settings
         for language in ("tur", "eng", None)
