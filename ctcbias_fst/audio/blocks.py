@@ -114,7 +114,7 @@ class Mono(Part):
 
     def _keep(self, block: Samples, begin: float) -> None:
         mono = self._averaged(block)
-        _check_values(mono, self.rate, self.name, begin)
+        check_values(mono, self.rate, self.name, begin)
         self._pieces.append(self._resampled(mono, False))
 
     def _averaged(self, block: Samples) -> Samples:
@@ -243,11 +243,22 @@ def check_samples(samples: Samples, sampling_rate: int, name: str) -> Samples:
             f"{name}: {len(samples)} samples are less than {1000 * SHORTEST_SECONDS:.0f} ms: "
             "too short to hold speech"
         )
-    _check_values(samples, sampling_rate, name)
+    check_values(samples, sampling_rate, name)
     return samples
 
 
-def _check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) -> None:
+def check_values(samples: Samples, rate: int, name: str, begin: float = 0.0) -> None:
+    """Refuse samples that are not finite, or far over full scale.
+
+    Args:
+        samples: ``(samples,)``.
+        rate: in Hz.
+        name: for messages.
+        begin: seconds before the first of them.
+
+    Raises:
+        AudioError: there are such; the message says where.
+    """
     wrong = ~(np.abs(samples) <= LOUDEST)  # NaN is in no order
     if not wrong.any():
         return

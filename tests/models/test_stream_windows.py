@@ -1,0 +1,180 @@
+"""Windows of streams: each frame once, and what a model with so much context gives of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.models.stream_windows import StreamWindows, WindowConfig, WindowedStream
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.vocabulary import Vocabulary
+
+RATE = 1000
+TOKENS = Vocabulary.from_tokens(["<blk>", "|", "a", "b"])
+CONFIG = WindowConfig(left=0.64, step=0.16, right=0.2)
+
+
+class Model:
+    """Hears the energies of its frame and of so many on both sides; phones are at half the rate.
+
+    Args:
+        frame: seconds.
+        reach: frames.
+    """
+
+    def __init__(self, frame: float = 0.04, reach: int = 3) -> None:
+        self.frame, self.reach = frame, reach
+        self.heard: list[float] = []
+
+    def energies(self, samples: np.ndarray, frame: float) -> np.ndarray:
+        size = round(frame * RATE)
+        count = -(-len(samples) // size)
+        rows = np.pad(samples, (0, count * size - len(samples))).reshape(count, size)
+        energy = np.abs(rows).sum(axis=1)
+        return np.array([
+            energy[max(0, i - self.reach) : i + self.reach + 1].sum() for i in range(count)
+        ])  # fmt: skip
+
+    def scores(self, samples: np.ndarray, frame: float, columns: int) -> torch.Tensor:
+        energy = torch.from_numpy(self.energies(samples, frame)).float()
+        return (energy[:, None] * torch.arange(1, columns + 1)).log_softmax(dim=-1)
+
+    def __call__(self, recordings: Sequence[Recording], names: Sequence[object] = ()) -> LogProbs:
+        self.heard += [one.seconds for one in recordings]
+        tokens = [self.scores(one.samples, self.frame, 4) for one in recordings]
+        phones = [self.scores(one.samples, 2 * self.frame, 3) for one in recordings]
+        padded = [torch.nn.utils.rnn.pad_sequence(x, batch_first=True) for x in (tokens, phones)]
+        counts = [torch.tensor([len(one) for one in x]) for x in (tokens, phones)]
+        return LogProbs(
+            padded[0],
+            counts[0],
+            self.frame,
+            tuple(one.id for one in recordings),
+            TOKENS,
+            PhoneLogProbs(padded[1], counts[1], 2 * self.frame, 0.1),
+            unbiased=padded[0] - 0.0,
+            lag=0.2,
+        )
+
+
+def noise(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, count).astype(np.float32)
+
+
+def windows_of(model: Model, config: WindowConfig = CONFIG) -> StreamWindows:
+    return StreamWindows(model, TOKENS, model.frame, RATE, config)
+
+
+def streamed(model: Model, samples: np.ndarray, cuts: Sequence[int] = ()) -> LogProbs:
+    windows, stream = windows_of(model), WindowedStream("call")
+    parts = [windows.score([stream], [part])[0] for part in np.split(samples, sorted(cuts))]
+    parts += windows.score([stream], [noise(0)], last=True)
+    parts = [part for part in parts if int(part.lengths[0])]
+    assert [part.ids for part in parts] == [("call",)] * len(parts)
+    if not parts:
+        return windows.score([stream], [noise(0)], last=True)[0]
+    return windows._joined(stream, parts)
+
+
+def assert_same(found: LogProbs, expected: LogProbs) -> None:
+    torch.testing.assert_close(found.log_probs, expected.log_probs)
+    torch.testing.assert_close(found.unbiased, expected.unbiased)
+    assert found.lengths.tolist() == expected.lengths.tolist()
+    assert found.lag == expected.lag
+    assert found.phones is not None and expected.phones is not None
+    torch.testing.assert_close(found.phones.log_probs, expected.phones.log_probs)
+    assert found.phones.lengths.tolist() == expected.phones.lengths.tolist()
+    assert (found.phones.frame_seconds, found.phones.lag) == (
+        expected.phones.frame_seconds, expected.phones.lag,
+    )  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), count=st.integers(1, 3000))
+def test_frames_with_all_the_context_that_counts_are_those_of_the_whole(
+    data: st.DataObject, count: int
+) -> None:
+    samples = noise(count)
+    cuts = data.draw(st.lists(st.integers(0, count), max_size=12))
+    model = Model(reach=2)
+    found = streamed(model, samples, cuts)
+    assert max(model.heard) <= 0.64 + 0.16 + 0.2 + 0.16  # the last one goes on to the end
+    expected = Model(reach=2)([Recording("call", samples, RATE)])
+    rows = int(expected.lengths[0])
+    short = count < 0.1 * RATE  # with silence behind it, which is not taken
+    assert int(found.lengths[0]) == rows
+    if not short:
+        assert_same(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), frame=st.sampled_from([0.02, 0.04, 0.08, 0.0125]))
+def test_any_chunks_give_the_same(data: st.DataObject, frame: float) -> None:
+    """With less context than the model has, too."""
+    samples = noise(data.draw(st.integers(1, 4000)))
+    cuts = data.draw(st.lists(st.integers(0, len(samples)), max_size=30))
+    assert_same(streamed(Model(frame, 40), samples, cuts), streamed(Model(frame, 40), samples))
+
+
+def test_streams_at_once_are_streams_alone() -> None:
+    windows = windows_of(Model(reach=30))
+    lengths = (700, 30, 2500, 1)
+    streams = [WindowedStream(f"{i}") for i in range(len(lengths))]
+    waves = [noise(n, i) for i, n in enumerate(lengths)]
+    first = windows.score(streams, [wave[: len(wave) // 2] for wave in waves])
+    second = windows.score(streams, [wave[len(wave) // 2 :] for wave in waves])
+    last = windows.score(streams, [noise(0)] * 4, last=True)
+    for i, wave in enumerate(waves):
+        parts = [one for one in (first[i], second[i], last[i]) if int(one.lengths[0])]
+        found = windows._joined(streams[i], parts)
+        alone = streamed(Model(reach=30), wave)
+        assert found.ids == (str(i),)
+        assert_same(found, alone)
+
+
+def test_what_is_kept_does_not_grow() -> None:
+    windows, stream = windows_of(Model()), WindowedStream("call")
+    kept = []
+    for i in range(200):
+        windows.score([stream], [noise(333, i)])
+        kept.append(len(stream._samples))
+    assert max(kept) <= 1.1 * RATE + 333
+    assert stream.end == 200 * 333
+
+
+def test_an_empty_stream_has_no_frames() -> None:
+    windows, stream = windows_of(Model()), WindowedStream("call")
+    for last in (False, True, True):
+        (found,) = windows.score([stream], [noise(0)], last=last)
+        assert int(found.lengths[0]) == 0
+        assert found.log_probs.shape == (1, 0, 4)
+
+
+def test_a_frame_waits_for_what_is_right_of_it() -> None:
+    windows, stream = windows_of(Model()), WindowedStream("call")
+    assert windows.latest_seconds == pytest.approx(0.36)
+    assert int(windows.score([stream], [noise(359)])[0].lengths[0]) == 0
+    assert int(windows.score([stream], [noise(1)])[0].lengths[0]) == 4
+    assert int(windows.score([stream], [noise(160)])[0].lengths[0]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"right": 0.0}, "right must be at least 0.1"),
+        ({"step": 0.0}, "step"),
+        ({"left": -1.0}, "left"),
+        ({"left": float("nan")}, "left"),
+        ({"step": 1e9}, "step"),
+    ],
+)
+def test_windows_that_cannot_be(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WindowConfig(**options)
