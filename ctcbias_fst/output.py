@@ -22,10 +22,15 @@ _CUE_PAUSE = 0.8
 _SHOWN = 5
 
 
-def as_text(transcripts: Sequence[Transcript]) -> Iterator[str]:
-    """One line per recording; with several, its id and a tab come first."""
+def as_text(transcripts: Sequence[Transcript], several: bool | None = None) -> Iterator[str]:
+    """One line per recording; if there are several, its id and a tab come first.
+
+    Args:
+        several: whether there are, others among them; by default as many as these.
+    """
+    several = len(transcripts) > 1 if several is None else several
     for transcript in transcripts:
-        prefix = f"{one_line(transcript.id)}\t" if len(transcripts) > 1 else ""
+        prefix = f"{one_line(transcript.id)}\t" if several else ""
         yield prefix + one_line(transcript.best.text)
 
 
@@ -185,14 +190,24 @@ FORMATS: dict[str, Callable[[Sequence[Transcript]], Iterator[str]]] = {
 
 
 def format_transcripts(
-    transcripts: Sequence[Transcript], style: str, paths: Mapping[str, str] = MappingProxyType({})
+    transcripts: Sequence[Transcript],
+    style: str,
+    paths: Mapping[str, str] = MappingProxyType({}),
+    *,
+    several: bool | None = None,
 ) -> str:
     """All transcripts in one of ``FORMATS``, each line ended.
 
     Args:
         paths: of recordings whose ids are not their paths, for JSON.
+        several: whether these are some of several recordings, for text.
     """
-    lines = as_json(transcripts, paths) if style == "json" else FORMATS[style](transcripts)
+    if style == "json":
+        lines = as_json(transcripts, paths)
+    elif style == "text":
+        lines = as_text(transcripts, several)
+    else:
+        lines = FORMATS[style](transcripts)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -38,18 +38,21 @@ class SampleStream:
         return self._taken / self.rate
 
     def accept(self, samples: Any, rate: Any = None) -> Samples:
-        """Take a chunk.
+        """Take a chunk: what `read` makes of it, at the rate of the target."""
+        return self.take(self.read(samples, rate))
+
+    def read(self, samples: Any, rate: Any = None) -> Samples:
+        """Look at the next chunk, without taking it.
 
         Args:
             samples: of any size, 0 too; see :func:`ctcbias_fst.audio.samples.mono_samples`.
             rate: of them, if the caller says it each time; it may not change.
 
         Returns:
-            ``(samples,)``: what can be told by now at the rate of the target.
+            mono float32 ``(samples,)`` of their own rate.
 
         Raises:
-            AudioError: they are no samples, or of another rate than those before; nothing of them
-                is taken then.
+            AudioError: they are no samples, or of another rate than those before.
         """
         if rate is not None and check_rate(rate, self.name) != self.rate:
             raise AudioError(
@@ -59,6 +62,10 @@ class SampleStream:
         place = f"{self.name}, chunk at {self.seconds:.2f} s"
         mono = mono_samples(samples, place) if _is_filled(samples) else _NONE
         check_values(mono, self.rate, place)
+        return mono
+
+    def take(self, mono: Samples) -> Samples:
+        """Take what `read` gave; returns what can be told by now at the rate of the target."""
         self._taken += len(mono)
         if self._resampler is None:
             return mono

@@ -55,7 +55,7 @@ _GO_ON = {
         ("ablate", "adapt", "decode", "recipe", "train", "tune"),
         "the same command goes on where it was",
     ),
-    "transcribe": "what --out-dir has is complete, the same command begins anew",
+    "transcribe": "what is in --out-dir, or in OUT.part, is complete; the same command begins anew",
 }
 
 
@@ -117,7 +117,9 @@ def _stopped(ctx: click.Context) -> click.exceptions.Exit:
     return click.exceptions.Exit(_INTERRUPTED)
 
 
-@click.group(cls=_LazyGroup, context_settings={"show_default": True})
+@click.group(
+    cls=_LazyGroup, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="ctcbias")
 @click.option(
     "--log-level",

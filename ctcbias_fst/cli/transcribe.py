@@ -16,7 +16,6 @@ from ctcbias_fst.text.printable import one_line
 
 if TYPE_CHECKING:
     from ctcbias_fst.audio.audio import AudioPart
-    from ctcbias_fst.records import Transcript
 
 FORMATS = ("text", "json", "ctm", "srt", "vtt")
 _ENDINGS = {"text": "txt", "json": "jsonl"}
@@ -34,10 +33,13 @@ _ENDINGS = {"text": "txt", "json": "jsonl"}
 )
 @options.PARTS
 @options.LM
+@options.NBEST
 @options.with_settings
 @options.DEVICE
 @options.format_of("How transcripts are written.", *FORMATS)
-@options.writes_file("--out", help="Write here instead of standard output.")
+@options.writes_file(
+    "--out", help="Write here instead of standard output; OUT.part until all is done."
+)
 @options.writes_folder(
     "--out-dir", help="Write a file for each recording into this folder, named after it."
 )
@@ -73,10 +75,11 @@ def transcribe(
     """
     begin = time.perf_counter()
     from ctcbias_fst.audio.audio import AudioPart, longest_seconds  # noqa: PLC0415
+    from ctcbias_fst.cli.transcripts_out import TranscriptsOut  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
-    from ctcbias_fst.files import write_text  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
-    from ctcbias_fst.output import format_transcripts, notes  # noqa: PLC0415
+    from ctcbias_fst.output import notes  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.records import Failure  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
@@ -87,6 +90,8 @@ def transcribe(
     targets = _targets(recordings, style, out, out_dir)
     folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
     reads(map(_path, recordings), "the recording")
+    if settings.nbest is not None and style != "json":
+        raise ConfigError("--nbest goes with --format json: other formats have the best one only")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
     loaded = load_model(model, device, language=language, adapter=adapter, lexicon=lexicon)
@@ -98,25 +103,21 @@ def transcribe(
         for line in names.entities.report():
             options.warn(line)
     ready = time.perf_counter()
-    done: list[Transcript] = []
     failures = 0
-    for item in recognizer.transcribe_files(recordings, names):
-        if isinstance(item, Failure):
-            failures += 1
-            click.echo(f"Error: {one_line(str(item.error))}", err=True)
-            if click.get_current_context().find_root().params.get("debug"):
-                traceback.print_exception(type(item.error), item.error, item.error.__traceback__)
-            continue
-        for line in notes(item):
-            options.warn(line)
-        if folder is not None:
-            folder.write(targets[item.id], format_transcripts([item], style, paths))
-        else:
-            done.append(item)
-    if out is not None:
-        write_text(out, format_transcripts(done, style, paths))
-    elif folder is None:
-        click.echo(format_transcripts(done, style, paths), nl=False)
+    written = TranscriptsOut(style, paths, len(recordings), out, folder, targets)
+    with written:
+        for item in recognizer.transcribe_files(recordings, names):
+            written.passed()
+            if isinstance(item, Failure):
+                failures += 1
+                click.echo(f"Error: {one_line(str(item.error))}", err=True)
+                if click.get_current_context().find_root().params.get("debug"):
+                    cause = item.error
+                    traceback.print_exception(type(cause), cause, cause.__traceback__)
+                continue
+            for line in notes(item):
+                options.warn(line)
+            written.write(item)
     spent = time.perf_counter() - ready
     phones.tell_phones(recognizer.phones, recognizer.phone_seconds, spent)
     if timing:

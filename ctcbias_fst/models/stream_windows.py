@@ -146,15 +146,19 @@ class StreamWindows:
         Returns:
             the log-probs of the next frames of each stream, of one utterance each, maybe of no
             frames.
+
+        Raises:
+            CtcbiasError: the model failed; what came is kept, and scored the next time.
         """
-        todo: list[tuple[WindowedStream, _Window]] = []
         for stream, chunk in zip(streams, chunks):
             stream.add(chunk)
-            todo += [(stream, window) for window in self._windows(stream, last)]
+        todo = [(one, window) for one in streams for window in self._windows(one, last)]
         scored = self._scored(todo)
         parts: dict[int, list[LogProbs]] = {id(stream): [] for stream in streams}
         for (stream, window), one in zip(todo, scored):
             parts[id(stream)].append(self._taken(stream, window, one))
+        for stream in streams:
+            stream.drop_before(self._at(max(0, stream.frames - self._left)))
         return [self._joined(stream, parts[id(stream)]) for stream in streams]
 
     def _windows(self, stream: WindowedStream, last: bool) -> Iterator[_Window]:
@@ -165,8 +169,6 @@ class StreamWindows:
             first = behind
         if last and stream.end > self._at(first):
             yield self._window(stream, first, None, stream.end)
-        stream.drop_before(self._at(max(0, first - self._left)))
-        stream.frames = first
 
     def _window(self, stream: WindowedStream, first: int, last: int | None, end: int) -> _Window:
         offset = max(0, first - self._left)

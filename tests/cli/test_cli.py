@@ -311,3 +311,26 @@ def test_the_settings_of_a_model_are_not_those_of_another() -> None:
     usual = PipelineConfig()
     assert SettingsOptions().load() != usual
     assert SettingsOptions().load(of_model=False) == usual
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("ctcbias tr", {"transcribe", "train"}), ("ctcbias transcribe --out-", {"--out-dir"})],
+)
+def test_shells_complete_it(words: str, expected: set[str]) -> None:
+    count = str(len(words.split()) - 1)
+    settings = {"_CTCBIAS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
+    done = subprocess.run(
+        [sys.executable, "-m", "ctcbias_fst"],
+        env={**os.environ, **settings}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert {line.partition(",")[2] for line in done.stdout.split()} == expected
+
+
+@pytest.mark.parametrize("command", [(), ("transcribe",), ("model",), ("model", "info")])
+def test_help_has_a_short_name(command: tuple[str, ...]) -> None:
+    runner = CliRunner()
+    short, long = (runner.invoke(main, [*command, name]) for name in ("-h", "--help"))
+    assert short.exit_code == 0
+    assert short.output == long.output
+    assert "-h, --help" in short.output

@@ -256,13 +256,58 @@ def test_transcripts_that_are_done_are_kept(
     command = ["transcribe", clip, other, "--model", random_model]
     result = run(*command, "--out-dir", tmp_path / "new")
     assert result.exit_code == 130
-    assert result.output.startswith("Stopped: what --out-dir has is complete")
+    assert result.output.startswith("Stopped: what is in --out-dir, or in OUT.part, is complete")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [RECORD, "clip.txt"]
     result = run(*command, "--out-dir", tmp_path / "new")
-    assert result.output.startswith("Stopped: what --out-dir has is complete")
+    assert result.output.startswith("Stopped: what is in --out-dir, or in OUT.part, is complete")
     result = run(*command, "--out", tmp_path / "out.txt")
     assert result.exit_code == 130
     assert not (tmp_path / "out.txt").exists()
+    part = tmp_path / "out.txt.part"
+    assert [line.split("\t")[0] for line in part.read_text().splitlines()] == [str(clip)]
+    monkeypatch.undo()
+    result = run(*command, "--out", tmp_path / "out.txt")
+    assert result.exit_code == 0
+    assert not part.exists()
+    printed = run(*command).output
+    assert (tmp_path / "out.txt").read_text() == printed
+    assert printed.count("\t") == 2
+
+
+def test_transcripts_are_printed_as_they_are_there(
+    clip: Path, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by their recordings, if there are several, whatever becomes of the others."""
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+
+    def interrupted(self: Recognizer, *arguments: Any) -> Iterator[Any]:
+        yield next(files(self, *arguments))
+        raise KeyboardInterrupt
+
+    files = Recognizer.transcribe_files
+    alone = run("transcribe", clip, "--model", random_model).stdout
+    both = run("transcribe", clip, broken, "--model", random_model)
+    assert both.exit_code == 1
+    assert both.stdout == f"{clip}\t{alone}"
+    monkeypatch.setattr(Recognizer, "transcribe_files", interrupted)
+    assert run("transcribe", clip, broken, "--model", random_model).stdout == f"{clip}\t{alone}"
+    monkeypatch.undo()
+    for style, empty in (("text", ""), ("vtt", "WEBVTT\n\n"), ("json", "")):
+        job = ("transcribe", broken, "--model", random_model, "--format", style)
+        assert run(*job, "--out", tmp_path / f"none.{style}").exit_code == 1
+        assert (tmp_path / f"none.{style}").read_text() == empty
+
+
+def test_hypotheses_of_transcripts(clip: Path, random_model: Path) -> None:
+    job = ("transcribe", clip, "--model", random_model, "--nbest", 3)
+    record = json.loads(run(*job, "--format", "json").stdout)
+    assert len(record["nbest"]) == 3
+    assert record["nbest"][0]["text"] == record["text"]
+    result = run(*job)
+    assert result.output == (
+        "Error: --nbest goes with --format json: other formats have the best one only\n"
+    )
 
 
 def _pairs() -> list[tuple[str, str, int | str]]:

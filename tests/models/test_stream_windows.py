@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.stream_windows import StreamWindows, WindowConfig, WindowedStream
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
@@ -178,3 +179,20 @@ def test_a_frame_waits_for_what_is_right_of_it() -> None:
 def test_windows_that_cannot_be(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         WindowConfig(**options)
+
+
+def test_what_a_model_failed_on_is_scored_the_next_time() -> None:
+    model = Model()
+    windows, stream = windows_of(model), WindowedStream("call")
+    samples = noise(2000)
+    first = windows.score([stream], [samples[:700]])[0]
+    failing = StreamWindows(fails, TOKENS, model.frame, RATE, CONFIG)
+    with pytest.raises(ModelError, match="out of memory"):
+        failing.score([stream], [samples[700:1500]])
+    rest = windows.score([stream], [samples[1500:]])[0]
+    end = windows.score([stream], [noise(0)], last=True)[0]
+    assert_same(windows._joined(stream, [first, rest, end]), streamed(Model(), samples))
+
+
+def fails(recordings: Sequence[Recording], names: Sequence[object]) -> LogProbs:
+    raise ModelError("out of memory")
