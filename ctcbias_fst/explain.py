@@ -108,7 +108,8 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
             "ctcbias adapt"
         )
     recording = to_recording(recording, model.sampling_rate)
-    heard = model.attend(recording, names.listed, recognizer.config.adapter)
+    config = recognizer.config
+    heard = model.attend(recording, names.listed, config.adapter, config.pieces)
     plain = recognizer.decoder.decode(heard.plain)[0].best.words
     biased = recognizer.decoder.decode(heard.biased, entities=names)[0].best.words
     weights = heard.weights.cpu().numpy()

@@ -327,7 +327,7 @@ class Recognizer:
         listed = [None if one is None else one.listed for one in names]
         if "adapter" not in self.config.parts:
             listed = []
-        return self.model.log_probs(recordings, listed, self.config.adapter)
+        return self.model.log_probs(recordings, listed, self.config.adapter, self.config.pieces)
 
     def transcribe_files(
         self, sources: Iterable[Any], entities: CompiledEntities | EntitySource | None = None

@@ -12,6 +12,7 @@ from ctcbias_fst.config import by_present_names, flat, load_config, merge, read_
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
+from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
@@ -42,6 +43,7 @@ class PipelineConfig:
         decode: the search and the boost.
         parts: which of :data:`PARTS` act.
         adapter: how far the adapter is trusted.
+        pieces: how long audio is cut at pauses before the model.
         lm: the language model's file; by default the one in the model directory, if there is one.
         segmentations: how many segmentations of a name the boosting graph knows.
         spoken_forms: whether names with digits, symbols and initials are looked for as rules say
@@ -55,6 +57,7 @@ class PipelineConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parts: tuple[str, ...] = PARTS
     adapter: AttentionConfig = field(default_factory=AttentionConfig)
+    pieces: PiecesConfig = field(default_factory=PiecesConfig)
     lm: Path | None = None
     segmentations: int = 1
     spoken_forms: bool = True

@@ -19,7 +19,7 @@ from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.long_audio import LAG_SECONDS, WINDOW, LongAudio, Scores
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
-from ctcbias_fst.models.pieces import LONGEST_SECONDS, Piece
+from ctcbias_fst.models.pieces import Piece, PiecesConfig
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -94,6 +94,7 @@ class AcousticModel:
         recordings: Sequence[Recording],
         names: Sequence[ListedNames | None] = (),
         config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+        pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> LogProbs:
         """Score a batch of recordings.
 
@@ -103,6 +104,7 @@ class AcousticModel:
             names: for the adapter, as :meth:`listed` gives them: one list per recording, or
                 none at all. Long audio is given its names window by window.
             config: how far the adapter is trusted; ``config.names`` acts in :meth:`listed`.
+            pieces: how long audio is cut.
 
         Returns:
             subword and phone log-probs on the model's device.
@@ -112,7 +114,7 @@ class AcousticModel:
         lists = list(names) or [None] * len(recordings)
         if config.scale == 0.0:
             lists = [None] * len(recordings)
-        scores, lengths = self._reader(config).scores(features, lengths, lists)
+        scores, lengths = self._reader(config, pieces).scores(features, lengths, lists)
         biased = any(one is not None for one in lists)
         ids = tuple(one.id for one in recordings)
         return self._records(scores, lengths, ids, biased=biased)
@@ -123,6 +125,7 @@ class AcousticModel:
         recording: Recording,
         names: ListedNames,
         config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+        pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> Attended:
         """Score one recording and tell which names the adapter heard in it, and when.
 
@@ -137,8 +140,8 @@ class AcousticModel:
                 f"at most {seconds:.0f} s"
             )
         picture = features[0]
-        long = features.shape[1] * FRAME_SECONDS > LONGEST_SECONDS
-        reader = self._reader(config)
+        reader = self._reader(config, pieces)
+        long = reader.is_long(features.shape[1])
         if long:
             (row,), (whole,) = reader.evened([picture])
             features = row[None]
@@ -193,11 +196,10 @@ class AcousticModel:
             unbiased=scores.plain if biased else None,
         )
 
-    def _reader(self, config: AttentionConfig) -> LongAudio[ListedNames]:
+    def _reader(self, config: AttentionConfig, pieces: PiecesConfig) -> LongAudio[ListedNames]:
         """Scores utterances of any length with an adapter that is trusted so far."""
-        return LongAudio(
-            partial(self._run, config), self.tokenizer.vocabulary, self.config.encoder.subsampling
-        )
+        rate = self.config.encoder.subsampling
+        return LongAudio(partial(self._run, config), self.tokenizer.vocabulary, rate, pieces)
 
     def _run(
         self,

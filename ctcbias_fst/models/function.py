@@ -20,6 +20,7 @@ from ctcbias_fst.audio.blocks import check_rate
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.models.frame_length import measured_frame_seconds
+from ctcbias_fst.models.pieces import SENTENCE_SECONDS
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
@@ -62,6 +63,7 @@ class FunctionScorer:
         device: torch.device | str = "cpu",
     ) -> None:
         self.function, self.tokenizer = function, tokenizer
+        self.piece_seconds = SENTENCE_SECONDS
         self.family = f"function {getattr(function, '__name__', type(function).__name__)}"
         self.batches, self.device = _checked_batches(batches), checked_device(device)
         self.sampling_rate = _checked_rate(sampling_rate)

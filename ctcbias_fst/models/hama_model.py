@@ -23,6 +23,7 @@ from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import MissingDependencyError, ModelError
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
+from ctcbias_fst.models.pieces import SENTENCE_SECONDS
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.phone_tokens import PhoneTokens
@@ -57,6 +58,7 @@ class HamaScorer:
     frame_seconds = 0.02
     batches = False
     shortest_seconds = 0.1
+    piece_seconds = SENTENCE_SECONDS
     longest_seconds = 28.0  # what is beyond 30 it cuts off
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

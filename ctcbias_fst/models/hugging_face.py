@@ -38,11 +38,15 @@ from ctcbias_fst.models.hugging_face_weights import (
     load_adapter,
     load_weights,
 )
+from ctcbias_fst.models.pieces import LONG_SECONDS, SENTENCE_SECONDS
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.tokens import Tokenizer
 
 _LENGTHS = ("_get_feat_extract_output_lengths", "_get_subsampling_output_length")
 """Functions by which models tell how many frames they make of so many samples or features."""
+
+_OF_LONG_AUDIO = frozenset({"parakeet_ctc"})
+"""Types of models that have learnt from segments of up to half a minute."""
 
 _PROBE_SECONDS = (0.6, 1.0)
 _SAME = 0.05
@@ -62,11 +66,13 @@ class HuggingFaceScorer:
         tokenizer: of the model's tokens.
     """
 
-    longest_seconds = 30.0
+    longest_seconds = LONG_SECONDS
 
     def __init__(self, model: Any, extractor: Any, tokenizer: Tokenizer) -> None:
         self.model, self.extractor, self.tokenizer = model, extractor, tokenizer
         self.family = f"{model.config.model_type} (Hugging Face)"
+        long = model.config.model_type in _OF_LONG_AUDIO
+        self.piece_seconds = LONG_SECONDS if long else SENTENCE_SECONDS
         self.sampling_rate = int(extractor.sampling_rate)
         self.device = torch.device(model.device)
         self._raw = model.main_input_name == "input_values"

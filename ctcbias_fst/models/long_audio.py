@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.models.even import louder, raised_where_spoken, raises
 from ctcbias_fst.models.features import FRAME_SECONDS
-from ctcbias_fst.models.pieces import LONGEST_SECONDS, Piece, pieces_of
+from ctcbias_fst.models.pieces import Piece, PiecesConfig, pieces_of
 from ctcbias_fst.pauses import find_pauses
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -56,6 +56,7 @@ class LongAudio(Generic[Names]):
             frames each, with the names of each; gives the scores and how many frames they have.
         vocabulary: of the subwords.
         subsampling: frames of the features for one of the scores.
+        config: what is long, and how long a piece may be.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class LongAudio(Generic[Names]):
         run: Callable[[Tensor, Tensor, Sequence[Names | None]], tuple[Scores, Tensor]],
         vocabulary: Vocabulary,
         subsampling: int,
+        config: PiecesConfig = PiecesConfig(),  # noqa: B008  (frozen)
     ) -> None:
         self._run, self._vocabulary, self._rate = run, vocabulary, subsampling
+        self._longest = config.longest()
 
     def scores(
         self, features: Tensor, lengths: Tensor, names: Sequence[Names | None]
@@ -79,7 +82,7 @@ class LongAudio(Generic[Names]):
         Returns:
             the scores, padded, and their lengths, int64 on the CPU.
         """
-        if features.shape[1] * FRAME_SECONDS <= LONGEST_SECONDS:
+        if features.shape[1] <= WINDOW and not self.is_long(features.shape[1]):
             return self._run(features, lengths, names)
         parts = self._in_pieces([row[:n] for row, n in zip(features, lengths.tolist())], names)
         padded = Scores(*(pad_sequence(list(one), batch_first=True) for one in zip(*parts)))
@@ -88,7 +91,11 @@ class LongAudio(Generic[Names]):
     def pieces(self, subwords: Tensor, phones: Tensor) -> list[Piece]:
         """Where long audio is cut, from log-probs ``(frame, token)`` of the whole."""
         pauses = find_pauses(subwords, self._vocabulary, phones)
-        return pieces_of(pauses, len(subwords), FRAME_SECONDS * self._rate)
+        return pieces_of(pauses, len(subwords), FRAME_SECONDS * self._rate, self._longest)
+
+    def is_long(self, frames: int) -> bool:
+        """Whether so many frames of features are scored in pieces."""
+        return frames * FRAME_SECONDS > self._longest
 
     def _in_pieces(
         self,
@@ -100,7 +107,7 @@ class LongAudio(Generic[Names]):
         What is in no piece, the middle of long pauses, is scored as in the whole.
         """
         rate = self._rate
-        long = [i for i, row in enumerate(rows) if len(row) * FRAME_SECONDS > LONGEST_SECONDS]
+        long = [i for i, row in enumerate(rows) if self.is_long(len(row))]
         evened, read = self.evened([rows[i] for i in long])
         raised, whole = dict(zip(long, evened)), dict(zip(long, read))
         rows = [raised.get(i, row) for i, row in enumerate(rows)]

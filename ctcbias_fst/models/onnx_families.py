@@ -23,6 +23,7 @@ from ctcbias_fst.models.onnx_features import (
 )
 from ctcbias_fst.models.onnx_refused import refuse_others
 from ctcbias_fst.models.onnx_session import Array, Port, Session, is_float
+from ctcbias_fst.models.pieces import LONG_SECONDS, SENTENCE_SECONDS
 from ctcbias_fst.text.text_files import quoted
 
 _HOP_SECONDS = 0.01
@@ -48,6 +49,7 @@ class Family:
         more: further inputs.
         chunk: samples that T-one takes at once, with a state.
         shortest_seconds: what it cannot score with less.
+        piece_seconds: what it hears best, see :class:`ctcbias_fst.models.plug.Scorer`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Family:
     more: Mapping[str, int] = field(default_factory=dict)
     chunk: int | None = None
     shortest_seconds: float = 0.3
+    piece_seconds: float = SENTENCE_SECONDS
 
     def scores(self, session: Session, wave: npt.NDArray[np.float32]) -> Array:
         """Score a recording: ``(frame, token)``, as the model gives them."""
@@ -178,6 +181,7 @@ def _nemo(session: Session, facts: Mapping[str, Any], language: str | None) -> F
         frame_seconds=_frame_seconds(session, facts),
         features_first=True,
         blank=-1,
+        piece_seconds=LONG_SECONDS,
     )
 
 
@@ -196,6 +200,7 @@ def _gigaam(session: Session, facts: Mapping[str, Any], language: str | None) ->
         frame_seconds=_HOP_SECONDS * _number(session, facts, "subsampling_factor", 4),
         features_first=True,
         blank=-1,
+        piece_seconds=LONG_SECONDS,
     )
 
 
@@ -228,6 +233,7 @@ def _sense_voice(session: Session, facts: Mapping[str, Any], language: str | Non
         LowFrameRate(size, shift, shifts, scales, FUNASR_FBANK),
         frame_seconds=shift * _HOP_SECONDS,
         skipped=4,
+        piece_seconds=LONG_SECONDS,
         blank=_number(session, facts, "blank_id", 0),
         more={
             "language": codes[language or "auto"],
@@ -273,6 +279,7 @@ def _tone(session: Session, facts: Mapping[str, Any], language: str | None) -> F
         blank=_number(session, facts, "pad_token_id", len(tokens)),
         tokens=tokens,
         chunk=signal.shape[1],
+        piece_seconds=LONG_SECONDS,
     )
 
 

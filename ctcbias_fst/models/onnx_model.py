@@ -18,6 +18,7 @@ from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.onnx_families import Family, family_of
 from ctcbias_fst.models.onnx_files import config_of, model_file, sentencepiece_of, tokens_file
 from ctcbias_fst.models.onnx_session import Array, Session
+from ctcbias_fst.models.pieces import LONG_SECONDS
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
 from ctcbias_fst.text.token_marks import WordBoundary, boundary_of_model, look_like_phones
@@ -67,12 +68,13 @@ class OnnxScorer:
     """
 
     batches = False
-    longest_seconds = 30.0
+    longest_seconds = LONG_SECONDS
 
     def __init__(self, session: Session, family: Family, language: str | None = None) -> None:
         self.session, self.how = session, family
         self.family, self.device = family.name, session.device
         self.sampling_rate, self.shortest_seconds = family.sampling_rate, family.shortest_seconds
+        self.piece_seconds = family.piece_seconds
         noise = np.random.default_rng(0).normal(0.0, 0.01, self.sampling_rate).astype(np.float32)
         found = self._rows(noise)
         self.kind = _kind(found, session.path)

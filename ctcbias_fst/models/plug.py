@@ -16,6 +16,7 @@ from torch import Tensor
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
+from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -91,6 +92,7 @@ class SpeechModel(TokenListener, Protocol):
         recordings: Sequence[Recording],
         names: Sequence[ListedNames | None] = (),
         config: AttentionConfig = ...,
+        pieces: PiecesConfig = ...,
     ) -> LogProbs:
         """Score recordings of any length.
 
@@ -98,6 +100,7 @@ class SpeechModel(TokenListener, Protocol):
             recordings: at the model's rate; similar durations waste the least padding.
             names: for the adapter: what :meth:`listed` gave for each, or none at all.
             config: how far the adapter is trusted.
+            pieces: how long audio is cut at pauses.
 
         Raises:
             AudioError: a recording cannot be scored.
@@ -114,11 +117,16 @@ class Scorer(TokenListener, Protocol):
         frame_seconds: how much audio a row of its scores stands for.
         tokenizer: of its tokens.
         device: where it computes.
+        piece_seconds: what it hears best: longer audio is cut at pauses to pieces of so many
+            seconds, unless settings say other.
         batches: whether several waves at once give the same scores as each alone.
         shortest_seconds: what it cannot score with less; shorter waves get silence behind them.
-        longest_seconds: what it is given at once; longer ones are scored in windows that overlap.
+        longest_seconds: what it is given at once; longer audio without a pause is scored in windows
+            that overlap.
     """
 
+    @property
+    def piece_seconds(self) -> float: ...
     @property
     def batches(self) -> bool: ...
     @property

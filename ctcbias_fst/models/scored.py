@@ -1,10 +1,10 @@
-"""A model made of a `Scorer`: batches, windows of long audio, and a look at what came out."""
+"""A model made of a `Scorer`: batches, long audio in pieces, and a look at what came out."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -17,16 +17,16 @@ from torch.nn.utils.rnn import pad_sequence
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.errors import AudioError, CtcbiasError, ModelError, cause_of, warn_caller
 from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
+from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
+from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.models.plug import Scorer, SpeechModel
 from ctcbias_fst.models.tapped import TappedModel
+from ctcbias_fst.models.windows import Window, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
-
-_CONTEXT_SECONDS = 4.0
-"""Of a window at either end, where the audio goes on: heard, and scored in the next window."""
 
 _BATCH_SECONDS = 120.0
 """Audio that is scored at once, padding included."""
@@ -37,23 +37,11 @@ _SLACK_FRAMES = 3
 lose some at the ends, and padding adds some."""
 
 
-class _Window(NamedTuple):
-    """Frames ``[first, last)`` of a recording, the last of which may be its end (None), scored in
-    samples ``[begin, end)``, whose first one is that of frame ``offset``."""
-
-    recording: int
-    begin: int
-    end: int
-    offset: int
-    first: int
-    last: int | None
-
-
 class _Scores(NamedTuple):
-    """Log-probs ``(frame, token)`` without the adapter, and with it."""
+    """Log-probs ``(frame, token)`` with the adapter, and without it."""
 
-    plain: Tensor
     biased: Tensor
+    plain: Tensor
 
 
 class _Biasing(NamedTuple):
@@ -122,21 +110,31 @@ class ScoredModel:
         recordings: Sequence[Recording],
         names: Sequence[ListedNames | None] = (),
         config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+        pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> LogProbs:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
         lists = list(names) if self.adapted is not None and config.scale else []
         biased = any(one is not None for one in lists)
         lists = lists if biased else [None] * len(recordings)
-        windows = [w for at, one in enumerate(recordings) for w in self._windows(at, one)]
-        parts: list[list[_Scores]] = [[] for _ in recordings]
+        spans = [
+            span
+            for at, one in enumerate(recordings)
+            for span in spans_of(at, one, self.scorer, pieces)
+        ]
+        windows = [w for at, span in enumerate(spans) for w in windows_of(at, span, self.scorer)]
+        rows: list[list[_Scores]] = [[] for _ in spans]
         for window, scores in zip(
             windows, self._scored(recordings, windows, _Biasing(lists, config))
         ):
             self._check_frames(recordings[window.recording].id, window, len(scores.plain))
             taken = slice(window.first - window.offset, self._last(window))
-            parts[window.recording].append(_Scores(scores.plain[taken], scores.biased[taken]))
-        plain = [self._joined([one.plain for one in of_one]) for of_one in parts]
-        whole = [self._joined([one.biased for one in of_one]) for of_one in parts]
+            rows[window.span].append(_Scores(scores.biased[taken], scores.plain[taken]))
+        parts: list[list[Part]] = [[] for _ in recordings]
+        for span, of_one in zip(spans, rows):
+            kinds = list(zip(*of_one)) if biased else [[one.plain for one in of_one]]
+            parts[span.recording].append(Part(span.frame, [torch.cat(kind) for kind in kinds]))
+        joined_parts = [self._joined(of_one, one) for of_one, one in zip(parts, recordings)]
+        whole, plain = ([kinds[at] for kinds in joined_parts] for at in (0, -1))
         return LogProbs(
             log_probs=pad_sequence(whole, batch_first=True),
             lengths=torch.tensor([len(one) for one in whole], dtype=torch.int64),
@@ -146,32 +144,16 @@ class ScoredModel:
             unbiased=pad_sequence(plain, batch_first=True) if biased else None,
         )
 
-    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
-        """The scores of a recording, of those of its windows."""
-        empty = torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)
-        return torch.cat(list(parts)) if parts else empty
+    def _joined(self, parts: Sequence[Part], recording: Recording) -> list[Tensor]:
+        """The scores of a recording, of those of its pieces."""
+        if not parts:
+            return [torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)]
+        if len(parts) == 1 and not parts[0].begin:
+            return list(parts[0].scores)
+        frames = int(len(recording.samples) / (self.frame_seconds * self.sampling_rate))
+        return joined(parts, frames, self.tokenizer.vocabulary)
 
-    def _windows(self, at: int, recording: Recording) -> Iterator[_Window]:
-        """What a recording is scored in: as a whole, or where it is long, in windows."""
-        total, rate = len(recording.samples), self.sampling_rate
-        if not total:
-            return
-        if total <= self.scorer.longest_seconds * rate:
-            yield _Window(at, 0, total, 0, 0, None)
-            return
-        length = max(2, int(self.scorer.longest_seconds / self.frame_seconds))
-        context = min(round(_CONTEXT_SECONDS / self.frame_seconds), length // 4)
-        first = 0
-        while True:
-            offset = max(0, first - context)
-            begin, end = self._sample(offset), self._sample(offset + length)
-            if end >= total:
-                yield _Window(at, begin, total, offset, first, None)
-                return
-            yield _Window(at, begin, end, offset, first, offset + length - context)
-            first = offset + length - context
-
-    def _last(self, window: _Window) -> int | None:
+    def _last(self, window: Window) -> int | None:
         """Of the rows of a window's scores that are taken, where they end."""
         if window.last is not None:
             return window.last - window.offset
@@ -185,13 +167,10 @@ class ScoredModel:
         """Samples that the model is given at least, with silence behind those of a recording."""
         return round(self.scorer.shortest_seconds * self.sampling_rate)
 
-    def _sample(self, frame: int) -> int:
-        return round(frame * self.frame_seconds * self.sampling_rate)
-
     def _scored(
         self,
         recordings: Sequence[Recording],
-        windows: Sequence[_Window],
+        windows: Sequence[Window],
         biasing: _Biasing,
     ) -> list[_Scores]:
         """The scores of windows, similar lengths together."""
@@ -206,7 +185,7 @@ class ScoredModel:
         return [done[i] for i in range(len(windows))]
 
     def _at_once(
-        self, recordings: Sequence[Recording], windows: Sequence[_Window], biasing: _Biasing
+        self, recordings: Sequence[Recording], windows: Sequence[Window], biasing: _Biasing
     ) -> list[_Scores]:
         """The scores of a batch; of each alone, if something goes wrong with all together."""
         waves = [self._wave(recordings[one.recording], one) for one in windows]
@@ -243,14 +222,14 @@ class ScoredModel:
             return [_Scores(one, one) for one in self._checked(names, self.scorer.scores(waves))]
         found = self.adapted.scores(waves, lists, config)
         plain = self._checked(names, [one for one, _ in found])
-        return [_Scores(own, biased) for own, (_, biased) in zip(plain, found)]
+        return [_Scores(biased, own) for own, (_, biased) in zip(plain, found)]
 
-    def _place(self, window: _Window) -> str:
+    def _place(self, window: Window) -> str:
         """Where a window begins, for messages."""
         begin = window.begin / self.sampling_rate
         return f" from {begin:.2f} s on" if begin else ""
 
-    def _wave(self, recording: Recording, window: _Window) -> Samples:
+    def _wave(self, recording: Recording, window: Window) -> Samples:
         """The samples of a window, with silence behind them where there are too few."""
         wave = np.asarray(recording.samples[window.begin : window.end], dtype=np.float32)
         return np.pad(wave, (0, max(0, self._least - len(wave))))
@@ -269,7 +248,7 @@ class ScoredModel:
                 )
         return [one.detach().to(self.device, torch.float32) for one in scores]
 
-    def _check_frames(self, name: str, window: _Window, frames: int) -> None:
+    def _check_frames(self, name: str, window: Window, frames: int) -> None:
         """Refuse a frame length that the audio contradicts, and a model that leaves audio out:
         times would be wrong, and prices."""
         seconds = max(window.end - window.begin, self._least) / self.sampling_rate

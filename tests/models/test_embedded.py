@@ -13,7 +13,7 @@ from ctcbias_fst.models.acoustic_model import CtcModel
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.model_config import ModelConfig
 from ctcbias_fst.models.package import save_package
-from ctcbias_fst.models.pieces import Piece
+from ctcbias_fst.models.pieces import Piece, PiecesConfig
 from tests.tiny_models import speechlike
 
 
@@ -48,13 +48,11 @@ def test_long_audio_has_every_frame_once(
     model: AcousticModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = [recording(9.0, 1), recording(2.0, 2), recording(6.43, 3)]
-    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
-    whole = model.log_probs(clips)
-    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 1.0)
+    whole = model.log_probs(clips, pieces=PiecesConfig(60.0))
     monkeypatch.setattr(long_audio, "WINDOW", 400)
     monkeypatch.setattr(long_audio, "_CONTEXT", 120)
-    monkeypatch.setattr(long_audio, "pieces_of", lambda pauses, frames, seconds: [])
-    windowed = model.log_probs(clips)
+    monkeypatch.setattr(long_audio, "pieces_of", lambda *_: [])
+    windowed = model.log_probs(clips, pieces=PiecesConfig(1.0))
     assert windowed.lengths.tolist() == whole.lengths.tolist()
     # attention sees a window instead of everything, so nearly, but frame for frame
     for row, length in enumerate(whole.lengths.tolist()):
@@ -69,21 +67,18 @@ def test_long_audio_is_encoded_piece_by_piece(
 ) -> None:
     """Each piece is scored as if it were alone; what is in none, as in the whole."""
     clips = [recording(9.0, 1), recording(2.0, 2)]
-    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
-    whole = model.log_probs(clips)
-    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 3.0)
+    whole = model.log_probs(clips, pieces=PiecesConfig(60.0))
     monkeypatch.setattr(long_audio, "_BATCH", 200)
     pieces = [Piece(0, 50), Piece(50, 150), Piece(170, 225)]
-    monkeypatch.setattr(long_audio, "pieces_of", lambda pauses, frames, seconds: pieces)
-    found = model.log_probs(clips)
+    monkeypatch.setattr(long_audio, "pieces_of", lambda *_: pieces)
+    found = model.log_probs(clips, pieces=PiecesConfig(3.0))
     assert found.lengths.tolist() == whole.lengths.tolist() == [225, 50]
     assert found.phones is not None and whole.phones is not None
     torch.testing.assert_close(found.log_probs[1, :50], whole.log_probs[1, :50])
     torch.testing.assert_close(found.log_probs[0, 150:170], whole.log_probs[0, 150:170])
-    monkeypatch.setattr(long_audio, "LONGEST_SECONDS", 60.0)
     for piece in pieces:
         samples = clips[0].samples[piece.begin * 640 : piece.end * 640]
-        alone = model.log_probs([Recording("piece", samples, 16000)])
+        alone = model.log_probs([Recording("piece", samples, 16000)], pieces=PiecesConfig(60.0))
         assert alone.phones is not None
         # the first and last frames of a piece of audio see no samples beyond it
         inner = slice(4, piece.end - piece.begin - 4)
