@@ -1,10 +1,11 @@
 """Word error rate and F1 of names against the length of recordings.
 
-    python benchmarks/length.py DATA [--whole]
+    python benchmarks/length.py DATA [--model PATH] [--longest SECONDS]
 
 DATA is what recipes/synthetic makes. Development sentences with names are joined in a fixed random
 order, --gap seconds between them, to recordings of about each length; all have the same list of
-names. --whole encodes long audio as a whole (in windows of 32 s) instead of piece by piece.
+names. --longest says how long a piece of long audio may be (setting pieces.longest_seconds): 1000
+scores it as a whole, or in windows of half a minute.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy as np
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.corpus.cuts import load_recording, read_cuts
-from ctcbias_fst.models import embedded as recognise
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.scoring.score import rates, score_transcripts, total
 from ctcbias_fst.text.entities import entities_from_names
@@ -35,14 +35,20 @@ Sentence = tuple[Recording, str]
 @click.option("--gap", default=0.5, help="Seconds of silence between sentences.")
 @click.option("--seconds", default=600.0, help="So much speech for each length.")
 @click.option("--list", "size", default="1000", help="Which of the data's lists of names.")
-@click.option("--whole", is_flag=True, help="Encode long audio as it is.")
+@click.option("--model", type=click.Path(path_type=Path), help="Default: the embedded one.")
+@click.option("--longest", type=float, help="Seconds of a piece. Default: as the model has it.")
 def main(  # noqa: PLR0917
-    data: Path, lengths: str, gap: float, seconds: float, size: str, whole: bool
+    data: Path,
+    lengths: str,
+    gap: float,
+    seconds: float,
+    size: str,
+    model: Path | None,
+    longest: float | None,
 ) -> None:
     """Print a row for each length."""
-    recognizer = Recognizer.from_pretrained()
-    if whole:
-        recognise.LONGEST_SECONDS = math.inf
+    settings = {} if longest is None else {"pieces.longest_seconds": longest}
+    recognizer = Recognizer.from_pretrained(model, settings=settings)
     sentences, names = _read(data, size, recognizer.model.sampling_rate, seconds)
     entities = entities_from_names(names)
     compiled = recognizer.compile(entities, warn=False)
