@@ -1,0 +1,146 @@
+"""Audio that is still coming: raw samples of a pipe, a microphone, or a file as if it came now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+from typing import IO, Any
+
+import numpy as np
+
+from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.audio.blocks import check_rate
+from ctcbias_fst.audio.samples import Samples
+from ctcbias_fst.errors import AudioError, MissingDependencyError, warn_caller
+
+ENCODINGS = {"s16le": "<i2", "s32le": "<i4", "u8": "u1", "f32le": "<f4"}
+"""How raw samples are written, and numpy's name of it; as ffmpeg and sox have them."""
+
+_WAITING_SECONDS = 60.0
+"""So much of a microphone may wait to be heard: more means that this machine is too slow."""
+
+
+def pcm_chunks(
+    stream: IO[bytes], rate: int, seconds: float, encoding: str = "s16le", channels: int = 1
+) -> Iterator[Samples]:
+    """Raw samples as they come.
+
+    Args:
+        stream: what has them, without a header.
+        rate: samples per second.
+        seconds: a chunk is not longer.
+        encoding: one of :data:`ENCODINGS`.
+        channels: interleaved; they are averaged.
+
+    Yields:
+        float32 ``(samples,)``, full scale 1.
+
+    Raises:
+        AudioError: it begins like a file with a header.
+    """
+    check_rate(rate, "raw samples")
+    kind = np.dtype(ENCODINGS[encoding])
+    frame = kind.itemsize * channels
+    most = max(1, round(rate * seconds)) * frame
+    kept, begun = b"", False
+    read = getattr(stream, "read1", stream.read)
+    data = b"more"
+    while data:
+        data = read(max(1, most - len(kept)))
+        kept += data
+        if not begun:
+            if data and len(kept) < _LONGEST_HEADER:
+                continue
+            _refuse_files(kept)
+            begun = True
+        whole = len(kept) - len(kept) % frame
+        if whole:
+            yield _mono(np.frombuffer(kept[:whole], kind), channels)
+            kept = kept[whole:]
+    if kept:
+        warn_caller(
+            f"raw samples: {len(kept)} bytes at the end are no whole sample of {encoding} with "
+            f"{channels} channels, and left out"
+        )
+
+
+_HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM")
+_LONGEST_HEADER = 4
+
+
+def _refuse_files(data: bytes) -> None:
+    if data.startswith(_HEADERS):
+        raise AudioError(
+            f"raw samples: this is a file with a header ({data[:4].decode('ascii', 'replace')!r}): "
+            "name it as a file, or have ffmpeg or sox write raw samples"
+        )
+
+
+def _mono(values: np.ndarray[Any, np.dtype[Any]], channels: int) -> Samples:
+    if values.dtype.kind == "f":
+        scaled = values.astype(np.float32)
+    else:
+        half = float(2 ** (8 * values.dtype.itemsize - 1))
+        offset = half if values.dtype.kind == "u" else 0.0
+        scaled = ((values.astype(np.float64) - offset) / half).astype(np.float32)
+    mono: Samples = scaled.reshape(-1, channels).mean(axis=1, dtype=np.float32)
+    return mono
+
+
+def file_chunks(path: Path, rate: int, seconds: float) -> Iterator[Samples]:
+    """A file in chunks, as fast as they are taken.
+
+    Args:
+        path: of any kind that can be read.
+        rate: that the samples are to have.
+        seconds: of a chunk.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    recording = read_audio(path, rate)
+    if recording.warning:
+        warn_caller(f"{path}: {recording.warning}")
+    size = max(1, round(rate * seconds))
+    for begin in range(0, len(recording.samples), size):
+        yield recording.samples[begin : begin + size]
+
+
+def microphone_chunks(rate: int, seconds: float) -> Iterator[Samples]:
+    """What the microphone hears, until the caller stops.
+
+    Args:
+        rate: samples per second.
+        seconds: of a chunk.
+
+    Raises:
+        MissingDependencyError: the extra ``mic`` is not installed.
+        AudioError: there is no microphone, or it fails.
+    """
+    try:
+        import sounddevice  # noqa: PLC0415
+    except (ImportError, OSError) as error:  # the latter without the library PortAudio
+        raise MissingDependencyError(
+            f"the microphone needs sounddevice and PortAudio ({error}): pip install "
+            "'ctcbias_fst[mic]', and libportaudio2 of the system"
+        ) from error
+    heard: Queue[Samples] = Queue(maxsize=max(1, round(_WAITING_SECONDS / seconds)))
+    lost: list[str] = []
+
+    def take(data: Any, count: int, time: Any, status: Any) -> None:
+        if status or heard.full():
+            lost.append(str(status) or "this machine is too slow")
+        if not heard.full():
+            heard.put_nowait(np.array(data[:, 0], dtype=np.float32))
+
+    size = max(1, round(rate * seconds))
+    try:
+        with sounddevice.InputStream(rate, size, channels=1, dtype="float32", callback=take):
+            while True:
+                yield heard.get()
+                if lost:
+                    warn_caller(f"microphone: some of it was lost ({lost[0]})")
+                    lost.clear()
+    except sounddevice.PortAudioError as error:
+        raise AudioError(f"microphone: {error}") from error
