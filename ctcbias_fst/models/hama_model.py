@@ -38,6 +38,10 @@ _NEED = f"the phone model needs hama {_VERSION}: pip install 'ctcbias_fst[hama]'
 _NOISE = 1e-3
 """Of full scale, the deviation of the noise that is added."""
 
+_LAG_SECONDS = 0.04
+"""By how much it writes phones after their sounds; the embedded phone head, which is known to do so
+by 0.24 s, writes the same phones 0.2 s later."""
+
 _GUESS = 1.0
 """Nats by which how English is usually pronounced costs more than what the model's own rules say,
 which is how it was taught; and less, where they say what is no English."""
@@ -158,7 +162,7 @@ def load(
     """
     if language is not None:
         raise ModelError("language belongs to models of several languages; this decodes English")
-    model = ScoredModel(HamaScorer(device), blank_known=True)
+    model = ScoredModel(HamaScorer(device), blank_known=True, lag=_LAG_SECONDS)
     model.lm = DEFAULT / "lm.safetensors"
     return model
 

@@ -78,7 +78,9 @@ class MappedPhones:
         self.lag = checked_lag(lag, error=ConfigError)
         self.family, self.device = model.family, model.device
         self.sampling_rate = model.sampling_rate
-        columns = _columns(model.tokenizer.vocabulary, self.table)
+        # What writes words of English besides has symbols of other languages because it has others.
+        known = isinstance(model.tokenizer, LexiconTokenizer)
+        columns = _columns(model.tokenizer.vocabulary, self.table, tell=not known)
         self._halves = any(len(of_one) > 1 for of_one in columns)
         self.frame_seconds = model.frame_seconds / (2 if self._halves else 1)
         first = torch.tensor([of_one[0] for of_one in columns])
@@ -221,8 +223,14 @@ def _refuse(given: bool, what: str) -> None:
         )
 
 
-def _columns(vocabulary: Vocabulary, table: Mapping[str, str]) -> list[tuple[int, ...]]:
-    """The columns of phones that each symbol stands for; 0, the blank, for what is no phone."""
+def _columns(
+    vocabulary: Vocabulary, table: Mapping[str, str], *, tell: bool = True
+) -> list[tuple[int, ...]]:
+    """The columns of phones that each symbol stands for; 0, the blank, for what is no phone.
+
+    Args:
+        tell: warn of symbols that are no phones of English.
+    """
     tokens = vocabulary.tokens
     unknown = sorted(set(table) - set(tokens))
     if unknown:
@@ -253,7 +261,7 @@ def _columns(vocabulary: Vocabulary, table: Mapping[str, str]) -> list[tuple[int
             f"{'ARPAbet' if arpabet else 'IPA'}: pass a model whose tokens are phones, with "
             "table={symbol: phones} if it has symbols of its own"
         )
-    if strange:
+    if strange and tell:
         shown = first_few([quoted(one) for one in strange], 5)
         warn_caller(
             f"{len(strange)} of {len(tokens)} tokens of the phone model are no phones of English "

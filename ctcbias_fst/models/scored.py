@@ -58,15 +58,22 @@ class ScoredModel:
         scorer: what its family is like.
         blank_known: whether the model's own files say which column is the blank.
         adapted: the same with its adapter, if it has one.
+        lag: seconds by which it writes tokens after their sounds, if that is known.
     """
 
     lm: Path | None = None
     hears_phones = False
 
     def __init__(
-        self, scorer: Scorer, *, blank_known: bool = False, adapted: AdaptedModel | None = None
+        self,
+        scorer: Scorer,
+        *,
+        blank_known: bool = False,
+        adapted: AdaptedModel | None = None,
+        lag: float | None = None,
     ) -> None:
         self.scorer, self.blank_known, self.adapted = scorer, blank_known, adapted
+        self.lag = lag
         self.attends = adapted is not None
         self.family, self.device = scorer.family, scorer.device
         self.sampling_rate, self.frame_seconds = scorer.sampling_rate, scorer.frame_seconds
@@ -103,7 +110,7 @@ class ScoredModel:
                 torch.
         """
         adapted = load_adapter(Path(path), *_torch_of(self, module))
-        return ScoredModel(self.scorer, blank_known=self.blank_known, adapted=adapted)
+        return ScoredModel(self.scorer, blank_known=self.blank_known, adapted=adapted, lag=self.lag)
 
     def log_probs(
         self,
@@ -142,6 +149,7 @@ class ScoredModel:
             ids=tuple(one.id for one in recordings),
             vocabulary=self.tokenizer.vocabulary,
             unbiased=pad_sequence(plain, batch_first=True) if biased else None,
+            lag=self.lag,
         )
 
     def _joined(self, parts: Sequence[Part], recording: Recording) -> list[Tensor]:

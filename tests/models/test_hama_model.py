@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import MissingDependencyError, ModelError
 from ctcbias_fst.models import hama_model
+from ctcbias_fst.models.embedded_phones import EmbeddedPhones
 from ctcbias_fst.models.find import kind_of, load_model
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
+from ctcbias_fst.models.phone_listener import MappedPhones, phone_listener
 from ctcbias_fst.settings import settings_of
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 
@@ -111,6 +114,31 @@ def test_log_probs_are_the_same_each_time(model: Recognizer) -> None:
     assert np.array_equal(first, model.model.log_probs([one]).log_probs)
     assert np.array_equal(first, copied.log_probs([one]).log_probs)
     assert np.exp(first[0].numpy()).sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+@needs_package
+def test_it_listens_beside_a_model() -> None:
+    """In silence, though most of its symbols are of other languages; and as much earlier than the
+    embedded phone head as their lags say, by the delay at which both agree most."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        listener = phone_listener("hama")
+    assert isinstance(listener, MappedPhones)
+    clips = [to_recording(path, 16000) for path in sorted(CLIPS.glob("*.flac"))]
+    own, other = listener.phone_log_probs(clips), EmbeddedPhones.load().phone_log_probs(clips)
+    assert own.lag is not None and other.lag is not None
+    early, late = (one.log_probs.exp()[:, :, 1:] for one in (own, other))
+    late = late.repeat_interleave(round(other.frame_seconds / own.frame_seconds), dim=1)
+    frames = min(early.shape[1], late.shape[1])
+    agreement = [
+        float((early[:, : frames - delay] * late[:, delay:frames]).sum()) for delay in range(60)
+    ]
+    best = int(np.argmax(agreement)) * own.frame_seconds
+    assert best == pytest.approx(other.lag - own.lag, abs=0.021)
+    recognizer = Recognizer.from_pretrained(phones="hama")
+    found = recognizer.transcribe(CLIPS / "medical-2.flac", entities=NAMES)
+    assert found.best.phone is not None
+    assert {one.mention.entity.name for one in found.best.mentions} == {"imiglucerase"}
 
 
 @needs_package
