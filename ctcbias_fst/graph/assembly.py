@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from ctcbias_fst.graph.arcs import Arcs
 from ctcbias_fst.graph.candidates import Candidates
 from ctcbias_fst.graph.labels import BOOSTED, ENTRY, PLAIN, REPEAT, LabelTable
 from ctcbias_fst.graph.reachable import Nodes
 from ctcbias_fst.graph.successors import TokenSuccessors
-from ctcbias_fst.graph.vectors import assemble, expand
-from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.graph.vectors import expand
+from ctcbias_fst.graph.word_rules import WordRules
 from ctcbias_fst.k2_import import k2
 
 
@@ -33,7 +35,7 @@ class _Graph:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._owners: list[torch.Tensor] = []
-        self._arcs: list[tuple[torch.Tensor, ...]] = []
+        self._arcs: list[Arcs] = []
         self._count = 0
 
     def states(self, utterance: torch.Tensor) -> torch.Tensor:
@@ -47,38 +49,14 @@ class _Graph:
         source: torch.Tensor,
         target: torch.Tensor,
         label: torch.Tensor | int,
-        *,
-        aux: torch.Tensor | int = 0,
-        score: torch.Tensor | float = 0.0,
-        starts_word: torch.Tensor | bool = False,
+        **rest: Any,
     ) -> None:
-        """Arcs from ``source[i]`` to ``target[i]``; the rest per arc, or one for all."""
-
-        def per_arc(value: torch.Tensor | float, dtype: torch.dtype) -> torch.Tensor:
-            if isinstance(value, torch.Tensor):
-                return value.to(dtype)
-            return torch.full((len(source),), value, dtype=dtype, device=self._device)
-
-        self._arcs.append(
-            (
-                source,
-                target,
-                per_arc(label, torch.int64),
-                per_arc(aux, torch.int32),
-                per_arc(score, torch.float32),
-                per_arc(starts_word, torch.bool),
-            )
-        )
+        """Arcs from ``source[i]`` to ``target[i]``, see `Arcs.of`."""
+        self._arcs.append(Arcs.of(source, target, label, **rest))
 
     def finish(self, num_utterances: int) -> k2.Fsa:
-        """One graph per utterance, see :func:`ctcbias_fst.graph.vectors.assemble`."""
-        owner = torch.cat(self._owners)
-        source, target, label, aux, score, starts = map(torch.cat, zip(*self._arcs))
-        fsa, order = assemble(owner, source, target, label, score, size=num_utterances)
-        fsa.aux_labels = aux[order]
-        if bool(starts.any()):
-            setattr(fsa, STARTS_WORD, starts[order].int())
-        return fsa
+        """One graph per utterance."""
+        return Arcs.joined(self._arcs).graph(torch.cat(self._owners), num_utterances)
 
 
 @dataclass(frozen=True)

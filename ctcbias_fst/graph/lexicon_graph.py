@@ -34,11 +34,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ctcbias_fst.graph.arcs import Arcs
 from ctcbias_fst.graph.decoding_graph import DecodingGraph, Reward
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.labels import BOOSTED, ENTRY, INSIDE, PLAIN, REPEAT, Block, LabelTable
 from ctcbias_fst.graph.lexicon_tree import LexiconTree
-from ctcbias_fst.graph.vectors import assemble
 
 _GAP = 0
 
@@ -65,33 +65,6 @@ class _Tree:
     stay: torch.Tensor
     blank: int
     emits: bool
-
-
-class _Arcs:
-    """Arcs as they are collected."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[torch.Tensor, ...]] = []
-
-    def add(
-        self,
-        source: torch.Tensor,
-        target: torch.Tensor,
-        label: torch.Tensor | int,
-        *,
-        aux: torch.Tensor | int = 0,
-        score: torch.Tensor | float = 0.0,
-    ) -> None:
-        """Arcs from ``source[i]`` to ``target[i]``; the rest per arc, or one for all."""
-        rest = (
-            torch.as_tensor(value, dtype=dtype, device=source.device).expand(len(source))
-            for value, dtype in ((label, torch.int64), (aux, torch.int32), (score, torch.float32))
-        )
-        self._parts.append((source, target, *rest))
-
-    def columns(self) -> tuple[torch.Tensor, ...]:
-        """Source, target, label, aux label and score of all."""
-        return tuple(map(torch.cat, zip(*self._parts)))
 
 
 class LexiconGraph:
@@ -124,11 +97,7 @@ class LexiconGraph:
         self._end_state = tokens.new_zeros(num_tokens)
         self._end_state[1:] = tokens
         self._num_states = num_tokens
-        arcs = _Arcs()
         gap = torch.zeros_like(tokens)
-        arcs.add(gap[:1], gap[:1], 0)
-        arcs.add(tokens, tokens, tokens)
-        arcs.add(tokens, gap, 0)
         token = torch.from_numpy(tree.token).to(self._device)
         words = _Tree(
             token=token,
@@ -142,8 +111,14 @@ class LexiconGraph:
             blank=num_tokens if separated else 0,
             emits=True,
         )
-        self._num_states += self._add(arcs, words, self._num_states)
-        self._arcs = arcs.columns()
+        own, count = self._arcs_of(words, self._num_states)
+        self._num_states += count
+        ends = [
+            Arcs.of(gap[:1], gap[:1], 0),
+            Arcs.of(tokens, tokens, tokens),
+            Arcs.of(tokens, gap, 0),
+        ]
+        self._arcs = Arcs.joined([*ends, *own])
 
     def with_names(
         self, graph: BoostGraph | None, token_order: torch.Tensor, reward: Reward | None = None
@@ -159,30 +134,28 @@ class LexiconGraph:
         parts = [self._arcs]
         if graph is not None and graph.num_nodes > 1:
             table, tree = self._names(graph, token_order, reward)
-            arcs = _Arcs()
-            states += self._add(arcs, tree, states)
-            parts.append(arcs.columns())
+            arcs, count = self._arcs_of(tree, states)
+            parts += arcs
+            states += count
         heads = torch.arange(self.num_tokens, device=self._device)
-        final = _Arcs()
-        final.add(heads, torch.full_like(heads, states), -1, aux=-1)
-        parts.append(final.columns())
-        source, target, label, aux, score = map(torch.cat, zip(*parts))
+        parts.append(Arcs.of(heads, torch.full_like(heads, states), -1, aux=-1))
         owner = torch.zeros(states + 1, dtype=torch.int64, device=self._device)
-        fsa, order = assemble(owner, source, target, label, score, size=1)
-        fsa.aux_labels = aux[order]
+        fsa = Arcs.joined(parts).graph(owner)
         entities = () if graph is None else graph.entities
         return DecodingGraph(fsa, table, self.vocabulary_size, entities, None)
 
-    def _add(self, arcs: _Arcs, tree: _Tree, first: int) -> int:
-        """Add a tree whose states are numbered from ``first`` on; returns how many they are."""
+    def _arcs_of(self, tree: _Tree, first: int) -> tuple[list[Arcs], int]:
+        """The arcs of a tree, whose states are numbered from ``first`` on, and how many it has."""
         inner = tree.inner.nonzero().flatten()
         state = torch.full_like(tree.token, -1)
         state[inner] = first + 2 * torch.arange(len(inner), device=inner.device)
         blank = state + 1
         stay, token = tree.stay[inner], tree.token
-        arcs.add(state[inner], state[inner], stay)
-        arcs.add(state[inner], blank[inner], tree.blank)
-        arcs.add(blank[inner], blank[inner], tree.blank)
+        arcs = [
+            Arcs.of(state[inner], state[inner], stay),
+            Arcs.of(state[inner], blank[inner], tree.blank),
+            Arcs.of(blank[inner], blank[inner], tree.blank),
+        ]
         # An arc into a node leads on, or ends something.
         node = torch.cat([inner, tree.end])
         target = torch.cat([state[inner], self._end_state[token[tree.end]]])
@@ -202,8 +175,8 @@ class LexiconGraph:
             (head[apart], begun[apart]),
         ):
             label = tree.label[node[at]]
-            arcs.add(source, target[at], label, aux=aux[at], score=score[at])
-        return 2 * len(inner)
+            arcs.append(Arcs.of(source, target[at], label, aux=aux[at], score=score[at]))
+        return arcs, 2 * len(inner)
 
     def _names(
         self, graph: BoostGraph, token_order: torch.Tensor, reward: Reward | None
