@@ -96,12 +96,16 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
 
     Raises:
         AudioError: the recording is too long, or cannot be used.
-        ModelError: the model has no adapter.
+        ModelError: the model has no adapter, or is of another family.
         ConfigError: the part ``adapter`` is switched off.
     """
     if "adapter" not in recognizer.config.parts:
         raise ConfigError("the part adapter is switched off, so there is no attention to show")
     model = recognizer.model
+    if names.listed is not None and not isinstance(model, AcousticModel):
+        raise ModelError(
+            f"{model.family}: a picture is drawn of the attention of a model of ours only"
+        )
     if names.listed is None or not isinstance(model, AcousticModel):
         raise ModelError(
             "the model has no adapter, so there is no attention to show: train one with "

@@ -41,6 +41,7 @@ Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 )
 @options.reads_file("--graph", help="The same, as a graph of ctcbias compile.")
 @options.with_tokens
+@options.ADAPTER
 @phones.with_phones
 @options.FRAME_SECONDS
 @options.SOFTMAX
@@ -62,6 +63,7 @@ def decode(
     entities: Path | None,
     graph: Path | None,
     named: options.TokensOptions,
+    adapter: Path | None,
     listening: phones.PhonesOptions,
     frame_seconds: float | None,
     softmax: bool,
@@ -92,6 +94,8 @@ def decode(
         raise ConfigError("--format lhotse needs --cuts")
     if log_probs is not None and listening.phones is not None:
         raise ConfigError("--phones listens to audio; it belongs to --cuts")
+    if log_probs is not None and adapter is not None:
+        raise ConfigError("--adapter acts in a model; it belongs to --cuts")
     if cuts is not None and (frame_seconds is not None or softmax or named.tokens is not None):
         raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     named.check()
@@ -127,6 +131,7 @@ def decode(
             listening.listener(named.language),
             language=named.language,
             lexicon=named.lexicon,
+            adapter=adapter,
         )
         utterances, write = _recordings(cuts, style, trust_manifest)
     backend.decoder.warn_of_idle(settings.parts or "")

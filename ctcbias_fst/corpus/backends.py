@@ -21,6 +21,7 @@ from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
 from ctcbias_fst.files import digest_of_arrays, fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.models.adapted import adapter_file
 from ctcbias_fst.models.find import identity_of, load_model
 from ctcbias_fst.models.phone_listener import AUTO, EMBEDDED
 from ctcbias_fst.recognizer import Recognizer
@@ -142,6 +143,7 @@ class SpeechBackend(Backend):
         phones: who hears phones, see `Recognizer`; of a model, its path.
         language: of a model that has parts for several languages.
         lexicon: of a model whose tokens are phones, see the same.
+        adapter: its contextual adapter, see :func:`ctcbias_fst.models.find.load_model`.
     """
 
     def __init__(
@@ -153,8 +155,9 @@ class SpeechBackend(Backend):
         *,
         language: str | None = None,
         lexicon: Path | str | None = None,
+        adapter: Path | None = None,
     ) -> None:
-        loaded = load_model(model, device, language=language, lexicon=lexicon)
+        loaded = load_model(model, device, language=language, lexicon=lexicon, adapter=adapter)
         self._recognizer = Recognizer(loaded, config, phones=phones)
         self.decoder = self._recognizer.decoder
         self.settings = {
@@ -164,6 +167,7 @@ class SpeechBackend(Backend):
             "lm": fingerprint(config.lm or self._recognizer.model.lm),
             **({} if language is None else {"language": language}),
             **_words_of(self.decoder),
+            **({} if adapter is None else {"adapter": fingerprint(adapter_file(adapter))}),
         }
         by_name = phones is not None and os.fspath(phones) in (AUTO, EMBEDDED)
         if self._recognizer.model.hears_phones and by_name:

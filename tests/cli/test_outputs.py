@@ -34,8 +34,8 @@ READ = {
     "compare": {"--entities"},
     "compile": {"--config", "--model", "--tokenizer", "--tokens"},
     "decode": {
-        *("--config", "--cuts", "--entities", "--graph", "--lm", "--log-probs", "--model"),
-        *("--phones", "--tokenizer", "--tokens"),
+        *("--adapter", "--config", "--cuts", "--entities", "--graph", "--lm", "--log-probs"),
+        *("--model", "--phones", "--tokenizer", "--tokens"),
     },
     "explain": {"--config", "--entities", "--model"},
     "export": {"--run"},

@@ -12,6 +12,7 @@ import soundfile
 import torch
 from click.testing import CliRunner
 from lhotse import CutSet
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_hugging_face import CHARACTERS, LETTERS, noise, save
 
@@ -19,6 +20,7 @@ from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
+from ctcbias_fst.corpus.backends import SpeechBackend
 from ctcbias_fst.errors import ConfigError, ModelError
 from ctcbias_fst.models.adapted import ADAPTER_FILE, save_adapter
 from ctcbias_fst.models.adapter import ContextualAdapter
@@ -27,6 +29,7 @@ from ctcbias_fst.models.find import identity_of, load_model
 from ctcbias_fst.models.function import function_model
 from ctcbias_fst.models.model_config import AdapterConfig
 from ctcbias_fst.models.scored import ScoredModel, tapped
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.training.adapt import _Criterion
 from ctcbias_fst.training.biasing_lists import ListMaker
@@ -146,6 +149,17 @@ def test_from_the_command_line(config: Path, cuts: Path, model: Path, tmp_path: 
     assert (model / ADAPTER_FILE).stat().st_size < 60_000
     assert identity_of(model) != identity, "a job must not go on with another adapter"
     assert "adapter      acts" in ctcbias("model", "info", model)
+    job = [
+        *("decode", "--cuts", work / "call.wav", "--model", model, "--no-phones"),
+        *("--entities", work / "names.txt", "--out"),
+    ]
+    ctcbias(*job, work / "beside.jsonl")
+    told = ctcbias(
+        *("explain", work / "call.wav", "--model", model, "--entities", work / "names.txt"),
+        *("-o", work / "a.svg"),
+        status=1,
+    )
+    assert "a picture is drawn of the attention of a model of ours only" in told
     call = ["transcribe", work / "call.wav", "--model", model, "--entities", work / "names.txt"]
     ctcbias(*call, "--no-phones")
     # In a folder of its own, for a model that has none.
@@ -154,6 +168,8 @@ def test_from_the_command_line(config: Path, cuts: Path, model: Path, tmp_path: 
     assert (elsewhere / ADAPTER_FILE).read_bytes() == (model / ADAPTER_FILE).read_bytes()
     (model / ADAPTER_FILE).unlink()
     ctcbias(*call, "--no-phones", "--adapter", elsewhere)
+    ctcbias(*job, work / "named.jsonl", "--adapter", elsewhere)
+    assert (work / "named.jsonl").read_text() == (work / "beside.jsonl").read_text()
     told = ctcbias("model", "info", model, "--adapter", elsewhere / ADAPTER_FILE)
     assert "adapter      acts" in told
     told = ctcbias(*call, "--no-phones", "--adapter", tmp_path / "nowhere", status=1)
@@ -215,6 +231,22 @@ def test_names_are_in_the_order_of_the_adapter(model: Path, tmp_path: Path) -> N
     expected = base.module.lm_head(states[0] + pointer).log_softmax(-1)
     torch.testing.assert_close(biased, expected, atol=0.05, rtol=0)
     assert (biased - plain).abs().max() > 1.0
+
+
+def test_a_job_belongs_to_its_adapter(model: Path, tmp_path: Path) -> None:
+    folder = loud(model, tmp_path / "loud")
+
+    def settings(adapter: Path | None) -> dict[str, object]:
+        backend = SpeechBackend(model, PipelineConfig(), "cpu", phones=None, adapter=adapter)
+        return backend.settings
+
+    named = settings(folder)
+    assert settings(folder / ADAPTER_FILE) == named != settings(None)
+    other = loud(model, tmp_path / "other") / ADAPTER_FILE
+    tensors = {name: 2 * one for name, one in load_file(other).items()}
+    with safe_open(str(other), "pt") as header:
+        save_file(tensors, other, metadata=header.metadata())
+    assert settings(other) != named
 
 
 def test_long_audio_is_biased_window_by_window(model: Path, tmp_path: Path) -> None:
