@@ -97,8 +97,11 @@ class TappedModel:
         Raises:
             ModelError: a layer did not run once for each wave, or its frames are not the head's.
         """
-        together = self.scorer.batches  # which may be found out by running the model
-        with self._ears.open() as heard, torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
+            return self._outputs(waves, self.scorer.batches)  # which may run the model to find out
+
+    def _outputs(self, waves: Sequence[Samples], together: bool) -> EncoderOutput:
+        with self._ears.open() as heard:
             if together:
                 scores = self.scorer.scores(waves)
             else:

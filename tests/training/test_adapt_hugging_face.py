@@ -305,6 +305,15 @@ def test_damaged_adapters(model: Path, tmp_path: Path) -> None:
         load_model(model, adapter=tmp_path)
 
 
+@pytest.mark.parametrize("options", [{"settings": ['precision="bfloat16"']}, {"processes": 2}])
+def test_other_precisions_and_processes(config: Path, tmp_path: Path, options: dict) -> None:
+    """The frozen model computes in float32, whatever the adapter is trained in."""
+    run = tmp_path / "run"
+    launch(AdaptConfig, config, run, **options)
+    assert checkpoints(run)[-1].name == "step-00000004"
+    assert "word_error_rate_without" in (run / "train.log").read_text()
+
+
 def test_what_a_run_refuses(config: Path, model: Path, random_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="head and taps belong to other families"):
         launch(
