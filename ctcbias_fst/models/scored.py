@@ -109,8 +109,10 @@ class ScoredModel:
             ModelError: the adapter is missing, damaged or of another model, or the model is none of
                 torch.
         """
-        adapted = load_adapter(Path(path), *_torch_of(self, module))
-        return ScoredModel(self.scorer, blank_known=self.blank_known, adapted=adapted, lag=self.lag)
+        other = copy(self)
+        other.adapted = load_adapter(Path(path), *_torch_of(self, module))
+        other.attends = True
+        return other
 
     def log_probs(
         self,
