@@ -32,27 +32,29 @@ READ = {
     "ablate": {"--config", "--data", "--model"},
     "adapt": {"--config", "--data", "--model"},
     "compare": {"--entities"},
-    "compile": {"--config", "--model", "--tokenizer", "--tokens"},
+    "compile": {"--config", "--lexicon", "--model", "--tokenizer", "--tokens"},
     "decode": {
         *("--adapter", "--config", "--cuts", "--entities", "--graph", "--lm", "--log-probs"),
-        *("--model", "--phones", "--tokenizer", "--tokens"),
+        *("--lexicon", "--model", "--phones", "--tokenizer", "--tokens"),
     },
-    "explain": {"--config", "--entities", "--model"},
+    "explain": {"--config", "--entities", "--lexicon", "--model"},
     "export": {"--run"},
     "figures": {"--model"},
-    "lm info": {"--model", "--tokenizer", "--tokens"},
-    "lm train": {"--model", "--tokenizer", "--tokens"},
+    "lm info": {"--lexicon", "--model", "--tokenizer", "--tokens"},
+    "lm train": {"--lexicon", "--model", "--tokenizer", "--tokens"},
     "recipe": {"--model", "--source"},
     "rescore": {"--config", "--lm"},
     "score": {"--bias-words", "--entities"},
     "train": {"--config", "--data"},
-    "model info": {"--adapter"},
-    "transcribe": {"--adapter", "--config", "--entities", "--lm", "--model", "--phones"},
+    "model info": {"--adapter", "--lexicon"},
+    "transcribe": {
+        *("--adapter", "--config", "--entities", "--lexicon", "--lm", "--model", "--phones"),
+    },
     "calibrate": {
-        *("--config", "--decoys", "--lm", "--log-probs", "--model", "--phones"),
+        *("--config", "--decoys", "--lexicon", "--lm", "--log-probs", "--model", "--phones"),
         *("--tokenizer", "--tokens"),
     },
-    "tune": {"--config", "--data", "--model", "--tokenizer", "--tokens"},
+    "tune": {"--config", "--data", "--lexicon", "--model", "--tokenizer", "--tokens"},
 }
 """The options that name what is read; all others that name a path are written to."""
 
