@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ctcbias_fst.cli import options
+from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads, writes
 
 
@@ -19,6 +19,10 @@ from ctcbias_fst.cli.places import reads, writes
     "--data", type=options.BASE, help="Where relative paths of STUDY start [the folder of STUDY]."
 )
 @options.MODEL
+@options.LANGUAGE
+@options.LEXICON
+@options.ADAPTER
+@phones.with_phones
 @options.with_settings
 @click.option("--title", default="Ablation", help="Heading of the page.")
 @options.DEVICE
@@ -27,6 +31,10 @@ def ablate(
     out: Path,
     data: Path | None,
     model: Path | None,
+    language: str | None,
+    lexicon: Path | str | None,
+    adapter: Path | None,
+    listening: phones.PhonesOptions,
     settings: options.SettingsOptions,
     title: str,
     device: str,
@@ -38,7 +46,8 @@ def ablate(
     at once.
     """
     from ctcbias_fst.config import load_config  # noqa: PLC0415
-    from ctcbias_fst.files import write_text  # noqa: PLC0415
+    from ctcbias_fst.files import fingerprint, write_text  # noqa: PLC0415
+    from ctcbias_fst.models.find import identity_of, load_model  # noqa: PLC0415
     from ctcbias_fst.studies import ablation_report  # noqa: PLC0415
     from ctcbias_fst.studies.ablation import AblateConfig  # noqa: PLC0415
     from ctcbias_fst.studies.ablation import ablate as run  # noqa: PLC0415
@@ -52,13 +61,16 @@ def ablate(
         named = (*one.cuts, *one.free, *(listed.entities for listed in one.lists))
         reads((start / path for path in named), "the study's")
     base = settings.load(model)
+    loaded = load_model(model, device, language=language, adapter=adapter, lexicon=lexicon)
+    others = [str(one) for one in (language, lexicon, listening.phones, listening.no_phones)]
     cells = run(
         wanted,
         base,
-        model,
+        loaded,
         start,
         out,
-        device=device,
+        identity=[identity_of(model), *fingerprint(adapter), *others],
+        phones=listening.listener(language),
         report=lambda message: click.echo(message, err=True),
     )
     figures = ablation_report.score_cells(wanted, cells)

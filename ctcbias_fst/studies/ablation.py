@@ -8,6 +8,7 @@ stopped goes on where it was, and scores can be taken anew without decoding agai
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,8 @@ from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import digest_of, fingerprint, write_text
-from ctcbias_fst.models.embedded import AcousticModel
-from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.models.phone_listener import AUTO
+from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.hypotheses import greedy_hypothesis
@@ -36,6 +37,9 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.transcripts import read_transcripts
 from ctcbias_fst.text.utterances import load_entities
+
+_OF_MODELS = ("adapter", "lm", "rescore", "lookup")
+"""Parts that need something that a model may lack."""
 
 
 @dataclass(frozen=True)
@@ -137,31 +141,36 @@ class _Speech:
 def ablate(
     config: AblateConfig,
     base: PipelineConfig,
-    model: Path | None,
+    model: SpeechModel,
     folder: Path,
     out: Path,
     *,
-    device: str = "cpu",
+    identity: Sequence[str] = (),
+    phones: PhoneListener | str | os.PathLike[str] | None = AUTO,
     report: Callable[[str], None] = lambda message: None,
 ) -> list[Cell]:
     """Decode every set with every list and row that is not done yet.
 
     Args:
         base: the configuration that rows change.
-        model: model directory, by default the one inside the package.
+        model: of any family.
         folder: where relative paths of ``config`` start.
+        out: where cells are kept.
+        identity: what tells the model, and who hears phones, from others.
+        phones: who hears phones beside it; see :class:`ctcbias_fst.recognizer.Recognizer`.
+        report: is told of every cell that is decoded.
 
     Returns:
         all cells: sets, lists, rows, in this order.
 
     Raises:
         ManifestError, EntityListError: a file of ``config`` is missing or malformed.
-        ConfigError: a row changes what there is not, or needs an adapter that there is not.
+        ConfigError: a row changes what there is not, or needs what the model lacks.
     """
-    acoustic = AcousticModel.load(model, device)
     settings = {row.name: _settings(row, base) for row in config.rows}
-    _check_parts(config, acoustic)
-    weights = fingerprint((model or DEFAULT) / "model.json", acoustic.lm)
+    first = Recognizer(model, base, phones=phones)
+    _check_parts(config, {name: _with(first, one) for name, one in settings.items()})
+    weights = [*identity, *fingerprint(model.lm)]
     cells = []
     for one in config.sets:
         cuts, free = ([folder / path for path in paths] for paths in (one.cuts, one.free))
@@ -170,20 +179,20 @@ def ablate(
         for named in one.lists:
             entities = load_entities(folder / named.entities)
             for row in config.rows:
-                identity = [
+                made_of = [
                     weights,
                     to_mapping(settings[row.name]),
                     row.greedy,
                     fingerprint(*cuts, *free, folder / named.entities, settings[row.name].lm),
                 ]
                 path = out / "cells" / f"{_slug(one.name, named.name, row.name)}.json"
-                content = _read_cell(path, identity)
+                content = _read_cell(path, made_of)
                 if content is None:
                     if not loaded:
-                        loaded = [_load(acoustic, paths) for paths in (cuts, free)]
+                        loaded = [_load(model, paths) for paths in (cuts, free)]
                     report(f"{one.name}, list {named.name}: {row.name}")
-                    content = _decode(acoustic, row, settings[row.name], entities, loaded)
-                    _write_cell(path, identity, content)
+                    content = _decode(_with(first, settings[row.name]), row, entities, loaded)
+                    _write_cell(path, made_of, content)
                 cells.append(
                     Cell(
                         row=row.name,
@@ -206,11 +215,19 @@ def _settings(row: Row, base: PipelineConfig) -> PipelineConfig:
     return config
 
 
-def _check_parts(config: AblateConfig, model: AcousticModel) -> None:
-    for part, there in (("adapter", model.adapter), ("lm", model.lm)):
-        needing = [row.name for row in config.rows if part in (row.parts or ())]
-        if needing and there is None:
-            raise ConfigError(f"row {needing[0]!r} needs the part {part}, which the model lacks")
+def _with(first: Recognizer, config: PipelineConfig) -> Recognizer:
+    """A recogniser with other settings; who hears phones is shared."""
+    return Recognizer(first.model, config, phones=first.phones)
+
+
+def _check_parts(config: AblateConfig, recognizers: Mapping[str, Recognizer]) -> None:
+    for row in config.rows:
+        idle = recognizers[row.name].decoder.parts
+        for part in row.parts or ():
+            if part in _OF_MODELS and idle[part] is not None:
+                raise ConfigError(
+                    f"row {row.name!r} names the part {part}, which cannot act: it {idle[part]}"
+                )
 
 
 def _texts(paths: Sequence[Path]) -> dict[str, str]:
@@ -220,7 +237,7 @@ def _texts(paths: Sequence[Path]) -> dict[str, str]:
     return texts
 
 
-def _load(model: AcousticModel, paths: Sequence[Path]) -> _Speech:
+def _load(model: SpeechModel, paths: Sequence[Path]) -> _Speech:
     cuts = [cut for path in paths for cut in read_cuts(path)]
     if not cuts:
         return _Speech([])
@@ -228,15 +245,13 @@ def _load(model: AcousticModel, paths: Sequence[Path]) -> _Speech:
 
 
 def _decode(
-    model: AcousticModel,
+    recognizer: Recognizer,
     row: Row,
-    config: PipelineConfig,
     entities: EntityList | Mapping[str, EntityList],
     speech: Sequence[_Speech],
 ) -> dict[str, Any]:
-    recognizer = Recognizer(model, config)
     ids = [one.id for part in speech for batch in part.batches for one in batch]
-    compiled = compiled_lists(entities, ids, recognizer.compile) if config.parts else {}
+    compiled = compiled_lists(entities, ids, recognizer.compile) if recognizer.config.parts else {}
     texts: list[dict[str, str]] = []
     encoder = decoder = 0.0
     for one in speech:

@@ -62,7 +62,8 @@ def study(rows: tuple[Row, ...] = ROWS) -> AblateConfig:
 
 def run(data: Path, model: Path, config: AblateConfig) -> tuple[list[Cell], list[str]]:
     told: list[str] = []
-    cells = ablate(config, PipelineConfig(), model, data, data / "out", report=told.append)
+    loaded = AcousticModel.load(model)
+    cells = ablate(config, PipelineConfig(), loaded, data, data / "out", report=told.append)
     return cells, told
 
 
@@ -117,7 +118,11 @@ def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> No
     assert cells[0].texts != cells[1].texts
     base = PipelineConfig(parts=("boost",))
     (own, other) = ablate(
-        study((Row("own"), Row("named", parts=("boost",)))), base, random_model, data, data / "o"
+        study((Row("own"), Row("named", parts=("boost",)))),
+        base,
+        AcousticModel.load(random_model),
+        data,
+        data / "o",
     )[:2]
     assert own.texts == other.texts
 
@@ -144,7 +149,9 @@ def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
 
 
 def test_impossible_studies_are_refused(data: Path, random_model: Path) -> None:
-    with pytest.raises(ConfigError, match="needs the part lm, which the model lacks"):
+    with pytest.raises(
+        ConfigError, match="'lm' names the part lm, which cannot act: it"
+    ):
         run(data, random_model, study((Row("lm", parts=("lm",)),)))
     with pytest.raises(ConfigError, match="unknown key decode.boost.gamma"):
         run(data, random_model, study((Row("x", set=("decode.boost.gamma=1",)),)))
@@ -243,6 +250,37 @@ def test_command(data: Path, random_model: Path) -> None:
     row = list(csv.DictReader((data / "o" / "ablation.csv").read_text().splitlines()))[1]
     assert float(row["WER"]) == pytest.approx(expected["WER"]["rate"], abs=1e-5)
     assert float(row["recall"]) == pytest.approx(expected["recall"]["rate"], abs=1e-5)
+
+
+def test_models_of_other_families(data: Path, tmp_path: Path) -> None:
+    """Parts that a model lacks are refused by name; cells belong to the model and its listener."""
+    hugging_face = pytest.importorskip("tiny_hugging_face")
+    model = hugging_face.save(tmp_path / "model", "unispeech-sat")
+    (data / "study.toml").write_text(
+        """
+        replications = 20
+        rows = [{ name = "greedy", greedy = true }, { name = "phones", parts = ["rescore"] }]
+        [[sets]]
+        name = "tiny"
+        cuts = ["cuts.jsonl"]
+        lists = [{ name = "2", entities = "few.txt" }]
+        """,
+        encoding="utf-8",
+    )
+    job = ["ablate", str(data / "study.toml"), "--out", str(data / "o"), "--model", str(model)]
+    result = CliRunner().invoke(main, job)
+    assert result.exit_code == 0, result.output
+    assert "tiny, list 2: phones" in result.output
+    recognizer = Recognizer.from_pretrained(model, settings={"parts": ["rescore"]})
+    (cell,) = (data / "o" / "cells").glob("*phones*")
+    texts = json.loads(cell.read_text(encoding="utf-8"))["texts"]
+    for name in ("clip0", "clip1"):
+        heard = recognizer.transcribe(data / f"{name}.wav", entities=["take", "taken"])
+        assert texts[name] == heard.best.text
+    assert "tiny, list 2" not in CliRunner().invoke(main, job).stderr
+    result = CliRunner().invoke(main, [*job, "--no-phones"])
+    assert result.exit_code == 1
+    assert "row 'phones' names the part rescore, which cannot act: it needs" in result.output
 
 
 SUMMARY = """\
