@@ -29,7 +29,7 @@ from tests.test_files import full_disk
 from tests.tiny_models import speechlike
 
 READ = {
-    "ablate": {"--config", "--data", "--model"},
+    "ablate": {"--adapter", "--config", "--data", "--lexicon", "--model", "--phones"},
     "adapt": {"--config", "--data", "--model"},
     "compare": {"--entities"},
     "compile": {"--config", "--lexicon", "--model", "--tokenizer", "--tokens"},

@@ -149,9 +149,7 @@ def test_a_list_for_every_utterance(data: Path, random_model: Path) -> None:
 
 
 def test_impossible_studies_are_refused(data: Path, random_model: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="'lm' names the part lm, which cannot act: it"
-    ):
+    with pytest.raises(ConfigError, match="'lm' names the part lm, which cannot act: it"):
         run(data, random_model, study((Row("lm", parts=("lm",)),)))
     with pytest.raises(ConfigError, match="unknown key decode.boost.gamma"):
         run(data, random_model, study((Row("x", set=("decode.boost.gamma=1",)),)))
