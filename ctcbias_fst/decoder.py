@@ -25,6 +25,7 @@ from ctcbias_fst.decoder_inputs import (
     language_model,
     language_model_path,
     lexicon_search,
+    lists_for_utterances,
     lists_of,
     rescorer_of,
 )
@@ -43,6 +44,7 @@ from ctcbias_fst.search.segments import cut_at_pauses, join_segments
 from ctcbias_fst.search.times import place_words
 from ctcbias_fst.search.unbiased import unbiased_elsewhere
 from ctcbias_fst.settings import PARTS, PipelineConfig, changed
+from ctcbias_fst.streaming.opens import OpensStreams
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity_sources import EntitySource, source_of
 from ctcbias_fst.text.text_files import quoted
@@ -58,7 +60,7 @@ _ROUNDS = 2
 name is gone then, once more."""
 
 
-class Decoder:
+class Decoder(OpensStreams):
     """Decodes the log-probs of one CTC model. Threads may share it, and what it compiles.
 
     A copy, pickled or not, is made anew of what this one was made of: it has no listener, and what
@@ -335,6 +337,16 @@ class Decoder:
         Raises:
             EntityListError: there are not as many lists as utterances, or they are none.
         """
+        found = self.decode_unplaced(log_probs, names, nbest)
+        return place_words(found, log_probs, self.config.decode.times)
+
+    def decode_unplaced(
+        self,
+        log_probs: LogProbs,
+        names: Sequence[CompiledEntities | None],
+        nbest: int | None = None,
+    ) -> list[Transcript]:
+        """The same as :meth:`decode_batch`; words have the times of their tokens."""
         most = self.config.decode.nbest
         if nbest is not None:
             most = whole_number("nbest", nbest, MAX_HYPOTHESES)
@@ -348,7 +360,7 @@ class Decoder:
         batch, segments = cut_at_pauses(log_probs)
         batch = batch.to(self.device)
         own = [names[segment.utterance] for segment in segments]
-        lists = _for_utterances(batch, own)
+        lists = lists_for_utterances(batch, own)
         transcripts = self._decoded(batch, range(batch.size), lists, most)
         for _ in range(_ROUNDS):
             margin = self.config.adapter.margin
@@ -357,8 +369,7 @@ class Decoder:
                 break
             for row, transcript in zip(rows, self._decoded(batch, rows, lists, most)):
                 transcripts[row] = transcript
-        joined = join_segments(transcripts, segments, log_probs.frame_seconds, most)
-        return place_words(joined, log_probs, self.config.decode.times)
+        return join_segments(transcripts, segments, log_probs.frame_seconds, most)
 
     def needs_phones(self, names: Sequence[CompiledEntities | None]) -> bool:
         """Whether utterances with these lists cannot be decoded without log-probs of phones."""
@@ -380,18 +391,3 @@ class Decoder:
         found = [replace(one, nbest=one.nbest[:nbest]) for one in found]
         writes = self.search.lexicon is None
         return leave_out_unheard(found, some, self.config.decode.evidence, writes=writes)
-
-
-def _for_utterances(
-    batch: LogProbs, names: Sequence[CompiledEntities | None]
-) -> list[tuple[BoostGraph | None, EntityPronunciations | None]]:
-    """The graph and the pronunciations of each utterance, those of long lists shortened."""
-    graphs = [None if one is None else one.graph for one in names]
-    pronunciations = [None if one is None else one.pronunciations for one in names]
-    lists = {id(one.shortlists): one.shortlists for one in names if one and one.shortlists}
-    for key, shortlists in lists.items():
-        which = [i for i, one in enumerate(names) if one and id(one.shortlists) == key]
-        for i, short in zip(which, shortlists.of(batch, which)):
-            graphs[i] = graphs[i] or short.graph
-            pronunciations[i] = short.pronunciations
-    return list(zip(graphs, pronunciations))

@@ -22,10 +22,14 @@ from ctcbias_fst.errors import (
     LogProbsError,
     ModelError,
 )
+from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.ngram.ngram_lm import load_lm
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
-from ctcbias_fst.rescore.word_pronunciations import load_word_pronunciations
+from ctcbias_fst.rescore.word_pronunciations import (
+    EntityPronunciations,
+    load_word_pronunciations,
+)
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.lexicon_search import LexiconSearch
 from ctcbias_fst.search.saved_log_probs import stack
@@ -348,3 +352,18 @@ def rescorer_of(config: PipelineConfig) -> PhoneticRescorer | None:
         config.lookup if "lookup" in config.parts else None,
         rescored="rescore" in config.parts,
     )
+
+
+def lists_for_utterances(
+    batch: LogProbs, names: Sequence[CompiledEntities | None]
+) -> list[tuple[BoostGraph | None, EntityPronunciations | None]]:
+    """The graph and the pronunciations of each utterance, those of long lists shortened."""
+    graphs = [None if one is None else one.graph for one in names]
+    pronunciations = [None if one is None else one.pronunciations for one in names]
+    lists = {id(one.shortlists): one.shortlists for one in names if one and one.shortlists}
+    for key, shortlists in lists.items():
+        which = [i for i, one in enumerate(names) if one and id(one.shortlists) == key]
+        for i, short in zip(which, shortlists.of(batch, which)):
+            graphs[i] = graphs[i] or short.graph
+            pronunciations[i] = short.pronunciations
+    return list(zip(graphs, pronunciations))

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class PieceContext:
+    """What is around a piece of an utterance: the last words before it, whether more follows."""
+
+    words: tuple[Word, ...] = ()
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
 class LogProbs:
     """What a CTC model says about a batch of utterances.
 
@@ -41,6 +49,7 @@ class LogProbs:
             known.
         unbiased: shape (N, T, V), what the model says without a list of names, where one had a part
             in ``log_probs``; likewise.
+        context: of each utterance that is a piece of something, what is around it.
 
     Raises:
         LogProbsError: a shape or a dtype is wrong, the vocabulary has another size, the phones are
@@ -55,6 +64,7 @@ class LogProbs:
     phones: PhoneLogProbs | None = None
     lag: float | None = None
     unbiased: torch.Tensor | None = None
+    context: tuple[PieceContext | None, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", as_float32(self.log_probs))
@@ -82,6 +92,8 @@ class LogProbs:
         if self.unbiased is not None:
             object.__setattr__(self, "unbiased", self._beside(self.unbiased, "unbiased", "tokens"))
         object.__setattr__(self, "phones", self._checked_phones(self.phones))
+        if len(self.context or self.ids) != shape[0]:
+            raise LogProbsError(f"{len(self.context or ())} contexts for {shape[0]} utterances")
 
     def _checked_phones(self, phones: Any) -> PhoneLogProbs | None:
         """The phones as a record of the same utterances."""
@@ -152,7 +164,15 @@ class LogProbs:
             lengths=torch.tensor([end - begin for _, begin, end in spans], dtype=torch.int64),
             ids=tuple([self.ids[utterance] for utterance, _, _ in spans]),
             phones=phones,
+            context=None if self.context is None else tuple(map(self._around, spans)),
         )
+
+    def _around(self, span: tuple[int, int, int]) -> PieceContext | None:
+        """Of a span of an utterance; where one is cut, a part begins and ends anew."""
+        row, begin, end = span
+        one = self.context[row] if self.context else None
+        goes_on = one is not None and one.goes_on and end == int(self.lengths[row])
+        return one and PieceContext(() if begin else one.words, goes_on)
 
 
 def require_log_probs(value: Any) -> None:

@@ -16,6 +16,7 @@ from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
+from ctcbias_fst.search.stream_config import StreamConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.variants.spellings import SpellingsConfig
@@ -52,6 +53,7 @@ class PipelineConfig:
         spellings: the spelling variants that the boosting graph knows (part ``g2g``).
         rescore: phone scores of hypotheses.
         lookup: words that sound like a name.
+        stream: when words of a stream are committed.
     """
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
@@ -65,6 +67,7 @@ class PipelineConfig:
     spellings: SpellingsConfig = field(default_factory=SpellingsConfig)
     rescore: RescoreConfig = field(default_factory=RescoreConfig)
     lookup: LookupConfig = field(default_factory=LookupConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
 
     def __post_init__(self) -> None:
         typed(self)

@@ -65,6 +65,7 @@ ROOMS = (
     ("settings",),
     ("training", "compiled"),
     ("decoder_inputs", "recognizer_inputs"),
+    ("streaming",),
     ("decoder",),
     ("pyctcdecode", "recognizer"),
     ("corpus",),

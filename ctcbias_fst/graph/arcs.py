@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ctcbias_fst.graph.vectors import assemble
-from ctcbias_fst.graph.word_rules import STARTS_WORD
+from ctcbias_fst.graph.word_rules import OPEN_END, STARTS_WORD
 from ctcbias_fst.k2_import import k2
 
 
@@ -21,6 +21,7 @@ class Arcs(NamedTuple):
         aux: int32 (A,).
         score: float32 (A,).
         starts_word: bool (A,), whether a word begins with the arc.
+        open_end: bool (A,), whether it ends a name that may go on behind the last frame.
     """
 
     source: torch.Tensor
@@ -29,6 +30,7 @@ class Arcs(NamedTuple):
     aux: torch.Tensor
     score: torch.Tensor
     starts_word: torch.Tensor
+    open_end: torch.Tensor
 
     @classmethod
     def of(
@@ -40,6 +42,7 @@ class Arcs(NamedTuple):
         aux: torch.Tensor | int = 0,
         score: torch.Tensor | float = 0.0,
         starts_word: torch.Tensor | bool = False,
+        open_end: bool = False,
     ) -> Arcs:
         """Arcs from ``source[i]`` to ``target[i]``; the rest per arc, or one for all."""
 
@@ -54,6 +57,7 @@ class Arcs(NamedTuple):
             per_arc(aux, torch.int32),
             per_arc(score, torch.float32),
             per_arc(starts_word, torch.bool),
+            per_arc(open_end, torch.bool),
         )
 
     @classmethod
@@ -70,6 +74,7 @@ class Arcs(NamedTuple):
         """
         fsa, order = assemble(owner, self.source, self.target, self.label, self.score, size=size)
         fsa.aux_labels = self.aux[order]
-        if bool(self.starts_word.any()):
-            setattr(fsa, STARTS_WORD, self.starts_word[order].int())
+        for name, mark in ((STARTS_WORD, self.starts_word), (OPEN_END, self.open_end)):
+            if bool(mark.any()):
+                setattr(fsa, name, mark[order].int())
         return fsa

@@ -115,6 +115,11 @@ class Assembly:
             owner = torch.cat([owner, self.hubs.utterance[closed.hub], closed.utterance])
         last = self.graph.states(self.utterances)
         self.graph.arcs(final, last[owner], -1, aux=-1)
+        if len(self.nodes.token):
+            waits = self.nodes.open.nonzero().flatten()
+            end = last[self.nodes.utterance[waits]]
+            for state in self.node_states:
+                self.graph.arcs(state[waits], end, -1, aux=-1, open_end=True)
         return self.graph.finish(self.size)
 
     def _tokens(self) -> tuple[_Open, torch.Tensor, torch.Tensor]:
@@ -249,6 +254,7 @@ class Assembly:
         state[inner], blank[inner] = self._token_and_blank(
             nodes.utterance[inner], nodes.token[inner], self.stay
         )
+        self.node_states = (state, blank)
         # An arc into a node leads on, or ends an entity, or there is one of each.
         node = torch.cat([inner, complete])
         end = self.end_of_hub[hubs.of_token[nodes.utterance[complete], nodes.token[complete]]]

@@ -9,7 +9,9 @@ where v is any token and *entity* a path of the tree. An entity is entered only 
 word may begin, and left only after its last token, to the end of the utterance or to a
 token that ends the word before it; a possessive 's may come between. Every plain reading
 stays possible, so an entity competes with it, and one that is begun and not completed is
-on no path to a final state: it wins nothing.
+on no path to a final state: it wins nothing. Where the audio goes on behind the last frame
+(``waits_from``), one that can wait for it is on a path, too: its arc to the final state has the
+attribute ``open_end``.
 
 The graph is built per utterance, from the tokens that are plausible there. It equals
 the composition of topology and tree restricted in two ways, which lose nothing as long as
@@ -77,6 +79,7 @@ def decoding_graph(
     *,
     reach: torch.Tensor | None = None,
     reward: Reward | None = None,
+    waits_from: torch.Tensor | None = None,
 ) -> DecodingGraph:
     """Build the graphs of a batch on the device of ``candidates``.
 
@@ -89,9 +92,11 @@ def decoding_graph(
             tokens was taken at a frame, with nothing but blank between; by default any.
         reward: what a complete entity is paid, in nats, by the letters that its tokens write and
             its weight, float32 (K,) each; by default nothing.
+        waits_from: int64 (N,), where the audio goes on behind these frames, the first frame from
+            which an entity can wait for it; by default nothing follows.
     """
     forest = Forest.of(graphs, token_order)
-    nodes = reachable(candidates, forest, reach)
+    nodes = reachable(candidates, forest, reach, waits_from)
     columns = LabelTable.of(candidates, nodes)
     paid = torch.zeros_like(nodes.cost) if reward is None else reward(nodes.letters, nodes.weight)
     return DecodingGraph(

@@ -25,7 +25,8 @@ class Nodes:
         utterance, token, end: int64 (K,); ``end`` is the entity complete here, or -1.
         weight, cost, letters: float32 (K,).
         parent: int64 (K,), the node's place among these, or -1 for the root.
-        inner: bool (K,), whether a child of it is among these.
+        inner: bool (K,), whether a child of it is among these, or ``open``.
+        open: bool (K,), whether an entity may wait here for what follows the utterance.
     """
 
     utterance: torch.Tensor
@@ -36,6 +37,7 @@ class Nodes:
     letters: torch.Tensor
     parent: torch.Tensor
     inner: torch.Tensor
+    open: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,25 @@ class Forest:
         )
 
 
-def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None) -> Nodes:
+def reachable(
+    candidates: Candidates,
+    forest: Forest,
+    reach: torch.Tensor | None,
+    waits_from: torch.Tensor | None = None,
+) -> Nodes:
     """The nodes whose tokens are candidates at frames in that order, each near enough to its
-    parent's, with a complete entity at or below them.
+    parent's, with a complete entity at or below them, or an open one.
 
     Level by level, all utterances together. For each node only the earliest frame is looked
     at, at which its token can have been taken; whether two tokens are near each other is
     asked of the whole utterance. So a few more nodes are kept than must be.
+
+    Args:
+        candidates: what may be taken where.
+        forest: the trees.
+        reach: see :func:`ctcbias_fst.graph.decoding_graph.decoding_graph`.
+        waits_from: int64 (N,), the first frame from which an entity can wait for what follows the
+            utterance, with nothing but blank after it; None if nothing follows.
     """
     trees = forest.trees
     utterance = torch.nonzero(forest.root >= 0).flatten()
@@ -94,6 +108,7 @@ def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None
     taken = _FirstTaken(candidates, candidates.entry)
     near = _Near.of(candidates, reach) if len(node) else None
     levels: list[tuple[torch.Tensor, ...]] = []
+    waiting: list[torch.Tensor] = []
     count = 0
     while len(node):
         row, child = expand(trees.first_child[node], trees.num_children[node])
@@ -111,13 +126,19 @@ def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None
         utterance, parent = utterance[row], place[row]
         place = torch.arange(count, count + len(node), device=node.device)
         levels.append((utterance, node, token, parent))
+        waits = torch.zeros_like(node, dtype=torch.bool)
+        if waits_from is not None:
+            late = torch.maximum(frame, waits_from[utterance])
+            waits = taken.first(utterance, token, late)[0] & (trees.num_children[node] > 0)
+        waiting.append(waits)
         count += len(node)
         if len(levels) == 1:
             taken = _FirstTaken(candidates, candidates.boosted)
     if not levels:
         levels.append((utterance, node, token, place))
+        waiting.append(torch.zeros_like(node, dtype=torch.bool))
 
-    useful = [trees.end[level[1]] >= 0 for level in levels]
+    useful = [(trees.end[level[1]] >= 0) | waits for level, waits in zip(levels, waiting)]
     start = count
     for depth in range(len(levels) - 1, 0, -1):
         start -= len(levels[depth][1])
@@ -127,7 +148,8 @@ def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None
     utterance, node, token, parent = (torch.cat(field)[keep] for field in zip(*levels))
     new_place = torch.cumsum(keep, 0) - 1
     parent = torch.where(parent >= 0, new_place[parent.clamp(min=0)], parent)
-    inner = torch.zeros_like(parent, dtype=torch.bool)
+    waits = torch.cat(waiting)[keep]
+    inner = waits.clone()
     inner[parent[parent >= 0]] = True
     return Nodes(
         utterance=utterance,
@@ -138,6 +160,7 @@ def reachable(candidates: Candidates, forest: Forest, reach: torch.Tensor | None
         letters=trees.letters[node],
         parent=parent,
         inner=inner,
+        open=waits,
     )
 
 

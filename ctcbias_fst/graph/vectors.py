@@ -67,6 +67,35 @@ def fsa_vec(arcs: torch.Tensor, num_states: torch.Tensor, num_arcs: torch.Tensor
     return k2.Fsa(torch.cat([head, arcs.flatten()]))
 
 
+def connected(
+    good: torch.Tensor,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    begins: torch.Tensor,
+    ends: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Leave out arcs that are on no whole path of good ones: rounding cuts some in two.
+
+    Args:
+        good: bool (A,), the arcs that are to be kept.
+        source, target: int64 (A,), states.
+        begins: bool (S,), the states that paths begin at.
+        ends: bool (A,), the arcs that paths end with.
+
+    Returns:
+        which arcs are left, bool (A,), and which states they need, bool (S,).
+    """
+    while True:
+        entered, left = begins.clone(), torch.zeros_like(begins)
+        entered[target[good]] = True
+        left[source[good]] = True
+        left[target[good & ends]] = True
+        whole = good & entered[source] & left[target]
+        if torch.equal(whole, good):
+            return good, entered
+        good = whole
+
+
 def _sorted_order(key: torch.Tensor) -> torch.Tensor:
     """The order of keys. They are a few ascending runs, and numpy's sort knows to use that."""
     order: torch.Tensor

@@ -12,6 +12,9 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 STARTS_WORD = "starts_word"
 """The attribute of arcs that start a word, if words are marked by separators."""
 
+OPEN_END = "open_end"
+"""The attribute of arcs to the final state out of an entity that may go on behind it."""
+
 
 @dataclass(frozen=True)
 class WordRules:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.graph.vectors import fsa_vec
+from ctcbias_fst.graph.vectors import connected, fsa_vec
 from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
@@ -38,7 +38,14 @@ from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice, LmScores
 from ctcbias_fst.search.lm_config import LmConfig
-from ctcbias_fst.search.units import ArcExpansion, LatticeEntities, Tokens, Words
+from ctcbias_fst.search.units import (
+    ArcExpansion,
+    Contexts,
+    LatticeEntities,
+    Tokens,
+    Words,
+    states_around,
+)
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -82,33 +89,44 @@ class LmComposer:
         else:
             self._words = Tokens.of(model, blank_first, device)
 
-    def compose(self, lattice: Lattice, config: LmConfig, output_beam: float) -> Lattice:
+    def compose(
+        self, lattice: Lattice, config: LmConfig, output_beam: float, context: Contexts = None
+    ) -> Lattice:
         """Compose a batch.
 
         Args:
             lattice: without a language model's scores.
             config: scales and limits.
             output_beam: nats below the best path that the result keeps.
+            context: of each utterance that is a piece of something.
         """
         assert lattice.lm is None, "the lattice has been composed already"
-        steps = _Expansion(self, lattice, config)
+        steps = _Expansion(self, lattice, config, self._around(context, lattice.size))
         levels = list(steps.run())
         return _assemble(lattice, levels, output_beam)
 
-    def share(self, tokens: Sequence[Sequence[int]], config: LmConfig) -> torch.Tensor:
+    def _around(self, context: Contexts, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return states_around(
+            context, size, self._words, self._tables, boost_class=self._boost_class
+        )
+
+    def share(
+        self, tokens: Sequence[Sequence[int]], config: LmConfig, context: Contexts = None
+    ) -> torch.Tensor:
         """The share of the model in the scores of whole readings without names.
 
         Args:
             tokens: of each reading, blank-first columns.
             config: scales.
+            context: as of :meth:`compose`.
 
         Returns:
             float64 (N,), what composing a lattice adds to a path that reads these tokens.
         """
-        begin = torch.full((len(tokens),), self._tables.begin, device=self._device)
+        begin, ends = self._around(context, len(tokens))
         # Thousands of words are added up.
         moves = ArcExpansion(begin, torch.full_like(begin, self._words.root), torch.float64)
-        moves.whole(self._tables, self._words.symbols(tokens, self._vocabulary))
+        moves.whole(self._tables, self._words.symbols(tokens, self._vocabulary), ends)
         weights = torch.tensor(config.weights, dtype=torch.float64, device=self._device)
         return moves.counts @ weights
 
@@ -144,8 +162,15 @@ class _Level:
 class _Expansion:
     """The composition of one batch, frame by frame."""
 
-    def __init__(self, composer: LmComposer, lattice: Lattice, config: LmConfig) -> None:
+    def __init__(
+        self,
+        composer: LmComposer,
+        lattice: Lattice,
+        config: LmConfig,
+        around: tuple[torch.Tensor, torch.Tensor],
+    ) -> None:
         self.lattice, self.config = lattice, config
+        self.begin, self.ends = around
         self.tables, self.words = composer._tables, composer._words
         self.weights = torch.tensor(config.weights, device=lattice.score.device)
         ahead = self.words.best_ahead(self.tables.unknown_score())
@@ -178,7 +203,7 @@ class _Expansion:
         utterance = lattice.found.nonzero().flatten()
         here = _Readings(
             state=lattice.first_state[utterance],
-            context=torch.full_like(utterance, self.tables.begin),
+            context=self.begin[utterance],
             node=torch.full_like(utterance, self.words.root),
             score=torch.zeros(len(utterance), dtype=torch.float64, device=utterance.device),
         )
@@ -249,8 +274,8 @@ class _Expansion:
             moves.node[at] = words.after_name
         at = self.final[arc].nonzero().flatten()
         if len(at):
-            moves.end(tables, at)
-            moves.node[at] = words.root
+            moves.end(tables, at[self.ends[lattice.utterance[arc[at]]]])
+            moves.context[at], moves.node[at] = 0, words.root
         return moves
 
 
@@ -295,7 +320,7 @@ def _assemble(lattice: Lattice, levels: Sequence[_Level], output_beam: float) ->
     best = best.scatter_reduce(0, owner, through, "amax")
     good = through >= best[owner] - output_beam
     begins = torch.arange(len(utterance), device=utterance.device) < len(start)
-    good, used = _connected(good, source, target, begins, lattice.label[arc] < 0)
+    good, used = connected(good, source, target, begins, lattice.label[arc] < 0)
     kept = good.nonzero().flatten()
 
     draft = _Draft(lattice.size, utterance, used)
@@ -316,35 +341,6 @@ def _without_arcs(lattice: Lattice) -> Lattice:
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[:0])
     return replace(lattice, fsa=fsa, lm=LmScores(score, score))
-
-
-def _connected(
-    good: torch.Tensor,
-    source: torch.Tensor,
-    target: torch.Tensor,
-    begins: torch.Tensor,
-    ends: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leave out arcs that are on no whole path of good ones: rounding cuts some in two.
-
-    Args:
-        good: bool (A,), the arcs that are to be kept.
-        source, target: int64 (A,), states.
-        begins: bool (S,), the states that paths begin at.
-        ends: bool (A,), the arcs that paths end with.
-
-    Returns:
-        which arcs are left, bool (A,), and which states they need, bool (S,).
-    """
-    while True:
-        entered, left = begins.clone(), torch.zeros_like(begins)
-        entered[target[good]] = True
-        left[source[good]] = True
-        left[target[good & ends]] = True
-        whole = good & entered[source] & left[target]
-        if torch.equal(whole, good):
-            return good, entered
-        good = whole
 
 
 class _Draft:

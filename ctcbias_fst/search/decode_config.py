@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ctcbias_fst.bounds import MAX_HYPOTHESES, MAX_STATES, at_least_one, at_most, typed
+from ctcbias_fst.bounds import (
+    MAX_BEAM,
+    MAX_HYPOTHESES,
+    MAX_STATES,
+    at_least_one,
+    at_most,
+    typed,
+)
 from ctcbias_fst.search.evidence import EvidenceConfig
 from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import SearchConfig
 from ctcbias_fst.search.times import TimesConfig
+
+_WIDER = 4
 
 
 @dataclass(frozen=True)
@@ -38,3 +47,19 @@ class DecodeConfig(SearchConfig):
                 f"boost.max_reward must be below search_beam, found {self.boost.max_reward:g} and "
                 f"{self.search_beam:g}: a name that was paid that much would push out all else"
             )
+
+    def wider(self) -> DecodeConfig:
+        """The same with the beams for what the search lost."""
+        lm = self.lm
+        return replace(
+            self,
+            lm=replace(
+                lm,
+                lattice_beam=min(_WIDER * lm.lattice_beam, MAX_BEAM),
+                beam=min(_WIDER * lm.beam, MAX_BEAM),
+                max_active=min(_WIDER * lm.max_active, MAX_STATES),
+            ),
+            search_beam=min(_WIDER * self.search_beam, MAX_BEAM),
+            output_beam=min(_WIDER * self.output_beam, MAX_BEAM),
+            max_active=min(_WIDER * self.max_active, MAX_STATES),
+        )

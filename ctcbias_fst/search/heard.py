@@ -29,10 +29,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ctcbias_fst.graph.labels import ENTRY, PLAIN
+from ctcbias_fst.graph.labels import PLAIN
 from ctcbias_fst.graph.token_letters import letters_of
 from ctcbias_fst.graph.vectors import fsa_vec
-from ctcbias_fst.graph.word_rules import STARTS_WORD, WordRules
+from ctcbias_fst.graph.word_rules import OPEN_END, STARTS_WORD, WordRules
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 from ctcbias_fst.search.lattice import Lattice
@@ -77,7 +77,7 @@ class _Best:
         final = lattice.label < 0
         lack = best[at] - lattice.scores[(*at, plain[lattice.token])]
         lack = lack.masked_fill(final, 0.0).double()
-        into, out = _best_arcs(lattice)
+        into, out = best_arcs(lattice)
         goes_on = ~(lattice.emits | final)
         return cls(
             into,
@@ -153,7 +153,7 @@ def heard_names(
     kept[complete[unheard]] = False
     pruned = torch.zeros(lattice.size, dtype=torch.bool, device=kept.device)
     pruned[lattice.utterance[~kept]] = True
-    return replace(_with_arcs(lattice, kept), pruned=pruned)
+    return replace(with_arcs(lattice, kept), pruned=pruned)
 
 
 def _may_be_several(entity: Entity) -> bool:
@@ -295,12 +295,7 @@ def _strict(
 
 def _ways(lattice: Lattice, complete: torch.Tensor, into: torch.Tensor) -> _Ways:
     """The best path to each arc through the name that it completes."""
-    columns = lattice.graph.columns
-    entry = torch.zeros(len(columns), dtype=torch.bool, device=complete.device)
-    for block in columns.blocks:
-        if block.kind == ENTRY:
-            entry[block.first : block.first + len(block.tokens)] = True
-    enters = entry[lattice.label.clamp(min=0)] & (lattice.label >= 0)
+    enters = lattice.enters_name
     back: list[tuple[torch.Tensor, torch.Tensor]] = []
     arc, used = complete, torch.ones_like(complete, dtype=torch.bool)
     while bool(used.any()):
@@ -313,7 +308,7 @@ def _ways(lattice: Lattice, complete: torch.Tensor, into: torch.Tensor) -> _Ways
     return _Ways(torch.stack(arcs), torch.stack(useds), arc)
 
 
-def _best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+def best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
     """int64 (S,) both: the arc on which the best path enters each state, and leaves it, or -1."""
     forward = lattice.fsa.get_forward_scores(use_double_scores=True, log_semiring=False)
     backward = lattice.fsa.get_backward_scores(use_double_scores=True, log_semiring=False)
@@ -332,12 +327,12 @@ def _best_arcs(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def _with_arcs(lattice: Lattice, kept: torch.Tensor) -> Lattice:
+def with_arcs(lattice: Lattice, kept: torch.Tensor) -> Lattice:
     """The lattice of some of the arcs, and without those that lead nowhere then."""
     arcs = lattice.fsa.arcs.values()[kept]
     states = lattice.first_state[1:] - lattice.first_state[:-1]
     fsa = fsa_vec(arcs, states, torch.bincount(lattice.utterance[kept], minlength=lattice.size))
-    for name in ("aux_labels", FRAME, STARTS_WORD):
+    for name in ("aux_labels", FRAME, STARTS_WORD, OPEN_END):
         if hasattr(lattice.fsa, name):
             setattr(fsa, name, getattr(lattice.fsa, name)[kept])
     return replace(lattice, fsa=k2.connect(fsa))

@@ -163,7 +163,7 @@ def joined_words(
     def glued(text: str) -> bool:
         if separator is not None:
             return not separated
-        return not text.isascii() and _unspaced_between(
+        return not text.isascii() and unspaced_between(
             next((w.text for w in reversed(words) if w.text), ""), text
         )
 
@@ -189,7 +189,7 @@ def joined_words(
                 and not words[-1].entity
                 and not _unspaced_beside(words[-1].text, text)
             )
-        elif open_word and words[-1].entity and _unspaced_between(words[-1].text, text):
+        elif open_word and words[-1].entity and unspaced_between(words[-1].text, text):
             open_word = False
         if not open_word:
             words.append(_Draft("", token.start, token.end, 1.0 - before, glued=glued(text)))
@@ -212,7 +212,7 @@ def joined_words(
     )
 
 
-def _unspaced_between(before: str, after: str) -> bool:
+def unspaced_between(before: str, after: str) -> bool:
     """Whether letters of scripts without spaces meet."""
     if after.isascii():
         return False

@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 
 from ctcbias_fst.graph.decoding_graph import DecodingGraph
-from ctcbias_fst.graph.labels import PLAIN
-from ctcbias_fst.graph.word_rules import STARTS_WORD
+from ctcbias_fst.graph.labels import ENTRY, PLAIN
+from ctcbias_fst.graph.word_rules import OPEN_END, STARTS_WORD
 from ctcbias_fst.k2_import import k2
 from ctcbias_fst.search.intersect import FRAME
 
@@ -141,9 +141,27 @@ class Lattice:
         return starts
 
     @cached_property
+    def open_end(self) -> torch.Tensor:
+        """bool (A,): whether the arc ends a name that what follows may complete."""
+        if not hasattr(self.fsa, OPEN_END):
+            return torch.zeros_like(self.aux, dtype=torch.bool)
+        ends: torch.Tensor = getattr(self.fsa, OPEN_END) > 0
+        return ends
+
+    @cached_property
     def in_tree(self) -> torch.Tensor:
         """bool (A,): whether a token of an entity begins at the arc."""
         return self.graph.columns.begins_in_tree[self.label.clamp(min=0)]
+
+    @cached_property
+    def enters_name(self) -> torch.Tensor:
+        """bool (A,): whether the first token of an entity begins at the arc."""
+        columns = self.graph.columns
+        enters = torch.zeros(len(columns), dtype=torch.bool, device=self.label.device)
+        for block in columns.blocks:
+            if block.kind == ENTRY:
+                enters[block.first : block.first + len(block.tokens)] = True
+        return enters[self.label.clamp(min=0)] & (self.label >= 0)
 
     @cached_property
     def emits(self) -> torch.Tensor:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 
-from ctcbias_fst.bounds import MAX_BEAM, MAX_STATES
 from ctcbias_fst.devices import checked_device, with_versions
 from ctcbias_fst.errors import ConfigError, GraphError, ModelError
 from ctcbias_fst.graph.decoding_graph import decoding_graph
@@ -36,6 +35,7 @@ from ctcbias_fst.search.lattice import Lattice, best_paths
 from ctcbias_fst.search.lexicon_search import LexiconSearch
 from ctcbias_fst.search.nbest import TextHashes, n_best_paths
 from ctcbias_fst.search.spelling import spell_names
+from ctcbias_fst.search.units import Contexts
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 Listener = Callable[
@@ -46,7 +46,6 @@ and the number in the batch; at last a warning for all of them."""
 
 _NO_FRAMES = "has no frames, so there is nothing to read"
 _NO_WORDS = "the search was lost: no words of the lexicon sound like this"
-_WIDER = 4
 _ROUNDING = 0.05
 """How much less than the best plain reading a path may score before that one counts as lost: k2
 adds float32 scores."""
@@ -176,13 +175,15 @@ class LatticeDecoder:
         graphs: BoostGraphs = None,
         rows: Sequence[int] | None = None,
         checked: bool = False,
+        goes_on: bool = False,
     ) -> Lattice:
         """Search a batch of one utterance or more; ``Lattice.found`` says which were found.
 
         An utterance whose best path scores less than its best plain reading, which is in every
-        graph, was lost. Where there is a language model, its say counts in both.
+        graph, was lost. Where there is a language model, its say counts in both. With ``goes_on``
+        the lattice has the names, too, that what follows the last frame may complete.
 
-        Arguments and errors are those of :meth:`decode`.
+        The other arguments and errors are those of :meth:`decode`.
         """
         config = self.config
         require_log_probs(log_probs)
@@ -199,22 +200,24 @@ class LatticeDecoder:
             lattice = self._search_lexicon(values, lengths, trees, log_probs.ids)
             if self.listener is not None:
                 self.listener(whole, lattice, trees, places, None)
-            return self.with_language_model(lattice)
+            return self.with_language_model(lattice, log_probs.context)
         idle = blank_frames(values, lengths, config.blank_threshold)
         inside = torch.arange(values.shape[1], device=self.device) < lengths[:, None]
         candidates = find_candidates(values, inside & ~idle, config)
         frames = without_idle_frames(candidates, values[:, :, 0], lengths, idle)
         labels, plain = plain_reading(frames.blank, frames.lengths, frames.candidates)
-        lattice = self._search(frames, trees, log_probs.ids)
+        lattice = self._search(frames, trees, log_probs.ids, goes_on)
         lost = _lost(lattice, plain)
         lattice = heard_names(lattice, self._rules, self._blank_first, config.boost)
         if lattice.pruned is not None:
             lattice = replace(lattice, pruned=lattice.pruned & ~lost)
             lost = lost | _lost(lattice, plain)
         lattice = replace(lattice, lost=lost)
-        composed = self.with_language_model(lattice)
+        context = log_probs.context
+        composed = self.with_language_model(lattice, context)
         if self.lm is not None:
-            lost = lost | _lost(composed, plain + self.lm.share(_written(labels), config.lm))
+            share = self.lm.share(_written(labels), config.lm, context)
+            lost = lost | _lost(composed, plain + share)
             lattice, composed = replace(lattice, lost=lost), replace(composed, lost=lost)
         if self.listener is not None:
             self.listener(whole, lattice, trees, places, None)
@@ -247,16 +250,23 @@ class LatticeDecoder:
         return self.config.output_beam if self.lm is None else self.config.lm.lattice_beam
 
     def _search(
-        self, frames: Frames, trees: Sequence[BoostGraph | None], ids: Sequence[str]
+        self,
+        frames: Frames,
+        trees: Sequence[BoostGraph | None],
+        ids: Sequence[str],
+        goes_on: bool,
     ) -> Lattice:
         """Search the graphs of topology and names."""
         config = self.config
+        reach = last_reachable_frame(frames.blank, frames.candidates, self._letters, config)
+        last = torch.searchsorted(reach, frames.lengths[:, None] - 1).flatten()
         graph = decoding_graph(
             frames.candidates,
             trees,
             self._token_order,
             self._rules,
-            reach=last_reachable_frame(frames.blank, frames.candidates, self._letters, config),
+            reach=reach,
+            waits_from=last if goes_on else None,
             reward=lambda letters, weight: reward(letters, weight, config.boost),
         )
         scores = score_columns(
@@ -279,22 +289,9 @@ class LatticeDecoder:
         Args:
             listener: of the new one.
         """
-        config, lm = self.config, self.config.lm
-        wide = replace(
-            config,
-            lm=replace(
-                lm,
-                lattice_beam=min(_WIDER * lm.lattice_beam, MAX_BEAM),
-                beam=min(_WIDER * lm.beam, MAX_BEAM),
-                max_active=min(_WIDER * lm.max_active, MAX_STATES),
-            ),
-            search_beam=min(_WIDER * config.search_beam, MAX_BEAM),
-            output_beam=min(_WIDER * config.output_beam, MAX_BEAM),
-            max_active=min(_WIDER * config.max_active, MAX_STATES),
-        )
         return LatticeDecoder(
             self.vocabulary,
-            wide,
+            self.config.wider(),
             self.device,
             self.lm,
             listener,
@@ -303,11 +300,11 @@ class LatticeDecoder:
         )
 
     @with_versions
-    def with_language_model(self, lattice: Lattice) -> Lattice:
+    def with_language_model(self, lattice: Lattice, context: Contexts = None) -> Lattice:
         """Compose a lattice of the first pass with the language model, if there is one."""
         if self.lm is None:
             return lattice
-        return self.lm.compose(lattice, self.config.lm, self.config.output_beam)
+        return self.lm.compose(lattice, self.config.lm, self.config.output_beam, context)
 
     def read(
         self,

@@ -7,7 +7,7 @@ the counts that :mod:`ctcbias_fst.search.compose` weighs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +15,15 @@ import torch
 from ctcbias_fst.errors import LanguageModelError
 from ctcbias_fst.ngram.ngram_lm import LanguageModel
 from ctcbias_fst.ngram.tables import NgramTables
+from ctcbias_fst.records import PieceContext, Word
 from ctcbias_fst.search.lattice import Lattice
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _LM, _WORDS, _UNKNOWN, _LETTERS, _NAMES = range(5)
 _Symbols = list[tuple[int, int]]
+Contexts = Sequence[PieceContext | None] | None
+"""What each utterance of a batch is a piece of, if one is."""
 
 
 class ArcExpansion:
@@ -48,8 +51,10 @@ class ArcExpansion:
         """Add ``value[i]`` to what reading ``at[i]`` counts, none twice."""
         self.counts[:, what].index_add_(0, at, value.to(self.counts.dtype))
 
-    def whole(self, tables: NgramTables, symbols: Sequence[_Symbols]) -> None:
-        """All words of every reading, and its end."""
+    def whole(
+        self, tables: NgramTables, symbols: Sequence[_Symbols], ends: torch.Tensor | None = None
+    ) -> None:
+        """All words of every reading, and its end where ``ends`` (N,), by default everywhere."""
         device = self.context.device
         longest = max(map(len, symbols), default=0)
         rows = [[*row, *[(-2, 0)] * (longest - len(row))] for row in symbols]
@@ -58,7 +63,8 @@ class ArcExpansion:
             at = (symbol > -2).nonzero().flatten()
             self.word(tables, at, symbol[at])
             self.count(_LETTERS, at, letters[at] * (symbol[at] < 0))
-        self.end(tables, torch.arange(len(rows), device=device))
+        at = torch.arange(len(rows), device=device)
+        self.end(tables, at if ends is None else at[ends])
 
 
 class Words:
@@ -82,6 +88,31 @@ class Words:
         distinct = list({word for row in texts for word in row})
         symbol = dict(zip(distinct, self.lexicon.find(distinct)))
         return [[(symbol[word], len(word)) for word in row] for row in texts]
+
+    def before(
+        self, contexts: Sequence[PieceContext | None], most: int, name: Callable[[Word], bool]
+    ) -> list[list[int]]:
+        """The symbols of what was said before pieces; see :func:`states_around`.
+
+        Args:
+            contexts: of the pieces.
+            most: symbols that are asked for, of each.
+            name: whether a word is part of a name that is one word to the model.
+        """
+        rows: list[list[str | None]] = []
+        for context in contexts:
+            words = () if context is None else context.words
+            said: list[str | None] = []
+            for at, word in enumerate(words):
+                if not name(word):
+                    said.append(word.word.lower() if word.entity else word.word)
+                elif not (at and any(one in words[at - 1].mentions for one in word.mentions)):
+                    said.append(None)
+            rows.append(said[max(0, len(said) - most) :])
+        known = [word for said in rows for word in said if word is not None]
+        upper = self.lexicon.upper_case
+        found = iter(self.lexicon.find([word.upper() if upper else word for word in known]))
+        return [[-1 if word is None else next(found) for word in said] for said in rows]
 
     def close(self, moves: ArcExpansion, tables: NgramTables, closes: torch.Tensor) -> None:
         """The word being read, if there is one, ends at the readings that ``closes`` (K,)."""
@@ -134,6 +165,12 @@ class Tokens:
         symbol = self._symbol.tolist()
         return [[(symbol[token], 0) for token in row] for row in tokens]
 
+    def before(
+        self, contexts: Sequence[PieceContext | None], most: int, name: Callable[[Word], bool]
+    ) -> list[list[int]]:
+        """Nothing: of words it is not known which tokens they were."""
+        return [[] for _ in contexts]
+
     def close(self, moves: ArcExpansion, tables: NgramTables, closes: torch.Tensor) -> None:
         """A name ends at the readings that ``closes``; nothing else is pending."""
         moves.node = torch.where(closes, self.root, moves.node)
@@ -144,6 +181,49 @@ class Tokens:
         """A token is read, unless it continues a name."""
         plain = moves.node[at] != self.after_name
         moves.word(tables, at[plain], self._symbol[token[plain]])
+
+
+def states_around(
+    contexts: Contexts,
+    size: int,
+    units: Words | Tokens,
+    tables: NgramTables,
+    *,
+    boost_class: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How a model stands around some utterances.
+
+    Args:
+        contexts: of those that are pieces of something.
+        size: of the utterances.
+        units: of the model.
+        tables: of the model.
+        boost_class: whether a name is one word to it.
+
+    Returns:
+        int64 (N,), its state where each begins, and bool (N,), whether a sentence ends with it.
+    """
+    device = tables.key.device
+    begin = torch.full((size,), tables.begin, device=device)
+    ends = torch.ones_like(begin, dtype=torch.bool)
+    if contexts is None:
+        return begin, ends
+    ends = torch.tensor([one is None or not one.goes_on for one in contexts], device=device)
+    most = tables.order - 1
+    symbols = units.before(contexts, most, _is_one_word if boost_class else lambda _: False)
+    # All that the model looks back to is known of these.
+    begin[torch.tensor([len(said) >= most > 0 for said in symbols], device=device)] = 0
+    for at in range(max(map(len, symbols), default=0)):
+        rows = [row for row, said in enumerate(symbols) if at < len(said)]
+        some = torch.tensor(rows, device=device)
+        symbol = torch.tensor([symbols[row][at] for row in rows], device=device)
+        begin[some], _ = tables.advance(begin[some], symbol)
+    return begin, ends
+
+
+def _is_one_word(word: Word) -> bool:
+    """Whether a word was read as part of a name, and not as ordinary words that are one."""
+    return any(mention.found_by != "text" for mention in word.mentions)
 
 
 @dataclass(frozen=True)

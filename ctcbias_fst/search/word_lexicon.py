@@ -33,6 +33,7 @@ class Lexicon:
         root: the node of no letters.
         factor, summand: int64 (V,): the hash h becomes ``h * factor + summand`` by a token.
         length: int64 (V,): letters that a token writes.
+        upper_case: whether words are in capitals.
     """
 
     hash: torch.Tensor
@@ -43,6 +44,7 @@ class Lexicon:
     factor: torch.Tensor
     summand: torch.Tensor
     length: torch.Tensor
+    upper_case: bool = False
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class Lexicon:
             factor=factor,
             summand=summand,
             length=torch.tensor([len(s) for s in vocabulary.surfaces], device=device),
+            upper_case=vocabulary.upper_case,
         )
 
     @property

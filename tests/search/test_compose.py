@@ -18,6 +18,7 @@ from reference_lm import NAME, Names, Textbook, lm_score, words_of
 from strategies import (
     EVERYTHING,
     VOCABULARIES,
+    WIDE,
     batch,
     boost_configs,
     echoes,
@@ -32,6 +33,7 @@ from ctcbias_fst.graph.entity_tree import boost_graph
 from ctcbias_fst.ngram.ngram_lm import LanguageModel, load_lm
 from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
+from ctcbias_fst.records import Mention, PieceContext, Word
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
@@ -39,6 +41,7 @@ from ctcbias_fst.search.lm_config import LmConfig
 from ctcbias_fst.search.search_config import BoostConfig
 from ctcbias_fst.search.word_lexicon import Lexicon
 from ctcbias_fst.text.entities import entities_from_names
+from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -397,3 +400,60 @@ def test_a_model_without_words() -> None:
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="found"):
         LmConfig(**wrong)  # type: ignore[arg-type]
+
+
+@given(data=st.data())
+def test_a_piece_is_scored_in_its_context(data: st.DataObject) -> None:
+    """The shares of a model in the pieces of a reading are together its share in the whole."""
+    vocabulary = WIDE
+    composer = LmComposer(data.draw(models(["abc", "abcb", "cd", "e"])), vocabulary, CPU)
+    config = data.draw(lm_configs)
+    said = data.draw(st.lists(st.sampled_from([(1,), (1, 2), (3,), (4,), (4, 2)]), max_size=6))
+    cut = data.draw(st.integers(0, len(said)))
+    before, after = said[:cut], said[cut:]
+    texts = ["".join(vocabulary.surfaces[token] for token in tokens) for tokens in before]
+    words = tuple([Word(text, 0.0, 0.0, 1.0) for text in texts])
+
+    def share(part: list[tuple[int, ...]], context: PieceContext | None) -> float:
+        return float(composer.share([[t for one in part for t in one]], config, [context]))
+
+    pieces = share(before, PieceContext(goes_on=True)) + share(after, PieceContext(words))
+    assert pieces == pytest.approx(share(said, None), abs=1e-5)
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_composing_a_piece_gives_the_share_of_its_context(data: st.DataObject) -> None:
+    vocabulary = WIDE
+    composer = LmComposer(data.draw(models(["abc", "abcb", "cd", "e"])), vocabulary, CPU)
+    config = dataclasses.replace(EVERYTHING, lm=data.draw(lm_configs))
+    decoder = LatticeDecoder(vocabulary, config, CPU, composer)
+    arrays = [data.draw(log_prob_arrays(vocabulary.size, max_frames=5)) for _ in range(3)]
+    words = st.lists(st.sampled_from(["abc", "cd", "e", "unknown"]), max_size=4)
+    contexts: list[PieceContext | None] = [
+        PieceContext(
+            tuple([Word(text, 0.0, 0.0, 1.0) for text in data.draw(words)]),
+            data.draw(st.booleans()),
+        )
+        for _ in arrays[1:]
+    ]
+    contexts.append(None)
+    log_probs = dataclasses.replace(batch(arrays, vocabulary), context=tuple(contexts))
+    for transcript, context in zip(decoder.decode(log_probs), contexts):
+        share = composer.share([list(transcript.best.token_ids)], config.lm, [context])
+        assert transcript.best.lm == pytest.approx(float(share), abs=1e-4)
+
+
+def test_names_in_a_context_are_of_the_class() -> None:
+    model = train_lm([["a", "c"], ["a"], ["c", "c"]], TrainLmConfig(order=3))
+    composer = LmComposer(model, VOCABULARIES[0], CPU)
+    name = Mention(Entity("a", "A"), "boost")
+    as_words = dataclasses.replace(name, found_by="text")
+    begins = []
+    for mentions in ((), (name,), (as_words,)):
+        word = Word("A" if mentions else "a", 0.0, 0.0, 1.0, bool(mentions), mentions=mentions)
+        share = composer.share([[4]], ALL, [PieceContext((word,))])
+        begins.append(float(share))
+    plain, named, read = begins
+    assert plain == pytest.approx(read)
+    assert abs(plain - named) > 0.01

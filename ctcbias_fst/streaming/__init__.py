@@ -1,0 +1,1 @@
+"""Streams: log-probs as they come, words as soon as no later frame can change them."""

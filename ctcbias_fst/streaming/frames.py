@@ -1,0 +1,158 @@
+"""The frames of a stream that are still needed, by their numbers in the stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.phone_log_probs import seconds_later
+from ctcbias_fst.streaming.chunks import Chunk, Kind
+
+_MAX_APART_SECONDS = 1.0
+"""By how much phones may come before or after tokens."""
+
+
+class FrameBuffer:
+    """Rows that are appended at the end and dropped from the front.
+
+    Attributes:
+        begin, end: the first row that is kept, and the one behind the last.
+    """
+
+    def __init__(self) -> None:
+        self._parts: deque[tuple[int, torch.Tensor]] = deque()
+        self._none: torch.Tensor | None = None
+        self.begin = self.end = 0
+
+    def append(self, rows: torch.Tensor) -> None:
+        """Add rows (K, ...) behind the last one."""
+        self._none = rows[:0]
+        if len(rows):
+            self._parts.append((self.end, rows))
+            self.end += len(rows)
+
+    def rows(self, begin: int, end: int) -> torch.Tensor:
+        """Rows ``[begin, end)`` of those that are kept."""
+        parts = [
+            rows[max(begin - first, 0) : end - first]
+            for first, rows in self._parts
+            if first < end and first + len(rows) > begin
+        ]
+        if not parts:
+            assert self._none is not None, "no rows have come yet"
+            return self._none
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def drop_before(self, row: int) -> None:
+        """Forget what is before a row."""
+        self.begin = max(self.begin, min(row, self.end))
+        while self._parts and self._parts[0][0] + len(self._parts[0][1]) <= self.begin:
+            self._parts.popleft()
+
+
+@dataclass
+class OpenFrames:
+    """What a stream has heard since its last commit.
+
+    Attributes:
+        frame_seconds: how long a frame is.
+        tokens: log-probs (V,) of each frame.
+        marks: of each frame `SPEAKS`, `QUIET` or `BLANK`.
+        unbiased: log-probs (V,) without a list, if there are any.
+        phones: log-probs (P,) of each phone frame, if there are any.
+        lag, phone_lag: as of :class:`ctcbias_fst.records.LogProbs`.
+        phone_seconds: how long a phone frame is.
+        begun: whether there have been any frames.
+    """
+
+    frame_seconds: float
+    tokens: FrameBuffer = field(default_factory=FrameBuffer)
+    marks: FrameBuffer = field(default_factory=FrameBuffer)
+    unbiased: FrameBuffer | None = None
+    phones: FrameBuffer | None = None
+    lag: float | None = None
+    phone_lag: float | None = None
+    phone_seconds: float = 0.0
+    begun: bool = False
+
+    def check(self, chunk: Chunk, where: str) -> None:
+        """Refuse a chunk that does not go on with what came before.
+
+        Raises:
+            LogProbsError: there were phones or unbiased log-probs and are none, or the other way
+                round; their frames or lags are others; or phones do not last as long as tokens.
+        """
+        if not chunk.has_frames:
+            return
+        if self.begun and self.kind != chunk.kind:
+            raise LogProbsError(
+                f"{where}: its phones, unbiased log-probs, lags and frame lengths are not as in "
+                "the chunks before: every chunk of a stream must have the same"
+            )
+        if chunk.phones is None:
+            return
+        tokens = (self.tokens.end + len(chunk.tokens)) * self.frame_seconds
+        known = 0 if self.phones is None else self.phones.end
+        heard = (known + len(chunk.phones)) * chunk.phone_seconds
+        if abs(tokens - heard) > _MAX_APART_SECONDS:
+            raise LogProbsError(
+                f"{where}: with it the log-probs last {tokens:.2f} s, those of phones {heard:.2f} "
+                "s: pass those of the same audio"
+            )
+
+    def append(self, chunk: Chunk) -> None:
+        """Add a chunk that was checked."""
+        if not self.begun and chunk.has_frames:
+            self.begun = True
+            self.unbiased = None if chunk.unbiased is None else FrameBuffer()
+            self.phones = None if chunk.phones is None else FrameBuffer()
+            self.lag, self.phone_lag = chunk.lag, chunk.phone_lag
+            self.phone_seconds = chunk.phone_seconds
+        self.tokens.append(chunk.tokens)
+        self.marks.append(chunk.marks)
+        if self.unbiased is not None and chunk.unbiased is not None:
+            self.unbiased.append(chunk.unbiased)
+        if self.phones is not None and chunk.phones is not None:
+            self.phones.append(chunk.phones)
+
+    @property
+    def kind(self) -> Kind:
+        """What streams of one batch have in common."""
+        beside = (self.unbiased is None, self.phones is None)
+        return (*beside, self.lag, self.phone_lag, self.phone_seconds)
+
+    def open_unbiased(self, begin: int, end: int) -> torch.Tensor:
+        """The unbiased log-probs of some frames; those with a list, if there are no others."""
+        return (self.unbiased or self.tokens).rows(begin, end)
+
+    def drop_before(self, frame: int, phone_frame: int) -> None:
+        """Forget what is before a frame and a phone frame."""
+        self.tokens.drop_before(frame)
+        self.marks.drop_before(frame)
+        if self.unbiased is not None:
+            self.unbiased.drop_before(frame)
+        if self.phones is not None:
+            self.phones.drop_before(phone_frame)
+
+    def has_phones_until(self, frame: int) -> bool:
+        """Whether the phone frames that come with so many frames are there, if there are any."""
+        return self.phones is None or self.phones.end >= self._phone_frames(frame)
+
+    def phone_cut(self, frame: int, limit: int) -> int:
+        """The phone frame that is cut before where the tokens are cut before ``frame``.
+
+        Where phones are written later than tokens are, they are cut as much later; but never
+        behind those that come with ``limit`` frames.
+        """
+        if not self.phone_seconds:
+            return 0
+        later = seconds_later(self.phone_lag, self.lag)
+        at = round((frame * self.frame_seconds + later) / self.phone_seconds)
+        return min(max(at, 0), self._phone_frames(limit))
+
+    def _phone_frames(self, frames: int) -> int:
+        """How many phone frames come with so many frames."""
+        return round(frames * self.frame_seconds / self.phone_seconds)

@@ -1,0 +1,69 @@
+"""What a decoder of utterances needs to be one of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+from ctcbias_fst.streaming.second_pass import PieceDecoder
+from ctcbias_fst.streaming.stream import Stream
+from ctcbias_fst.streaming.streams import StreamDecoder
+from ctcbias_fst.streaming.updates import Update
+
+_LOCK = Lock()
+
+
+class OpensStreams(PieceDecoder):
+    """Opens streams, and advances many at a time."""
+
+    _stream_decoder: StreamDecoder | None = None
+
+    def stream(self, entities: Any = None, *, name: str = "1") -> Stream:
+        """Open a stream: log-probs in as they come, words out as soon as nothing can change them.
+
+        Args:
+            entities: one list, as :meth:`decode` takes it; it may be changed later.
+            name: of the stream, for messages.
+
+        Raises:
+            EntityListError: it is no list, or no entry of it can have an effect.
+            GraphError: it was compiled for another model.
+            ConfigError: tokens are phones, of which a lexicon makes words.
+        """
+        return self._streams.open(entities, name)
+
+    def accept_all(
+        self,
+        streams: Sequence[Stream],
+        chunks: Sequence[Any],
+        phones: Sequence[Any] | None = None,
+    ) -> list[Update]:
+        """Take the next chunk of each of many streams: much faster than one after the other.
+
+        Args:
+            streams: of this decoder, none of them twice.
+            chunks: of log-probs, one for each; see :meth:`Stream.accept`.
+            phones: likewise, where they are needed.
+
+        Raises:
+            LogProbsError: a chunk is wrong; then none of them is taken.
+            ConfigError: a stream is finished or of another decoder, or there are not as many
+                chunks.
+        """
+        return self._streams.accept_all(streams, chunks, phones)
+
+    def finish_all(self, streams: Sequence[Stream]) -> list[Update]:
+        """Commit what is left of each of many streams; see :meth:`Stream.finish`.
+
+        Raises:
+            ConfigError: a stream is of another decoder, or comes twice.
+        """
+        return self._streams.finish_all(streams)
+
+    @property
+    def _streams(self) -> StreamDecoder:
+        with _LOCK:
+            if self._stream_decoder is None:
+                self._stream_decoder = StreamDecoder(self)
+            return self._stream_decoder

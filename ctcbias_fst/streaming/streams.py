@@ -1,0 +1,159 @@
+"""Advances streams, many at a time: the first pass, commits, endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.decoder_inputs import is_lists
+from ctcbias_fst.devices import with_versions
+from ctcbias_fst.errors import ConfigError, EntityListError
+from ctcbias_fst.search.intersect import check_process
+from ctcbias_fst.streaming.chunks import Chunk, ChunkReader
+from ctcbias_fst.streaming.first_pass import FirstPass
+from ctcbias_fst.streaming.second_pass import (
+    PART,
+    WHOLE,
+    Commit,
+    PieceDecoder,
+    SecondPass,
+    placed,
+    windows_of,
+)
+from ctcbias_fst.streaming.state import StreamState
+from ctcbias_fst.streaming.stream import Stream
+from ctcbias_fst.streaming.updates import Update
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
+
+
+class StreamDecoder:
+    """Advances the streams of one decoder. Threads may share it, not their streams.
+
+    Args:
+        decoder: decodes what is committed.
+    """
+
+    def __init__(self, decoder: PieceDecoder) -> None:
+        self._decoder = decoder
+        vocabulary = decoder.tokenizer.vocabulary
+        threshold = decoder.config.decode.blank_threshold
+        self._reader = ChunkReader(vocabulary, decoder.frame_seconds, threshold, decoder.device)
+        self._second_pass = SecondPass(decoder)
+        self._first_pass = FirstPass(decoder.tokenizer, decoder.config, decoder.device)
+
+    def open(self, entities: Any, name: str) -> Stream:
+        """See :meth:`ctcbias_fst.decoder.Decoder.stream`."""
+        decoder = self._decoder
+        if isinstance(decoder.tokenizer, LexiconTokenizer):
+            raise ConfigError(
+                "streams need tokens that write words: where they are phones, decode whole "
+                "utterances"
+            )
+        names = self.compiled(entities)
+        state = StreamState(decoder.config.stream, decoder.frame_seconds, names, str(name))
+        return Stream(self, state)
+
+    def compiled(self, entities: Any) -> CompiledEntities | None:
+        """The compiled list of a stream."""
+        if is_lists(entities):
+            raise EntityListError("a stream has one list of names, not several")
+        (names,) = self._decoder.lists(entities, 1)
+        if names is not None:
+            self._decoder.compiler.require(names)
+        return names
+
+    @with_versions
+    def accept_all(
+        self, streams: Sequence[Stream], chunks: Sequence[Any], phones: Sequence[Any] | None = None
+    ) -> list[Update]:
+        """See :meth:`ctcbias_fst.decoder.Decoder.accept_all`."""
+        check_process()
+        states = self._states(streams)
+        phones = [None] * len(states) if phones is None else phones
+        if not len(states) == len(chunks) == len(phones):
+            raise ConfigError(
+                f"{len(states)} streams, {len(chunks)} chunks and phones of {len(phones)}: pass "
+                "one for each stream"
+            )
+        read = [self._read(*one) for one in zip(states, chunks, phones)]
+        for state, chunk in zip(states, read):
+            state.frames.append(chunk)
+        while ready := [state for state in states if state.ready]:
+            self._step(ready)
+        return [state.update() for state in states]
+
+    @with_versions
+    def finish_all(self, streams: Sequence[Stream]) -> list[Update]:
+        """See :meth:`ctcbias_fst.decoder.Decoder.finish_all`."""
+        check_process()
+        states = self._states(streams)
+        left = [state for state in states if not state.finished]
+        for state in left:
+            state.finish_frames()
+        self._second_pass.commit([Commit(one, WHOLE) for one in left if one.end > one.begin])
+        return [state.update() for state in states]
+
+    def _states(self, streams: Sequence[Stream]) -> list[StreamState]:
+        """How streams stand; refuses what is no stream of this decoder, and one that comes twice.
+
+        Raises:
+            ConfigError: there is such a one.
+        """
+        states: dict[int, StreamState] = {}
+        for stream in streams:
+            state = stream.state_of(self) if isinstance(stream, Stream) else None
+            if state is None:
+                raise ConfigError(
+                    f"{stream!r:.60} is no stream of this decoder: its stream() opens one"
+                )
+            if id(state) in states:
+                raise ConfigError(
+                    f"stream {state.name} comes twice in one call: pass its chunks one after the "
+                    "other"
+                )
+            states[id(state)] = state
+        return list(states.values())
+
+    def _read(self, state: StreamState, log_probs: Any, phones: Any) -> Chunk:
+        """Check a chunk, without changing anything."""
+        state.require_open()
+        where = f"stream {state.name}, chunk at frame {state.end}"
+        needed = self._decoder.needs_phones([state.names])
+        chunk = self._reader.read(log_probs, phones, where, needs_phones=needed)
+        state.frames.check(chunk, where)
+        return chunk
+
+    def _step(self, streams: Sequence[StreamState]) -> None:
+        """Look at one more step of each stream, all of which are ready."""
+        for stream in streams:
+            stream.advance()
+        commits = [Commit(stream, WHOLE) for stream in streams if stream.at_pause]
+        paused = {id(commit.stream) for commit in commits}
+        rest = [stream for stream in streams if id(stream) not in paused and stream.has_news]
+        if rest:
+            self._search(rest)
+        commits += [Commit(one, PART) for one in streams if id(one) not in paused and one.is_due]
+        self._second_pass.commit(commits)
+        ended = [(stream, rule) for stream in streams if (rule := stream.endpoint)]
+        said = [(stream, rule) for stream, rule in ended if not stream.is_quiet]
+        self._second_pass.commit([Commit(s, PART if r == "length" else WHOLE) for s, r in said])
+        for stream, rule in ended:
+            stream.end_utterance(rule)
+
+    def _search(self, streams: Sequence[StreamState]) -> None:
+        """Search what streams have open; and read it where nothing follows for now."""
+        first_pass = self._first_pass
+        ends = [stream.searched for stream in streams]
+        windows = windows_of(streams, self._decoder.tokenizer.vocabulary, ends)
+        graphs = [first_pass.graph(stream.names) for stream in streams]
+        found, lattice = first_pass.search(windows, graphs)
+        for stream, one in zip(streams, found):
+            stream.found = one
+        shown = [row for row, one in enumerate(streams) if not (one.news_pending or one.is_due)]
+        if not shown:
+            return
+        read = first_pass.read(lattice, windows, graphs)
+        words = placed(read, windows, streams, self._decoder.config.decode.times)
+        for row in shown:
+            streams[row].show(words[row])
