@@ -22,7 +22,8 @@ import torch
 
 from ctcbias_fst.arrays import sum_of_probabilities
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.decoder import Decoder, _for_utterances
+from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.decoder_inputs import lists_for_utterances
 from ctcbias_fst.errors import (
     ConfigError,
     CtcbiasError,
@@ -714,7 +715,7 @@ def test_a_graph_that_is_there_is_searched_whatever_is_short(decoder: Decoder) -
     whole: Any = "whole"
     names = CompiledEntities(entities_from_names(["Kesha"]), None, shortlists=short)
     batch = decoder.batch([HELLO, HELLO, HELLO])
-    found = _for_utterances(batch, [names, None, replace(names, graph=whole)])
+    found = lists_for_utterances(batch, [names, None, replace(names, graph=whole)])
     assert found == [("short", "sounds"), (None, None), ("whole", "sounds")]
 
 
