@@ -37,18 +37,24 @@ class Part(NamedTuple):
         return self.begin + len(self.scores[0])
 
 
-def joined(parts: Sequence[Part], frames: int, vocabulary: Vocabulary) -> list[Tensor]:
+def joined(
+    parts: Sequence[Part],
+    frames: int,
+    vocabulary: Vocabulary,
+    elsewhere: Sequence[Tensor] | None = None,
+) -> list[Tensor]:
     """Join parts of a recording, which may overlap where nothing is said.
 
     Where two overlap, the later one counts from the frame on at which least is lost of the tokens
-    of both. What is in no part is blank. Where words are parted by a token, and neither part has
-    it between its words and the other's, one frame in between has it. The first kind of scores says
-    where, for all of them.
+    of both. What is in no part is blank by default. Where words are parted by a token, and neither
+    part has it between its words and the other's, one frame in between has it. The first kind of
+    scores says where, for all of them.
 
     Args:
         parts: in order of time, at least one.
         frames: of the recording; more where the last part has more.
         vocabulary: what the columns are.
+        elsewhere: what the scores of each kind are where no part is.
 
     Returns:
         ``(frame, token)`` of each kind.
@@ -60,6 +66,8 @@ def joined(parts: Sequence[Part], frames: int, vocabulary: Vocabulary) -> list[T
     wholes = []
     for kind, like in enumerate(parts[0].scores):
         whole = _sure(vocabulary.blank_id, vocabulary.size, like).repeat(frames, 1)
+        if elsewhere is not None:
+            whole[: len(elsewhere[kind])] = elsewhere[kind]
         for part, begin, end in zip(parts, seams, [*seams[1:], frames]):
             taken = part.scores[kind][begin - part.begin : end - part.begin]
             whole[begin : begin + len(taken)] = taken

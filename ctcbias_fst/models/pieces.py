@@ -23,10 +23,13 @@ _SHORT_PAUSE_SECONDS = 0.24
 _KEPT_SECONDS = 0.48
 """So much of a pause is heard with the piece before it."""
 
-_LEAD_SECONDS = 0.2
-"""So much is heard with the piece after it, where the piece before it hears the same."""
+LEAD_SECONDS = 0.2
+"""So much of a pause of the audio is heard with the piece after it."""
 
-CONTEXT_SECONDS = _KEPT_SECONDS + _LEAD_SECONDS
+LATE_SECONDS = 0.48
+"""The same of a pause between tokens, which may be written as late as this."""
+
+CONTEXT_SECONDS = _KEPT_SECONDS + LATE_SECONDS
 """By so much a piece may be longer than what is said in it."""
 
 _SHORTEST_SECONDS = 1.0
@@ -101,21 +104,27 @@ def pieces_of(
 
 
 def overlapping_pieces(
-    pauses: Sequence[Pause], frames: int, frame_seconds: float, longest_seconds: float
+    pauses: Sequence[Pause],
+    frames: int,
+    frame_seconds: float,
+    longest_seconds: float,
+    lead_seconds: float = LEAD_SECONDS,
 ) -> list[Piece]:
     """Cut a recording at its pauses, which the pieces on both sides hear.
 
     Cut as by :func:`pieces_of`. A piece ends 0.48 s behind its speech, as models write late, and
-    begins 0.2 s before it, or with the pause; so those around a short pause overlap in it.
+    begins some time before it, or with the pause; so those around a short pause overlap in it.
 
     Args:
-        pauses: of the audio, as :func:`ctcbias_fst.models.quiet.quiet_pauses` finds them.
+        pauses: of the audio, as :func:`ctcbias_fst.models.quiet.quiet_pauses` finds them, or
+            between tokens.
         frames, frame_seconds, longest_seconds: see :func:`pieces_of`.
+        lead_seconds: how long before its speech a piece begins.
 
     Returns:
         pieces in order of time; none if all is quiet.
     """
-    kept, lead = round(_KEPT_SECONDS / frame_seconds), round(_LEAD_SECONDS / frame_seconds)
+    kept, lead = round(_KEPT_SECONDS / frame_seconds), round(lead_seconds / frame_seconds)
     cuts = _cuts(pauses, frames, frame_seconds, longest_seconds)
     return [
         Piece(max(left.begin, left.end - lead), min(right.end, right.begin + kept))

@@ -23,7 +23,7 @@ from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.models.plug import Scorer, SpeechModel
 from ctcbias_fst.models.tapped import TappedModel
-from ctcbias_fst.models.windows import Window, spans_of, windows_of
+from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
@@ -124,24 +124,15 @@ class ScoredModel:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
         lists = list(names) if self.adapted is not None and config.scale else []
         biased = any(one is not None for one in lists)
-        lists = lists if biased else [None] * len(recordings)
         spans = [
             span
             for at, one in enumerate(recordings)
             for span in spans_of(at, one, self.scorer, pieces)
         ]
-        windows = [w for at, span in enumerate(spans) for w in windows_of(at, span, self.scorer)]
-        rows: list[list[_Scores]] = [[] for _ in spans]
-        for window, scores in zip(
-            windows, self._scored(recordings, windows, _Biasing(lists, config))
-        ):
-            self._check_frames(recordings[window.recording].id, window, len(scores.plain))
-            taken = slice(window.first - window.offset, self._last(window))
-            rows[window.span].append(_Scores(scores.biased[taken], scores.plain[taken]))
+        biasing = _Biasing(lists, config) if biased else None
         parts: list[list[Part]] = [[] for _ in recordings]
-        for span, of_one in zip(spans, rows):
-            kinds = list(zip(*of_one)) if biased else [[one.plain for one in of_one]]
-            parts[span.recording].append(Part(span.frame, [torch.cat(kind) for kind in kinds]))
+        for span, part in zip(spans, self._finer(recordings, spans, biasing, pieces)):
+            parts[span.recording].append(part)
         joined_parts = [self._joined(of_one, one) for of_one, one in zip(parts, recordings)]
         whole, plain = ([kinds[at] for kinds in joined_parts] for at in (0, -1))
         return LogProbs(
@@ -153,6 +144,46 @@ class ScoredModel:
             unbiased=pad_sequence(plain, batch_first=True) if biased else None,
             lag=self.lag,
         )
+
+    def _finer(
+        self,
+        recordings: Sequence[Recording],
+        spans: Sequence[Span],
+        biasing: _Biasing | None,
+        pieces: PiecesConfig,
+    ) -> list[Part]:
+        """The scores of spans, those that are too long in pieces between what was read first."""
+        parts = self._parts(recordings, spans, biasing)
+        finer = [
+            list(finer_spans(span, part.scores[-1], self.scorer, pieces))
+            for span, part in zip(spans, parts)
+        ]
+        todo = [one for of_span in finer for one in of_span]
+        again = iter(self._parts(recordings, todo, biasing))
+        for at, of_span in enumerate(finer):
+            if of_span:
+                begin, scores = parts[at]
+                own = [next(again) for _ in of_span]
+                inside = [Part(part.begin - begin, part.scores) for part in own]
+                found = joined(inside, len(scores[0]), self.tokenizer.vocabulary, scores)
+                parts[at] = Part(begin, found)
+        return parts
+
+    def _parts(
+        self, recordings: Sequence[Recording], spans: Sequence[Span], biasing: _Biasing | None
+    ) -> list[Part]:
+        """The scores of spans: with the adapter, if it acts, and without."""
+        windows = [w for at, span in enumerate(spans) for w in windows_of(at, span, self.scorer)]
+        rows: list[list[_Scores]] = [[] for _ in spans]
+        for window, scores in zip(windows, self._scored(recordings, windows, biasing)):
+            self._check_frames(recordings[window.recording].id, window, len(scores.plain))
+            taken = slice(window.first - window.offset, self._last(window))
+            rows[window.span].append(_Scores(scores.biased[taken], scores.plain[taken]))
+        kinds = [zip(*of_one) if biasing else [[one.plain for one in of_one]] for of_one in rows]
+        return [
+            Part(span.frame, [torch.cat(list(kind)) for kind in of_span])
+            for span, of_span in zip(spans, kinds)
+        ]
 
     def _joined(self, parts: Sequence[Part], recording: Recording) -> list[Tensor]:
         """The scores of a recording, of those of its pieces."""
@@ -181,7 +212,7 @@ class ScoredModel:
         self,
         recordings: Sequence[Recording],
         windows: Sequence[Window],
-        biasing: _Biasing,
+        biasing: _Biasing | None,
     ) -> list[_Scores]:
         """The scores of windows, similar lengths together."""
         done: dict[int, _Scores] = {}
@@ -195,15 +226,13 @@ class ScoredModel:
         return [done[i] for i in range(len(windows))]
 
     def _at_once(
-        self, recordings: Sequence[Recording], windows: Sequence[Window], biasing: _Biasing
+        self, recordings: Sequence[Recording], windows: Sequence[Window], biasing: _Biasing | None
     ) -> list[_Scores]:
         """The scores of a batch; of each alone, if something goes wrong with all together."""
         waves = [self._wave(recordings[one.recording], one) for one in windows]
         names = [recordings[one.recording].id for one in windows]
         try:
-            return self._both(
-                names, waves, [biasing.lists[one.recording] for one in windows], biasing.config
-            )
+            return self._both(names, waves, windows, biasing)
         except CtcbiasError:
             raise
         except Exception as error:  # whatever somebody's model raises
@@ -224,13 +253,14 @@ class ScoredModel:
         self,
         names: Sequence[str],
         waves: Sequence[Samples],
-        lists: Sequence[ListedNames | None],
-        config: AttentionConfig,
+        windows: Sequence[Window],
+        biasing: _Biasing | None,
     ) -> list[_Scores]:
-        """The scores of waves, without the adapter and with it."""
-        if self.adapted is None or not any(one is not None for one in lists):
+        """The scores of windows, with the adapter and without it."""
+        lists = [biasing.lists[one.recording] for one in windows] if biasing else []
+        if self.adapted is None or biasing is None or not any(one is not None for one in lists):
             return [_Scores(one, one) for one in self._checked(names, self.scorer.scores(waves))]
-        found = self.adapted.scores(waves, lists, config)
+        found = self.adapted.scores(waves, lists, biasing.config)
         plain = self._checked(names, [one for one, _ in found])
         return [_Scores(biased, own) for own, (_, biased) in zip(plain, found)]
 

@@ -90,6 +90,20 @@ def of_sentences(model: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return deaf
 
 
+def garbling(model: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """One that hears other letters in what is longer than 7 s."""
+
+    def garbled(samples: Array) -> Array:
+        scores = model(samples)
+        return scores[:, _OTHERS] if len(samples) > 7.0 * RATE else scores
+
+    return garbled
+
+
+_OTHERS = [0, 1, len(TOKENS) - 1, *range(2, len(TOKENS) - 1)]
+"""Blank and separator, and the letters by one column further."""
+
+
 def talk(
     sentences: list[list[str]], pauses: list[float], noise: float = 1e-4
 ) -> tuple[Array, list[tuple[str, float]]]:
@@ -159,6 +173,32 @@ def test_where_there_is_no_pause_windows_overlap() -> None:
     found = recognizer_of(watched, longest_seconds=20.0).transcribe(samples, sampling_rate=RATE)
     assert [word.word for word in found.best.words] == [word for word, _ in words]
     assert max(seen) <= 20.0
+
+
+@pytest.mark.parametrize("names", [None, ["abed"]])
+def test_where_no_pause_is_heard_they_are_where_nothing_is_read(
+    names: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in music."""
+    monkeypatch.setattr("ctcbias_fst.models.windows.quiet_pauses", lambda *_: [])
+    samples, words = talk(*some_talk(11, 30, shortest=0.5))
+    recognizer = recognizer_of(garbling(tones()))
+    found = recognizer.transcribe(samples, sampling_rate=RATE, entities=names)
+    assert [word.word for word in found.best.words] == [word for word, _ in words]
+    starts = np.array([word.start for word in found.best.words])
+    assert np.abs(starts - [begin for _, begin in words]).max() < 0.15
+    seen: list[int] = []
+    model = tones()
+
+    def watched(wave: Array) -> Array:
+        seen.append(len(wave))
+        return model(wave)
+
+    # A model of half a minute is not asked twice.
+    recognizer_of(watched, settings={"pieces.longest_seconds": 30}).transcribe(
+        samples, sampling_rate=RATE, entities=names
+    )
+    assert len(seen) <= 1 + len(samples) / RATE / 22
 
 
 def silent(samples: Array) -> Array:
