@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.text.phone_symbols import ipa_forms, is_arpabet
+from ctcbias_fst.text.phone_symbols import ipa_forms, is_arpabet, phones_of_symbol
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.token_lexicon import Tokens
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -35,10 +35,13 @@ class PhoneTokens:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        ways = _arpabet_ways if is_arpabet(vocabulary.tokens) else _ipa_ways
-        self._ways = {phone: ways(phone, vocabulary) for phone in PHONES}
-        lacking = [phone for phone, ways in self._ways.items() if not ways]
+        arpabet = is_arpabet(vocabulary.tokens)
+        one_way = _arpabet_ways if arpabet else _ipa_ways
+        self._ways = {(phone,): one_way(phone, vocabulary) for phone in PHONES}
+        lacking = [phone for phone in PHONES if not self._ways[(phone,)]]
         self.lacking = tuple(lacking)
+        if not arpabet:
+            self._ways.update(_pairs(vocabulary))
         self.tokens = frozenset(
             one for ways in self._ways.values() for tokens in ways for one in tokens
         )
@@ -55,18 +58,26 @@ class PhoneTokens:
             phones: of :data:`ctcbias_fst.text.phones.PHONES`.
             most: ways, at most.
         """
-        ways: list[tuple[Tokens, float]] = [((), 0.0)]
-        for phone in phones:
-            ways = heapq.nsmallest(
-                most,
-                (
-                    (before + tokens, cost + _SECOND * rank)
-                    for before, cost in ways
-                    for rank, tokens in enumerate(self._ways[phone])
-                ),
-                key=lambda way: way[1],
+        best: list[list[tuple[Tokens, float]]] = [[((), 0.0)]]
+        for end in range(1, len(phones) + 1):
+            ways = (
+                (before + tokens, cost + _SECOND * rank)
+                for begin in range(max(0, end - 2), end)  # two phones that are one token go first
+                for before, cost in best[begin]
+                for rank, tokens in enumerate(self._ways.get(tuple(phones[begin:end]), ()))
             )
-        return ways
+            best.append(heapq.nsmallest(most, ways, key=lambda way: way[1]))
+        return best[-1]
+
+
+def _pairs(vocabulary: Vocabulary) -> dict[tuple[str, ...], list[Tokens]]:
+    """Vowels and what follows them in one token of IPA, as espeak writes them: ``ɑːɹ``, ``əl``."""
+    pairs: dict[tuple[str, ...], list[Tokens]] = {}
+    for column, token in enumerate(vocabulary.tokens):
+        phones = phones_of_symbol(token, arpabet=False) or ()
+        if len(phones) == 2 and phones[0][0] in "AEIOU" and phones[1] in ("R", "L"):
+            pairs.setdefault(phones, []).append((column,))
+    return pairs
 
 
 def _arpabet_ways(phone: str, vocabulary: Vocabulary) -> list[Tokens]:

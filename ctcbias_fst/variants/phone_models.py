@@ -34,7 +34,7 @@ WORDS_REMEDY = (
 _WAYS = 2
 """In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
 
-_VERSION = 4
+_VERSION = 5
 """To be raised when the same words are written in other tokens."""
 
 _Way = tuple[str, Tokens, float]

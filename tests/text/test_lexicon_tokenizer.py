@@ -95,6 +95,23 @@ def test_diphthongs_of_two_tokens() -> None:
     assert cost == 0.0
 
 
+def test_vowels_with_what_follows_them_in_one_token() -> None:
+    """As espeak has them; and apart, which such a model may write as well."""
+    ipa = [IPA[phone].split(",")[0] for phone in PHONES]
+    vocabulary = Vocabulary.from_tokens(["<blk>", *ipa, "ɑːɹ", "ɔːɹ", "oːɹ", "əl"], boundary="none")
+    phones = PhoneTokens(vocabulary)
+
+    def written(said: str) -> list[tuple[str, float]]:
+        ways = phones.write(said.split(), 3)
+        return [(" ".join(vocabulary.tokens[i] for i in how), cost) for how, cost in ways]
+
+    assert written("K AA R D") == [("k ɑːɹ d", 0.0), ("k ɑ ɹ d", 0.0)]
+    assert written("AA R") == [("ɑːɹ", 0.0), ("ɑ ɹ", 0.0)]
+    assert written("F AO R AH L") == [("f ɔːɹ əl", 0.0), ("f ɔ ɹ əl", 0.0), ("f ɔːɹ ə l", 0.0)]
+    assert written("R AA B") == [("ɹ ɑ b", 0.0)]
+    assert {index for index in phones.tokens if index > 39} == set(range(40, 44))
+
+
 def test_symbols_are_written_as_they_are_read() -> None:
     """By one table: what is read as a phone writes it, where the model has nothing nearer."""
     for phone in PHONES:
