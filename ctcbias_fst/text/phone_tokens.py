@@ -37,7 +37,9 @@ class PhoneTokens:
     def __init__(self, vocabulary: Vocabulary) -> None:
         arpabet = is_arpabet(vocabulary.tokens)
         one_way = _arpabet_ways if arpabet else _ipa_ways
-        self._ways = {(phone,): one_way(phone, vocabulary) for phone in PHONES}
+        self._ways: dict[tuple[str, ...], list[Tokens]] = {
+            (phone,): one_way(phone, vocabulary) for phone in PHONES
+        }
         lacking = [phone for phone in PHONES if not self._ways[(phone,)]]
         self.lacking = tuple(lacking)
         if not arpabet:
