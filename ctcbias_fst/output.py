@@ -43,26 +43,26 @@ def transcript_record(transcript: Transcript) -> dict[str, Any]:
     best = transcript.best
     record: dict[str, Any] = {
         "text": best.text,
-        "words": [_word_record(word) for word in best.words],
-        "entities": _entity_records(best.words),
+        "words": [word_record(word) for word in best.words],
+        "entities": entity_records(best.words),
         **_scores(best),
     }
     if len(transcript.nbest) > 1:
         record["nbest"] = [
-            {"text": one.text, "entities": _entity_records(one.words), **_scores(one)}
+            {"text": one.text, "entities": entity_records(one.words), **_scores(one)}
             for one in transcript.nbest
         ]
     if transcript.left_out:
         record["left_out"] = [
-            {**_word_record(word), "log_prob": _nats(word.log_prob)} for word in transcript.left_out
+            {**word_record(word), "log_prob": _nats(word.log_prob)} for word in transcript.left_out
         ]
-        record["left_out_entities"] = _entity_records(transcript.left_out)
+        record["left_out_entities"] = entity_records(transcript.left_out)
     if transcript.warning:
         record["warning"] = transcript.warning
     return record
 
 
-def _word_record(word: Word) -> dict[str, Any]:
+def word_record(word: Word) -> dict[str, Any]:
     """A word as a JSON object: start and end in seconds, confidence."""
     record = {
         "word": word.word,
@@ -73,7 +73,7 @@ def _word_record(word: Word) -> dict[str, Any]:
     return {**record, "entity": True} if word.entity else record
 
 
-def _entity_records(words: Sequence[Word]) -> list[dict[str, Any]]:
+def entity_records(words: Sequence[Word]) -> list[dict[str, Any]]:
     """What came out of the list of names: the entry, its extent, and what speaks for it."""
     records = []
     for mention, extent, start, end in mentions_of(words):

@@ -41,6 +41,7 @@ from ctcbias_fst.recognizer_inputs import (
     recordings_at,
     several_recordings,
 )
+from ctcbias_fst.recognizer_streams import OpensAudioStreams
 from ctcbias_fst.records import Failure, LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
@@ -51,7 +52,7 @@ from ctcbias_fst.text.entity_sources import EntitySource
 _BATCH_SECONDS = 120.0
 
 
-class Recognizer:
+class Recognizer(OpensAudioStreams):
     """Speech in, transcripts out. Threads may share it, and what it compiles.
 
     A copy, pickled or not, is made anew of its model.
@@ -324,10 +325,7 @@ class Recognizer:
         check_process()
         if not recordings:
             raise AudioError("no recordings: pass at least one")
-        listed = [None if one is None else one.listed for one in names]
-        if "adapter" not in self.config.parts:
-            listed = []
-        return self.model.log_probs(recordings, listed, self.config.adapter, self.config.pieces)
+        return self._heard(recordings, [None if one is None else one.listed for one in names])
 
     def transcribe_files(
         self, sources: Iterable[Any], entities: CompiledEntities | EntitySource | None = None

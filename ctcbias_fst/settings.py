@@ -13,6 +13,7 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
 from ctcbias_fst.models.pieces import PiecesConfig
+from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.rescore.lookup import LookupConfig
 from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
@@ -54,6 +55,7 @@ class PipelineConfig:
         rescore: phone scores of hypotheses.
         lookup: words that sound like a name.
         stream: when words of a stream are committed.
+        stream_window: what is heard at once of a stream of audio.
     """
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
@@ -68,6 +70,7 @@ class PipelineConfig:
     rescore: RescoreConfig = field(default_factory=RescoreConfig)
     lookup: LookupConfig = field(default_factory=LookupConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
+    stream_window: WindowConfig = field(default_factory=WindowConfig)
 
     def __post_init__(self) -> None:
         typed(self)

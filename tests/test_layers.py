@@ -67,6 +67,7 @@ ROOMS = (
     ("decoder_inputs", "recognizer_inputs"),
     ("streaming",),
     ("decoder",),
+    ("recognizer_streams",),
     ("pyctcdecode", "recognizer"),
     ("corpus",),
     ("studies",),

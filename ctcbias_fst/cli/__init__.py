@@ -24,6 +24,7 @@ from ctcbias_fst.text.printable import one_line
 # Command to the module in ctcbias_fst.cli that holds a click command of the same name.
 COMMANDS = {
     "transcribe": "transcribe",
+    "stream": "stream",
     "compile": "compile",
     "decode": "decode",
     "train": "train",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
-_STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
+STDIN, _STDOUT = Path("/dev/stdin"), Path("/dev/stdout")
 
 
 class _File(click.Path):
@@ -50,7 +50,7 @@ class _File(click.Path):
             raise ConfigError(f"{name} is an empty path: name a file, or leave it out")
         callback = None if param is None else param.callback
         if value == "-" and callback is not output_folder:
-            path = _STDIN if callback is None else _STDOUT
+            path = STDIN if callback is None else _STDOUT
         else:
             path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if param is not None and ctx is not None and not ctx.resilient_parsing:

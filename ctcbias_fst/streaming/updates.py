@@ -48,6 +48,15 @@ class Update:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
+    def followed_by(self, later: Update) -> Update:
+        """This one and the next of the same stream as one."""
+        return replace(
+            later,
+            words=self.words + later.words,
+            endpoints=self.endpoints + later.endpoints,
+            warnings=self.warnings + later.warnings,
+        )
+
     def __repr__(self) -> str:
         return (
             f"<Update at {self.seconds:g} s: {quoted(self.committed[-60:], 80)} and "

@@ -1,0 +1,158 @@
+"""``ctcbias stream``: words as they are said, on a terminal, in a pipe, as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.cli import main
+from ctcbias_fst.cli.stream_out import StreamText
+from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.streaming.updates import Endpoint, Update
+from tests.audio.test_live import microphone
+
+CLIPS = DEFAULT.parent / "clips"
+SAID = "my father takes Imiglucerase and feels fine"
+
+
+def run(*arguments: object, given: bytes = b"") -> Result:
+    return CliRunner().invoke(main, ["stream", *map(str, arguments)], input=given)
+
+
+def pcm(rate: int = 16000) -> bytes:
+    samples = read_audio(CLIPS / "medical-2.flac", rate).samples
+    return (samples * 32767).astype("<i2").tobytes()
+
+
+def test_a_file_as_if_it_came_now() -> None:
+    result = run(CLIPS / "medical-2.flac", "--entities", CLIPS / "names.txt")
+    assert result.exit_code == 0
+    assert result.stdout == f"{SAID}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("-",), ("--rate", 8000, "--chunk", 0.5)])
+def test_raw_samples_of_a_pipe(options: tuple[object, ...]) -> None:
+    rate = 8000 if 8000 in options else 16000
+    result = run(*options, "--entities", CLIPS / "names.txt", given=pcm(rate))
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{SAID}\n"
+
+
+def test_json_has_what_is_new(tmp_path: Path) -> None:
+    clip = CLIPS / "medical-2.flac"
+    result = run(clip, "--entities", CLIPS / "names.txt", "--format", "json")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert " ".join(record["text"] for record in records if record["text"]) == SAID
+    assert len([record for record in records if record["text"]]) > 1
+    words = [word for record in records for word in record["words"]]
+    assert [word["word"] for word in words] == SAID.split()
+    assert [one["display"] for record in records for one in record["entities"]] == ["Imiglucerase"]
+    assert any(record["tentative"] for record in records)
+    seconds = [record["seconds"] for record in records]
+    assert seconds == sorted(seconds)
+
+
+def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.frombuffer(pcm(), "<i2").astype(np.float32) / 32768
+    parts = [samples[i : i + 160, None] for i in range(0, len(samples) // 160 * 160, 160)]
+    stand_in = microphone([(part, "") for part in parts])
+
+    class Queue:
+        """Ends as a person does it, when all is heard."""
+
+        def __init__(self, maxsize: int) -> None:
+            self.held: list[np.ndarray] = []
+
+        def full(self) -> bool:
+            return False
+
+        def put_nowait(self, item: np.ndarray) -> None:
+            self.held.append(item)
+
+        def get(self) -> np.ndarray:
+            if not self.held:
+                raise KeyboardInterrupt
+            return self.held.pop(0)
+
+    monkeypatch.setitem(sys.modules, "sounddevice", stand_in)
+    monkeypatch.setattr("ctcbias_fst.audio.live.Queue", Queue)
+    result = run("--mic", "--chunk", 0.01, "--entities", CLIPS / "names.txt")
+    assert result.exit_code == 0
+    assert result.stdout == f"{SAID}\n"
+    assert result.stderr.startswith("listening; Ctrl-C ends\n")
+
+
+def test_what_cannot_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, message in (
+        ((CLIPS / "medical-2.flac", "--mic"), "pass either AUDIO or --mic"),
+        ((tmp_path / "none.wav",), "none.wav: no such file"),
+        (("--mic",), "pip install 'ctcbias_fst[mic]'"),
+    ):
+        monkeypatch.setitem(sys.modules, "sounddevice", None)
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert message in result.stderr.splitlines()[-1]
+        assert "Traceback" not in result.output
+    result = run(given=(CLIPS / "medical-2.flac").read_bytes())
+    assert result.exit_code == 1
+    assert "file with a header" in result.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def screen(text: str) -> list[str]:
+    """The lines that a terminal shows at the end: of the codes, those that are written."""
+    lines, kept = [""], ("", 0)
+    for part in re.split(r"(\0337|\0338\033\[J|\033\[\d?m|\n)", text):
+        if part == "\0337":
+            kept = (lines[-1], len(lines))
+        elif part == "\0338\033[J":
+            lines = [*lines[: kept[1] - 1], kept[0]]
+        elif part == "\n":
+            lines.append("")
+        elif not part.startswith("\033"):
+            lines[-1] += part
+    return lines
+
+
+def test_a_terminal_shows_what_may_still_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcbias_fst.cli.stream_out._width", lambda: 30)
+    monkeypatch.setattr("ctcbias_fst.cli.stream_out._LEAST_LEFT", 8)
+    out = Terminal()
+    told = StreamText(out)
+    told.show(Update("", "my fat"))
+    assert screen(out.getvalue()) == ["my fat"]
+    assert "\033[2mmy fat\033[0m" in out.getvalue()
+    told.show(Update("my father", "takes a very long name of many words"))
+    assert screen(out.getvalue()) == ["my father takes a very long …"]
+    told.show(Update("my father takes", ""))
+    assert screen(out.getvalue()) == ["my father takes"]
+    told.show(Update("my father takes imiglucerase and", "feels"))
+    assert screen(out.getvalue()) == ["my father takes", "imiglucerase and feels"]
+    ended = Endpoint(3.0, "silence", len("my father takes imiglucerase and feels fine"))
+    told.show(Update("my father takes imiglucerase and feels fine he", "s", endpoints=(ended,)))
+    assert screen(out.getvalue()) == ["my father takes", "imiglucerase and feels fine", "he s"]
+    told.end()
+    assert screen(out.getvalue())[-2:] == ["he", ""]
+
+
+def test_elsewhere_only_what_is_sure_is_written() -> None:
+    out = io.StringIO()
+    told = StreamText(out)
+    ended = Endpoint(1.0, "length", 3)
+    told.show(Update("one", "two"))
+    told.show(Update("one two", "three", endpoints=(ended,)))
+    told.show(Update("one two three\x1b[2J", ""))
+    told.end()
+    assert out.getvalue() == "one\ntwo three [2J\n"

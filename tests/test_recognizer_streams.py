@@ -1,0 +1,190 @@
+"""Streams of audio: the same text in whatever chunks it comes, alone or beside others."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+
+from ctcbias_fst import Recognizer
+from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
+from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.recognizer_streams import AudioStream
+from ctcbias_fst.streaming.updates import Update
+
+CLIPS = DEFAULT.parent / "clips"
+NAMES = CLIPS / "names.txt"
+SAID = {
+    "medical-2": "my father takes Imiglucerase and feels fine",
+    "general-1": "the old bridge was repaired in february",
+}
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.from_pretrained()
+
+
+def samples_of(name: str) -> np.ndarray:
+    return read_audio(CLIPS / f"{name}.flac", 16000).samples
+
+
+def streamed(
+    stream: AudioStream, samples: Any, cuts: Sequence[int] = (), rate: int | None = None
+) -> list[Update]:
+    updates = [stream.accept(part, rate) for part in np.split(samples, sorted(cuts))]
+    return [*updates, stream.finish()]
+
+
+def told(updates: Sequence[Update]) -> tuple[str, list[tuple[str, float, float, bool]]]:
+    """The text, and all words with their times."""
+    words = [word for update in updates for word in update.words]
+    return updates[-1].committed, [(w.word, w.start, w.end, w.entity) for w in words]
+
+
+def chunks(samples: np.ndarray, size: int) -> list[int]:
+    return list(range(size, len(samples), size))
+
+
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_what_is_said_is_committed_while_it_is_said(recognizer: Recognizer, name: str) -> None:
+    samples = samples_of(name)
+    updates = streamed(recognizer.stream(NAMES), samples, chunks(samples, 2560))
+    text, words = told(updates)
+    assert text == SAID[name]
+    assert [word for word, *_ in words] == text.split()
+    assert updates[-1].tentative == ""
+    grown = [update.committed for update in updates]
+    assert all(later.startswith(before) for before, later in zip(grown, grown[1:]))
+    assert any(update.committed for update in updates[:-3])
+    offline = recognizer.transcribe(CLIPS / f"{name}.flac", entities=NAMES).best.words
+    for (word, start, end, entity), other in zip(words, offline):
+        assert (word, entity) == (other.word, other.entity)
+        assert start == pytest.approx(other.start, abs=0.1)
+        assert end == pytest.approx(other.end, abs=0.1)
+
+
+def test_where_chunks_end_makes_no_difference(recognizer: Recognizer) -> None:
+    samples = samples_of("medical-2")
+    once = told(streamed(recognizer.stream(NAMES), samples))
+    random = np.random.default_rng(0)
+    uneven = random.integers(0, len(samples), 40).tolist()
+    for cuts in (chunks(samples, 1600), uneven, [0, 0, 1, 2, len(samples)]):
+        assert told(streamed(recognizer.stream(NAMES), samples, cuts)) == once
+
+
+def test_streams_at_once_are_streams_alone(recognizer: Recognizer) -> None:
+    """With lists of their own, and none."""
+    lists = [NAMES, None, ["imiglucerase"]]
+    waves = [samples_of(name) for name in ("medical-2", "general-1", "medical-2")]
+    streams = [recognizer.stream(one, name=str(i)) for i, one in enumerate(lists)]
+    updates: list[list[Update]] = []
+    for begin in range(0, max(map(len, waves)), 4000):
+        parts = [wave[begin : begin + 4000] for wave in waves]
+        updates.append(recognizer.accept_all(streams, parts))
+    updates.append(recognizer.finish_all(streams))
+    for one, wave, of_stream in zip(lists, waves, zip(*updates)):
+        alone = streamed(recognizer.stream(one), wave, chunks(wave, 4000))
+        assert told(of_stream) == told(alone)
+
+
+def test_other_rates_and_types(recognizer: Recognizer) -> None:
+    samples = samples_of("general-1")
+    low = soxr.resample(samples, 16000, 8000)
+    whole = (low * 32767).astype(np.int16)
+    stream = recognizer.stream(NAMES, sampling_rate=8000)
+    updates = streamed(stream, whole, chunks(whole, 999), 8000)
+    assert updates[-1].committed == SAID["general-1"]
+    with pytest.raises(AudioError, match="one rate"):
+        recognizer.stream(sampling_rate=8000).accept(whole[:9], 16000)
+
+
+def test_the_list_may_change(recognizer: Recognizer) -> None:
+    samples = samples_of("medical-2")
+    stream = recognizer.stream(None)
+    first = stream.accept(samples[:8000])
+    stream.update_entities(["Imiglucerase"])
+    stream.accept(samples[8000:])
+    assert stream.finish().committed == SAID["medical-2"]
+    assert "Imiglucerase" not in first.committed + first.tentative
+    with pytest.raises(ConfigError, match="finished"):
+        stream.update_entities(None)
+
+
+def test_a_bad_chunk_leaves_all_streams_as_they_were(recognizer: Recognizer) -> None:
+    samples = samples_of("general-1")
+    bad = samples[:2000].copy()
+    bad[7] = np.nan
+    one, other = recognizer.stream(name="a"), recognizer.stream(name="b")
+    with pytest.raises(AudioError, match=r"^stream b, chunk at 0\.00 s"):
+        recognizer.accept_all([one, other], [samples[:2000], bad])
+    for wrong, error in (("abc", AudioError), (7, AudioError), (bad, AudioError)):
+        with pytest.raises(error):
+            one.accept(wrong)
+    assert told(streamed(one, samples))[0] == SAID["general-1"]
+    assert other.finish().committed == ""
+
+
+def test_after_the_end(recognizer: Recognizer) -> None:
+    samples = samples_of("general-1")
+    stream = recognizer.stream(NAMES, name="call")
+    streamed(stream, samples)
+    again = stream.finish()
+    assert again.committed == SAID["general-1"]
+    assert again.words == ()
+    with pytest.raises(ConfigError, match="stream call is finished: open another one"):
+        stream.accept(samples)
+    assert recognizer.stream().finish().committed == ""
+    empty = recognizer.stream()
+    empty.accept([])
+    assert empty.finish() == recognizer.stream().finish()
+
+
+def test_streams_of_others(recognizer: Recognizer) -> None:
+    stream = recognizer.stream()
+    with pytest.raises(ConfigError, match="twice"):
+        recognizer.accept_all([stream, stream], [[], []])
+    with pytest.raises(ConfigError, match="1 streams, 2 chunks"):
+        recognizer.accept_all([stream], [[], []])
+    with pytest.raises(ConfigError, match="no stream of this recogniser"):
+        Recognizer(recognizer.model).accept_all([stream], [[]])
+    wrong: Any = recognizer.decoder.stream()
+    with pytest.raises(ConfigError, match="no stream of this recogniser"):
+        recognizer.accept_all([wrong], [[]])
+    with pytest.raises(EntityListError):
+        recognizer.stream([["a list"], ["of lists"]])
+    with pytest.raises(AudioError, match="rate"):
+        recognizer.stream(sampling_rate=0)
+
+
+def test_streams_that_are_dropped_leave_nothing(recognizer: Recognizer) -> None:
+    samples = samples_of("general-1")[:9000]
+    names = recognizer.compile(NAMES)
+    left = []
+    for _ in range(1000):
+        stream = recognizer.stream(names)
+        left.append(weakref.ref(stream))
+    stream.accept(samples)
+    left.append(weakref.ref(stream._state.windows))
+    del stream
+    gc.collect()
+    assert not [one for one in left if one() is not None]
+
+
+def test_other_models_stream_too(tmp_path: Path) -> None:
+    """Of any family, with the phone head of the package beside it."""
+    tiny = pytest.importorskip("tiny_hugging_face")
+    recognizer = Recognizer.from_pretrained(tiny.save(tmp_path / "model", "unispeech-sat"))
+    samples = tiny.noise(3.3)
+    whole = told(streamed(recognizer.stream(["zoe"]), samples))
+    assert whole[0]
+    pieces = told(streamed(recognizer.stream(["zoe"]), samples, chunks(samples, 1111)))
+    assert pieces == whole
+    assert recognizer.phone_seconds > 0
