@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads, writes
 
 if TYPE_CHECKING:
-    from ctcbias_fst.corpus.backends import Utterance
+    from ctcbias_fst.corpus.backends import Backend, Utterance
 
 Write = Callable[[Mapping[str, Mapping[str, Any]], Path], None]
 
@@ -79,6 +80,7 @@ def decode(
     exit status is 1. A job that was stopped is resumed when the same command is given again.
     """
     from ctcbias_fst.corpus import backends  # noqa: PLC0415
+    from ctcbias_fst.corpus.done import Done, done_before, job_of, mark_done  # noqa: PLC0415
     from ctcbias_fst.corpus.job import decode_corpus, part_file, read_lists  # noqa: PLC0415
     from ctcbias_fst.corpus.transcript_files import check_supervisions, write_records  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError, EntityListError  # noqa: PLC0415
@@ -86,18 +88,21 @@ def decode(
     from ctcbias_fst.settings import SETTINGS_FILE  # noqa: PLC0415
     from ctcbias_fst.text.text_files import hold  # noqa: PLC0415
 
-    if (cuts is None) == (log_probs is None):
-        raise ConfigError("say either --cuts or --log-probs")
+    _check(
+        cuts,
+        log_probs,
+        frame_seconds is not None or softmax or named.tokens is not None,
+        (
+            ("--format lhotse needs --cuts", style == "lhotse"),
+            (
+                "--phones listens to audio; it belongs to --cuts",
+                listening.phones is not None,
+            ),
+            ("--adapter acts in a model; it belongs to --cuts", adapter is not None),
+        ),
+    )
     if entities is not None and graph is not None:
         raise ConfigError("say either --entities or --graph")
-    if style == "lhotse" and cuts is None:
-        raise ConfigError("--format lhotse needs --cuts")
-    if log_probs is not None and listening.phones is not None:
-        raise ConfigError("--phones listens to audio; it belongs to --cuts")
-    if log_probs is not None and adapter is not None:
-        raise ConfigError("--adapter acts in a model; it belongs to --cuts")
-    if cuts is not None and (frame_seconds is not None or softmax or named.tokens is not None):
-        raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
     named.check()
     writes(part_file(out), "the part file of --out")  # before any work
     if lattice_dir is not None:
@@ -107,11 +112,9 @@ def decode(
     config = settings.load(named.model, of_model=named.tokens is None)
     held = None if entities is None else hold(entities, EntityListError)
 
-    backend: backends.Backend
-    write: Write = write_records
     if log_probs is not None:
         known = named.load(lambda: backends.columns_of(log_probs, trusted=trust_manifest))
-        backend = backends.LogProbsBackend(
+        saved = backends.LogProbsBackend(
             log_probs,
             known,
             config,
@@ -120,11 +123,11 @@ def decode(
             softmax=softmax,
             trusted=trust_manifest,
         )
-        reads(backend.files, "the log-probs")
-        utterances = backend.utterances()
+        reads(saved.files, "the log-probs")
+        todo = _Todo(saved, saved.utterances(), list(saved.files))
     else:
         assert cuts is not None
-        backend = backends.SpeechBackend(
+        speech = backends.SpeechBackend(
             named.model,
             config,
             device,
@@ -133,52 +136,102 @@ def decode(
             lexicon=named.lexicon,
             adapter=adapter,
         )
-        utterances, write = _recordings(cuts, style, trust_manifest)
+        todo = _recordings(speech, cuts, style, trust_manifest)
+    backend = todo.backend
     backend.decoder.warn_of_idle(settings.parts or "")
+    own = {
+        **backend.settings,
+        "lists": ["" if held is None else held.digest, *fingerprint(graph)],
+    }
+    job = job_of([own, style], todo.utterances, todo.files)
+    done = None if lattice_dir is not None else done_before(out, job)
+    if done is not None:
+        click.echo(f"{done.told}; done before, nothing to do", err=True)
+        raise click.exceptions.Exit(int(done.skipped > 0))
     begin = time.perf_counter()
     summary = decode_corpus(
-        utterances,
+        todo.utterances,
         backend,
         out,
         lists=read_lists(held, graph, backend.decoder.vocabulary),
-        settings={
-            **backend.settings,
-            "lists": ["" if held is None else held.digest, *fingerprint(graph)],
-        },
+        settings=own,
         batch_seconds=batch_seconds,
         lattice_dir=lattice_dir,
         config=config,  # what ctcbias rescore starts from
-        write=write,
+        write=todo.write or write_records,
         report=options.warn,
     )
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""
-    click.echo(
-        f"{out}: {len(summary.records)} utterances{before}{left}, {summary.seconds:.0f} s of audio",
-        err=True,
-    )
+    count, seconds = len(summary.records), summary.seconds
+    click.echo(f"{out}: {count} utterances{before}{left}, {seconds:.0f} s of audio", err=True)
+    told = f"{out}: {count} utterances{left}, {seconds:.0f} s of audio"
+    mark_done(out, job, Done(told, len(summary.skipped)))
     if isinstance(backend, backends.SpeechBackend):
         phones.tell_phones(*backend.phone_cost, time.perf_counter() - begin)
     if summary.skipped:
         raise click.exceptions.Exit(1)
 
 
-def _recordings(path: Path, style: str, trusted: bool) -> tuple[list[Utterance], Write]:
-    """What there is to decode, and what writes the transcripts."""
+@dataclass(frozen=True)
+class _Todo:
+    """What there is to decode, and by what.
+
+    Attributes:
+        files: where it is.
+        write: what writes the transcripts, if not as usual.
+    """
+
+    backend: Backend
+    utterances: list[Utterance]
+    files: list[Path]
+    write: Write | None = None
+
+
+def _check(
+    cuts: Path | None,
+    log_probs: Path | None,
+    of_log_probs: bool,
+    of_cuts: Sequence[tuple[str, bool]],
+) -> None:
+    """Refuse options that do not go together.
+
+    Args:
+        of_log_probs: whether one was given that only log-probs have.
+        of_cuts: what is to be said of each that only cuts have, and whether it was given.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+
+    if (cuts is None) == (log_probs is None):
+        raise ConfigError("say either --cuts or --log-probs")
+    if cuts is not None and of_log_probs:
+        raise ConfigError("--tokens, --frame-seconds and --softmax belong to --log-probs")
+    for told, given in of_cuts:
+        if log_probs is not None and given:
+            raise ConfigError(told)
+
+
+def _recordings(backend: Backend, path: Path, style: str, trusted: bool) -> _Todo:
+    """The recordings of a manifest, a folder or a list."""
     from ctcbias_fst.corpus.backends import cut_utterances, part_utterances  # noqa: PLC0415
     from ctcbias_fst.corpus.cuts import read_cuts  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import audio_parts  # noqa: PLC0415
-    from ctcbias_fst.corpus.transcript_files import write_records, write_supervisions  # noqa: PLC0415
+    from ctcbias_fst.corpus.transcript_files import write_supervisions  # noqa: PLC0415
     from ctcbias_fst.cut_sets import named_files  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
 
     listed = audio_parts(path, trusted=trusted)
     if listed is None:
         cuts = read_cuts(path, trusted=trusted)
-        reads(named_files(cuts), "the recording")
-        write = partial(write_supervisions, cuts) if style == "lhotse" else write_records
-        return cut_utterances(cuts), write
-    reads((part.path for part in listed), "the recording")
+        files = list(named_files(cuts))
+        reads(files, "the recording")
+        write = partial(write_supervisions, cuts) if style == "lhotse" else None
+        return _Todo(backend, cut_utterances(cuts), files, write)
+    files = [part.path for part in listed]
+    reads(files, "the recording")
     if style == "lhotse":
         raise ConfigError(f"--format lhotse writes supervisions of lhotse cuts; {path} has none")
-    return part_utterances(listed), write_records
+    return _Todo(backend, part_utterances(listed), files)

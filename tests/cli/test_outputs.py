@@ -584,3 +584,56 @@ def test_settings_of_others_are_not_replaced_by_those_of_lattices(
     Path("settings.toml").unlink()
     for more in ("", "--set segmentations=2"):
         assert run(*command.split(), *more.split()).exit_code == 0
+
+
+def test_a_job_that_is_done_has_nothing_to_do(
+    log_probs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless anything has changed: what is decoded, its settings, or the results."""
+    out, names = log_probs / "out.jsonl", log_probs / "names.txt"
+    names.write_text("ab\n")
+    command = ["decode", "--log-probs", log_probs / "lp.npz", "--tokens", log_probs / "tokens.txt"]
+    command += ["--out", out]
+    decode, calls = LogProbsBackend.decode, []
+
+    def counted(self: LogProbsBackend, *arguments: Any) -> Any:
+        calls.append(1)
+        return decode(self, *arguments)
+
+    def works(*more: object) -> bool:
+        calls.clear()
+        before = out.read_bytes() if out.exists() else b""
+        result = run(*command, *more)
+        assert result.exit_code == 0, result.output
+        assert result.output.endswith("done before, nothing to do\n") == (not calls)
+        assert calls or out.read_bytes() == before
+        return bool(calls)
+
+    monkeypatch.setattr(LogProbsBackend, "decode", counted)
+    assert works()
+    assert not works()
+    assert works("--entities", names)
+    assert not works("--entities", names)
+    names.write_text("ab\nba\n")
+    assert works("--entities", names)
+    out.write_text("changed by hand")
+    assert works("--entities", names)
+    assert works("--set", "decode.nbest=2")
+    os.utime(log_probs / "lp.npz", ns=(1, 1))
+    assert works("--set", "decode.nbest=2")
+    (record,) = log_probs.glob(".*.done")
+    record.write_text('{"job": 1')
+    assert works("--set", "decode.nbest=2")
+    assert not works("--set", "decode.nbest=2")
+
+
+def test_what_a_done_job_left_out_is_told_again(log_probs: Path) -> None:
+    recordings = log_probs / "audio"
+    recordings.mkdir()
+    soundfile.write(recordings / "a.wav", speechlike(1.0, 0), 16000)
+    (recordings / "b.wav").write_bytes(b"RIFF")
+    command = ["decode", "--cuts", recordings, "--out", log_probs / "out.jsonl", "--parts", "none"]
+    for told in ("1 utterances, 1 left out", "1 left out, 1 s of audio; done before, nothing"):
+        result = run(*command)
+        assert result.exit_code == 1
+        assert told in result.output

@@ -1,0 +1,65 @@
+"""Jobs that are done: the same job, given again, has nothing to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctcbias_fst.corpus.backends import Utterance
+from ctcbias_fst.files import digest_of, sha256_of, write_text
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a job told at its end.
+
+    Attributes:
+        told: in a line.
+        skipped: how many utterances were left out.
+    """
+
+    told: str
+    skipped: int
+
+
+def job_of(settings: Any, utterances: Sequence[Utterance], files: Iterable[Path]) -> str:
+    """A digest that tells a job from others.
+
+    Args:
+        settings: all that the results depend on besides.
+        utterances: what is decoded.
+        files: where they are, whose sizes and times tell whether they are as they were.
+    """
+    known = []
+    for path in sorted(set(files)):
+        stat = path.stat() if path.exists() else None
+        known.append([str(path), *([] if stat is None else [stat.st_size, stat.st_mtime_ns])])
+    return digest_of([settings, [(one.id, one.seconds) for one in utterances], known])
+
+
+def done_before(out: Path, job: str) -> Done | None:
+    """What a job told, if it is done and its results are as it wrote them."""
+    try:
+        record = json.loads(_record(out).read_text(encoding="utf-8"))
+        if record["job"] != job or record["sha256"] != sha256_of(out):
+            return None
+        return Done(str(record["told"]), int(record["skipped"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None  # there is none, or half of one
+
+
+def mark_done(out: Path, job: str, done: Done) -> None:
+    """Keep a record beside the results, in a hidden file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    record = {"job": job, "sha256": sha256_of(out), "told": done.told, "skipped": done.skipped}
+    write_text(_record(out), json.dumps(record) + "\n")
+
+
+def _record(out: Path) -> Path:
+    return out.with_name(f".{out.name}.done")
