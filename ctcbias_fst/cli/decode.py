@@ -124,7 +124,7 @@ def decode(
             trusted=trust_manifest,
         )
         reads(saved.files, "the log-probs")
-        todo = _Todo(saved, saved.utterances(), list(saved.files))
+        todo = _Todo(saved, saved.utterances(), [log_probs, *saved.files])
     else:
         assert cuts is not None
         speech = backends.SpeechBackend(
