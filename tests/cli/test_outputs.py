@@ -50,6 +50,7 @@ READ = {
     "transcribe": {
         *("--adapter", "--config", "--entities", "--lexicon", "--lm", "--model", "--phones"),
     },
+    "stream": {"--adapter", "--config", "--entities", "--lm", "--model", "--phones"},
     "calibrate": {
         *("--config", "--decoys", "--lexicon", "--lm", "--log-probs", "--model", "--phones"),
         *("--tokenizer", "--tokens"),
