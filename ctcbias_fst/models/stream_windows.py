@@ -43,7 +43,7 @@ class WindowConfig:
         right: audio behind them, which must have come before.
     """
 
-    left: float = 4.0
+    left: float = 2.0
     step: float = 0.64
     right: float = 0.64
 
