@@ -80,6 +80,13 @@ def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
     name = "ctcbias_fst, all parts"
     rows = _compare(tmp_path, [name])
     assert float(rows[name, "4"]["recall"]) > float(rows[name, "0"]["recall"])
+    files = [tmp_path / name for name in ("heard.safetensors", "cuts.jsonl", "names.txt")]
+    beside = ("--phones", tmp_path / "heard.phones.safetensors", "--join", 2)
+    printed = _run("streaming.py", *files, *beside, "--chunks", "640,1280")
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines()]
+    assert [row[0] for row in table[2:]] == ["all", "640 ms", "1280 ms"]
+    assert {row[1] for row in table[2:]} == {"100.0"}  # F1
+    assert all(len(row) == len(table[0]) for row in table)
 
 
 @pytest.mark.parametrize("kind", ["pieces, blank first", "characters, blank last"])

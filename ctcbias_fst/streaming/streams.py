@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.decoder_inputs import is_lists
+from ctcbias_fst.decoder_inputs import is_by_id, is_lists
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import ConfigError, EntityListError
 from ctcbias_fst.search.intersect import check_process
@@ -56,7 +56,7 @@ class StreamDecoder:
 
     def compiled(self, entities: Any) -> CompiledEntities | None:
         """The compiled list of a stream."""
-        if is_lists(entities):
+        if is_by_id(entities) or is_lists(entities):
             raise EntityListError("a stream has one list of names, not several")
         (names,) = self._decoder.lists(entities, 1)
         if names is not None:

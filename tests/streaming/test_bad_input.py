@@ -133,8 +133,9 @@ def test_streams_of_many_calls(one: Decoder) -> None:
 def test_lists(one: Decoder) -> None:
     with pytest.raises(EntityListError, match="none of its 1 entries"):
         one.stream(["東京"])
-    with pytest.raises(EntityListError, match="one list of names, not several"):
-        one.stream([NAMES, None])
+    for several in ([NAMES, None], {"1": NAMES}):
+        with pytest.raises(EntityListError, match="one list of names, not several"):
+            one.stream(several)
     with pytest.raises(CtcbiasError):
         one.stream("no such file")
     foreign = Decoder.from_tokens(["<blk>", "▁a", "b"], frame_seconds=0.04).compile(["ab"])
