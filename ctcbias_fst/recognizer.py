@@ -108,9 +108,9 @@ class Recognizer(OpensAudioStreams):
             check_blank=not model.blank_known,
         )
         self.audio_seconds = 0.0
-        """How much audio was transcribed so far."""
+        """Of all audio so far."""
         self.phone_seconds = 0.0
-        """How long :attr:`phones` listened to it, in seconds."""
+        """How long :attr:`phones` listened to it."""
         self._lock = Lock()
         self.decoder.warn_of_idle((settings or {}).get("parts", ()))
 
@@ -278,8 +278,7 @@ class Recognizer(OpensAudioStreams):
         if self.decoder.needs_phones(names):
             log_probs = self._with_phones(log_probs, recordings)
         found = self.decoder.decode_batch(log_probs, names, nbest)
-        with self._lock:
-            self.audio_seconds += sum(recording.seconds for recording in recordings)
+        self._count(sum(recording.seconds for recording in recordings))
         return [
             replace(transcript, warning=joined_notes(one.warning, transcript.warning))
             for transcript, one in zip(found, recordings)
@@ -308,6 +307,10 @@ class Recognizer(OpensAudioStreams):
         if names not in ((), []):
             names = compiled_lists(names, len(recordings), self.decoder.compiler, "recordings")
         return self._with_phones(self._log_probs(recordings, names), recordings)
+
+    def _count(self, seconds: float) -> None:
+        with self._lock:
+            self.audio_seconds += seconds
 
     def _with_phones(self, log_probs: LogProbs, recordings: Sequence[Recording]) -> LogProbs:
         """The same with what the phone listener hears, if there is one."""

@@ -67,6 +67,7 @@ ROOMS = (
     ("decoder_inputs", "recognizer_inputs"),
     ("streaming",),
     ("decoder",),
+    ("audio_streams",),
     ("recognizer_streams",),
     ("pyctcdecode", "recognizer"),
     ("corpus",),

@@ -14,9 +14,9 @@ import soxr
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.errors import AudioError, ConfigError, EntityListError
 from ctcbias_fst.models.package import DEFAULT
-from ctcbias_fst.recognizer_streams import AudioStream
 from ctcbias_fst.streaming.updates import Update
 
 CLIPS = DEFAULT.parent / "clips"
@@ -116,6 +116,78 @@ def test_the_list_may_change(recognizer: Recognizer) -> None:
     assert "Imiglucerase" not in first.committed + first.tentative
     with pytest.raises(ConfigError, match="finished"):
         stream.update_entities(None)
+
+
+@pytest.mark.parametrize("lists", [(None, NAMES), (NAMES, None), (["felt"], NAMES)])
+@pytest.mark.parametrize("at", [24000, 33000])
+def test_the_list_may_change_at_any_time(recognizer: Recognizer, lists: Any, at: int) -> None:
+    """Between any and none; a stream with a list may go on without those beside it."""
+    samples = samples_of("medical-2")
+    one, beside = recognizer.stream(lists[0]), recognizer.stream(lists[1])
+    recognizer.accept_all([one, beside], [samples[:at], samples[:at]])
+    one.update_entities(lists[1])
+    one.accept(samples[at:])
+    assert one.finish().committed.replace("ll", "l").split()[-2:] == ["feels", "fine"]
+    beside.accept(samples[at:])
+    expected = told(streamed(recognizer.stream(lists[1]), samples))
+    assert beside.finish().committed == expected[0]
+
+
+def test_what_fails_in_between_is_heard_again(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the model, or within the decoder: nothing is lost, and nothing doubled."""
+    samples = samples_of("medical-2")
+    for place in ("accept_all", "finish_all"):
+        stream = recognizer.stream(NAMES)
+        stream.accept(samples[:20000])
+        with monkeypatch.context() as patch:
+            patch.setattr(recognizer.decoder, place, _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                stream.accept(samples[20000:])
+                stream.finish()
+        assert stream.finish().committed == SAID["medical-2"]
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_model_that_fails_for_a_while_costs_that_while(recognizer: Recognizer) -> None:
+    samples = samples_of("general-1")
+    model = recognizer.model
+
+    class Failing(type(model)):  # type: ignore[misc]
+        def log_probs(self, recordings: Any, *more: Any) -> Any:
+            if any(float(np.abs(one.samples).max()) > 3 for one in recordings):
+                raise AudioError("too loud for me")
+            return super().log_probs(recordings, *more)
+
+    failing = Failing.__new__(Failing)
+    vars(failing).update(vars(model))
+    streams = Recognizer(failing, recognizer.config)
+    bad = np.concatenate((samples, np.zeros(20000, np.float32)))
+    bad[-3000] = 3.5
+    one, other = streams.stream(name="a"), streams.stream(name="b")
+    heard = [streams.accept_all([one, other], [bad[i : i + 8000], samples[i : i + 8000]])
+             for i in range(0, len(bad), 8000)]  # fmt: skip
+    last = streams.finish_all([one, other])
+    assert [update.committed for update in last] == [SAID["general-1"]] * 2
+    warnings = [text for row in [*heard, last] for text in row[0].warnings]
+    assert warnings
+    assert all("too loud for me" in text and "for silence" in text for text in warnings)
+    assert not [text for row in [*heard, last] for text in row[1].warnings]
+
+
+def test_phones_are_heard_where_they_are_needed(tmp_path: Path) -> None:
+    tiny = pytest.importorskip("tiny_hugging_face")
+    model = tiny.save(tmp_path / "model", "unispeech-sat")
+    recognizer = Recognizer.from_pretrained(model, settings={"parts": ["boost"]})
+    stream = recognizer.stream(["zoe"])
+    stream.accept(tiny.noise(2.0))
+    stream.finish()
+    assert recognizer.phone_seconds == 0
+    assert recognizer.audio_seconds == pytest.approx(2.0)
 
 
 def test_a_bad_chunk_leaves_all_streams_as_they_were(recognizer: Recognizer) -> None:

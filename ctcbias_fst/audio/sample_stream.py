@@ -31,6 +31,7 @@ class SampleStream:
         if self.rate != target:
             self._resampler = soxr.ResampleStream(self.rate, target, 1, dtype="float32")
         self._taken = 0
+        self._finished = False
 
     @property
     def seconds(self) -> float:
@@ -72,8 +73,11 @@ class SampleStream:
         return self._resampled(mono) if len(mono) else _NONE
 
     def finish(self) -> Samples:
-        """What was kept back for resampling."""
-        return _NONE if self._resampler is None else self._resampled(_NONE, last=True)
+        """What was kept back for resampling; a second time there is nothing."""
+        if self._resampler is None or self._finished:
+            return _NONE
+        self._finished = True
+        return self._resampled(_NONE, last=True)
 
     def _resampled(self, mono: Samples, *, last: bool = False) -> Samples:
         chunk = self._resampler.resample_chunk(mono, last=last)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.bounds import at_most, finite, not_negative, positive
+from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
@@ -28,6 +30,9 @@ _SHORTEST_SECONDS = 0.1
 
 _BATCH_SECONDS = 120.0
 """Audio that is scored at once."""
+
+_NEVER = -50.0
+"""Log-prob of what was not heard."""
 
 _LEAST_RIGHT = 0.1
 """Seconds: models lose some frames at the end of what they hear."""
@@ -58,12 +63,25 @@ class WindowConfig:
 
 class _Window(NamedTuple):
     """Frames ``[first, last)`` of a stream, or all from ``first`` on (None), scored in the audio
-    from frame ``offset`` on."""
+    from frame ``offset`` on; of a short one some frames may be lacking."""
 
     offset: int
     first: int
     last: int | None
     samples: Samples
+    lacking: int = 0
+
+
+class Heard(NamedTuple):
+    """What was heard of a stream.
+
+    Attributes:
+        log_probs: of its next frames, of one utterance, maybe of no frames.
+        warnings: what the model failed on.
+    """
+
+    log_probs: LogProbs
+    warnings: tuple[str, ...]
 
 
 class WindowedStream:
@@ -77,7 +95,7 @@ class WindowedStream:
     def __init__(self, name: str, names: ListedNames | None = None) -> None:
         self.name, self.names = name, names
         self.frames = self.phone_frames = 0
-        """How many were scored."""
+        """How many were scored, and decoded: who decodes them says so."""
         self._samples: Samples = np.zeros(0, dtype=np.float32)
         self._begin = 0
 
@@ -123,6 +141,8 @@ class StreamWindows:
     ) -> None:
         self._score, self._vocabulary = score, vocabulary
         self.frame_seconds, self.sampling_rate, self.config = frame_seconds, sampling_rate, config
+        self._lock = Lock()
+        self._like: LogProbs | None = None
         self._left, self._step, self._right = (
             max(least, round(seconds / frame_seconds))
             for least, seconds in ((0, config.left), (1, config.step), (1, config.right))
@@ -135,31 +155,46 @@ class StreamWindows:
 
     def score(
         self, streams: Sequence[WindowedStream], chunks: Sequence[Samples], *, last: bool = False
-    ) -> list[LogProbs]:
+    ) -> list[Heard]:
         """Take what has come, and score what can be.
 
+        A window that the model fails on is taken for silence, and told: no other costs it.
+
         Args:
-            streams: each once.
+            streams: each once; their `frames` and `phone_frames` say what was decoded before.
             chunks: samples at the model's rate, of each.
             last: whether the streams end here.
 
         Returns:
-            the log-probs of the next frames of each stream, of one utterance each, maybe of no
-            frames.
+            what was heard of each.
 
         Raises:
-            CtcbiasError: the model failed; what came is kept, and scored the next time.
+            ModelError: the model has failed on all that it was given so far; what came is kept.
         """
         for stream, chunk in zip(streams, chunks):
+            stream.drop_before(self._at(max(0, stream.frames - self._left)))
             stream.add(chunk)
         todo = [(one, window) for one in streams for window in self._windows(one, last)]
-        scored = self._scored(todo)
         parts: dict[int, list[LogProbs]] = {id(stream): [] for stream in streams}
-        for (stream, window), one in zip(todo, scored):
-            parts[id(stream)].append(self._taken(stream, window, one))
-        for stream in streams:
-            stream.drop_before(self._at(max(0, stream.frames - self._left)))
-        return [self._joined(stream, parts[id(stream)]) for stream in streams]
+        warnings: dict[int, list[str]] = {id(stream): [] for stream in streams}
+        phones = {id(stream): stream.phone_frames for stream in streams}
+        for (stream, window), found in zip(todo, self._scored(todo)):
+            key = id(stream)
+            if isinstance(found, LogProbs):
+                heard = self._taken(window, found, phones[key])
+            elif last and self._like is None:
+                warnings[key].append(f"{found}: nothing was heard")
+                continue
+            else:
+                heard = self._silence(window, found, phones[key])
+                seconds = int(heard.lengths[0]) * self.frame_seconds
+                warnings[key].append(f"{found}: {seconds:.2f} s are taken for silence")
+            parts[key].append(heard)
+            phones[key] += 0 if heard.phones is None else int(heard.phones.lengths[0])
+        return [
+            Heard(self._joined(stream, parts[id(stream)]), tuple(warnings[id(stream)]))
+            for stream in streams
+        ]
 
     def _windows(self, stream: WindowedStream, last: bool) -> Iterator[_Window]:
         """The next windows of a stream; what they need of its audio is cut out."""
@@ -175,45 +210,100 @@ class StreamWindows:
         samples = stream.cut(self._at(offset), end)
         least = round(_SHORTEST_SECONDS * self.sampling_rate)
         if len(samples) < least:
-            last = first + -(-len(samples) // self._at(1))
+            last = offset + -(-len(samples) // self._at(1))
             samples = np.pad(samples, (0, least - len(samples)))
+            return _Window(offset, first, last, samples, last - first)
         return _Window(offset, first, last, samples)
 
     def _at(self, frame: int) -> int:
         """The first sample of a frame."""
         return round(frame * self.frame_seconds * self.sampling_rate)
 
-    def _scored(self, todo: Sequence[tuple[WindowedStream, _Window]]) -> list[LogProbs]:
-        """The log-probs of windows, each a batch of one."""
-        scored: dict[int, LogProbs] = {}
+    def _scored(
+        self, todo: Sequence[tuple[WindowedStream, _Window]]
+    ) -> list[LogProbs | CtcbiasError]:
+        """The log-probs of windows, each a batch of one; or why there are none."""
+        scored: dict[int, LogProbs | CtcbiasError] = {}
         order = sorted(range(len(todo)), key=lambda i: -len(todo[i][1].samples))
         while len(scored) < len(order):
             begin = len(scored)
             longest = len(todo[order[begin]][1].samples)
             room = max(1, int(_BATCH_SECONDS * self.sampling_rate / longest))
             batch = order[begin : begin + room]
-            recordings = [
-                Recording(
-                    f"{stream.name} from {window.offset * self.frame_seconds:.2f} s",
-                    window.samples,
-                    self.sampling_rate,
-                )
-                for stream, window in (todo[i] for i in batch)
-            ]
-            found = self._score(recordings, [todo[i][0].names for i in batch])
-            scored |= {i: found.select([row]) for row, i in enumerate(batch)}
+            scored.update(zip(batch, self._at_once([todo[i] for i in batch])))
         return [scored[i] for i in range(len(todo))]
 
-    def _taken(self, stream: WindowedStream, window: _Window, found: LogProbs) -> LogProbs:
-        """The frames of a window that count."""
+    def _at_once(
+        self, todo: Sequence[tuple[WindowedStream, _Window]]
+    ) -> list[LogProbs | CtcbiasError]:
+        """The log-probs of a batch; of each alone, if something goes wrong with all together."""
+        recordings = [
+            Recording(self._place(*one), one[1].samples, self.sampling_rate) for one in todo
+        ]
+        try:
+            found = self._score(recordings, [stream.names for stream, _ in todo])
+            return [self._checked(*one, found.select([row])) for row, one in enumerate(todo)]
+        except CtcbiasError as error:
+            if len(todo) == 1:
+                return [error]
+        return [alone for one in todo for alone in self._at_once([one])]
+
+    def _place(self, stream: WindowedStream, window: _Window) -> str:
+        return f"{stream.name} from {window.first * self.frame_seconds:.2f} s on"
+
+    def _checked(
+        self, stream: WindowedStream, window: _Window, found: LogProbs
+    ) -> LogProbs | CtcbiasError:
+        """The log-probs of a window, if all that count are there."""
+        where = self._place(stream, window)
+        rows = found.log_probs[0, : int(found.lengths[0])]
+        if window.last is not None and len(rows) < window.last - window.offset - window.lacking:
+            return ModelError(f"{where}: the model gave {len(rows)} frames, which is too few")
+        if bool(rows.isnan().any()) or bool((rows == torch.inf).any()):
+            return ModelError(f"{where}: the model gave scores that are not finite")
+        return found
+
+    def _taken(self, window: _Window, found: LogProbs, phones: int) -> LogProbs:
+        """The frames of a window that count, behind so many phone frames."""
         begin = window.first - window.offset
-        end = int(found.lengths[0]) if window.last is None else window.last - window.offset
-        stream.frames = window.offset + end
-        phones = self._phones(stream, window, found.phones)
-        return found.slices([(0, begin, end)], phones)
+        end = int(found.lengths[0])
+        if window.last is not None:
+            end = min(end, window.last - window.offset)
+        beside = self._phones(window, found.phones, phones)
+        taken = found.slices([(0, begin, max(begin, end))], beside)
+        with self._lock:
+            self._like = taken
+        return taken
+
+    def _silence(self, window: _Window, error: CtcbiasError, phones: int) -> LogProbs:
+        """What stands in the place of a window that the model failed on."""
+        with self._lock:
+            like = self._like
+        if like is None:
+            raise ModelError(str(error)) from error
+        frames = -(-len(window.samples) // self._at(1)) - (window.first - window.offset)
+        if window.last is not None:
+            frames = window.last - window.first
+        silent = replace(
+            like,
+            log_probs=_blank(frames, like.log_probs, self._vocabulary.blank_id),
+            lengths=torch.tensor([frames]),
+            unbiased=None,
+            phones=None,
+        )
+        if like.phones is None:
+            return silent
+        until = (window.first + frames) * self.frame_seconds
+        count = max(0, round(until / like.phones.frame_seconds) - phones)
+        beside = replace(
+            like.phones,
+            log_probs=_blank(count, like.phones.log_probs, 0),
+            lengths=torch.tensor([count]),
+        )
+        return replace(silent, phones=beside)
 
     def _phones(
-        self, stream: WindowedStream, window: _Window, found: PhoneLogProbs | None
+        self, window: _Window, found: PhoneLogProbs | None, known: int
     ) -> PhoneLogProbs | None:
         """Those of the same time, in frames of their own."""
         if found is None:
@@ -222,8 +312,7 @@ class StreamWindows:
         end = int(found.lengths[0])
         if window.last is not None:
             end = min(end, round(window.last * self.frame_seconds / found.frame_seconds) - offset)
-        begin = min(end, stream.phone_frames - offset)
-        stream.phone_frames = offset + end
+        begin = min(end, max(0, known - offset))
         return found.slices([(0, begin, end)])
 
     def _joined(self, stream: WindowedStream, parts: Sequence[LogProbs]) -> LogProbs:
@@ -234,7 +323,8 @@ class StreamWindows:
             return LogProbs(empty, none, self.frame_seconds, (stream.name,), self._vocabulary)
         first = parts[0]
         phones = [part.phones for part in parts if part.phones is not None]
-        unbiased = [part.unbiased for part in parts if part.unbiased is not None]
+        unbiased = [part.log_probs if part.unbiased is None else part.unbiased for part in parts]
+        biased = any(part.unbiased is not None for part in parts)
         joined = None
         if phones:
             joined = replace(
@@ -248,8 +338,15 @@ class StreamWindows:
             lengths=_total(part.lengths for part in parts),
             ids=(stream.name,),
             phones=joined,
-            unbiased=_behind(unbiased) if unbiased else None,
+            unbiased=_behind(unbiased) if biased else None,
         )
+
+
+def _blank(frames: int, like: torch.Tensor, blank: int) -> torch.Tensor:
+    """Log-probs ``(1, frame, token)`` of frames that are surely blank."""
+    rows = like.new_full((1, frames, like.shape[-1]), _NEVER)
+    rows[:, :, blank] = 0.0
+    return rows
 
 
 def _behind(parts: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -21,7 +21,7 @@ SPEAKS, QUIET, BLANK = 0, 1, 2
 """A frame: something is written there; the best token writes nothing; it is surely blank."""
 
 
-Kind = tuple[bool, bool, float | None, float | None, float]
+Kind = tuple[bool, float | None, float | None, float]
 """What chunks of one stream have in common: what they lack, lags, how long a phone frame is."""
 
 
@@ -31,7 +31,8 @@ class Chunk:
 
     tokens: torch.Tensor
     marks: torch.Tensor
-    unbiased: torch.Tensor | None
+    unbiased: torch.Tensor
+    biased: bool
     phones: torch.Tensor | None
     lag: float | None
     phone_lag: float | None
@@ -45,8 +46,7 @@ class Chunk:
     @property
     def kind(self) -> Kind:
         """What the chunks of a stream have in common."""
-        beside = (self.unbiased is None, self.phones is None)
-        return (*beside, self.lag, self.phone_lag, self.phone_seconds)
+        return (self.phones is None, self.lag, self.phone_lag, self.phone_seconds)
 
 
 class ChunkReader:
@@ -133,7 +133,8 @@ class ChunkReader:
         return Chunk(
             tokens=tokens,
             marks=marks,
-            unbiased=None if one.unbiased is None else one.unbiased[0, :frames].clone(),
+            unbiased=tokens if one.unbiased is None else one.unbiased[0, :frames].clone(),
+            biased=one.unbiased is not None,
             phones=None
             if phones is None
             else phones.log_probs[0, : int(phones.lengths[0])].clone(),

@@ -61,7 +61,8 @@ class OpenFrames:
         frame_seconds: how long a frame is.
         tokens: log-probs (V,) of each frame.
         marks: of each frame `SPEAKS`, `QUIET` or `BLANK`.
-        unbiased: log-probs (V,) without a list, if there are any.
+        unbiased: log-probs (V,) of each frame without a list; the tokens', where none acted.
+        biased: whether a list has acted in any of them: it may be changed on the way.
         phones: log-probs (P,) of each phone frame, if there are any.
         lag, phone_lag: as of :class:`ctcbias_fst.records.LogProbs`.
         phone_seconds: how long a phone frame is.
@@ -71,7 +72,8 @@ class OpenFrames:
     frame_seconds: float
     tokens: FrameBuffer = field(default_factory=FrameBuffer)
     marks: FrameBuffer = field(default_factory=FrameBuffer)
-    unbiased: FrameBuffer | None = None
+    unbiased: FrameBuffer = field(default_factory=FrameBuffer)
+    biased: bool = False
     phones: FrameBuffer | None = None
     lag: float | None = None
     phone_lag: float | None = None
@@ -82,15 +84,15 @@ class OpenFrames:
         """Refuse a chunk that does not go on with what came before.
 
         Raises:
-            LogProbsError: there were phones or unbiased log-probs and are none, or the other way
-                round; their frames or lags are others; or phones do not last as long as tokens.
+            LogProbsError: there were phones and are none, or the other way round; their frames or
+                lags are others; or phones do not last as long as tokens.
         """
         if not chunk.has_frames:
             return
         if self.begun and self.kind != chunk.kind:
             raise LogProbsError(
-                f"{where}: its phones, unbiased log-probs, lags and frame lengths are not as in "
-                "the chunks before: every chunk of a stream must have the same"
+                f"{where}: its phones, lags and frame lengths are not as in the chunks before: "
+                "every chunk of a stream must have the same"
             )
         if chunk.phones is None:
             return
@@ -107,33 +109,26 @@ class OpenFrames:
         """Add a chunk that was checked."""
         if not self.begun and chunk.has_frames:
             self.begun = True
-            self.unbiased = None if chunk.unbiased is None else FrameBuffer()
             self.phones = None if chunk.phones is None else FrameBuffer()
             self.lag, self.phone_lag = chunk.lag, chunk.phone_lag
             self.phone_seconds = chunk.phone_seconds
         self.tokens.append(chunk.tokens)
         self.marks.append(chunk.marks)
-        if self.unbiased is not None and chunk.unbiased is not None:
-            self.unbiased.append(chunk.unbiased)
+        self.unbiased.append(chunk.unbiased)
+        self.biased = self.biased or chunk.biased
         if self.phones is not None and chunk.phones is not None:
             self.phones.append(chunk.phones)
 
     @property
     def kind(self) -> Kind:
         """What streams of one batch have in common."""
-        beside = (self.unbiased is None, self.phones is None)
-        return (*beside, self.lag, self.phone_lag, self.phone_seconds)
-
-    def open_unbiased(self, begin: int, end: int) -> torch.Tensor:
-        """The unbiased log-probs of some frames; those with a list, if there are no others."""
-        return (self.unbiased or self.tokens).rows(begin, end)
+        return (self.phones is None, self.lag, self.phone_lag, self.phone_seconds)
 
     def drop_before(self, frame: int, phone_frame: int) -> None:
         """Forget what is before a frame and a phone frame."""
         self.tokens.drop_before(frame)
         self.marks.drop_before(frame)
-        if self.unbiased is not None:
-            self.unbiased.drop_before(frame)
+        self.unbiased.drop_before(frame)
         if self.phones is not None:
             self.phones.drop_before(phone_frame)
 

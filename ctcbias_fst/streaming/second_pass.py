@@ -174,9 +174,9 @@ def windows_of(
         return batch
     context = tuple([stream.context() for stream in streams])
     unbiased = phones = None
-    if first.unbiased is not None:
+    if any(stream.frames.biased for stream in streams):
         pairs = zip(streams, ends)
-        unbiased = _padded([one.frames.open_unbiased(one.begin, end) for one, end in pairs])
+        unbiased = _padded([one.frames.unbiased.rows(one.begin, end) for one, end in pairs])
     if first.phones is not None:
         heard = [one.open_phones(end) for one, end in zip(streams, ends)]
         lengths = torch.tensor([len(one) for one in heard])

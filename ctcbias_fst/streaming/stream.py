@@ -78,6 +78,12 @@ class Stream:
         self._state.require_open()
         self._state.names = self._advances.compiled(entities)
 
+    @property
+    def heard(self) -> tuple[int, int]:
+        """How many frames have come, and how many of phones."""
+        frames = self._state.frames
+        return frames.tokens.end, 0 if frames.phones is None else frames.phones.end
+
     def state_of(self, advances: Advances) -> StreamState | None:
         """How it stands, for what advances it; None for another one."""
         return self._state if self._advances is advances else None

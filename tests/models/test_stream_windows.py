@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,14 +74,31 @@ def windows_of(model: Model, config: WindowConfig = CONFIG) -> StreamWindows:
     return StreamWindows(model, TOKENS, model.frame, RATE, config)
 
 
+def feed(
+    windows: StreamWindows,
+    streams: Sequence[WindowedStream],
+    chunks: Sequence[np.ndarray],
+    *,
+    last: bool = False,
+) -> list[LogProbs]:
+    """The log-probs of chunks, all of which are decoded."""
+    heard = windows.score(streams, chunks, last=last)
+    for stream, one in zip(streams, heard):
+        assert one.warnings == ()
+        stream.frames += int(one.log_probs.lengths[0])
+        if one.log_probs.phones is not None:
+            stream.phone_frames += int(one.log_probs.phones.lengths[0])
+    return [one.log_probs for one in heard]
+
+
 def streamed(model: Model, samples: np.ndarray, cuts: Sequence[int] = ()) -> LogProbs:
     windows, stream = windows_of(model), WindowedStream("call")
-    parts = [windows.score([stream], [part])[0] for part in np.split(samples, sorted(cuts))]
-    parts += windows.score([stream], [noise(0)], last=True)
+    parts = [feed(windows, [stream], [part])[0] for part in np.split(samples, sorted(cuts))]
+    parts += feed(windows, [stream], [noise(0)], last=True)
     parts = [part for part in parts if int(part.lengths[0])]
     assert [part.ids for part in parts] == [("call",)] * len(parts)
     if not parts:
-        return windows.score([stream], [noise(0)], last=True)[0]
+        return feed(windows, [stream], [noise(0)], last=True)[0]
     return windows._joined(stream, parts)
 
 
@@ -129,9 +147,9 @@ def test_streams_at_once_are_streams_alone() -> None:
     lengths = (700, 30, 2500, 1)
     streams = [WindowedStream(f"{i}") for i in range(len(lengths))]
     waves = [noise(n, i) for i, n in enumerate(lengths)]
-    first = windows.score(streams, [wave[: len(wave) // 2] for wave in waves])
-    second = windows.score(streams, [wave[len(wave) // 2 :] for wave in waves])
-    last = windows.score(streams, [noise(0)] * 4, last=True)
+    first = feed(windows, streams, [wave[: len(wave) // 2] for wave in waves])
+    second = feed(windows, streams, [wave[len(wave) // 2 :] for wave in waves])
+    last = feed(windows, streams, [noise(0)] * 4, last=True)
     for i, wave in enumerate(waves):
         parts = [one for one in (first[i], second[i], last[i]) if int(one.lengths[0])]
         found = windows._joined(streams[i], parts)
@@ -144,7 +162,7 @@ def test_what_is_kept_does_not_grow() -> None:
     windows, stream = windows_of(Model()), WindowedStream("call")
     kept = []
     for i in range(200):
-        windows.score([stream], [noise(333, i)])
+        feed(windows, [stream], [noise(333, i)])
         kept.append(len(stream._samples))
     assert max(kept) <= 1.1 * RATE + 333
     assert stream.end == 200 * 333
@@ -153,7 +171,7 @@ def test_what_is_kept_does_not_grow() -> None:
 def test_an_empty_stream_has_no_frames() -> None:
     windows, stream = windows_of(Model()), WindowedStream("call")
     for last in (False, True, True):
-        (found,) = windows.score([stream], [noise(0)], last=last)
+        (found,) = feed(windows, [stream], [noise(0)], last=last)
         assert int(found.lengths[0]) == 0
         assert found.log_probs.shape == (1, 0, 4)
 
@@ -161,9 +179,9 @@ def test_an_empty_stream_has_no_frames() -> None:
 def test_a_frame_waits_for_what_is_right_of_it() -> None:
     windows, stream = windows_of(Model()), WindowedStream("call")
     assert windows.latest_seconds == pytest.approx(0.36)
-    assert int(windows.score([stream], [noise(359)])[0].lengths[0]) == 0
-    assert int(windows.score([stream], [noise(1)])[0].lengths[0]) == 4
-    assert int(windows.score([stream], [noise(160)])[0].lengths[0]) == 4
+    assert int(feed(windows, [stream], [noise(359)])[0].lengths[0]) == 0
+    assert int(feed(windows, [stream], [noise(1)])[0].lengths[0]) == 4
+    assert int(feed(windows, [stream], [noise(160)])[0].lengths[0]) == 4
 
 
 @pytest.mark.parametrize(
@@ -185,14 +203,77 @@ def test_what_a_model_failed_on_is_scored_the_next_time() -> None:
     model = Model()
     windows, stream = windows_of(model), WindowedStream("call")
     samples = noise(2000)
-    first = windows.score([stream], [samples[:700]])[0]
+    first = feed(windows, [stream], [samples[:700]])[0]
     failing = StreamWindows(fails, TOKENS, model.frame, RATE, CONFIG)
     with pytest.raises(ModelError, match="out of memory"):
-        failing.score([stream], [samples[700:1500]])
-    rest = windows.score([stream], [samples[1500:]])[0]
-    end = windows.score([stream], [noise(0)], last=True)[0]
+        feed(failing, [stream], [samples[700:1500]])
+    rest = feed(windows, [stream], [samples[1500:]])[0]
+    end = feed(windows, [stream], [noise(0)], last=True)[0]
     assert_same(windows._joined(stream, [first, rest, end]), streamed(Model(), samples))
 
 
 def fails(recordings: Sequence[Recording], names: Sequence[object]) -> LogProbs:
     raise ModelError("out of memory")
+
+
+class Failing(Model):
+    """Fails where it hears something loud: it raises, or gives what is no number."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(reach=2)
+        self.how = how
+
+    def __call__(self, recordings: Sequence[Recording], names: Sequence[object] = ()) -> LogProbs:
+        loud = [bool((np.abs(one.samples) > 5).any()) for one in recordings]
+        if self.how == "raises" and any(loud):
+            raise ModelError("too loud")
+        found = super().__call__(recordings)
+        if self.how == "nan":
+            found.log_probs[torch.tensor(loud)] = torch.nan
+        if self.how == "few":
+            lengths = torch.where(torch.tensor(loud), 3, found.lengths)
+            return replace(found, lengths=lengths)
+        return found
+
+
+@pytest.mark.parametrize("how", ["raises", "nan", "few"])
+def test_what_a_model_fails_on_is_taken_for_silence(how: str) -> None:
+    """It is told, costs no other stream, and all that comes after is heard at its time."""
+    waves = [noise(3000, 1), noise(3000, 2)]
+    waves[0][1000] = 9.0
+    windows = windows_of(Failing(how))
+    streams = [WindowedStream("bad"), WindowedStream("good")]
+    parts: list[list[LogProbs]] = [[], []]
+    warnings: list[str] = []
+    for begin in range(0, 3001, 300):
+        chunks = [wave[begin : begin + 300] for wave in waves]
+        heard = windows.score(streams, chunks, last=begin == 3000)
+        for stream, one, found in zip(streams, heard, parts):
+            stream.frames += int(one.log_probs.lengths[0])
+            if one.log_probs.phones is not None:
+                stream.phone_frames += int(one.log_probs.phones.lengths[0])
+                found.append(one.log_probs)
+        assert heard[1].warnings == ()
+        warnings += heard[0].warnings
+    assert warnings
+    assert all("s are taken for silence" in one for one in warnings)
+    bad, good = (windows._joined(stream, found) for stream, found in zip(streams, parts))
+    assert_same(replace(good, ids=("call",)), streamed(Model(reach=2), waves[1]))
+    plain = streamed(Model(reach=2), waves[0])
+    assert int(bad.lengths[0]) == int(plain.lengths[0])
+    assert bad.phones is not None
+    assert plain.phones is not None
+    assert abs(int(bad.phones.lengths[0]) - int(plain.phones.lengths[0])) <= 1
+    silent = bad.log_probs[0, :, 0] == 0
+    assert 0 < int(silent.sum()) * 0.04 <= 0.64 + 0.16 + 0.2 + 0.16
+    torch.testing.assert_close(bad.log_probs[0, ~silent], plain.log_probs[0, ~silent])
+
+
+def test_a_model_that_never_works_is_an_error() -> None:
+    failing = StreamWindows(fails, TOKENS, 0.04, RATE, CONFIG)
+    stream = WindowedStream("call")
+    with pytest.raises(ModelError, match="out of memory"):
+        failing.score([stream], [noise(900)])
+    (heard,) = failing.score([stream], [noise(0)], last=True)
+    assert int(heard.log_probs.lengths[0]) == 0
+    assert set(heard.warnings) == {"out of memory: nothing was heard"}

@@ -1,0 +1,220 @@
+"""Streams of audio: samples in as they come, words out as soon as nothing can change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+from ctcbias_fst.audio.sample_stream import SampleStream
+from ctcbias_fst.audio.samples import Samples
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.stream_windows import Heard, StreamWindows, WindowedStream
+from ctcbias_fst.search.intersect import check_process
+from ctcbias_fst.streaming.stream import Stream
+from ctcbias_fst.streaming.updates import Update
+
+_LOCK = Lock()
+
+
+@dataclass
+class _State:
+    """How a stream stands: its samples, the audio that windows need, its words, and whether phones
+    are heard for it."""
+
+    samples: SampleStream
+    windows: WindowedStream
+    words: Stream
+    listens: bool
+    finished: bool = False
+
+
+class AudioStream:
+    """A stream of audio; :meth:`ctcbias_fst.recognizer.Recognizer.stream` opens one.
+
+    What is heard and decided is so at times that are counted from the stream's beginning: the same
+    audio gives the same text, whatever chunks it comes in. A stream is for one thread at a time;
+    one that is not needed any more is dropped like any object, finished or not.
+    """
+
+    def __init__(self, advances: AudioStreams, state: _State) -> None:
+        self._advances, self._state = advances, state
+
+    def __repr__(self) -> str:
+        samples = self._state.samples
+        finished = ", finished" if self._state.finished else ""
+        return f"<AudioStream {samples.name}, {samples.seconds:.2f} s{finished}>"
+
+    def accept(self, samples: Any, sampling_rate: int | None = None) -> Update:
+        """Take the next chunk.
+
+        Args:
+            samples: any number of them, of any type; see
+                :func:`ctcbias_fst.audio.samples.mono_samples`.
+            sampling_rate: if it is to be checked that it is that of the stream.
+
+        Returns:
+            what is known now.
+
+        Raises:
+            AudioError: they are no samples, or of another rate; the chunk is left out, and the
+                stream is as it was.
+            ConfigError: the stream is finished.
+        """
+        return self._advances.accept_all([self], [samples], sampling_rate)[0]
+
+    def finish(self) -> Update:
+        """Commit what is left; a second time it gives the same text, and nothing new."""
+        return self._advances.finish_all([self])[0]
+
+    def update_entities(self, entities: Any) -> None:
+        """Take another list for what is not committed yet.
+
+        Args:
+            entities: what :meth:`ctcbias_fst.recognizer.Recognizer.compile` takes or returned, or
+                None.
+
+        Raises:
+            EntityListError: it is no list, or no entry of it can have an effect.
+            GraphError: it was compiled for another model.
+            ConfigError: the stream is finished.
+        """
+        self._advances.update_entities(self, entities)
+
+    def state_of(self, advances: AudioStreams) -> _State | None:
+        """How it stands, for what advances it; None for another one."""
+        return self._state if self._advances is advances else None
+
+
+class AudioStreams:
+    """Opens streams of a recogniser, and advances many at a time. Threads may share it, not their
+    streams.
+
+    Args:
+        decoder: decodes what is heard.
+        windows: makes log-probs of audio as it comes, with those of phones.
+        without_phones: the same without, for streams that need none.
+        count: is told how many seconds of audio were heard.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        windows: StreamWindows,
+        without_phones: StreamWindows,
+        count: Callable[[float], None],
+    ) -> None:
+        self._decoder, self._count = decoder, count
+        self._with_phones, self._without_phones = windows, without_phones
+
+    def open(self, entities: Any, sampling_rate: Any, name: str) -> AudioStream:
+        """See :meth:`ctcbias_fst.recognizer.Recognizer.stream`."""
+        names = self._compiled(entities)
+        rate = self._with_phones.sampling_rate
+        samples = SampleStream(rate, sampling_rate, f"stream {name}")
+        windows = WindowedStream(f"stream {name}", _listed(names))
+        words = self._decoder.stream(names, name=name)
+        listens = self._decoder.needs_phones([names])
+        return AudioStream(self, _State(samples, windows, words, listens))
+
+    def accept_all(
+        self, streams: Sequence[AudioStream], chunks: Sequence[Any], sampling_rate: Any = None
+    ) -> list[Update]:
+        """See :meth:`ctcbias_fst.recognizer.Recognizer.accept_all`."""
+        check_process()
+        states = self._states(streams)
+        if len(states) != len(chunks):
+            raise ConfigError(f"{len(states)} streams, {len(chunks)} chunks: pass one for each")
+        for state in states:
+            _require_open(state)
+        # All are looked at before any is taken.
+        read = [state.samples.read(one, sampling_rate) for state, one in zip(states, chunks)]
+        self._count(sum(len(one) / state.samples.rate for state, one in zip(states, read)))
+        return self._heard(states, [state.samples.take(one) for state, one in zip(states, read)])
+
+    def finish_all(self, streams: Sequence[AudioStream]) -> list[Update]:
+        """See :meth:`ctcbias_fst.recognizer.Recognizer.finish_all`."""
+        check_process()
+        states = self._states(streams)
+        left = [state for state in states if not state.finished]
+        before = self._heard(left, [state.samples.finish() for state in left], last=True)
+        last = self._decoder.finish_all([state.words for state in states])
+        for state in left:
+            state.finished = True
+        told = {id(state): one for state, one in zip(left, before)}
+        return [_both(told.get(id(state)), one) for state, one in zip(states, last)]
+
+    def _heard(
+        self, states: Sequence[_State], chunks: Sequence[Samples], *, last: bool = False
+    ) -> list[Update]:
+        """Take samples, and decode what can be heard by now.
+
+        Windows begin where the decoder is: whatever failed before is heard again.
+        """
+        heard: dict[int, Heard] = {}
+        for state in states:
+            state.windows.frames, state.windows.phone_frames = state.words.heard
+        for listens, windows in ((True, self._with_phones), (False, self._without_phones)):
+            rows = [i for i, state in enumerate(states) if state.listens == listens]
+            own = [states[i].windows for i in rows]
+            heard |= zip(rows, windows.score(own, [chunks[i] for i in rows], last=last))
+        log_probs = [heard[i].log_probs for i in range(len(states))]
+        updates = self._decoder.accept_all([state.words for state in states], log_probs)
+        return [
+            replace(update, warnings=heard[i].warnings + update.warnings)
+            for i, update in enumerate(updates)
+        ]
+
+    def update_entities(self, stream: AudioStream, entities: Any) -> None:
+        """See :meth:`AudioStream.update_entities`."""
+        (state,) = self._states([stream])
+        _require_open(state)
+        names = self._compiled(entities)
+        if not state.listens and self._decoder.needs_phones([names]):
+            raise ConfigError(
+                f"{state.samples.name}: so long a list needs phones, and the stream was opened "
+                "without: open it with such a list, or with the part rescore"
+            )
+        state.words.update_entities(names)
+        state.windows.names = _listed(names)
+
+    def _compiled(self, entities: Any) -> CompiledEntities | None:
+        """The compiled list of a stream, which decoder and model both use."""
+        (names,) = self._decoder.lists(entities, 1)
+        return names
+
+    def _states(self, streams: Sequence[AudioStream]) -> list[_State]:
+        """How streams stand.
+
+        Raises:
+            ConfigError: one is no stream of this recogniser.
+        """
+        states = []
+        for stream in streams:
+            state = stream.state_of(self) if isinstance(stream, AudioStream) else None
+            if state is None:
+                raise ConfigError(
+                    f"{stream!r:.60} is no stream of this recogniser: its stream() opens one"
+                )
+            states.append(state)
+        if len({id(state) for state in states}) < len(states):
+            raise ConfigError("a stream comes twice in one call: pass its chunks one by one")
+        return states
+
+
+def _require_open(state: _State) -> None:
+    if state.finished:
+        raise ConfigError(f"{state.samples.name} is finished: open another one")
+
+
+def _listed(names: CompiledEntities | None) -> ListedNames | None:
+    return None if names is None else names.listed
+
+
+def _both(first: Update | None, last: Update) -> Update:
+    """One update of two that follow each other."""
+    return last if first is None else first.followed_by(last)
