@@ -44,6 +44,16 @@ class Utterance:
     seconds: float
     source: Any
 
+    @property
+    def place(self) -> Any:
+        """Which audio or array it is, in plain values; what is said there is no part of it."""
+        if isinstance(self.source, AudioPart):
+            part = self.source
+            return [str(part.path), part.start, part.seconds, part.command]
+        if hasattr(self.source, "to_dict"):
+            return {k: str(v) for k, v in self.source.to_dict().items() if k != "supervisions"}
+        return None  # an array, which has the name of the utterance
+
 
 def cut_utterances(cuts: CutSet) -> list[Utterance]:
     """What there is to decode in a manifest of cuts."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctcbias_fst import __version__
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.files import digest_of, sha256_of, write_text
 
@@ -37,7 +38,8 @@ def job_of(settings: Any, utterances: Sequence[Utterance], files: Iterable[Path]
     for path in sorted(set(files)):
         stat = path.stat() if path.exists() else None
         known.append([str(path), *([] if stat is None else [stat.st_size, stat.st_mtime_ns])])
-    return digest_of([settings, [(one.id, one.seconds) for one in utterances], known])
+    places = [(one.id, one.seconds, one.place) for one in utterances]
+    return digest_of([__version__, settings, places, known])
 
 
 def done_before(out: Path, job: str) -> Done | None:

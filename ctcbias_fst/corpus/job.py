@@ -118,7 +118,7 @@ def decode_corpus(
     part = part_file(out)
     names = _Lists(lists, backend, utterances, report)
     ids = {utterance.id: None for utterance in utterances}
-    made_of = [settings, [(u.id, u.seconds) for u in utterances]]
+    made_of = [settings, [(u.id, u.seconds, u.place) for u in utterances]]
     if lattice_dir is not None:
         made_of.append(str(lattice_dir.absolute()))
     with naming(part):

@@ -628,6 +628,21 @@ def test_a_job_that_is_done_has_nothing_to_do(
     assert not works("--set", "decode.nbest=2")
 
 
+def test_another_part_of_a_recording_is_another_job(tmp_path: Path) -> None:
+    """Of the same name and length: neither done nor begun."""
+    soundfile.write(tmp_path / "a.wav", speechlike(4.0, 0), 16000)
+    cuts = tmp_path / "cuts.jsonl"
+    command = ["decode", "--cuts", cuts, "--out", tmp_path / "out.jsonl", "--parts", "none"]
+    told = []
+    for start in (0.0, 2.0, 2.0):
+        cut = Recording.from_file(tmp_path / "a.wav").to_cut().truncate(offset=start, duration=2.0)
+        CutSet.from_cuts([cut.with_id("a")]).to_file(cuts)
+        result = run(*command)
+        assert result.exit_code == 0, result.output
+        told.append("done before" in result.output)
+    assert told == [False, False, True]
+
+
 def test_what_a_done_job_left_out_is_told_again(log_probs: Path) -> None:
     recordings = log_probs / "audio"
     recordings.mkdir()
