@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from ctcbias_fst.errors import AudioError, MissingDependencyError, warn_caller
 
 ENCODINGS = {"s16le": "<i2", "s32le": "<i4", "u8": "u1", "f32le": "<f4"}
 """How raw samples are written, and numpy's name of it; as ffmpeg and sox have them."""
+
+_SILENT_SECONDS = 10.0
+"""A microphone that gives nothing for so long, not even silence, has failed."""
 
 _WAITING_SECONDS = 60.0
 """So much of a microphone may wait to be heard: more means that this machine is too slow."""
@@ -107,40 +110,55 @@ def file_chunks(path: Path, rate: int, seconds: float) -> Iterator[Samples]:
         yield recording.samples[begin : begin + size]
 
 
-def microphone_chunks(rate: int, seconds: float) -> Iterator[Samples]:
-    """What the microphone hears, until the caller stops.
+class Microphone:
+    """What the microphone hears, until the caller stops; then what was heard and not taken yet.
 
     Args:
         rate: samples per second.
         seconds: of a chunk.
-
-    Raises:
-        MissingDependencyError: the extra ``mic`` is not installed.
-        AudioError: there is no microphone, or it fails.
     """
-    try:
-        import sounddevice  # noqa: PLC0415
-    except (ImportError, OSError) as error:  # the latter without the library PortAudio
-        raise MissingDependencyError(
-            f"the microphone needs sounddevice and PortAudio ({error}): pip install "
-            "'ctcbias_fst[mic]', and libportaudio2 of the system"
-        ) from error
-    heard: Queue[Samples] = Queue(maxsize=max(1, round(_WAITING_SECONDS / seconds)))
-    lost: list[str] = []
 
-    def take(data: Any, count: int, time: Any, status: Any) -> None:
-        if status or heard.full():
-            lost.append(str(status) or "this machine is too slow")
-        if not heard.full():
-            heard.put_nowait(np.array(data[:, 0], dtype=np.float32))
+    def __init__(self, rate: int, seconds: float) -> None:
+        self._rate, self._size = rate, max(1, round(rate * seconds))
+        self._heard: Queue[Samples] = Queue(maxsize=max(1, round(_WAITING_SECONDS / seconds)))
+        self._lost: list[str] = []
 
-    size = max(1, round(rate * seconds))
-    try:
-        with sounddevice.InputStream(rate, size, channels=1, dtype="float32", callback=take):
-            while True:
-                yield heard.get()
-                if lost:
-                    warn_caller(f"microphone: some of it was lost ({lost[0]})")
-                    lost.clear()
-    except sounddevice.PortAudioError as error:
-        raise AudioError(f"microphone: {error}") from error
+    def chunks(self) -> Iterator[Samples]:
+        """Listen.
+
+        Raises:
+            MissingDependencyError: the extra ``mic`` is not installed.
+            AudioError: there is no microphone, or it fails.
+        """
+        try:
+            import sounddevice  # noqa: PLC0415
+        except (ImportError, OSError) as error:  # the latter without the library PortAudio
+            raise MissingDependencyError(
+                f"the microphone needs sounddevice and PortAudio ({error}): pip install "
+                "'ctcbias_fst[mic]', and libportaudio2 of the system"
+            ) from error
+        stream = {"channels": 1, "dtype": "float32", "callback": self._take}
+        try:
+            with sounddevice.InputStream(self._rate, self._size, **stream):
+                while True:
+                    yield self._heard.get(timeout=_SILENT_SECONDS)
+                    if self._lost:
+                        warn_caller(f"microphone: some of it was lost ({self._lost[0]})")
+                        self._lost.clear()
+        except Empty:
+            raise AudioError(
+                f"microphone: nothing has come for {_SILENT_SECONDS:g} s: is it still there?"
+            ) from None
+        except sounddevice.PortAudioError as error:
+            raise AudioError(f"microphone: {error}") from error
+
+    def rest(self) -> Iterator[Samples]:
+        """What was heard and not taken."""
+        while not self._heard.empty():
+            yield self._heard.get_nowait()
+
+    def _take(self, data: Any, count: int, time: Any, status: Any) -> None:
+        if status or self._heard.full():
+            self._lost.append(str(status) or "this machine is too slow")
+        if not self._heard.full():
+            self._heard.put_nowait(np.array(data[:, 0], dtype=np.float32))

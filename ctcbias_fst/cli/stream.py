@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ctcbias_fst.cli import options, phones
+
+if TYPE_CHECKING:
+    from ctcbias_fst.audio.samples import Samples
+    from ctcbias_fst.audio_streams import AudioStream
+    from ctcbias_fst.streaming.updates import Update
+
+_RATE = 16000
 
 
 @click.command()
@@ -27,17 +34,15 @@ from ctcbias_fst.cli import options, phones
 @click.option(
     "--rate",
     type=click.IntRange(2000, 768_000),
-    default=16000,
-    help="Of raw samples, and of the microphone, in Hz.",
+    help="Of raw samples, and of the microphone, in Hz [16000].",
 )
 @click.option(
     "--encoding",
     type=click.Choice(["s16le", "s32le", "u8", "f32le"]),
-    default="s16le",
-    help="Of raw samples.",
+    help="Of raw samples [s16le].",
 )
 @click.option(
-    "--channels", type=click.IntRange(1, 32), default=1, help="Of raw samples; they are averaged."
+    "--channels", type=click.IntRange(1, 32), help="Of raw samples; they are averaged [1]."
 )
 @click.option(
     "--chunk",
@@ -56,9 +61,9 @@ def stream(
     entities: Path | None,
     settings: options.SettingsOptions,
     device: str,
-    rate: int,
-    encoding: str,
-    channels: int,
+    rate: int | None,
+    encoding: str | None,
+    channels: int | None,
     chunk: float,
     style: str,
 ) -> None:
@@ -68,19 +73,20 @@ def stream(
     On a terminal what may still change is dim. Elsewhere only what is sure is written, an
     utterance a line.
     """
-    from ctcbias_fst.audio.live import (  # noqa: PLC0415
-        file_chunks,
-        microphone_chunks,
-        pcm_chunks,
-    )
+    from ctcbias_fst.audio.live import Microphone, file_chunks, pcm_chunks  # noqa: PLC0415
     from ctcbias_fst.cli.stream_out import StreamJson, StreamText  # noqa: PLC0415
-    from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
+    from ctcbias_fst.errors import ConfigError, CtcbiasError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
+    audio = None if audio == options.STDIN else audio
     if mic and audio is not None:
         raise ConfigError("pass either AUDIO or --mic")
+    if (encoding or channels) and (mic or audio is not None):
+        raise ConfigError("--encoding and --channels are of raw samples on standard input")
+    if rate and audio is not None:
+        raise ConfigError("--rate is of raw samples and the microphone; a file says its own")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
     loaded = load_model(model, device, language=language, adapter=adapter)
@@ -91,26 +97,45 @@ def stream(
         names = recognizer.compile(listed, warn=False)
         for line in names.entities.report():
             options.warn(line)
-    if mic:
-        chunks: Iterator[Any] = microphone_chunks(rate, chunk)
-    elif audio not in (None, options.STDIN):
-        assert audio is not None
+    microphone = Microphone(rate or _RATE, chunk) if mic else None
+    name = "standard input"
+    if microphone is not None:
+        name, chunks = "microphone", microphone.chunks()
+    elif audio is not None:
         rate = recognizer.model.sampling_rate
-        chunks = file_chunks(audio, rate, chunk)
+        name, chunks = str(audio), file_chunks(audio, rate, chunk)
     else:
-        chunks = pcm_chunks(sys.stdin.buffer, rate, chunk, encoding, channels)
-    name = "microphone" if mic else "standard input" if audio is None else str(audio)
-    opened = recognizer.stream(names, sampling_rate=rate, name=name)
+        pipe = sys.stdin.buffer
+        chunks = pcm_chunks(pipe, rate or _RATE, chunk, encoding or "s16le", channels or 1)
+    opened = recognizer.stream(names, sampling_rate=rate or _RATE, name=name)
     told = StreamJson(sys.stdout) if style == "json" else StreamText(sys.stdout)
     if mic:
         click.echo("listening; Ctrl-C ends", err=True)
-    stopped = False
+    rest = () if microphone is None else microphone.rest()
+    stopped = _told(opened, chunks, rest, told.show)
+    told.end()
+    if isinstance(stopped, CtcbiasError):
+        raise stopped
+    if stopped is not None and not mic:
+        raise click.exceptions.Exit(130)
+
+
+def _told(
+    stream: AudioStream,
+    chunks: Iterable[Samples],
+    rest: Iterable[Samples],
+    show: Callable[[Update], None],
+) -> BaseException | None:
+    """Show what is said in chunks, and what is left of it when these end; returns why they did."""
+    from ctcbias_fst.errors import CtcbiasError  # noqa: PLC0415
+
+    stopped: BaseException | None = None
     try:
         for samples in chunks:
-            told.show(opened.accept(samples))
-    except KeyboardInterrupt:
-        stopped = True
-    told.show(opened.finish())
-    told.end()
-    if stopped and not mic:
-        raise click.exceptions.Exit(130)
+            show(stream.accept(samples))
+    except (KeyboardInterrupt, CtcbiasError) as error:
+        stopped = error  # what was said before is not lost
+    for samples in rest:
+        show(stream.accept(samples))
+    show(stream.finish())
+    return stopped

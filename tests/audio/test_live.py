@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ctcbias_fst.audio.live import ENCODINGS, file_chunks, microphone_chunks, pcm_chunks
+from ctcbias_fst.audio.live import ENCODINGS, Microphone, file_chunks, pcm_chunks
 from ctcbias_fst.errors import AudioError, CtcbiasWarning, MissingDependencyError
 
 
@@ -109,23 +109,35 @@ def microphone(hears: list[tuple[Any, str]], fault: str = "") -> types.ModuleTyp
 def test_what_a_microphone_hears(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = [(np.full((160, 1), i, np.float32), "") for i in range(3)]
     monkeypatch.setitem(sys.modules, "sounddevice", microphone(heard))
-    chunks = microphone_chunks(16000, 0.01)
+    chunks = Microphone(16000, 0.01).chunks()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [float(next(chunks)[0]) for _ in range(3)] == [0.0, 1.0, 2.0]
     monkeypatch.setitem(
         sys.modules, "sounddevice", microphone([(heard[0][0], "input overflow"), heard[1]])
     )
-    chunks = microphone_chunks(16000, 0.01)
+    chunks = Microphone(16000, 0.01).chunks()
     next(chunks)
     with pytest.warns(CtcbiasWarning, match=r"some of it was lost \(input overflow\)"):
+        next(chunks)
+
+
+def test_what_was_not_taken_is_there_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = [(np.full((160, 1), i, np.float32), "") for i in range(4)]
+    monkeypatch.setitem(sys.modules, "sounddevice", microphone(heard))
+    listening = Microphone(16000, 0.01)
+    chunks = listening.chunks()
+    assert float(next(chunks)[0]) == 0.0
+    assert [float(one[0]) for one in listening.rest()] == [1.0, 2.0, 3.0]
+    monkeypatch.setattr("ctcbias_fst.audio.live._SILENT_SECONDS", 0.01)
+    with pytest.raises(AudioError, match="nothing has come"):
         next(chunks)
 
 
 def test_no_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", microphone([], "no default input"))
     with pytest.raises(AudioError, match="microphone: no default input"):
-        next(microphone_chunks(16000, 0.01))
+        next(Microphone(16000, 0.01).chunks())
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'ctcbias_fst\[mic\]'"):
-        next(microphone_chunks(16000, 0.01))
+        next(Microphone(16000, 0.01).chunks())

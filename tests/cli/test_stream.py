@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ctcbias_fst.audio.audio import read_audio
+from ctcbias_fst.audio.live import Microphone
 from ctcbias_fst.cli import main
 from ctcbias_fst.cli.stream_out import StreamText
 from ctcbias_fst.models.package import DEFAULT
@@ -65,25 +68,13 @@ def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [samples[i : i + 160, None] for i in range(0, len(samples) // 160 * 160, 160)]
     stand_in = microphone([(part, "") for part in parts])
 
-    class Queue:
-        """Ends as a person does it, when all is heard."""
+    def interrupted(self: Microphone) -> Iterator[np.ndarray]:
+        yield from itertools.islice(chunks(self), 5)
+        raise KeyboardInterrupt
 
-        def __init__(self, maxsize: int) -> None:
-            self.held: list[np.ndarray] = []
-
-        def full(self) -> bool:
-            return False
-
-        def put_nowait(self, item: np.ndarray) -> None:
-            self.held.append(item)
-
-        def get(self) -> np.ndarray:
-            if not self.held:
-                raise KeyboardInterrupt
-            return self.held.pop(0)
-
+    chunks = Microphone.chunks
+    monkeypatch.setattr(Microphone, "chunks", interrupted)
     monkeypatch.setitem(sys.modules, "sounddevice", stand_in)
-    monkeypatch.setattr("ctcbias_fst.audio.live.Queue", Queue)
     result = run("--mic", "--chunk", 0.01, "--entities", CLIPS / "names.txt")
     assert result.exit_code == 0
     assert result.stdout == f"{SAID}\n"
@@ -95,6 +86,8 @@ def test_what_cannot_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ((CLIPS / "medical-2.flac", "--mic"), "pass either AUDIO or --mic"),
         ((tmp_path / "none.wav",), "none.wav: no such file"),
         (("--mic",), "pip install 'ctcbias_fst[mic]'"),
+        ((CLIPS / "medical-2.flac", "--rate", 8000), "a file says its own"),
+        (("--mic", "--channels", 2), "of raw samples on standard input"),
     ):
         monkeypatch.setitem(sys.modules, "sounddevice", None)
         result = run(*arguments)
@@ -104,6 +97,15 @@ def test_what_cannot_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     result = run(given=(CLIPS / "medical-2.flac").read_bytes())
     assert result.exit_code == 1
     assert "file with a header" in result.stderr
+
+
+def test_what_was_said_before_an_error_is_written() -> None:
+    samples = np.frombuffer(pcm(), "<i2").astype("<f4") / 32768
+    bad = np.concatenate((samples, np.full(9, np.nan, "<f4")))
+    result = run(*("--encoding", "f32le", "--entities", CLIPS / "names.txt"), given=bad.tobytes())
+    assert result.exit_code == 1
+    assert result.stdout == f"{SAID}\n"
+    assert "standard input, chunk at" in result.stderr
 
 
 class Terminal(io.StringIO):
