@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from typing import TextIO
 
 from ctcbias_fst.cli import options
@@ -57,12 +58,12 @@ class StreamText:
 
     def _write(self, text: str) -> None:
         text = one_line(text)
-        if self._terminal and self._column and self._column + len(text) > _width():
+        if self._terminal and self._column and self._column + _columns(text) > _width():
             self._break()
         if not self._column:
             text = text.lstrip(" ")
         self._out.write(text)
-        self._column += len(text)
+        self._column += _columns(text)
 
     def _break(self) -> None:
         if self._column:
@@ -76,7 +77,9 @@ class StreamText:
         between = " " if self._column else ""
         text = between + one_line(text)
         room = _width() - self._column - 1
-        shown = text if len(text) <= room else f"{text[: room - 1]}…"
+        shown = text
+        while _columns(shown) > room:
+            shown = f"{shown[:-2]}…" if shown.endswith("…") else f"{shown[:-1]}…"
         self._out.write(f"{_KEEP_CURSOR}{_DIM}{shown}{_USUAL}")
         self._dimmed = True
 
@@ -108,6 +111,14 @@ class StreamJson:
 
     def end(self) -> None:
         """Nothing is left to be written."""
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )
 
 
 def _width() -> int:

@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 from tqdm import tqdm
 
-from ctcbias_fst.files import is_stream, naming
+from ctcbias_fst.files import is_stream, naming, sole_writer
 from ctcbias_fst.output import format_transcripts
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.written import WrittenFolder
@@ -46,17 +46,18 @@ class TranscriptsOut:
         self._written = 0
 
     def __enter__(self) -> TranscriptsOut:
+        if self._out is not None:
+            place = self._out if is_stream(self._out) else self._part
+            self._open.enter_context(naming(self._out, place))
+            if place == self._part:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._open.enter_context(sole_writer(place))
+            self._stream = self._open.enter_context(place.open("w", encoding="utf-8"))
         # What is written on a terminal shows by itself how far it is.
         shown = self._out is not None or self._folder is not None or not sys.stdout.isatty()
         alone = None if shown and self._count > 1 else True
         bar = tqdm(total=self._count, unit="file", desc="transcribe", disable=alone)
         self._bar = self._open.enter_context(bar)
-        if self._out is not None:
-            place = self._out if is_stream(self._out) else self._part
-            if place == self._part:
-                place.parent.mkdir(parents=True, exist_ok=True)
-            self._open.enter_context(naming(self._out, place))
-            self._stream = self._open.enter_context(place.open("w", encoding="utf-8"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

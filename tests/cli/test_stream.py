@@ -149,6 +149,14 @@ def test_a_terminal_shows_what_may_still_change(monkeypatch: pytest.MonkeyPatch)
     assert screen(out.getvalue())[-2:] == ["he", ""]
 
 
+def test_wide_letters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctcbias_fst.cli.stream_out._width", lambda: 30)
+    out = Terminal()
+    StreamText(out).show(Update("", "東京都に住んでいる人はとても多いです"))
+    (line,) = screen(out.getvalue())
+    assert line == "東京都に住んでいる人はとて…"
+
+
 def test_elsewhere_only_what_is_sure_is_written() -> None:
     out = io.StringIO()
     told = StreamText(out)
