@@ -111,6 +111,9 @@ def test_the_list_may_change(recognizer: Recognizer) -> None:
     stream = recognizer.stream(None)
     first = stream.accept(samples[:8000])
     stream.update_entities(["Imiglucerase"])
+    listed = stream._state.windows.names
+    assert listed is not None  # what the adapter hears of
+    assert len(listed.entities) >= 1
     stream.accept(samples[8000:])
     assert stream.finish().committed == SAID["medical-2"]
     assert "Imiglucerase" not in first.committed + first.tentative

@@ -628,15 +628,21 @@ def test_a_job_that_is_done_has_nothing_to_do(
     assert not works("--set", "decode.nbest=2")
 
 
-def test_another_part_of_a_recording_is_another_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nemo", [False, True])
+def test_another_part_of_a_recording_is_another_job(tmp_path: Path, nemo: bool) -> None:
     """Of the same name and length: neither done nor begun."""
     soundfile.write(tmp_path / "a.wav", speechlike(4.0, 0), 16000)
     cuts = tmp_path / "cuts.jsonl"
     command = ["decode", "--cuts", cuts, "--out", tmp_path / "out.jsonl", "--parts", "none"]
     told = []
     for start in (0.0, 2.0, 2.0):
-        cut = Recording.from_file(tmp_path / "a.wav").to_cut().truncate(offset=start, duration=2.0)
-        CutSet.from_cuts([cut.with_id("a")]).to_file(cuts)
+        if nemo:
+            row = {"audio_filepath": str(tmp_path / "a.wav"), "offset": start, "duration": 2.0}
+            cuts.write_text(json.dumps(row) + "\n")
+        else:
+            cut = Recording.from_file(tmp_path / "a.wav").to_cut()
+            cut = cut.truncate(offset=start, duration=2.0).with_id("a")
+            CutSet.from_cuts([cut]).to_file(cuts)
         result = run(*command)
         assert result.exit_code == 0, result.output
         told.append("done before" in result.output)

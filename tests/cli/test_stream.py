@@ -154,7 +154,7 @@ def test_wide_letters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     StreamText(out).show(Update("", "東京都に住んでいる人はとても多いです"))
     (line,) = screen(out.getvalue())
-    assert line == "東京都に住んでいる人はとて…"
+    assert line == "東京都に住んでいる人はとても…"
 
 
 def test_elsewhere_only_what_is_sure_is_written() -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import VOCABULARIES
 
+from ctcbias_fst.audio.audio import AudioPart
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.job import Summary, decode_corpus
@@ -358,3 +359,14 @@ def test_names_without_effect_are_told(tmp_path: Path) -> None:
     _decode(_utterances("a"), tmp_path / "out", report=told.append, lists=names)
     assert len(told) == 1
     assert told[0].startswith("names.txt, line 2: '!!!' has no effect")
+
+
+def test_where_an_utterance_is_tells_it_from_others() -> None:
+    part = AudioPart("a", Path("a.wav"), 1.0, 2.0)
+    others = [
+        replace(part, start=2.0), replace(part, seconds=None), replace(part, path=Path("b.wav")),
+        replace(part, command="sox a.wav -p |"),
+    ]  # fmt: skip
+    places = [str(Utterance("a", 2.0, one).place) for one in (part, *others)]
+    assert len(set(places)) == 5
+    assert Utterance("a", 2.0, replace(part, id="b")).place == Utterance("a", 2.0, part).place

@@ -258,4 +258,4 @@ def test_help_shows_what_a_person_wants(one: Decoder) -> None:
     stream.finish()
     assert "finished" in repr(stream)
     shown = [name for name in dir(stream) if not name.startswith("_")]
-    assert shown == ["accept", "finish", "state_of", "update_entities"]
+    assert shown == ["accept", "finish", "heard", "state_of", "update_entities"]
