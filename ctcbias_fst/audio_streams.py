@@ -23,13 +23,14 @@ _LOCK = Lock()
 
 @dataclass
 class _State:
-    """How a stream stands: its samples, the audio that windows need, its words, and whether phones
-    are heard for it."""
+    """How a stream stands: its samples, the audio that windows need, its words; whether phones are
+    heard for it, whether all of it was heard, and whether all is committed."""
 
     samples: SampleStream
     windows: WindowedStream
     words: Stream
     listens: bool
+    heard: bool = False
     finished: bool = False
 
 
@@ -140,10 +141,12 @@ class AudioStreams:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.finish_all`."""
         check_process()
         states = self._states(streams)
-        left = [state for state in states if not state.finished]
+        left = [state for state in states if not state.heard]
         before = self._heard(left, [state.samples.finish() for state in left], last=True)
-        last = self._decoder.finish_all([state.words for state in states])
         for state in left:
+            state.heard = True
+        last = self._decoder.finish_all([state.words for state in states])
+        for state in states:
             state.finished = True
         told = {id(state): one for state, one in zip(left, before)}
         return [_both(told.get(id(state)), one) for state, one in zip(states, last)]
@@ -207,7 +210,7 @@ class AudioStreams:
 
 
 def _require_open(state: _State) -> None:
-    if state.finished:
+    if state.heard:
         raise ConfigError(f"{state.samples.name} is finished: open another one")
 
 

@@ -14,7 +14,7 @@ class EndpointConfig:
     Attributes:
         silence: seconds of silence, whether something was said before or not.
         silence_after_words: seconds of silence after words.
-        length: seconds since the last endpoint, whatever is said.
+        length: seconds of an utterance with words, from its first sound on.
     """
 
     silence: float = 2.4

@@ -23,12 +23,16 @@ class Endpointer:
     def __init__(self, config: EndpointConfig, frame_seconds: float) -> None:
         self._config, self._frame_seconds = config, frame_seconds
         self._quiet = self._length = 0
-        self._words = self._told = False
+        self._words = self._told = self._speaking = False
 
     def hear(self, marks: torch.Tensor) -> None:
         """Count frames, of which it is known what they are."""
         speaks = (marks == SPEAKS).nonzero().flatten()
-        self._length += len(marks)
+        if self._speaking:
+            self._length += len(marks)
+        elif len(speaks):
+            self._speaking = True
+            self._length += len(marks) - int(speaks[0])
         if len(speaks):
             self._quiet = len(marks) - 1 - int(speaks[-1])
             self._told = False
@@ -56,4 +60,4 @@ class Endpointer:
     def reset(self) -> None:
         """Begin another utterance; silence that goes on is told once."""
         self._told = True
-        self._length, self._words = 0, False
+        self._length, self._words, self._speaking = 0, False, False

@@ -14,6 +14,12 @@ from ctcbias_fst.streaming.chunks import Chunk, Kind
 _MAX_APART_SECONDS = 1.0
 """By how much phones may come before or after tokens."""
 
+_APART_AT_END_SECONDS = 0.3
+"""The same at the end of a stream."""
+
+_NEVER = -50.0
+"""Log-prob of what was not heard."""
+
 
 class FrameBuffer:
     """Rows that are appended at the end and dropped from the front.
@@ -45,6 +51,15 @@ class FrameBuffer:
             assert self._none is not None, "no rows have come yet"
             return self._none
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def cut(self, row: int) -> None:
+        """Forget what is from a row on."""
+        while self._parts and self._parts[-1][0] >= row:
+            self._parts.pop()
+        if self._parts and self.end > row:
+            first, rows = self._parts.pop()
+            self._parts.append((first, rows[: row - first]))
+        self.end = max(self.begin, min(self.end, row))
 
     def drop_before(self, row: int) -> None:
         """Forget what is before a row."""
@@ -118,6 +133,27 @@ class OpenFrames:
         self.biased = self.biased or chunk.biased
         if self.phones is not None and chunk.phones is not None:
             self.phones.append(chunk.phones)
+
+    def even_phones(self) -> str | None:
+        """Make phones at the end of a stream last as long as tokens; returns what is to be told.
+
+        What is a little longer or shorter stays as it is.
+        """
+        if self.phones is None:
+            return None
+        end = self._phone_frames(self.tokens.end)
+        lacking = end - self.phones.end
+        if abs(lacking) * self.phone_seconds <= _APART_AT_END_SECONDS:
+            return None
+        seconds = abs(lacking) * self.phone_seconds
+        if lacking < 0:
+            self.phones.cut(end)
+            return f"at its end: {seconds:.2f} s of phones behind the last token are left out"
+        like = self.phones.rows(self.phones.end - 1, self.phones.end)
+        rows = like.new_full((lacking, like.shape[-1]), _NEVER)
+        rows[:, 0] = 0.0
+        self.phones.append(rows)
+        return f"at its end: {seconds:.2f} s have no phones, and are taken for silence"
 
     @property
     def kind(self) -> Kind:

@@ -40,7 +40,8 @@ class StreamState:
         searched: how many frames of the stream were looked at.
         found: what the first pass found in what is open.
         text: what is committed.
-        finished: whether nothing more comes.
+        ending: whether nothing more comes.
+        finished: whether all is committed.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class StreamState:
         self.searched = 0
         self.found: Found | None = None
         self.text = ""
-        self.finished = False
+        self.ending = self.finished = False
         self._endpointer = Endpointer(config.endpoints, frame_seconds)
         self._said: deque[Word] = deque(maxlen=_REMEMBERED)
         self._tentative: tuple[Word, ...] = ()
@@ -72,7 +73,7 @@ class StreamState:
         Raises:
             ConfigError: the stream is finished.
         """
-        if self.finished:
+        if self.ending:
             raise ConfigError(f"stream {self.name} is finished: open another one")
 
     @property
@@ -160,9 +161,14 @@ class StreamState:
     @property
     def whole_cut(self) -> int:
         """Where to cut when all is committed: in the middle of the silence that it ends with."""
-        if self.finished:
+        if self.ending:
             return self.end
-        return self.searched - (0 if self.is_quiet else self.quiet // 2)
+        return self.searched - (min(self.quiet, self._kept) if self.is_quiet else self.quiet // 2)
+
+    @property
+    def _kept(self) -> int:
+        """Frames of a silence that are kept, as a word may have begun in them."""
+        return 0 if self.ending else round(_BEFORE_WORDS_SECONDS / self.frame_seconds)
 
     def open_phones(self, end: int) -> torch.Tensor:
         """The phone log-probs of what is open before a frame, if there are any."""
@@ -172,7 +178,7 @@ class StreamState:
         return phones.rows(phones.begin, self._phone_cut(end))
 
     def _phone_cut(self, frame: int) -> int:
-        if self.finished and self.frames.phones is not None:
+        if self.ending and self.frames.phones is not None:
             return self.frames.phones.end
         return self.frames.phone_cut(frame, self.searched)
 
@@ -182,14 +188,17 @@ class StreamState:
 
     def finish_frames(self) -> None:
         """Look at all that is left."""
-        self.finished = True
+        told = self.frames.even_phones()
+        if told is not None:
+            self.warn(told)
+        self.ending = True
         self.searched = self.end
         self._tentative = ()
 
     def skip_blank(self) -> None:
         """Leave out what is open and surely blank, but for what may be heard before a word."""
-        kept = 0 if self.finished else round(_BEFORE_WORDS_SECONDS / self.frame_seconds)
-        self._drop(max(self.begin, self.searched - kept))
+        self._tentative = ()
+        self._drop(max(self.begin, self.searched - self._kept))
 
     def commit(self, words: Sequence[Word], cut: int, warning: str | None) -> None:
         """Commit words, and leave out what is before a frame.
@@ -199,6 +208,7 @@ class StreamState:
             cut: the frame.
             warning: of their transcript.
         """
+        self._tentative = ()
         begin = self.seconds(self.begin)
         committed = behind(self.text, self._in_stream(words))
         self.text = joined(self.text, committed)
@@ -217,7 +227,7 @@ class StreamState:
 
     def context(self) -> PieceContext:
         """What is around what is committed next."""
-        return PieceContext(tuple(self._said), goes_on=not self.finished)
+        return PieceContext(tuple(self._said), goes_on=not self.ending)
 
     def warn(self, warning: str) -> None:
         """Tell something with the next update."""

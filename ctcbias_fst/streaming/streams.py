@@ -92,6 +92,8 @@ class StreamDecoder:
         for state in left:
             state.finish_frames()
         self._second_pass.commit([Commit(one, WHOLE) for one in left if one.end > one.begin])
+        for state in left:  # what is interrupted before is committed the next time
+            state.finished = True
         return [state.update() for state in states]
 
     def _states(self, streams: Sequence[Stream]) -> list[StreamState]:
