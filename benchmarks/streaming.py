@@ -125,12 +125,12 @@ def main(  # noqa: PLR0917
         (found,) = decoder.decode_batch(_chunk(one, 0, len(one.tokens), decoder), [listed])
         offline[one.id] = found.best.text
     cost = (time.process_time() - begin) / _seconds(speech, decoder)
-    print(f"| all | {_rates(speech, offline, listed)} | | | | | | {1000 * cost:.0f} ms | |")
+    print(f"| all | {rates_of(speech, offline, listed)} | | | | | | {1000 * cost:.0f} ms | |")
     for size in map(float, chunks.split(",")):
         begin = time.process_time()
         heard = _stream(speech, decoder, listed, size / 1000, together)
         cost = (time.process_time() - begin) / _seconds(speech, decoder)
-        row = _row(speech, heard, listed)
+        row = row_of(speech, heard, listed)
         print(f"| {size:.0f} ms | {row} | {1000 * cost:.0f} ms | {1 / cost:.0f} |", flush=True)
 
 
@@ -207,14 +207,14 @@ def _seconds(speech: Sequence[Speech], decoder: Decoder) -> float:
     return sum(len(one.tokens) for one in speech) * decoder.frame_seconds
 
 
-def _rates(speech: Sequence[Speech], texts: dict[str, str], names: CompiledEntities) -> str:
+def rates_of(speech: Sequence[Speech], texts: dict[str, str], names: CompiledEntities) -> str:
     """F1 and word error rate, in percent."""
     said = {one.id: one.text for one in speech}
     rate = rates(total(score_transcripts(said, texts, names.entities)))
     return f"{100 * rate['F1']:.1f} | {100 * rate['WER']:.2f}"
 
 
-def _row(speech: Sequence[Speech], heard: Sequence[Heard], names: CompiledEntities) -> str:
+def row_of(speech: Sequence[Speech], heard: Sequence[Heard], names: CompiledEntities) -> str:
     """What came out of all streams."""
     texts = {one.id: found.text for one, found in zip(speech, heard)}
     first = np.median([found.shown[0] - found.ends[0] for found in heard if found.ends])
@@ -222,7 +222,7 @@ def _row(speech: Sequence[Speech], heard: Sequence[Heard], names: CompiledEntiti
     committed = np.array([a - b for found in heard for a, b in zip(found.committed, found.ends)])
     retracted = sum(found.retracted for found in heard) / len(committed)
     return (
-        f"{_rates(speech, texts, names)} | {first:.2f} s | {np.median(shown):.2f} s | "
+        f"{rates_of(speech, texts, names)} | {first:.2f} s | {np.median(shown):.2f} s | "
         f"{np.median(committed):.2f} s | {np.percentile(committed, 95):.2f} s | "
         f"{100 * retracted:.1f} %"
     )

@@ -87,6 +87,9 @@ def test_all_parts_on_what_a_model_heard(tmp_path: Path) -> None:
     assert [row[0] for row in table[2:]] == ["all", "640 ms", "1280 ms"]
     assert {row[1] for row in table[2:]} == {"100.0"}  # F1
     assert all(len(row) == len(table[0]) for row in table)
+    heard = _run("streaming_audio.py", *files[1:], "--join", 2, "--chunks", "1280")
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in heard.splitlines()]
+    assert [row[:2] for row in table[2:]] == [["all", "100.0"], ["1280 ms", "100.0"]]
 
 
 @pytest.mark.parametrize("kind", ["pieces, blank first", "characters, blank last"])
