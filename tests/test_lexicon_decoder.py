@@ -6,6 +6,7 @@ import copy
 import pickle
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,29 @@ def test_log_probs_that_say_nothing_have_no_words(decoder: Decoder) -> None:
     flat = np.full((50, len(TOKENS)), -np.log(len(TOKENS)), dtype=np.float32)
     (found,) = decoder.decode(flat, entities=["Keisha"])
     assert found.best.text == ""
+
+
+def test_flat_scores_do_not_take_all_memory() -> None:
+    decoder = Decoder.from_tokens(TOKENS, lexicon="english", frame_seconds=0.02)
+    noise = np.random.default_rng(0).normal(0.0, 0.05, (80, len(TOKENS))).astype(np.float32)
+    noise -= np.log(np.exp(noise).sum(axis=1, keepdims=True))
+    spoken = _spoken(SENTENCE)
+    values = np.concatenate([spoken, noise, spoken])
+    lattices: list[int] = []
+    decoder.search.listener = lambda _, lattice, *__: lattices.append(len(lattice.frame))
+    alone, flat = decoder.decode([spoken, values], entities=["Keisha"])
+    assert alone.warning is None
+    assert flat.warning == "the model's scores are flat in places: few tokens were tried there"
+    assert lattices[0] < 400_000
+    (expected,) = decoder.decode(spoken, entities=["Keisha"])
+    assert alone == replace(expected, id=alone.id)
+
+
+def test_a_few_flat_frames_are_searched_as_ever(decoder: Decoder) -> None:
+    spoken = _spoken(SENTENCE)
+    flat = np.full((4, len(TOKENS)), -np.log(len(TOKENS)), dtype=np.float32)
+    (found,) = decoder.decode(np.concatenate([spoken, flat, spoken]))
+    assert found.warning is None
 
 
 def test_tokens_that_look_like_phones_are_no_reason_to_warn() -> None:

@@ -49,6 +49,8 @@ class Lattice:
             known.
         pruned: bool (N,), utterances that had names of which a word was not heard
             (:mod:`ctcbias_fst.search.heard`). None if there is none.
+        flat: bool (N,), utterances with frames whose scores are so flat that few tokens were tried
+            (:mod:`ctcbias_fst.search.lexicon_search`). None if all were.
     """
 
     fsa: k2.Fsa
@@ -59,6 +61,7 @@ class Lattice:
     lm: LmScores | None = None
     lost: torch.Tensor | None = None
     pruned: torch.Tensor | None = None
+    flat: torch.Tensor | None = None
 
     @property
     def size(self) -> int:

@@ -46,6 +46,7 @@ and the number in the batch; at last a warning for all of them."""
 
 _NO_FRAMES = "has no frames, so there is nothing to read"
 _NO_WORDS = "the search was lost: no words of the lexicon sound like this"
+_FLAT = "the model's scores are flat in places: few tokens were tried there"
 _ROUNDING = 0.05
 """How much less than the best plain reading a path may score before that one counts as lost: k2
 adds float32 scores."""
@@ -333,7 +334,9 @@ class LatticeDecoder:
         for utterance, several in found.items():
             # Distinct texts may still be the same words: separators at the ends.
             best = distinct(several)
-            yield utterance, Transcript(ids[utterance], best[0], best, warning)
+            flat = lattice.flat is not None and bool(lattice.flat[utterance])
+            told = "; ".join(filter(None, (warning, _FLAT if flat else None))) or None
+            yield utterance, Transcript(ids[utterance], best[0], best, told)
 
     def _rescue(
         self,

@@ -29,6 +29,13 @@ from ctcbias_fst.text.token_lexicon import TokenLexicon
 from ctcbias_fst.text.token_marks import is_silence
 from ctcbias_fst.text.vocabulary import Vocabulary
 
+_MANY, _NEAR, _FRAMES = 10, 1.25, 5
+"""Scores are flat where so many tokens are within so many nats of the best, for so many frames and
+more. A word for any sounds fits then, and the beam alone would keep millions of states."""
+
+_TRIED = 3
+"""Tokens that are tried where scores are flat."""
+
 _LISTS = 4
 """Graphs of lists that are kept: some 50 MB each with 100,000 words."""
 
@@ -94,6 +101,8 @@ class LexiconSearch:
         idle = blank_frames(values, lengths, config.blank_threshold)
         values, inside = self._without_separator(values, config.separator_cost)
         open_frames = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+        flat = _flat(values, open_frames)
+        values = _few_tokens(values, flat)
         # The lexicon says what may follow; a token is given up by the beam alone.
         wide = replace(config, token_top_k=values.shape[2], token_beam=config.search_beam)
         candidates = find_candidates(values, open_frames & ~idle, wide)
@@ -114,7 +123,8 @@ class LexiconSearch:
             max_active=config.max_active,
             ids=ids,
         )
-        return Lattice(fsa, graph, frames.original, frames.skipped_frame_score, scores)
+        lattice = Lattice(fsa, graph, frames.original, frames.skipped_frame_score, scores)
+        return replace(lattice, flat=flat.any(dim=1))
 
     def _without_separator(
         self, values: torch.Tensor, cost: float
@@ -156,6 +166,32 @@ def _silent(tokens: Vocabulary, spoken: Container[int]) -> list[int]:
     silent = {i for i, one in enumerate(tokens.tokens) if i and is_silence(one) and i not in spoken}
     between = tokens.separator_id
     return sorted(silent if between is None else silent | {between})
+
+
+def _flat(values: torch.Tensor, open_frames: torch.Tensor) -> torch.Tensor:
+    """bool (N, T): where the scores (N, T, V) say next to nothing."""
+    flat = torch.zeros_like(open_frames)
+    if values.shape[2] <= _MANY or values.shape[1] < _FRAMES:
+        return flat
+    best = values.topk(_MANY + 1, dim=2).values
+    near = (best[:, :, 0] - best[:, :, -1] < _NEAR) & open_frames
+    runs = near.unfold(1, _FRAMES, 1).all(dim=2)
+    for later in range(_FRAMES):
+        flat[:, later : later + runs.shape[1]] |= runs
+    return flat
+
+
+def _few_tokens(values: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
+    """The scores without all but the best tokens of flat frames; of equal ones none is better."""
+    if not flat.any():
+        return values
+    rows = values[flat]
+    spoken = rows[:, 1:]
+    least = spoken.topk(_TRIED + 1, dim=1).values[:, -1:]
+    rows[:, 1:] = spoken.masked_fill(spoken <= least, -torch.inf)
+    values = values.clone()
+    values[flat] = rows
+    return values
 
 
 def _kept(inside: torch.Tensor, idle: torch.Tensor, frames: Frames) -> torch.Tensor:
