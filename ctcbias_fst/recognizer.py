@@ -129,8 +129,7 @@ class Recognizer(OpensAudioStreams):
         """Load a model, by default the one inside the package.
 
         Args:
-            path, device, language, adapter, lexicon: see
-                :func:`ctcbias_fst.models.find.load_model`.
+            path: see :func:`ctcbias_fst.models.find.load_model`, of the next four, too.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
             phones: see `Recognizer`.
