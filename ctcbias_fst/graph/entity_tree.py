@@ -31,6 +31,7 @@ from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.entity_fields import MAX_WEIGHT
 from ctcbias_fst.text.phrases import PhraseMatcher, in_capitals_only, matcher_of
+from ctcbias_fst.text.text_files import quoted
 
 if TYPE_CHECKING:
     from ctcbias_fst.text.tokens import Tokenizer
@@ -295,7 +296,11 @@ def _check(encoded: EncodedEntities, entities: Sequence[Entity], vocabulary: Voc
             f"{vocabulary.size} tokens"
         )
     if bool((encoded.values == vocabulary.blank_id).any()):
-        raise GraphError(f"a segmentation contains the blank, token {vocabulary.blank_id}")
+        token = vocabulary.tokens[vocabulary.blank_id]
+        raise GraphError(
+            f"a name is written with the blank, column {vocabulary.blank_id}, {quoted(token)}: the "
+            "blank is probably another column, which blank= says"
+        )
     if bool((np.diff(encoded.row_splits) < 1).any()):
         raise GraphError("a segmentation has no tokens")
     if not 0 <= int(encoded.entity_index.min()) <= int(encoded.entity_index.max()) < len(entities):

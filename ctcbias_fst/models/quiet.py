@@ -29,6 +29,9 @@ _INAUDIBLE = 60.0
 _BELOW = 15.0
 """Decibels by which a pause is quieter than the loudest frame; less is music, say, or noise."""
 
+_NOTHING = -100.0
+"""Decibels of full scale: no more is digital silence, whatever is around it."""
+
 _EMPHASIS = 0.97
 _SILENCE = 1e-12
 _AT_ONCE = 10_000
@@ -48,7 +51,7 @@ def quiet_pauses(samples: Samples, sampling_rate: int) -> list[Pause]:
 
     Returns:
         pauses in order of time, in frames of :func:`hop_of`; none where the background is about as
-        loud as the rest.
+        loud as the rest. Digital silence is a pause in any case.
     """
     level = _level(samples, hop_of(sampling_rate))
     quiet = np.zeros(len(level) + 2, dtype=bool)
@@ -58,7 +61,7 @@ def quiet_pauses(samples: Samples, sampling_rate: int) -> list[Pause]:
         background = float(np.percentile(around, _BACKGROUND))
         most = min(max(background + _ABOVE, top - _INAUDIBLE), top - _BELOW)
         here = level[begin : begin + _HOPS]
-        quiet[begin + 1 : begin + 1 + len(here)] = here <= most
+        quiet[begin + 1 : begin + 1 + len(here)] = here <= max(most, _NOTHING)
     edges = np.flatnonzero(quiet[1:] != quiet[:-1]).tolist()
     runs = zip(edges[::2], edges[1::2])
     return [Pause(begin, end) for begin, end in runs if end - begin >= _LEAST]

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.audio.audio import Recording, Samples
-from ctcbias_fst.errors import AudioError, CtcbiasError, ModelError, cause_of, warn_caller
+from ctcbias_fst.errors import (
+    AudioError,
+    ConfigError,
+    CtcbiasError,
+    ModelError,
+    cause_of,
+    warn_caller,
+)
 from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
 from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
@@ -122,6 +129,8 @@ class ScoredModel:
         pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> LogProbs:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
+        if not recordings:
+            raise ConfigError("log_probs: no recordings: pass one or more")
         lists = list(names) if self.adapted is not None and config.scale else []
         biased = any(one is not None for one in lists)
         spans = [
@@ -131,9 +140,12 @@ class ScoredModel:
         ]
         biasing = _Biasing(lists, config) if biased else None
         parts: list[list[Part]] = [[] for _ in recordings]
+        whole_at = [False] * len(recordings)
         for span, part in zip(spans, self._finer(recordings, spans, biasing, pieces)):
             parts[span.recording].append(part)
-        joined_parts = [self._joined(of_one, one) for of_one, one in zip(parts, recordings)]
+            samples = len(recordings[span.recording].samples)
+            whole_at[span.recording] = not span.frame and span.end == samples
+        joined_parts = [self._joined(*of_one) for of_one in zip(parts, recordings, whole_at)]
         whole, plain = ([kinds[at] for kinds in joined_parts] for at in (0, -1))
         return LogProbs(
             log_probs=pad_sequence(whole, batch_first=True),
@@ -185,13 +197,14 @@ class ScoredModel:
             for span, of_span in zip(spans, kinds)
         ]
 
-    def _joined(self, parts: Sequence[Part], recording: Recording) -> list[Tensor]:
-        """The scores of a recording, of those of its pieces."""
-        if not parts:
-            return [torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)]
-        if len(parts) == 1 and not parts[0].begin:
+    def _joined(self, parts: Sequence[Part], recording: Recording, whole: bool) -> list[Tensor]:
+        """The scores of a recording, of those of its pieces, or of the one that is the whole."""
+        if whole:
             return list(parts[0].scores)
         frames = int(len(recording.samples) / (self.frame_seconds * self.sampling_rate))
+        if not parts:
+            none = torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)
+            parts = [Part(0, [none])]
         return joined(parts, frames, self.tokenizer.vocabulary)
 
     def _last(self, window: Window) -> int | None:

@@ -17,7 +17,6 @@ from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.models.pieces import (
     CONTEXT_SECONDS,
     LATE_SECONDS,
-    Piece,
     PiecesConfig,
     overlapping_pieces,
 )
@@ -53,7 +52,8 @@ class Window(NamedTuple):
 
 
 def spans_of(at: int, recording: Recording, scorer: Scorer, config: PiecesConfig) -> Iterator[Span]:
-    """What of a recording is scored by itself: all of it, or where it is long, its pieces.
+    """What of a recording is scored by itself: all of it, or where it is long, its pieces; nothing
+    of long silence.
 
     Args:
         at: its number.
@@ -64,14 +64,12 @@ def spans_of(at: int, recording: Recording, scorer: Scorer, config: PiecesConfig
     most = min(config.longest(scorer.piece_seconds), scorer.longest_seconds)
     if not total:
         return
-    pieces: list[Piece] = []
-    if total > most * rate:
-        room = min(most, max(1.0, scorer.longest_seconds - CONTEXT_SECONDS))
-        pauses = quiet_pauses(recording.samples, rate)
-        pieces = overlapping_pieces(pauses, total // hop, hop / rate, room)
-    if not pieces:
+    if total <= most * rate:
         yield Span(at, 0, 0, total)
-    for piece in pieces:
+        return
+    room = min(most, max(1.0, scorer.longest_seconds - CONTEXT_SECONDS))
+    pauses = quiet_pauses(recording.samples, rate)
+    for piece in overlapping_pieces(pauses, total // hop, hop / rate, room):
         frame = int(piece.begin * hop / (scorer.frame_seconds * rate))
         end = total if piece.end == total // hop else piece.end * hop
         yield Span(at, frame, _sample(frame, scorer), end)

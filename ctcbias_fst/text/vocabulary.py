@@ -72,7 +72,12 @@ class Vocabulary:
             object.__setattr__(self, name, column_of(column, what, len(self.tokens)))
         if len(self.index) != len(self.tokens):
             twice = next(token for token, n in Counter(self.tokens).items() if n > 1)
-            raise ModelError(f"token {twice!r} occurs more than once in the vocabulary.")
+            places = [str(at) for at, token in enumerate(self.tokens) if token == twice]
+            raise ModelError(
+                f"token {twice!r} occurs more than once in the vocabulary, as the columns "
+                f"{' and '.join(places[:3])}: every column needs a token of its own, in the "
+                "model's order; name one that is never used '<unused>', say"
+            )
         separated = self.boundary is WordBoundary.SEPARATOR
         if self.separator is not None and self.separator not in self.index:
             raise ModelError(f"the separator {quoted(self.separator)} is not in the vocabulary.")

@@ -247,6 +247,63 @@ def test_every_sample_that_is_not_quiet_is_scored(
     assert bool((found.log_probs[0, :, 0] > -1e-3).all())
 
 
+def model_of(function: Callable[[Array], Array]) -> ScoredModel:
+    tokenizer = tokenizer_of(TOKENS, blank=0)
+    return ScoredModel(
+        FunctionScorer(function, tokenizer, frame_seconds=HOP / RATE, sampling_rate=RATE)
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 99),
+    st.integers(0, 2),
+    st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0), st.floats(0.0, 20.0)),
+    st.sampled_from([0.0, 1e-4, 1e-2]),
+)
+def test_frames_cover_silence_before_between_and_behind(
+    seed: int, count: int, silence: tuple[float, float, float], noise: float
+) -> None:
+    before, between, behind = silence
+    sentence = ["".join(random.Random(seed).sample("abcdefghijklmnop", 4))]
+    samples, words = np.zeros(0, np.float32), []
+    if count:
+        samples, words = talk([sentence] * count, [between] * count, 0.0)
+    lead, tail = (np.zeros(round(x * RATE), np.float32) for x in (before, behind))
+    samples = np.concatenate([lead, samples, tail])
+    samples += (noise * np.random.default_rng(seed).normal(size=len(samples))).astype(np.float32)
+    found = model_of(tones()).log_probs([Recording("t", samples, RATE)])
+    assert found.lengths.tolist() == [len(samples) // HOP]
+    read = found.log_probs[0].argmax(dim=1).tolist()
+    letters = [TOKENS[token] for token in read if token > 1]
+    assert letters == [letter for word, _ in words for letter in word]
+
+
+@pytest.mark.parametrize("before", [0.0, 9.0])
+@pytest.mark.parametrize("behind", [5.0, 14.0])
+def test_a_second_ear_may_hear_silence_behind_speech(before: float, behind: float) -> None:
+    samples, words = talk([["abed", "beda"]], [behind])
+    samples = np.concatenate([np.zeros(round(before * RATE), np.float32), samples])
+
+    recognizer = recognizer_of(tones(), phones="embedded", settings={})
+    found = recognizer.transcribe(samples, sampling_rate=RATE, entities=["abed"])
+    assert [word.word for word in found.best.words] == [word for word, _ in words]
+
+
+def test_a_minute_of_digital_silence_is_given_to_no_model() -> None:
+    given_to: list[int] = []
+
+    def watched(wave: Array) -> Array:
+        given_to.append(len(wave))
+        return silent(wave)
+
+    model = model_of(watched)
+    found = model.log_probs([Recording("t", np.zeros(60 * RATE, np.float32), RATE)])
+    assert not given_to
+    assert found.lengths.tolist() == [60 * RATE // HOP]
+    assert bool((found.log_probs[0, :, 0] > -1e-3).all())
+
+
 def test_long_pieces_are_a_setting() -> None:
     """Pieces of half a minute, for a model that has learnt from such; no pause parts less."""
     sentences, pauses = some_talk(9, 40)

@@ -75,14 +75,23 @@ def test_no_speech_is_in_a_pause_and_long_ones_are_found(
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
-def test_steady_noise_silence_and_nothing_have_no_pauses(rate: int) -> None:
+def test_steady_noise_and_nothing_have_no_pauses(rate: int) -> None:
     random = np.random.default_rng(0)
     assert quiet_pauses(random.normal(0, 0.1, 40 * rate).astype(np.float32), rate) == []
-    assert quiet_pauses(np.zeros(40 * rate, np.float32), rate) == []
     for few in (0, 1, 79, 200):
         assert quiet_pauses(np.zeros(few, np.float32), rate) == []
     half = np.concatenate([np.zeros(rate), random.normal(0, 0.1, rate)]).astype(np.float32)
     assert quiet_pauses(half, rate) == [Pause(0, pytest.approx(100, abs=1))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6])
+def test_digital_silence_is_a_pause_however_far_from_speech(value: float) -> None:
+    silence = np.full(60 * 16000, value, np.float32)
+    assert quiet_pauses(silence, 16000) == [Pause(0, 6000)]
+    speech, _ = mixed([(3.0, 0.0, 0.0)], 16000, -300.0, 0)
+    (pause,) = quiet_pauses(np.concatenate([speech, silence]), 16000)
+    assert pause.end == 6300
+    assert pause.begin == pytest.approx(300, abs=3)
 
 
 def test_an_offset_and_hum_hide_no_pause() -> None:

@@ -351,6 +351,11 @@ def test_what_is_no_model(
         Recognizer(model, **options)
 
 
+def test_no_recordings_are_told() -> None:
+    with pytest.raises(ConfigError, match="no recordings: pass one or more"):
+        scored().log_probs([])
+
+
 def test_options_belong_to_functions() -> None:
     with pytest.raises(ConfigError, match="frame_seconds belongs to a function"):
         Recognizer(scored(), frame_seconds=0.02)

@@ -129,7 +129,11 @@ def test_files(tmp_path: Path, name: str, text: str, tokens: tuple[str, ...]) ->
         ("tokens.txt", "<blk> 0\na 1\n", "cannot tell how words begin"),
         ("tokens.txt", "<blk> 0\n▁a 2\n", "without gaps.*'▁a' has 2 where 1"),
         ("tokens.txt", "<blk> 0\n▁a\n", "'▁a' has no id"),
-        ("tokens.txt", "<blk> 0\n▁a 1\n▁a 2\n", "'▁a' occurs more than once"),
+        (
+            "tokens.txt",
+            "<blk> 0\n▁a 1\n▁a 2\n",
+            "'▁a' occurs more than once.*columns 1 and 2: every column needs",
+        ),
         ("vocab.json", '{"a": 0', "line 1: not valid JSON"),
         ("vocab.json", '{"a": "0"}', "expected a JSON list"),
         ("tokenizer.model", "no model", "not a SentencePiece model"),
