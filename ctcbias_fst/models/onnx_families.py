@@ -155,8 +155,7 @@ def _check_sizes(session: Session, family: Family) -> None:
 
 
 def _icefall(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
-    frame = _HOP_SECONDS * _number(session, facts, "subsampling_factor", 4)
-    return Family("icefall (ONNX)", ICEFALL_FBANK, frame_seconds=frame)
+    return Family("icefall (ONNX)", ICEFALL_FBANK, frame_seconds=_frame_seconds(session, facts))
 
 
 def _wenet(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:

@@ -282,6 +282,15 @@ def test_a_wrong_frame_length_is_told(tmp_path: Path) -> None:
         model.log_probs([Recording("a", noise, 16000)])
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_frame_length_that_nothing_says_is_measured(factor: int, tmp_path: Path) -> None:
+    make_model(tmp_path / "model.onnx", weights(80, len(PIECES)), factor)
+    write_tokens(tmp_path / "tokens.txt", PIECES)
+    model = load_model(tmp_path)
+    assert model.family == "icefall (ONNX)"
+    assert model.frame_seconds == pytest.approx(0.01 * factor)
+
+
 def test_inputs_of_unknown_meaning(tmp_path: Path) -> None:
     hugging_face(tmp_path, do_normalize=True)
     make_raw_model(
