@@ -216,6 +216,10 @@ def test_families(name: str, tmp_path: Path) -> None:
     assert (model.sampling_rate, model.blank_known) == (16000, True)
     vocabulary = model.tokenizer.vocabulary
     assert vocabulary.size == matrix.shape[1]
+    # Of these it is known that they have learnt from long segments.
+    long = name.startswith(("NeMo", "GigaAM", "SenseVoice"))
+    assert isinstance(model, ScoredModel)
+    assert model.scorer.piece_seconds == (30.0 if long else 6.0)
     blank_last = name.startswith(("NeMo", "GigaAM"))
     assert vocabulary.blank_id == (vocabulary.size - 1 if blank_last else 0)
     for seconds in (0.4, 1.303):
