@@ -11,7 +11,7 @@ which it is there: shown, and committed. What the model takes for a chunk comes 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -184,21 +184,49 @@ def _stream(
     speech: Sequence[Speech], decoder: Decoder, names: CompiledEntities, chunk: float, together: int
 ) -> list[Heard]:
     """Stream all, so many at a time."""
-    frames = round(chunk / decoder.frame_seconds)
-    found = [Heard() for _ in speech]
-    for first in range(0, len(speech), together):
-        live = list(range(first, min(first + together, len(speech))))
-        streams = {at: decoder.stream(names, name=speech[at].id) for at in live}
+    return streamed(
+        decoder,
+        lambda at: decoder.stream(names, name=speech[at].id),
+        lambda at, begin, end: _chunk(speech[at], begin, end, decoder),
+        [len(one.tokens) for one in speech],
+        (round(chunk / decoder.frame_seconds), 1 / decoder.frame_seconds),
+        together=together,
+    )
+
+
+def streamed(
+    advances: Any,
+    opened: Callable[[int], Any],
+    part: Callable[[int, int, int], Any],
+    lengths: Sequence[int],
+    chunk: tuple[int, float],
+    *,
+    together: int,
+) -> list[Heard]:
+    """Stream all, so many at a time.
+
+    Args:
+        advances: a decoder or recogniser.
+        opened: opens the stream of this number.
+        part: what it is given of itself.
+        lengths: of each stream, in frames or samples.
+        chunk: of how many of them, and how many are a second.
+        together: how many advance at a time.
+    """
+    size, rate = chunk
+    found = [Heard() for _ in lengths]
+    for first in range(0, len(lengths), together):
+        live = list(range(first, min(first + together, len(lengths))))
+        streams = {at: opened(at) for at in live}
         begin = 0
         while live:
-            end = begin + frames
-            chunks = [_chunk(speech[at], begin, end, decoder) for at in live]
-            now = {at: min(end, len(speech[at].tokens)) for at in live}
-            updates = decoder.accept_all([streams[at] for at in live], chunks)
-            over = [at for at in live if now[at] == len(speech[at].tokens)]
-            last = decoder.finish_all([streams[at] for at in over])
+            end = begin + size
+            parts = [part(at, begin, end) for at in live]
+            updates = advances.accept_all([streams[at] for at in live], parts)
+            over = [at for at in live if end >= lengths[at]]
+            last = advances.finish_all([streams[at] for at in over])
             for at, update in [*zip(live, updates), *zip(over, last)]:
-                found[at].note(update, now[at] * decoder.frame_seconds)
+                found[at].note(update, min(end, lengths[at]) / rate)
             live, begin = [at for at in live if at not in over], end
     return found
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from streaming import Heard, Speech, rates_of, row_of
+from streaming import Heard, Speech, rates_of, row_of, streamed
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording
@@ -95,23 +95,15 @@ def _stream(
     together: int,
 ) -> list[Heard]:
     """Stream all, so many at a time."""
-    found = [Heard() for _ in recordings]
-    size = round(chunk * recognizer.model.sampling_rate)
-    for first in range(0, len(recordings), together):
-        live = list(range(first, min(first + together, len(recordings))))
-        streams = {at: recognizer.stream(names, name=recordings[at].id) for at in live}
-        begin = 0
-        while live:
-            end = begin + size
-            parts = [recordings[at].samples[begin:end] for at in live]
-            updates = recognizer.accept_all([streams[at] for at in live], parts)
-            over = [at for at in live if end >= len(recordings[at].samples)]
-            last = recognizer.finish_all([streams[at] for at in over])
-            for at, update in [*zip(live, updates), *zip(over, last)]:
-                now = min(end / recordings[at].sampling_rate, recordings[at].seconds)
-                found[at].note(update, now)
-            live, begin = [at for at in live if at not in over], end
-    return found
+    rate = recognizer.model.sampling_rate
+    return streamed(
+        recognizer,
+        lambda at: recognizer.stream(names, name=recordings[at].id),
+        lambda at, begin, end: recordings[at].samples[begin:end],
+        [len(one.samples) for one in recordings],
+        (round(chunk * rate), rate),
+        together=together,
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import torch
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import CtcbiasError, LogProbsError
 
+_NEVER = -50.0
+"""Log-prob of what was not heard."""
+
 
 @dataclass(frozen=True, eq=False)
 class PhoneLogProbs:
@@ -112,6 +115,13 @@ def checked_lag(
 def seconds_later(lag: float | None, than: float | None) -> float:
     """By how much later what lags so is written; 0 if one of the two is not known."""
     return 0.0 if lag is None or than is None else lag - than
+
+
+def blank_rows(frames: int, like: torch.Tensor, blank: int) -> torch.Tensor:
+    """Log-probs ``(frame, token)`` of frames that are surely blank, with the columns of others."""
+    rows = like.new_full((frames, like.shape[-1]), _NEVER)
+    rows[:, blank] = 0.0
+    return rows
 
 
 def padded_slices(values: torch.Tensor, spans: Sequence[tuple[int, int, int]]) -> torch.Tensor:

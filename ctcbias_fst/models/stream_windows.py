@@ -21,7 +21,7 @@ from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.bounds import at_most, finite, not_negative, positive
 from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -30,9 +30,6 @@ _SHORTEST_SECONDS = 0.1
 
 _BATCH_SECONDS = 120.0
 """Audio that is scored at once."""
-
-_NEVER = -50.0
-"""Log-prob of what was not heard."""
 
 _LEAST_RIGHT = 0.1
 """Seconds: models lose some frames at the end of what they hear."""
@@ -286,7 +283,7 @@ class StreamWindows:
             frames = window.last - window.first
         silent = replace(
             like,
-            log_probs=_blank(frames, like.log_probs, self._vocabulary.blank_id),
+            log_probs=blank_rows(frames, like.log_probs, self._vocabulary.blank_id)[None],
             lengths=torch.tensor([frames]),
             unbiased=None,
             phones=None,
@@ -297,7 +294,7 @@ class StreamWindows:
         count = max(0, round(until / like.phones.frame_seconds) - phones)
         beside = replace(
             like.phones,
-            log_probs=_blank(count, like.phones.log_probs, 0),
+            log_probs=blank_rows(count, like.phones.log_probs, 0)[None],
             lengths=torch.tensor([count]),
         )
         return replace(silent, phones=beside)
@@ -340,13 +337,6 @@ class StreamWindows:
             phones=joined,
             unbiased=_behind(unbiased) if biased else None,
         )
-
-
-def _blank(frames: int, like: torch.Tensor, blank: int) -> torch.Tensor:
-    """Log-probs ``(1, frame, token)`` of frames that are surely blank."""
-    rows = like.new_full((1, frames, like.shape[-1]), _NEVER)
-    rows[:, :, blank] = 0.0
-    return rows
 
 
 def _behind(parts: Iterable[torch.Tensor]) -> torch.Tensor:

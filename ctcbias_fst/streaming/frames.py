@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ctcbias_fst.errors import LogProbsError
-from ctcbias_fst.phone_log_probs import seconds_later
+from ctcbias_fst.phone_log_probs import blank_rows, seconds_later
 from ctcbias_fst.streaming.chunks import Chunk, Kind
 
 _MAX_APART_SECONDS = 1.0
@@ -16,9 +16,6 @@ _MAX_APART_SECONDS = 1.0
 
 _APART_AT_END_SECONDS = 0.3
 """The same at the end of a stream."""
-
-_NEVER = -50.0
-"""Log-prob of what was not heard."""
 
 
 class FrameBuffer:
@@ -150,9 +147,7 @@ class OpenFrames:
             self.phones.cut(end)
             return f"at its end: {seconds:.2f} s of phones behind the last token are left out"
         like = self.phones.rows(self.phones.end - 1, self.phones.end)
-        rows = like.new_full((lacking, like.shape[-1]), _NEVER)
-        rows[:, 0] = 0.0
-        self.phones.append(rows)
+        self.phones.append(blank_rows(lacking, like, 0))
         return f"at its end: {seconds:.2f} s have no phones, and are taken for silence"
 
     @property
