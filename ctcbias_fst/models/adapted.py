@@ -22,14 +22,15 @@ from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.model_config import AdapterConfig, AttentionConfig
+from ctcbias_fst.models.model_identity import digests_of_model, is_same_model
 from ctcbias_fst.models.plug import Scorer
-from ctcbias_fst.models.tapped import TappedModel, digest_of_model
+from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 
 ADAPTER_FILE = "ctcbias_adapter.safetensors"
 """An adapter's file in the folder of its model."""
 
-_FORMAT = 1
+_FORMAT = 2
 _KEY = "ctcbias_adapter"
 
 
@@ -96,7 +97,7 @@ def save_adapter(
     header = {
         "format": _FORMAT,
         "model": base.scorer.family,
-        "model_sha256": digest_of_model(base.module, base.scorer.tokenizer.vocabulary),
+        "model_sha256": base.digests,
         "head": base.head,
         "taps": list(base.taps),
         "config": to_mapping(config),
@@ -120,7 +121,8 @@ def load_adapter(path: Path, scorer: Scorer, module: nn.Module) -> AdaptedModel:
     """
     file = adapter_file(path)
     header = _header(file)
-    if header.get("model_sha256") != digest_of_model(module, scorer.tokenizer.vocabulary):
+    own = digests_of_model(module, scorer.tokenizer.vocabulary)
+    if not is_same_model(header["model_sha256"], own):
         raise ModelError(
             f"{file}: the adapter was trained on another model ({header.get('model')}); train one "
             "on this with ctcbias adapt, or take the file away to go without"
@@ -162,6 +164,8 @@ def _header(file: Path) -> dict[str, Any]:
             f"{file}: no adapter of format {_FORMAT}: is it what ctcbias export wrote of a run of "
             "ctcbias adapt?"
         )
+    if not isinstance(header.get("model_sha256"), dict):
+        raise ModelError(f"{file}: names no model; it is damaged")
     taps = header.get("taps")
     if not isinstance(taps, list) or not all(isinstance(one, str) for one in taps):
         raise ModelError(f"{file}: names no taps; it is damaged")

@@ -12,15 +12,11 @@ from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
+from ctcbias_fst.models.model_identity import MASK_EMBEDDING, WEIGHT_NORM
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ADAPTERS = ("adapter.{}.safetensors", "adapter.{}.bin")
 _POINTER = b"version "
-_WEIGHT_NORM = {
-    "weight_g": "parametrizations.weight.original0",
-    "weight_v": "parametrizations.weight.original1",
-}
-"""How torch 1 and torch 2 name the same weights."""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -79,7 +75,7 @@ def load_weights(folder: Path, kind: Any) -> Any:
             "downloaded, or not those of its config.json; download them again"
         ) from error
     # What masks the input in training has no part in recognition.
-    lacking = sorted(one for one in told["missing_keys"] if not one.endswith("masked_spec_embed"))
+    lacking = sorted(one for one in told["missing_keys"] if not one.endswith(MASK_EMBEDDING))
     if lacking:
         raise ModelError(
             f"{folder}: its weights lack {len(lacking)} of the model's ({lacking[0]}): it was not "
@@ -127,7 +123,7 @@ def _restore_weight_norm(model: Any, files: list[Path]) -> None:
     newer = {
         name.replace(old, new): weight
         for name, weight in own.items()
-        for old, new in _WEIGHT_NORM.items()
+        for old, new in WEIGHT_NORM.items()
         if name.endswith(f".{old}")
     }
     for path in files if newer else ():

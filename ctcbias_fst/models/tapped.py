@@ -1,42 +1,42 @@
 """Any torch model with a CTC head, as a contextual adapter needs it.
 
 An adapter reads the states of some layers, adds to those that the head reads, and has the head
-score them again. Hooks on the model's own layers are all that takes: whoever calls the model (a
-scorer of Hugging Face, a function of the user's) calls it as ever.
+score them again. Hooks on the model's own layers, for the time of a call, are all that takes:
+whoever calls the model (a scorer of Hugging Face, a function of the user's) calls it as ever, and
+nothing of it changes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.encoder_output import EncoderOutput
+from ctcbias_fst.models.layer_calls import LayerCall, recorded_calls
 from ctcbias_fst.models.model_config import AdapterShape
+from ctcbias_fst.models.model_identity import digests_of_model
 from ctcbias_fst.models.plug import Scorer
 from ctcbias_fst.text.blank_first import BlankFirstTokenizer
 from ctcbias_fst.text.text_files import first_few, quoted
-from ctcbias_fst.text.vocabulary import Vocabulary
 
 _PROBE_SECONDS = 1.0
 _SAME = 1e-3
 """By how much log-probs may differ from those of the head alone, and count as the same."""
 
+_ROUNDED = 4.0
+"""The same for a head in half precision, in units of its last place."""
+
 _TAPS = (0.43, 0.86)
 """Which layers of a stack are read by default, by their place in it."""
-
-_SAMPLED = 64
-"""Of each tensor of a model, so many values are in its digest."""
 
 
 class TappedModel:
@@ -44,7 +44,8 @@ class TappedModel:
 
     Args:
         scorer: makes log-probs of waves by calling the module.
-        module: the model behind it. It is put into evaluation mode, for good.
+        module: the model behind it, in evaluation mode. Nothing of it is changed: hooks are on its
+            layers while it is called by this, and no longer.
         head: name of the layer that makes logits of states, a ``Linear`` or a ``Conv1d`` of kernel
             size 1; by default the one whose output the log-probs are.
         taps: names of layers below it, of its width and frame rate; by default two of the longest
@@ -55,7 +56,8 @@ class TappedModel:
         tokenizer: of its tokens, the blank first.
 
     Raises:
-        ModelError: there is no such layer, or it is of another kind, width or frame rate.
+        ModelError: there is no such layer, or it is of another kind, width or frame rate; or the
+            module is in training mode.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class TappedModel:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ModelError(f"a {type(module).__name__} is no torch.nn.Module: pass the model's")
-        self.scorer, self.module = scorer, module.eval().requires_grad_(False)
+        self.scorer, self.module = scorer, module
         self.device = scorer.device
         self.sampling_rate = scorer.sampling_rate
         self.tokenizer = BlankFirstTokenizer(scorer.tokenizer)
@@ -71,78 +73,93 @@ class TappedModel:
         self._order = torch.from_numpy(order.copy()).to(self.device)
         self.columns = torch.from_numpy(self.tokenizer.columns).to(self.device)
         """``(token,)``: where each column of the model is when the blank is first."""
-        self._ears = _Ears()
         layers = dict(module.named_modules())
         scores, heard = self._probe(layers)
         self.head = self._head_of(layers, heard, scores, head)
         self._head = layers[self.head]
-        states = _states(self._head, heard[self.head].inputs)
+        states = _states(self._head, heard[self.head])
         self.taps = self._taps_of(module, heard, states, taps)
-        self._ears.listen_to(layers, self.head, self.taps)
+        self._read = {name: layers[name] for name in (self.head, *self.taps)}
         self.shape = AdapterShape(states.shape[-1], len(self.taps), len(order))
 
     @property
+    def digests(self) -> dict[str, str]:
+        """What tells the model from others."""
+        return digests_of_model(self.module, self.scorer.tokenizer.vocabulary)
+
+    @property
     def head_weights(self) -> Tensor:
-        """``(token, width)``, the blank first."""
-        weight = self._head.weight.detach()
-        assert isinstance(weight, Tensor)
-        return weight.flatten(1).float()[self._order]
+        """``(token, width)``, the blank first, float32."""
+        return _weights(self._head).to(self.device)[self._order]
 
     def outputs(self, waves: Sequence[Samples]) -> EncoderOutput:
-        """Score waves, and keep the states.
+        """Score waves, and keep the states, in float32 and without a gradient.
 
         Args:
             waves: as :meth:`ctcbias_fst.models.plug.Scorer.scores` takes them.
 
         Raises:
-            ModelError: a layer did not run once for each wave, or its frames are not the head's.
+            ModelError: a layer did not run once for each wave, or its frames are not the head's;
+                or the module is in training mode.
         """
-        with torch.autocast(self.device.type, enabled=False):
+        self._check_mode()
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             return self._outputs(waves, self.scorer.batches)  # which may run the model to find out
 
     def _outputs(self, waves: Sequence[Samples], together: bool) -> EncoderOutput:
-        with self._ears.open() as heard:
+        with recorded_calls(self._read) as calls:
             if together:
                 scores = self.scorer.scores(waves)
             else:
                 scores = [row for wave in waves for row in self.scorer.scores([wave])]
         lengths = [len(row) for row in scores]
-        states = _rows(self.head, heard, lengths)
+        into_head = [_states(self._head, call) for call in calls.get(self.head, ())]
+        states = _rows(self.head, into_head, lengths)
         widths = [len(row) for row in states]
-        taps = [_rows(name, heard, lengths, widths) for name in self.taps]
+        taps = [
+            _rows(name, [_first(call.output) for call in calls.get(name, ())], lengths, widths)
+            for name in self.taps
+        ]
         return EncoderOutput(
-            log_probs=_padded(scores, lengths)[:, :, self._order].float(),
+            log_probs=self._padded(scores, lengths)[:, :, self._order],
             lengths=torch.tensor(lengths, dtype=torch.int64),
-            states=_padded(states, lengths),
-            tap_states=tuple(_padded(rows, lengths) for rows in taps),
+            states=self._padded(states, lengths),
+            tap_states=tuple(self._padded(rows, lengths) for rows in taps),
         )
+
+    def _padded(self, rows: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
+        """``(batch, frame, …)``; not made in inference mode, so that a gradient can go through."""
+        taken = [row[:length].to(self.device, copy=True) for row, length in zip(rows, lengths)]
+        return pad_sequence(taken, batch_first=True).float()
 
     def token_log_probs(self, states: Tensor) -> Tensor:
         """The head: ``(batch, frame, width)`` to ``(batch, frame, token)``, the blank first."""
         with torch.autocast(states.device.type, enabled=False):
-            return _scored(self._head, states.float())[:, :, self._order]
+            return _logits(self._head, states).log_softmax(-1)[:, :, self._order]
 
-    def _probe(self, layers: Mapping[str, nn.Module]) -> tuple[Tensor, dict[str, _Heard]]:
-        """Log-probs of noise, and what went into and out of every layer meanwhile."""
+    def _check_mode(self) -> None:
+        """Refuse a module that drops states at random, or takes statistics of batches."""
+        for name, layer in self.module.named_modules():
+            if layer.training:
+                which = f"layer {quoted(name)}" if name else f"the {type(layer).__name__}"
+                raise ModelError(
+                    f"{self.scorer.family}: {which} is in training mode: call eval() on the "
+                    "module before an adapter is trained on it or used"
+                )
+
+    def _probe(self, layers: Mapping[str, nn.Module]) -> tuple[Tensor, dict[str, LayerCall]]:
+        """Log-probs of noise, and what went into and out of every layer meanwhile, at last."""
+        self._check_mode()
         seconds = max(_PROBE_SECONDS, self.scorer.shortest_seconds)
         noise = np.random.default_rng(0).normal(0.0, 0.05, int(seconds * self.sampling_rate))
-        heard: dict[str, _Heard] = {}
-
-        def note(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
-            heard[name] = _Heard(inputs, output)
-
-        hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items()]
-        try:
+        with torch.no_grad(), recorded_calls(layers) as calls:
             (scores,) = self.scorer.scores([noise.astype(np.float32)])
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return scores.detach(), heard
+        return scores.detach(), {name: of_one[-1] for name, of_one in calls.items()}
 
     def _head_of(
         self,
         layers: Mapping[str, nn.Module],
-        heard: Mapping[str, _Heard],
+        heard: Mapping[str, LayerCall],
         scores: Tensor,
         name: str | None,
     ) -> str:
@@ -152,13 +169,10 @@ class TappedModel:
             candidates = [name]
         else:
             candidates = list(layers)
-        fitting = [
-            one
-            for one in candidates
-            if one in heard and _makes(layers[one], heard[one].inputs, scores)
-        ]
-        if fitting:
-            return fitting[-1]
+        apart = {one: _apart(layers[one], heard[one], scores) for one in candidates if one in heard}
+        nearest = min(reversed(list(apart)), key=lambda one: apart[one], default=None)
+        if nearest is not None and apart[nearest] <= 1.0:
+            return nearest
         which = f"the output of {quoted(name)} is not" if name else "no layer's output is"
         raise ModelError(
             f"{self.scorer.family}: {which} what the log-probs are made of: an adapter needs a "
@@ -168,7 +182,7 @@ class TappedModel:
     def _taps_of(
         self,
         module: nn.Module,
-        heard: Mapping[str, _Heard],
+        heard: Mapping[str, LayerCall],
         states: Tensor,
         names: Sequence[str],
     ) -> tuple[str, ...]:
@@ -187,68 +201,14 @@ class TappedModel:
         return tuple(names)
 
 
-def digest_of_model(module: nn.Module, vocabulary: Vocabulary) -> str:
-    """Tells a model from others by its tokens and weights; the same on every machine.
-
-    Of each tensor some values count, so that it takes no time however large the model is.
-    """
-    told = hashlib.sha256(vocabulary.digest.encode("ascii"))
-    for name, tensor in sorted(module.state_dict().items()):
-        flat = tensor.detach().flatten()
-        step = max(1, len(flat) // _SAMPLED)
-        told.update(f"{name} {tuple(tensor.shape)}".encode())
-        told.update(flat[::step].cpu().float().numpy().astype("<f4").tobytes())
-    return told.hexdigest()
-
-
-class _Heard:
-    """What went into and out of a layer."""
-
-    def __init__(self, inputs: Any, output: Any) -> None:
-        self.inputs, self.output = inputs, output
-
-
-class _Ears(threading.local):
-    """Hooks that keep what a thread asks for while its model runs."""
-
-    kept: dict[str, list[Tensor]] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
-
-    def listen_to(self, layers: Mapping[str, nn.Module], head: str, taps: Sequence[str]) -> None:
-        """Put hooks on a head, and on layers below it."""
-        layers[head].register_forward_pre_hook(partial(self._into, head))
-        for name in taps:
-            layers[name].register_forward_hook(partial(self._out_of, name))
-
-    @contextmanager
-    def open(self) -> Iterator[dict[str, list[Tensor]]]:
-        """Yield what fills with states, by the names of layers."""
-        self.kept = {}
-        try:
-            yield self.kept
-        finally:
-            self.kept = None
-
-    def _into(self, name: str, layer: nn.Module, inputs: Any) -> None:
-        if self.kept is not None:
-            self.kept.setdefault(name, []).append(_states(layer, inputs))
-
-    def _out_of(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
-        found = _first(output)
-        if self.kept is not None and found is not None:
-            self.kept.setdefault(name, []).append(found)
-
-
 def _rows(
     name: str,
-    heard: Mapping[str, list[Tensor]],
+    batches: Sequence[Tensor | None],
     lengths: list[int],
     widths: list[int] | None = None,
 ) -> list[Tensor]:
     """The states of each wave, ``(frame, width)``, padding included."""
-    rows = [row for batch in heard.get(name, ()) for row in batch]
+    rows = [row for batch in batches if batch is not None for row in batch]
     if len(rows) != len(lengths):
         raise ModelError(
             f"{quoted(name)} ran for {len(rows)} recordings of {len(lengths)}: an adapter needs "
@@ -264,42 +224,51 @@ def _rows(
     return rows
 
 
-def _padded(rows: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
-    """``(batch, frame, …)``; not made in inference mode, so that a gradient can go through."""
-    taken = [row[:length].clone() for row, length in zip(rows, lengths)]
-    return pad_sequence(taken, batch_first=True)
-
-
-def _states(layer: nn.Module, inputs: Any) -> Tensor:
+def _states(layer: nn.Module, call: LayerCall) -> Tensor:
     """What goes into a head, ``(batch, frame, width)``."""
-    states: Tensor = inputs[0]
+    states: Tensor = call.inputs[0]
     states = states if states.dim() == 3 else states[None]
     return states.transpose(1, 2) if isinstance(layer, nn.Conv1d) else states
 
 
-def _scored(layer: nn.Module, states: Tensor) -> Tensor:
-    """Log-probs that a head makes of ``(batch, frame, width)``."""
-    if isinstance(layer, nn.Conv1d):
-        logits: Tensor = layer(states.transpose(1, 2)).transpose(1, 2)
-    else:
-        logits = layer(states)
-    return logits.float().log_softmax(-1)
+def _weights(layer: nn.Module) -> Tensor:
+    """``(token, width)`` of a head, float32, without a gradient."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().flatten(1).float()
 
 
-def _makes(layer: nn.Module, inputs: Any, scores: Tensor) -> bool:
-    """Whether log-probs ``(frame, token)`` are a layer's own of what went into it."""
+def _logits(layer: nn.Module, states: Tensor) -> Tensor:
+    """What a head makes of ``(batch, frame, width)``, in float32; no gradient is left in it."""
+    bias = layer.bias.detach().to(states.device).float() if isinstance(layer.bias, Tensor) else None
+    return F.linear(states.float(), _weights(layer).to(states.device), bias)
+
+
+def _apart(layer: nn.Module, call: LayerCall, scores: Tensor) -> float:
+    """How far log-probs ``(frame, token)`` are from a layer's own of what went into it, as a share
+    of what rounding may do; infinite if it can make none of these."""
     linear = isinstance(layer, nn.Linear)
-    pointwise = isinstance(layer, nn.Conv1d) and layer.kernel_size == (1,) and layer.groups == 1
+    pointwise = (
+        isinstance(layer, nn.Conv1d)
+        and (layer.kernel_size, layer.stride, layer.groups) == ((1,), (1,), 1)
+        and layer.padding in ((0,), "same", "valid")
+    )
     if not (linear or pointwise) or len(layer.weight) != scores.shape[1]:  # type: ignore[arg-type]
-        return False
+        return math.inf
+    inputs, output = call.inputs, _first(call.output)
     if not inputs or not isinstance(inputs[0], Tensor) or inputs[0].dim() not in (2, 3):
-        return False
+        return math.inf
     with torch.inference_mode():
-        found = _scored(layer, _states(layer, inputs))
-    frames = len(scores)
-    if len(found) != 1 or found.shape[1] < frames:
-        return False
-    return bool((found[0, :frames] - scores.to(found)).abs().max() < _SAME)
+        logits = _logits(layer, _states(layer, call))
+        frames = len(scores)
+        if len(logits) != 1 or logits.shape[1] < frames or output is None:
+            return math.inf
+        own = logits[0, :frames]
+        size = own.abs().amax(-1, keepdim=True) + scores.to(own).abs()
+        halved = output.dtype in (torch.float16, torch.bfloat16)
+        slack = _SAME + (_ROUNDED * torch.finfo(output.dtype).eps * size if halved else 0.0)
+        apart = float(((own.log_softmax(-1) - scores.to(own)).abs() / slack).max())
+    return math.inf if math.isnan(apart) else apart
 
 
 def _first(output: Any) -> Tensor | None:
@@ -311,7 +280,9 @@ def _first(output: Any) -> Tensor | None:
     return output if output.dim() == 3 else output[None]
 
 
-def _usual_taps(module: nn.Module, heard: Mapping[str, _Heard], states: Tensor) -> tuple[str, ...]:
+def _usual_taps(
+    module: nn.Module, heard: Mapping[str, LayerCall], states: Tensor
+) -> tuple[str, ...]:
     """Two layers of the longest stack whose layers give states like those of the head."""
     stacks: list[list[str]] = []
     for name, layers in module.named_modules():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -14,9 +16,9 @@ from tiny_hugging_face import CHARACTERS, FAMILIES, noise, save
 from torch import Tensor, nn
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.models.adapted import digest_of_model
 from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.function import function_model
+from ctcbias_fst.models.model_identity import is_same_model
 from ctcbias_fst.models.scored import tapped
 from ctcbias_fst.models.tapped import TappedModel
 
@@ -38,6 +40,7 @@ class Net(nn.Module):
         self.unused = nn.Linear(8, 8)
         self.wide = nn.Linear(8, 12)
         self.out = nn.Linear(8, len(TOKENS)) if head is None else head
+        self.eval()
 
     def forward(self, waves: Tensor) -> Tensor:
         frames = waves.shape[1] // HOP
@@ -102,7 +105,6 @@ def test_a_function_and_its_module(head: nn.Module | None) -> None:
     base.token_log_probs(output.states + shift)[0, 0, 1].backward()
     assert shift.grad is not None
     assert shift.grad.abs().sum() > 0
-    assert not any(weight.requires_grad for weight in net.parameters())
     weights = base.head_weights[0]
     torch.testing.assert_close(weights, net.out.weight.detach().flatten(1)[5])
 
@@ -196,11 +198,108 @@ def test_a_copy_listens_too(tmp_path: Path) -> None:
 
 def test_digests_tell_models_apart(tmp_path: Path) -> None:
     model = load_model(save(tmp_path))
-    vocabulary = model.tokenizer.vocabulary
-    digest = digest_of_model(model.scorer.module, vocabulary)
+    digests = tapped(model).digests
     again = load_model(tmp_path)
-    assert digest_of_model(again.scorer.module, vocabulary) == digest
+    assert tapped(again).digests == digests
     with torch.no_grad():
         for weight in again.scorer.module.wav2vec2.encoder.layers[0].parameters():
             weight.mul_(1.001)
-    assert digest_of_model(again.scorer.module, vocabulary) != digest
+    assert not is_same_model(tapped(again).digests, digests)
+
+
+def hooks_of(net: nn.Module) -> int:
+    return sum(
+        len(hooks)
+        for layer in net.modules()
+        for hooks in (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+    )
+
+
+def test_nothing_is_left_on_the_users_module() -> None:
+    """Hooks are there while it is called; weights want a gradient as they did."""
+    net = Net()
+    net.front.requires_grad_(False)
+    wanted = [weight.requires_grad for weight in net.parameters()]
+    bases = [base_of(net) for _ in range(5)]
+    assert hooks_of(net) == 0
+    inside = []
+    net.slow.register_forward_hook(lambda *_: inside.append(hooks_of(net)))
+    output = bases[-1].outputs([noise(0.5)])
+    assert inside == [1 + 3]
+    assert hooks_of(net) == 1
+    shift = torch.zeros(8, requires_grad=True)
+    bases[0].token_log_probs(output.states + shift)[0, 0, 1].backward()
+    assert [weight.requires_grad for weight in net.parameters()] == wanted
+    assert all(weight.grad is None for weight in net.parameters())
+    assert not any(one.requires_grad for one in (output.log_probs, output.states))
+    dropped = ref(bases.pop())
+    del output
+    gc.collect()
+    assert dropped() is None
+
+
+def test_hooks_go_when_a_model_fails() -> None:
+    class Failing(Net):
+        def forward(self, waves: Tensor) -> Tensor:
+            if waves.shape[1] > 20_000:
+                raise ValueError("too long for me")
+            return super().forward(waves)
+
+    net = Failing().eval()
+    base = base_of(net)
+    with pytest.raises(ValueError, match="too long for me"):
+        base.outputs([noise(1.5)])
+    assert hooks_of(net) == 0
+    assert base.outputs([noise(1.0)]).lengths.tolist() == [50]
+
+
+def test_a_module_in_training_mode_is_told() -> None:
+    """It is the user's to say when it is trained: it stays as it is."""
+    net = Net().train()
+    with pytest.raises(ModelError, match=r"function log_probs: the Net is in training mode: call"):
+        base_of(net)
+    assert net.training
+    base = base_of(net.eval())
+    net.layers[1].train()
+    with pytest.raises(ModelError, match="layer 'layers.1' is in training mode"):
+        base.outputs([noise(0.5)])
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("head", [None, nn.Conv1d(8, len(TOKENS), 1)])
+def test_half_precision(head: nn.Module | None, single: bool) -> None:
+    """What the model rounds, it rounds; the adapter's part is in single precision."""
+    torch.manual_seed(1)
+    net = Net(head).bfloat16()
+
+    def log_probs(samples: np.ndarray) -> Tensor:
+        with torch.inference_mode():
+            logits = net(torch.from_numpy(samples)[None].bfloat16())[0]
+            return (logits.float() if single else logits).log_softmax(-1)
+
+    base = tapped(function_model(log_probs, TOKENS, frame_seconds=0.02), net)
+    assert (base.head, base.taps) == ("out", ("layers.0", "layers.1"))
+    assert base.head_weights.dtype == torch.float32
+    output = base.outputs([noise(0.5), noise(0.9, seed=1)])
+    kinds = {one.dtype for one in (output.log_probs, output.states, *output.tap_states)}
+    assert kinds == {torch.float32}
+    shift = torch.zeros(8, requires_grad=True)
+    scored = base.token_log_probs(output.states + shift)
+    for own, plain, n in zip(scored, output.log_probs, output.lengths):
+        torch.testing.assert_close(own[:n], plain[:n], atol=0.1, rtol=0)
+    scored[0, 0, 1].backward()
+    assert shift.grad is not None
+    assert net.out.weight.dtype == torch.bfloat16
+
+
+def test_autocast_of_the_users() -> None:
+    net = Net()
+
+    def log_probs(samples: np.ndarray) -> Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return net(torch.from_numpy(samples)[None]).log_softmax(-1)[0]
+
+    base = tapped(function_model(log_probs, TOKENS, frame_seconds=0.02), net)
+    assert base.head == "out"
+    output = base.outputs([noise(0.5)])
+    assert output.states.dtype == torch.float32
