@@ -20,7 +20,7 @@ from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
 from ctcbias_fst.rescore.rescorer import PhoneticRescorer
 from ctcbias_fst.rescore.word_pronunciations import EntityPronunciations
-from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig, fitting
 from ctcbias_fst.shortlist.letter_sounds import letter_sounds
 from ctcbias_fst.shortlist.phone_index import PhoneIndex
 from ctcbias_fst.shortlist.shortlists import PronunciationsOnDemand, ShortLists
@@ -113,7 +113,7 @@ def compile_graph(
         entities,
         tokenizer,
         segmentations=_segmentations(len(entities), config),
-        config=config.variants,
+        config=fitting(config, tokenizer).variants,
         own=own,
     )
     return build_tree(encoded, tuple(entities), tokenizer.vocabulary)
@@ -187,12 +187,12 @@ class Compiler:
         modelled: bool,
         listed: Callable[[EncodedEntities], ListedNames | None] | None = None,
     ) -> None:
+        config = fitting(config, tokenizer)
         self._tokenizer, self._config, self._device = tokenizer, config, device
         self._rescorer, self._heard, self._modelled = rescorer, heard, modelled
         self._listed = listed if "adapter" in config.parts else None
         boosted = "boost" in config.parts
-        spelled = not isinstance(tokenizer, LexiconTokenizer)
-        varied = boosted and spelled and config.variants is not None
+        varied = boosted and config.variants is not None
         does = (boosted, varied, self._listed is not None, rescorer is not None)
         self.serves = frozenset(name for name, done in zip(SERVES, does) if done)
         self._made_for = self.serves, tokenizer.vocabulary.digest

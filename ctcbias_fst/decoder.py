@@ -43,7 +43,7 @@ from ctcbias_fst.search.lattice_decoder import LatticeDecoder, Listener
 from ctcbias_fst.search.segments import cut_at_pauses, join_segments
 from ctcbias_fst.search.times import place_words
 from ctcbias_fst.search.unbiased import unbiased_elsewhere
-from ctcbias_fst.settings import PARTS, PipelineConfig, changed
+from ctcbias_fst.settings import PARTS, PipelineConfig, changed, fitting, idle_parts
 from ctcbias_fst.streaming.opens import OpensStreams
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity_sources import EntitySource, source_of
@@ -118,7 +118,7 @@ class Decoder(OpensStreams):
         self.tokenizer, self.config = checked_tokenizer(tokenizer), config
         self.frame_seconds = checked_frame_seconds(frame_seconds, ConfigError)
         self.device = checked_device(device)
-        self.rescorer = rescorer_of(config) if phones else None
+        self.rescorer = rescorer_of(fitting(config, tokenizer)) if phones else None
         search = (
             config.decode if self.rescorer is None else self.rescorer.search_config(config.decode)
         )
@@ -211,14 +211,14 @@ class Decoder(OpensStreams):
         boosts = None if "boost" in self.config.parts else "needs the part boost"
         phones = None if self._made_of["phones"] else "needs log-probs of phones"
         modelled = None if lm else "needs a language model"
-        letters = None if self.search.lexicon is None else "needs tokens that are letters"
+        idle = idle_parts(self.tokenizer)
         lacking = {
             "adapter": None if adapted else "needs a model with an adapter",
-            "g2g": letters or boosts,
+            "g2g": idle.get("g2g") or boosts,
             "lm": modelled,
             "boost-class": modelled or boosts,
-            "rescore": phones,
-            "lookup": phones,
+            "rescore": idle.get("rescore") or phones,
+            "lookup": idle.get("lookup") or phones,
         }
         chosen = self.config.parts
         return {one: lacking.get(one) if one in chosen else "switched off" for one in PARTS}

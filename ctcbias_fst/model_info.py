@@ -13,7 +13,7 @@ import numpy as np
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
-from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model
+from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model, why_no_adapter
 from ctcbias_fst.models.phone_listener import AUTO, of_language
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import changed, settings_of
@@ -149,7 +149,7 @@ def model_info(
         lexicon=_lexicon(model.tokenizer),
         frames=frames,
         fault=fault,
-        parts=_with_hint(recognizer.decoder.parts, path),
+        parts=_with_hints(recognizer, path),
     )
 
 
@@ -164,14 +164,20 @@ def _tried(recognizer: Recognizer) -> tuple[int | None, str | None]:
     return int(scored.lengths[0]), None
 
 
-def _with_hint(
-    parts: Mapping[str, str | None], path: str | os.PathLike[str] | None
+def _with_hints(
+    recognizer: Recognizer, path: str | os.PathLike[str] | None
 ) -> dict[str, str | None]:
-    """The same, with the language model that lies in the model's folder, as exporters of Hugging
-    Face put it there, where none acts."""
-    told = dict(parts)
+    """The parts, with whether an adapter can be trained, and with the language model that lies in
+    the model's folder, as exporters of Hugging Face put it there, where none acts."""
+    told, chosen = dict(recognizer.decoder.parts), recognizer.config.parts
+    if "adapter" in chosen and told["adapter"] is not None:
+        phones = has_phones(recognizer.model.tokenizer.vocabulary)
+        why = "its tokens are phones" if phones else None
+        why = why_no_adapter(path) or why
+        hint = f"it can have none, as {why}" if why else "ctcbias adapt trains one"
+        told["adapter"] = f"{told['adapter']}: {hint}"
     folder = None if path is None else Path(path)
-    if told["lm"] is None or folder is None or not folder.is_dir():
+    if "lm" not in chosen or told["lm"] is None or folder is None or not folder.is_dir():
         return told
     found = sorted(
         one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from ctcbias_fst.rescore.phonetic import RescoreConfig
 from ctcbias_fst.search.decode_config import DecodeConfig
 from ctcbias_fst.search.stream_config import StreamConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import quoted
-from ctcbias_fst.variants.spellings import SpellingsConfig
+from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.variants.phone_models import has_phones
+from ctcbias_fst.variants.spellings import SpellingsConfig, why_no_variants
 
 SETTINGS_FILE = "settings.toml"
 """Of a model directory, or of a folder of lattices: how the parts work together there."""
@@ -94,6 +97,25 @@ class PipelineConfig:
     def variants(self) -> SpellingsConfig | None:
         """The settings of spelling variants, if they are a part."""
         return self.spellings if "g2g" in self.parts else None
+
+
+def idle_parts(tokenizer: Tokenizer) -> dict[str, str]:
+    """The parts that cannot act on the tokens of a model, and why."""
+    idle = {}
+    why = why_no_variants(tokenizer)
+    if why is not None:
+        idle["g2g"] = why
+    if has_phones(tokenizer.vocabulary) and not isinstance(tokenizer, LexiconTokenizer):
+        idle["rescore"] = idle["lookup"] = "needs words: tokens are phones, and there is no lexicon"
+    return idle
+
+
+def fitting(config: PipelineConfig, tokenizer: Tokenizer) -> PipelineConfig:
+    """Settings without the parts that cannot act on the tokens of a model."""
+    idle = idle_parts(tokenizer)
+    if not idle.keys() & set(config.parts):
+        return config
+    return replace(config, parts=tuple(part for part in config.parts if part not in idle))
 
 
 def settings_of(model: Path | None = None) -> dict[str, Any]:

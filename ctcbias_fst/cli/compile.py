@@ -57,6 +57,7 @@ def compile(
     from ctcbias_fst.files import check_output, write_text  # noqa: PLC0415
     from ctcbias_fst.graph.draw import draw_boost_graph  # noqa: PLC0415
     from ctcbias_fst.graph.openfst_files import sidecar_path, write_boost_graph  # noqa: PLC0415
+    from ctcbias_fst.settings import fitting  # noqa: PLC0415
     from ctcbias_fst.text.checked_entities import check_entities  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
@@ -70,7 +71,7 @@ def compile(
     known = named.load()
     listed = read_entities(names)
     entities = check_entities(listed, known, config.spoken_forms).require_any()
-    entities = with_limits(entities, config)
+    entities = with_limits(entities, fitting(config, known))
     for line in entities.report():
         options.warn(line)
     graph = compile_graph(entities, known, config)

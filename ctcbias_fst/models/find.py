@@ -52,6 +52,10 @@ _OTHERS = {
     ".gguf": "a model of ggml",
     ".zip": "an archive",
 }
+_NO_STATES = {
+    "onnx": "an ONNX file does not give the states of its layers",
+    "hama": "hama is an ONNX file, which does not give the states of its layers",
+}
 _YOUR_MODEL = "or pass a function that makes log-probs (docs/your-model.md)"
 
 
@@ -99,10 +103,10 @@ def load_model(
         with_lexicon(ours.tokenizer, lexicon, _named(path))
         return ours
     assert path is not None
-    if kind != "hf" and adapter is not None:
+    if kind in _NO_STATES and adapter is not None:
         raise ModelError(
-            f"{os.fspath(adapter)}: an adapter reads the states of a torch model, and those of "
-            f"{os.fspath(path)} are not to be had: leave it out"
+            f"{os.fspath(adapter)}: {os.fspath(path)} can have no adapter, as {_NO_STATES[kind]}: "
+            "leave it out"
         )
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
     options = {"adapter": adapter} if kind == "hf" else {}
@@ -121,6 +125,11 @@ def load_as_it_is(
     own = path is not None and kind_of(Path(path)) in PACKAGED
     lexicon = None if own else NO_LEXICON
     return load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
+
+
+def why_no_adapter(path: str | os.PathLike[str] | None) -> str | None:
+    """Why the model at a path can have no contextual adapter; None if one can be trained."""
+    return None if path is None else _NO_STATES.get(kind_of(Path(path)))
 
 
 def load_tokenizer(

@@ -343,8 +343,13 @@ def _torch_of(model: SpeechModel, module: nn.Module | None) -> tuple[Scorer, nn.
     scorer = getattr(model, "scorer", None)
     module = getattr(scorer, "module", None) if module is None else module
     if scorer is None or module is None:
+        remedy = "adapt a model of Hugging Face or torch"
+        if scorer is None:
+            remedy = "ctcbias adapt trains that of a model of ours"
+        elif hasattr(scorer, "function"):
+            remedy = "pass the module that the function calls"
         raise ModelError(
-            f"{model.family}: an adapter reads the states of a torch model, and here are none: of "
-            "a function pass the module that it calls (docs/your-model.md)"
+            f"{model.family}: an adapter reads the states of a torch module, and here is none: "
+            f"{remedy} (docs/your-model.md)"
         )
     return scorer, module

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from lhotse import CutSet
 from torch import Tensor, nn
 
-from ctcbias_fst.errors import ConfigError, ManifestError
+from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.models.adapter import ContextualAdapter
 from ctcbias_fst.models.checkpoint import load_weights
-from ctcbias_fst.models.find import kind_of, load_model
+from ctcbias_fst.models.find import kind_of, load_as_it_is, why_no_adapter
 from ctcbias_fst.models.greedy import greedy_tokens
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import load_package
@@ -34,6 +34,7 @@ from ctcbias_fst.training.frozen import FrozenModel, FrozenPackage, FrozenTapped
 from ctcbias_fst.training.loop import Place, autocast, check_precision, fit
 from ctcbias_fst.training.train import ctc_loss, validation_batches
 from ctcbias_fst.training.training_config import AdaptConfig
+from ctcbias_fst.variants.phone_models import has_phones
 from ctcbias_fst.variants.shipped import spelling_variants
 
 _VALIDATION_DISTRACTORS = 100
@@ -141,15 +142,29 @@ def base_of(config: AdaptConfig, device: torch.device) -> FrozenPackage | Frozen
     """The model that a run trains an adapter on.
 
     Raises:
-        ModelError: there is none whose states can be had, or no layer of the names that are given.
+        ModelError: there is none whose states can be had, its tokens are phones, or it has no
+            layer of the names that are given.
         ConfigError: layers of a model of ours are named.
     """
     if kind_of(config.model) == "ours":
         if config.head or config.taps:
             raise ConfigError("head and taps belong to other families of models: leave them out")
         return FrozenPackage(load_package(config.model, device), device)
-    model = load_model(config.model, device, language=config.language)
+    why = why_no_adapter(config.model)
+    if why is not None:
+        raise _not_adapted(config.model, why)
+    model = load_as_it_is(config.model, device, language=config.language)
+    if has_phones(model.tokenizer.vocabulary):
+        raise _not_adapted(config.model, "its tokens are phones, and an adapter reads spellings")
     return FrozenTapped(tapped(model, head=config.head or None, taps=config.taps))
+
+
+def _not_adapted(model: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{model}: no adapter can be trained for it: {why}; lists act on it without one (ctcbias "
+        "model info), and models of Hugging Face or torch that write letters can have one "
+        "(docs/your-model.md)"
+    )
 
 
 def adapt(

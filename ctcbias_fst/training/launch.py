@@ -21,6 +21,7 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import write_text
 from ctcbias_fst.models.checkpoint import checkpoints
 from ctcbias_fst.models.find import HUB_NAME
+from ctcbias_fst.models.package import PACKAGED
 from ctcbias_fst.training.adapt import adapt
 from ctcbias_fst.training.loop import Place
 from ctcbias_fst.training.train import train
@@ -153,7 +154,8 @@ def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:
 
     absolute = {key: anchored(value) if key in _PATHS else value for key, value in mapping.items()}
     name = mapping.get("model")
-    if isinstance(name, str) and HUB_NAME.fullmatch(name) and not Path(absolute["model"]).exists():
+    named = isinstance(name, str) and (HUB_NAME.fullmatch(name) or name in PACKAGED)
+    if named and not Path(absolute["model"]).exists():
         absolute["model"] = name
     if isinstance(absolute.get("augment"), dict):
         absolute["augment"] = {

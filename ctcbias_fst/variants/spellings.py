@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from string import ascii_lowercase
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,9 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.encoded_entities import EncodedEntities, encode_entities
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.tokens import Tokenizer
+from ctcbias_fst.variants.phone_models import has_phones
 from ctcbias_fst.variants.shipped import prepare_spelling_variants, spelling_variants
 from ctcbias_fst.variants.variants import SpellingVariants
 
@@ -48,6 +51,19 @@ class SpellingsConfig:
         """Refuse negative values, and more variants than a name can have."""
         not_negative(self, *vars(self))
         at_most(self, 1000, "number")
+
+
+def why_no_variants(tokenizer: Tokenizer) -> str | None:
+    """Why names have no spelling variants in the tokens of a model; None if they have.
+
+    Variants are spelt in the letters a to z. Where tokens are phones, what is spelt so would be
+    heard as what the letters happen to stand for there.
+    """
+    vocabulary = tokenizer.vocabulary
+    if isinstance(tokenizer, LexiconTokenizer) or has_phones(vocabulary):
+        return "needs tokens that are letters"
+    written = {letter.lower() for letter in vocabulary.letters}
+    return None if written & set(ascii_lowercase) else "needs tokens of the letters a to z"
 
 
 def encode_spellings(

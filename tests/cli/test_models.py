@@ -65,7 +65,7 @@ def test_what_the_models_are(model: Path) -> None:
     assert (found["boundary"], found["separator"]) == ("separator", "|")
     acting = [part for part, why in found["parts"].items() if why is None]
     assert acting == ["boost", "g2g", "rescore", "lookup"]  # phones by the model in the package
-    assert found["parts"]["adapter"] == "needs a model with an adapter"
+    assert found["parts"]["adapter"] == "needs a model with an adapter: ctcbias adapt trains one"
 
     assert (found["cuts_by"], found["languages"]) == ("the fewest tokens", [])
     assert found["phones_by"] == "the phone head inside the package"
@@ -77,7 +77,7 @@ def test_what_the_models_are(model: Path) -> None:
     assert "trial        a second of noise gives 49 frames" in told
     assert "blank        column 0, '<pad>'" in told
     assert "words        are parted by '|'" in told
-    assert "adapter      needs a model with an adapter" in told
+    assert "adapter      needs a model with an adapter: ctcbias adapt trains one" in told
     assert "boost        acts" in told
 
 
@@ -213,3 +213,18 @@ def test_settings_are_tuned_on_them(model: Path, audio: Path, tmp_path: Path) ->
     assert source.transcribe(PipelineConfig(), listed=False) == heard
     source.transcribe(PipelineConfig())
     assert len(source._log_probs) == 1
+
+
+@pytest.mark.parametrize("name", ["hama", "model.onnx"])
+def test_what_cannot_be_adapted_is_told_before_it_is_loaded(name: str, tmp_path: Path) -> None:
+    """hama is a package, not a file in the configuration's folder."""
+    (tmp_path / "model.onnx").touch()
+    (tmp_path / "adapt.toml").write_text('train = ["cuts.jsonl.gz"]\n')
+    path = tmp_path / name if "." in name else name
+    result = run(
+        *("adapt", "--model", path, "--config", tmp_path / "adapt.toml"), *("--run", tmp_path / "r")
+    )
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {path}: no adapter can be trained for it: ")
+    assert "does not give the states of its layers; lists act on it without one" in result.output
+    assert result.output.count("\n") == 1

@@ -187,7 +187,9 @@ def test_saved_log_probs(lexicon: Path, tmp_path: Path) -> None:
 
 def test_what_a_model_is(model: Path, lexicon: Path) -> None:
     plain = model_info(model)
-    assert (plain.kind, plain.parts["g2g"]) == ("phones", None)
+    assert (plain.kind, plain.parts["g2g"]) == ("phones", "needs tokens that are letters")
+    assert plain.parts["rescore"] == "needs words: tokens are phones, and there is no lexicon"
+    assert str(plain.parts["adapter"]).startswith("needs a model with an adapter: it can have none")
     assert plain.lexicon is not None
     assert "phones are written: pass the lexicon" in plain.lexicon
     words = model_info(model, lexicon=lexicon)
