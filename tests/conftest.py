@@ -21,9 +21,17 @@ from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.text.train_tokenizer import train_tokenizer
 from tests.tiny_g2p import pronouncer, tiny_g2p, tiny_path
-from tests.tiny_models import TINY, tiny_config, tiny_cuts, train_config
+from tests.tiny_models import TINY, named_cuts, tiny_config, tiny_cuts, train_config
 
-__all__ = ["pronouncer", "tiny_config", "tiny_cuts", "tiny_g2p", "tiny_path", "train_config"]
+__all__ = [
+    "named_cuts",
+    "pronouncer",
+    "tiny_config",
+    "tiny_cuts",
+    "tiny_g2p",
+    "tiny_path",
+    "train_config",
+]
 """Fixtures of all tests that other modules here have."""
 
 # Time limits per example say more about the machine's load than about the code.

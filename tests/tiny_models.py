@@ -67,6 +67,32 @@ def tiny_cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cuts.jsonl.gz"
 
 
+NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
+"""The names in `SENTENCES`."""
+
+
+@pytest.fixture
+def named_cuts(tiny_cuts: Path, tmp_path: Path) -> Path:
+    """The same CutSet with the names of each utterance, to train an adapter on."""
+    named = []
+    for cut, names in zip(CutSet.from_file(tiny_cuts), NAMES):
+        supervision = cut.supervisions[0]
+        supervision.custom = {**(supervision.custom or {}), "entities": names}
+        named.append(cut)
+    CutSet.from_cuts(named).to_file(tmp_path / "named.jsonl.gz")
+    return tmp_path / "named.jsonl.gz"
+
+
+TINY_ADAPTER = """
+[adapter]
+width = 8
+heads = 2
+head_size = 4
+fusion = 8
+"""
+"""The table of an adapter of a few hundred weights."""
+
+
 def training_toml(cuts: Path, tables: str, **values: Any) -> str:
     """Settings of a training that takes a second.
 

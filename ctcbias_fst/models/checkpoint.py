@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -45,28 +46,60 @@ def save_checkpoint(
     model: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
+    origin: Mapping[str, Any],
     *,
     keep: int,
 ) -> Path:
-    """Write a checkpoint and remove all but the newest ``keep``."""
+    """Write a checkpoint and remove all but the newest ``keep``.
+
+    Args:
+        run: the folder.
+        model: with the weights.
+        optimiser: with its state.
+        progress: how far the run is.
+        origin: what it comes from, see :mod:`ctcbias_fst.training.resumption`.
+        keep: so many stay.
+    """
     target = checkpoint_path(run, progress.step)
     with atomic_directory(target) as directory:
         save_file(_plain(model.state_dict()), directory / "model.safetensors")
         save_file(_flatten_optimiser(optimiser), directory / "optimiser.safetensors")
-        (directory / "state.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        state = {**asdict(progress), "origin": origin}
+        (directory / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for old in checkpoints(run)[:-keep]:
         shutil.rmtree(old)
     return target
 
 
 def load_progress(checkpoint: Path) -> Progress:
-    """Read ``state.json``."""
+    """How far a run was.
+
+    Raises:
+        ModelError: the checkpoint is damaged.
+    """
+    return Progress(**{one.name: _state(checkpoint)[one.name] for one in fields(Progress)})
+
+
+def load_origin(checkpoint: Path) -> dict[str, Any]:
+    """What a run came from; of a checkpoint of former versions nothing.
+
+    Raises:
+        ModelError: the checkpoint is damaged.
+    """
+    return dict(_state(checkpoint).get("origin", {}))
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
     try:
-        return Progress(**json.loads((checkpoint / "state.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        known = all(isinstance(state[one.name], int) for one in fields(Progress))
+        if not known or not isinstance(state.get("origin", {}), dict):
+            raise TypeError
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"{checkpoint}: damaged; remove it to resume from the one before"
         ) from error
+    return dict(state)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -90,9 +123,15 @@ def load_optimiser(checkpoint: Path, optimiser: torch.optim.Optimizer) -> None:
     """Restore the optimiser's state, tensor by tensor.
 
     Raises:
-        ModelError: the file is missing, damaged, or of an optimiser of another version.
+        ModelError: the file is missing, damaged, or of an optimiser of another version, or of other
+            groups of weights.
     """
     tensors = read_tensors(checkpoint / "optimiser.safetensors")
+    wanted = [
+        "momentum" if group.get("matrices") else "exp_avg"
+        for group in optimiser.param_groups
+        for _ in group["params"]
+    ]
     for index, parameter in enumerate(_parameters(optimiser)):
         prefix = f"{index}."
         state = {
@@ -104,6 +143,12 @@ def load_optimiser(checkpoint: Path, optimiser: torch.optim.Optimizer) -> None:
             raise ModelError(
                 f"{checkpoint}: the optimiser's state is of another version of this package: "
                 "begin a new --run with these weights as initial"
+            )
+        moved = state.get(wanted[index])
+        if state and (moved is None or moved.shape != parameter.shape):
+            raise ModelError(
+                f"{checkpoint}: the optimiser's state is of other groups of weights: leave "
+                "optimiser.matrix_peak 0 or not, as before, or begin a new --run"
             )
         if state:
             optimiser.state[parameter] = state

@@ -89,6 +89,7 @@ class _AdaptTask:
         place: Place,
     ) -> None:
         self.config, self.base, self.pool = config, base, pool
+        self.identity = base.identity
         self.weights = ContextualAdapter(config.adapter, base.shape)
         self.weights.start_from(base.head_weights, base.push)
         lists = ListMaker(
@@ -181,11 +182,13 @@ def adapt(
 
     Raises:
         ManifestError: the manifests name no entities.
-        ModelError, ConfigError: before anything is written.
+        ModelError, ConfigError: before anything is written; also that ``run`` was begun on
+            another model.
     """
     place = Place(torch.device("cpu")) if place is None else place
     check_precision(place.device, config.precision)
     torch.manual_seed(config.seed)
+    given = base is not None
     base = base_of(config, place.device) if base is None else base
     cuts = load_cuts(config.train, max_seconds=config.max_seconds, trusted=config.trust_manifests)
     pool = sorted({name for cut in cuts for name in entities_of(cut)})
@@ -198,7 +201,7 @@ def adapt(
     seed = config.seed * 1000 + place.rank
     dataset = SpeechDataset(base.tokenizer, base.front, augment=config.augment, seed=seed)
     task = _AdaptTask(config, base, pool, _spellings(config, cuts, pool), place)
-    return fit(task, config, cuts, dataset, run=run, place=place)
+    return fit(task, config, cuts, dataset, run=run, place=place, keep=not given)
 
 
 def _spellings(config: AdaptConfig, cuts: CutSet, pool: Sequence[str]) -> dict[str, list[str]]:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
+from ctcbias_fst.files import sha256_of
 from ctcbias_fst.models import adapted
 from ctcbias_fst.models.checkpoint import average_weights, checkpoints, read_tensors
 from ctcbias_fst.models.package import save_adapter, save_package
 from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training.adapt import base_of
 from ctcbias_fst.training.frozen import FrozenPackage
-from ctcbias_fst.training.launch import config_file, read_run_config
+from ctcbias_fst.training.resumption import check_identity, config_file, read_run_config
 from ctcbias_fst.training.train import model_config
 from ctcbias_fst.training.training_config import AdaptConfig, TrainConfig
 
@@ -39,7 +40,8 @@ def export_run(
 
     Raises:
         ModelError: the run has no checkpoint or no configuration, the adapter belongs to
-            another model, or the run began with no weights of which there could be a share.
+            another model, the model or tokenizer was replaced meanwhile, or the run began with no
+            weights of which there could be a share.
     """
     found = checkpoints(run)
     if found and config_file(run, AdaptConfig).is_file():
@@ -49,15 +51,20 @@ def export_run(
             )
         adapt_config = read_run_config(run, AdaptConfig)
         chosen = found[-(average or adapt_config.average) :]
-        _save_adapter(target, average_weights(chosen), adapt_config)
+        _save_adapter(run, target, chosen, adapt_config)
     elif found and config_file(run, TrainConfig).is_file():
         config = read_run_config(run, TrainConfig)
         chosen = found[-(average or config.average) :]
         made = model_config(config, SentencePieceTokenizer(config.tokenizer))
+        check_identity(run, chosen[-1], {"tokenizer": sha256_of(config.tokenizer)})
         weights = average_weights(chosen)
         if initial_share:
             weights = _mixed(weights, config.initial, initial_share, run)
         save_package(target, weights, made, config.tokenizer)
+    elif found:
+        raise ModelError(
+            f"{run}: was begun from Python: train_adapter writes its adapter when it is done"
+        )
     else:
         raise ModelError(
             f"{run}: no finished checkpoint; is this the --run of ctcbias train or adapt?"
@@ -65,9 +72,11 @@ def export_run(
     return len(chosen)
 
 
-def _save_adapter(target: Path, weights: dict[str, Tensor], config: AdaptConfig) -> None:
+def _save_adapter(run: Path, target: Path, chosen: list[Path], config: AdaptConfig) -> None:
     """Into the folder of the model: beside our own model's files, or as a file of its own."""
     base = base_of(config, torch.device("cpu"))
+    check_identity(run, chosen[-1], base.identity)
+    weights = average_weights(chosen)
     if isinstance(base, FrozenPackage):
         save_adapter(target, weights, config.adapter, config.model)
         return

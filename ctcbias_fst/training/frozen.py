@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.model_config import AdapterShape
+from ctcbias_fst.models.model_identity import digests_of_model
 from ctcbias_fst.models.package import Package
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.text.tokens import Tokenizer
@@ -26,6 +28,8 @@ class FrozenModel(Protocol):
         tokenizer: of its tokens, the blank first.
         shape: what an adapter sits on.
         device: where it computes.
+        identity: what tells it, and the layers that are read, from others; see
+            :func:`ctcbias_fst.training.resumption.origin_of`.
         front: what it is given of speech.
         head_weights: of the layer that makes logits of states, ``(token, width)``.
         push: see :meth:`ctcbias_fst.models.adapter.ContextualAdapter.start_from`.
@@ -37,6 +41,8 @@ class FrozenModel(Protocol):
     def shape(self) -> AdapterShape: ...
     @property
     def device(self) -> torch.device: ...
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
     @property
     def front(self) -> Front: ...
     @property
@@ -66,6 +72,7 @@ class FrozenPackage:
         self.shape, self.device = package.model.config.adapter_shape, device
         self.front = Front.of(package.model.config)
         self.head_weights: Tensor = package.model.subword_head.weight
+        self.identity = {"model": digests_of_model(self.model, self.tokenizer.vocabulary)}
 
     @torch.no_grad()
     def hear(self, features: Tensor, lengths: Tensor) -> EncoderOutput:
@@ -90,6 +97,7 @@ class FrozenTapped:
         self.shape, self.device = base.shape, base.device
         self.front = Front.of_waves(base.sampling_rate)
         self.head_weights = base.head_weights
+        self.identity = {"model": base.digests, "head": base.head, "taps": list(base.taps)}
 
     def hear(self, features: Tensor, lengths: Tensor) -> EncoderOutput:
         """See `FrozenModel.hear`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -15,10 +14,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml, to_mapping
+from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.files import write_text
 from ctcbias_fst.models.checkpoint import checkpoints
 from ctcbias_fst.models.find import HUB_NAME
 from ctcbias_fst.models.package import PACKAGED
@@ -31,17 +28,6 @@ Config = TypeVar("Config", bound=RunConfig)
 
 _PATHS = ("train", "validation", "tokenizer", "initial", "model")
 _AUGMENT_PATHS = ("noise", "rirs")
-
-
-def config_file(run: Path, kind: type[RunConfig]) -> Path:
-    """Where a run of this kind keeps its configuration."""
-    return run / {TrainConfig: "train.json", AdaptConfig: "adapt.json"}[kind]
-
-
-def read_run_config(run: Path, kind: type[Config]) -> Config:
-    """The configuration that a run was begun with."""
-    path = config_file(run, kind)
-    return load_config(kind, json.loads(path.read_text(encoding="utf-8")))
 
 
 def launch(
@@ -69,12 +55,12 @@ def launch(
     Raises:
         ConfigError: the configuration is wrong, differs from the one that the run was begun
             with in its architecture, or the device is not there.
+        ModelError: the run was begun on another model, or with another tokenizer.
     """
     mapping = merge(read_toml(config), parse_overrides(settings))
     mapping = _absolute(mapping, (data or config.parent).resolve())
     checked = load_config(kind, mapping)
     checked_device(device, search=False)
-    _keep_config(run, checked)
     if "WORLD_SIZE" in os.environ:
         group = (int(os.environ["WORLD_SIZE"]), "env://")
         return _worker(int(os.environ["RANK"]), group, checked, run, device)
@@ -128,22 +114,6 @@ def _log_to(path: Path) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
-
-
-def _keep_config(run: Path, config: RunConfig) -> None:
-    """Store the configuration beside the checkpoints; refuse another architecture."""
-    path = config_file(run, type(config))
-    if path.is_file():
-        before = read_run_config(run, type(config))
-        for table in ("encoder", "adapter"):
-            if getattr(before, table, None) != getattr(config, table, None):
-                raise ConfigError(
-                    f"{run}: was begun with another [{table}] table; resume it with the same, "
-                    "or give a new --run"
-                )
-    elif checkpoints(run):
-        raise ConfigError(f"{run}: holds a run of another kind; give a new --run")
-    write_text(path, json.dumps(to_mapping(config), indent=1) + "\n")
 
 
 def _absolute(mapping: dict[str, Any], base: Path) -> dict[str, Any]:

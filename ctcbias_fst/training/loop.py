@@ -32,6 +32,7 @@ from ctcbias_fst.models.checkpoint import (
 )
 from ctcbias_fst.training.data import Batch, SpeechDataset, batches_of_epoch, loader
 from ctcbias_fst.training.optimiser import build_optimiser, rate_factor
+from ctcbias_fst.training.resumption import check_resumption, keep_config, origin_of
 from ctcbias_fst.training.training_config import RunConfig
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,12 @@ class Task(Protocol):
         weights: the module that is optimised, saved and averaged.
         criterion: a module that maps a :class:`Batch` to named losses, each a mean; the one
             called ``total`` is minimised. It contains ``weights``.
+        identity: what the weights belong to, see
+            :func:`ctcbias_fst.training.resumption.origin_of`.
     """
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
 
     @property
     def weights(self) -> nn.Module: ...
@@ -77,15 +83,31 @@ def fit(
     *,
     run: Path,
     place: Place,
+    keep: bool = True,
 ) -> Path:
     """Train until ``config.steps``, resuming from the newest checkpoint of ``run``.
+
+    Args:
+        task: what is trained.
+        config: how.
+        cuts, dataset: on what.
+        run: the folder.
+        place: where.
+        keep: whether to keep the configuration there, too, for export.
 
     Returns:
         the last checkpoint.
 
     Raises:
-        ModelError: a checkpoint does not fit, or the training diverges.
+        ModelError: a checkpoint does not fit, or is of another model, or the training diverges.
+        ConfigError: the run is of another kind or architecture.
     """
+    origin = origin_of(config, task.identity, cuts, place.world_size)
+    found = checkpoints(run)
+    if found:
+        check_resumption(run, found[-1], origin, quiet=place.rank > 0)
+    if keep and place.rank == 0:
+        keep_config(run, config)
     products = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
     optimiser = build_optimiser(task.weights, config.optimiser, products)
     progress = _resume(task, optimiser, cuts, run, place.device)
@@ -111,7 +133,7 @@ def fit(
                 meter.report(progress, note)
                 meter = _Meter()
             if place.rank == 0 and _due(progress.step, config.save_every, config):
-                save_checkpoint(run, task.weights, optimiser, progress, keep=config.keep)
+                save_checkpoint(run, task.weights, optimiser, progress, origin, keep=config.keep)
                 if config.validation and _due(progress.step, config.validate_every, config):
                     _validate(task, config, run, progress, note)
     return checkpoint_path(run, progress.step)

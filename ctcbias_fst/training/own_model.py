@@ -28,6 +28,7 @@ def train_adapter(base: TappedModel, config: AdaptConfig, run: Path, target: Pat
     Raises:
         ManifestError: the manifests name no entities.
         ConfigError: a setting is wrong.
+        ModelError: ``run`` was begun on another model, or with other layers of it.
     """
     run, target = Path(run), Path(target)
     adapt(config, run, Place(base.device), FrozenTapped(base))

@@ -13,6 +13,7 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.files import sha256_of
 from ctcbias_fst.models.acoustic_model import CtcModel, ModelOutput
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
 from ctcbias_fst.models.greedy import greedy_tokens
@@ -146,6 +147,7 @@ class _TrainTask:
         self.config = config
         self.device = device
         self.weights = model
+        self.identity = {"tokenizer": sha256_of(config.tokenizer)}
         self.criterion = _Criterion(model, config.loss, config.chunks)
 
     def initialise(self, cuts: CutSet) -> None:

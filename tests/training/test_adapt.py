@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from lhotse import CutSet
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.config import load_config
@@ -28,20 +27,7 @@ from ctcbias_fst.training.export import export_run
 from ctcbias_fst.training.frozen import FrozenPackage
 from ctcbias_fst.training.launch import launch
 from ctcbias_fst.training.training_config import AdaptConfig
-from tests.tiny_models import training_toml
-
-NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
-
-
-@pytest.fixture
-def cuts(tiny_cuts: Path, tmp_path: Path) -> Path:
-    named = []
-    for cut, names in zip(CutSet.from_file(tiny_cuts), NAMES):
-        supervision = cut.supervisions[0]
-        supervision.custom = {**(supervision.custom or {}), "entities": names}
-        named.append(cut)
-    CutSet.from_cuts(named).to_file(tmp_path / "named.jsonl.gz")
-    return tmp_path / "named.jsonl.gz"
+from tests.tiny_models import TINY_ADAPTER, training_toml
 
 
 @pytest.fixture
@@ -54,16 +40,9 @@ def model(tiny_config: ModelConfig, tokenizer_path: Path, tmp_path: Path) -> Pat
 
 
 @pytest.fixture
-def config(cuts: Path, model: Path, tmp_path: Path) -> Path:
+def config(named_cuts: Path, model: Path, tmp_path: Path) -> Path:
     path = tmp_path / "adapt.toml"
-    adapter = """
-[adapter]
-width = 8
-heads = 2
-head_size = 4
-fusion = 8
-"""
-    text = training_toml(cuts, adapter, model=str(model), log_every=2, names=[2, 6])
+    text = training_toml(named_cuts, TINY_ADAPTER, model=str(model), log_every=2, names=[2, 6])
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -167,7 +146,7 @@ def test_wanted_rows(tokenizer: SentencePieceTokenizer) -> None:
 
 
 def test_base_keeps_every_bit(
-    config: Path, model: Path, cuts: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, model: Path, named_cuts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = load_package(model)
     before = {name: tensor.clone() for name, tensor in package.model.state_dict().items()}
@@ -179,7 +158,7 @@ def test_base_keeps_every_bit(
         base, adapter, maker(package.tokenizer), load_config(AdaptConfig, config)
     )
     dataset = SpeechDataset(package.tokenizer, base.front)
-    batch = dataset[load_cuts([cuts], max_seconds=20.0)]
+    batch = dataset[load_cuts([named_cuts], max_seconds=20.0)]
     with monkeypatch.context() as patch:  # frames that are free count for nothing
         patch.setattr(
             adapt,

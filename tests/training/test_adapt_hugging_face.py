@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
-from lhotse import CutSet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_hugging_face import CHARACTERS, LETTERS, noise, save
@@ -38,30 +37,12 @@ from ctcbias_fst.training.frozen import FrozenTapped
 from ctcbias_fst.training.launch import launch
 from ctcbias_fst.training.own_model import train_adapter
 from ctcbias_fst.training.training_config import AdaptConfig
-from tests.tiny_models import training_toml
+from tests.tiny_models import TINY_ADAPTER, training_toml
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarning")
 
-NAMES = (["metformin"], ["doctor"], ["new york"], ["peace"], ["smith"], [])
 SMALL = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
 BLANK_LAST = {token: i for i, token in enumerate([*LETTERS, "<unk>", "<pad>"])}
-TABLE = """
-[adapter]
-width = 8
-heads = 2
-head_size = 4
-fusion = 8
-"""
-
-
-@pytest.fixture
-def cuts(tiny_cuts: Path, tmp_path: Path) -> Path:
-    named = []
-    for cut, names in zip(CutSet.from_file(tiny_cuts), NAMES):
-        cut.supervisions[0].custom = {"entities": names}
-        named.append(cut)
-    CutSet.from_cuts(named).to_file(tmp_path / "named.jsonl.gz")
-    return tmp_path / "named.jsonl.gz"
 
 
 @pytest.fixture
@@ -70,9 +51,11 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(cuts: Path, model: Path, tmp_path: Path) -> Path:
+def config(named_cuts: Path, model: Path, tmp_path: Path) -> Path:
     path = tmp_path / "adapt.toml"
-    path.write_text(training_toml(cuts, TABLE, model=str(model), log_every=2, names=[2, 6]))
+    path.write_text(
+        training_toml(named_cuts, TINY_ADAPTER, model=str(model), log_every=2, names=[2, 6])
+    )
     return path
 
 
@@ -94,7 +77,7 @@ def recordings() -> list[Recording]:
 
 @pytest.mark.parametrize("vocabulary", [CHARACTERS, BLANK_LAST])
 def test_training_makes_a_listed_name_likelier(
-    cuts: Path, tmp_path: Path, vocabulary: dict[str, int]
+    named_cuts: Path, tmp_path: Path, vocabulary: dict[str, int]
 ) -> None:
     """On a random model, wherever its blank is: all losses fall, and not one bit of it changes."""
     base = FrozenTapped(
@@ -106,7 +89,7 @@ def test_training_makes_a_listed_name_likelier(
     adapter.start_from(base.head_weights, base.push)
     lists = ListMaker(base.tokenizer, ["keisha"], count=(6, 6), empty=0.0, ordinary=0.0, seed=1)
     criterion = _Criterion(base, adapter, lists, AdaptConfig(train=()))
-    batch = SpeechDataset(base.tokenizer, base.front)[load_cuts([cuts], max_seconds=20.0)]
+    batch = SpeechDataset(base.tokenizer, base.front)[load_cuts([named_cuts], max_seconds=20.0)]
     assert batch.seconds == pytest.approx(sum(1.2 + 0.3 * i for i in range(6)), abs=0.001)
     optimiser = torch.optim.Adam(adapter.parameters(), lr=0.02)
     losses = []
@@ -126,7 +109,7 @@ def test_training_makes_a_listed_name_likelier(
         assert torch.equal(one, before[name]), name
 
 
-def test_from_the_command_line(config: Path, cuts: Path, model: Path, tmp_path: Path) -> None:
+def test_from_the_command_line(config: Path, named_cuts: Path, model: Path, tmp_path: Path) -> None:
     """Train, go on, export, transcribe; the adapter is found, and told of."""
     run, work = tmp_path / "run", tmp_path / "work"
     work.mkdir()
@@ -333,7 +316,7 @@ def test_what_a_run_refuses(config: Path, model: Path, random_model: Path, tmp_p
     assert "is not the model that the adapter was trained on" in result.output
 
 
-def test_a_module_of_the_users(cuts: Path, tmp_path: Path) -> None:
+def test_a_module_of_the_users(named_cuts: Path, tmp_path: Path) -> None:
     """A function, the module that it calls, and an adapter."""
     torch.manual_seed(0)
     net = torch.nn.Sequential(
@@ -350,7 +333,7 @@ def test_a_module_of_the_users(cuts: Path, tmp_path: Path) -> None:
     model = function_model(log_probs, tokens, frame_seconds=0.02)
     base = tapped(model, net)
     settings = load_config(
-        AdaptConfig, {"train": [str(cuts)], "steps": 2, "save_every": 1, "workers": 0}
+        AdaptConfig, {"train": [str(named_cuts)], "steps": 2, "save_every": 1, "workers": 0}
     )
     file = train_adapter(base, settings, tmp_path / "run", tmp_path)
     recognizer = Recognizer(model.with_adapter(file, net), phones=None)

@@ -28,7 +28,8 @@ from ctcbias_fst.text.tokens import SentencePieceTokenizer
 from ctcbias_fst.training import loop
 from ctcbias_fst.training.data import Batch, Front, SpeechDataset, batches_of_epoch, load_cuts
 from ctcbias_fst.training.export import export_run
-from ctcbias_fst.training.launch import launch, read_run_config
+from ctcbias_fst.training.launch import launch
+from ctcbias_fst.training.resumption import read_run_config
 from ctcbias_fst.training.train import consistency_loss, ctc_losses, draw_chunks
 from ctcbias_fst.training.training_config import AugmentConfig, ChunkConfig, LossConfig, TrainConfig
 
