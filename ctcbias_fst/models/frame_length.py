@@ -1,4 +1,5 @@
-"""How long a model's frames are, by how many it gives of noise."""
+"""How long a model's frames are, by how many it gives of noise; and what is wrong if there are not
+as many as that."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import CtcbiasError, ModelError, cause_of
+from ctcbias_fst.models.plug import Scorer, is_function
 
 _PROBE_SECONDS = 4.0
 """Of noise, at most; a quarter of it is the least. More of a model that needs more."""
@@ -23,6 +25,7 @@ def measured_frame_seconds(
     rate: int,
     shortest_seconds: float = 0.1,
     longest_seconds: float = math.inf,
+    remedy: str = "pass frame_seconds",
 ) -> float:
     """How long a model's frames are.
 
@@ -33,6 +36,7 @@ def measured_frame_seconds(
         scores: of a `Scorer`; called some 25 times.
         rate: its sampling rate.
         shortest_seconds, longest_seconds: see :class:`ctcbias_fst.models.plug.Scorer`.
+        remedy: how to say it, where it cannot be measured.
 
     Raises:
         ModelError: it gives as many of more audio.
@@ -50,7 +54,7 @@ def measured_frame_seconds(
         except Exception as error:  # whatever somebody's model raises
             raise ModelError(
                 f"the model failed on {samples / rate:g} s of noise, on which its frames are "
-                f"counted: {cause_of(error)}; pass frame_seconds if only noise is the matter"
+                f"counted: {cause_of(error)}; {remedy} if only noise is the matter"
             ) from error
 
     few, many = frames(least), frames(most)
@@ -63,12 +67,58 @@ def measured_frame_seconds(
         raise ModelError(
             f"the model gave {few} frames for {least / rate:g} s and {many} for {most / rate:g} s "
             "of audio: it must give log-probs (frames, tokens) of what it is given; if it does, "
-            "pass frame_seconds"
+            f"{remedy}"
         )
     hop = (end - begin) / (many - frames(begin))
     # Where a model has its audio resampled, the ends of its frames are rounded.
     whole = abs(hop - round(hop)) * (many - few) < _ROUNDED_SAMPLES
     return (round(hop) if whole else hop) / rate
+
+
+def wrong_frames(scorer: Scorer, frames: int, seconds: float, *, far: bool) -> str:
+    """What is wrong with so many frames for so much audio, and what to do.
+
+    Args:
+        scorer: gave them; it is given noise to find out.
+        far: whether they stand for other audio than that, and not only for a little less than is
+            taken of each window.
+    """
+    if not far:
+        return (
+            ": it leaves out too much of windows that are so short: pass a longer longest_seconds"
+        )
+    if not frames:
+        return ": log-probs (frames, tokens) of all of it are wanted"
+    if _stops(scorer, frames, seconds):
+        taken = frames * scorer.frame_seconds
+        remedy = f"pass longest_seconds={taken:.4g}, or less"
+        if not is_function(scorer):
+            remedy = (
+                "export it for audio of any length, or call it by a function (docs/your-model.md)"
+            )
+        return f", those of {taken:.2f} s, and takes no more at once: {remedy}"
+    each = seconds / frames
+    remedy = f"pass {each:.4g}, or nothing, so that it is measured"
+    if not is_function(scorer):
+        remedy = "correct its files (of ONNX the subsampling_factor, in a config.json beside it)"
+    return f", {each:.4g} s each, and frame_seconds is {scorer.frame_seconds:.4g}: {remedy}"
+
+
+def _stops(scorer: Scorer, frames: int, seconds: float) -> bool:
+    """Whether frames are missing because the model takes so much audio at once and no more: of
+    half of what it seems to take it would give as many as there should be."""
+    taken = frames * scorer.frame_seconds
+    if taken >= seconds:
+        return False
+    rate = scorer.sampling_rate
+    length = max(round(scorer.shortest_seconds * rate), round(taken / 2 * rate))
+    noise = np.random.default_rng(0).normal(0.0, 0.01, length).astype(np.float32)
+    try:
+        found = len(scorer.scores([noise])[0])
+    except Exception:  # whatever somebody's model raises: noise tells nothing then
+        return False
+    right, as_before = length / rate / scorer.frame_seconds, length / rate * frames / seconds
+    return abs(found - right) < abs(found - as_before)
 
 
 def _first(

@@ -145,7 +145,8 @@ def tokenizer(vocabulary: Vocabulary) -> LexiconTokenizer:
     """What writes words and names in the phones of the model."""
     phones = PhoneTokens(vocabulary)
     own = PACKAGED[_NAME] / "lexicon.tsv.gz"  # how its rules write frequent words
-    lexicon = lexicon_with_english(own, vocabulary, phones)
+    name = "hama's rules and the English lexicon"
+    lexicon = lexicon_with_english(own, name, vocabulary, phones)
     return LexiconTokenizer(
         vocabulary, lexicon, HamaPronouncer(vocabulary), phones, asks_always=True
     )

@@ -54,6 +54,7 @@ _SAME = 0.05
 rounding on some devices they differ by 0.01, by padding that leaks in by 1."""
 
 _RATIO_SLACK = 0.02
+_BY_FUNCTION = "call it by a function (docs/your-model.md)"
 _REMEDY = "pip install -U 'ctcbias_fst[hf]', with torch 1.13 pip install 'transformers<4.46'"
 
 
@@ -146,14 +147,14 @@ class HuggingFaceScorer:
     def _frame_seconds(self) -> float:
         """By the model's own account of lengths; of a model without one, by what it makes."""
         if self._lengths is None:
-            return measured_frame_seconds(self.scores, self.sampling_rate)
+            return measured_frame_seconds(self.scores, self.sampling_rate, remedy=_BY_FUNCTION)
 
         def frames(waves: Sequence[Samples]) -> list[Tensor]:
             counts = self._inputs(waves)[1]
             assert counts is not None
             return [torch.empty(count) for count in counts]
 
-        measured = measured_frame_seconds(frames, self.sampling_rate)
+        measured = measured_frame_seconds(frames, self.sampling_rate, remedy=_BY_FUNCTION)
         ratio = getattr(self.model.config, "inputs_to_logits_ratio", None)
         exact = ratio / self.sampling_rate if self._raw and ratio else measured
         return exact if abs(exact - measured) < _RATIO_SLACK * measured else measured

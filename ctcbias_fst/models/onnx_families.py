@@ -21,6 +21,7 @@ from ctcbias_fst.models.onnx_features import (
     NemoMel,
     RawSamples,
 )
+from ctcbias_fst.models.onnx_files import config_of
 from ctcbias_fst.models.onnx_refused import refuse_others
 from ctcbias_fst.models.onnx_session import Array, Port, Session, is_float
 from ctcbias_fst.models.pieces import LONG_SECONDS, SENTENCE_SECONDS
@@ -124,9 +125,10 @@ def _by_inputs(session: Session, facts: Mapping[str, Any]) -> _Maker:
         return _nemo
     if inputs == ("x", "x_lens") and {"log_probs", "log_probs_len"} <= outputs:
         return _icefall
-    said = quoted(facts["model_type"]) if facts["model_type"] else "missing"
+    kind = facts["model_type"]
+    said = f"{quoted(kind)} in {_source(session, 'model_type', kind)}" if kind else "missing"
     raise ModelError(
-        f"{session.path}: its family cannot be told: model_type is {said} in its metadata, inputs "
+        f"{session.path}: its family cannot be told: model_type is {said}, inputs "
         f"are {', '.join(inputs)}, outputs {', '.join(sorted(outputs))}; say it in a config.json "
         f'beside it, {{"model_type": "..."}}, one of {", ".join(sorted(_BY_TYPE))}'
     )
@@ -205,14 +207,14 @@ def _gigaam(session: Session, facts: Mapping[str, Any], language: str | None) ->
 
 def _sense_voice(session: Session, facts: Mapping[str, Any], language: str | None) -> Family:
     codes = {
-        key[len(_LANGUAGES) :]: int(value)
-        for key, value in facts.items()
+        key[len(_LANGUAGES) :]: _number(session, facts, key, 0)
+        for key in facts
         if key.startswith(_LANGUAGES)
     }
     if not codes or "neg_mean" not in facts or "inv_stddev" not in facts:
         raise ModelError(
-            f"{session.path}: lacks what SenseVoice needs in its metadata (lang_auto, neg_mean, "
-            "inv_stddev): take the export of sherpa-onnx"
+            f"{session.path}: neither its metadata nor a config.json has what SenseVoice needs "
+            "(lang_auto, neg_mean, inv_stddev): take the export of sherpa-onnx"
         )
     if language is not None and language not in codes:
         raise ModelError(
@@ -224,7 +226,7 @@ def _sense_voice(session: Session, facts: Mapping[str, Any], language: str | Non
     shift = _number(session, facts, "lfr_window_shift", 6)
     if len(shifts) != size * FUNASR_FBANK.bins or len(scales) != len(shifts):
         raise ModelError(
-            f"{session.path}: neg_mean and inv_stddev in its metadata have {len(shifts)} and "
+            f"{session.path}: neg_mean and inv_stddev have {len(shifts)} and "
             f"{len(scales)} numbers, not {size * FUNASR_FBANK.bins}"
         )
     return Family(
@@ -274,7 +276,7 @@ def _tone(session: Session, facts: Mapping[str, Any], language: str | None) -> F
         "T-one (ONNX)",
         RawSamples(),
         sampling_rate=8000,
-        frame_seconds=_HOP_SECONDS * int(encoder.get("reduction_kernel_size", 3)),
+        frame_seconds=_HOP_SECONDS * _number(session, encoder, "reduction_kernel_size", 3),
         blank=_number(session, facts, "pad_token_id", len(tokens)),
         tokens=tokens,
         chunk=signal.shape[1],
@@ -311,7 +313,7 @@ def _frame_seconds(session: Session, facts: Mapping[str, Any]) -> float | None:
 
 
 def _number(session: Session, facts: Mapping[str, Any], key: str, default: int) -> int:
-    """A whole number of the metadata.
+    """A whole number of what the files say.
 
     Raises:
         ModelError: it is none.
@@ -331,7 +333,17 @@ def _numbers(session: Session, facts: Mapping[str, Any], key: str) -> tuple[floa
 
 
 def _wrong(session: Session, key: str, value: Any, wanted: str) -> NoReturn:
-    raise ModelError(f"{session.path}: {key} of its metadata is {quoted(value)}, not {wanted}")
+    source = _source(session, key, value)
+    raise ModelError(f"{session.path}: {key} in {source} is {quoted(value)}, not {wanted}")
+
+
+def _source(session: Session, key: str, value: Any) -> str:
+    """What says it: the file itself, or one beside it."""
+    if str(session.metadata.get(key)) == str(value):
+        return "its metadata"
+    name = "preprocessor_config.json"
+    only = key not in config_of(session.path) and key in config_of(session.path, name)
+    return f"the {name if only else 'config.json'} beside it"
 
 
 _Maker = Callable[[Session, Mapping[str, Any], str | None], Family]

@@ -24,6 +24,7 @@ from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
 from ctcbias_fst.text.token_marks import WordBoundary, boundary_of_model, look_like_phones
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 
+_SAY_FACTOR = "say its subsampling_factor in a config.json beside it"
 _LOGITS, _LOG_PROBS, _PROBS = "logits", "log-probs", "probabilities"
 _BYTES = frozenset(map(chr, range(0x180, 0x1A6))) - {"\u01a0", "\u01a1"}
 _FEW = 12
@@ -80,7 +81,7 @@ class OnnxScorer:
         self.kind = _kind(found, session.path)
         self.tokenizer = _tokenizer(session, family, found.shape[1], language)
         self.frame_seconds = family.frame_seconds or measured_frame_seconds(
-            self.scores, self.sampling_rate, self.shortest_seconds
+            self.scores, self.sampling_rate, self.shortest_seconds, remedy=_SAY_FACTOR
         )
 
     def scores(self, waves: Sequence[Samples]) -> list[Tensor]:

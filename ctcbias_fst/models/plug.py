@@ -145,6 +145,11 @@ class Scorer(TokenListener, Protocol):
         """
 
 
+def is_function(scorer: Scorer) -> bool:
+    """Whether it is a function of the user's, who can say what a file says of other models."""
+    return hasattr(scorer, "function")
+
+
 class PhoneListener(Listener, Protocol):
     """Makes log-probs of phones of recordings, beside a model that hears none or instead of its
     own. Threads may share it.

@@ -24,11 +24,12 @@ from ctcbias_fst.errors import (
     warn_caller,
 )
 from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
+from ctcbias_fst.models.frame_length import wrong_frames
 from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
-from ctcbias_fst.models.plug import Scorer, SpeechModel
+from ctcbias_fst.models.plug import Scorer, SpeechModel, is_function
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
@@ -311,10 +312,7 @@ class ScoredModel:
         if far or frames < taken:
             raise ModelError(
                 f"{name}: the model gave {frames} frames for {seconds:.2f} s of audio"
-                f"{self._place(window)}, "
-                f"{seconds / max(1, frames):.4g} s each, and frame_seconds is "
-                f"{self.frame_seconds:.4g}: pass the right one, or as longest_seconds what the "
-                "model can take at once"
+                f"{self._place(window)}{wrong_frames(self.scorer, frames, seconds, far=far)}"
             )
 
 
@@ -346,7 +344,7 @@ def _torch_of(model: SpeechModel, module: nn.Module | None) -> tuple[Scorer, nn.
         remedy = "adapt a model of Hugging Face or torch"
         if scorer is None:
             remedy = "ctcbias adapt trains that of a model of ours"
-        elif hasattr(scorer, "function"):
+        elif is_function(scorer):
             remedy = "pass the module that the function calls"
         raise ModelError(
             f"{model.family}: an adapter reads the states of a torch module, and here is none: "

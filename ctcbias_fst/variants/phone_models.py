@@ -184,20 +184,23 @@ def _vocabulary(tokens: Any, language: str | None, options: dict[str, Any]) -> V
         raise ModelError(f"{where}{fault}") from None
 
 
-def lexicon_with_english(own: Path, vocabulary: Vocabulary, phones: PhoneTokens) -> TokenLexicon:
+def lexicon_with_english(
+    own: Path, name: str, vocabulary: Vocabulary, phones: PhoneTokens
+) -> TokenLexicon:
     """A lexicon of a model of English, with the words of the package's besides.
 
     Args:
         own: its file; see :meth:`TokenLexicon.read`.
+        name: of both together, for messages: where the file lies says nothing.
         vocabulary: of the model.
         phones: what writes phones in its tokens.
     """
 
     def make() -> TokenLexicon:
         lexicon = TokenLexicon.read(own, vocabulary).with_ways(english_ways(phones))
-        return TokenLexicon.of(_written_out(lexicon.entries()), lexicon.source)
+        return TokenLexicon.of(_written_out(lexicon.entries()), name)
 
-    content = [sha256_of(own), vocabulary.digest, *sounds_digests(), _VERSION]
+    content = [name, sha256_of(own), vocabulary.digest, *sounds_digests(), _VERSION]
     return load_or_build("lexicon", content, make, TokenLexicon.arrays, TokenLexicon.from_arrays)
 
 

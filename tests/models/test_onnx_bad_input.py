@@ -87,7 +87,12 @@ def refused(
             r"family cannot be told: model_type is missing.*inputs are x, y2, outputs out; say it "
             r'in a config.json beside it, {"model_type": "..."}, one of EncDecCTCModel, ',
         ),
-        (["x"], ["out"], {"model_type": "m5"}, "family cannot be told: model_type is 'm5'"),
+        (
+            ["x"],
+            ["out"],
+            {"model_type": "m5"},
+            "family cannot be told: model_type is 'm5' in its metadata, inputs are x, o",
+        ),
     ],
 )
 def test_other_models(
@@ -103,7 +108,12 @@ def test_metadata_in_a_file_beside_it(tmp_path: Path) -> None:
     names = {"inputs": ("feats", "feats_lens"), "outputs": ("probs_ctc", "n")}
     make_model(tmp_path / "model.onnx", matrix, 4, **names)
     write_tokens(tmp_path / "tokens.txt", PIECES)
-    refused(tmp_path, "family cannot be told")
+    (tmp_path / "config.json").write_text('{"model_type": "my-model"}')
+    refused(
+        tmp_path, "told: model_type is 'my-model' in the config.json beside it, inputs are feats"
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "wenet_ctc", "subsampling_factor": "4x"}')
+    refused(tmp_path, "subsampling_factor in the config.json beside it is '4x', not a whole number")
     for kind in ("wenet_ctc", "zipformer2_ctc"):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
         model = load_model(tmp_path)
@@ -249,7 +259,7 @@ def test_scores_that_are_none(tmp_path: Path) -> None:
 def test_metadata_that_is_wrong(tmp_path: Path) -> None:
     metadata = {"model_type": "EncDecCTCModel", "subsampling_factor": "eight"}
     make_model(tmp_path / "model.onnx", weights(80, 32), 8, metadata=metadata, **NEMO)
-    refused(tmp_path, "subsampling_factor of its metadata is 'eight', not a whole number")
+    refused(tmp_path, "subsampling_factor in its metadata is 'eight', not a whole number")
     metadata = {"model_type": "EncDecCTCModel", "normalize_type": "all_features"}
     make_model(tmp_path / "model.onnx", weights(80, 32), 8, metadata=metadata, **NEMO)
     refused(tmp_path, "normalize_type 'all_features' is not supported")
@@ -261,14 +271,16 @@ def test_metadata_that_is_wrong(tmp_path: Path) -> None:
     write_tokens(tmp_path / "tokens.txt", BLANK_LAST)
     load_model(tmp_path)
     pass_on(tmp_path, ["x"], ["logits"], model_type="sense_voice_ctc", lang_auto=0)
-    refused(tmp_path, "lacks what SenseVoice needs in its metadata")
+    refused(tmp_path, "neither its metadata nor a config.json has what SenseVoice needs")
+    pass_on(tmp_path, ["x"], ["logits"], model_type="sense_voice_ctc", lang_auto="no number")
+    refused(tmp_path, "lang_auto in its metadata is 'no number', not a whole number")
     sense_voice(tmp_path)
     model = onnx.load(str(tmp_path / "model.onnx"))
     for one in model.metadata_props:
         if one.key == "neg_mean":
             one.value = "1,2"
     onnx.save(model, str(tmp_path / "model.onnx"))
-    refused(tmp_path, "neg_mean and inv_stddev in its metadata have 2 and 560 numbers, not 560")
+    refused(tmp_path, "neg_mean and inv_stddev have 2 and 560 numbers, not 560")
 
 
 def test_a_wrong_frame_length_is_told(tmp_path: Path) -> None:
@@ -278,7 +290,8 @@ def test_a_wrong_frame_length_is_told(tmp_path: Path) -> None:
     write_tokens(tmp_path / "tokens.txt", BLANK_LAST)
     model = load_model(tmp_path)
     noise = np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
-    with pytest.raises(ModelError, match="0.04 s each, and frame_seconds is 0.08"):
+    told = "0.04 s each, and frame_seconds is 0.08: correct its files .of ONNX the subsampl"
+    with pytest.raises(ModelError, match=told):
         model.log_probs([Recording("a", noise, 16000)])
 
 

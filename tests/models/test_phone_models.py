@@ -20,7 +20,10 @@ from ctcbias_fst.errors import CtcbiasWarning, InputError, ModelError
 from ctcbias_fst.model_info import model_info
 from ctcbias_fst.models.find import load_model, load_tokenizer
 from ctcbias_fst.models.phone_listener import phone_listener
+from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.text.vocabulary import Vocabulary
+from ctcbias_fst.variants.phone_models import lexicon_with_english
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarning")
 
@@ -215,3 +218,15 @@ def test_models_of_letters_and_pieces_take_none(lexicon: Path, tmp_path: Path) -
     none = Recognizer.from_pretrained(letters, lexicon="none", phones=None)
     assert none.decoder.search.lexicon is None
     assert model_info(letters).lexicon is None
+
+
+def test_a_lexicon_of_a_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not the path of whoever was the first to use it."""
+    monkeypatch.setenv("CTCBIAS_CACHE", str(tmp_path / "cache"))
+    vocabulary = Vocabulary.from_tokens(IPA, boundary="none")
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "lexicon.txt").write_text(LEXICON, encoding="utf-8")
+        own = tmp_path / folder / "lexicon.txt"
+        lexicon = lexicon_with_english(own, "the rules", vocabulary, PhoneTokens(vocabulary))
+        assert lexicon.source == "the rules"

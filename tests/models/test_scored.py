@@ -147,8 +147,30 @@ def test_a_model_that_leaves_audio_out_is_told() -> None:
             sampling_rate=8000,
         )
         recording = Recording("talk", noise(seconds), 8000)
-        with pytest.raises(ModelError, match=r"talk: the model gave \d+ frames .*longest_seconds"):
+        told = rf"talk: the model gave \d+ frames for .*, those of {cut:.2f} s, and takes no more"
+        with pytest.raises(ModelError, match=rf"{told}.*: pass longest_seconds={cut:g}, or less$"):
             ScoredModel(scorer).log_probs([recording])
+
+
+@pytest.mark.parametrize("said", [0.01, 0.03, 0.04, 0.08])
+@pytest.mark.parametrize("seconds", [1.5, 3.0, 29.0, 100.0])
+def test_a_wrong_frame_length_is_told_as_such(said: float, seconds: float) -> None:
+    """And not as audio that is left out."""
+    model = scored(frame_seconds=said)
+    with pytest.raises(
+        ModelError, match=rf"0\.02 s each, and frame_seconds is {said}: pass 0\.02,"
+    ):
+        model.log_probs([Recording("talk", noise(seconds), 8000)])
+
+
+def test_no_frames_are_told() -> None:
+    nothing = FunctionScorer(
+        lambda wave: toy()(wave)[:0], tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000
+    )
+    with pytest.raises(
+        ModelError, match=r"gave 0 frames for 3\.00 s of audio: log-probs .* of all"
+    ):
+        ScoredModel(nothing).log_probs([Recording("talk", noise(3.0), 8000)])
 
 
 def test_a_window_has_the_rows_that_are_taken() -> None:
@@ -158,7 +180,10 @@ def test_a_window_has_the_rows_that_are_taken() -> None:
     short = FunctionScorer(
         lambda wave: model(wave)[:-6], tokenizer_of(TOKENS), longest_seconds=0.4, **options
     )
-    with pytest.raises(ModelError, match=r"14 frames for 0\.40 s of audio"):
+    told = (
+        r"14 frames for 0\.40 s of audio: it leaves out too much .*: pass a longer longest_seconds$"
+    )
+    with pytest.raises(ModelError, match=told):
         ScoredModel(short).log_probs([Recording("a", noise(3.0), 8000)])
     whole = FunctionScorer(lambda wave: model(wave)[:-6], tokenizer_of(TOKENS), **options)
     found = ScoredModel(whole).log_probs([Recording("a", noise(3.0), 8000)])
