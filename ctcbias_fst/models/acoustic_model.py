@@ -177,13 +177,19 @@ class CtcModel(nn.Module):
         return StreamState(self.subsampling.start(batch), tuple(caches), seen, left)
 
     def step(
-        self, features: Tensor, state: StreamState, lengths: Tensor | None = None
+        self,
+        features: Tensor,
+        state: StreamState,
+        lengths: Tensor | None = None,
+        *,
+        final: int | None = None,
     ) -> tuple[ModelOutput, StreamState]:
         """Run the model on the next chunk of streams.
 
         With chunks of one size and ``left`` as in :meth:`start_stream`, the outputs are those of
         :meth:`forward` with such :class:`Chunks`, piece by piece: nothing behind a chunk has been
-        looked at.
+        looked at. With ``final``, frames see those behind them that are given with them, and come
+        again with the next call: what they have seen then stays in the caches.
 
         Args:
             features: normalised log-mel frames ``(batch, frame, mel)``, in number a multiple of
@@ -192,26 +198,37 @@ class CtcModel(nn.Module):
             state: as :meth:`start_stream` or the last step left it; it stays as it is.
             lengths: input frames of each stream ``(batch,)``, int64, where some end here;
                 ``features`` are zero behind them.
+            final: so many output frames are not given again; None: all of them. A stream ends
+                here if it has no more.
 
         Returns:
             the output for these frames, and the next state.
 
         Raises:
-            ConfigError: a stream goes on after frames that did not fill a chunk.
+            ConfigError: a stream goes on after frames that did not fill a chunk, or chunks would.
         """
         unit = self.config.encoder.subsampling * (1 if self.rate is None else 2)
         if lengths is None:
             lengths = torch.full((len(features),), features.shape[1], dtype=torch.int64)
+        given = features.shape[1]
+        if final is not None:
+            given = final * self.config.encoder.subsampling
+            if given % unit:
+                raise ConfigError(
+                    f"{final} frames are no whole number of those at half the rate: take an even "
+                    "one"
+                )
         if bool((state.seen < 0).any()):
             raise ConfigError(
                 f"a stream goes on after its end: all chunks but the last must have a multiple of "
                 f"{unit} feature frames"
             )
-        states, counts, front = self.subsampling.step(features, lengths, state.front)
-        walk = _Step(self, states, counts, state)
+        states, counts, front = self.subsampling.step(features, lengths, state.front, final)
+        walk = _Step(self, states, counts, state, final)
         output = self._walked(walk)
-        ended = (lengths % unit != 0) | (lengths != features.shape[1])
-        seen = (state.seen + output.lengths).masked_fill(ended.cpu(), -1)
+        ended = (lengths.clamp(max=given) % unit != 0) | (lengths < given)
+        heard = output.lengths if final is None else output.lengths.clamp(max=final)
+        seen = (state.seen + heard).masked_fill(ended.cpu(), -1)
         return output, StreamState(front, tuple(walk.kept), seen, state.left)
 
     def _is_halved(self, layer: int) -> bool:
@@ -340,9 +357,15 @@ class _Step(_Walk):
     """A pass over one chunk of streams, with what came before it in caches."""
 
     def __init__(
-        self, model: CtcModel, states: Tensor, lengths: Tensor, state: StreamState
+        self,
+        model: CtcModel,
+        states: Tensor,
+        lengths: Tensor,
+        state: StreamState,
+        final: int | None,
     ) -> None:
         self.state = state
+        self.final = states.shape[1] if final is None else min(final, states.shape[1])
         self.kept: list[BlockCache] = []
         super().__init__(model, states, lengths)
 
@@ -358,7 +381,10 @@ class _Step(_Walk):
 
     def apply(self, block: ConformerBlock, layer: int) -> None:
         cache = self.state.blocks[layer - 1]
-        self.states, kept = block.step(self.states, self.mask, self.visible, self.tables, cache)
+        final = self.final if self.full is None else -(-self.final // 2)
+        self.states, kept = block.step(
+            self.states, self.mask, self.visible, self.tables, cache, final=final
+        )
         self.kept.append(kept)
 
 

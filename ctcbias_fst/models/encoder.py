@@ -9,6 +9,10 @@ al. 2020, arXiv 2012.05481). A frame then attends to its chunk and to so many fr
 a convolution sees zeros behind the chunk as it does behind an utterance's end (dynamic chunk
 convolution: Li et al., ICASSP 2023). :meth:`ConformerBlock.step` is the same for a chunk alone,
 with what came before it in a cache.
+
+Weights that have not seen chunks in training want to hear something of what is behind them: a step
+can be given frames that come again with the next one. What is kept of the frames before these has
+then seen them, so that a stream costs as much as what it is given, not as the past as well.
 """
 
 from __future__ import annotations
@@ -80,6 +84,8 @@ class ConformerBlock(nn.Module):
         visible: Tensor,
         tables: tuple[Tensor, Tensor],
         cache: BlockCache,
+        *,
+        final: int,
     ) -> tuple[Tensor, BlockCache]:
         """One chunk of streams, and the cache for the next one.
 
@@ -88,11 +94,12 @@ class ConformerBlock(nn.Module):
             mask: ``(batch, frame)``: what belongs to the streams.
             visible: ``(batch, left + frame)``: the same with the frames of the cache before it.
             tables: for ``left + frame`` positions.
+            final: frames that the next chunk is behind; those after them come again with it.
         """
         states = states + 0.5 * self.before(states)
-        context, keys, values = self.attention.step(states, visible, tables, cache)
+        context, keys, values = self.attention.step(states, visible, tables, cache, final=final)
         states = states + context
-        mixed, gated = self.convolution.step(states, mask, cache.gated)
+        mixed, gated = self.convolution.step(states, mask, cache.gated, final)
         states = states + mixed
         states = states + 0.5 * self.after(states)
         return self.norm(states), BlockCache(keys, values, gated)

@@ -72,18 +72,28 @@ class Subsampling(nn.Module):
         return tuple(caches)
 
     def step(
-        self, features: Tensor, lengths: Tensor, caches: tuple[Tensor, ...]
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        caches: tuple[Tensor, ...],
+        final: int | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """One chunk, as :meth:`forward` has it, and the last frame that each stage read.
 
         No frame of the output looks beyond the ``subsampling`` input frames that it stands for.
+
+        Args:
+            final: output frames that the next chunk is behind; None: all.
         """
         states = features.unsqueeze(1)
         kept = []
-        for convolution, before in zip(self.convolutions, caches):
+        for stage, (convolution, before) in enumerate(zip(self.convolutions, caches)):
             assert isinstance(convolution, nn.Conv2d)
             states = F.pad(states, (0, 0, 0, states.shape[2] % 2))
-            kept.append(states[:, :, -1:])
+            end = states.shape[2]
+            if final is not None:
+                end = min(end, final << (self.stages - stage))
+            kept.append(states[:, :, end - 1 : end])
             states = torch.cat((before, states), dim=2)
             states = F.silu(
                 F.conv2d(states, convolution.weight, convolution.bias, stride=2, padding=(0, 1))
@@ -186,23 +196,31 @@ class SelfAttention(nn.Module):
         return self._attend(_rotate(queries, tables), _rotate(keys, tables), values, visible)
 
     def step(
-        self, states: Tensor, visible: Tensor, tables: tuple[Tensor, Tensor], cache: BlockCache
+        self,
+        states: Tensor,
+        visible: Tensor,
+        tables: tuple[Tensor, Tensor],
+        cache: BlockCache,
+        *,
+        final: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """A chunk that sees ``cache``, too; also the keys and values to keep.
 
         Args:
             visible: ``(batch, left + frame)``: of the cache and of the chunk.
             tables: for so many positions.
+            final: frames of the chunk that the next one is behind.
         """
         queries, keys, values = self._parts(states)
-        left, frames = cache.keys.shape[2], states.shape[1]
+        left = cache.keys.shape[2]
+        kept = slice(final, final + left)
         keys = torch.cat((cache.keys, keys), dim=2)
         values = torch.cat((cache.values, values), dim=2)
         ends = (tables[0][left:], tables[1][left:])
         context = self._attend(
             _rotate(queries, ends), _rotate(keys, tables), values, visible[:, None, None, :]
         )
-        return context, keys[:, :, frames:], values[:, :, frames:]
+        return context, keys[:, :, kept], values[:, :, kept]
 
     def _parts(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, ``(batch, heads, frame, size)`` each."""
@@ -239,12 +257,14 @@ class ConvolutionModule(nn.Module):
         gated = self._gated(states, mask)
         return self._finish(_convolve(self.depthwise, gated, chunk))
 
-    def step(self, states: Tensor, mask: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, states: Tensor, mask: Tensor, before: Tensor, final: int
+    ) -> tuple[Tensor, Tensor]:
         """A chunk after the gated input ``before`` it; also what to keep of that input."""
         reach = before.shape[1]
         gated = torch.cat((before, self._gated(states, mask)), dim=1)
         mixed = _depthwise(self.depthwise, F.pad(gated, (0, 0, 0, reach)).transpose(1, 2))
-        return self._finish(mixed.transpose(1, 2)), gated[:, gated.shape[1] - reach :]
+        return self._finish(mixed.transpose(1, 2)), gated[:, final : final + reach]
 
     def _gated(self, states: Tensor, mask: Tensor) -> Tensor:
         gated = F.glu(self.gate(self.norm(states)), dim=-1)

@@ -143,6 +143,54 @@ def test_streams_go_in_step_wherever_each_of_them_is(model: CtcModel) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("frames", [16, 47, 96, 101])
+@pytest.mark.parametrize("final", [2, 4, 10])
+def test_frames_that_hear_all_that_is_ahead_are_those_of_the_whole(
+    model: CtcModel, frames: int, final: int
+) -> None:
+    features = torch.randn(2, frames, 80)
+    whole = everything(model(features, torch.tensor([frames, frames])))
+    state, parts = model.start_stream(100, 2), []
+    size = final * model.config.encoder.subsampling
+    for begin in range(0, frames, size):
+        output, state = model.step(features[:, begin:], state, final=final)
+        parts.append([one[:, :final] for one in everything(output)])
+    for expected, *found in zip(whole, *parts):
+        torch.testing.assert_close(torch.cat(found, dim=1), expected, atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_what_is_ahead_comes_again(model: CtcModel) -> None:
+    """A stream that ends in it has not ended; one that ends before it has."""
+    features = torch.randn(3, 32, 80)
+    for row, length in enumerate((32, 25, 12)):
+        features[row, length:] = 0.0
+    first, state = model.step(
+        features, model.start_stream(8, 3), torch.tensor([32, 25, 12]), final=4
+    )
+    assert first.lengths.tolist() == [8, 7, 3]
+    assert state.seen.tolist() == [4, 4, -1]
+    rest = state.select([0, 1])
+    second, last = model.step(features[:2, 16:], rest, torch.tensor([16, 9]), final=4)
+    assert second.lengths.tolist() == [4, 3] and last.seen.tolist() == [8, -1]
+    other = features.clone()
+    other[:, 16:] = 0.0
+    alone, known = model.step(other, model.start_stream(8, 3), torch.tensor([16, 16, 12]), final=4)
+    assert not torch.equal(alone.log_probs[0, :4], first.log_probs[0, :4])  # it was heard
+    assert not torch.equal(known.blocks[-1].keys[0], state.blocks[-1].keys[0])
+
+
+@torch.inference_mode()
+def test_frames_of_half_the_rate_are_given_whole(model: CtcModel) -> None:
+    features = torch.randn(1, 32, 80)
+    if model.rate is None:
+        model.step(features, model.start_stream(8), final=3)
+        return
+    with pytest.raises(ConfigError, match="3 frames are no whole number"):
+        model.step(features, model.start_stream(8), final=3)
+
+
+@torch.inference_mode()
 def test_a_state_stays_as_it_is_and_as_large(model: CtcModel) -> None:
     chunk = torch.randn(1, 16, 80)
     _, state = model.step(chunk, model.start_stream(8))
