@@ -44,7 +44,7 @@ class StreamConfig:
         endpoints: see :class:`EndpointConfig`.
     """
 
-    step: float = 0.32
+    step: float = 0.64
     wait: float = 0.4
     hold: float = 0.3
     pause: float = 0.5
