@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_python import started
 from generated import COUNTS
 from hypothesis import Phase, settings
 
@@ -75,6 +76,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def forked_python() -> Iterator[str]:
+    """A command that runs what Python does, without loading torch and the like again."""
+    with started() as command:
+        yield str(command)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,12 @@ PEERS = {
 NAMES = ("metformin", "keisha", "new orleans", "atorvastatin")
 
 
+@pytest.fixture(autouse=True)
+def scripts_start_at_once(monkeypatch: pytest.MonkeyPatch, forked_python: str) -> None:
+    """They run in processes of their own, as from a shell."""
+    monkeypatch.setattr("sys.executable", forked_python)
+
+
 def _compare(folder: Path, decoders: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
     """Run peers.py on study.toml; its rows by decoder and size of the list."""
     options = [part for name in decoders for part in ("--decoder", name)]

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -88,14 +87,14 @@ def matches(shown: str, printed: str) -> bool:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, forked_python: str) -> dict[str, str]:
     """An environment in which `ctcbias` is this checkout, run by this Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "ctcbias"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m ctcbias_fst "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {forked_python} -m ctcbias_fst "$@"\n')
     command.chmod(0o755)
-    (folder / "python").symlink_to(sys.executable)
+    (folder / "python").symlink_to(forked_python)
     return {
         **os.environ,
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
@@ -164,7 +163,7 @@ PREPARED = {"your-model.md": your_model}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_page(page: Path, tmp_path: Path, environment: dict[str, str], forked_python: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for name in ("ctcbias_fst", "recipes", "docs"):
@@ -189,7 +188,7 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
             arguments = (
                 ["bash", "-euo", "pipefail", "-c", command]
                 if block.kind == "console"
-                else [sys.executable, "-c", command]
+                else [forked_python, "-c", command]
             )
             result = done(arguments)
             where = f"{page.name}, block at line {block.line}: {command}\n{result.stdout}"
@@ -198,7 +197,7 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     session = session_of(text)
     if session:
         (work / "session.txt").write_text(session, encoding="utf-8")
-        result = done([sys.executable, "-m", "doctest", "-o", "ELLIPSIS", "session.txt"])
+        result = done([forked_python, "-m", "doctest", "-o", "ELLIPSIS", "session.txt"])
         assert result.returncode == 0, f"{page.name}\n{result.stdout}"
 
 

@@ -287,18 +287,21 @@ def test_an_empty_path_is_no_folder(arguments: list[str], name: str) -> None:
     assert result.stderr == f"Error: {name} is an empty path: name a file, or leave it out\n"
 
 
-def test_a_dash_is_standard_input_or_output(tmp_path: Path) -> None:
+def test_a_dash_is_standard_input_or_output(tmp_path: Path, forked_python: str) -> None:
     clip = Path(ctcbias_fst.__file__).parent / "pretrained/clips/medical-2.flac"
     (tmp_path / "-").write_text("not this")
-    command = [sys.executable, "-m", "ctcbias_fst"]
+    command = ["-m", "ctcbias_fst", "transcribe"]
     environment = {**os.environ, "PYTHONPATH": str(Path(ctcbias_fst.__file__).parent.parent)}
     options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "capture_output": True}
     heard = subprocess.run(
-        [*command, "transcribe", "-", "--out", "-"], input=clip.read_bytes(), check=True, **options
+        [sys.executable, *command, "-", "--out", "-"],
+        input=clip.read_bytes(),
+        check=True,
+        **options,
     )
     assert heard.stdout.startswith(b"my father takes ")
     listed = subprocess.run(
-        [*command, "transcribe", str(clip), "--entities", "-"],
+        [forked_python, *command, str(clip), "--entities", "-"],
         input=b"Imiglucerase\n",
         check=True,
         **options,

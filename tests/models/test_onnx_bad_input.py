@@ -330,7 +330,7 @@ def test_the_extra_is_missing(
     refused(tmp_path, r"pip install 'ctcbias_fst\[onnx\]'", MissingDependencyError)
 
 
-def test_the_command_says_it_in_a_line(tmp_path: Path) -> None:
+def test_the_command_says_it_in_a_line(tmp_path: Path, forked_python: str) -> None:
     """No stack trace, and nothing of onnxruntime's own on standard error."""
     icefall(tmp_path)
     code = (
@@ -341,7 +341,7 @@ def test_the_command_says_it_in_a_line(tmp_path: Path) -> None:
         f"try: load_model({str(tmp_path)!r})\n"
         "except CtcbiasError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([forked_python, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
 

@@ -26,6 +26,12 @@ CLIPS = ROOT / "ctcbias_fst" / "pretrained" / "clips"
 SPOKEN = [json.loads(line) for line in (CLIPS / "clips.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(autouse=True)
+def stages_start_at_once(monkeypatch: pytest.MonkeyPatch, forked_python: str) -> None:
+    """Scripts of a recipe run in processes of their own."""
+    monkeypatch.setattr("sys.executable", forked_python)
+
+
 @dataclass(frozen=True)
 class Smoke:
     """A run of a recipe on a few seconds of speech.

@@ -11,9 +11,9 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "recipes" / "synthetic" / "prepare.py"
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(python: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
+        [python, str(SCRIPT), *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -23,7 +23,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_every_stage(tmp_path: Path) -> None:
-    done = run("--help", cwd=tmp_path)
+    done = run(sys.executable, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for stage in ("texts", "fast", "noise", "held", "kokoro", "manifests", "lists", "lm", "real"):
         assert f"{stage}:" in " ".join(done.stdout.split())
@@ -39,8 +39,10 @@ def test_help_names_every_stage(tmp_path: Path) -> None:
         (("--extra", "nowhere", "--stage", "texts"), "wants a folder with a manifest.jsonl"),
     ],
 )
-def test_mistakes_end_in_one_line(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    done = run("--out", str(tmp_path / "out"), *arguments, cwd=tmp_path)
+def test_mistakes_end_in_one_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, forked_python: str
+) -> None:
+    done = run(forked_python, "--out", str(tmp_path / "out"), *arguments, cwd=tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: ") and message in line
