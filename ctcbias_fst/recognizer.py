@@ -33,7 +33,7 @@ from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.phone_listener import AUTO, listener_of, of_language, phone_listener
-from ctcbias_fst.models.plug import PhoneListener, SpeechModel
+from ctcbias_fst.models.plug import PhoneListener, SpeechModel, require_any
 from ctcbias_fst.recognizer_inputs import (
     heard_phones,
     is_several,
@@ -325,8 +325,7 @@ class Recognizer(OpensAudioStreams):
         self, recordings: Sequence[Recording], names: Sequence[CompiledEntities | None]
     ) -> LogProbs:
         check_process()
-        if not recordings:
-            raise AudioError("no recordings: pass at least one")
+        require_any(recordings)
         return self._heard(recordings, [None if one is None else one.listed for one in names])
 
     def transcribe_files(

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import AudioError
-from ctcbias_fst.models.features import FRAME_SECONDS, LogMel
+from ctcbias_fst.models.features import FRAME_SECONDS, LogMel, any_samples, framed
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.long_audio import LAG_SECONDS, WINDOW, LongAudio, Scores
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.models.pieces import Piece, PiecesConfig
+from ctcbias_fst.models.plug import require_any
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -108,13 +108,17 @@ class AcousticModel:
 
         Returns:
             subword and phone log-probs on the model's device.
+
+        Raises:
+            AudioError: there are no recordings.
         """
-        waves = [torch.from_numpy(np.asarray(r.samples)).to(self.device) for r in recordings]
-        features, lengths = self._extract(waves)
+        require_any(recordings)
+        features, lengths = self._extract([framed(one, self.device) for one in recordings])
         lists = list(names) or [None] * len(recordings)
         if config.scale == 0.0:
             lists = [None] * len(recordings)
         scores, lengths = self._reader(config, pieces).scores(features, lengths, lists)
+        lengths = lengths * any_samples(recordings)
         biased = any(one is not None for one in lists)
         ids = tuple(one.id for one in recordings)
         return self._records(scores, lengths, ids, biased=biased)
@@ -133,7 +137,7 @@ class AcousticModel:
             AudioError: it is longer than one window of the model.
         """
         seconds = WINDOW * FRAME_SECONDS
-        features, lengths = self._extract([torch.from_numpy(recording.samples).to(self.device)])
+        features, lengths = self._extract([framed(recording, self.device)])
         if features.shape[1] > WINDOW:
             raise AudioError(
                 f"{recording.id}: {recording.seconds:.1f} s are too long for a picture: choose "

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.models.features import FRAME_SECONDS, LogMel
+from ctcbias_fst.models.features import FRAME_SECONDS, LogMel, any_samples, framed
 from ctcbias_fst.models.long_audio import LAG_SECONDS, LongAudio, Scores
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.text.phones import PHONES
+
+
+def no_phones(frame_seconds: float, device: torch.device) -> PhoneLogProbs:
+    """What is heard of no recordings."""
+    none = torch.zeros(0, 0, 1 + len(PHONES), device=device)
+    return PhoneLogProbs(none, torch.zeros(0, dtype=torch.int64), frame_seconds)
 
 
 class EmbeddedPhones:
@@ -69,20 +74,11 @@ class EmbeddedPhones:
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """See :meth:`ctcbias_fst.models.plug.PhoneListener.phone_log_probs`."""
         if not recordings:
-            none = torch.zeros(0, 0, 1 + len(PHONES), device=self.device)
-            return PhoneLogProbs(none, torch.zeros(0, dtype=torch.int64), self.frame_seconds)
-        waves = [self._wave(recording) for recording in recordings]
-        features, lengths = self._extract(waves)
+            return no_phones(self.frame_seconds, self.device)
+        features, lengths = self._extract([framed(one, self.device) for one in recordings])
         scores, lengths = self._reader.scores(features, lengths, [None] * len(recordings))
-        heard = torch.tensor([len(recording.samples) > 0 for recording in recordings])
-        return PhoneLogProbs(scores.phones, lengths * heard, self.frame_seconds, LAG_SECONDS)
-
-    def _wave(self, recording: Recording) -> Tensor:
-        """Its samples, with silence behind them where there is no frame of features."""
-        samples = np.asarray(recording.samples)
-        least = round(FRAME_SECONDS * self.sampling_rate)
-        padded = np.pad(samples, (0, max(0, least - len(samples))))
-        return torch.from_numpy(padded).to(self.device)
+        lengths = lengths * any_samples(recordings)
+        return PhoneLogProbs(scores.phones, lengths, self.frame_seconds, LAG_SECONDS)
 
     def _run(self, features: Tensor, lengths: Tensor, _: Sequence[None]) -> tuple[Scores, Tensor]:
         heard = self._model.heard_phones(self._model.normalise(features, lengths), lengths)

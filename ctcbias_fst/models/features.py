@@ -12,6 +12,8 @@ from lhotse.features.kaldi.layers import Wav2FFT
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from ctcbias_fst.audio.audio import Recording
+
 FRAME_SECONDS = 0.01
 """Time from one feature frame to the next, in seconds."""
 
@@ -60,6 +62,18 @@ class LogMel(nn.Module):
         power = self.spectrum(wave.unsqueeze(0)).squeeze(0).abs().pow(2)
         energies: Tensor = torch.matmul(power, self.bank)
         return energies.clamp_min(torch.finfo(torch.float32).eps).log()
+
+
+def framed(recording: Recording, device: torch.device) -> Tensor:
+    """The samples of a recording, with silence behind them where there is no frame of features."""
+    samples = np.asarray(recording.samples)
+    least = round(FRAME_SECONDS * recording.sampling_rate)
+    return torch.from_numpy(np.pad(samples, (0, max(0, least - len(samples))))).to(device)
+
+
+def any_samples(recordings: Sequence[Recording]) -> Tensor:
+    """Which recordings have any; of others no frame is theirs."""
+    return torch.tensor([len(recording.samples) > 0 for recording in recordings])
 
 
 def mel_bank(mels: int, fft_length: int, sampling_rate: int) -> Tensor:

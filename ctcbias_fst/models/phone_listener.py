@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import ConfigError, ModelError, warn_caller
-from ctcbias_fst.models.embedded_phones import EmbeddedPhones
+from ctcbias_fst.models.embedded_phones import EmbeddedPhones, no_phones
 from ctcbias_fst.models.find import kind_of, load_as_it_is
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
@@ -93,6 +93,8 @@ class MappedPhones:
     @torch.inference_mode()
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """See :meth:`ctcbias_fst.models.plug.PhoneListener.phone_log_probs`."""
+        if not recordings:
+            return no_phones(self.frame_seconds, self.device)
         heard = self.model.log_probs(recordings)
         symbols = heard.log_probs.to(self.device).exp()
         halves = torch.stack([symbols @ _matrix(one) for one in self._columns], dim=2)
@@ -119,6 +121,8 @@ class OwnPhones:
 
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """See :meth:`ctcbias_fst.models.plug.PhoneListener.phone_log_probs`."""
+        if not recordings:
+            return no_phones(self.frame_seconds, self.model.device)
         phones = self.model.log_probs(recordings).phones
         assert phones is not None
         return phones

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording, Samples
+from ctcbias_fst.errors import AudioError
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
@@ -103,7 +104,7 @@ class SpeechModel(TokenListener, Protocol):
             pieces: how long audio is cut at pauses.
 
         Raises:
-            AudioError: a recording cannot be scored.
+            AudioError: there are none, or one cannot be scored.
             ModelError: the model gave what cannot be log-probs of them.
         """
 
@@ -145,6 +146,16 @@ class Scorer(TokenListener, Protocol):
         """
 
 
+def require_any(recordings: Sequence[Recording]) -> None:
+    """Refuse to score nothing.
+
+    Raises:
+        AudioError: there are no recordings.
+    """
+    if not recordings:
+        raise AudioError("no recordings: pass at least one")
+
+
 def is_function(scorer: Scorer) -> bool:
     """Whether it is a function of the user's, who can say what a file says of other models."""
     return hasattr(scorer, "function")
@@ -164,7 +175,7 @@ class PhoneListener(Listener, Protocol):
         """Listen to recordings of any length.
 
         Args:
-            recordings: at the listener's rate.
+            recordings: at the listener's rate, or none.
 
         Returns:
             log-probs of a blank and of :data:`ctcbias_fst.text.phones.PHONES`, in this order.

@@ -17,7 +17,6 @@ from torch.nn.utils.rnn import pad_sequence
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.errors import (
     AudioError,
-    ConfigError,
     CtcbiasError,
     ModelError,
     cause_of,
@@ -29,7 +28,7 @@ from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
-from ctcbias_fst.models.plug import Scorer, SpeechModel, is_function
+from ctcbias_fst.models.plug import Scorer, SpeechModel, is_function, require_any
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
@@ -130,8 +129,7 @@ class ScoredModel:
         pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> LogProbs:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
-        if not recordings:
-            raise ConfigError("log_probs: no recordings: pass one or more")
+        require_any(recordings)
         lists = list(names) if self.adapted is not None and config.scale else []
         biased = any(one is not None for one in lists)
         spans = [

@@ -377,7 +377,7 @@ def test_what_is_no_model(
 
 
 def test_no_recordings_are_told() -> None:
-    with pytest.raises(ConfigError, match="no recordings: pass one or more"):
+    with pytest.raises(AudioError, match="no recordings: pass at least one"):
         scored().log_probs([])
 
 
