@@ -6,18 +6,46 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
+import torch
+
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio_streams import AudioStream, AudioStreams
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.devices import with_versions
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.find import load_as_it_is, load_model
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.stream_windows import StreamWindows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.streaming.streams import NO_WORDS
 from ctcbias_fst.streaming.updates import Update
+from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
+from ctcbias_fst.variants.phone_models import has_phones
 
 _LOCK = Lock()
+
+
+def load_for_streams(path: Any, device: torch.device | str, **options: Any) -> SpeechModel:
+    """Load a model whose streams write words, or phones if these are wanted.
+
+    Args:
+        path, device: as :func:`ctcbias_fst.models.find.load_model` takes them.
+        options: of it.
+
+    Raises:
+        ConfigError: its words are written through a lexicon, or would be.
+        ModelError: see :func:`ctcbias_fst.models.find.load_model`.
+    """
+    unsaid = options.get("lexicon") is None
+    if unsaid:
+        del options["lexicon"]
+    model = (load_as_it_is if unsaid else load_model)(path, device, **options)
+    phones = unsaid and has_phones(model.tokenizer.vocabulary)
+    if phones or isinstance(model.tokenizer, LexiconTokenizer):
+        raise ConfigError(NO_WORDS)
+    return model
 
 
 class OpensAudioStreams:

@@ -25,6 +25,7 @@ _RATE = 16000
 @options.MODEL
 @options.LANGUAGE
 @options.ADAPTER
+@options.LEXICON
 @phones.with_phones
 @options.reads_file("--entities", help="List of names to listen for (docs/entity-lists.md).")
 @options.PARTS
@@ -57,6 +58,7 @@ def stream(
     model: Path | None,
     language: str | None,
     adapter: Path | None,
+    lexicon: Path | str | None,
     listening: phones.PhonesOptions,
     entities: Path | None,
     settings: options.SettingsOptions,
@@ -76,8 +78,8 @@ def stream(
     from ctcbias_fst.audio.live import Microphone, file_chunks, pcm_chunks  # noqa: PLC0415
     from ctcbias_fst.cli.stream_out import StreamJson, StreamText  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError, CtcbiasError  # noqa: PLC0415
-    from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
+    from ctcbias_fst.recognizer_streams import load_for_streams  # noqa: PLC0415
     from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
 
     audio = None if audio == options.STDIN else audio
@@ -89,7 +91,7 @@ def stream(
         raise ConfigError("--rate is of raw samples and the microphone; a file says its own")
     config = settings.load(model)
     listed = None if entities is None else read_entities(entities)
-    loaded = load_model(model, device, language=language, adapter=adapter)
+    loaded = load_for_streams(model, device, language=language, adapter=adapter, lexicon=lexicon)
     recognizer = Recognizer(loaded, config, phones=listening.listener(language))
     recognizer.decoder.warn_of_idle(settings.parts or "")
     names = None

@@ -26,6 +26,12 @@ from ctcbias_fst.streaming.stream import Stream
 from ctcbias_fst.streaming.updates import Update
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 
+NO_WORDS = (
+    "streams do not write words through a lexicon yet: transcribe whole recordings (ctcbias "
+    "transcribe), or, of a model without a lexicon of its own, stream the phones (lexicon='none', "
+    "--lexicon none)"
+)
+
 
 class StreamDecoder:
     """Advances the streams of one decoder. Threads may share it, not their streams.
@@ -46,10 +52,7 @@ class StreamDecoder:
         """See :meth:`ctcbias_fst.decoder.Decoder.stream`."""
         decoder = self._decoder
         if isinstance(decoder.tokenizer, LexiconTokenizer):
-            raise ConfigError(
-                "streams need tokens that write words: where they are phones, decode whole "
-                "utterances"
-            )
+            raise ConfigError(NO_WORDS)
         names = self.compiled(entities)
         state = StreamState(decoder.config.stream, decoder.frame_seconds, names, str(name))
         return Stream(self, state)

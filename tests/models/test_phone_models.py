@@ -16,7 +16,7 @@ from tiny_hugging_face import CHARACTERS, noise, save, transformers
 from ctcbias_fst import Decoder, Recognizer
 from ctcbias_fst.audio.audio import to_recording
 from ctcbias_fst.cli import main
-from ctcbias_fst.errors import CtcbiasWarning, InputError, ModelError
+from ctcbias_fst.errors import ConfigError, CtcbiasWarning, InputError, ModelError
 from ctcbias_fst.model_info import model_info
 from ctcbias_fst.models.find import load_model, load_tokenizer
 from ctcbias_fst.models.phone_listener import phone_listener
@@ -169,6 +169,21 @@ def test_commands(model: Path, audio: Path, lexicon: Path, tmp_path: Path) -> No
     compiled = run("compile", names, "--model", model, "--lexicon", lexicon, "--out", graph)
     assert compiled.exit_code == 0
     assert "ʃ" in graph.read_text(encoding="utf-8") or "1 names" in compiled.output
+
+
+def test_streams_write_phones_alone(model: Path, audio: Path, lexicon: Path) -> None:
+    """The hint to pass a lexicon, where none is passed, would lead nowhere."""
+    command = ("stream", audio, "--model", model, "--no-phones")
+    result = run(*command, "--lexicon", "none")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == SAID.split()
+    for further in ((), ("--lexicon", lexicon), ("--lexicon", "english")):
+        result = run(*command, *further)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: streams do not write words through a lexicon yet: ")
+        assert result.output.endswith("stream the phones (lexicon='none', --lexicon none)\n")
+    with pytest.raises(ConfigError, match="^streams do not write words through a lexicon yet: tr"):
+        Recognizer.from_pretrained(model, lexicon=lexicon, phones=None).stream()
 
 
 def test_saved_log_probs(lexicon: Path, tmp_path: Path) -> None:
