@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import (
+    ALL_STATES,
     EVERYTHING,
     VOCABULARIES,
     ctc_topology,
@@ -64,7 +65,7 @@ def _search(
         graph.fsa,
         search_beam=1e8,
         output_beam=1e8,
-        max_active=10**6,
+        max_active=ALL_STATES,
         ids=[str(i) for i in range(len(graphs))],
     )
     return lattice, graph
@@ -116,7 +117,7 @@ def test_without_names_it_is_the_topology(vocabulary: Vocabulary, device: torch.
         ctc_topology(4, device),
         search_beam=1e8,
         output_beam=1e8,
-        max_active=10**6,
+        max_active=ALL_STATES,
         ids=["a"],
     )
     for log_semiring in (True, False):
@@ -175,7 +176,7 @@ def test_equals_the_composition_of_topology_and_tree(device: torch.device) -> No
             naive,
             search_beam=1e8,
             output_beam=1e8,
-            max_active=10**6,
+            max_active=ALL_STATES,
             ids=["a"],
         )
         for log_semiring in (True, False):

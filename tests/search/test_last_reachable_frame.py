@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import (
+    ALL_STATES,
     VOCABULARIES,
     decode_configs,
     every_vocabulary,
@@ -111,7 +112,7 @@ def test_no_best_path_is_lost(data: st.DataObject, device: torch.device) -> None
             graph.fsa,
             search_beam=beam,
             output_beam=beam,
-            max_active=10**6,
+            max_active=ALL_STATES,
             ids=["u"],
         )
         best.append(lattice.get_tot_scores(use_double_scores=True, log_semiring=False).item())

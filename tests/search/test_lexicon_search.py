@@ -29,9 +29,7 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 
 PLAIN = Vocabulary.from_tokens(["a", "<blk>", "b", "c"], boundary="none")
 SEPARATED = Vocabulary.from_tokens(["a", "<blk>", "b", "<wb>"])
-WIDE = replace(
-    EVERYTHING, search_beam=1e3, output_beam=1e3, max_active=10**6, blank_threshold=1.0, nbest=30
-)
+WIDE = replace(EVERYTHING, search_beam=1e3, output_beam=1e3, blank_threshold=1.0, nbest=30)
 
 PRICE = BoostConfig(
     alpha=0.0,
