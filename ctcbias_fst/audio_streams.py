@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any
 
 from ctcbias_fst.audio.sample_stream import SampleStream
@@ -12,22 +11,20 @@ from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.models.heard_streams import Heard, HearsStreams
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.stream_windows import Heard, StreamWindows, WindowedStream
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.streaming.stream import Stream
 from ctcbias_fst.streaming.updates import Update
 
-_LOCK = Lock()
-
 
 @dataclass
 class _State:
-    """How a stream stands: its samples, the audio that windows need, its words; whether phones are
+    """How a stream stands: its samples, what the model keeps of it, its words; whether phones are
     heard for it, whether all of it was heard, and whether all is committed."""
 
     samples: SampleStream
-    windows: WindowedStream
+    kept: Any
     words: Stream
     listens: bool
     heard: bool = False
@@ -97,7 +94,7 @@ class AudioStreams:
 
     Args:
         decoder: decodes what is heard.
-        windows: makes log-probs of audio as it comes, with those of phones.
+        hears: makes log-probs of audio as it comes, with those of phones.
         without_phones: the same without, for streams that need none.
         count: is told how many seconds of audio were heard.
     """
@@ -105,22 +102,23 @@ class AudioStreams:
     def __init__(
         self,
         decoder: Decoder,
-        windows: StreamWindows,
-        without_phones: StreamWindows,
+        hears: HearsStreams[Any],
+        without_phones: HearsStreams[Any],
         count: Callable[[float], None],
     ) -> None:
         self._decoder, self._count = decoder, count
-        self._with_phones, self._without_phones = windows, without_phones
+        self._with_phones, self._without_phones = hears, without_phones
 
     def open(self, entities: Any, sampling_rate: Any, name: str) -> AudioStream:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.stream`."""
         names = self._compiled(entities)
         rate = self._with_phones.sampling_rate
         samples = SampleStream(rate, sampling_rate, f"stream {name}")
-        windows = WindowedStream(f"stream {name}", _listed(names))
         words = self._decoder.stream(names, name=name)
         listens = self._decoder.needs_phones([names])
-        return AudioStream(self, _State(samples, windows, words, listens))
+        hears = self._with_phones if listens else self._without_phones
+        kept = hears.open(f"stream {name}", _listed(names))
+        return AudioStream(self, _State(samples, kept, words, listens))
 
     def accept_all(
         self, streams: Sequence[AudioStream], chunks: Sequence[Any], sampling_rate: Any = None
@@ -156,15 +154,15 @@ class AudioStreams:
     ) -> list[Update]:
         """Take samples, and decode what can be heard by now.
 
-        Windows begin where the decoder is: whatever failed before is heard again.
+        The model goes on where the decoder is: whatever failed before is told again.
         """
         heard: dict[int, Heard] = {}
         for state in states:
-            state.windows.frames, state.windows.phone_frames = state.words.heard
-        for listens, windows in ((True, self._with_phones), (False, self._without_phones)):
+            state.kept.frames, state.kept.phone_frames = state.words.heard
+        for listens, hears in ((True, self._with_phones), (False, self._without_phones)):
             rows = [i for i, state in enumerate(states) if state.listens == listens]
-            own = [states[i].windows for i in rows]
-            heard |= zip(rows, windows.score(own, [chunks[i] for i in rows], last=last))
+            own = [states[i].kept for i in rows]
+            heard |= zip(rows, hears.score(own, [chunks[i] for i in rows], last=last))
         log_probs = [heard[i].log_probs for i in range(len(states))]
         updates = self._decoder.accept_all([state.words for state in states], log_probs)
         return [
@@ -183,7 +181,7 @@ class AudioStreams:
                 "without: open it with such a list, or with the part rescore"
             )
         state.words.update_entities(names)
-        state.windows.names = _listed(names)
+        state.kept.names = _listed(names)
 
     def _compiled(self, entities: Any) -> CompiledEntities | None:
         """The compiled list of a stream, which decoder and model both use."""

@@ -45,6 +45,10 @@ class ModelInfo:
         cuts_by: what says how names are cut into tokens.
         languages: which a model has parts for, if there are several.
         phones_by: who hears the phones that rescoring and lookup need; None if nobody does.
+        streaming: how it hears streams: ``states``, which go on from chunk to chunk, or
+            ``windows``, in which audio is heard again.
+        chunk_seconds: of a stream, how much is heard at a time.
+        latency_seconds: how long after it was said audio is scored, at most.
         frames: how many it gives for a second of noise; None if it failed.
         fault: how it failed.
         lexicon: of a model whose tokens are phones, the words that it writes, or how to have it
@@ -66,6 +70,9 @@ class ModelInfo:
     cuts_by: str
     languages: tuple[str, ...]
     phones_by: str | None
+    streaming: str
+    chunk_seconds: float
+    latency_seconds: float
     frames: int | None
     fault: str | None
     lexicon: str | None
@@ -84,6 +91,7 @@ class ModelInfo:
             ("words", _BOUNDARIES[self.boundary].format(quoted(self.separator))),
             ("names", f"are cut by {self.cuts_by}"),
             ("phones", f"by {self.phones_by}" if self.phones_by else "nobody hears them"),
+            ("streams", self._streams),
             ("trial", self.fault or f"a second of noise gives {self.frames} frames"),
         ]
         if self.languages:
@@ -93,6 +101,11 @@ class ModelInfo:
             rows.append(("lexicon", self.lexicon))
         rows += [(part, why or "acts") for part, why in self.parts.items()]
         return [f"{name:12} {value}" for name, value in rows]
+
+    @property
+    def _streams(self) -> str:
+        how = "keeps states" if self.streaming == "states" else "in windows"
+        return f"{how}, {self.chunk_seconds:.3g} s at a time, latency {self.latency_seconds:.2f} s"
 
 
 _LANGUAGE_MODELS = ("*.arpa", "*.arpa.gz")
@@ -147,6 +160,9 @@ def model_info(
         languages=languages_of(None if path is None else Path(path)),
         phones_by=_phones_by(recognizer),
         lexicon=_lexicon(model.tokenizer),
+        streaming="windows" if model.steps is None else "states",
+        chunk_seconds=recognizer.stream_seconds[0],
+        latency_seconds=recognizer.stream_seconds[1],
         frames=frames,
         fault=fault,
         parts=_with_hints(recognizer, path),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
@@ -14,8 +15,10 @@ from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.find import load_as_it_is, load_model
+from ctcbias_fst.models.heard_streams import HearsStreams
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.stream_steps import StreamSteps
 from ctcbias_fst.models.stream_windows import StreamWindows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
@@ -125,18 +128,53 @@ class OpensAudioStreams:
         return self._audio_streams.finish_all(streams)
 
     @property
+    def stream_seconds(self) -> tuple[float, float]:
+        """How much of a stream the model hears at a time, and how long after it was said audio is
+        scored at most. Where phones are needed beside a model that keeps states, what is heard
+        waits for the windows of theirs (``stream_window``)."""
+        steps, hears = self.model.steps, self._hears(phones=False)
+        chunk = self.config.stream_window.step if steps is None else steps.seconds
+        return chunk, hears.latest_seconds
+
+    @property
     def _audio_streams(self) -> AudioStreams:
         with _LOCK:
             if self._opened is None:
-                with_phones, without = (
-                    StreamWindows(
-                        heard,
-                        self.model.tokenizer.vocabulary,
-                        self.model.frame_seconds,
-                        self.model.sampling_rate,
-                        self.config.stream_window,
-                    )
-                    for heard in (self._heard_with_phones, self._heard)
-                )
+                with_phones, without = self._hears(phones=True), self._hears(phones=False)
                 self._opened = AudioStreams(self.decoder, with_phones, without, self._count)
             return self._opened
+
+    def _hears(self, *, phones: bool) -> HearsStreams[Any]:
+        """How the model hears streams: step by step if it keeps states, else in windows."""
+        if self.model.steps is None:
+            return self._windows(self._heard_with_phones if phones else self._heard)
+        model = self.model
+        return StreamSteps(
+            self.model.steps,
+            model.tokenizer.vocabulary,
+            model.frame_seconds,
+            model.sampling_rate,
+            self._windows(self._phones_alone) if phones else None,
+        )
+
+    def _windows(
+        self, score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs]
+    ) -> StreamWindows:
+        return StreamWindows(
+            score,
+            self.model.tokenizer.vocabulary,
+            self.model.frame_seconds,
+            self.model.sampling_rate,
+            self.config.stream_window,
+        )
+
+    def _phones_alone(
+        self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
+    ) -> LogProbs:
+        """The phones of recordings, beside tokens that mean nothing."""
+        frame = self.model.frame_seconds
+        lengths = torch.tensor([math.ceil(round(one.seconds / frame, 6)) for one in recordings])
+        vocabulary = self.model.tokenizer.vocabulary
+        nothing = torch.zeros(len(recordings), int(lengths.max()), vocabulary.size)
+        ids = tuple(one.id for one in recordings)
+        return self._with_phones(LogProbs(nothing, lengths, frame, ids, vocabulary), recordings)

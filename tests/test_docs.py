@@ -110,6 +110,7 @@ def your_model(work: Path) -> None:
 
     pytest.importorskip("onnx", reason="pip install onnx, to make the model of the page")
     from tiny_onnx import make_known_model  # noqa: PLC0415
+    from tiny_streaming import known  # noqa: PLC0415
 
     clip = ROOT / "ctcbias_fst" / "pretrained" / "clips" / "medical-1.flac"
     shutil.copyfile(clip, work / "call.flac")
@@ -128,6 +129,7 @@ def your_model(work: Path) -> None:
     rows = heard.log_probs[0, : heard.lengths[0]].numpy()
     make_known_model(work / "my-model", rows, embedded.model.tokenizer.vocabulary.tokens)
     shutil.copyfile(DEFAULT / "tokenizer.model", work / "my-model" / "bpe.model")
+    known(work / "streaming-model", rows, embedded.model.tokenizer.vocabulary)
     phone_model(work)
 
 

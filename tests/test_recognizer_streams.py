@@ -111,7 +111,7 @@ def test_the_list_may_change(recognizer: Recognizer) -> None:
     stream = recognizer.stream(None)
     first = stream.accept(samples[:8000])
     stream.update_entities(["Imiglucerase"])
-    listed = stream._state.windows.names
+    listed = stream._state.kept.names
     assert listed is not None  # what the adapter hears of
     assert len(listed.entities) >= 1
     stream.accept(samples[8000:])
@@ -247,7 +247,7 @@ def test_streams_that_are_dropped_leave_nothing(recognizer: Recognizer) -> None:
         stream = recognizer.stream(names)
         left.append(weakref.ref(stream))
     stream.accept(samples)
-    left.append(weakref.ref(stream._state.windows))
+    left.append(weakref.ref(stream._state.kept))
     del stream
     gc.collect()
     assert not [one for one in left if one() is not None]

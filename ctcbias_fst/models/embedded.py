@@ -52,6 +52,7 @@ class AcousticModel:
 
     family = "ctcbias_fst"
     blank_known = True
+    steps = None
 
     def __init__(self, package: Package, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)

@@ -1,15 +1,16 @@
 """What ONNX models are given: the features that each family was trained on.
 
 Each is a frozen class that is called with mono samples, full scale 1, so that it can be compared
-and copied, and returns float32 ``(frame, feature)``; `RawSamples` returns ``(sample,)``.
+and copied, and returns float32 ``(frame, feature)``; `RawSamples` returns ``(sample,)``. Those of
+models that keep states make any frames of a stream, too (`StreamFeatures`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,30 @@ Features = Callable[[Samples], Array]
 _INT16 = 32768.0
 _RATE = 16000
 _HOP = 160
+_WINDOW = 400
+_FFT = 512
+
+
+class StreamFeatures(Protocol):
+    """Features of a stream: any frames of it, without those before.
+
+    Attributes:
+        hop: samples from one frame to the next.
+    """
+
+    @property
+    def hop(self) -> int: ...
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Which samples ``[begin, end)`` of a stream frames ``[first, last)`` are made of."""
+
+    def frames(self, wave: Samples, first: int, last: int) -> Array:
+        """Frames ``[first, last)`` of a stream, ``(frame, feature)``, as they would be of all of
+        it.
+
+        Args:
+            wave: the samples of :meth:`span`.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,21 @@ class KaldiFbank:
     snip_edges: bool = False
     window: str = "povey"
     scale: float = 1.0
+    hop = _HOP
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """See `StreamFeatures`."""
+        begin, end = self._ends(first, last)
+        return max(0, begin), end
+
+    def frames(self, wave: Samples, first: int, last: int) -> Array:
+        """See `StreamFeatures`: the audio is mirrored where it begins, as Kaldi does."""
+        before = max(0, -self._ends(first, last)[0])
+        return replace(self, snip_edges=True)(np.concatenate((wave[:before][::-1], wave)))
+
+    def _ends(self, first: int, last: int) -> tuple[int, int]:
+        before = 0 if self.snip_edges else (_WINDOW - _HOP) // 2
+        return first * _HOP - before, (last - 1) * _HOP - before + _WINDOW
 
     def __call__(self, wave: Samples) -> Array:
         options = kaldi_native_fbank().FbankOptions()
@@ -101,16 +141,38 @@ class NemoMel:
     bins: int = 80
     normalise: bool = True
 
+    hop = _HOP
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """See `StreamFeatures`; one sample more, for the pre-emphasis."""
+        return max(0, first * _HOP - _FFT // 2 - 1), (last - 1) * _HOP + _FFT // 2
+
+    def frames(self, wave: Samples, first: int, last: int) -> Array:
+        """See `StreamFeatures`; they are not normalised."""
+        before = _FFT // 2 - first * _HOP
+        emphasised = _emphasised(wave) if before >= 0 else _emphasised(wave)[1:]
+        return self._log_mel(np.pad(emphasised, (max(0, before), 0)), last - first)
+
     def __call__(self, wave: Samples) -> Array:
-        emphasised = np.append(wave[:1], wave[1:] - np.float32(0.97) * wave[:-1])
-        frames = len(wave) // _HOP
-        window = np.pad(np.hanning(400), 56)
-        power = _power(np.pad(emphasised, 256), window, frames)
+        found = self._log_mel(np.pad(_emphasised(wave), _FFT // 2), len(wave) // _HOP)
+        return normalised(found) if self.normalise and len(found) > 1 else found
+
+    def _log_mel(self, emphasised: npt.NDArray[np.float32], frames: int) -> Array:
+        window = np.pad(np.hanning(_WINDOW), (_FFT - _WINDOW) // 2)
+        power = _power(emphasised, window, frames)
         found = np.log(power @ _slaney_filters(self.bins) + 2.0**-24)
-        if self.normalise and frames > 1:
-            spread = found.std(axis=0, ddof=1) + 1e-5
-            found = (found - found.mean(axis=0)) / spread
         return np.asarray(found, dtype=np.float32)
+
+
+def normalised(features: Array) -> Array:
+    """Each feature of ``(frame, feature)`` shifted and scaled to mean 0 and variance 1."""
+    wide = features.astype(np.float64)
+    spread = wide.std(axis=0, ddof=1) + 1e-5
+    return np.asarray((wide - wide.mean(axis=0)) / spread, dtype=np.float32)
+
+
+def _emphasised(wave: Samples) -> npt.NDArray[np.float32]:
+    return np.append(wave[:1], wave[1:] - np.float32(0.97) * wave[:-1])
 
 
 @dataclass(frozen=True)
@@ -152,6 +214,30 @@ class RawSamples:
         wide = np.asarray(wave, dtype=np.float64)
         found = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)
         return np.asarray(found, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WholeNumbers:
+    """The samples as whole numbers of ``(sample, 1)``, as T-one takes them.
+
+    Attributes:
+        scale: of full scale.
+    """
+
+    scale: int = 32767
+    hop = 1
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """See `StreamFeatures`."""
+        return first, last
+
+    def frames(self, wave: Samples, first: int, last: int) -> Array:
+        """See `StreamFeatures`."""
+        return self(wave)
+
+    def __call__(self, wave: Samples) -> Array:
+        scaled = np.asarray(wave, dtype=np.float32)[:, None] * self.scale
+        return np.asarray(np.trunc(scaled), dtype=np.float32)
 
 
 FUNASR_FBANK = KaldiFbank(high=0.0, snip_edges=True, window="hamming", scale=_INT16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,27 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctcbias_fst.arrays import is_one, sum_of_probabilities
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.models.frame_length import measured_frame_seconds
-from ctcbias_fst.models.onnx_families import Family, family_of
+from ctcbias_fst.models.onnx_families import family_of
+from ctcbias_fst.models.onnx_family import Family, SteppingFamily
 from ctcbias_fst.models.onnx_files import config_of, model_file, sentencepiece_of, tokens_file
+from ctcbias_fst.models.onnx_scores import kind_of, log_probs_of
 from ctcbias_fst.models.onnx_session import Array, Session
+from ctcbias_fst.models.onnx_steps import OnnxSteps
 from ctcbias_fst.models.pieces import LONG_SECONDS
 from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.models.stepping import stepped
 from ctcbias_fst.text.token_lists import checked_tokens, read_tokens
 from ctcbias_fst.text.token_marks import WordBoundary, boundary_of_model, look_like_phones
 from ctcbias_fst.text.tokens import Tokenizer, tokenizer_of
 
 _SAY_FACTOR = "say its subsampling_factor in a config.json beside it"
-_LOGITS, _LOG_PROBS, _PROBS = "logits", "log-probs", "probabilities"
 _BYTES = frozenset(map(chr, range(0x180, 0x1A6))) - {"\u01a0", "\u01a1"}
 _FEW = 12
 """Letters that stand for bytes in icefall, of which no language has so many."""
-
-_LEAST = 1e-30
-"""Of probabilities, before their logarithm."""
 
 
 def load(
@@ -53,6 +53,9 @@ def load(
     session = Session(file, torch.device(device))
     config = {**config_of(file, "preprocessor_config.json"), **config_of(file)}
     family = family_of(session, config, language)
+    if isinstance(family, SteppingFamily):
+        stepping = SteppingScorer(session, family)
+        return ScoredModel(stepping, blank_known=True, steps=stepping.steps)
     return ScoredModel(OnnxScorer(session, family, language), blank_known=True)
 
 
@@ -78,7 +81,7 @@ class OnnxScorer:
         self.piece_seconds = family.piece_seconds
         noise = np.random.default_rng(0).normal(0.0, 0.01, self.sampling_rate).astype(np.float32)
         found = self._rows(noise)
-        self.kind = _kind(found, session.path)
+        self.kind = kind_of(found, session.path)
         self.tokenizer = _tokenizer(session, family, found.shape[1], language)
         self.frame_seconds = family.frame_seconds or measured_frame_seconds(
             self.scores, self.sampling_rate, self.shortest_seconds, remedy=_SAY_FACTOR
@@ -86,30 +89,46 @@ class OnnxScorer:
 
     def scores(self, waves: Sequence[Samples]) -> list[Tensor]:
         """See :meth:`ctcbias_fst.models.plug.Scorer.scores`."""
-        return [self._normalised(torch.from_numpy(self._rows(wave))) for wave in waves]
+        return [log_probs_of(self._rows(wave), self.kind) for wave in waves]
 
     def _rows(self, wave: Samples) -> Array:
         return np.ascontiguousarray(self.how.scores(self.session, wave))
 
-    def _normalised(self, rows: Tensor) -> Tensor:
-        if self.kind == _LOGITS:
-            return rows.log_softmax(dim=-1)
-        return rows.clamp_min(_LEAST).log() if self.kind == _PROBS else rows
+
+class SteppingScorer:
+    """An ONNX model that keeps states as a `Scorer`: it goes through recordings from their
+    beginning to their end, as through streams.
+
+    Args:
+        session: the model.
+        family: how it is used.
+
+    Attributes:
+        steps: how it goes through streams.
+
+    Raises:
+        ModelError: it gives nothing that can be scores, or its tokens are missing or another's.
+    """
+
+    batches = True
+    shortest_seconds = 0.0
+    piece_seconds = longest_seconds = math.inf
+
+    def __init__(self, session: Session, family: SteppingFamily) -> None:
+        self.family, self.device = family.name, session.device
+        self.sampling_rate = family.sampling_rate
+        self.steps = OnnxSteps(session, family.features, family.sampling_rate, family.plan)
+        self.frame_seconds = self.steps.frame_seconds
+        self.tokenizer = _tokenizer(session, family, self.steps.columns, None)
+
+    def scores(self, waves: Sequence[Samples]) -> list[Tensor]:
+        """See :meth:`ctcbias_fst.models.plug.Scorer.scores`."""
+        return stepped(self.steps, waves, self.steps.columns)
 
 
-def _kind(rows: Array, path: Path) -> str:
-    """What the model gives, by whether its rows sum to one."""
-    if not len(rows) or not np.isfinite(rows).any():
-        raise ModelError(f"{path}: gave no frames, or no finite scores, for a second of noise")
-    values = torch.from_numpy(rows)
-    if bool(is_one(sum_of_probabilities(values)).all()):
-        return _LOG_PROBS
-    if float(values.min()) >= 0 and bool(is_one(values.sum(dim=-1)).all()):
-        return _PROBS
-    return _LOGITS
-
-
-def _tokenizer(session: Session, family: Family, columns: int, language: str | None) -> Tokenizer:
+def _tokenizer(
+    session: Session, family: Family | SteppingFamily, columns: int, language: str | None
+) -> Tokenizer:
     """The tokens of a model, of as many columns."""
     options: dict[str, Any] = {"columns": columns}
     if family.blank is not None:

@@ -1,4 +1,4 @@
-"""ONNX models that are no CTC model, or none that can be used yet: told in one line."""
+"""ONNX models that are no CTC model, or none that can be used: told in one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _ENCODED = {
     "encoder_out_lens",
 }
 _DECODER = {"decoder_out", "targets", "target_length", "input_ids", "encoder_hidden_states", "y"}
-_WITH_LATER = "models with states, for streaming, cannot be used yet; export it for offline use"
+_UNKNOWN_STATES = (
+    "its states are none that are known (those of icefall's zipformer2 CTC, NeMo's cache-aware "
+    "CTC, WeNet's CTC as sherpa-onnx exports it, and T-one are); export it so, or for offline use"
+)
 
 
 def refuse_others(session: Session, facts: Mapping[str, Any], kind: str) -> None:
@@ -46,18 +49,14 @@ def refuse_others(session: Session, facts: Mapping[str, Any], kind: str) -> None
         kind: its ``model_type``, empty if nothing says it.
 
     Raises:
-        ModelError: it is for streaming, a part of a transducer or of an encoder and decoder, an
-            encoder without its CTC head, or of a family that is not supported.
+        ModelError: it is a part of a transducer or of an encoder and decoder, an encoder without
+            its CTC head, keeps states that are not known, or is of a family that is not supported.
     """
     inputs = {one.name for one in session.inputs}
     outputs = {one.name for one in session.outputs}
     for pattern, what in _OTHER_TYPES:
         if re.fullmatch(pattern, kind):
             _refuse(session, f"is {what} (model_type {kind})")
-    states = sorted(name for name in inputs if _STATES.search(name))
-    if kind != "t-one-ctc" and (states or any(key in facts for key in _STREAMING)):
-        named = f" ({', '.join(states[:3])})" if states else ""
-        _refuse(session, f"is a streaming export{named}: {_WITH_LATER}")
     if inputs & _DECODER:
         _refuse(session, "is the decoder or joiner of a transducer or of an encoder and decoder")
     if "token_num" in outputs or {"us_alphas", "us_cif_peak"} & outputs:
@@ -69,6 +68,10 @@ def refuse_others(session: Session, facts: Mapping[str, Any], kind: str) -> None
             "is an encoder without a CTC head: of a transducer, or exported without it; export "
             "the CTC part too",
         )
+    states = sorted(name for name in inputs if _STATES.search(name))
+    if states or any(key in facts for key in _STREAMING):
+        named = f" ({', '.join(states[:3])})" if states else ""
+        _refuse(session, f"is a streaming export{named}: {_UNKNOWN_STATES}")
     if "Nano" in str(facts.get("comment", "")) and kind == "sense_voice_ctc":
         _refuse(session, "is a CTC model of a family that is not supported (Fun-ASR-Nano)")
     if kind == "sense_voice_ctc" and "prompt" in inputs:

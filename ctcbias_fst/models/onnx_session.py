@@ -22,7 +22,7 @@ _FLOATS = {
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
 }
-_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_OTHERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_}
 _SCORES = ("logprobs", "log_probs", "logits", "ctc_logits", "ctc_log_probs", "probs")
 """Names of the output that has the scores of tokens, where there are several outputs."""
 
@@ -92,17 +92,23 @@ class Session:
         """The input of this name, if there is one."""
         return next((one for one in self.inputs if one.name == name), None)
 
+    @property
+    def scores_output(self) -> str:
+        """The name of the output that has the scores of tokens."""
+        names = [one.name for one in self.outputs]
+        return next((name for name in _SCORES if name in names), names[0])
+
     def run(self, values: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """All outputs, by name, of inputs by name, which are turned into the types they have."""
         feed = {}
         for one in self.inputs:
-            kind = {**_FLOATS, **_INTEGERS}.get(one.kind)
+            kind = {**_FLOATS, **_OTHERS}.get(one.kind)
             if one.name not in values or kind is None:
                 raise ModelError(
                     f"{self.path}: has an input {one.name} ({one.kind}) of a meaning that is not "
                     "known; export the model with audio and its length as inputs"
                 )
-            feed[one.name] = np.ascontiguousarray(values[one.name], dtype=kind)
+            feed[one.name] = np.asarray(values[one.name], dtype=kind, order="C")
         with _told(self.path, "cannot be run"):
             found = self._session.run(None, feed)
         return {port.name: value for port, value in zip(self.outputs, found)}
@@ -110,8 +116,7 @@ class Session:
     def scores(self, values: Mapping[str, npt.NDArray[Any]]) -> Array:
         """The scores of one recording, ``(frame, token)``; as many frames as the model says."""
         found = self.run(values)
-        named = [name for name in _SCORES if name in found]
-        scores = found[named[0] if named else self.outputs[0].name]
+        scores = found[self.scores_output]
         if scores.ndim != 3 or len(scores) != 1 or scores.dtype.kind != "f":
             raise ModelError(
                 f"{self.path}: gave {scores.dtype} of the shape {scores.shape}; log-probs "

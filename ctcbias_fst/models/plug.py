@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -55,6 +55,60 @@ class TokenListener(Listener, Protocol):
     def device(self) -> torch.device: ...
 
 
+class Step(NamedTuple):
+    """What a model is given at a time, of one stream.
+
+    Attributes:
+        number: which step of the stream, from 0.
+        samples: those of :meth:`Steps.samples`, with silence where the stream has ended.
+        states: what the step before left; None before the first.
+    """
+
+    number: int
+    samples: Samples
+    states: Any = None
+
+
+class Stepped(NamedTuple):
+    """What comes of a step: scores ``(frame, token)``, and the states for the next one."""
+
+    scores: Tensor
+    states: Any
+
+
+class Steps(Protocol):
+    """How a model that keeps states goes through streams: in steps of one length, counted from the
+    beginning. Threads may share it.
+
+    Attributes:
+        seconds: from one step to the next.
+        latest_seconds: how long after it was said a frame is scored, at most, when audio comes at
+            once.
+    """
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def latest_seconds(self) -> float: ...
+
+    def samples(self, number: int) -> tuple[int, int]:
+        """Which samples ``[begin, end)`` of a stream a step is given."""
+
+    def frames(self, number: int) -> tuple[int, int]:
+        """Which frames ``[first, last)`` of a stream a step scores."""
+
+    def count(self, samples: int) -> int:
+        """How many frames a stream of so many samples has: those of its audio, and some behind, as
+        tokens are written late."""
+
+    def score(self, steps: Sequence[Step]) -> list[Stepped]:
+        """Score a step of each of several streams: natural log, each frame normalised.
+
+        Raises:
+            ModelError: the model failed.
+        """
+
+
 class SpeechModel(TokenListener, Protocol):
     """Makes log-probs of recordings. Threads may share it.
 
@@ -69,6 +123,7 @@ class SpeechModel(TokenListener, Protocol):
             :data:`ctcbias_fst.text.phones.PHONES`.
         attends: whether it has an adapter, so that :meth:`listed` gives something.
         blank_known: whether it was told which column is the blank, so that nobody need look.
+        steps: how it goes through a stream, if it keeps states; None if it hears whole recordings.
     """
 
     @property
@@ -79,6 +134,8 @@ class SpeechModel(TokenListener, Protocol):
     def attends(self) -> bool: ...
     @property
     def blank_known(self) -> bool: ...
+    @property
+    def steps(self) -> Steps | None: ...
 
     def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
         """Read a list of names once for the adapter; None without one.

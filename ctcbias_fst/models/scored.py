@@ -28,7 +28,7 @@ from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
-from ctcbias_fst.models.plug import Scorer, SpeechModel, is_function, require_any
+from ctcbias_fst.models.plug import Scorer, SpeechModel, Steps, is_function, require_any
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
@@ -66,6 +66,7 @@ class ScoredModel:
         blank_known: whether the model's own files say which column is the blank.
         adapted: the same with its adapter, if it has one.
         lag: seconds by which it writes tokens after their sounds, if that is known.
+        steps: how it goes through streams, if it keeps states.
     """
 
     lm: Path | None = None
@@ -78,9 +79,10 @@ class ScoredModel:
         blank_known: bool = False,
         adapted: AdaptedModel | None = None,
         lag: float | None = None,
+        steps: Steps | None = None,
     ) -> None:
         self.scorer, self.blank_known, self.adapted = scorer, blank_known, adapted
-        self.lag = lag
+        self.lag, self.steps = lag, steps
         self.attends = adapted is not None
         self.family, self.device = scorer.family, scorer.device
         self.sampling_rate, self.frame_seconds = scorer.sampling_rate, scorer.frame_seconds

@@ -20,6 +20,7 @@ from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.bounds import at_most, finite, not_negative, positive
 from ctcbias_fst.errors import CtcbiasError, ModelError
+from ctcbias_fst.models.heard_streams import Heard, HeardStream
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows
 from ctcbias_fst.records import LogProbs
@@ -69,52 +70,8 @@ class _Window(NamedTuple):
     lacking: int = 0
 
 
-class Heard(NamedTuple):
-    """What was heard of a stream.
-
-    Attributes:
-        log_probs: of its next frames, of one utterance, maybe of no frames.
-        warnings: what the model failed on.
-    """
-
-    log_probs: LogProbs
-    warnings: tuple[str, ...]
-
-
-class WindowedStream:
-    """What is kept of a stream: the audio that the next windows need.
-
-    Args:
-        name: of the stream, for messages.
-        names: its list, for the adapter; it may be changed between chunks.
-    """
-
-    def __init__(self, name: str, names: ListedNames | None = None) -> None:
-        self.name, self.names = name, names
-        self.frames = self.phone_frames = 0
-        """How many were scored, and decoded: who decodes them says so."""
-        self._samples: Samples = np.zeros(0, dtype=np.float32)
-        self._begin = 0
-
-    def add(self, samples: Samples) -> None:
-        """Take samples at the model's rate."""
-        if len(samples):
-            self._samples = np.concatenate((self._samples, samples))
-
-    @property
-    def end(self) -> int:
-        """How many samples have come."""
-        return self._begin + len(self._samples)
-
-    def cut(self, begin: int, end: int) -> Samples:
-        """Samples ``[begin, end)`` of the stream."""
-        return self._samples[begin - self._begin : end - self._begin]
-
-    def drop_before(self, sample: int) -> None:
-        """Forget what no window will need."""
-        if sample > self._begin:
-            self._samples = self._samples[sample - self._begin :].copy()
-            self._begin = sample
+class WindowedStream(HeardStream):
+    """What is kept of a stream: the audio that the next windows need."""
 
 
 class StreamWindows:
@@ -144,6 +101,10 @@ class StreamWindows:
             max(least, round(seconds / frame_seconds))
             for least, seconds in ((0, config.left), (1, config.step), (1, config.right))
         )
+
+    def open(self, name: str, names: ListedNames | None = None) -> WindowedStream:
+        """A stream; see :meth:`ctcbias_fst.models.heard_streams.HearsStreams.open`."""
+        return WindowedStream(name, names)
 
     @property
     def latest_seconds(self) -> float:

@@ -64,7 +64,9 @@ def refused(
     [
         (["x", "cached_key_0"], ["log_probs"], ICEFALL, "streaming export .cached_key_0"),
         (["x"], ["log_probs"], {**ICEFALL, "decode_chunk_len": 32}, "streaming.*offline"),
-        (["x", "offset", "attn_cache"], ["log_probs"], {}, "streaming export .attn_cache, offset"),
+        (["x", "offset", "attn_cache"], ["log_probs"], {}, "its metadata lacks chunk_size"),
+        (["x", "h_cache"], ["log_probs"], {}, "export .h_cache.: its states are none that are k"),
+        (["x", "offset", "attn_cache"], ["outputs"], {}, "encoder without a CTC head"),
         (["audio_signal", "cache_last_channel"], ["logprobs"], {}, "streaming export"),
         (["x", "x_lens"], ["encoder_out"], {"model_type": "zipformer2"}, "part of a transducer"),
         (["audio_signal"], ["outputs"], {"model_type": "EncDecRNNTBPEModel"}, "part of a transd"),
@@ -347,7 +349,7 @@ def test_the_command_says_it_in_a_line(tmp_path: Path, forked_python: str) -> No
 
 
 def test_every_kind_is_made() -> None:
-    assert set(_BY_TYPE) >= {"zipformer2_ctc", "wenet_ctc", "sense_voice_ctc", "t-one-ctc"}
+    assert set(_BY_TYPE) >= {"zipformer2_ctc", "wenet_ctc", "sense_voice_ctc"}
 
 
 def test_nemo_without_its_subsampling(tmp_path: Path) -> None:

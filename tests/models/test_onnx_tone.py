@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_onnx import TensorProto, helper, log_softmax, save
+from tiny_onnx import TensorProto, helper, log_softmax, onnx, save, write_tokens
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.find import load_model
@@ -84,6 +84,23 @@ def test_chunks(tmp_path: Path) -> None:
     for samples in (4800, 4801, 11000, 35 * 8000):
         wave = np.resize(speech_like(1.0), samples)
         np.testing.assert_allclose(scores_of(model, wave), _wanted(wave), atol=0.02)
+
+
+def test_as_sherpa_onnx_exports_it(tmp_path: Path) -> None:
+    """With metadata, and its tokens in a file."""
+    tone(tmp_path)
+    wave = np.resize(speech_like(1.0), 9000)
+    wanted = scores_of(load_model(tmp_path), wave)
+    (tmp_path / "config.json").unlink()
+    model = onnx.load(str(tmp_path / "model.onnx"))
+    metadata = {"model_type": "t-one", "sample_rate": "8000", "frame_length_ms": "300"}
+    helper.set_model_props(model, metadata)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    write_tokens(tmp_path / "tokens.txt", [*LETTERS, "<blk>"])
+    found = load_model(tmp_path)
+    assert (found.family, found.sampling_rate) == ("T-one (ONNX)", 8000)
+    assert found.tokenizer.vocabulary.blank_id == 6
+    np.testing.assert_array_equal(scores_of(found, wave), wanted)
 
 
 def test_what_it_lacks(tmp_path: Path) -> None:
