@@ -368,12 +368,19 @@ def wenet(
     write_tokens(folder / "tokens.txt", TOKENS)
 
 
-def known(folder: Path, rows: Array, vocabulary: Vocabulary, *, loud: float = math.inf) -> None:
-    """Write a model of icefall that knows one stream: it gives ``rows`` ``(frame, token)``, 0.16 s
-    late, as such models do, and NaN in steps with features over ``loud``."""
-    blank = np.full((4, vocabulary.size), math.log(1e-6 / (vocabulary.size - 1)), np.float32)
+def known(
+    folder: Path,
+    rows: Array,
+    vocabulary: Vocabulary,
+    *,
+    late: int = 0,
+    loud: float = math.inf,
+) -> None:
+    """Write a model of icefall that knows one stream: it gives ``rows`` ``(frame, token)``, so many
+    frames ``late``, and NaN in steps with features over ``loud``."""
+    blank = np.full((late + 1, vocabulary.size), math.log(1e-6 / vocabulary.size), np.float32)
     blank[:, vocabulary.blank_id] = math.log1p(-1e-6)
-    whole = torch.from_numpy(np.concatenate([blank, rows, blank]))
+    whole = torch.from_numpy(np.concatenate([blank[:late], rows, blank]))
     folder.mkdir(exist_ok=True)
     zipformer(folder, net=Known(whole, loud), tokens=vocabulary.tokens)
     shutil.copyfile(DEFAULT / "tokenizer.model", folder / "bpe.model")
