@@ -25,7 +25,7 @@ _SILENCES = frozenset(
 )
 """Symbols between words, of pauses and of noise, in the phone sets of toolkits, without brackets.
 """
-UNKNOWNS = ("<unk>", "[UNK]", "<UNK>", "\u2047")
+_UNKNOWN = re.compile(r"[<\[]\|?unk(nown)?\|?[>\]]|\u2047", re.IGNORECASE)
 _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE_LEVEL = "\u0120"
@@ -55,6 +55,12 @@ class WordBoundary(Enum):
 def is_special(token: str) -> bool:
     """Whether a token has the form of those that write no text: ``<s>``, ``[CLS]``, …"""
     return not token or (bool(_SPECIAL.fullmatch(token)) and byte_of(token) is None)
+
+
+def unknown_column(tokens: Sequence[str]) -> int | None:
+    """The first column of what a model writes for letters that no token writes: ``<unk>``,
+    ``[UNK]``, U+2047, …"""
+    return next((i for i, one in enumerate(tokens) if _UNKNOWN.fullmatch(one)), None)
 
 
 def is_silence(token: str) -> bool:

@@ -26,7 +26,6 @@ from ctcbias_fst.text.token_marks import (
     CONTINUATION,
     PREFIX,
     SEPARATORS,
-    UNKNOWNS,
     Blank,
     WordBoundary,
     byte_of,
@@ -35,6 +34,7 @@ from ctcbias_fst.text.token_marks import (
     guess_boundary,
     joined,
     look_like_phones,
+    unknown_column,
     unnamed_column,
     write_nothing,
 )
@@ -116,16 +116,18 @@ class Vocabulary:
 
     @cached_property
     def special(self) -> npt.NDArray[np.bool_]:
-        """(V,) True where a token writes no text: blank, unknown, ``<s>``, ``[CLS]``, …"""
+        """(V,) True where a token writes no letters: blank, unknown, ``<s>``, ``[CLS]``, …"""
         mask = np.array(write_nothing(self.tokens, joining=self._joining))
         mask[[self.blank_id] if self.unk_id is None else [self.blank_id, self.unk_id]] = True
         if self.separator_id is not None:
             mask[self.separator_id] = False
         return _readonly(mask)
 
-    def _mask(self, columns: Iterable[bool]) -> npt.NDArray[np.bool_]:
-        """(V,) those of the columns that are no special tokens."""
-        return _readonly(np.array(list(columns)) & ~self.special)
+    def _mask(self, columns: Iterable[bool], unk_id: int | None = None) -> npt.NDArray[np.bool_]:
+        """(V,) those of the columns that are no special tokens, and the unknown one."""
+        mask: npt.NDArray[np.bool_] = np.array(list(columns)) & ~self.special
+        mask[[] if unk_id is None else [unk_id]] = True
+        return _readonly(mask)
 
     @cached_property
     def silent(self) -> npt.NDArray[np.bool_]:
@@ -139,13 +141,14 @@ class Vocabulary:
         """(V,) True where the token itself begins a word.
 
         With separators no token does so by itself (any may, after a separator): all False. Of
-        scripts without spaces every token is a word of its own.
+        scripts without spaces every token is a word of its own. The unknown token has no mark.
         """
         if self.boundary is WordBoundary.PREFIX:
             return self._mask(t.startswith(PREFIX) or is_unspaced(t) for t in self.tokens)
-        if self.boundary is WordBoundary.CONTINUATION:
-            return self._mask(not t.startswith(CONTINUATION) for t in self.tokens)
-        return self._mask([self.boundary is WordBoundary.NONE] * self.size)
+        if self.boundary is WordBoundary.SEPARATOR:
+            return self._mask([False] * self.size)
+        mark = CONTINUATION if self.boundary is WordBoundary.CONTINUATION else None
+        return self._mask((not (mark and t.startswith(mark)) for t in self.tokens), self.unk_id)
 
     @cached_property
     def unspaced(self) -> npt.NDArray[np.bool_]:
@@ -171,7 +174,7 @@ class Vocabulary:
 
     @cached_property
     def surfaces(self) -> tuple[str, ...]:
-        """What each token writes, without its boundary mark; empty for special tokens."""
+        """What each token writes, without its boundary mark; of special ones the unknown alone."""
         written = []
         for token, special in zip(self.tokens, self.special.tolist()):
             text, byte = token, byte_of(token)
@@ -297,7 +300,7 @@ class Vocabulary:
     def word_spans(self, ids: Sequence[int]) -> list[tuple[int, int, str]]:
         """Return (start, end, word) for each word that `ids` write; end is exclusive.
 
-        `ids` are tokens after CTC collapsing; blanks and special tokens write nothing.
+        `ids` are tokens after CTC collapsing; special ones but the unknown write nothing.
         A span runs from the token that begins the word to the last one that writes a
         part of it.
         """
@@ -359,7 +362,7 @@ class Vocabulary:
         if not tokens:
             raise ModelError("the vocabulary is empty.")
         tokens, blank_id = fitted_columns(tokens, blank, columns)
-        unk_id = next((tokens.index(u) for u in UNKNOWNS if u in tokens), None)
+        unk_id = unknown_column(tokens)
         if boundary is not None:
             edge = checked_boundary(boundary, tokens)
         else:

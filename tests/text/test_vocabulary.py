@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcbias_fst import Decoder
 from ctcbias_fst.errors import CtcbiasWarning, ModelError
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -56,7 +57,7 @@ def test_word_spans(
 def test_word_starts() -> None:
     assert np.flatnonzero(PIECES.starts_word).tolist() == [2, 3, 4, 7]
     assert np.flatnonzero(PIECES.ends_word).tolist() == [2, 3, 4, 7]
-    assert np.flatnonzero(WORDPIECES.starts_word).tolist() == [3, 5]
+    assert np.flatnonzero(WORDPIECES.starts_word).tolist() == [1, 3, 5]  # [UNK] has no mark
     assert not LETTERS.starts_word.any()
     assert np.flatnonzero(LETTERS.ends_word).tolist() == [4]
     with pytest.raises(ValueError, match="read-only"):
@@ -226,3 +227,43 @@ def test_silence_beside_phones_writes_nothing() -> None:
     assert phones.silent.tolist() == [False] * 6 + [True]
     words = Vocabulary.from_tokens(["<blk>", "▁sil", "▁SH", "▁AA", "EH", "TH", "CH", "AH", "sil"])
     assert words.surfaces[-1] == "sil"
+
+
+CHARACTERS = ["<pad>", "|", *"abcdefghijklmnopqrstuvwxyz"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "options", "said", "words"),
+    [
+        (["<unk>", *CHARACTERS], {}, ["n", "a", "<unk>", "v", "e", "|", "i"], ["na<unk>ve", "i"]),
+        (["[UNK]", *CHARACTERS], {}, ["n", "[UNK]", "|", "[UNK]"], ["n<unk>", "<unk>"]),
+        (["<UNK>", *CHARACTERS], {}, ["<UNK>", "a"], ["<unk>a"]),
+        (["<|unk|>", *CHARACTERS], {}, ["a", "<|unk|>"], ["a<unk>"]),
+        (["<unknown>", *CHARACTERS], {}, ["a", "<unknown>", "b"], ["a<unk>b"]),
+        (["\u2047", *CHARACTERS], {}, ["a", "\u2047", "b"], ["a<unk>b"]),
+        (["<s>", "</s>", "[CLS]", *CHARACTERS], {}, ["<s>", "a", "[CLS]", "b", "</s>"], ["ab"]),
+        (["<blk>", "<unk>", "▁", "▁na", "ve"], {}, ["▁na", "<unk>", "ve"], ["na<unk>ve"]),
+        (["<blk>", "<unk>", "▁", "▁na", "ve"], {}, ["▁na", "▁", "<unk>", "▁na"],
+         ["na", "<unk>", "na"]),
+        (["[PAD]", "[UNK]", "na", "##ve", "i"], {}, ["na", "##ve", "[UNK]", "i", "na", "[UNK]"],
+         ["nave", "<unk>", "i", "na", "<unk>"]),
+        (["<blank>", "<unk>", *"我们在北京"], {}, ["我", "<unk>", "北", "京"],
+         ["我", "<unk>", "北", "京"]),
+        (["<pad>", "<unk>", "|", *"абвгд"], {}, ["а", "<unk>", "б"], ["а<unk>б"]),
+        (["<blk>", "<unk>", *"AA AE AH B D K S T".split()], {"boundary": "none"},
+         ["K", "<unk>", "T"], ["K", "<unk>", "T"]),
+    ],
+)  # fmt: skip
+def test_what_no_token_writes_is_seen_in_the_text(
+    tokens: list[str], options: dict, said: list[str], words: list[str]
+) -> None:
+    """In the word that it is a part of; as a word, where tokens without a mark begin one."""
+    vocabulary = Vocabulary.from_tokens(tokens, **options)
+    assert vocabulary.ids_to_words([vocabulary.index[one] for one in said]) == words
+    rows = np.full((2 * len(said) + 1, len(tokens)), -12.0)
+    rows[::2, vocabulary.blank_id] = 0.0
+    rows[np.arange(len(said)) * 2 + 1, [vocabulary.index[one] for one in said]] = 0.0
+    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    decoder = Decoder.from_tokens(tokens, frame_seconds=0.04, **options)
+    (found,) = decoder.decode(rows)
+    assert [word.word for word in found.best.words] == words
