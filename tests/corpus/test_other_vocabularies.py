@@ -351,7 +351,7 @@ def heard(
         column = vocabulary.index[token]
         rows += [vocabulary.blank_id] * (bool(rows) and rows[-1] == column) + [column]
         frames.append(len(rows) - 1)
-    array = np.full((len(rows), vocabulary.size), -12.0)
+    array = np.full((len(rows), vocabulary.size), -15.0)  # further away than a name may take
     array[range(len(rows)), rows] = 0.0
     if wrong is not None:
         array[frames[wrong[0]], vocabulary.index[wrong[1]]] = 1.0
