@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 from safetensors.torch import save_file
 
-from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.audio.audio import to_recording
+from ctcbias_fst.config import load_config, read_toml
+from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.package import DEFAULT, load_package
+from ctcbias_fst.models.scored import tapped
 from ctcbias_fst.text.tokens import tokenizer_of
+from ctcbias_fst.training.training_config import AdaptConfig
+from tests.tiny_models import TINY_ADAPTER, training_toml
 
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT / "ctcbias_fst/pretrained/clips"
@@ -155,6 +163,60 @@ def test_peers(tmp_path: Path, tokenizer_path: Path, kind: str) -> None:
     assert "| k2 topology " in (tmp_path / "out/results.md").read_text(encoding="utf-8")
     weights = json.loads((tmp_path / "out/weights.json").read_text(encoding="utf-8"))
     assert set(weights) == set(decoders)
+
+
+def test_an_adapter_on_another_model(named_cuts: Path, tmp_path: Path) -> None:
+    """Trained on a tiny model, and a row for each choice of parts."""
+    from tiny_hugging_face import save  # noqa: PLC0415  (needs transformers)
+
+    data = tmp_path / "data"
+    (data / "lists").mkdir(parents=True)
+    shutil.copy(named_cuts, data / "cuts_train.jsonl.gz")
+    for domain in ("medical", "parliament", "general"):
+        shutil.copy(named_cuts, data / f"cuts_dev_{domain}.jsonl.gz")
+        (data / f"lists/{domain}.dev.3.txt").write_text("metformin\nnew york\nsmith")
+    (tmp_path / "adapt.toml").write_text(
+        training_toml(Path("cuts_train.jsonl.gz"), TINY_ADAPTER, validation=[], names=[2, 6])
+    )
+    options = ("--adapter", tmp_path / "trained", "--splits", "dev", "--list", 3, "--limit", 4)
+    model = save(tmp_path / "hf", num_hidden_layers=4)
+    trained = ("--config", tmp_path / "adapt.toml")
+    printed = _run("adapter.py", model, data, *options, *trained)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines()]
+    assert rows[0] == ["parts", "dev medical", "dev parliament", "dev WER"]
+    assert [row[0] for row in rows[2:]] == ["none", "adapter", "boost, g2g", "boost, g2g, adapter"]
+    assert all(len(row) == 4 and " → " in row[3] for row in rows[2:])
+    assert all(0.0 <= float(cell) <= 100.0 for row in rows[2:] for cell in row[1:3])
+    assert (tmp_path / "trained/ctcbias_adapter.safetensors").is_file()
+    assert _run("adapter.py", model, data, *options) == printed
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's exporter has many
+@pytest.mark.parametrize("twice", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_module_of_an_exported_model(
+    tmp_path: Path, twice: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log-probs are those of the ONNX file, and an adapter finds its layers."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import adapter  # noqa: PLC0415
+    import strangers  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    tokens = strangers.CHARACTERS
+    head = strangers.Head(load_package(None).model.config.encoder.width, len(tokens), twice)
+    stranger = strangers.Stranger("char", tokens, 0, lambda _: [], twice)
+    strangers.export(stranger, head, tmp_path / "char")
+    model, module = adapter.model_at(tmp_path / "char")
+    spoken = [to_recording(CLIPS / "medical-1.flac", 16000)]
+    own, exported = (one.log_probs(spoken) for one in (model, load_model(tmp_path / "char")))
+    assert model.frame_seconds == exported.frame_seconds == (0.02 if twice else 0.08)
+    torch.testing.assert_close(own.log_probs, exported.log_probs, atol=1e-3, rtol=0)
+    base = tapped(model, module)
+    assert (base.head, base.taps) == ("project", ("layers.0", "layers.1"))
+    told = adapter.anchored(read_toml(ROOT / "benchmarks/adapter.toml"), tmp_path)
+    assert load_config(AdaptConfig, told).train == (tmp_path / "cuts_train.jsonl.gz",)
 
 
 def test_long_lists() -> None:
