@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import CtcbiasError, ModelError, cause_of
 from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.layer_calls import LayerCall, recorded_calls
 from ctcbias_fst.models.model_config import AdapterShape
@@ -65,6 +65,11 @@ class TappedModel:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ModelError(f"a {type(module).__name__} is no torch.nn.Module: pass the model's")
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelError(
+                f"{scorer.family}: the module is TorchScript, whose layers cannot be read: pass "
+                "the module of Python that it was made of"
+            )
         self.scorer, self.module = scorer, module
         self.device = scorer.device
         self.sampling_rate = scorer.sampling_rate
@@ -73,7 +78,11 @@ class TappedModel:
         self._order = torch.from_numpy(order.copy()).to(self.device)
         self.columns = torch.from_numpy(self.tokenizer.columns).to(self.device)
         """``(token,)``: where each column of the model is when the blank is first."""
-        layers = dict(module.named_modules())
+        layers = {
+            name: layer
+            for name, layer in module.named_modules()
+            if not isinstance(layer, torch.jit.ScriptModule)
+        }
         scores, heard = self._probe(layers)
         self.head = self._head_of(layers, heard, scores, head)
         self._head = layers[self.head]
@@ -153,7 +162,14 @@ class TappedModel:
         seconds = max(_PROBE_SECONDS, self.scorer.shortest_seconds)
         noise = np.random.default_rng(0).normal(0.0, 0.05, int(seconds * self.sampling_rate))
         with torch.no_grad(), recorded_calls(layers) as calls:
-            (scores,) = self.scorer.scores([noise.astype(np.float32)])
+            try:
+                (scores,) = self.scorer.scores([noise.astype(np.float32)])
+            except CtcbiasError:
+                raise
+            except Exception as error:  # whatever somebody's model raises
+                raise ModelError(
+                    f"{self.scorer.family}: failed on noise: {cause_of(error)}"
+                ) from error
         return scores.detach(), {name: of_one[-1] for name, of_one in calls.items()}
 
     def _head_of(

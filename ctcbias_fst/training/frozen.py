@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ctcbias_fst.errors import CtcbiasError, ModelError, cause_of
 from ctcbias_fst.models.encoder_output import EncoderOutput
 from ctcbias_fst.models.model_config import AdapterShape
 from ctcbias_fst.models.model_identity import digests_of_model
@@ -100,11 +101,20 @@ class FrozenTapped:
         self.identity = {"model": base.digests, "head": base.head, "taps": list(base.taps)}
 
     def hear(self, features: Tensor, lengths: Tensor) -> EncoderOutput:
-        """See `FrozenModel.hear`."""
+        """See `FrozenModel.hear`.
+
+        Raises:
+            ModelError: the model fails, or its layers do not run as they did at first.
+        """
         least = round(self.base.scorer.shortest_seconds * self.base.sampling_rate)
         features = F.pad(features, (0, max(0, least - features.shape[1])))
         waves = [row[: max(n, least)].numpy() for row, n in zip(features, lengths.tolist())]
-        return self.base.outputs(waves)
+        try:
+            return self.base.outputs(waves)
+        except CtcbiasError:
+            raise
+        except Exception as error:  # whatever somebody's model raises
+            raise ModelError(f"{self.base.scorer.family}: failed: {cause_of(error)}") from error
 
     def token_log_probs(self, states: Tensor) -> Tensor:
         """See `FrozenModel.token_log_probs`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch.multiprocessing as mp
 
 from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml
 from ctcbias_fst.devices import checked_device
+from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.models.checkpoint import checkpoints
 from ctcbias_fst.models.find import HUB_NAME
 from ctcbias_fst.models.package import PACKAGED
@@ -67,8 +69,24 @@ def launch(
     if processes == 1:
         return _train_here(checked, run, torch.device(device), 0, 1)
     address = f"tcp://127.0.0.1:{_free_port()}"
-    mp.spawn(_worker, args=((processes, address), checked, run, device), nprocs=processes)
+    refused = mp.get_context("spawn").SimpleQueue()
+    arguments = (refused, (processes, address), checked, run, device)
+    try:
+        mp.spawn(_spawned, args=arguments, nprocs=processes)
+    except (mp.ProcessExitedException, mp.ProcessRaisedException):
+        if not refused.empty():
+            raise refused.get() from None
+        raise
     return checkpoints(run)[-1]
+
+
+def _spawned(rank: int, refused: Any, *arguments: Any) -> None:
+    """One of several processes; an error of ours goes back to the first, as it is."""
+    try:
+        _worker(rank, *arguments)
+    except CtcbiasError as error:
+        refused.put(error)
+        sys.exit(1)
 
 
 def _worker(rank: int, group: tuple[int, str], config: RunConfig, run: Path, device: str) -> Path:

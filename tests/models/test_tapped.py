@@ -303,3 +303,24 @@ def test_autocast_of_the_users() -> None:
     assert base.head == "out"
     output = base.outputs([noise(0.5)])
     assert output.states.dtype == torch.float32
+
+
+def test_torchscript_is_told() -> None:
+    """Its layers are not called one by one; those of a front end may be of it."""
+    net = Net()
+    model = base_of(net).scorer
+    with pytest.raises(
+        ModelError, match="is TorchScript, whose layers cannot be read: pass the mod"
+    ):
+        TappedModel(model, torch.jit.script(nn.Linear(8, 8)).eval())
+    net.front = torch.jit.script(net.front).eval()
+    assert base_of(net).head == "out"
+
+
+def test_a_model_that_cannot_be_called_is_told() -> None:
+    class Failing(Net):
+        def forward(self, waves: Tensor) -> Tensor:
+            raise RuntimeError("not implemented for 'Half'")
+
+    with pytest.raises(ModelError, match="log_probs: failed on noise: .*not implemented for 'Half"):
+        base_of(Failing())

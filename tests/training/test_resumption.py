@@ -214,3 +214,26 @@ def test_checkpoints_of_before(config: Path, tmp_path: Path) -> None:
     state.write_text(json.dumps([1, 2]))
     with pytest.raises(ModelError, match="damaged; remove it to resume from the one before"):
         adapted(config, run)
+
+
+def test_what_a_process_refuses_is_a_line(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    adapted(config, run, "steps=2")
+    other = save(tmp_path / "other", num_hidden_layers=4, initializer_range=0.4)
+    options = ["--config", str(config), "--run", str(run), "--processes", "2"]
+    result = CliRunner().invoke(main, ["adapt", "--model", str(other), *options])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.output.splitlines()[-1].startswith(f"Error: {run}: was begun with another model")
+
+
+def test_a_model_that_fails_in_training_is_told(named_cuts: Path, tmp_path: Path) -> None:
+    model, net = module_of_mine(0)
+    base = tapped(model, net)
+    net.register_forward_pre_hook(_fail)
+    with pytest.raises(ModelError, match="^function log_probs: failed: .*out of order"):
+        train_adapter(base, of_mine(named_cuts), tmp_path / "run", tmp_path)
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("out of order")
