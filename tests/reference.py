@@ -6,6 +6,7 @@ the rules allow; each reading is scored frame by frame.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -144,6 +145,8 @@ class FrameScores:
     def __init__(self, log_probs: np.ndarray, config: DecodeConfig, vocabulary: Vocabulary) -> None:
         self.l, self.config = log_probs, config
         self.letters = [letters(surface) for surface in vocabulary.surfaces]
+        # They are asked of each frame and token as often as there are readings.
+        self.begin, self.stay = functools.cache(self.begin), functools.cache(self.stay)
 
     def surely_blank(self, t: int) -> bool:
         return self.config.blank_threshold < 1 and self.l[t, 0] > math.log(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
+from operator import itemgetter
 
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.text.phone_symbols import ipa_forms, is_arpabet, phones_of_symbol
@@ -62,13 +62,15 @@ class PhoneTokens:
         """
         best: list[list[tuple[Tokens, float]]] = [[((), 0.0)]]
         for end in range(1, len(phones) + 1):
-            ways = (
-                (before + tokens, cost + _SECOND * rank)
-                for begin in range(max(0, end - 2), end)  # two phones that are one token go first
-                for before, cost in best[begin]
-                for rank, tokens in enumerate(self._ways.get(tuple(phones[begin:end]), ()))
-            )
-            best.append(heapq.nsmallest(most, ways, key=lambda way: way[1]))
+            ways: list[tuple[Tokens, float]] = []
+            for begin in range(max(0, end - 2), end):  # two phones that are one token go first
+                if last := self._ways.get(tuple(phones[begin:end])):
+                    ways += [
+                        (before + tokens, cost + _SECOND * rank)
+                        for before, cost in best[begin]
+                        for rank, tokens in enumerate(last)
+                    ]
+            best.append(sorted(ways, key=itemgetter(1))[:most] if len(ways) > 1 else ways)
         return best[-1]
 
 

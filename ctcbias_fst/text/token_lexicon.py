@@ -228,6 +228,8 @@ class TokenLexicon:
 
 def _sorted(ways: Mapping[Tokens, float]) -> list[tuple[Tokens, float]]:
     """Ways, the likeliest first, which costs nothing."""
+    if len(ways) == 1:
+        return [(way, 0.0) for way in ways]
     least = min(ways.values())
     return sorted(((way, cost - least) for way, cost in ways.items()), key=lambda one: one[::-1])
 
