@@ -79,7 +79,13 @@ _FOUND_IN = {name: module for module, names in _MODULES.items() for name in name
 def __getattr__(name: str) -> Any:
     """Import what takes seconds only when it is wanted (PEP 562)."""
     if name in _FOUND_IN:
-        return getattr(import_module(f"{__name__}.{_FOUND_IN[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.{_FOUND_IN[name]}"), name)
+        except ImportError as error:
+            told = import_module(f"{__name__}.packages").missing_package(error)
+            if told is None:
+                raise
+            raise told from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

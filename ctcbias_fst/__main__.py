@@ -13,6 +13,14 @@ def run() -> None:
         from ctcbias_fst.cli import main  # noqa: PLC0415
 
         main(prog_name="ctcbias")
+    except ImportError as error:
+        from ctcbias_fst.packages import package_fault  # noqa: PLC0415
+
+        told = package_fault(error)
+        if told is None:
+            raise
+        print(f"Error: {told}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped: the same command begins anew", file=sys.stderr)
         sys.exit(130)

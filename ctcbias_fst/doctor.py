@@ -13,14 +13,14 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ctcbias_fst import __version__
-from ctcbias_fst.cache import VARIABLE, cache_folder
 from ctcbias_fst.k2_build import installed_k2, k2_fault, k2_remedy
+from ctcbias_fst.packages import requirements
 
 OK, OPTIONAL, WRONG = "ok", "optional", "wrong"
 
@@ -30,6 +30,8 @@ _NAME = "Imiglucerase"
 
 _INSTALLER = "{} -m pip install".format(sys.executable or "python")
 _NOT_FOR_USERS = {"dev"}
+_OF_THEIR_OWN = {"k2", "numpy", "torch"}
+"""Packages that have a line each."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _packages() -> Iterator[Check]:
         )
         return
     lacking = _lacking(needed, "")
-    yield Check("packages", WRONG if lacking else OK, *_said(lacking))
+    broken = _broken({name for name, _ in lacking})
+    yield Check("packages", WRONG if lacking or broken else OK, *_said(lacking, broken))
     for extra in sorted(set(extras) - _NOT_FOR_USERS):
         only = [one for one in _lacking(needed, extra) if one not in lacking]
         yield Check(f"extra {extra}", OPTIONAL if only else OK, *_said(only))
@@ -123,8 +126,10 @@ def _packages() -> Iterator[Check]:
 
 def _lacking(requirements: list[str], extra: str) -> list[tuple[str, str]]:
     """Requirements that do not hold, and the versions that are there (empty: none)."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  (itself one of them)
-
+    try:
+        from packaging.requirements import Requirement  # noqa: PLC0415  (itself one of them)
+    except ImportError:
+        return [("packaging", "")]
     lacking = []
     for one in map(Requirement, requirements):
         if one.marker is not None and not one.marker.evaluate({"extra": extra}):
@@ -139,15 +144,38 @@ def _lacking(requirements: list[str], extra: str) -> list[tuple[str, str]]:
     return lacking
 
 
-def _said(lacking: list[tuple[str, str]]) -> tuple[str, str]:
+def _broken(known: Set[str]) -> list[tuple[str, str]]:
+    """What is installed and cannot be imported, and why: by its own fault, not another's."""
+    needed = requirements()
+    broken = []
+    for name, wanted in needed.items():
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a library that is missing or of another version
+            whose = (getattr(error, "name", None) or name).partition(".")[0]
+            own = whose == name or whose not in needed
+            if own and wanted not in known and name not in _OF_THEIR_OWN:
+                broken.append((wanted, _one_line(error)))
+    return broken
+
+
+def _said(
+    lacking: list[tuple[str, str]], broken: list[tuple[str, str]] | None = None
+) -> tuple[str, str]:
     """What was found, and the remedy."""
-    if not lacking:
-        return "all there", ""
-    found = ", ".join(
-        f"{wanted} ({version} is installed)" if version else wanted for wanted, version in lacking
-    )
-    wanted = " ".join(f"'{one}'" for one, _ in lacking)
-    return f"missing: {found}", f"{_INSTALLER} {wanted}"
+    found, remedies = [], []
+    if lacking:
+        named = (f"{one} ({has} is installed)" if has else one for one, has in lacking)
+        found.append(f"missing: {', '.join(named)}")
+        remedies.append(f"{_INSTALLER} {_quoted(lacking)}")
+    if broken:
+        found.append(f"cannot be loaded: {', '.join(f'{one} ({why})' for one, why in broken)}")
+        remedies.append(f"{_INSTALLER} --force-reinstall --no-deps {_quoted(broken)}")
+    return "; ".join(found) or "all there", "; ".join(remedies)
+
+
+def _quoted(requirements: list[tuple[str, str]]) -> str:
+    return " ".join(f"'{one}'" for one, _ in requirements)
 
 
 def _ffmpeg() -> Check:
@@ -189,6 +217,10 @@ def _cuda() -> Check:
 
 
 def _cache() -> Check:
+    try:
+        from ctcbias_fst.cache import VARIABLE, cache_folder  # noqa: PLC0415
+    except ImportError as error:
+        return Check("cache", OPTIONAL, f"not looked for: {_one_line(error)}", "see above")
     folder = cache_folder()
     if folder is None:
         return Check(

@@ -19,6 +19,7 @@ from ctcbias_fst.cli import main
 from ctcbias_fst.doctor import OK, OPTIONAL, WRONG, Check, examine
 from ctcbias_fst.errors import MissingDependencyError
 from ctcbias_fst.k2_build import installed_k2, k2_fault, k2_remedy
+from ctcbias_fst.packages import package_fault
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "ctcbias_fst/pretrained/clips/medical-2.flac"
@@ -111,8 +112,6 @@ try:
     ctcbias_fst.Recognizer
 except Exception as error:
     print(type(error).__name__, error)
-sys.modules["kaldialign"] = None
-print(CliRunner().invoke(main, ["score", __file__, __file__]).output.strip())
 """
 
 
@@ -134,16 +133,84 @@ def test_commands_say_it_in_one_line(tmp_path: Path) -> None:
         capture_output=True,
         check=True,
     )
-    *said, in_python, without_a_package = result.stdout.splitlines()
+    *said, in_python = result.stdout.splitlines()
     assert len(said) == len(commands)
     for line in said:
         assert line.startswith("1 1 Error: k2 ")
         assert f"built for Python 3.9, torch {torch.__version__}" in line
         assert f"is not for this Python {PYTHON}: install the k2 for torch" in line
     assert in_python == said[0].replace("1 1 Error: ", "MissingDependencyError ")
-    assert without_a_package.startswith("Error: ")
-    assert "kaldialign" in without_a_package
-    assert without_a_package.endswith("'ctcbias doctor' tells which")
+
+
+LACKING = """
+import sys
+from pathlib import Path
+gone = sys.argv[1].split(",")
+for name in gone:
+    sys.modules[name] = None
+import ctcbias_fst
+try:
+    ctcbias_fst.Recognizer.from_pretrained()
+    ctcbias_fst.score_transcripts
+except Exception as error:
+    print(type(error).__name__, error)
+from ctcbias_fst.__main__ import run
+for arguments in (["doctor"], ["transcribe", sys.argv[2]], ["score", *[sys.argv[3]] * 2]):
+    sys.argv = ["ctcbias", *arguments]
+    try:
+        run()
+    except SystemExit as end:
+        print(end.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "wanted"),
+    [
+        ("soundfile", "soundfile>=0.12"),
+        ("sentencepiece", "sentencepiece>=0.2"),
+        ("kaldialign", "kaldialign>=0.9"),
+        ("numpy", "numpy>=1.22"),
+        ("packaging", "packaging"),
+        ("safetensors", "safetensors>=0.4"),
+        ("click", "click>=8.1"),
+    ],
+)
+def test_a_package_that_is_missing_is_one_line(package: str, wanted: str, tmp_path: Path) -> None:
+    """In Python, of commands, and of the doctor, who does not need it himself."""
+    (tmp_path / "text.txt").write_text("a hello there\n")
+    result = subprocess.run(
+        [sys.executable, "-c", LACKING, package, str(CLIP), str(tmp_path / "text.txt")],
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert "Traceback" not in result.stderr
+    in_python, *told = result.stdout.splitlines()
+    assert in_python.startswith(f"MissingDependencyError {package}")
+    assert f"'{wanted}'" in in_python
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert errors
+    for line in errors:
+        assert line.startswith(f"Error: {package}")
+        assert f"pip install '{wanted}'" in line.replace(" --force-reinstall --no-deps", "")
+    if package != "click":
+        named = "numpy" if package == "numpy" else "packages"
+        said = next(at for at, line in enumerate(told) if line.startswith(f"wrong     {named}"))
+        assert f"'{wanted}'" in told[said + 1] or f" {package}" in told[said + 1]
+
+
+def test_packages_of_others_and_broken_ones() -> None:
+    assert package_fault(ModuleNotFoundError("No module named 'yaml'", name="yaml")) is None
+    assert package_fault(ImportError("cannot import name 'a'", name="ctcbias_fst.records")) is None
+    assert package_fault(ImportError("libsndfile.so: no such\nfile", name="soundfile")) == (
+        "soundfile cannot be loaded (libsndfile.so: no such file): pip install --force-reinstall "
+        "--no-deps 'soundfile>=0.12'"
+    )
+    fault = package_fault(ModuleNotFoundError("no torch", name="torch"))
+    assert fault is not None
+    assert fault.endswith(k2_remedy())
 
 
 def test_all_is_well() -> None:

@@ -19,6 +19,7 @@ import click
 
 from ctcbias_fst import __version__
 from ctcbias_fst.errors import CtcbiasError, CtcbiasWarning
+from ctcbias_fst.packages import package_fault
 from ctcbias_fst.text.printable import one_line
 
 # Command to the module in ctcbias_fst.cli that holds a click command of the same name.
@@ -97,7 +98,8 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, CtcbiasError):
         return str(error)
     if isinstance(error, ImportError):
-        return f"{error}: a package is missing or does not fit; 'ctcbias doctor' tells which"
+        unknown = f"{error}: a package is missing or does not fit; 'ctcbias doctor' tells which"
+        return package_fault(error) or unknown
     # click itself ends quietly when nobody reads its output any more.
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
         where = f"{error.filename}: " if error.filename else ""

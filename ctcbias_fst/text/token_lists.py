@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ctcbias_fst.errors import InputError, ModelError, warn_caller
+from ctcbias_fst.errors import InputError, MissingDependencyError, ModelError, warn_caller
+from ctcbias_fst.packages import package_fault
 from ctcbias_fst.text.text_files import SURROGATES, PathLike, is_named_pipe, quoted, read_lines
 
 _DISAMBIGUATION = re.compile(r"#\d+")
@@ -204,9 +205,13 @@ def load_sentencepiece(path: PathLike) -> tuple[Any, list[str]]:
 
     Raises:
         ModelError: the file is missing or no SentencePiece model.
+        MissingDependencyError: sentencepiece is not installed.
     """
-    import sentencepiece  # noqa: PLC0415  (slow to import, not needed for token lists)
-
+    try:
+        import sentencepiece  # noqa: PLC0415  (slow to import, not needed for token lists)
+    except ImportError as error:
+        told = package_fault(error) or f"{error}: pip install sentencepiece"
+        raise MissingDependencyError(told) from error
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such tokenizer file.")

@@ -321,7 +321,7 @@ def test_a_name_that_can_be_written_is_found(data: st.DataObject, kind: str) -> 
             frames.append(blank)
     if kind == "punctuated":
         frames.append(vocabulary.index[data.draw(st.sampled_from(".,?"))])
-    array = np.full((len(frames), vocabulary.size), -12.0)
+    array = np.full((len(frames), vocabulary.size), -15.0)  # further away than a name may take
     array[range(len(frames)), frames] = 0.0
     array -= np.log(np.exp(array).sum(axis=1, keepdims=True))
     graph = boost_graph(checked, tokenizer)
