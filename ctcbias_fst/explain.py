@@ -11,6 +11,8 @@ from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import AudioError, ConfigError, ModelError
 from ctcbias_fst.models.embedded import AcousticModel
+from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Word
 from ctcbias_fst.text.phrases import PhraseMatcher
@@ -96,26 +98,22 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
 
     Raises:
         AudioError: the recording is too long, or cannot be used.
-        ModelError: the model has no adapter, or is of another family.
+        ModelError: the model has no adapter.
         ConfigError: the part ``adapter`` is switched off.
     """
     if "adapter" not in recognizer.config.parts:
         raise ConfigError("the part adapter is switched off, so there is no attention to show")
     model = recognizer.model
-    if names.listed is not None and not isinstance(model, AcousticModel):
+    if names.listed is None or not isinstance(model, (AcousticModel, ScoredModel)):
         raise ModelError(
-            f"{model.family}: a picture is drawn of the attention of a model of ours only"
-        )
-    if names.listed is None or not isinstance(model, AcousticModel):
-        raise ModelError(
-            "the model has no adapter, so there is no attention to show: train one with "
-            "ctcbias adapt"
+            f"the model has no adapter, so there is no attention to show: {_remedy(model)}"
         )
     recording = to_recording(recording, model.sampling_rate)
     config = recognizer.config
     heard = model.attend(recording, names.listed, config.adapter, config.pieces)
-    plain = recognizer.decoder.decode(heard.plain)[0].best.words
-    biased = recognizer.decoder.decode(heard.biased, entities=names)[0].best.words
+    plain, biased = (
+        recognizer.transcribe_recordings([recording], [one])[0].best.words for one in (None, names)
+    )
     weights = heard.weights.cpu().numpy()
     entities = names.entities.entities
     matcher = PhraseMatcher([entity.display for entity in entities])
@@ -131,10 +129,18 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
     return Explanation(
         id=recording.id,
         log_mel=heard.log_mel.cpu().numpy(),
-        frame_seconds=heard.biased.frame_seconds,
+        frame_seconds=heard.frame_seconds,
         plain=plain,
         biased=biased,
         names=tuple(sorted(attended, key=lambda one: (-one.peak, one.name))),
         none=heard.none.cpu().numpy(),
         listed=len(entities),
     )
+
+
+def _remedy(model: SpeechModel) -> str:
+    """How a model comes to an adapter."""
+    scorer = getattr(model, "scorer", None)
+    if scorer is not None and not hasattr(scorer, "module"):
+        return "one reads the states of a torch model (docs/your-model.md)"
+    return "train one with ctcbias adapt"

@@ -12,11 +12,19 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from ctcbias_fst.models.adapted import ADAPTER_FILE, save_adapter
+from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.model_config import AdapterConfig
+from ctcbias_fst.models.scored import tapped
+
 transformers = pytest.importorskip("transformers")
 
 LETTERS = ["|", *"abcdefghijklmnopqrstuvwxyz'"]
 CHARACTERS = {token: i for i, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", *LETTERS])}
 """As of wav2vec2-base-960h, in small letters."""
+BLANK_LAST = {token: i for i, token in enumerate([*LETTERS, "<unk>", "<pad>"])}
+SMALL = AdapterConfig(width=8, heads=2, head_size=4, fusion=8)
 
 _TINY = {
     "hidden_size": 16,
@@ -103,6 +111,18 @@ def save(
         )
     extractor.save_pretrained(folder)
     return folder
+
+
+def save_loud_adapter(model: Path, target: Path) -> Path:
+    """A random adapter that says arbitrary things, in a folder."""
+    base = tapped(load_model(model))
+    torch.manual_seed(1)
+    adapter = ContextualAdapter(SMALL, base.shape)
+    adapter.start_from(base.head_weights, 20.0)
+    torch.nn.init.constant_(adapter.no_bias_score, -8.0)
+    torch.nn.init.zeros_(adapter.coverage)
+    save_adapter(target / ADAPTER_FILE, adapter.state_dict(), SMALL, base)
+    return target
 
 
 def scored_by_transformers(folder: Path, samples: Array, rate: int = 16000) -> Array:

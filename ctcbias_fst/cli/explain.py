@@ -19,6 +19,7 @@ _SECONDS = 30.0
 @options.writes_file("-o", "--out", required=True, help="Picture: .png, .svg or .html.")
 @options.MODEL
 @options.LANGUAGE
+@options.ADAPTER
 @options.LEXICON
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=15, help="Names with a row of their own."
@@ -35,6 +36,7 @@ def explain(
     out: Path,
     model: Path | None,
     language: str | None,
+    adapter: Path | None,
     lexicon: Path | str | None,
     top: int,
     start: float,
@@ -54,7 +56,7 @@ def explain(
     check_format(out)
     listed = read_entities(entities)
     config = settings.load(model)
-    loaded = load_model(model, device, language=language, lexicon=lexicon)
+    loaded = load_model(model, device, language=language, adapter=adapter, lexicon=lexicon)
     recognizer = Recognizer(loaded, config)
     whole = to_recording(audio, recognizer.model.sampling_rate)
     if whole.warning:

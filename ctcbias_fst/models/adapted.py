@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,7 @@ from ctcbias_fst.config import load_config, to_mapping
 from ctcbias_fst.errors import ConfigError, ModelError
 from ctcbias_fst.files import atomic_path
 from ctcbias_fst.models.adapter import ContextualAdapter
+from ctcbias_fst.models.attended import Glance
 from ctcbias_fst.models.checkpoint import load_weights, read_tensors
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.model_config import AdapterConfig, AttentionConfig
@@ -32,6 +33,15 @@ ADAPTER_FILE = "ctcbias_adapter.safetensors"
 
 _FORMAT = 2
 _KEY = "ctcbias_adapter"
+
+
+class AdaptedScores(NamedTuple):
+    """Of a wave, log-probs ``(frame, token)`` in the model's own order, without a list and with it,
+    and where the adapter looked, if there is a list."""
+
+    plain: Tensor
+    biased: Tensor
+    glance: Glance | None
 
 
 class AdaptedModel:
@@ -60,7 +70,7 @@ class AdaptedModel:
         waves: Sequence[Samples],
         names: Sequence[ListedNames | None],
         config: AttentionConfig,
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> list[AdaptedScores]:
         """Score waves.
 
         Args:
@@ -69,20 +79,24 @@ class AdaptedModel:
             config: how far the adapter is trusted.
 
         Returns:
-            of each, log-probs ``(frame, token)`` in the model's own order, without the names and
-            with them.
+            of each wave.
         """
         output = self.base.outputs(waves)
         plain = output.log_probs[:, :, self.base.columns]
         attended = keys_of_batch(names, output)
-        biased = plain
-        if attended is not None:
-            adapted = self.adapter(output, *attended, config.scale, config.coverage_margin)
-            biased = self.base.token_log_probs(adapted.states)[:, :, self.base.columns]
         lengths = output.lengths.tolist()
+        if attended is None:
+            return [AdaptedScores(own[:n], own[:n], None) for own, n in zip(plain, lengths)]
+        adapted = self.adapter(output, *attended, config.scale, config.coverage_margin)
+        biased = self.base.token_log_probs(adapted.states)[:, :, self.base.columns]
+        rows = attended[0].entity.expand(len(plain), -1)
         return [
-            (own[:n], own[:n] if listed is None else other[:n])
-            for own, other, listed, n in zip(plain, biased, names, lengths)
+            AdaptedScores(own[:n], own[:n], None)
+            if listed is None
+            else AdaptedScores(own[:n], other[:n], Glance(0, looked[:n], entities))
+            for own, other, looked, entities, listed, n in zip(
+                plain, biased, adapted.attention, rows, names, lengths
+            )
         ]
 
 

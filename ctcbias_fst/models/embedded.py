@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import AudioError
+from ctcbias_fst.models.attended import Attended, Glance, check_length, gathered
 from ctcbias_fst.models.features import FRAME_SECONDS, LogMel, any_samples, framed
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
-from ctcbias_fst.models.long_audio import LAG_SECONDS, WINDOW, LongAudio, Scores
+from ctcbias_fst.models.long_audio import LAG_SECONDS, LongAudio, Scores
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.models.pieces import Piece, PiecesConfig
@@ -24,26 +23,6 @@ from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.phones import PHONES
-
-
-@dataclass(frozen=True)
-class Attended:
-    """Where the adapter looked.
-
-    Attributes:
-        log_mel: ``(frame of 10 ms, mel)``.
-        plain, biased: the log-probs of one recording without and with the adapter.
-        names: ``(name,)`` int64: positions in the list of those that were attended to.
-        weights: ``(frame, name)``: the attention on each name, all its subwords together.
-        none: ``(frame,)``: the attention on no-bias; with ``weights`` it sums to one.
-    """
-
-    log_mel: Tensor
-    plain: LogProbs
-    biased: LogProbs
-    names: Tensor
-    weights: Tensor
-    none: Tensor
 
 
 class AcousticModel:
@@ -132,18 +111,13 @@ class AcousticModel:
         config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
         pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
     ) -> Attended:
-        """Score one recording and tell which names the adapter heard in it, and when.
+        """Tell which names the adapter hears in a recording, and when.
 
         Raises:
             AudioError: it is longer than one window of the model.
         """
-        seconds = WINDOW * FRAME_SECONDS
+        check_length(recording)
         features, lengths = self._extract([framed(recording, self.device)])
-        if features.shape[1] > WINDOW:
-            raise AudioError(
-                f"{recording.id}: {recording.seconds:.1f} s are too long for a picture: choose "
-                f"at most {seconds:.0f} s"
-            )
         picture = features[0]
         reader = self._reader(config, pieces)
         long = reader.is_long(features.shape[1])
@@ -152,40 +126,19 @@ class AcousticModel:
             features = row[None]
         else:
             (whole,) = reader.wholes([(None, picture)])
-        plain, phones = whole.plain.clone(), whole.phones.clone()
-        frames = len(plain)
-        lengths = torch.tensor([frames])
-        spans = reader.pieces(plain, phones) if long else [Piece(0, frames)]
-        biased, none = plain.clone(), plain.new_ones(frames)
-        looked: dict[int, Tensor] = {}
+        frames = len(whole.plain)
+        spans = reader.pieces(whole.plain, whole.phones) if long else [Piece(0, frames)]
         rate = self.config.encoder.subsampling
+        glances = []
         for span in spans:
             part = features[:, span.begin * rate : span.end * rate]
-            output = self.model(
-                self.model.normalise(part, torch.tensor([part.shape[1]])),
-                torch.tensor([part.shape[1]]),
-            )
+            lengths = torch.tensor([part.shape[1]])
+            output = self.model(self.model.normalise(part, lengths), lengths)
             (keys,) = names.keys(output)
             adapted = names.adapter(output, keys, None, config.scale, config.coverage_margin)
-            where = slice(span.begin, span.begin + int(output.lengths))
-            plain[where] = output.log_probs[0]
-            phones[where] = output.phone_log_probs[0]
-            biased[where] = self.model.token_log_probs(adapted.states)[0]
-            none[where] = adapted.attention[0, :, 0]
-            for column, entity in enumerate(keys.entity.tolist(), start=1):
-                weights = looked.setdefault(entity, plain.new_zeros(frames))
-                weights[where] += adapted.attention[0, :, column]
-        scores = Scores(biased[None], plain[None], phones[None])
-        listed = sorted(looked)
-        weights = torch.stack([looked[e] for e in listed], 1) if listed else none[:, None][:, :0]
-        return Attended(
-            picture,
-            self._records(scores, lengths, (recording.id,), biased=False),
-            self._records(scores, lengths, (recording.id,), biased=True),
-            torch.tensor(listed, dtype=torch.int64, device=self.device),
-            weights,
-            none,
-        )
+            seen = adapted.attention[0, : int(output.lengths)]
+            glances.append(Glance(span.begin, seen, keys.entity))
+        return gathered(glances, frames, picture, self.frame_seconds)
 
     def _records(
         self, scores: Scores, lengths: Tensor, ids: tuple[str, ...], *, biased: bool

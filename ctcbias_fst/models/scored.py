@@ -23,6 +23,8 @@ from ctcbias_fst.errors import (
     warn_caller,
 )
 from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
+from ctcbias_fst.models.attended import Attended, Glance, check_length, gathered
+from ctcbias_fst.models.features import LogMel, framed
 from ctcbias_fst.models.frame_length import wrong_frames
 from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
@@ -45,17 +47,20 @@ lose some at the ends, and padding adds some."""
 
 
 class _Scores(NamedTuple):
-    """Log-probs ``(frame, token)`` with the adapter, and without it."""
+    """Log-probs ``(frame, token)`` with the adapter, and without it; where it looked, if asked."""
 
     biased: Tensor
     plain: Tensor
+    glance: Glance | None = None
 
 
 class _Biasing(NamedTuple):
-    """What the adapter is given: the list of each recording, or None, and how far it is trusted."""
+    """What the adapter is given: the list of each recording, or None, and how far it is trusted;
+    and what fills with where it looks, if that is asked for."""
 
     lists: Sequence[ListedNames | None]
     config: AttentionConfig
+    glances: list[Glance] | None = None
 
 
 class ScoredModel:
@@ -134,12 +139,32 @@ class ScoredModel:
         require_any(recordings)
         lists = list(names) if self.adapted is not None and config.scale else []
         biased = any(one is not None for one in lists)
+        return self._log_probs(recordings, _Biasing(lists, config) if biased else None, pieces)
+
+    def attend(
+        self,
+        recording: Recording,
+        names: ListedNames,
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+        pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
+    ) -> Attended:
+        """Tell which names the adapter hears in a recording, and when; see
+        :meth:`ctcbias_fst.models.embedded.AcousticModel.attend`."""
+        check_length(recording)
+        glances: list[Glance] = []
+        found = self._log_probs([recording], _Biasing([names], config, glances), pieces)
+        extract = LogMel(sampling_rate=self.sampling_rate).to(self.device)
+        (picture,), _ = extract([framed(recording, self.device)])
+        return gathered(glances, int(found.lengths[0]), picture, self.frame_seconds)
+
+    def _log_probs(
+        self, recordings: Sequence[Recording], biasing: _Biasing | None, pieces: PiecesConfig
+    ) -> LogProbs:
         spans = [
             span
             for at, one in enumerate(recordings)
             for span in spans_of(at, one, self.scorer, pieces)
         ]
-        biasing = _Biasing(lists, config) if biased else None
         parts: list[list[Part]] = [[] for _ in recordings]
         whole_at = [False] * len(recordings)
         for span, part in zip(spans, self._finer(recordings, spans, biasing, pieces)):
@@ -154,7 +179,7 @@ class ScoredModel:
             frame_seconds=self.frame_seconds,
             ids=tuple(one.id for one in recordings),
             vocabulary=self.tokenizer.vocabulary,
-            unbiased=pad_sequence(plain, batch_first=True) if biased else None,
+            unbiased=pad_sequence(plain, batch_first=True) if biasing else None,
             lag=self.lag,
         )
 
@@ -192,9 +217,16 @@ class ScoredModel:
             self._check_frames(recordings[window.recording].id, window, len(scores.plain))
             taken = slice(window.first - window.offset, self._last(window))
             rows[window.span].append(_Scores(scores.biased[taken], scores.plain[taken]))
-        kinds = [zip(*of_one) if biasing else [[one.plain for one in of_one]] for of_one in rows]
+            if biasing and biasing.glances is not None and scores.glance is not None:
+                seen = scores.glance.attention[taken]
+                biasing.glances.append(scores.glance._replace(begin=window.first, attention=seen))
+        plain = [[one.plain for one in of_one] for of_one in rows]
+        kinds = [
+            [[one.biased for one in of_one], own] if biasing else [own]
+            for of_one, own in zip(rows, plain)
+        ]
         return [
-            Part(span.frame, [torch.cat(list(kind)) for kind in of_span])
+            Part(span.frame, [torch.cat(kind) for kind in of_span])
             for span, of_span in zip(spans, kinds)
         ]
 
@@ -275,8 +307,12 @@ class ScoredModel:
         if self.adapted is None or biasing is None or not any(one is not None for one in lists):
             return [_Scores(one, one) for one in self._checked(names, self.scorer.scores(waves))]
         found = self.adapted.scores(waves, lists, biasing.config)
-        plain = self._checked(names, [one for one, _ in found])
-        return [_Scores(biased, own) for own, (_, biased) in zip(plain, found)]
+        plain = self._checked(names, [one.plain for one in found])
+        asked = biasing.glances is not None
+        return [
+            _Scores(one.biased, own, one.glance if asked else None)
+            for own, one in zip(plain, found)
+        ]
 
     def _place(self, window: Window) -> str:
         """Where a window begins, for messages."""
