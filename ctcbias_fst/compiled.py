@@ -62,7 +62,7 @@ class CompiledEntities:
     Attributes:
         entities: the list; ``entities.rejected`` tells what has no effect, and why.
         graph: for the search, and of how names are written; None if ``shortlists`` have it.
-        listed: for the adapter, if there is one.
+        listed: for the adapter, if there is one; it names positions in ``entities``.
         pronunciations: for rescoring and lookup, if there is one of them.
         shortlists: what takes the place of the graph and the pronunciations for each
             utterance, if the list is long; a graph that is there is searched all the same.
@@ -261,14 +261,16 @@ class Compiler:
     def compile(self, checked: EntityList) -> CompiledEntities:
         """Build the graphs and tables of a list that went through :meth:`checked`."""
         shortened = self._shortened(checked)
-        order = checked
+        order, places = checked, list(range(len(checked)))
         if shortened:
             # What a shortlist has must not depend on the order that the user gave.
-            order = replace(checked, entities=tuple(sorted(checked, key=lambda e: e.name)))
+            places.sort(key=lambda place: checked.entities[place].name)
+            order = replace(checked, entities=tuple(checked.entities[place] for place in places))
         listed, own = None, None
         if self._listed is not None:
             encoded = encode_entities(order, self._tokenizer)
-            listed = self._listed(encoded)
+            index = np.array(places, dtype=np.int32)[encoded.entity_index]
+            listed = self._listed(replace(encoded, entity_index=index))
             own = encoded if _segmentations(len(order), self._config) == 1 else None
         if shortened:
             shortlists, graph = self._shortlists(order, own), None

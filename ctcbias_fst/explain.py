@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctcbias_fst.audio.audio import Recording, to_recording
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.errors import AudioError, ConfigError, EntityListError, ModelError
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.scored import ScoredModel
@@ -99,14 +99,19 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
     Raises:
         AudioError: the recording is too long, or cannot be used.
         ModelError: the model has no adapter.
+        EntityListError: the list has no name that the model can write.
         ConfigError: the part ``adapter`` is switched off.
     """
     if "adapter" not in recognizer.config.parts:
         raise ConfigError("the part adapter is switched off, so there is no attention to show")
     model = recognizer.model
-    if names.listed is None or not isinstance(model, (AcousticModel, ScoredModel)):
+    if not isinstance(model, (AcousticModel, ScoredModel)) or not model.attends:
         raise ModelError(
             f"the model has no adapter, so there is no attention to show: {_remedy(model)}"
+        )
+    if names.listed is None:
+        raise EntityListError(
+            "no name on the list is one that the model can write, so there is no attention to show"
         )
     recording = to_recording(recording, model.sampling_rate)
     config = recognizer.config

@@ -12,13 +12,14 @@ from click.testing import CliRunner
 import ctcbias_fst
 from ctcbias_fst.audio.audio import Recording, read_audio
 from ctcbias_fst.cli import main
-from ctcbias_fst.errors import AudioError, ConfigError, ModelError
+from ctcbias_fst.errors import AudioError, ConfigError, EntityListError, ModelError
 from ctcbias_fst.explain import cut, explain
 from ctcbias_fst.explain_picture import draw_explanation
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from tests.tiny_models import speechlike
 
 CLIPS = Path(ctcbias_fst.__file__).parent / "pretrained/clips"
@@ -91,6 +92,32 @@ def test_only_the_shortlist_of_a_long_list_is_attended_to(random_model: Path, cl
     assert found.listed == len(NAMES)
 
 
+def test_names_of_a_long_list_have_their_own_attention(random_model: Path, clip: Path) -> None:
+    """Which is not read in the user's order."""
+    found = []
+    for shorten_above in (500, 2):
+        limits = ShortlistConfig(shorten_above=shorten_above)
+        recognizer = recognizer_with(random_model, shortlist=limits)
+        names = recognizer.compile(NAMES)
+        assert (names.shortlists is not None) == (shorten_above == 2)
+        found.append(explain(recognizer, read_audio(clip), names).names)
+    whole, shortened = ({one.name: one.weights for one in names} for names in found)
+    assert whole.keys() == shortened.keys() == set(NAMES)
+    for name, weights in whole.items():
+        np.testing.assert_allclose(shortened[name], weights, atol=1e-5)
+
+
+def test_a_moment_of_audio_is_one_frame(random_model: Path) -> None:
+    recognizer = recognizer_with(random_model)
+    listed = recognizer.compile(NAMES).listed
+    assert isinstance(recognizer.model, AcousticModel)
+    assert listed is not None
+    moment = Recording("moment", np.full(100, 0.1, np.float32), 16000)
+    found = recognizer.model.attend(moment, listed)
+    assert found.log_mel.shape == (1, 80)
+    assert found.none.shape == (1,)
+
+
 def test_without_attention_there_is_no_picture(
     random_model: Path, model_without_adapter: Path, clip: Path
 ) -> None:
@@ -102,6 +129,8 @@ def test_without_attention_there_is_no_picture(
     with pytest.raises(ModelError, match="ctcbias adapt"):
         explain(bare, recording, bare.compile(NAMES))
     recognizer = recognizer_with(random_model)
+    with pytest.raises(EntityListError, match="no name on the list is one"):
+        explain(recognizer, recording, recognizer.compile([]))
     long = Recording("long.wav", np.tile(recording.samples, 17), 16000)
     with pytest.raises(AudioError, match=r"long.wav: 34.0 s .* at most 32 s"):
         explain(recognizer, long, recognizer.compile(NAMES))
