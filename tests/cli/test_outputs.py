@@ -37,7 +37,7 @@ READ = {
         *("--adapter", "--config", "--cuts", "--entities", "--graph", "--lm", "--log-probs"),
         *("--lexicon", "--model", "--phones", "--tokenizer", "--tokens"),
     },
-    "explain": {"--config", "--entities", "--lexicon", "--model"},
+    "explain": {"--adapter", "--config", "--entities", "--lexicon", "--model"},
     "export": {"--run"},
     "figures": {"--model"},
     "lm info": {"--lexicon", "--model", "--tokenizer", "--tokens"},
@@ -50,7 +50,9 @@ READ = {
     "transcribe": {
         *("--adapter", "--config", "--entities", "--lexicon", "--lm", "--model", "--phones"),
     },
-    "stream": {"--adapter", "--config", "--entities", "--lm", "--model", "--phones"},
+    "stream": {
+        *("--adapter", "--config", "--entities", "--lexicon", "--lm", "--model", "--phones"),
+    },
     "calibrate": {
         *("--config", "--decoys", "--lexicon", "--lm", "--log-probs", "--model", "--phones"),
         *("--tokenizer", "--tokens"),
