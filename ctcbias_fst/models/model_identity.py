@@ -55,9 +55,17 @@ def digests_of_model(module: nn.Module, vocabulary: Vocabulary) -> dict[str, str
 
 
 def is_same_model(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether digests are of the same model, by the finest precision that both have."""
+    """Whether digests are of the same model, by the finest precision that both have, or that one
+    was saved in whose values are held in float32 now."""
     shared = [name for name in ("float32", *_HALVES) if name in one and name in other]
-    return bool(shared) and one[shared[0]] == other[shared[0]]
+    compared = {*shared[:1], *_saved_in(one), *_saved_in(other)}.intersection(shared)
+    return any(one[name] == other[name] for name in compared)
+
+
+def _saved_in(digests: Mapping[str, str]) -> list[str]:
+    """The halves that all values of a model in float32 are left as they are by."""
+    single = digests.get("float32")
+    return [name for name in _HALVES if single is not None and digests.get(name) == single]
 
 
 def _precisions(kinds: set[torch.dtype]) -> dict[str, torch.dtype]:

@@ -72,8 +72,15 @@ def test_precision() -> None:
         other = copy.deepcopy(single)
         with torch.no_grad():
             other.weight.mul_(1.01)
-        assert not same(half, other.to(kind))
+        assert not same(half, copy.deepcopy(other).to(kind))
         assert not same(half, other)
+        # As a file in half precision is when it was loaded in float32.
+        held = copy.deepcopy(half).float()
+        for one in (single, half, held):
+            assert same(one, held)
+            assert same(held, one)
+        assert not same(held, other)
+        assert not same(other.to(kind).float(), single)
     # As a model is that keeps its norms in float32.
     mixed = nn.Sequential(single.half(), nn.LayerNorm(50))
     assert same(mixed, nn.Sequential(copy.deepcopy(single).half(), nn.LayerNorm(50)))

@@ -290,6 +290,41 @@ def test_other_precisions_and_processes(config: Path, tmp_path: Path, options: d
     assert "word_error_rate_without" in (run / "train.log").read_text()
 
 
+def in_half(model: Path, target: Path, kind: torch.dtype) -> Path:
+    """The same model, saved in half precision."""
+    shutil.copytree(model, target)
+    weights = load_file(target / "model.safetensors")
+    halves = {name: one.to(kind) for name, one in weights.items()}
+    save_file(halves, target / "model.safetensors", metadata={"format": "pt"})
+    told = json.loads((target / "config.json").read_text())
+    key = "dtype" if "dtype" in told else "torch_dtype"
+    (target / "config.json").write_text(json.dumps({**told, key: str(kind).partition(".")[2]}))
+    return target
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_models_in_half_precision(
+    config: Path, model: Path, tmp_path: Path, kind: torch.dtype
+) -> None:
+    """Have an adapter, and may have that of the same model in single precision."""
+    half = in_half(model, tmp_path / "half", kind)
+    soundfile.write(tmp_path / "call.wav", noise(1.5), 16000)
+    (tmp_path / "names.txt").write_text("metformin\nnew york\n")
+    run, out = tmp_path / "run", tmp_path / "adapter"
+    transcribe = [
+        *("transcribe", tmp_path / "call.wav", "--entities", tmp_path / "names.txt"),
+        *("--no-phones", "--model", half, "--adapter"),
+    ]
+    for arguments in (
+        ["adapt", "--model", half, "--config", config, "--run", run, "--set", "steps=2"],
+        ["export", "--run", run, "--out", out],
+        [*transcribe, out],
+        [*transcribe, save_loud_adapter(model, tmp_path / "single")],
+    ):
+        result = CliRunner().invoke(main, [*map(str, arguments)])
+        assert result.exit_code == 0, result.output
+
+
 def test_what_a_run_refuses(config: Path, model: Path, random_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="head and taps belong to other families"):
         launch(
