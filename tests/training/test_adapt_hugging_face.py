@@ -100,6 +100,7 @@ def test_training_makes_a_listed_name_likelier(
     assert last["ctc"] < 0.8 * last["base"], "with the list the texts are likelier than without"
     for name, one in base.base.module.state_dict().items():
         assert torch.equal(one, before[name]), name
+    assert all(one.grad is None for one in base.base.module.parameters())
 
 
 def test_from_the_command_line(config: Path, named_cuts: Path, model: Path, tmp_path: Path) -> None:
