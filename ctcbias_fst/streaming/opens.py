@@ -19,19 +19,25 @@ class OpensStreams(PieceDecoder):
 
     _stream_decoder: StreamDecoder | None = None
 
-    def stream(self, entities: Any = None, *, name: str = "1") -> Stream:
+    def stream(
+        self, entities: Any = None, *, name: str = "1", first_step: float | None = None
+    ) -> Stream:
         """Open a stream: log-probs in as they come, words out as soon as nothing can change them.
 
         Args:
             entities: one list, as :meth:`decode` takes it; it may be changed later.
             name: of the stream, for messages.
+            first_step: seconds until the first decision, by default ``stream.step``: less where a
+                model gives its frames later than their audio comes, so that decisions fall on
+                the ends of its chunks.
 
         Raises:
             EntityListError: it is no list, or no entry of it can have an effect.
             GraphError: it was compiled for another model.
-            ConfigError: tokens are phones, of which a lexicon makes words.
+            ConfigError: tokens are phones, of which a lexicon makes words; or the first step is
+                none.
         """
-        return self._streams.open(entities, name)
+        return self._streams.open(entities, name, first_step)
 
     def accept_all(
         self,

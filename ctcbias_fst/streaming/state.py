@@ -33,6 +33,7 @@ class StreamState:
         frame_seconds: of the model.
         names: the list of names, or None.
         name: of the stream, for messages.
+        first_step: seconds until the first decision.
 
     Attributes:
         frames: what is open, and what was not looked at yet.
@@ -50,11 +51,13 @@ class StreamState:
         frame_seconds: float,
         names: CompiledEntities | None,
         name: str,
+        first_step: float,
     ) -> None:
         self.config, self.frame_seconds = config, frame_seconds
         self.names, self.name = names, name
         self.frames = OpenFrames(frame_seconds)
         self.step = max(1, round(config.step / frame_seconds))
+        self._first_step = min(self.step, max(1, round(first_step / frame_seconds)))
         self.searched = 0
         self.found: Found | None = None
         self.text = ""
@@ -94,12 +97,17 @@ class StreamState:
     @property
     def ready(self) -> bool:
         """Whether the frames of the next step are there, with their phones."""
-        after = self.searched + self.step
+        after = self._after_step
         return self.end >= after and self.frames.has_phones_until(after)
+
+    @property
+    def _after_step(self) -> int:
+        """The frame behind the next step."""
+        return self.searched + (self.step if self.searched else self._first_step)
 
     def advance(self) -> None:
         """Look at the frames of the next step."""
-        after = self.searched + self.step
+        after = self._after_step
         self._endpointer.hear(self.frames.marks.rows(self.searched, after))
         self.searched = after
 

@@ -48,13 +48,20 @@ class StreamDecoder:
         self._second_pass = SecondPass(decoder)
         self._first_pass = FirstPass(decoder.tokenizer, decoder.config, decoder.device)
 
-    def open(self, entities: Any, name: str) -> Stream:
+    def open(self, entities: Any, name: str, first_step: float | None = None) -> Stream:
         """See :meth:`ctcbias_fst.decoder.Decoder.stream`."""
         decoder = self._decoder
         if isinstance(decoder.tokenizer, LexiconTokenizer):
             raise ConfigError(NO_WORDS)
         names = self.compiled(entities)
-        state = StreamState(decoder.config.stream, decoder.frame_seconds, names, str(name))
+        config = decoder.config.stream
+        first = config.step if first_step is None else first_step
+        if not 0 < first <= config.step:
+            raise ConfigError(
+                f"first_step must be above 0 and at most stream.step ({config.step:g}), found "
+                f"{first_step}"
+            )
+        state = StreamState(config, decoder.frame_seconds, names, str(name), first)
         return Stream(self, state)
 
     def compiled(self, entities: Any) -> CompiledEntities | None:

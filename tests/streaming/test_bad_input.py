@@ -259,3 +259,9 @@ def test_help_shows_what_a_person_wants(one: Decoder) -> None:
     assert "finished" in repr(stream)
     shown = [name for name in dir(stream) if not name.startswith("_")]
     assert shown == ["accept", "finish", "heard", "state_of", "update_entities"]
+
+
+@pytest.mark.parametrize("first", [0.0, -1.0, 0.65, float("nan"), float("inf")])
+def test_a_first_step_is_a_step_at_most(first: float) -> None:
+    with pytest.raises(ConfigError, match="first_step must be above 0 and at most stream.step"):
+        decoder().stream(first_step=first)

@@ -71,6 +71,25 @@ def test_any_chunks_give_the_same_text(seed: int) -> None:
 _BOOSTING = decoder()
 
 
+@settings(max_examples=4)
+@given(seed=seeds, first=st.sampled_from([0.04, 0.16, 0.5]))
+def test_decisions_fall_where_they_are_asked_for_whatever_the_chunks(
+    seed: int, first: float
+) -> None:
+    array = speech(np.random.default_rng(seed), words=4)
+    one = _BOOSTING.stream(NAMES, first_step=first)
+    updates = run(one, chunks(array, every(1)))
+    step = _BOOSTING.config.stream.step
+    seconds = [update.seconds for update in updates[:-1]]
+    decided = sorted({round(at, 6) for at in seconds} - {0.0})
+    frame = _BOOSTING.frame_seconds
+    assert decided == pytest.approx(
+        [round(first / frame) * frame + i * step for i in range(len(decided))]
+    )
+    expected = outcome(run(_BOOSTING.stream(NAMES, first_step=first), [array]))
+    assert outcome(updates) == expected
+
+
 @settings(max_examples=6)
 @given(seed=seeds)
 def test_committed_text_only_grows_and_is_all_at_the_end(seed: int) -> None:
