@@ -114,11 +114,18 @@ class AudioStreams:
         names = self._compiled(entities)
         rate = self._with_phones.sampling_rate
         samples = SampleStream(rate, sampling_rate, f"stream {name}")
-        words = self._decoder.stream(names, name=name)
         listens = self._decoder.needs_phones([names])
         hears = self._with_phones if listens else self._without_phones
+        words = self._decoder.stream(names, name=name, first_step=self._first_step(hears))
         kept = hears.open(f"stream {name}", _listed(names))
         return AudioStream(self, _State(samples, kept, words, listens))
+
+    def _first_step(self, hears: HearsStreams[Any]) -> float:
+        """Seconds until the first decision, so that decisions fall on the ends of what the model
+        hears at once, where that takes as long as they do."""
+        step, frame = self._decoder.config.stream.step, self._decoder.frame_seconds
+        frames = max(1, round(step / frame))
+        return min(step, (round(hears.first_seconds / frame) % frames or frames) * frame)
 
     def accept_all(
         self, streams: Sequence[AudioStream], chunks: Sequence[Any], sampling_rate: Any = None

@@ -160,7 +160,7 @@ def model_info(
         languages=languages_of(None if path is None else Path(path)),
         phones_by=_phones_by(recognizer),
         lexicon=_lexicon(model.tokenizer),
-        streaming="windows" if model.steps is None else "states",
+        streaming="states" if recognizer.streams_keep_states else "windows",
         chunk_seconds=recognizer.stream_seconds[0],
         latency_seconds=recognizer.stream_seconds[1],
         frames=frames,

@@ -17,7 +17,7 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.find import load_as_it_is, load_model
 from ctcbias_fst.models.heard_streams import HearsStreams
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.plug import SpeechModel
+from ctcbias_fst.models.plug import PhoneListener, SpeechModel, Steps
 from ctcbias_fst.models.stream_steps import StreamSteps
 from ctcbias_fst.models.stream_windows import StreamWindows
 from ctcbias_fst.records import LogProbs
@@ -58,6 +58,11 @@ class OpensAudioStreams:
     config: PipelineConfig
     decoder: Decoder
     _opened: AudioStreams | None = None
+
+    @property
+    def phones(self) -> PhoneListener | None:
+        """Who hears phones instead of the model."""
+        raise NotImplementedError
 
     def _heard(
         self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
@@ -132,9 +137,15 @@ class OpensAudioStreams:
         """How much of a stream the model hears at a time, and how long after it was said audio is
         scored at most. Where phones are needed beside a model that keeps states, what is heard
         waits for the windows of theirs (``stream_window``)."""
-        steps, hears = self.model.steps, self._hears(phones=False)
+        steps, hears = self._steps, self._hears(phones=False)
         chunk = self.config.stream_window.step if steps is None else steps.seconds
         return chunk, hears.latest_seconds
+
+    @property
+    def streams_keep_states(self) -> bool:
+        """Whether the model goes through streams step by step, from states that it keeps, and not
+        in windows."""
+        return self._steps is not None
 
     @property
     def _audio_streams(self) -> AudioStreams:
@@ -146,16 +157,19 @@ class OpensAudioStreams:
 
     def _hears(self, *, phones: bool) -> HearsStreams[Any]:
         """How the model hears streams: step by step if it keeps states, else in windows."""
-        if self.model.steps is None:
+        steps = self._steps
+        if steps is None:
             return self._windows(self._heard_with_phones if phones else self._heard)
-        model = self.model
-        return StreamSteps(
-            self.model.steps,
-            model.tokenizer.vocabulary,
-            model.frame_seconds,
-            model.sampling_rate,
-            self._windows(self._phones_alone) if phones else None,
-        )
+        beside = phones and not steps.phones
+        return StreamSteps(steps, self.model, self._windows(self._phones_alone) if beside else None)
+
+    @property
+    def _steps(self) -> Steps | None:
+        """The steps of the model, if it keeps states; None where it hears phones itself and others
+        are to count."""
+        acting = self.config.adapter if "adapter" in self.config.parts else None
+        steps = self.model.stream_steps(self.config.stream_window, acting)
+        return None if steps is not None and steps.phones and self.phones is not None else steps
 
     def _windows(
         self, score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs]

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.devices import checked_device
+from ctcbias_fst.models.acoustic_model import ModelOutput
 from ctcbias_fst.models.attended import Attended, Glance, check_length, gathered
+from ctcbias_fst.models.embedded_steps import EmbeddedSteps
 from ctcbias_fst.models.features import FRAME_SECONDS, LogMel, any_samples, framed
 from ctcbias_fst.models.listed import ListedNames, keys_of_batch
 from ctcbias_fst.models.long_audio import LAG_SECONDS, LongAudio, Scores
@@ -19,6 +21,7 @@ from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import Package, load_package
 from ctcbias_fst.models.pieces import Piece, PiecesConfig
 from ctcbias_fst.models.plug import require_any
+from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -31,7 +34,6 @@ class AcousticModel:
 
     family = "ctcbias_fst"
     blank_known = True
-    steps = None
 
     def __init__(self, package: Package, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -67,6 +69,10 @@ class AcousticModel:
         if self.adapter is None or not len(entities):
             return None
         return ListedNames(self.adapter, entities, most)
+
+    def stream_steps(self, window: WindowConfig, config: AttentionConfig | None) -> EmbeddedSteps:
+        """See :meth:`ctcbias_fst.models.plug.SpeechModel.stream_steps`."""
+        return EmbeddedSteps(self.model, self._extract, partial(self._biased, config), window)
 
     @torch.inference_mode()
     def log_probs(
@@ -167,9 +173,22 @@ class AcousticModel:
         names: Sequence[ListedNames | None],
     ) -> tuple[Scores, Tensor]:
         output = self.model(self.model.normalise(features, lengths), lengths)
-        biased = plain = output.log_probs
+        biased, plain = self._biased(config, names, output), output.log_probs
+        return Scores(
+            plain if biased is None else biased, plain, output.phone_log_probs
+        ), output.lengths
+
+    def _biased(
+        self,
+        config: AttentionConfig | None,
+        names: Sequence[ListedNames | None],
+        output: ModelOutput,
+    ) -> Tensor | None:
+        """The log-probs of tokens with the adapter; None where it attends to nothing."""
+        if config is None or self.adapter is None or not config.scale:
+            return None
         attended = keys_of_batch(names, output)
-        if attended is not None and self.adapter is not None:
-            adapted = self.adapter(output, *attended, config.scale, config.coverage_margin)
-            biased = self.model.token_log_probs(adapted.states)
-        return Scores(biased, plain, output.phone_log_probs), output.lengths
+        if attended is None:
+            return None
+        adapted = self.adapter(output, *attended, config.scale, config.coverage_margin)
+        return self.model.token_log_probs(adapted.states)

@@ -77,12 +77,15 @@ class HearsStreams(Protocol[S]):
         sampling_rate: of the samples that it takes.
         latest_seconds: how long after it was said a frame is scored, at most, when audio comes at
             once.
+        first_seconds: how much of a stream is scored first.
     """
 
     @property
     def sampling_rate(self) -> int: ...
     @property
     def latest_seconds(self) -> float: ...
+    @property
+    def first_seconds(self) -> float: ...
 
     def open(self, name: str, names: ListedNames | None = None) -> S:
         """A stream that nothing was heard of yet.

@@ -17,7 +17,7 @@ from ctcbias_fst.models.onnx_features import StreamFeatures, normalised
 from ctcbias_fst.models.onnx_scores import kind_of, log_probs_of
 from ctcbias_fst.models.onnx_session import Array, Session
 from ctcbias_fst.models.plug import Step, Stepped
-from ctcbias_fst.models.stepping import samples_of
+from ctcbias_fst.models.stepping import step_of
 
 _SAME = 1e-3
 """Log-probs that differ by less are the same."""
@@ -83,7 +83,7 @@ class OnnxSteps:
         plan: how it is stepped.
 
     Attributes:
-        seconds: see :class:`ctcbias_fst.models.plug.Steps`.
+        seconds, phones, lag: see :class:`ctcbias_fst.models.plug.Steps`.
         columns: tokens that it scores.
         frame_seconds: how long a row of its scores is.
         batches: whether it scores streams together as it scores each alone.
@@ -91,6 +91,8 @@ class OnnxSteps:
     Raises:
         ModelError: it cannot be run so, or gives nothing that can be scores.
     """
+
+    phones, lag = 0, None
 
     def __init__(
         self, session: Session, features: StreamFeatures, rate: int, plan: StepPlan
@@ -100,7 +102,7 @@ class OnnxSteps:
         self.seconds = plan.shift * features.hop / rate
         size = (_PROBED_STEPS * plan.shift + plan.window) * features.hop + rate
         noise = np.random.default_rng(0).normal(0.0, 0.01, (2, size)).astype(np.float32)
-        rows = self._run([Step(0, samples_of(self, noise[0], 0))])[0][0]
+        rows = self._run([step_of(self, noise[0], 0)])[0][0]
         self._rows = self._rows_of_a_step(len(rows))
         self._kind, self.columns = kind_of(rows, session.path), rows.shape[1]
         self.frame_seconds = self.seconds / self._rows
@@ -219,12 +221,12 @@ class OnnxSteps:
         together: list[Any] = [None] * len(waves)
         alone: list[Any] = [None] * len(waves)
         for number in range(_PROBED_STEPS):
-            samples = [samples_of(self, wave, number) for wave in waves]
+            steps = [step_of(self, wave, number) for wave in waves]
             try:
-                both = self._run([Step(number, *one) for one in zip(samples, together)])
+                both = self._run([s._replace(states=kept) for s, kept in zip(steps, together)])
             except ModelError:
                 return False
-            each = [self._run([Step(number, *one)])[0] for one in zip(samples, alone)]
+            each = [self._run([s._replace(states=kept)])[0] for s, kept in zip(steps, alone)]
             if any(np.abs(a[0] - b[0]).max() > _SAME for a, b in zip(both, each)):
                 return False
             together, alone = [one[1] for one in both], [one[1] for one in each]

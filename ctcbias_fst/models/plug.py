@@ -18,6 +18,7 @@ from ctcbias_fst.errors import AudioError
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
+from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
@@ -61,19 +62,32 @@ class Step(NamedTuple):
     Attributes:
         number: which step of the stream, from 0.
         samples: those of :meth:`Steps.samples`, with silence where the stream has ended.
+        length: so many of them are the stream's.
         states: what the step before left; None before the first.
+        names: the list of the stream, for the adapter.
     """
 
     number: int
     samples: Samples
+    length: int
     states: Any = None
+    names: ListedNames | None = None
 
 
 class Stepped(NamedTuple):
-    """What comes of a step: scores ``(frame, token)``, and the states for the next one."""
+    """What comes of a step.
+
+    Attributes:
+        scores: ``(frame, token)``.
+        states: for the next step.
+        phones: log-probs ``(frame, phone)``, if the model hears them.
+        unbiased: the scores without the adapter, if they are not the same.
+    """
 
     scores: Tensor
     states: Any
+    phones: Tensor | None = None
+    unbiased: Tensor | None = None
 
 
 class Steps(Protocol):
@@ -84,12 +98,19 @@ class Steps(Protocol):
         seconds: from one step to the next.
         latest_seconds: how long after it was said a frame is scored, at most, when audio comes at
             once.
+        phones: of how many it makes log-probs beside those of tokens, the blank among them; 0 if
+            it hears none.
+        lag: seconds by which it writes tokens after their sounds, if that is known.
     """
 
     @property
     def seconds(self) -> float: ...
     @property
     def latest_seconds(self) -> float: ...
+    @property
+    def phones(self) -> int: ...
+    @property
+    def lag(self) -> float | None: ...
 
     def samples(self, number: int) -> tuple[int, int]:
         """Which samples ``[begin, end)`` of a stream a step is given."""
@@ -123,7 +144,6 @@ class SpeechModel(TokenListener, Protocol):
             :data:`ctcbias_fst.text.phones.PHONES`.
         attends: whether it has an adapter, so that :meth:`listed` gives something.
         blank_known: whether it was told which column is the blank, so that nobody need look.
-        steps: how it goes through a stream, if it keeps states; None if it hears whole recordings.
     """
 
     @property
@@ -134,8 +154,14 @@ class SpeechModel(TokenListener, Protocol):
     def attends(self) -> bool: ...
     @property
     def blank_known(self) -> bool: ...
-    @property
-    def steps(self) -> Steps | None: ...
+
+    def stream_steps(self, window: WindowConfig, config: AttentionConfig | None) -> Steps | None:
+        """How it goes through streams, if it keeps states; None if it hears recordings.
+
+        Args:
+            window: what is heard at once, where that can be chosen.
+            config: how far the adapter is trusted; None where it does not act.
+        """
 
     def listed(self, entities: EncodedEntities, most: int) -> ListedNames | None:
         """Read a list of names once for the adapter; None without one.

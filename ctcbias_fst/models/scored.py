@@ -31,6 +31,7 @@ from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.models.plug import Scorer, SpeechModel, Steps, is_function, require_any
+from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
@@ -127,6 +128,11 @@ class ScoredModel:
         other.adapted = load_adapter(Path(path), *_torch_of(self, module))
         other.attends = True
         return other
+
+    def stream_steps(self, window: WindowConfig, config: AttentionConfig | None) -> Steps | None:
+        """See :meth:`ctcbias_fst.models.plug.SpeechModel.stream_steps`."""
+        del window, config
+        return self.steps
 
     def log_probs(
         self,

@@ -32,7 +32,7 @@ def stepped(steps: Steps, waves: Sequence[Samples], columns: int) -> list[Tensor
         number, states = 0, {i: None for i in batch if counts[i]}
         while states:
             going = list(states)
-            todo = [Step(number, samples_of(steps, waves[i], number), states[i]) for i in going]
+            todo = [step_of(steps, waves[i], number)._replace(states=states[i]) for i in going]
             for i, found in zip(going, steps.score(todo)):
                 parts[i].append(found.scores)
                 states[i] = found.states
@@ -48,8 +48,8 @@ def groups(rows: Sequence[int]) -> Iterator[list[int]]:
         yield list(rows[begin : begin + _AT_ONCE])
 
 
-def samples_of(steps: Steps, wave: Samples, number: int, begin: int = 0) -> Samples:
-    """What a step is given of a wave, with silence where that has ended.
+def step_of(steps: Steps, wave: Samples, number: int, begin: int = 0) -> Step:
+    """A step of a wave, with silence where that has ended.
 
     Args:
         steps: of the model.
@@ -58,4 +58,4 @@ def samples_of(steps: Steps, wave: Samples, number: int, begin: int = 0) -> Samp
     """
     first, last = steps.samples(number)
     found = wave[max(0, first - begin) : max(0, last - begin)]
-    return np.pad(found, (0, last - first - len(found)))
+    return Step(number, np.pad(found, (0, last - first - len(found))), len(found))

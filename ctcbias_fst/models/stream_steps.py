@@ -1,14 +1,15 @@
 """Streams through a model that keeps states: each goes on from where it was, step by step.
 
 Steps are counted from the beginning of the stream, so that chunks of any size give the same scores.
-Phones, if somebody beside the model hears them, are heard in windows (`stream_windows.py`), and
-tokens wait for theirs.
+Phones that the model hears come with its tokens. If somebody beside it hears them, they are heard
+in windows (`stream_windows.py`), and tokens wait for theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -18,12 +19,11 @@ from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.heard_streams import Heard, HeardStream
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.plug import Step, Stepped, Steps
-from ctcbias_fst.models.stepping import groups, samples_of
+from ctcbias_fst.models.plug import Stepped, Steps, TokenListener
+from ctcbias_fst.models.stepping import groups, step_of
 from ctcbias_fst.models.stream_windows import StreamWindows, WindowedStream
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.text.vocabulary import Vocabulary
 
 _NO_SAMPLES = torch.zeros(0).numpy()
 
@@ -61,7 +61,7 @@ class SteppedStream(HeardStream):
 
     Args:
         name: of the stream, for messages.
-        names: its list, which no model that keeps states reads.
+        names: its list, for the adapter.
         beside: the same stream, for who hears phones.
     """
 
@@ -72,9 +72,25 @@ class SteppedStream(HeardStream):
         self.beside = beside
         self.number = 0
         self.states: Any = None
-        self.tokens, self.phones = _Rows(), _Rows()
-        self.failed = self.heard_all = False
+        self.tokens, self.unbiased, self.phones = _Rows(), _Rows(), _Rows()
+        self.attends = self.failed = self.heard_all = False
         self.warnings: list[str] = []
+
+    def drop_decoded(self) -> None:
+        """Forget the rows that were decoded."""
+        self.tokens.drop_before(self.frames)
+        self.unbiased.drop_before(self.frames)
+        self.phones.drop_before(self.phone_frames)
+
+    def take(self, found: Stepped) -> None:
+        """Keep what came of its next step."""
+        self.states = found.states
+        self.attends = self.attends or found.unbiased is not None
+        self.tokens.add(found.scores)
+        self.unbiased.add(found.scores if found.unbiased is None else found.unbiased)
+        if self.beside is None and found.phones is not None:
+            self.phones.add(found.phones)
+        self.number += 1
 
 
 class StreamSteps:
@@ -82,23 +98,22 @@ class StreamSteps:
 
     Args:
         steps: of the model.
-        vocabulary: of the model.
-        frame_seconds: of the model.
-        sampling_rate: of the model.
+        model: whose they are.
         phones: hears the phones, in log-probs whose tokens do not count; None where none are
-            needed.
+            needed, or the model's own are.
     """
 
     def __init__(
         self,
         steps: Steps,
-        vocabulary: Vocabulary,
-        frame_seconds: float,
-        sampling_rate: int,
+        model: TokenListener,
         phones: StreamWindows | None = None,
     ) -> None:
-        self._steps, self._vocabulary, self._phones = steps, vocabulary, phones
-        self.frame_seconds, self.sampling_rate = frame_seconds, sampling_rate
+        self._steps, self._phones = steps, phones
+        self._vocabulary = model.tokenizer.vocabulary
+        self.frame_seconds, self.sampling_rate = model.frame_seconds, model.sampling_rate
+        self._no_tokens = torch.zeros(0, self._vocabulary.size, device=model.device)
+        self._no_phones = torch.zeros(0, steps.phones, device=model.device)
         self._has_worked = False
         self._like: PhoneLogProbs | None = None
 
@@ -107,6 +122,13 @@ class StreamSteps:
         """How long after it was said a frame is scored, at most, when audio comes at once."""
         phones = 0.0 if self._phones is None else self._phones.latest_seconds
         return max(self._steps.latest_seconds, phones)
+
+    @property
+    def first_seconds(self) -> float:
+        """How much of a stream is scored first."""
+        ends = (self._steps.frames(number)[1] for number in count())
+        first = next(end for end in ends if end) * self.frame_seconds
+        return first if self._phones is None else min(first, self._phones.first_seconds)
 
     def open(self, name: str, names: ListedNames | None = None) -> SteppedStream:
         """A stream; see :meth:`ctcbias_fst.models.heard_streams.HearsStreams.open`."""
@@ -133,8 +155,7 @@ class StreamSteps:
             ModelError: the model has failed on all that it was given so far; what came is kept.
         """
         for stream, chunk in zip(streams, chunks):
-            stream.tokens.drop_before(stream.frames)
-            stream.phones.drop_before(stream.phone_frames)
+            stream.drop_decoded()
             stream.add(chunk)
             if stream.beside is not None:
                 stream.beside.add(chunk)
@@ -158,26 +179,23 @@ class StreamSteps:
             first, end = self._steps.frames(stream.number)
             if isinstance(found, Stepped):
                 self._has_worked = True
-                rows, stream.states = found
+                stream.take(found)
             elif self._has_worked:
                 seconds = (end - first) * self.frame_seconds
                 stream.warnings.append(f"{found}: {seconds:.2f} s are taken for silence")
-                like = torch.zeros(1, self._vocabulary.size)
-                rows = blank_rows(end - first, like, self._vocabulary.blank_id)
+                stream.take(self._silence(end - first, stream.states))
             elif last:
                 stream.warnings.append(f"{found}: nothing was heard")
                 stream.failed = True
                 continue
             else:
                 raise ModelError(str(found)) from found
-            stream.tokens.add(rows)
-            stream.number += 1
             stream.drop_before(min(stream.end, self._steps.samples(stream.number)[0]))
 
     def _scored(self, streams: Sequence[SteppedStream]) -> list[Stepped | CtcbiasError]:
         """What comes of a step of each; of each alone, if something goes wrong with all."""
         todo = [
-            Step(one.number, samples_of(self._steps, *self._kept(one)), one.states)
+            step_of(self._steps, *self._kept(one))._replace(states=one.states, names=one.names)
             for one in streams
         ]
         try:
@@ -199,6 +217,12 @@ class StreamSteps:
                 f"{stream.name} from {begin:.2f} s on: the model gave scores that are not finite"
             )
         return found
+
+    def _silence(self, frames: int, states: Any) -> Stepped:
+        """What stands in the place of a step that the model failed on."""
+        tokens = blank_rows(frames, self._no_tokens, self._vocabulary.blank_id)
+        phones = blank_rows(frames, self._no_phones, 0) if self._steps.phones else None
+        return Stepped(tokens, states, phones)
 
     def _listen(self, phones: StreamWindows, streams: Sequence[SteppedStream], last: bool) -> None:
         """Hear the phones of what has come."""
@@ -224,18 +248,26 @@ class StreamSteps:
             end, phones = self._with_phones(stream, end, self._like, last)
         elif self._phones is not None:
             end = 0
-        tokens = torch.zeros(0, self._vocabulary.size)
-        if end > stream.frames:
-            tokens = stream.tokens.until(end)
+        any_heard = end > stream.frames
+        tokens = stream.tokens.until(end) if any_heard else self._no_tokens
+        lengths, lag = torch.tensor([len(tokens)]), self._steps.lag
+        if self._phones is None and self._steps.phones:
+            own = stream.phones.until(end) if any_heard else self._no_phones
+            phones = PhoneLogProbs(own[None], lengths, self.frame_seconds, lag)
+        unbiased = None
+        if stream.attends:
+            unbiased = (stream.unbiased.until(end) if any_heard else tokens)[None]
         warnings, stream.warnings = tuple(stream.warnings), []
         return Heard(
             LogProbs(
                 tokens[None],
-                torch.tensor([len(tokens)]),
+                lengths,
                 self.frame_seconds,
                 (stream.name,),
                 self._vocabulary,
-                phones,
+                phones=phones,
+                unbiased=unbiased,
+                lag=lag,
             ),
             warnings,
         )

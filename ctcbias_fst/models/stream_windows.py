@@ -111,6 +111,11 @@ class StreamWindows:
         """How long after it was said a frame is scored, at most, when audio comes at once."""
         return (self._step + self._right) * self.frame_seconds
 
+    @property
+    def first_seconds(self) -> float:
+        """How much of a stream is scored first."""
+        return self._step * self.frame_seconds
+
     def score(
         self, streams: Sequence[WindowedStream], chunks: Sequence[Samples], *, last: bool = False
     ) -> list[Heard]:

@@ -82,12 +82,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ScoredModel]:
 
 
 def hears(model: Any, steps: Any = None) -> StreamSteps:
-    return StreamSteps(
-        steps or model.steps,
-        model.tokenizer.vocabulary,
-        model.frame_seconds,
-        model.sampling_rate,
-    )
+    return StreamSteps(steps or model.steps, model)
 
 
 def taken(stream: SteppedStream, heard: Heard) -> Array:
@@ -260,6 +255,7 @@ class Failing:
     def __init__(self, steps: Any, how: str) -> None:
         self.steps, self.how = steps, how
         self.seconds, self.latest_seconds = steps.seconds, steps.latest_seconds
+        self.phones, self.lag = steps.phones, steps.lag
         self.samples, self.frames, self.count = steps.samples, steps.frames, steps.count
 
     def score(self, steps: Sequence[Step]) -> list[Stepped]:
