@@ -283,6 +283,26 @@ def test_a_name_of_a_list(tmp_path: Path) -> None:
     assert mention.start == pytest.approx(begin, abs=0.1)
 
 
+def test_tokens_in_another_order_write_nonsense(tmp_path: Path) -> None:
+    """Which nothing tells, as docs/your-model.md says, unless they have their numbers."""
+    raw(tmp_path)
+    audio = as_audio(SAID)
+    file = tmp_path / "vocab.txt"
+    lines = file.read_text().splitlines(keepends=True)
+    shuffled = [lines[0], *lines[:0:-1]]
+
+    def text() -> str:
+        recognizer = Recognizer.from_pretrained(tmp_path, settings={"parts": "boost"})
+        return recognizer.transcribe(audio, sampling_rate=16000, entities=["Zocor"]).best.text
+
+    file.write_text("".join(shuffled))
+    assert text() == "the metforman dose"
+    file.write_text("".join(f"{line.split()[0]}\n" for line in lines))
+    assert text() == "the metforman dose"
+    file.write_text("".join(f"{line.split()[0]}\n" for line in shuffled))
+    assert not {"the", "metforman", "dose", ""}.intersection({*text().split(), text()})
+
+
 @pytest.mark.parametrize("last", ["LogSoftmax", "Identity", "Softmax"])
 def test_scores_are_normalised_once(last: str, tmp_path: Path) -> None:
     raw(tmp_path, last=last)
