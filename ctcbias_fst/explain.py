@@ -16,6 +16,7 @@ from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Word
 from ctcbias_fst.text.phrases import PhraseMatcher
+from ctcbias_fst.variants.phone_models import has_phones
 
 Floats = npt.NDArray[np.float32]
 
@@ -144,7 +145,9 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
 
 
 def _remedy(model: SpeechModel) -> str:
-    """How a model comes to an adapter."""
+    """How a model comes to an adapter, or why it cannot."""
+    if has_phones(model.tokenizer.vocabulary):
+        return "it can have none, as its tokens are phones"
     scorer = getattr(model, "scorer", None)
     if scorer is not None and not hasattr(scorer, "module"):
         return "one reads the states of a torch model (docs/your-model.md)"

@@ -115,11 +115,15 @@ def test_what_cannot_be_drawn_is_told(model: Path) -> None:
     def silence(samples: np.ndarray) -> np.ndarray:
         return np.full((len(samples) // 320, 28), -np.log(28.0))
 
-    tokens = ["<blank>", "|", *"abcdefghijklmnopqrstuvwxyz"]
-    bare = Recognizer(function_model(silence, tokens, frame_seconds=0.02), phones=None)
+    letters = ["<blank>", "|", *"abcdefghijklmnopqrstuvwxyz"]
+    phones = ["<blank>", *"ptkbdgmnszʃʒθðŋɹlwjhfvɪeɛæɑɔʊuəʌɚ", "tʃ", "dʒ", "aɪ", "eɪ"]
     recording = Recording("call", noise(2.0), 16000)
-    with pytest.raises(ModelError, match="no adapter.*reads the states of a torch model"):
-        explain(bare, recording, bare.compile(NAMES))
+    for tokens, why in ((letters, "one reads the states of a torch model"), (phones, "are phones")):
+        boundary = {"boundary": "none"} if tokens is phones else {}
+        function = function_model(silence, tokens, frame_seconds=0.02, **boundary)
+        bare = Recognizer(function, phones=None)
+        with pytest.raises(ModelError, match=f"no adapter.*{why}"):
+            explain(bare, recording, bare.compile([]))
 
 
 def test_an_adapter_that_is_named(model: Path, tmp_path: Path) -> None:
