@@ -46,9 +46,10 @@ class ModelInfo:
         languages: which a model has parts for, if there are several.
         phones_by: who hears the phones that rescoring and lookup need; None if nobody does.
         streaming: how it hears streams: ``states``, which go on from chunk to chunk, or
-            ``windows``, in which audio is heard again.
-        chunk_seconds: of a stream, how much is heard at a time.
-        latency_seconds: how long after it was said audio is scored, at most.
+            ``windows``, in which audio is heard again; None where a lexicon writes its words,
+            which streams do not.
+        chunk_seconds: of a stream, how much is heard at a time; None where there are none.
+        latency_seconds: how long after it was said audio is scored, at most; likewise.
         frames: how many it gives for a second of noise; None if it failed.
         fault: how it failed.
         lexicon: of a model whose tokens are phones, the words that it writes, or how to have it
@@ -70,9 +71,9 @@ class ModelInfo:
     cuts_by: str
     languages: tuple[str, ...]
     phones_by: str | None
-    streaming: str
-    chunk_seconds: float
-    latency_seconds: float
+    streaming: str | None
+    chunk_seconds: float | None
+    latency_seconds: float | None
     frames: int | None
     fault: str | None
     lexicon: str | None
@@ -104,6 +105,8 @@ class ModelInfo:
 
     @property
     def _streams(self) -> str:
+        if self.streaming is None:
+            return "write no words through a lexicon yet"
         how = "keeps states" if self.streaming == "states" else "in windows"
         return f"{how}, {self.chunk_seconds:.3g} s at a time, latency {self.latency_seconds:.2f} s"
 
@@ -144,6 +147,7 @@ def model_info(
     vocabulary = model.tokenizer.vocabulary
     between = vocabulary.separator_id
     frames, fault = _tried(recognizer)
+    streaming, chunk, latency = _streams(recognizer)
     return ModelInfo(
         path=None if path is None else os.fspath(path),
         family=model.family,
@@ -160,9 +164,9 @@ def model_info(
         languages=languages_of(None if path is None else Path(path)),
         phones_by=_phones_by(recognizer),
         lexicon=_lexicon(model.tokenizer),
-        streaming="states" if recognizer.streams_keep_states else "windows",
-        chunk_seconds=recognizer.stream_seconds[0],
-        latency_seconds=recognizer.stream_seconds[1],
+        streaming=streaming,
+        chunk_seconds=chunk,
+        latency_seconds=latency,
         frames=frames,
         fault=fault,
         parts=_with_hints(recognizer, path),
@@ -178,6 +182,14 @@ def _tried(recognizer: Recognizer) -> tuple[int | None, str | None]:
     except CtcbiasError as error:
         return None, str(error)
     return int(scored.lengths[0]), None
+
+
+def _streams(recognizer: Recognizer) -> tuple[str | None, float | None, float | None]:
+    """How streams are heard, how much at a time, and how late."""
+    if isinstance(recognizer.model.tokenizer, LexiconTokenizer):
+        return None, None, None
+    how = "states" if recognizer.streams_keep_states else "windows"
+    return how, *recognizer.stream_seconds
 
 
 def _with_hints(
