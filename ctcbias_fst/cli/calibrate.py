@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads
 
 if TYPE_CHECKING:
-    from ctcbias_fst.audio.audio import Recording
+    from ctcbias_fst.audio.audio import AudioPart, Recording
     from ctcbias_fst.decoder import Decoder
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.settings import PipelineConfig
@@ -27,6 +27,7 @@ _BATCH_SECONDS = 120.0
 @click.command()
 @click.argument("audio", nargs=-1, type=options.FILE)
 @options.writes_file("--out", required=True, help="The settings, as TOML.")
+@options.TRUST_MANIFEST
 @options.reads_file("--log-probs", help="Saved log-probs instead of audio (docs/own-model.md).")
 @options.with_tokens
 @phones.with_phones
@@ -61,6 +62,7 @@ _BATCH_SECONDS = 120.0
 def calibrate(
     audio: tuple[Path, ...],
     out: Path,
+    trust_manifest: bool,
     log_probs: Path | None,
     named: options.TokensOptions,
     listening: phones.PhonesOptions,
@@ -79,6 +81,7 @@ def calibrate(
     (docs/tuning.md).
     """
     from ctcbias_fst.config import difference, merge, parse_overrides, write_changes  # noqa: PLC0415
+    from ctcbias_fst.corpus.sources import path_of, recordings_of  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.studies.calibrate import CalibrateConfig  # noqa: PLC0415
     from ctcbias_fst.studies.calibrate import calibrate as calibrated  # noqa: PLC0415
@@ -96,7 +99,9 @@ def calibrate(
     base = settings.load(named.model, of_model=named.tokens is None)
     listed = None if decoys is None else read_entities(decoys)
     if log_probs is None:
-        make, batches = _of_audio(audio, named, listening, device, minutes)
+        recordings = recordings_of(audio, trusted=trust_manifest)
+        reads(map(path_of, recordings), "the recording")
+        make, batches = _of_audio(recordings, named, listening, device, minutes)
     else:
         make, batches = _of_log_probs(log_probs, named, device, frame_seconds, softmax, minutes)
     found = calibrated(
@@ -111,8 +116,8 @@ def calibrate(
     bonus = found.config.decode.boost.bonus
     price = parse_overrides([f"decode.boost.bonus={bonus}"])
     outcome = (
-        f"{found.words} words, {found.decoys} decoys: price {-base.decode.boost.bonus:g} -> "
-        f"{-bonus:g} nats, {found.before:.2%} -> {found.changed:.2%} of the words changed"
+        f"{found.words} words, {found.decoys} decoys: price {abs(base.decode.boost.bonus):g} -> "
+        f"{abs(bonus):g} nats, {found.before:.2%} -> {found.changed:.2%} of the words changed"
     )
     write_changes(merge(difference(found.config, usual), price), out, outcome)
     click.echo(outcome)
@@ -121,14 +126,13 @@ def calibrate(
 
 
 def _of_audio(
-    audio: tuple[Path, ...],
+    recordings: Sequence[Path | AudioPart],
     named: options.TokensOptions,
     listening: phones.PhonesOptions,
     device: str,
     minutes: float,
 ) -> tuple[Callable[[PipelineConfig], Decoder], Iterator[LogProbs]]:
     from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
-    from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
     from ctcbias_fst.errors import AudioError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
@@ -137,7 +141,7 @@ def _of_audio(
     recognizer = Recognizer(model, phones=listening.listener(named.language))
 
     def read() -> Iterator[tuple[Recording, float]]:
-        for source in recordings_of(audio, trusted=False):
+        for source in recordings:
             try:
                 recording = to_recording(source, model.sampling_rate)
             except AudioError as error:

@@ -76,7 +76,7 @@ def transcribe(
     begin = time.perf_counter()
     from ctcbias_fst.audio.audio import AudioPart, longest_seconds  # noqa: PLC0415
     from ctcbias_fst.cli.transcripts_out import TranscriptsOut  # noqa: PLC0415
-    from ctcbias_fst.corpus.sources import recordings_of  # noqa: PLC0415
+    from ctcbias_fst.corpus.sources import path_of, recordings_of  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.output import notes  # noqa: PLC0415
@@ -89,7 +89,7 @@ def transcribe(
     paths = {one.id: str(one.path) for one in recordings if isinstance(one, AudioPart)}
     targets = _targets(recordings, style, out, out_dir)
     folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
-    reads(map(_path, recordings), "the recording")
+    reads(map(path_of, recordings), "the recording")
     if settings.nbest is not None and style != "json":
         raise ConfigError("--nbest goes with --format json: other formats have the best one only")
     config = settings.load(model)
@@ -166,10 +166,6 @@ def _targets(
         writes(target, "the transcript")
         targets[one.id if isinstance(one, AudioPart) else str(one)] = target
     return targets
-
-
-def _path(recording: Path | AudioPart) -> Path:
-    return recording if isinstance(recording, Path) else recording.path
 
 
 def _report(begin: float, ready: float, audio_seconds: float) -> None:

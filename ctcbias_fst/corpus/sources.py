@@ -38,6 +38,11 @@ class _Found:
     ids: tuple[str, ...]
 
 
+def path_of(recording: Path | AudioPart) -> Path:
+    """The file of what `recordings_of` gives."""
+    return recording if isinstance(recording, Path) else recording.path
+
+
 def recordings_of(paths: Iterable[Path], *, trusted: bool = False) -> list[Path | AudioPart]:
     """The recordings that files, folders and lists of paths stand for, in their order.
 

@@ -107,6 +107,9 @@ def save_adapter(
 
     Args:
         target: the file; the folder that it is in is made if need be.
+
+    Raises:
+        ModelError: a number of it is too large.
     """
     header = {
         "format": _FORMAT,
@@ -117,6 +120,11 @@ def save_adapter(
         "config": to_mapping(config),
     }
     halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    if large := [name for name, half in halves.items() if not bool(half.isfinite().all())]:
+        raise ModelError(
+            f"{target}: {large[0]} of the adapter is not finite in half precision: the training "
+            "went astray; train with a lower rate"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as temporary:
         save_file(halves, temporary, metadata={_KEY: json.dumps(header)})

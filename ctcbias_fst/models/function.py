@@ -162,9 +162,15 @@ def function_model(
         ConfigError: there is no such option, or its value cannot be.
     """
     _check_names(options)
+    form = {"blank": blank, "boundary": boundary, "separator": separator}
     if not isinstance(tokens, Tokenizer):
-        form = {"blank": blank, "boundary": boundary, "separator": separator}
         tokens = tokenizer_for(tokens, tokenizer, lexicon, language=None, **form)
+    elif said := [
+        name
+        for name, one in {**form, "tokenizer": tokenizer, "lexicon": lexicon}.items()
+        if one is not None
+    ]:
+        raise ConfigError(f"{said[0]} belongs to a list of tokens; a tokenizer says it itself")
     return ScoredModel(FunctionScorer(function, tokens, **options))
 
 

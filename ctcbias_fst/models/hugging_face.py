@@ -20,6 +20,7 @@ from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
 from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.hugging_face_files import (
+    NO_CODE,
     check_config,
     check_files,
     first_line,
@@ -27,6 +28,7 @@ from ctcbias_fst.models.hugging_face_files import (
     missing,
     quiet,
     read_object,
+    unread,
 )
 from ctcbias_fst.models.hugging_face_tokens import (
     default_language,
@@ -220,7 +222,7 @@ def load_tokenizer(path: str | os.PathLike[str], language: str | None = None) ->
         if columns is None:
             from transformers import AutoConfig  # noqa: PLC0415
 
-            whole = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+            whole = AutoConfig.from_pretrained(str(folder), **NO_CODE)
             columns, config = whole.vocab_size, whole.to_dict()
         return tokenizer_in(folder, columns, config.get("pad_token_id"), spoken)[0]
 
@@ -262,11 +264,8 @@ def _extractor(folder: Path) -> Any:
 
     try:
         with quiet():
-            return AutoFeatureExtractor.from_pretrained(str(folder), local_files_only=True)
+            return AutoFeatureExtractor.from_pretrained(str(folder), **NO_CODE)
     except ImportError:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise ModelError(
-            f"{folder}: its preprocessor_config.json cannot be used ({first_line(error)}): "
-            "download it again"
-        ) from error
+        raise unread(folder, "its preprocessor_config.json", error) from error

@@ -41,6 +41,24 @@ def missing(package: str, where: Path | str) -> MissingDependencyError:
     )
 
 
+NO_CODE: Mapping[str, bool] = {"local_files_only": True, "trust_remote_code": False}
+"""How the library is asked for what is in a folder: nothing is downloaded, and no code that comes
+with a model is run, whoever sits at the terminal."""
+
+
+def unread(folder: Path, what: str, error: Exception) -> ModelError:
+    """The error of a part of a model that the library cannot read."""
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{folder}: {what} needs code that comes with the model (auto_map), which is never "
+            "run: load it yourself, and pass it as a function (docs/your-model.md)"
+        )
+    return ModelError(
+        f"{folder}: {what} cannot be read ({first_line(error)}): it is damaged, or half "
+        "downloaded; download its files again"
+    )
+
+
 def first_line(error: BaseException) -> str:
     """What an exception of a library says, short and in one line."""
     text = one_line(str(error)).strip() or type(error).__name__

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.errors import ModelError, warn_caller
-from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
+from ctcbias_fst.models.hugging_face_files import NO_CODE, quiet, read_object, unread
 from ctcbias_fst.text.text_files import and_more, first_few, quoted
 from ctcbias_fst.text.token_marks import (
     SEPARATORS,
@@ -166,12 +166,9 @@ def _loaded(folder: Path, language: str | None) -> Any:
     if usual and (folder / "vocab.json").is_file() and "auto_map" not in said:
         kind = Wav2Vec2CTCTokenizer
     try:
-        return kind.from_pretrained(str(folder), local_files_only=True, **options)
+        return kind.from_pretrained(str(folder), **NO_CODE, **options)
     except Exception as error:  # whatever a damaged file makes the library raise
-        raise ModelError(
-            f"{folder}: its tokenizer cannot be read ({first_line(error)}): download its files "
-            "again"
-        ) from error
+        raise unread(folder, "its tokenizer", error) from error
 
 
 def _in_columns(

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ctcbias_fst.errors import ModelError
-from ctcbias_fst.models.hugging_face_files import first_line, quiet, read_object
+from ctcbias_fst.models.hugging_face_files import NO_CODE, first_line, quiet, read_object
 from ctcbias_fst.models.model_identity import MASK_EMBEDDING, WEIGHT_NORM
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -63,9 +63,7 @@ def load_weights(folder: Path, kind: Any) -> Any:
     files = weight_files(folder)
     try:
         with quiet():
-            model, told = kind.from_pretrained(
-                str(folder), local_files_only=True, output_loading_info=True
-            )
+            model, told = kind.from_pretrained(str(folder), output_loading_info=True, **NO_CODE)
         _restore_weight_norm(model, files)
     except ImportError:
         raise

@@ -62,7 +62,7 @@ class JointPhones:
 
 def _checked_weight(weight: Any) -> float:
     if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < 1:
-        raise ConfigError(f"weight must lie in 0..1, found {quoted(weight)}")
+        raise ConfigError(f"weight must be above 0 and below 1, found {quoted(weight)}")
     return float(weight)
 
 

@@ -183,8 +183,11 @@ def _told(path: Path, what: str) -> Iterator[None]:
 
 def _fault(path: Path, said: str, what: str) -> str:
     """What is wrong with a file, by what onnxruntime said."""
-    with path.open("rb") as file:
-        start = file.read(len(_LFS_POINTER))
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LFS_POINTER))
+    except OSError as error:
+        return f"cannot be read any more ({error.strerror})"
     if start == _LFS_POINTER:
         return "is a pointer of git-lfs, not the model: run git lfs pull"
     beside = [name for name in _DATA_FILE.findall(said) if not (path.parent / name).exists()]

@@ -198,8 +198,10 @@ def calibrate(
     bonus = _bonus(share, own, tolerance)
     if bonus == _HIGHEST and tried[bonus] == 0:
         warn_caller(
-            "decoys change nothing at any price, which tells little: give more speech or decoys"
+            "decoys change nothing at any price, which tells little, and the price stays: give "
+            "more speech or decoys"
         )
+        bonus = own
     return Calibrated(
         _paid(base, bonus), tried[bonus], tolerance, before, tried, count, sum(map(len, lists))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ctcbias_fst.models.adapted import ADAPTER_FILE, save_adapter
@@ -13,7 +14,12 @@ from ctcbias_fst.training.loop import Place
 from ctcbias_fst.training.training_config import AdaptConfig
 
 
-def train_adapter(base: TappedModel, config: AdaptConfig, run: Path, target: Path) -> Path:
+def train_adapter(
+    base: TappedModel,
+    config: AdaptConfig,
+    run: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+) -> Path:
     """Train an adapter, or go on where ``run`` stopped, and write it into a file.
 
     Args:

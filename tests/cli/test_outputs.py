@@ -505,8 +505,8 @@ def test_recordings_of_lists_are_not_written_over(
         command = ["decode", "--cuts", manifest, "--model", random_model, "--out", "clip.wav"]
         line = told_and_kept(clip.parent, *command)
         assert line.startswith("Error: --out clip.wav would take the place of the recording ")
-        if manifest != "cuts.jsonl":
-            command = ["transcribe", manifest, "--model", random_model, "--out", "clip.wav"]
+        for name in ("transcribe", "calibrate") if manifest != "cuts.jsonl" else ():
+            command = [name, manifest, "--model", random_model, "--out", "clip.wav"]
             assert "the place of the recording" in told_and_kept(clip.parent, *command)
 
 

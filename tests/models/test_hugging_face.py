@@ -527,6 +527,28 @@ def test_what_is_wrong_with_a_folder_is_one_line(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "preprocessor_config.json"])
+def test_code_that_comes_with_a_model_is_never_run(
+    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if somebody says yes."""
+    folder = save(tmp_path / "model", "hubert")
+    said = json.loads((folder / file).read_text())
+    kind = "AutoTokenizer" if file.startswith("tok") else "AutoFeatureExtractor"
+    said["auto_map"] = {kind: ["evil.Evil", None] if file.startswith("tok") else "evil.Evil"}
+    said["tokenizer_class" if file.startswith("tok") else "feature_extractor_type"] = "Evil"
+    (folder / file).write_text(json.dumps(said))
+    ran = tmp_path / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil:\n    pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(
+        ModelError, match="needs code that comes with the model .* never run"
+    ) as told:
+        loaded(folder)
+    assert "\n" not in str(told.value)
+    assert not ran.exists()
+
+
 def test_loading_is_quiet_and_leaves_the_library_as_it_was(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

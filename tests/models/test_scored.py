@@ -563,3 +563,10 @@ def test_a_blank_that_is_no_blank_is_told() -> None:
     )
     with pytest.warns(CtcbiasWarning, match="blank"):
         recognizer.transcribe(noise(4.0), sampling_rate=8000)
+
+
+@pytest.mark.parametrize("option", ["blank", "boundary", "separator", "tokenizer", "lexicon"])
+def test_what_a_tokenizer_says_is_not_said_beside_it(option: str) -> None:
+    tokens = tokenizer_of(["<blk>", "|", "a", "b"])
+    with pytest.raises(ConfigError, match=f"{option} belongs to a list of tokens"):
+        function_model(lambda _: None, tokens, frame_seconds=0.04, **{option: "|"})

@@ -189,6 +189,20 @@ def test_a_high_price_is_lowered(speech: LogProbs) -> None:
     assert calibrate(make, [speech], base, config).config.decode.boost.bonus > -9.0
 
 
+@pytest.mark.parametrize("own", [-3.0, -9.0])
+@pytest.mark.filterwarnings("ignore:the speech is too short")
+def test_a_price_stays_where_nothing_is_learnt(
+    speech: LogProbs, own: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctcbias_fst.studies.calibrate._Speech.changed", lambda *_: 0.0)
+    make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
+    base = changed({}, {"parts": "boost", "decode.boost.bonus": own})
+    with pytest.warns(CtcbiasWarning, match="change nothing at any price.* the price stays"):
+        found = calibrate(make, [speech], base, CalibrateConfig(decoys=150, lists=1))
+    assert found.config == base
+    assert found.changed == 0
+
+
 def test_batches_may_have_the_same_ids(speech: LogProbs) -> None:
     """As those have that `Decoder.batch` makes."""
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
@@ -237,22 +251,25 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     (tmp_path / "tokens.txt").write_text(
         "".join(f"{token} {i}\n" for i, token in enumerate(TOKENS)), encoding="utf-8"
     )
-    (decoys,) = lexicon_decoys(list(_texts().values()), 120, 1, seed=3)
+    (decoys,) = lexicon_decoys(list(_texts().values()), 400, 1)
     (tmp_path / "decoys.txt").write_text("\n".join(decoys), encoding="utf-8")
     result = run(
         "calibrate",
         *("--log-probs", tmp_path / "speech.npz", "--tokens", tmp_path / "tokens.txt"),
         *("--decoys", tmp_path / "decoys.txt", "--frame-seconds", "0.04"),
-        *("--parts", "boost", "--out", tmp_path / "settings.toml"),
+        *("--parts", "boost", "--out", tmp_path / "settings.toml", "--tolerance", "0.01"),
+        *("--set", "decode.boost.bonus=-1", "--set", "decode.boost.beta=1.8"),
+        *("--set", "decode.boost.alpha=0.95", "--set", "decode.boost.max_gain=9"),
     )
     assert result.exit_code == 0, result.output
     settings = load_config(PipelineConfig, tmp_path / "settings.toml")
-    assert f"200 words, 120 decoys: price 3.9 -> {-settings.decode.boost.bonus:g}" in result.stdout
-    assert -3.9 < settings.decode.boost.bonus <= 0
+    assert f"200 words, 400 decoys: price 1 -> {-settings.decode.boost.bonus:g} " in result.stdout
+    assert settings.decode.boost.bonus not in {-1.0, -3.9}
     assert settings.parts == ("boost",)
     written = (tmp_path / "settings.toml").read_text()  # what else there is stays as it is
-    assert sorted(flat(read_toml(tmp_path / "settings.toml"))) == ["decode.boost.bonus", "parts"]
-    assert written.startswith("# 200 words, 120 decoys: price 3.9 -> ")
+    changed_ones = {f"decode.boost.{name}" for name in ("bonus", "beta", "alpha", "max_gain")}
+    assert set(flat(read_toml(tmp_path / "settings.toml"))) == {*changed_ones, "parts"}
+    assert written.startswith("# 200 words, 400 decoys: price 1 -> ")
 
 
 @pytest.mark.parametrize(
