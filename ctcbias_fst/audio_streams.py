@@ -10,24 +10,33 @@ from ctcbias_fst.audio.sample_stream import SampleStream
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.decoder_inputs import one_list
+from ctcbias_fst.devices import with_versions
 from ctcbias_fst.models.heard_streams import Heard, HearsStreams
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.streaming.stream import Stream
+from ctcbias_fst.streaming.stream_checks import (
+    refuse_late_phones,
+    require_one_each,
+    require_open,
+    states_of,
+)
+from ctcbias_fst.streaming.streams import ONE_LIST
 from ctcbias_fst.streaming.updates import Update
 
 
 @dataclass
 class _State:
-    """How a stream stands: its samples, what the model keeps of it, its words; whether phones are
-    heard for it, whether all of it was heard, and whether all is committed."""
+    """How a stream stands: its name, its samples, what the model keeps of it, its words; whether
+    phones are heard for it, whether all of it was heard, and whether all is committed."""
 
+    name: str
     samples: SampleStream
     kept: Any
     words: Stream
     listens: bool
-    heard: bool = False
+    ending: bool = False
     finished: bool = False
 
 
@@ -62,11 +71,19 @@ class AudioStream:
             AudioError: they are no samples, or of another rate; the chunk is left out, and the
                 stream is as it was.
             ConfigError: the stream is finished.
+            ModelError: the model has failed on all that it was given so far; what came is kept,
+                and scored again with the next chunk.
         """
-        return self._advances.accept_all([self], [samples], sampling_rate)[0]
+        return self._advances.accept_all([self], [samples], sampling_rate=sampling_rate)[0]
 
     def finish(self) -> Update:
-        """Commit what is left; a second time it gives the same text, and nothing new."""
+        """Commit what is left; a second time it gives the same text, and nothing new.
+
+        What the model fails on here is taken for silence, and the update's warnings tell.
+
+        Returns:
+            all that is known.
+        """
         return self._advances.finish_all([self])[0]
 
     def update_entities(self, entities: Any) -> None:
@@ -79,7 +96,8 @@ class AudioStream:
         Raises:
             EntityListError: it is no list, or no entry of it can have an effect.
             GraphError: it was compiled for another model.
-            ConfigError: the stream is finished.
+            ConfigError: the stream is finished, or the list needs phones, and the stream was
+                opened without.
         """
         self._advances.update_entities(self, entities)
 
@@ -111,14 +129,14 @@ class AudioStreams:
 
     def open(self, entities: Any, sampling_rate: Any, name: str) -> AudioStream:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.stream`."""
-        names = self._compiled(entities)
+        names = one_list(self._decoder, entities, ONE_LIST)
         rate = self._with_phones.sampling_rate
         samples = SampleStream(rate, sampling_rate, f"stream {name}")
         listens = self._decoder.needs_phones([names])
         hears = self._with_phones if listens else self._without_phones
         words = self._decoder.stream(names, name=name, first_step=self._first_step(hears))
         kept = hears.open(f"stream {name}", _listed(names))
-        return AudioStream(self, _State(samples, kept, words, listens))
+        return AudioStream(self, _State(str(name), samples, kept, words, listens))
 
     def _first_step(self, hears: HearsStreams[Any]) -> float:
         """Seconds until the first decision, so that decisions fall on the ends of what the model
@@ -127,29 +145,30 @@ class AudioStreams:
         frames = max(1, round(step / frame))
         return min(step, (round(hears.first_seconds / frame) % frames or frames) * frame)
 
+    @with_versions
     def accept_all(
-        self, streams: Sequence[AudioStream], chunks: Sequence[Any], sampling_rate: Any = None
+        self, streams: Sequence[AudioStream], chunks: Sequence[Any], *, sampling_rate: Any = None
     ) -> list[Update]:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.accept_all`."""
         check_process()
         states = self._states(streams)
-        if len(states) != len(chunks):
-            raise ConfigError(f"{len(states)} streams, {len(chunks)} chunks: pass one for each")
+        require_one_each(states, chunks=chunks)
         for state in states:
-            _require_open(state)
+            require_open(state)
         # All are looked at before any is taken.
         read = [state.samples.read(one, sampling_rate) for state, one in zip(states, chunks)]
         self._count(sum(len(one) / state.samples.rate for state, one in zip(states, read)))
         return self._heard(states, [state.samples.take(one) for state, one in zip(states, read)])
 
+    @with_versions
     def finish_all(self, streams: Sequence[AudioStream]) -> list[Update]:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.finish_all`."""
         check_process()
         states = self._states(streams)
-        left = [state for state in states if not state.heard]
+        left = [state for state in states if not state.ending]
         before = self._heard(left, [state.samples.finish() for state in left], last=True)
         for state in left:
-            state.heard = True
+            state.ending = True
         last = self._decoder.finish_all([state.words for state in states])
         for state in states:
             state.finished = True
@@ -180,43 +199,16 @@ class AudioStreams:
     def update_entities(self, stream: AudioStream, entities: Any) -> None:
         """See :meth:`AudioStream.update_entities`."""
         (state,) = self._states([stream])
-        _require_open(state)
-        names = self._compiled(entities)
+        require_open(state)
+        names = one_list(self._decoder, entities, ONE_LIST)
         if not state.listens and self._decoder.needs_phones([names]):
-            raise ConfigError(
-                f"{state.samples.name}: so long a list needs phones, and the stream was opened "
-                "without: open it with such a list, or with the part rescore"
-            )
+            why = "and it was opened without: open one with such a list, or with the part rescore"
+            refuse_late_phones(state, why)
         state.words.update_entities(names)
         state.kept.names = _listed(names)
 
-    def _compiled(self, entities: Any) -> CompiledEntities | None:
-        """The compiled list of a stream, which decoder and model both use."""
-        (names,) = self._decoder.lists(entities, 1)
-        return names
-
     def _states(self, streams: Sequence[AudioStream]) -> list[_State]:
-        """How streams stand.
-
-        Raises:
-            ConfigError: one is no stream of this recogniser.
-        """
-        states = []
-        for stream in streams:
-            state = stream.state_of(self) if isinstance(stream, AudioStream) else None
-            if state is None:
-                raise ConfigError(
-                    f"{stream!r:.60} is no stream of this recogniser: its stream() opens one"
-                )
-            states.append(state)
-        if len({id(state) for state in states}) < len(states):
-            raise ConfigError("a stream comes twice in one call: pass its chunks one by one")
-        return states
-
-
-def _require_open(state: _State) -> None:
-    if state.heard:
-        raise ConfigError(f"{state.samples.name} is finished: open another one")
+        return states_of(streams, self, _State, "recogniser")
 
 
 def _listed(names: CompiledEntities | None) -> ListedNames | None:

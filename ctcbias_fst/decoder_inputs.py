@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -169,6 +169,35 @@ def lists_of(
     different = {id(one): one for one in several if one is not None}
     known = {key: compiled(one) for key, one in different.items()}
     return [known.get(id(one)) for one in several]
+
+
+class ListsNames(Protocol):
+    """What compiles lists: :class:`ctcbias_fst.decoder.Decoder`."""
+
+    compiler: Compiler
+
+    def lists(self, entities: Any, count: int) -> list[CompiledEntities | None]: ...
+
+
+def one_list(decoder: ListsNames, entities: Any, wanted: str) -> CompiledEntities | None:
+    """The compiled list of what has one alone.
+
+    Args:
+        decoder: compiles it.
+        entities: a list of names, in whatever form, or None.
+        wanted: what is said of several lists.
+
+    Raises:
+        EntityListError: it is no list, or several, or no entry of it can have an effect.
+        GraphError: it was compiled for another model.
+    """
+    entities = read_once(entities)
+    if is_lists(entities) or is_by_id(entities):
+        raise EntityListError(wanted)
+    (names,) = decoder.lists(entities, 1)
+    if names is not None:
+        decoder.compiler.require(names)
+    return names
 
 
 def compiled_lists(

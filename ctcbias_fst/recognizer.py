@@ -18,7 +18,7 @@ from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.decoder_inputs import Entities, compiled_lists, is_by_id, is_lists
+from ctcbias_fst.decoder_inputs import Entities, compiled_lists, one_list
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -46,7 +46,6 @@ from ctcbias_fst.records import Failure, LogProbs, Transcript
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
-from ctcbias_fst.text.entity import read_once
 from ctcbias_fst.text.entity_sources import EntitySource
 
 _BATCH_SECONDS = 120.0
@@ -343,15 +342,8 @@ class Recognizer(OpensAudioStreams):
             EntityListError: ``entities`` is no list of names.
             GraphError: it was compiled for another model.
         """
-        entities = read_once(entities)
-        if is_lists(entities) or is_by_id(entities):
-            raise EntityListError(
-                "transcribe_files takes one list of names for all recordings; transcribe takes one "
-                "for each"
-            )
-        (names,) = self.decoder.lists(entities, 1)
-        if names is not None:
-            self.decoder.compiler.require(names)
+        wanted = "transcribe_files takes one list of names for all; transcribe takes one for each"
+        names = one_list(self.decoder, entities, wanted)
         return self._transcribe_files(several_recordings(sources), names)
 
     def _transcribe_files(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ import torch
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio_streams import AudioStream, AudioStreams
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.find import load_as_it_is, load_model
 from ctcbias_fst.models.heard_streams import HearsStreams
@@ -22,12 +20,11 @@ from ctcbias_fst.models.stream_steps import StreamSteps
 from ctcbias_fst.models.stream_windows import StreamWindows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.streaming.opens import OpensMany
 from ctcbias_fst.streaming.streams import NO_WORDS
 from ctcbias_fst.streaming.updates import Update
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.variants.phone_models import has_phones
-
-_LOCK = Lock()
 
 
 def load_for_streams(path: Any, device: torch.device | str, **options: Any) -> SpeechModel:
@@ -51,13 +48,12 @@ def load_for_streams(path: Any, device: torch.device | str, **options: Any) -> S
     return model
 
 
-class OpensAudioStreams:
+class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
     """What a recogniser of recordings needs to be one of streams."""
 
     model: SpeechModel
     config: PipelineConfig
     decoder: Decoder
-    _opened: AudioStreams | None = None
 
     @property
     def phones(self) -> PhoneListener | None:
@@ -98,13 +94,13 @@ class OpensAudioStreams:
             AudioError: the rate is none.
             ConfigError: tokens are phones, of which a lexicon makes words.
         """
-        return self._audio_streams.open(entities, sampling_rate, name)
+        return self._streams.open(entities, sampling_rate, name)
 
-    @with_versions
     def accept_all(
         self,
         streams: Sequence[AudioStream],
         chunks: Sequence[Any],
+        *,
         sampling_rate: int | None = None,
     ) -> list[Update]:
         """Take the next chunk of each of many streams: faster than one after the other.
@@ -121,16 +117,7 @@ class OpensAudioStreams:
             ModelError: the model has failed on all that it was given so far. If it fails later,
                 what it fails on is taken for silence, and `Update.warnings` tells.
         """
-        return self._audio_streams.accept_all(streams, chunks, sampling_rate)
-
-    @with_versions
-    def finish_all(self, streams: Sequence[AudioStream]) -> list[Update]:
-        """Commit what is left of each of many streams; see :meth:`AudioStream.finish`.
-
-        Raises:
-            ConfigError: a stream is of another recogniser, or comes twice.
-        """
-        return self._audio_streams.finish_all(streams)
+        return self._streams.accept_all(streams, chunks, sampling_rate=sampling_rate)
 
     @property
     def stream_seconds(self) -> tuple[float, float]:
@@ -147,13 +134,9 @@ class OpensAudioStreams:
         in windows."""
         return self._steps is not None
 
-    @property
-    def _audio_streams(self) -> AudioStreams:
-        with _LOCK:
-            if self._opened is None:
-                with_phones, without = self._hears(phones=True), self._hears(phones=False)
-                self._opened = AudioStreams(self.decoder, with_phones, without, self._count)
-            return self._opened
+    def _made(self) -> AudioStreams:
+        with_phones, without = self._hears(phones=True), self._hears(phones=False)
+        return AudioStreams(self.decoder, with_phones, without, self._count)
 
     def _hears(self, *, phones: bool) -> HearsStreams[Any]:
         """How the model hears streams: step by step if it keeps states, else in windows."""

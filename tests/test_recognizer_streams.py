@@ -227,7 +227,7 @@ def test_after_the_end(recognizer: Recognizer) -> None:
 
 def test_streams_of_others(recognizer: Recognizer) -> None:
     stream = recognizer.stream()
-    with pytest.raises(ConfigError, match="twice"):
+    with pytest.raises(ConfigError, match="stream 1 comes twice in one call"):
         recognizer.accept_all([stream, stream], [[], []])
     with pytest.raises(ConfigError, match="1 streams, 2 chunks"):
         recognizer.accept_all([stream], [[], []])
@@ -236,8 +236,11 @@ def test_streams_of_others(recognizer: Recognizer) -> None:
     wrong: Any = recognizer.decoder.stream()
     with pytest.raises(ConfigError, match="no stream of this recogniser"):
         recognizer.accept_all([wrong], [[]])
-    with pytest.raises(EntityListError):
-        recognizer.stream([["a list"], ["of lists"]])
+    for several in ([["a list"], ["of lists"]], [["Imiglucerase"]], {"1": ["Imiglucerase"]}):
+        with pytest.raises(EntityListError, match="a stream has one list of names, not several"):
+            recognizer.stream(several)
+        with pytest.raises(EntityListError, match="a stream has one list of names, not several"):
+            stream.update_entities(several)
     with pytest.raises(AudioError, match="rate"):
         recognizer.stream(sampling_rate=0)
 

@@ -1,23 +1,62 @@
-"""What a decoder of utterances needs to be one of streams."""
+"""What a decoder of utterances, and a recogniser of recordings, need to be ones of streams."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
-from typing import Any
+from threading import RLock
+from typing import Any, Generic, Protocol, TypeVar
 
 from ctcbias_fst.streaming.second_pass import PieceDecoder
 from ctcbias_fst.streaming.stream import Stream
 from ctcbias_fst.streaming.streams import StreamDecoder
 from ctcbias_fst.streaming.updates import Update
 
-_LOCK = Lock()
+_LOCK = RLock()
 
 
-class OpensStreams(PieceDecoder):
+class AdvancesMany(Protocol):
+    """What advances many streams at a time."""
+
+    def finish_all(self, streams: Sequence[Any]) -> list[Update]: ...
+
+
+S = TypeVar("S")
+A = TypeVar("A", bound=AdvancesMany)
+
+
+class OpensMany(Generic[S, A]):
+    """Has what advances its streams, made when the first of them is opened."""
+
+    _opened: A | None = None
+
+    def _made(self) -> A:
+        """What advances streams, anew."""
+        raise NotImplementedError
+
+    @property
+    def _streams(self) -> A:
+        with _LOCK:
+            if self._opened is None:
+                self._opened = self._made()
+            return self._opened
+
+    def finish_all(self, streams: Sequence[S]) -> list[Update]:
+        """Commit what is left of each of many streams.
+
+        Args:
+            streams: of this one, none of them twice, finished or not.
+
+        Returns:
+            what is known of each; of one that was finished before, nothing new.
+
+        Raises:
+            ConfigError: a stream is of another one, or comes twice.
+        """
+        return self._streams.finish_all(streams)
+
+
+class OpensStreams(OpensMany[Stream, StreamDecoder], PieceDecoder):
     """Opens streams, and advances many at a time."""
-
-    _stream_decoder: StreamDecoder | None = None
 
     def stream(
         self, entities: Any = None, *, name: str = "1", first_step: float | None = None
@@ -43,6 +82,7 @@ class OpensStreams(PieceDecoder):
         self,
         streams: Sequence[Stream],
         chunks: Sequence[Any],
+        *,
         phones: Sequence[Any] | None = None,
     ) -> list[Update]:
         """Take the next chunk of each of many streams: much faster than one after the other.
@@ -57,19 +97,7 @@ class OpensStreams(PieceDecoder):
             ConfigError: a stream is finished or of another decoder, or there are not as many
                 chunks.
         """
-        return self._streams.accept_all(streams, chunks, phones)
+        return self._streams.accept_all(streams, chunks, phones=phones)
 
-    def finish_all(self, streams: Sequence[Stream]) -> list[Update]:
-        """Commit what is left of each of many streams; see :meth:`Stream.finish`.
-
-        Raises:
-            ConfigError: a stream is of another decoder, or comes twice.
-        """
-        return self._streams.finish_all(streams)
-
-    @property
-    def _streams(self) -> StreamDecoder:
-        with _LOCK:
-            if self._stream_decoder is None:
-                self._stream_decoder = StreamDecoder(self)
-            return self._stream_decoder
+    def _made(self) -> StreamDecoder:
+        return StreamDecoder(self)

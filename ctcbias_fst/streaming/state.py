@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.records import PieceContext, Word
 from ctcbias_fst.search.stream_config import StreamConfig
 from ctcbias_fst.streaming.chunks import BLANK, SPEAKS
@@ -69,15 +68,6 @@ class StreamState:
         self._words: list[Word] = []
         self._endpoints: list[Endpoint] = []
         self._warnings: list[str] = []
-
-    def require_open(self) -> None:
-        """Refuse to go on after the end.
-
-        Raises:
-            ConfigError: the stream is finished.
-        """
-        if self.ending:
-            raise ConfigError(f"stream {self.name} is finished: open another one")
 
     @property
     def begin(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.streaming.state import StreamState
 from ctcbias_fst.streaming.updates import Update
 
@@ -13,12 +12,12 @@ class Advances(Protocol):
     """What advances streams: :class:`ctcbias_fst.streaming.streams.StreamDecoder`."""
 
     def accept_all(
-        self, streams: list[Stream], chunks: list[Any], phones: list[Any]
+        self, streams: list[Stream], chunks: list[Any], *, phones: list[Any]
     ) -> list[Update]: ...
 
     def finish_all(self, streams: list[Stream]) -> list[Update]: ...
 
-    def compiled(self, entities: Any) -> CompiledEntities | None: ...
+    def update_entities(self, stream: Stream, entities: Any) -> None: ...
 
 
 class Stream:
@@ -58,7 +57,7 @@ class Stream:
                 the stream is as it was.
             ConfigError: the stream is finished.
         """
-        return self._advances.accept_all([self], [log_probs], [phones])[0]
+        return self._advances.accept_all([self], [log_probs], phones=[phones])[0]
 
     def finish(self) -> Update:
         """Commit what is left; a second time it gives the same text, and nothing new."""
@@ -73,10 +72,9 @@ class Stream:
         Raises:
             EntityListError: it is no list, or no entry of it can have an effect.
             GraphError: it was compiled for another model.
-            ConfigError: the stream is finished.
+            ConfigError: the stream is finished, or the list needs phones, and none came so far.
         """
-        self._state.require_open()
-        self._state.names = self._advances.compiled(entities)
+        self._advances.update_entities(self, entities)
 
     @property
     def heard(self) -> tuple[int, int]:

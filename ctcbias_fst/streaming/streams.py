@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.decoder_inputs import is_by_id, is_lists
+from ctcbias_fst.decoder_inputs import one_list
 from ctcbias_fst.devices import with_versions
-from ctcbias_fst.errors import ConfigError, EntityListError
+from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.streaming.chunks import Chunk, ChunkReader
 from ctcbias_fst.streaming.first_pass import FirstPass
@@ -23,6 +22,12 @@ from ctcbias_fst.streaming.second_pass import (
 )
 from ctcbias_fst.streaming.state import StreamState
 from ctcbias_fst.streaming.stream import Stream
+from ctcbias_fst.streaming.stream_checks import (
+    refuse_late_phones,
+    require_one_each,
+    require_open,
+    states_of,
+)
 from ctcbias_fst.streaming.updates import Update
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 
@@ -31,6 +36,8 @@ NO_WORDS = (
     "transcribe), or, of a model without a lexicon of its own, stream the phones (lexicon='none', "
     "--lexicon none)"
 )
+
+ONE_LIST = "a stream has one list of names, not several"
 
 
 class StreamDecoder:
@@ -53,7 +60,7 @@ class StreamDecoder:
         decoder = self._decoder
         if isinstance(decoder.tokenizer, LexiconTokenizer):
             raise ConfigError(NO_WORDS)
-        names = self.compiled(entities)
+        names = one_list(decoder, entities, ONE_LIST)
         config = decoder.config.stream
         first = config.step if first_step is None else first_step
         if not 0 < first <= config.step:
@@ -64,28 +71,29 @@ class StreamDecoder:
         state = StreamState(config, decoder.frame_seconds, names, str(name), first)
         return Stream(self, state)
 
-    def compiled(self, entities: Any) -> CompiledEntities | None:
-        """The compiled list of a stream."""
-        if is_by_id(entities) or is_lists(entities):
-            raise EntityListError("a stream has one list of names, not several")
-        (names,) = self._decoder.lists(entities, 1)
-        if names is not None:
-            self._decoder.compiler.require(names)
-        return names
+    def update_entities(self, stream: Stream, entities: Any) -> None:
+        """See :meth:`ctcbias_fst.streaming.stream.Stream.update_entities`."""
+        (state,) = self._states([stream])
+        require_open(state)
+        names = one_list(self._decoder, entities, ONE_LIST)
+        lacking = state.frames.begun and state.frames.phones is None
+        if lacking and self._decoder.needs_phones([names]):
+            refuse_late_phones(state, "and none came so far: pass phones= with every chunk")
+        state.names = names
 
     @with_versions
     def accept_all(
-        self, streams: Sequence[Stream], chunks: Sequence[Any], phones: Sequence[Any] | None = None
+        self,
+        streams: Sequence[Stream],
+        chunks: Sequence[Any],
+        *,
+        phones: Sequence[Any] | None = None,
     ) -> list[Update]:
         """See :meth:`ctcbias_fst.decoder.Decoder.accept_all`."""
         check_process()
         states = self._states(streams)
         phones = [None] * len(states) if phones is None else phones
-        if not len(states) == len(chunks) == len(phones):
-            raise ConfigError(
-                f"{len(states)} streams, {len(chunks)} chunks and phones of {len(phones)}: pass "
-                "one for each stream"
-            )
+        require_one_each(states, chunks=chunks, phones=phones)
         read = [self._read(*one) for one in zip(states, chunks, phones)]
         for state, chunk in zip(states, read):
             state.frames.append(chunk)
@@ -107,29 +115,11 @@ class StreamDecoder:
         return [state.update() for state in states]
 
     def _states(self, streams: Sequence[Stream]) -> list[StreamState]:
-        """How streams stand; refuses what is no stream of this decoder, and one that comes twice.
-
-        Raises:
-            ConfigError: there is such a one.
-        """
-        states: dict[int, StreamState] = {}
-        for stream in streams:
-            state = stream.state_of(self) if isinstance(stream, Stream) else None
-            if state is None:
-                raise ConfigError(
-                    f"{stream!r:.60} is no stream of this decoder: its stream() opens one"
-                )
-            if id(state) in states:
-                raise ConfigError(
-                    f"stream {state.name} comes twice in one call: pass its chunks one after the "
-                    "other"
-                )
-            states[id(state)] = state
-        return list(states.values())
+        return states_of(streams, self, StreamState, "decoder")
 
     def _read(self, state: StreamState, log_probs: Any, phones: Any) -> Chunk:
         """Check a chunk, without changing anything."""
-        state.require_open()
+        require_open(state)
         where = f"stream {state.name}, chunk at frame {state.end}"
         needed = self._decoder.needs_phones([state.names])
         chunk = self._reader.read(log_probs, phones, where, needs_phones=needed)

@@ -21,6 +21,7 @@ from ctcbias_fst.errors import (
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.shortlist.phone_index import ShortlistConfig
 from ctcbias_fst.text.phones import PHONES
 from tests.streaming.speech import NAMES, TOKENS, decoder, say, silence
 
@@ -119,7 +120,7 @@ def test_finished_streams(one: Decoder) -> None:
 def test_streams_of_many_calls(one: Decoder) -> None:
     stream, other = one.stream(), decoder().stream()
     for streams, several, message in (
-        ([stream, stream], [say("a")] * 2, "comes twice"),
+        ([stream, stream], [say("a")] * 2, "stream 1 comes twice in one call"),
         ([stream, other], [say("a")] * 2, "no stream of this decoder"),
         ([stream, "b"], [say("a")] * 2, "'b' is no stream of this decoder"),
         ([stream], [], "1 streams, 0 chunks"),
@@ -149,6 +150,24 @@ def test_lists(one: Decoder) -> None:
     assert stream.finish().committed == "abba cab Decaf"  # with the list that it had
     with pytest.warns(CtcbiasWarning, match="東京"):
         assert one.stream(["東京", "Bea"]).finish().committed == ""
+
+
+def test_a_list_that_needs_phones_on_a_stream_that_got_none() -> None:
+    """Refused at once: it could not be finished with it."""
+    plain = PipelineConfig(parts=("boost",), shortlist=ShortlistConfig(shorten_above=1))
+    several = Decoder(decoder().tokenizer, plain, frame_seconds=0.04, phones=True)
+    long = several.compile(NAMES, warn=False)
+    assert several.needs_phones([long])
+    stream = several.stream(["Decaf"], name="call")
+    stream.accept(say("abba cab"))
+    with pytest.raises(ConfigError, match="^stream call: so long a list needs phones"):
+        stream.update_entities(long)
+    stream.accept(say("decaf"))
+    assert stream.finish().committed == "abba cab Decaf"
+    stream = several.stream(["Decaf"])
+    stream.update_entities(long)  # nothing has come, so phones may
+    stream.accept(say("abba cab decaf"), phones(len(say("abba cab decaf"))))
+    assert stream.finish().committed == "abba cab Decaf"
 
 
 def test_torch_half_precision_and_records(one: Decoder) -> None:

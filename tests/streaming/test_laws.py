@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.records import LogProbs, Transcript, Word, text_of
 from ctcbias_fst.streaming.cuts import Gap
 from ctcbias_fst.streaming.state import StreamState
@@ -22,11 +22,6 @@ from ctcbias_fst.streaming.updates import Update
 from tests.streaming.speech import NAMES, TOKENS, decoder, frames, pieces, say, silence, speech
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(scope="module")
-def boosting() -> Decoder:
-    return decoder()
 
 
 def chunks(array: np.ndarray, sizes: Iterator[int]) -> list[np.ndarray]:
@@ -128,6 +123,31 @@ def test_streams_of_a_batch_are_as_alone(seed: int) -> None:
     for several, update in zip(updates, _BOOSTING.finish_all(streams)):
         several.append(update)
     assert [outcome(several) for several in updates] == alone
+
+
+def test_streams_of_a_batch_have_lags_of_their_own() -> None:
+    """What is shown before it is committed, too."""
+    array = say("abba cab fade decade")
+
+    def chunk(begin: int, lag: float | None) -> LogProbs:
+        rows = torch.from_numpy(array[begin : begin + 16])[None]
+        size = [rows.shape[1]]
+        return LogProbs(rows, size, 0.04, ("x",), _BOOSTING.vocabulary, lag=lag)
+
+    def shown(update: Update) -> list[tuple[str, float, float]]:
+        several = (*update.words, *update.tentative_words)
+        return [(word.word, word.start, word.end) for word in several]
+
+    lags = [None, 0.24, 0.08, 0.24]
+    alone = []
+    for lag in lags:
+        stream = _BOOSTING.stream(NAMES)
+        alone.append([stream.accept(chunk(at, lag)) for at in range(0, len(array), 16)])
+    streams = [_BOOSTING.stream(NAMES, name=str(at)) for at in range(len(lags))]
+    for at in range(0, len(array), 16):
+        found = _BOOSTING.accept_all(streams, [chunk(at, lag) for lag in lags])
+        assert [shown(one) for one in found] == [shown(updates[at // 16]) for updates in alone]
+    assert len({tuple(shown(updates[0])) for updates in alone}) == 3
 
 
 @dataclass
