@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +75,19 @@ def test_warnings_are_of_the_line_that_called_the_package(random_model: Path) ->
     with pytest.warns(CtcbiasWarning) as inside:
         recognizer.transcribe(np.zeros(16000), sampling_rate=16000, entities=["metformin", "?"])
     assert {one.filename for one in [*caught, *inside]} == {__file__}
+
+
+def test_modules_make_nothing_of_the_defaults_of_torch() -> None:
+    """What a program sets before it imports them is its own."""
+    lines = (
+        "import importlib, pathlib, torch, ctcbias_fst",
+        "torch.set_default_dtype(torch.bfloat16)",
+        "root = pathlib.Path(ctcbias_fst.__file__).parent",
+        "paths = [path.relative_to(root.parent) for path in root.rglob('*.py')]",
+        "names = ['.'.join(path.with_suffix('').parts) for path in paths]",
+        "[importlib.import_module(one) for one in names if not one.endswith('__')]",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
