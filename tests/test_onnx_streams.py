@@ -98,6 +98,27 @@ def test_phones_are_heard_beside_it(recognizer: Recognizer) -> None:
     assert (state.kept.beside is not None, state.listens) == (True, True)
 
 
+@pytest.mark.parametrize("chunk", [16, 64, 128])
+@pytest.mark.parametrize("window", [(0.64, 0.2), (0.64, 0.64), (0.32, 2.0)])
+def test_steps_of_any_length_have_their_phones(
+    tmp_path: Path, chunk: int, window: tuple[float, float]
+) -> None:
+    """The phones beside them come in steps of their own, and are heard earlier or later."""
+    tiny.zipformer(tmp_path, chunk=chunk)
+    step, right = window
+    settings = {"stream_window": {"step": step, "right": right}}
+    recognizer = Recognizer.from_pretrained(tmp_path, phones="embedded", settings=settings)
+    samples = samples_of("medical-2")
+    stream = recognizer.stream(["bade"])
+    updates = streamed(stream, samples, chunks(samples, 1600))
+    state: Any = stream._state
+    tokens, phones = state.words.heard
+    assert tokens * 0.04 >= len(samples) / 16000
+    assert abs(tokens - phones) * 0.04 <= 0.3
+    assert not [one for update in updates for one in update.warnings]
+    assert told(streamed(recognizer.stream(["bade"]), samples)) == told(updates)
+
+
 def test_streams_at_once_are_streams_alone(recognizer: Recognizer) -> None:
     """With lists of their own and none, which begin and end at other times."""
     samples = samples_of("medical-2")

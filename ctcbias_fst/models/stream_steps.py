@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +23,10 @@ from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.plug import Stepped, Steps, TokenListener
 from ctcbias_fst.models.stepping import groups, step_of
 from ctcbias_fst.models.stream_windows import StreamWindows, WindowedStream
-from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows
+from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows, seconds_later
 from ctcbias_fst.records import LogProbs
 
-_NO_SAMPLES = torch.zeros(0).numpy()
+_NO_SAMPLES: Samples = np.zeros(0, dtype=np.float32)
 
 
 class _Rows:
@@ -275,13 +276,15 @@ class StreamSteps:
     def _with_phones(
         self, stream: SteppedStream, end: int, like: PhoneLogProbs, last: bool
     ) -> tuple[int, PhoneLogProbs]:
-        """The frames that can be decoded, as their phones are there, and these. At the end phones
-        of silence stand where tokens are scored behind the audio."""
-        known = stream.phones.end
-        rows = stream.phones.until(known) if known else like.log_probs[0, :0]
+        """The frames that can be decoded, as their phones are there, and these, none of which come
+        earlier. At the end phones of silence stand where tokens are scored behind the audio."""
+        known, ratio = stream.phones.end, self.frame_seconds / like.frame_seconds
+        if not last:
+            end = min(end, int(round(known / ratio, 6)))
+        later = max(0.0, seconds_later(like.lag, self._steps.lag)) / like.frame_seconds
+        until = min(known, round(end * ratio + later))
+        rows = stream.phones.until(until) if known else like.log_probs[0, :0]
         if last:
-            lacking = round(end * self.frame_seconds / like.frame_seconds) - known
+            lacking = round(end * ratio) - known
             rows = torch.cat((rows, blank_rows(max(0, lacking), rows, 0)))
-        else:
-            end = min(end, int(round(known * like.frame_seconds / self.frame_seconds, 6)))
         return end, replace(like, log_probs=rows[None], lengths=torch.tensor([len(rows)]))

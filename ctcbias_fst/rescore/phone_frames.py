@@ -61,7 +61,7 @@ def check_phones(log_probs: LogProbs) -> None:
             :data:`ctcbias_fst.text.phones.PHONES`; NaN or +inf; phones and tokens of an utterance
             do not last as long.
     """
-    phones = _checked(log_probs)
+    phones = check_phone_values(log_probs)
     frame, own = log_probs.frame_seconds, phones.frame_seconds
     seconds, heard = log_probs.lengths * frame, phones.lengths * own
     limit = _MAX_SECONDS + _MAX_FRAMES * max(frame, own) + _MAX_SHARE * seconds
@@ -75,8 +75,13 @@ def check_phones(log_probs: LogProbs) -> None:
         )
 
 
-def _checked(log_probs: LogProbs) -> PhoneLogProbs:
-    """The phones, if they are ours and have values."""
+def check_phone_values(log_probs: LogProbs) -> PhoneLogProbs:
+    """The phones, if they are ours and have values, however long they last.
+
+    Raises:
+        LogProbsError: there are none, or others than :data:`ctcbias_fst.text.phones.PHONES`; NaN
+            or +inf.
+    """
     phones = log_probs.phones
     if phones is None or phones.log_probs.shape[-1] != 1 + len(PHONES):
         found = "none" if phones is None else f"{phones.log_probs.shape[-1]} columns"

@@ -13,7 +13,7 @@ from ctcbias_fst.decoder_inputs import batch_of
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
-from ctcbias_fst.rescore.phone_frames import check_phones
+from ctcbias_fst.rescore.phone_frames import check_phone_values
 from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -73,7 +73,8 @@ class ChunkReader:
         self._writes = writes
 
     def read(self, log_probs: Any, phones: Any, name: str, *, needs_phones: bool) -> Chunk:
-        """Check a chunk.
+        """Check a chunk. Phones may come somewhat earlier or later than their tokens: see
+        :meth:`ctcbias_fst.streaming.frames.OpenFrames.check`.
 
         Args:
             log_probs: an array (T, V), or a `LogProbs` of one utterance.
@@ -100,7 +101,7 @@ class ChunkReader:
         try:
             check_log_probs(one, self._vocabulary)
             if needs_phones and one.phones is not None:
-                check_phones(one)
+                check_phone_values(one)
         except LogProbsError as error:
             raise LogProbsError(str(error).removeprefix("utterance ")) from None
         return self._chunk(one.to(self._device))

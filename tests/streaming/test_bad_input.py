@@ -235,7 +235,7 @@ def test_phones_of_other_frames(phonetic: Decoder) -> None:
         texts.append(words.committed)
     assert texts == [f"{TEXT} fade bead"] * 3
     stream = phonetic.stream(NAMES)
-    with pytest.raises(LogProbsError, match="those of its phones 1.00 s"):
+    with pytest.raises(LogProbsError, match="those of phones 1.00 s"):
         stream.accept(array, chunk(heard[:50]))
     stream.accept(array[:16], chunk(heard[:10]))
     stream.accept(array[16:32], chunk(heard[10:20]))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 
+from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.errors import LogProbsError
+from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.streaming.chunks import SPEAKS, Chunk
 from ctcbias_fst.streaming.frames import OpenFrames
+from ctcbias_fst.text.phones import PHONES
+from tests.streaming.speech import decoder, say, silence
 
 
 def chunk(frames: int, *, biased: bool) -> Chunk:
@@ -40,3 +48,28 @@ def test_a_list_may_act_in_some_chunks_only() -> None:
     frames = OpenFrames(0.04)
     frames.append(replace(chunk(2, biased=False)))
     assert not frames.biased
+
+
+def phones(rows: torch.Tensor) -> PhoneLogProbs:
+    return PhoneLogProbs(rows[None], torch.tensor([len(rows)]), 0.04)
+
+
+def test_phones_may_come_a_second_before_or_after_tokens() -> None:
+    """Counted from the beginning of the stream, however short or empty a chunk is."""
+    config = PipelineConfig(parts=("boost", "rescore"))
+    one = Decoder(decoder().tokenizer, config, frame_seconds=0.04, phones=True)
+    array = np.concatenate((say("abba cab"), silence(2.0)))
+    heard = torch.zeros(len(array), 1 + len(PHONES)).log_softmax(dim=-1)
+    for early in (24, -24):
+        stream = one.stream()
+        first, second = max(0, -early), max(0, early)
+        stream.accept(array[:first], phones(heard[:second]))
+        stream.accept(array[first:], phones(heard[second:]))
+        assert stream.finish().committed == "abba cab"
+    stream = one.stream(name="call")
+    stream.accept(array[:1], phones(heard[:20]))
+    told = r"^stream call, chunk at frame 1: with it the log-probs last 0\.08 s, .* 1\.20 s: "
+    with pytest.raises(LogProbsError, match=told):
+        stream.accept(array[1:2], phones(heard[20:30]))
+    stream.accept(array[1:], phones(heard[20:]))
+    assert stream.finish().committed == "abba cab"
