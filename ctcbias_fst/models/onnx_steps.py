@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.errors import ModelError
@@ -227,10 +228,15 @@ class OnnxSteps:
             except ModelError:
                 return False
             each = [self._run([s._replace(states=kept)])[0] for s, kept in zip(steps, alone)]
-            if any(np.abs(a[0] - b[0]).max() > _SAME for a, b in zip(both, each)):
+            if not all(self._are_alike(a[0], b[0]) for a, b in zip(both, each)):
                 return False
             together, alone = [one[1] for one in both], [one[1] for one in each]
         return True
+
+    def _are_alike(self, rows: Array, others: Array) -> bool:
+        """Whether scores ``(frame, token)`` are the same log-probs, also of unlikely tokens."""
+        one, other = (log_probs_of(each, self._kind) for each in (rows, others))
+        return one.shape == other.shape and torch.allclose(one, other, rtol=0.0, atol=_SAME)
 
 
 def _apart(value: npt.NDArray[Any], count: int, axis: int | None) -> list[npt.NDArray[Any]]:

@@ -181,6 +181,32 @@ class _Neighbours(tiny.Zipformer):  # type: ignore[misc,name-defined]
         super().__init__()
 
 
+def test_a_model_of_probabilities_for_one_stream(tmp_path: Path) -> None:
+    """What is beside a stream changes tokens there that are unlikely all the same."""
+    tiny.zipformer(tmp_path, net=_Unlikely(0.0))
+    model: Any = load_model(tmp_path)
+    assert model.steps.batches
+    tiny.zipformer(tmp_path, net=_Unlikely(1.0))
+    model = load_model(tmp_path)
+    assert not model.steps.batches
+
+
+class _Unlikely(tiny.Zipformer):  # type: ignore[misc,name-defined]
+    """Gives probabilities, those of the last tokens next to nothing."""
+
+    def __init__(self, shared: float) -> None:
+        torch.manual_seed(1)
+        super().__init__()
+        self.shared = shared
+
+    def forward(self, x: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows, *following = super().forward(x, *states)
+        apart = torch.stack((x.sum(), x[:1].sum())) if self.shared else torch.zeros(2)
+        moved = 12.0 + self.shared * (apart[0] - apart[1]).tanh()
+        unlikely = torch.arange(rows.shape[2]) >= rows.shape[2] - 3
+        return ((rows - moved * unlikely).softmax(dim=-1), *following)
+
+
 def test_chunks_of_other_sizes(tmp_path: Path) -> None:
     tiny.zipformer(tmp_path, chunk=32)
     model: Any = load_model(tmp_path)
