@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ctcbias_fst.audio.audio import AudioPart, Recording, to_recording
+from ctcbias_fst.audio.audio import AudioPart, Recording, resampled
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.models.plug import PhoneListener
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
@@ -75,6 +75,5 @@ def heard_phones(
     Raises:
         AudioError: a recording cannot be used.
     """
-    rate = listener.sampling_rate
-    at_rate = [one if one.sampling_rate == rate else to_recording(one, rate) for one in recordings]
+    at_rate = [resampled(one, listener.sampling_rate) for one in recordings]
     return listener.phone_log_probs(at_rate).to(device)

@@ -122,6 +122,19 @@ def to_recording(
     return _audible(Recording(name, samples, sampling_rate))
 
 
+def resampled(recording: Recording, sampling_rate: int) -> Recording:
+    """A recording at another rate, as loud as it was: what is quiet in a window of it need not be
+    so in the whole.
+
+    Raises:
+        AudioError: its samples cannot be used.
+    """
+    if recording.sampling_rate == sampling_rate:
+        return recording
+    own = _at_rate(recording.samples, recording.sampling_rate, sampling_rate, recording.id)
+    return replace(recording, samples=own, sampling_rate=sampling_rate)
+
+
 def _of_mapping(audio: Mapping[str, Any], rate: int | None, name: str) -> tuple[Any, Any]:
     """The samples and their rate, as Hugging Face's ``datasets`` give them."""
     if not {"array", "sampling_rate"} <= set(audio):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctcbias_fst.audio.audio import Recording, to_recording
+from ctcbias_fst.audio.audio import Recording, resampled
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.plug import PhoneListener
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, seconds_later
@@ -53,10 +53,8 @@ class JointPhones:
     def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
         """See :meth:`ctcbias_fst.models.plug.PhoneListener.phone_log_probs`."""
         one = self.first.phone_log_probs(recordings)
-        rate = self.second.sampling_rate
-        if rate != self.sampling_rate:
-            recordings = [to_recording(recording, rate) for recording in recordings]
-        other = self.second.phone_log_probs(recordings).to(one.log_probs.device)
+        at_rate = [resampled(recording, self.second.sampling_rate) for recording in recordings]
+        other = self.second.phone_log_probs(at_rate).to(one.log_probs.device)
         return mixed(one, other, self.weight)
 
 

@@ -19,6 +19,7 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones
 from ctcbias_fst.models.joint_phones import JointPhones, mixed
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
+from ctcbias_fst.recognizer_inputs import heard_phones
 
 CLIP = Path(ctcbias_fst.__file__).parent / "pretrained/clips/medical-2.flac"
 
@@ -111,7 +112,34 @@ def test_the_same_twice_is_once() -> None:
     found = Recognizer.from_pretrained(phones=twice).transcribe(CLIP, entities=["Imiglucerase"])
     assert "Imiglucerase" in found.best.text
     for weight in (0.0, 1.0, math.nan, "0.3", None, True):
-        with pytest.raises(ConfigError, match="weight must lie in"):
+        with pytest.raises(ConfigError, match="weight must be above 0 and below 1"):
             JointPhones(listener, listener, weight)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="second must be a phone listener, found 'embedded'"):
         JointPhones(listener, "embedded")  # type: ignore[arg-type]
+
+
+class Loudness:
+    """A listener that hears how loud audio is, as likely a phone as that."""
+
+    family, frame_seconds = "loudness", 0.04
+
+    def __init__(self, rate: int) -> None:
+        self.sampling_rate = rate
+        self.heard: list[float] = []
+
+    def phone_log_probs(self, recordings: Sequence[Recording]) -> PhoneLogProbs:
+        assert {one.sampling_rate for one in recordings} == {self.sampling_rate}
+        self.heard += [float(np.abs(one.samples).max()) for one in recordings]
+        return PhoneLogProbs(torch.zeros(len(recordings), 5, 40), [5] * len(recordings), 0.04)
+
+
+def test_quiet_windows_are_no_louder_for_who_hears_another_rate() -> None:
+    """Else phones of a stream, which is heard in windows, would not be those of the recording."""
+    wave = (0.002 * np.sin(np.arange(16000) / 20)).astype(np.float32)
+    windows = [Recording("loud", 200 * wave, 16000), Recording("quiet", wave, 16000)]
+    for rate in (8000, 16000):
+        beside, second = Loudness(rate), Loudness(rate)
+        heard_phones(beside, windows, torch.device("cpu"))
+        JointPhones(Loudness(16000), second).phone_log_probs(windows)
+        for one in (beside, second):
+            assert one.heard == pytest.approx([0.4, 0.002], rel=0.05)
