@@ -61,15 +61,16 @@ class AudioStream:
 
         Args:
             samples: any number of them, of any type; see
-                :func:`ctcbias_fst.audio.samples.mono_samples`.
+                :func:`ctcbias_fst.audio.samples.mono_samples`. Which axis is that of channels, and
+                how many there are, is told by the first chunk, or by ``channels`` of the stream.
             sampling_rate: if it is to be checked that it is that of the stream.
 
         Returns:
             what is known now.
 
         Raises:
-            AudioError: they are no samples, or of another rate; the chunk is left out, and the
-                stream is as it was.
+            AudioError: they are no samples, or of another rate or other channels than those
+                before; the chunk is left out, and the stream is as it was.
             ConfigError: the stream is finished.
             ModelError: the model has failed on all that it was given so far; what came is kept,
                 and scored again with the next chunk.
@@ -127,11 +128,11 @@ class AudioStreams:
         self._decoder, self._count = decoder, count
         self._with_phones, self._without_phones = hears, without_phones
 
-    def open(self, entities: Any, sampling_rate: Any, name: str) -> AudioStream:
+    def open(self, entities: Any, sampling_rate: Any, channels: Any, name: str) -> AudioStream:
         """See :meth:`ctcbias_fst.recognizer.Recognizer.stream`."""
         names = one_list(self._decoder, entities, ONE_LIST)
         rate = self._with_phones.sampling_rate
-        samples = SampleStream(rate, sampling_rate, f"stream {name}")
+        samples = SampleStream(rate, sampling_rate, f"stream {name}", channels)
         listens = self._decoder.needs_phones([names])
         hears = self._with_phones if listens else self._without_phones
         words = self._decoder.stream(names, name=name, first_step=self._first_step(hears))
@@ -157,7 +158,7 @@ class AudioStreams:
             require_open(state)
         # All are looked at before any is taken.
         read = [state.samples.read(one, sampling_rate) for state, one in zip(states, chunks)]
-        self._count(sum(len(one) / state.samples.rate for state, one in zip(states, read)))
+        self._count(sum(len(one.samples) / state.samples.rate for state, one in zip(states, read)))
         return self._heard(states, [state.samples.take(one) for state, one in zip(states, read)])
 
     @with_versions
@@ -192,8 +193,10 @@ class AudioStreams:
         log_probs = [heard[i].log_probs for i in range(len(states))]
         updates = self._decoder.accept_all([state.words for state in states], log_probs)
         return [
-            replace(update, warnings=heard[i].warnings + update.warnings)
-            for i, update in enumerate(updates)
+            replace(
+                update, warnings=(*state.samples.notices(), *heard[i].warnings, *update.warnings)
+            )
+            for i, (state, update) in enumerate(zip(states, updates))
         ]
 
     def update_entities(self, stream: AudioStream, entities: Any) -> None:

@@ -79,22 +79,30 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
         return self._with_phones(self._heard(recordings, listed), recordings)
 
     def stream(
-        self, entities: Any = None, *, sampling_rate: int | None = None, name: str = "1"
+        self,
+        entities: Any = None,
+        *,
+        sampling_rate: int | None = None,
+        channels: int | None = None,
+        name: str = "1",
     ) -> AudioStream:
         """Open a stream: audio in as it comes, words out as soon as nothing can change them.
 
         Args:
             entities: one list, as :meth:`transcribe` takes it; it may be changed later.
             sampling_rate: of the samples, by default that of the model.
+            channels: of the samples; by default the first chunk tells, the much shorter axis of
+                which is that of channels. Where chunks are as short as that, it must be said; a
+                chunk that fits both ways is ``(frames, channels)``.
             name: of the stream, for messages.
 
         Raises:
             EntityListError: it is no list, or no entry of it can have an effect.
             GraphError: it was compiled for another model.
-            AudioError: the rate is none.
+            AudioError: the rate is none, or there cannot be so many channels.
             ConfigError: tokens are phones, of which a lexicon makes words.
         """
-        return self._streams.open(entities, sampling_rate, name)
+        return self._streams.open(entities, sampling_rate, channels, name)
 
     def accept_all(
         self,

@@ -106,6 +106,37 @@ def test_other_rates_and_types(recognizer: Recognizer) -> None:
         recognizer.stream(sampling_rate=8000).accept(whole[:9], 16000)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_quiet_or_faint_is_told_once(recognizer: Recognizer) -> None:
+    """With the update, and not by a warning of Python for every chunk."""
+    samples = samples_of("general-1")
+    faint = (np.tile(samples, 6) * 32767).astype(np.int32)
+    for quiet, message in ((samples * 10 ** (-50 / 20), "very quiet"), (faint, "16 bits as int16")):
+        updates = streamed(recognizer.stream(), quiet, chunks(quiet, 8000))
+        (told,) = [text for update in updates for text in update.warnings]
+        assert message in told
+    updates = streamed(recognizer.stream(), samples, chunks(samples, 8000))
+    assert not [text for update in updates for text in update.warnings]
+
+
+def test_channels(recognizer: Recognizer) -> None:
+    """Chunks as short as the last one of a file, and channels that cancel each other."""
+    samples = samples_of("general-1")
+    for beside, told in ((samples, 0), (-samples, 1)):
+        stereo = np.stack([samples, beside], axis=1)
+        texts = []
+        for size in (4000, 500):
+            stream = recognizer.stream(channels=2)
+            updates = streamed(stream, stereo, [3, *chunks(stereo, size), len(stereo) - 7])
+            texts.append(updates[-1].committed)
+            warnings = [text for update in updates for text in update.warnings]
+            assert len(warnings) == told
+            assert all("cancel each other" in text for text in warnings)
+        assert texts == [SAID["general-1"]] * 2
+    with pytest.raises(AudioError, match="stream call: channels=0 is no number"):
+        recognizer.stream(channels=0, name="call")
+
+
 def test_the_list_may_change(recognizer: Recognizer) -> None:
     samples = samples_of("medical-2")
     stream = recognizer.stream(None)

@@ -20,6 +20,9 @@ _BLOCK_SECONDS = 0.05
 _LOUDER_BLOCKS = 2
 """So many blocks may be louder than the level: a click does not hide that speech is quiet."""
 
+_SURE_SECONDS = 10.0
+"""A stream of which nothing was louder for so long, is quiet."""
+
 _CANCELLED = 0.1
 """Channels that have nothing in common keep the Nth part of their energy when N of them are
 averaged; with less than this share of that, they are each other's opposite."""
@@ -59,8 +62,62 @@ def _level(samples: Samples, block: int) -> float:
     if not len(starts):
         return 0.0
     highs, lows = np.maximum.reduceat(samples, starts), np.minimum.reduceat(samples, starts)
-    levels = np.sort((highs - lows) / 2)
-    return float(levels[max(0, len(levels) - 1 - _LOUDER_BLOCKS)])
+    return _level_of(((highs - lows) / 2).tolist())
+
+
+def _level_of(levels: Sequence[float]) -> float:
+    """That of the loudest blocks, but for a few."""
+    ordered = sorted(levels)
+    return ordered[max(0, len(ordered) - 1 - _LOUDER_BLOCKS)]
+
+
+class StreamLevel:
+    """Finds that all of a stream is very quiet, once that is clear: after ten seconds, or at its
+    end. It hangs on the stream's samples alone, not on the chunks that they come in.
+
+    Args:
+        rate: samples per second.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._block = round(_BLOCK_SECONDS * rate)
+        self._left = round(_SURE_SECONDS * rate)
+        self._kept: Samples = np.zeros(0, np.float32)
+        self._levels: list[float] = []
+        self._least, self._most = math.inf, -math.inf
+        self._decided = False
+
+    def hear(self, samples: Samples, *, last: bool = False) -> str | None:
+        """Take samples; returns what is to be said of the stream, once, if anything is."""
+        if self._decided:
+            return None
+        samples = samples[: self._left]
+        self._left -= len(samples)
+        last = last or not self._left
+        joined = np.concatenate((self._kept, samples))
+        end = len(joined) if last else len(joined) - len(joined) % self._block
+        for begin in range(0, end, self._block):
+            part = joined[begin : min(begin + self._block, end)]
+            least, most = float(part.min()), float(part.max())
+            self._levels = sorted([*self._levels, (most - least) / 2])[-1 - _LOUDER_BLOCKS :]
+            self._least, self._most = min(self._least, least), max(self._most, most)
+        self._kept = joined[end:].copy()
+        self._decided = last
+        return self._told() if last and self._levels else None
+
+    def _told(self) -> str | None:
+        if self._least == self._most:
+            return "silence (all samples so far are the same)"
+        level = _level_of(self._levels)
+        if level >= _QUIET or level == 0.0:
+            return None
+        shown = f"{20 * math.log10(level):.0f} dB of full scale"
+        if level < _SILENT:
+            return f"next to silence (the loudest parts so far have {shown})"
+        return (
+            f"very quiet (the loudest parts so far have {shown}), so that words may be lost; "
+            "streams are not made louder: multiply the samples"
+        )
 
 
 def averaged(

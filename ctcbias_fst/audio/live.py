@@ -34,10 +34,10 @@ def pcm_chunks(
         rate: samples per second.
         seconds: a chunk is not longer.
         encoding: one of :data:`ENCODINGS`.
-        channels: interleaved; they are averaged.
+        channels: interleaved.
 
     Yields:
-        float32 ``(samples,)``, full scale 1.
+        float32 ``(samples,)``, or of several channels ``(samples, channels)``, full scale 1.
 
     Raises:
         AudioError: it begins like a file with a header.
@@ -59,7 +59,7 @@ def pcm_chunks(
             begun = True
         whole = len(kept) - len(kept) % frame
         if whole:
-            yield _mono(np.frombuffer(kept[:whole], kind), channels)
+            yield _scaled(np.frombuffer(kept[:whole], kind), channels)
             kept = kept[whole:]
     if kept:
         warn_caller(
@@ -80,15 +80,14 @@ def _refuse_files(data: bytes) -> None:
         )
 
 
-def _mono(values: np.ndarray[Any, np.dtype[Any]], channels: int) -> Samples:
+def _scaled(values: np.ndarray[Any, np.dtype[Any]], channels: int) -> Samples:
     if values.dtype.kind == "f":
         scaled = values.astype(np.float32)
     else:
         half = float(2 ** (8 * values.dtype.itemsize - 1))
         offset = half if values.dtype.kind == "u" else 0.0
         scaled = ((values.astype(np.float64) - offset) / half).astype(np.float32)
-    mono: Samples = scaled.reshape(-1, channels).mean(axis=1, dtype=np.float32)
-    return mono
+    return scaled if channels == 1 else scaled.reshape(-1, channels)
 
 
 def file_chunks(path: Path, rate: int, seconds: float) -> Iterator[Samples]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctcbias_fst.audio.channels import LONGER, MAX_CHANNELS
 from ctcbias_fst.audio.levels import averaged
 from ctcbias_fst.errors import AudioError, warn_caller
 
-_MAX_CHANNELS = 32
+AS_INT16 = "give samples of 16 bits as int16"
+"""Of 32-bit integers that are next to silence."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -34,13 +36,18 @@ def mono_samples(audio: Any, name: str = "samples", most: float = math.inf) -> S
         AudioError: it is no array of numbers, its type or shape has no one meaning, or it is too
             long.
     """
-    array = _channels_last(_as_array(audio, name), name)
+    array = _channels_last(as_array(audio, name), name)
     if len(array) > most:
         raise AudioError(f"{name}: {len(array)} samples are too many for one recording; cut it")
     try:
-        scaled = _scaled(array, name)
+        scaled = with_full_scale_1(array, name)
     except MemoryError as error:
         raise AudioError(f"{name}: too long for the memory of this machine") from error
+    if is_faint(array):
+        peak = np.abs(array.astype(np.float64)).max()
+        warn_caller(
+            f"{name}: 32-bit integers of at most {peak:.0f} are next to silence; {AS_INT16}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # what is absurd is refused afterwards
         mono, told = (scaled, None) if scaled.ndim == 1 else averaged(scaled)
         if told:
@@ -48,7 +55,16 @@ def mono_samples(audio: Any, name: str = "samples", most: float = math.inf) -> S
         return np.array(mono, dtype=np.float32, order="C")
 
 
-def _as_array(audio: Any, name: str) -> npt.NDArray[Any]:
+def as_array(audio: Any, name: str) -> npt.NDArray[Any]:
+    """Whatever holds samples as an array of numbers of their own type.
+
+    Args:
+        audio: see `mono_samples`.
+        name: for messages.
+
+    Raises:
+        AudioError: it is no array of numbers.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(audio, torch.Tensor):
         audio = audio.detach()
@@ -98,15 +114,29 @@ def _channels_last(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         return array
     if array.ndim == 2:
         few, many = sorted(array.shape)
-        if 0 < few <= _MAX_CHANNELS and many >= 10 * few:
+        if 0 < few <= MAX_CHANNELS and many >= LONGER * few:
             return array if array.shape[1] == few else array.T
     raise AudioError(
         f"{name}: samples must be mono, or have a short axis of channels; found shape {shape}"
     )
 
 
-def _scaled(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """As floats whose full scale is 1."""
+def is_faint(array: npt.NDArray[Any]) -> bool:
+    """Whether samples of 32 bits, not all of them 0, would have room in 16."""
+    peak = float(np.abs(array.astype(np.float64)).max(initial=0.0)) if array.dtype == "i4" else 0.0
+    return 0 < peak < 2.0**15
+
+
+def with_full_scale_1(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """As floats whose full scale is 1.
+
+    Args:
+        array: of floats or integers, see `mono_samples`.
+        name: for messages.
+
+    Raises:
+        AudioError: 64-bit integers have no known full scale.
+    """
     kind = array.dtype
     if kind.kind == "f":
         return array.astype(np.float32 if kind.itemsize <= 4 else np.float64)
@@ -117,11 +147,6 @@ def _scaled(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         raise AudioError(
             f"{name}: 64-bit integers of at most {peak:.0f} have no known full scale; give the "
             "type that they had (such as int16), or floats in [-1, 1]"
-        )
-    if kind == np.int32 and 0 < peak < 2.0**15:
-        warn_caller(
-            f"{name}: 32-bit integers of at most {peak:.0f} are next to silence; give samples "
-            "of 16 bits as int16"
         )
     if kind.kind == "u":
         centred -= 2.0 ** (bits - 1)

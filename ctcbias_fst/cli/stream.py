@@ -42,9 +42,7 @@ _RATE = 16000
     type=click.Choice(["s16le", "s32le", "u8", "f32le"]),
     help="Of raw samples [s16le].",
 )
-@click.option(
-    "--channels", type=click.IntRange(1, 32), help="Of raw samples; they are averaged [1]."
-)
+@click.option("--channels", type=click.IntRange(1, 32), help="Of raw samples [1].")
 @click.option(
     "--chunk",
     type=options.Number(0.01, 10),
@@ -109,7 +107,7 @@ def stream(
     else:
         pipe = sys.stdin.buffer
         chunks = pcm_chunks(pipe, rate or _RATE, chunk, encoding or "s16le", channels or 1)
-    opened = recognizer.stream(names, sampling_rate=rate or _RATE, name=name)
+    opened = recognizer.stream(names, sampling_rate=rate or _RATE, channels=channels, name=name)
     told = StreamJson(sys.stdout) if style == "json" else StreamText(sys.stdout)
     if mic:
         click.echo("listening; Ctrl-C ends", err=True)
