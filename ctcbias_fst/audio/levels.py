@@ -103,7 +103,7 @@ class StreamLevel:
             self._least, self._most = min(self._least, least), max(self._most, most)
         self._kept = joined[end:].copy()
         self._decided = last
-        return self._told() if last and self._levels else None
+        return self._told() if last and len(self._levels) > _LOUDER_BLOCKS else None
 
     def _told(self) -> str | None:
         if self._least == self._most:
