@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from ctcbias_fst.audio.sample_stream import SampleStream
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.decoder_inputs import one_list
 from ctcbias_fst.devices import with_versions
+from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.heard_streams import Heard, HearsStreams
 from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.streaming.stream import Stream
 from ctcbias_fst.streaming.stream_checks import (
@@ -73,7 +77,7 @@ class AudioStream:
                 before; the chunk is left out, and the stream is as it was.
             ConfigError: the stream is finished.
             ModelError: the model has failed on all that it was given so far; what came is kept,
-                and scored again with the next chunk.
+                and scored again with the next chunk; after ten seconds it is taken for silence.
         """
         return self._advances.accept_all([self], [samples], sampling_rate=sampling_rate)[0]
 
@@ -183,21 +187,45 @@ class AudioStreams:
 
         The model goes on where the decoder is: whatever failed before is told again.
         """
-        heard: dict[int, Heard] = {}
         for state in states:
             state.kept.frames, state.kept.phone_frames = state.words.heard
-        for listens, hears in ((True, self._with_phones), (False, self._without_phones)):
-            rows = [i for i, state in enumerate(states) if state.listens == listens]
-            own = [states[i].kept for i in rows]
-            heard |= zip(rows, hears.score(own, [chunks[i] for i in rows], last=last))
-        log_probs = [heard[i].log_probs for i in range(len(states))]
+        heard = self._scored(states, chunks, last)
+        log_probs = [one.log_probs for one in heard]
         updates = self._decoder.accept_all([state.words for state in states], log_probs)
         return [
-            replace(
-                update, warnings=(*state.samples.notices(), *heard[i].warnings, *update.warnings)
-            )
-            for i, (state, update) in enumerate(zip(states, updates))
+            replace(update, warnings=(*state.samples.notices(), *one.warnings, *update.warnings))
+            for state, one, update in zip(states, heard, updates)
         ]
+
+    def _scored(
+        self, states: Sequence[_State], chunks: Sequence[Samples], last: bool
+    ) -> list[Heard]:
+        """What is heard of each; one kind of streams does not wait for the other where the model
+        fails on that.
+
+        Raises:
+            ModelError: it has failed on all streams, and never worked.
+        """
+        heard: dict[int, Heard] = {}
+        failed: dict[int, ModelError] = {}
+        for listens, hears in ((True, self._with_phones), (False, self._without_phones)):
+            rows = [i for i, state in enumerate(states) if state.listens == listens]
+            try:
+                own = hears.score(
+                    [states[i].kept for i in rows], [chunks[i] for i in rows], last=last
+                )
+                heard |= zip(rows, own)
+            except ModelError as error:
+                failed |= dict.fromkeys(rows, error)
+        if failed and not heard:
+            raise next(iter(failed.values()))
+        heard |= {i: Heard(self._no_frames(), (str(error),)) for i, error in failed.items()}
+        return [heard[i] for i in range(len(states))]
+
+    def _no_frames(self) -> LogProbs:
+        vocabulary = self._decoder.vocabulary
+        none, frame = torch.zeros(1, 0, vocabulary.size), self._decoder.frame_seconds
+        return LogProbs(none, torch.zeros(1, dtype=torch.int64), frame, ("",), vocabulary)
 
     def update_entities(self, stream: AudioStream, entities: Any) -> None:
         """See :meth:`AudioStream.update_entities`."""

@@ -24,7 +24,12 @@ from ctcbias_fst.streaming.opens import OpensMany
 from ctcbias_fst.streaming.streams import NO_WORDS
 from ctcbias_fst.streaming.updates import Update
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
+from ctcbias_fst.text.token_marks import WordBoundary
+from ctcbias_fst.text.vocabulary import Vocabulary
 from ctcbias_fst.variants.phone_models import has_phones
+
+_NO_TOKENS = Vocabulary(("<blk>",), 0, WordBoundary.NONE)
+"""Of phones alone: nothing but the blank, which is sure."""
 
 
 def load_for_streams(path: Any, device: torch.device | str, **options: Any) -> SpeechModel:
@@ -148,11 +153,22 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
 
     def _hears(self, *, phones: bool) -> HearsStreams[Any]:
         """How the model hears streams: step by step if it keeps states, else in windows."""
-        steps = self._steps
+        steps, vocabulary = self._steps, self.model.tokenizer.vocabulary
         if steps is None:
-            return self._windows(self._heard_with_phones if phones else self._heard)
-        beside = phones and not steps.phones
-        return StreamSteps(steps, self.model, self._windows(self._phones_alone) if beside else None)
+            score = self._heard_with_phones if phones else self._heard
+            return self._windows(score, vocabulary, self._phone_seconds(listens=phones))
+        beside = None
+        if phones and not steps.phones:
+            beside = self._windows(
+                self._phones_alone, _NO_TOKENS, self._phone_seconds(listens=True)
+            )
+        return StreamSteps(steps, self.model, beside)
+
+    def _phone_seconds(self, *, listens: bool) -> float | None:
+        """How long a frame of the phones is that are heard; None if none are."""
+        if listens and self.phones is not None:
+            return self.phones.frame_seconds
+        return self.model.frame_seconds if self.model.hears_phones else None
 
     @property
     def _steps(self) -> Steps | None:
@@ -163,23 +179,26 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
         return None if steps is not None and steps.phones and self.phones is not None else steps
 
     def _windows(
-        self, score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs]
+        self,
+        score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs],
+        vocabulary: Vocabulary,
+        phone_seconds: float | None,
     ) -> StreamWindows:
         return StreamWindows(
             score,
-            self.model.tokenizer.vocabulary,
+            vocabulary,
             self.model.frame_seconds,
             self.model.sampling_rate,
             self.config.stream_window,
+            phone_seconds=phone_seconds,
         )
 
     def _phones_alone(
         self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
     ) -> LogProbs:
-        """The phones of recordings, beside tokens that mean nothing."""
+        """The phones of recordings, beside blank frames of the model's length."""
         frame = self.model.frame_seconds
         lengths = torch.tensor([math.ceil(round(one.seconds / frame, 6)) for one in recordings])
-        vocabulary = self.model.tokenizer.vocabulary
-        nothing = torch.zeros(len(recordings), int(lengths.max()), vocabulary.size)
+        blank = torch.zeros(len(recordings), int(lengths.max()), 1, device=self.model.device)
         ids = tuple(one.id for one in recordings)
-        return self._with_phones(LogProbs(nothing, lengths, frame, ids, vocabulary), recordings)
+        return self._with_phones(LogProbs(blank, lengths, frame, ids, _NO_TOKENS), recordings)

@@ -23,6 +23,7 @@ from ctcbias_fst.cli import main  # noqa: E402
 from ctcbias_fst.errors import ConfigError, ModelError  # noqa: E402
 from ctcbias_fst.model_info import model_info  # noqa: E402
 from ctcbias_fst.models.package import DEFAULT  # noqa: E402
+from ctcbias_fst.phone_log_probs import PhoneLogProbs  # noqa: E402
 from tests.test_recognizer_streams import NAMES, chunks, samples_of, streamed, told  # noqa: E402
 
 NAME = ["Imiglucerase"]
@@ -168,7 +169,7 @@ def test_a_step_that_fails_costs_its_time_alone(tmp_path: Path, parts: list[str]
     stream = recognizer.stream(NAME)
     updates = streamed(stream, samples, chunks(samples, 4000))
     (warned,) = [one for update in updates for one in update.warnings]
-    assert warned.startswith("stream 1 from 0.32 s on: the model gave scores that are not finite")
+    assert warned.startswith("stream 1 from 0.32 s on, frame 0: the log-probs have NaN")
     assert warned.endswith("0.32 s are taken for silence")
     # Its states are those before the step, so this model, which counts, goes on there; what it
     # knows of the last 0.32 s is not asked for.
@@ -179,11 +180,44 @@ def test_a_model_that_never_works(tmp_path: Path) -> None:
     known(tmp_path, "medical-2", loud=5.0)
     recognizer = Recognizer.from_pretrained(tmp_path, settings={"parts": ["boost"]})
     stream = recognizer.stream()
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError, match="have NaN"):
         stream.accept(np.random.default_rng(0).normal(0, 1.0, 16000).astype(np.float32))
     last = stream.finish()
     assert last.committed == ""
-    assert ["nothing was heard" in one for one in last.warnings] == [True]
+    assert last.seconds == pytest.approx(31 * 0.04)
+    assert ["0.32 s are taken for silence" in one for one in last.warnings] == [True] * 4
+
+
+class Deaf:
+    """A phone listener that never works."""
+
+    family, sampling_rate, frame_seconds = "deaf", 16000, 0.02
+
+    def phone_log_probs(self, recordings: Any) -> PhoneLogProbs:
+        raise RuntimeError("I am deaf")
+
+
+def test_streams_do_not_wait_for_phones_of_others(folder: Path) -> None:
+    """Nor do tokens in the end, if nobody ever hears their phones."""
+    settings = {"parts": ["boost"], "shortlist": {"shorten_above": 1}}
+    recognizer = Recognizer.from_pretrained(folder, phones=Deaf(), settings=settings)
+    samples = np.concatenate((samples_of("medical-2"), np.zeros(16 * 16000, np.float32)))
+    long, short = recognizer.stream(["feels", "Imiglucerase"]), recognizer.stream(NAME)
+    told: list[str] = []
+    for begin in range(0, len(samples), 16000):
+        chunk = samples[begin : begin + 16000]
+        waiting, other = recognizer.accept_all([long, short], [chunk, chunk])
+        told += waiting.warnings
+        assert other.warnings == ()
+    assert other.committed == SAID
+    assert waiting.committed.startswith("my father takes")
+    assert all("I am deaf" in one for one in told)
+    assert "s are taken for silence" in told[-1]
+    alone = recognizer.stream(["feels", "Imiglucerase"])
+    assert alone.accept(samples[:32000]).warnings
+    again = Recognizer.from_pretrained(folder, phones=Deaf(), settings=settings)
+    with pytest.raises(ModelError, match=r"^stream 1 from 0\.00 s on: .*I am deaf$"):
+        again.stream(["feels", "Imiglucerase"]).accept(samples[:32000])
 
 
 def test_silence_and_no_sound(recognizer: Recognizer, alone: Recognizer) -> None:

@@ -109,5 +109,6 @@ class HearsStreams(Protocol[S]):
             what was heard of each: the frames behind those that were decoded.
 
         Raises:
-            ModelError: the model has failed on all that it was given so far; what came is kept.
+            ModelError: the model has failed on all that it was given so far; what came is kept,
+                and after ten seconds taken for silence.
         """

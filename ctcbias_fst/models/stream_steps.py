@@ -20,6 +20,7 @@ from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.heard_streams import Heard, HeardStream
 from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.outcomes import Patience, bad_scores, failure, of_each
 from ctcbias_fst.models.plug import Stepped, Steps, TokenListener
 from ctcbias_fst.models.stepping import groups, step_of
 from ctcbias_fst.models.stream_windows import StreamWindows, WindowedStream
@@ -74,7 +75,8 @@ class SteppedStream(HeardStream):
         self.number = 0
         self.states: Any = None
         self.tokens, self.unbiased, self.phones = _Rows(), _Rows(), _Rows()
-        self.attends = self.failed = self.heard_all = False
+        self.attends = self.heard_all = False
+        self.like: PhoneLogProbs | None = None
         self.warnings: list[str] = []
 
     def drop_decoded(self) -> None:
@@ -115,8 +117,7 @@ class StreamSteps:
         self.frame_seconds, self.sampling_rate = model.frame_seconds, model.sampling_rate
         self._no_tokens = torch.zeros(0, self._vocabulary.size, device=model.device)
         self._no_phones = torch.zeros(0, steps.phones, device=model.device)
-        self._has_worked = False
-        self._like: PhoneLogProbs | None = None
+        self._patience = Patience()
 
     @property
     def latest_seconds(self) -> float:
@@ -153,16 +154,17 @@ class StreamSteps:
             what was heard of each.
 
         Raises:
-            ModelError: the model has failed on all that it was given so far; what came is kept.
+            ModelError: the model has failed on all that it was given so far; what came is kept,
+                and after ten seconds taken for silence.
         """
+        waiting = max([0.0, *map(self._waiting_seconds, streams)])
         for stream, chunk in zip(streams, chunks):
             stream.drop_decoded()
             stream.add(chunk)
             if stream.beside is not None:
                 stream.beside.add(chunk)
         while todo := [one for one in streams if self._is_ready(one, last)]:
-            for rows in groups(range(len(todo))):
-                self._advance([todo[i] for i in rows], last)
+            self._advance(todo, waiting, last)
         if self._phones is not None:
             self._listen(self._phones, [one for one in streams if not one.heard_all], last)
         return [self._heard(stream, last) for stream in streams]
@@ -171,40 +173,51 @@ class StreamSteps:
         """Whether a stream can take its next step."""
         if last:
             first = self._steps.frames(stream.number)[0]
-            return not stream.failed and first < self._steps.count(stream.end)
+            return first < self._steps.count(stream.end)
         return stream.end >= self._steps.samples(stream.number)[1]
 
-    def _advance(self, streams: Sequence[SteppedStream], last: bool) -> None:
-        """Take the next step of each."""
-        for stream, found in zip(streams, self._scored(streams)):
-            first, end = self._steps.frames(stream.number)
+    def _waiting_seconds(self, stream: SteppedStream) -> float:
+        """Audio that could have been scored before."""
+        return (stream.end - self._steps.samples(stream.number)[1]) / self.sampling_rate
+
+    def _advance(self, streams: Sequence[SteppedStream], waiting: float, last: bool) -> None:
+        """Take the next step of each; none of those that succeed waits for one that fails."""
+        scored = self._scored(streams)
+        for stream, found in zip(streams, scored):
             if isinstance(found, Stepped):
-                self._has_worked = True
-                stream.take(found)
-            elif self._has_worked:
+                self._take(stream, found)
+        self._patience.see(scored, waiting, last=last)
+        for stream, found in zip(streams, scored):
+            if not isinstance(found, Stepped):
+                first, end = self._steps.frames(stream.number)
                 seconds = (end - first) * self.frame_seconds
                 stream.warnings.append(f"{found}: {seconds:.2f} s are taken for silence")
-                stream.take(self._silence(end - first, stream.states))
-            elif last:
-                stream.warnings.append(f"{found}: nothing was heard")
-                stream.failed = True
-                continue
-            else:
-                raise ModelError(str(found)) from found
-            stream.drop_before(min(stream.end, self._steps.samples(stream.number)[0]))
+                self._take(stream, self._silence(end - first, stream.states))
+
+    def _take(self, stream: SteppedStream, found: Stepped) -> None:
+        stream.take(found)
+        stream.drop_before(min(stream.end, self._steps.samples(stream.number)[0]))
 
     def _scored(self, streams: Sequence[SteppedStream]) -> list[Stepped | CtcbiasError]:
-        """What comes of a step of each; of each alone, if something goes wrong with all."""
+        """What comes of a step of each, or why nothing does."""
+        found: list[Stepped | CtcbiasError] = []
+        for rows in groups(range(len(streams))):
+            found += of_each(self._at_once, [streams[i] for i in rows], self._failure)
+        return found
+
+    def _at_once(self, streams: Sequence[SteppedStream]) -> list[Stepped | CtcbiasError]:
         todo = [
             step_of(self._steps, *self._kept(one))._replace(states=one.states, names=one.names)
             for one in streams
         ]
-        try:
-            return list(map(self._checked, streams, self._steps.score(todo)))
-        except CtcbiasError as error:
-            if len(streams) == 1:
-                return [error]
-        return [alone for one in streams for alone in self._scored([one])]
+        return list(map(self._checked, streams, self._steps.score(todo)))
+
+    def _failure(self, stream: SteppedStream, error: Exception) -> CtcbiasError:
+        return failure(stream.name, self._place(stream), error)
+
+    def _place(self, stream: SteppedStream) -> str:
+        begin = self._steps.frames(stream.number)[0] * self.frame_seconds
+        return f"{stream.name} from {begin:.2f} s on"
 
     def _kept(self, stream: SteppedStream) -> tuple[Samples, int, int]:
         """The audio that is kept of a stream, its next step, and where the audio begins."""
@@ -212,12 +225,31 @@ class StreamSteps:
         return stream.cut(begin, stream.end), stream.number, begin
 
     def _checked(self, stream: SteppedStream, found: Stepped) -> Stepped | CtcbiasError:
-        if bool(found.scores.isnan().any()) or bool((found.scores == torch.inf).any()):
-            begin = self._steps.frames(stream.number)[0] * self.frame_seconds
+        """What came of a step, if it can be decoded."""
+        lengths, where = torch.tensor([len(found.scores)]), self._place(stream)
+        first, end = self._steps.frames(stream.number)
+        least = min(end, self._steps.count(stream.end)) - first
+        if not least <= len(found.scores) <= end - first:
             return ModelError(
-                f"{stream.name} from {begin:.2f} s on: the model gave scores that are not finite"
+                f"{where}: the model gave {len(found.scores)} frames in a step of {end - first}"
             )
-        return found
+        phones = None
+        if found.phones is not None:
+            phones = PhoneLogProbs(found.phones[None], lengths, self.frame_seconds)
+        unbiased = None if found.unbiased is None else found.unbiased[None]
+        try:
+            heard = LogProbs(
+                found.scores[None],
+                lengths,
+                self.frame_seconds,
+                (where,),
+                self._vocabulary,
+                phones,
+                unbiased=unbiased,
+            )
+        except CtcbiasError as error:
+            return self._failure(stream, error)
+        return bad_scores(heard, phones=phones is not None) or found
 
     def _silence(self, frames: int, states: Any) -> Stepped:
         """What stands in the place of a step that the model failed on."""
@@ -236,8 +268,9 @@ class StreamSteps:
             one = heard.log_probs.phones
             if one is not None:
                 own.phone_frames += int(one.lengths[0])
-                stream.phones.add(one.log_probs[0, : int(one.lengths[0])])
-                self._like = one
+                stream.like = one
+                if int(one.lengths[0]):
+                    stream.phones.add(one.log_probs[0, : int(one.lengths[0])])
 
     def _heard(self, stream: SteppedStream, last: bool) -> Heard:
         """The frames of a stream behind those that were decoded, with their phones."""
@@ -245,10 +278,8 @@ class StreamSteps:
         if last:
             end = min(end, self._steps.count(stream.end))
         phones = None
-        if self._phones is not None and self._like is not None:
-            end, phones = self._with_phones(stream, end, self._like, last)
-        elif self._phones is not None:
-            end = 0
+        if stream.like is not None:
+            end, phones = self._with_phones(stream, end, stream.like, last)
         any_heard = end > stream.frames
         tokens = stream.tokens.until(end) if any_heard else self._no_tokens
         lengths, lag = torch.tensor([len(tokens)]), self._steps.lag

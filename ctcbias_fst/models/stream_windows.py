@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -22,15 +21,21 @@ from ctcbias_fst.bounds import at_most, finite, not_negative, positive
 from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.heard_streams import Heard, HeardStream
 from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.outcomes import (
+    BATCH_SECONDS,
+    Patience,
+    bad_scores,
+    batches,
+    failure,
+    of_each,
+)
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, blank_rows
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _SHORTEST_SECONDS = 0.1
 """A shorter window, the last one of a stream, has silence behind it."""
-
-_BATCH_SECONDS = 120.0
-"""Audio that is scored at once."""
 
 _LEAST_RIGHT = 0.1
 """Seconds: models lose some frames at the end of what they hear."""
@@ -83,6 +88,8 @@ class StreamWindows:
         frame_seconds: of the model.
         sampling_rate: of the model.
         config: what is heard at once.
+        phone_seconds: how long a frame of the phones is that come with the log-probs; None if none
+            do, or others than :data:`ctcbias_fst.text.phones.PHONES`.
     """
 
     def __init__(
@@ -92,11 +99,15 @@ class StreamWindows:
         frame_seconds: float,
         sampling_rate: int,
         config: WindowConfig = WindowConfig(),
+        *,
+        phone_seconds: float | None = None,
     ) -> None:
         self._score, self._vocabulary = score, vocabulary
         self.frame_seconds, self.sampling_rate, self.config = frame_seconds, sampling_rate, config
-        self._lock = Lock()
-        self._like: LogProbs | None = None
+        self._patience = Patience()
+        self._none = _no_frames(vocabulary, frame_seconds, phone_seconds)
+        """Of no frames, otherwise like what the model gives as far as that is known."""
+        self._listens = phone_seconds is not None
         self._left, self._step, self._right = (
             max(least, round(seconds / frame_seconds))
             for least, seconds in ((0, config.left), (1, config.step), (1, config.right))
@@ -132,24 +143,25 @@ class StreamWindows:
             what was heard of each.
 
         Raises:
-            ModelError: the model has failed on all that it was given so far; what came is kept.
+            ModelError: the model has failed on all that it was given so far; what came is kept,
+                and after ten seconds taken for silence.
         """
+        waiting = max([0.0, *map(self._waiting_seconds, streams)])
         for stream, chunk in zip(streams, chunks):
             stream.drop_before(self._at(max(0, stream.frames - self._left)))
             stream.add(chunk)
         todo = [(one, window) for one in streams for window in self._windows(one, last)]
+        scored = self._scored(todo)
+        self._patience.see(scored, waiting, last=last)
         parts: dict[int, list[LogProbs]] = {id(stream): [] for stream in streams}
         warnings: dict[int, list[str]] = {id(stream): [] for stream in streams}
         phones = {id(stream): stream.phone_frames for stream in streams}
-        for (stream, window), found in zip(todo, self._scored(todo)):
+        for (stream, window), found in zip(todo, scored):
             key = id(stream)
             if isinstance(found, LogProbs):
                 heard = self._taken(window, found, phones[key])
-            elif last and self._like is None:
-                warnings[key].append(f"{found}: nothing was heard")
-                continue
             else:
-                heard = self._silence(window, found, phones[key])
+                heard = self._silence(window, phones[key])
                 seconds = int(heard.lengths[0]) * self.frame_seconds
                 warnings[key].append(f"{found}: {seconds:.2f} s are taken for silence")
             parts[key].append(heard)
@@ -158,6 +170,11 @@ class StreamWindows:
             Heard(self._joined(stream, parts[id(stream)]), tuple(warnings[id(stream)]))
             for stream in streams
         ]
+
+    def _waiting_seconds(self, stream: WindowedStream) -> float:
+        """Audio that could have been scored before."""
+        ready = self._at(stream.frames + self._step + self._right)
+        return (stream.end - ready) / self.sampling_rate
 
     def _windows(self, stream: WindowedStream, last: bool) -> Iterator[_Window]:
         """The next windows of a stream; what they need of its audio is cut out."""
@@ -187,29 +204,29 @@ class StreamWindows:
     ) -> list[LogProbs | CtcbiasError]:
         """The log-probs of windows, each a batch of one; or why there are none."""
         scored: dict[int, LogProbs | CtcbiasError] = {}
-        order = sorted(range(len(todo)), key=lambda i: -len(todo[i][1].samples))
-        while len(scored) < len(order):
-            begin = len(scored)
-            longest = len(todo[order[begin]][1].samples)
-            room = max(1, int(_BATCH_SECONDS * self.sampling_rate / longest))
-            batch = order[begin : begin + room]
-            scored.update(zip(batch, self._at_once([todo[i] for i in batch])))
+        lengths = [len(window.samples) for _, window in todo]
+        for batch in batches(lengths, BATCH_SECONDS * self.sampling_rate):
+            found = of_each(self._at_once, [todo[i] for i in batch], self._failure)
+            scored.update(zip(batch, found))
+        good = [one for one in scored.values() if isinstance(one, LogProbs)]
+        if good:
+            phones = good[0].phones
+            none = None if phones is None else phones.slices([(0, 0, 0)])
+            self._none = good[0].slices([(0, 0, 0)], none)
         return [scored[i] for i in range(len(todo))]
 
     def _at_once(
         self, todo: Sequence[tuple[WindowedStream, _Window]]
     ) -> list[LogProbs | CtcbiasError]:
-        """The log-probs of a batch; of each alone, if something goes wrong with all together."""
+        """The log-probs of a batch."""
         recordings = [
             Recording(self._place(*one), one[1].samples, self.sampling_rate) for one in todo
         ]
-        try:
-            found = self._score(recordings, [stream.names for stream, _ in todo])
-            return [self._checked(*one, found.select([row])) for row, one in enumerate(todo)]
-        except CtcbiasError as error:
-            if len(todo) == 1:
-                return [error]
-        return [alone for one in todo for alone in self._at_once([one])]
+        found = self._score(recordings, [stream.names for stream, _ in todo])
+        return [self._checked(*one, found.select([row])) for row, one in enumerate(todo)]
+
+    def _failure(self, one: tuple[WindowedStream, _Window], error: Exception) -> CtcbiasError:
+        return failure(one[0].name, self._place(*one), error)
 
     def _place(self, stream: WindowedStream, window: _Window) -> str:
         return f"{stream.name} from {window.first * self.frame_seconds:.2f} s on"
@@ -219,12 +236,10 @@ class StreamWindows:
     ) -> LogProbs | CtcbiasError:
         """The log-probs of a window, if all that count are there."""
         where = self._place(stream, window)
-        rows = found.log_probs[0, : int(found.lengths[0])]
-        if window.last is not None and len(rows) < window.last - window.offset - window.lacking:
-            return ModelError(f"{where}: the model gave {len(rows)} frames, which is too few")
-        if bool(rows.isnan().any()) or bool((rows == torch.inf).any()):
-            return ModelError(f"{where}: the model gave scores that are not finite")
-        return found
+        rows = int(found.lengths[0])
+        if window.last is not None and rows < window.last - window.offset - window.lacking:
+            return ModelError(f"{where}: the model gave {rows} frames, which is too few")
+        return bad_scores(replace(found, ids=(where,)), phones=self._listens) or found
 
     def _taken(self, window: _Window, found: LogProbs, phones: int) -> LogProbs:
         """The frames of a window that count, behind so many phone frames."""
@@ -233,17 +248,11 @@ class StreamWindows:
         if window.last is not None:
             end = min(end, window.last - window.offset)
         beside = self._phones(window, found.phones, phones)
-        taken = found.slices([(0, begin, max(begin, end))], beside)
-        with self._lock:
-            self._like = taken
-        return taken
+        return found.slices([(0, begin, max(begin, end))], beside)
 
-    def _silence(self, window: _Window, error: CtcbiasError, phones: int) -> LogProbs:
+    def _silence(self, window: _Window, phones: int) -> LogProbs:
         """What stands in the place of a window that the model failed on."""
-        with self._lock:
-            like = self._like
-        if like is None:
-            raise ModelError(str(error)) from error
+        like = self._none
         frames = -(-len(window.samples) // self._at(1)) - (window.first - window.offset)
         if window.last is not None:
             frames = window.last - window.first
@@ -281,9 +290,7 @@ class StreamWindows:
     def _joined(self, stream: WindowedStream, parts: Sequence[LogProbs]) -> LogProbs:
         """Frames of one stream that follow each other."""
         if not parts:
-            empty = torch.zeros(1, 0, self._vocabulary.size)
-            none = torch.zeros(1, dtype=torch.int64)
-            return LogProbs(empty, none, self.frame_seconds, (stream.name,), self._vocabulary)
+            return replace(self._none, ids=(stream.name,), unbiased=None)
         first = parts[0]
         phones = [part.phones for part in parts if part.phones is not None]
         unbiased = [part.log_probs if part.unbiased is None else part.unbiased for part in parts]
@@ -303,6 +310,18 @@ class StreamWindows:
             phones=joined,
             unbiased=_behind(unbiased) if biased else None,
         )
+
+
+def _no_frames(
+    vocabulary: Vocabulary, frame_seconds: float, phone_seconds: float | None
+) -> LogProbs:
+    """Log-probs of no frames, with phones if these have frames."""
+    none, phones = torch.zeros(1, dtype=torch.int64), None
+    if phone_seconds is not None:
+        phones = PhoneLogProbs(torch.zeros(1, 0, 1 + len(PHONES)), none, phone_seconds)
+    return LogProbs(
+        torch.zeros(1, 0, vocabulary.size), none, frame_seconds, ("",), vocabulary, phones
+    )
 
 
 def _behind(parts: Iterable[torch.Tensor]) -> torch.Tensor:

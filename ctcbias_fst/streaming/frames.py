@@ -96,12 +96,12 @@ class OpenFrames:
         """Refuse a chunk that does not go on with what came before.
 
         Raises:
-            LogProbsError: there were phones and are none, or the other way round; their frames or
-                lags are others; or phones do not last as long as tokens.
+            LogProbsError: there were phones and are none, or the other way round; their frames
+                are others, or lags that are known; or phones do not last as long as tokens.
         """
         if not chunk.has_frames:
             return
-        if self.begun and self.kind != chunk.kind:
+        if self.begun and not _goes_on(self.kind, chunk.kind):
             raise LogProbsError(
                 f"{where}: its phones, lags and frame lengths are not as in the chunks before: "
                 "every chunk of a stream must have the same"
@@ -122,8 +122,9 @@ class OpenFrames:
         if not self.begun and chunk.has_frames:
             self.begun = True
             self.phones = None if chunk.phones is None else FrameBuffer()
-            self.lag, self.phone_lag = chunk.lag, chunk.phone_lag
             self.phone_seconds = chunk.phone_seconds
+        self.lag = chunk.lag if self.lag is None else self.lag
+        self.phone_lag = chunk.phone_lag if self.phone_lag is None else self.phone_lag
         self.tokens.append(chunk.tokens)
         self.marks.append(chunk.marks)
         self.unbiased.append(chunk.unbiased)
@@ -182,3 +183,11 @@ class OpenFrames:
     def _phone_frames(self, frames: int) -> int:
         """How many phone frames come with so many frames."""
         return round(frames * self.frame_seconds / self.phone_seconds)
+
+
+def _goes_on(kind: Kind, other: Kind) -> bool:
+    """Whether a chunk of a kind can follow another; lags may become known, or be left out."""
+    (lacks, *lags, seconds), (other_lacks, *others, other_seconds) = kind, other
+    known = [pair for pair in zip(lags, others) if None not in pair]
+    same = all(lag == other for lag, other in known)
+    return lacks == other_lacks and seconds == other_seconds and same

@@ -288,13 +288,21 @@ class Failing:
         loud = [float(np.abs(one.samples).max(initial=0)) > 3 for one in steps]
         if self.how == "raises" and any(loud):
             raise ModelError("too loud")
+        if self.how == "fails" and any(loud):
+            raise ValueError("too loud")
         found = self.steps.score(steps)
-        return [
-            Stepped(one.scores * torch.nan, None) if bad else one for one, bad in zip(found, loud)
-        ]
+        return [Stepped(self.bad(one.scores), None) if bad else one
+                for one, bad in zip(found, loud)]  # fmt: skip
+
+    def bad(self, scores: torch.Tensor) -> torch.Tensor:
+        factor = {"nan": torch.nan, "logits": 2.0}.get(self.how, 1.0)
+        return scores[1:] if self.how == "few" else scores * factor
 
 
-@pytest.mark.parametrize("how", ["raises", "nan"])
+HOW = ["raises", "fails", "nan", "logits", "few"]
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_a_step_that_fails_is_taken_for_silence(how: str, models: dict[str, ScoredModel]) -> None:
     """It costs no other stream, and the next step goes on from the states before it."""
     model = models["zipformer"]
@@ -321,7 +329,8 @@ def test_a_step_that_fails_is_taken_for_silence(how: str, models: dict[str, Scor
     np.testing.assert_allclose(rows[:16], whole[:16], atol=1e-4)
     (told,) = warnings
     assert told.endswith("0.32 s are taken for silence")
-    assert ("too loud" if how == "raises" else "bad from 0.64 s on: the model gave") in told
+    assert told.startswith("bad from 0.64 s on")
+    assert ("too loud" in told) == (how in {"raises", "fails"})
 
 
 def test_a_model_that_never_works(models: dict[str, ScoredModel]) -> None:
@@ -331,8 +340,49 @@ def test_a_model_that_never_works(models: dict[str, ScoredModel]) -> None:
     with pytest.raises(ModelError, match="too loud"):
         hearing.score([stream], [np.full(16000, 9.0, np.float32)])
     (heard,) = hearing.score([stream], [NO_SAMPLES], last=True)
-    assert int(heard.log_probs.lengths[0]) == 0
-    assert heard.warnings == ("too loud: nothing was heard",)
+    assert int(heard.log_probs.lengths[0]) == 31
+    assert bool((heard.log_probs.log_probs[0].argmax(dim=-1) == 0).all())
+    told = "a from 0.00 s on: too loud: 0.32 s are taken for silence"
+    assert (heard.warnings[0], len(heard.warnings)) == (told, 4)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_works_beside_what_fails_is_heard(how: str, models: dict[str, ScoredModel]) -> None:
+    """Also if nothing has worked before."""
+    model = models["zipformer"]
+    hearing = hears(model, Failing(model.steps, how))
+    good = speech_like(1.5)
+    bad = good.copy()
+    bad[100] = 9.0
+    streams = [hearing.open("bad"), *(hearing.open(f"good {i}") for i in range(40))]
+    heard = hearing.score(streams, [bad, *[good] * 40])
+    assert heard[0].warnings
+    (wanted,) = hears(model).score([hears(model).open("a")], [good])
+    for one in heard[1:]:
+        assert one.warnings == ()
+        torch.testing.assert_close(one.log_probs.log_probs, wanted.log_probs.log_probs)
+    assert heard[0].log_probs.lengths.tolist() == wanted.log_probs.lengths.tolist()
+
+
+def test_what_is_kept_for_a_model_that_never_works_does_not_grow(
+    models: dict[str, ScoredModel],
+) -> None:
+    model = models["zipformer"]
+    hearing = hears(model, Failing(model.steps, "raises"))
+    stream = hearing.open("a")
+    errors, kept = 0, []
+    for _ in range(30):
+        try:
+            (heard,) = hearing.score([stream], [np.full(16000, 9.0, np.float32)])
+        except ModelError:
+            errors += 1
+            continue
+        assert heard.warnings
+        taken(stream, heard)
+        kept.append(len(stream._samples))
+    assert 10 <= errors <= 12
+    assert max(kept) < 32000
+    assert stream.frames * 0.04 == pytest.approx(30, abs=0.5)
 
 
 def test_what_was_not_decoded_is_given_again(models: dict[str, ScoredModel]) -> None:

@@ -51,7 +51,7 @@ class Model:
     def __call__(self, recordings: Sequence[Recording], names: Sequence[object] = ()) -> LogProbs:
         self.heard += [one.seconds for one in recordings]
         tokens = [self.scores(one.samples, self.frame, 4) for one in recordings]
-        phones = [self.scores(one.samples, 2 * self.frame, 3) for one in recordings]
+        phones = [self.scores(one.samples, 2 * self.frame, 40) for one in recordings]
         padded = [torch.nn.utils.rnn.pad_sequence(x, batch_first=True) for x in (tokens, phones)]
         counts = [torch.tensor([len(one) for one in x]) for x in (tokens, phones)]
         return LogProbs(
@@ -71,7 +71,8 @@ def noise(count: int, seed: int = 0) -> np.ndarray:
 
 
 def windows_of(model: Model, config: WindowConfig = CONFIG) -> StreamWindows:
-    return StreamWindows(model, TOKENS, model.frame, RATE, config)
+    phones = 2 * model.frame
+    return StreamWindows(model, TOKENS, model.frame, RATE, config, phone_seconds=phones)
 
 
 def feed(
@@ -227,16 +228,29 @@ class Failing(Model):
         loud = [bool((np.abs(one.samples) > 5).any()) for one in recordings]
         if self.how == "raises" and any(loud):
             raise ModelError("too loud")
+        if self.how == "fails" and any(loud):
+            raise ValueError("too\nloud")
         found = super().__call__(recordings)
         if self.how == "nan":
             found.log_probs[torch.tensor(loud)] = torch.nan
+        if self.how == "logits":
+            found.log_probs[torch.tensor(loud)] -= 0.5
+        if self.how == "unbiased":
+            assert found.unbiased is not None
+            found.unbiased[torch.tensor(loud)] = -torch.inf
+        if self.how == "phones":
+            assert found.phones is not None
+            found.phones.log_probs[torch.tensor(loud)] = torch.nan
         if self.how == "few":
             lengths = torch.where(torch.tensor(loud), 3, found.lengths)
             return replace(found, lengths=lengths)
         return found
 
 
-@pytest.mark.parametrize("how", ["raises", "nan", "few"])
+HOW = ["raises", "fails", "nan", "logits", "unbiased", "phones", "few"]
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_what_a_model_fails_on_is_taken_for_silence(how: str) -> None:
     """It is told, costs no other stream, and all that comes after is heard at its time."""
     waves = [noise(3000, 1), noise(3000, 2)]
@@ -252,11 +266,13 @@ def test_what_a_model_fails_on_is_taken_for_silence(how: str) -> None:
             stream.frames += int(one.log_probs.lengths[0])
             if one.log_probs.phones is not None:
                 stream.phone_frames += int(one.log_probs.phones.lengths[0])
+            if int(one.log_probs.lengths[0]):
                 found.append(one.log_probs)
         assert heard[1].warnings == ()
         warnings += heard[0].warnings
     assert warnings
     assert all("s are taken for silence" in one for one in warnings)
+    assert all(one.startswith("bad from ") and "\n" not in one for one in warnings)
     bad, good = (windows._joined(stream, found) for stream, found in zip(streams, parts))
     assert_same(replace(good, ids=("call",)), streamed(Model(reach=2), waves[1]))
     plain = streamed(Model(reach=2), waves[0])
@@ -275,5 +291,62 @@ def test_a_model_that_never_works_is_an_error() -> None:
     with pytest.raises(ModelError, match="out of memory"):
         failing.score([stream], [noise(900)])
     (heard,) = failing.score([stream], [noise(0)], last=True)
-    assert int(heard.log_probs.lengths[0]) == 0
-    assert set(heard.warnings) == {"out of memory: nothing was heard"}
+    assert int(heard.log_probs.lengths[0]) == 23
+    assert bool((heard.log_probs.log_probs[0].argmax(dim=-1) == 0).all())
+    assert heard.warnings[0] == "call from 0.00 s on: out of memory: 0.16 s are taken for silence"
+    assert len(heard.warnings) == 5
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("how", HOW)
+def test_what_works_beside_what_fails_is_heard(how: str, last: bool) -> None:
+    """Also if nothing has worked before; and what comes after is at its time."""
+    waves = [noise(3000, 1), noise(3000, 2)]
+    waves[0][100] = 9.0
+    windows = windows_of(Failing(how))
+    streams = [WindowedStream("bad"), WindowedStream("good")]
+    bad, good = windows.score(streams, waves, last=last)
+    assert bad.warnings
+    assert good.warnings == ()
+    (wanted,) = windows_of(Model(reach=2)).score([WindowedStream("good")], waves[1:], last=last)
+    assert_same(good.log_probs, wanted.log_probs)
+    alone = WindowedStream("bad")
+    (bad,) = windows_of(Failing(how)).score([alone], waves[:1], last=last)
+    (plain,) = windows_of(Model(reach=2)).score([alone], [noise(0)], last=last)
+    assert bad.log_probs.lengths.tolist() == plain.log_probs.lengths.tolist()
+    end = 20  # frames, behind which nothing of what is loud is heard
+    rows, expected = (one.log_probs.log_probs[0, end:] for one in (bad, plain))
+    torch.testing.assert_close(rows, expected)
+
+
+def test_what_is_kept_for_a_model_that_never_works_does_not_grow() -> None:
+    """After some seconds it is taken for silence, also of streams that come later; what is heard
+    then goes on from there."""
+    model, works = Model(), False
+
+    def score(recordings: Sequence[Recording], names: Sequence[object]) -> LogProbs:
+        if not works:
+            raise ModelError("out of memory")
+        return model(recordings)
+
+    windows = StreamWindows(score, TOKENS, 0.04, RATE, CONFIG, phone_seconds=0.08)
+    stream, later = WindowedStream("call"), WindowedStream("later")
+    errors, kept = 0, []
+    for i in range(30):
+        works = i == 29
+        try:
+            (heard,) = windows.score([stream], [noise(RATE, i)])
+        except ModelError:
+            errors += 1
+            continue
+        assert works or heard.warnings
+        stream.frames += int(heard.log_probs.lengths[0])
+        assert heard.log_probs.phones is not None
+        stream.phone_frames += int(heard.log_probs.phones.lengths[0])
+        kept.append(len(stream._samples))
+    assert 10 <= errors <= 12
+    assert max(kept) <= 13 * RATE
+    assert stream.frames * 0.04 == pytest.approx(29.8, abs=0.17)
+    assert abs(stream.frames - 2 * stream.phone_frames) <= 1
+    works = False
+    assert windows.score([later], [noise(RATE)])[0].warnings

@@ -73,3 +73,18 @@ def test_phones_may_come_a_second_before_or_after_tokens() -> None:
         stream.accept(array[1:2], phones(heard[20:30]))
     stream.accept(array[1:], phones(heard[20:]))
     assert stream.finish().committed == "abba cab"
+
+
+def test_lags_may_become_known() -> None:
+    """What is taken for silence at the beginning of a stream does not know them."""
+    frames = OpenFrames(0.04)
+    unknown = replace(chunk(2, biased=False), phones=torch.zeros(2, 4), phone_seconds=0.04)
+    known = replace(unknown, lag=0.2, phone_lag=0.1)
+    for one in (unknown, known, unknown):
+        frames.check(one, "here")
+        frames.append(one)
+    assert (frames.lag, frames.phone_lag) == (0.2, 0.1)
+    others = [{"lag": 0.3}, {"phone_lag": 0.0}, {"phone_seconds": 0.02}, {"phones": None}]
+    for other in others:
+        with pytest.raises(LogProbsError, match="not as in the chunks before"):
+            frames.check(replace(known, **other), "here")  # type: ignore[arg-type]
