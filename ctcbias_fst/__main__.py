@@ -11,7 +11,9 @@ def run() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from ctcbias_fst.cli import main  # noqa: PLC0415
+        from ctcbias_fst.cli.closed_streams import stand_in  # noqa: PLC0415
 
+        stand_in()
         main(prog_name="ctcbias")
     except ImportError as error:
         from ctcbias_fst.packages import package_fault  # noqa: PLC0415

@@ -55,7 +55,7 @@ def pcm_chunks(
         if not begun:
             if data and len(kept) < _LONGEST_HEADER:
                 continue
-            _refuse_files(kept)
+            _refuse_files(kept, of_bytes=kind.itemsize == 1)
             begun = True
         whole = len(kept) - len(kept) % frame
         if whole:
@@ -68,15 +68,34 @@ def pcm_chunks(
         )
 
 
-_HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM")
-_LONGEST_HEADER = 4
+_HEADERS = (
+    *(b"RIFF", b"RF64", b"RIFX", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM"),
+    *(b".snd", b"caff", b"\x1aE\xdf\xa3", b"#!AM", b"NIST", b"wvPK", b"\x1f\x8b\x08", b"BZh9"),
+)
+"""Of WAV and its kin, FLAC, Ogg, MP3, AIFF, AU, CAF, WebM, AMR, SPHERE, WavPack, gzip and bzip2."""
+
+_BOX = (b"ftyp", b"moov", b"mdat", b"wide")
+"""Where an MP4 or QuickTime file begins, behind the length of it."""
+
+_LONGEST_HEADER = 8
+_TEXT_BYTES = 64
+"""So many bytes that can all be printed are text, in samples of more than one byte."""
+
+_PRINTED = frozenset(b"\t\n\r") | frozenset(range(0x20, 0x7F))
 
 
-def _refuse_files(data: bytes) -> None:
-    if data.startswith(_HEADERS):
+def _refuse_files(data: bytes, *, of_bytes: bool) -> None:
+    begin = data[:4]
+    if data.startswith(_HEADERS) or data[4:8] in _BOX:
         raise AudioError(
-            f"raw samples: this is a file with a header ({data[:4].decode('ascii', 'replace')!r}): "
+            f"raw samples: this is a file with a header ({begin.decode('ascii', 'replace')!r}): "
             "name it as a file, or have ffmpeg or sox write raw samples"
+        )
+    text = data[:_TEXT_BYTES]
+    if not of_bytes and len(text) == _TEXT_BYTES and _PRINTED.issuperset(text):
+        raise AudioError(
+            f"raw samples: this is text ({text[:20].decode('ascii')!r}): samples are wanted, as "
+            "ffmpeg, sox or arecord write them"
         )
 
 

@@ -61,12 +61,26 @@ def test_half_a_sample_at_the_end_is_told() -> None:
     assert sum(map(len, chunks)) == 2
 
 
-@pytest.mark.parametrize("header", [b"RIFF....WAVE", b"fLaC....", b"OggS....", b"ID3\x04...."])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(b"RIFF....WAVE", b"RF64\xff\xff", b"fLaC....", b"OggS....", b"ID3\x04....", b".snd"),
+        *(b"\x1aE\xdf\xa3\x01", b"\0\0\0\x20ftypM4A ", b"\x1f\x8b\x08\0"),
+    ],
+)
 @pytest.mark.parametrize("size", [1, 100])
 def test_files_are_no_raw_samples(header: bytes, size: int) -> None:
     pipe: Any = Pipe(header + b"\0" * 100, size)
     with pytest.raises(AudioError, match="file with a header"):
         next(pcm_chunks(pipe, 8000, 1.0))
+
+
+def test_text_is_no_raw_samples() -> None:
+    text = b"Words that somebody wrote, and that nobody can hear, in a file of some length."
+    with pytest.raises(AudioError, match="this is text .'Words that somebody "):
+        next(pcm_chunks(io.BytesIO(text), 8000, 1.0))
+    assert len(next(pcm_chunks(io.BytesIO(text), 8000, 1.0, "u8"))) == len(text)
+    assert len(next(pcm_chunks(io.BytesIO(b"@@" * 31), 8000, 1.0))) == 31
 
 
 def test_a_file_in_chunks(tmp_path: Path) -> None:
