@@ -16,6 +16,7 @@ from ctcbias_fst.models.embedded_phones import EmbeddedPhones
 from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model, why_no_adapter
 from ctcbias_fst.models.phone_listener import AUTO, of_language
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.settings import changed, settings_of
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.text_files import first_few, quoted
@@ -179,6 +180,7 @@ def _tried(recognizer: Recognizer) -> tuple[int | None, str | None]:
     noise = np.random.default_rng(0).normal(0, 0.05, rate).astype(np.float32)
     try:
         scored = recognizer.model.log_probs([Recording("a second of noise", noise, rate)])
+        check_log_probs(scored, recognizer.model.tokenizer.vocabulary)
     except CtcbiasError as error:
         return None, str(error)
     return int(scored.lengths[0]), None

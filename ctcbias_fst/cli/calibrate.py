@@ -34,7 +34,9 @@ _BATCH_SECONDS = 120.0
 @options.FRAME_SECONDS
 @options.SOFTMAX
 @options.reads_file(
-    "--decoys", help="Names that nobody says in it [rare words of the shipped lexicon]."
+    "--decoys",
+    help="Names that nobody says in it, of the kind of yours: recommended [rare words of the "
+    "shipped lexicon].",
 )
 @options.PARTS
 @options.LM
@@ -44,7 +46,7 @@ _BATCH_SECONDS = 120.0
     type=options.Number(0.5, 10_000),
     default=10.0,
     show_default=True,
-    help="Speech that is used.",
+    help="Speech that is used; it must have at least 200 words, some two minutes.",
 )
 @click.option(
     "--tolerance",
@@ -78,7 +80,7 @@ def calibrate(
     """Find the price of names for a model, from AUDIO (or its log-probs) without labels.
 
     It is the lowest at which decoys, names that nobody says, change one word of 1,000
-    (docs/tuning.md).
+    (docs/tuning.md). Where they change more at every price, nothing is written.
     """
     from ctcbias_fst.config import difference, merge, parse_overrides, write_changes  # noqa: PLC0415
     from ctcbias_fst.corpus.sources import path_of, recordings_of  # noqa: PLC0415
@@ -121,8 +123,6 @@ def calibrate(
     )
     write_changes(merge(difference(found.config, usual), price), out, outcome)
     click.echo(outcome)
-    if found.changed > found.tolerance:
-        options.warn("decoys change too many words at every price: use short lists with this model")
 
 
 def _of_audio(

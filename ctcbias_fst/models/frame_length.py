@@ -19,13 +19,16 @@ _PROBE_SECONDS = 4.0
 
 _ROUNDED_SAMPLES = 2
 
+FRAME_SECONDS_REMEDY = "pass frame_seconds"
+"""Of functions, whose frames cannot be measured."""
+
 
 def measured_frame_seconds(
     scores: Callable[[Sequence[Samples]], list[Tensor]],
     rate: int,
     shortest_seconds: float = 0.1,
     longest_seconds: float = math.inf,
-    remedy: str = "pass frame_seconds",
+    remedy: str = FRAME_SECONDS_REMEDY,
 ) -> float:
     """How long a model's frames are.
 
@@ -63,6 +66,12 @@ def measured_frame_seconds(
         near = math.ceil(1.5 * (most - least) / (many - few))  # one frame is in it, at least
         begin = _first(frames, few + 1, (least, min(most, least + near)), (least, most))
         end = _first(frames, many, (max(least, most - near), most), (least, most))
+    if few == many > 0:
+        own = remedy == FRAME_SECONDS_REMEDY
+        raise ModelError(
+            f"the model gave {few} frames for {least / rate:g} s of audio and as many for "
+            f"{most / rate:g} s: {_padding(own)}"
+        )
     if begin == end:
         raise ModelError(
             f"the model gave {few} frames for {least / rate:g} s and {many} for {most / rate:g} s "
@@ -89,6 +98,8 @@ def wrong_frames(scorer: Scorer, frames: int, seconds: float, *, far: bool) -> s
         )
     if not frames:
         return ": log-probs (frames, tokens) of all of it are wanted"
+    if (shorter := _pads(scorer, frames, seconds)) is not None:
+        return f", and as many for {shorter:.2f} s: {_padding(is_function(scorer))}"
     if _stops(scorer, frames, seconds):
         taken = frames * scorer.frame_seconds
         remedy = f"pass longest_seconds={taken:.4g}, or less"
@@ -104,6 +115,38 @@ def wrong_frames(scorer: Scorer, frames: int, seconds: float, *, far: bool) -> s
     return f", {each:.4g} s each, and frame_seconds is {scorer.frame_seconds:.4g}: {remedy}"
 
 
+def _padding(own: bool) -> str:
+    """What a model does that gives as many frames of all audio, and what to do; ``own`` for a
+    function of the user's."""
+    if own:
+        return "your function pads: cut its output to the length of the audio"
+    return (
+        "it pads: export it for audio of any length, or call it by a function that cuts its output "
+        "to the length of the audio (docs/your-model.md)"
+    )
+
+
+def _pads(scorer: Scorer, frames: int, seconds: float) -> float | None:
+    """How many seconds of audio, half as many or less, get as many frames; None if they do not."""
+    half = min(seconds, frames * scorer.frame_seconds) / 2
+    length = max(_samples(scorer, scorer.shortest_seconds), _samples(scorer, half))
+    shorter = length / scorer.sampling_rate
+    return shorter if shorter < 0.9 * seconds and _of_noise(scorer, length) == frames else None
+
+
+def _samples(scorer: Scorer, seconds: float) -> int:
+    return round(seconds * scorer.sampling_rate)
+
+
+def _of_noise(scorer: Scorer, length: int) -> int | None:
+    """How many frames so many samples of noise have; None if the model fails on it."""
+    noise = np.random.default_rng(0).normal(0.0, 0.01, length).astype(np.float32)
+    try:
+        return len(scorer.scores([noise])[0])
+    except Exception:  # whatever somebody's model raises: noise tells nothing then
+        return None
+
+
 def _stops(scorer: Scorer, frames: int, seconds: float) -> bool:
     """Whether frames are missing because the model takes so much audio at once and no more: of
     half of what it seems to take it would give as many as there should be."""
@@ -111,11 +154,9 @@ def _stops(scorer: Scorer, frames: int, seconds: float) -> bool:
     if taken >= seconds:
         return False
     rate = scorer.sampling_rate
-    length = max(round(scorer.shortest_seconds * rate), round(taken / 2 * rate))
-    noise = np.random.default_rng(0).normal(0.0, 0.01, length).astype(np.float32)
-    try:
-        found = len(scorer.scores([noise])[0])
-    except Exception:  # whatever somebody's model raises: noise tells nothing then
+    length = max(_samples(scorer, scorer.shortest_seconds), _samples(scorer, taken / 2))
+    found = _of_noise(scorer, length)
+    if found is None:
         return False
     right, as_before = length / rate / scorer.frame_seconds, length / rate * frames / seconds
     return abs(found - right) < abs(found - as_before)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctcbias_fst.arrays import as_float32, checked_frame_seconds
 from ctcbias_fst.audio.audio import Samples
@@ -47,7 +47,7 @@ class FunctionScorer:
 
     Raises:
         ConfigError: one of these cannot be.
-        ModelError: the function gives no log-probs.
+        ModelError: the function gives no log-probs, or is a module.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class FunctionScorer:
         longest_seconds: float = 30.0,
         device: torch.device | str = "cpu",
     ) -> None:
+        if isinstance(function, nn.Module):
+            raise ModelError(
+                f"a {type(function).__name__} is a torch module: wrap it in a function from the "
+                "samples of a recording to log-probs (docs/your-model.md)"
+            )
         self.function, self.tokenizer = function, tokenizer
         self.piece_seconds = SENTENCE_SECONDS
         self.family = f"function {getattr(function, '__name__', type(function).__name__)}"
@@ -99,7 +104,14 @@ class FunctionScorer:
             )
         array = as_float32(values)
         array = array.clone() if isinstance(values, Tensor) else array  # numpy's is copied
-        return array[0] if array.ndim == 3 and len(array) == 1 else array
+        array = array[0] if array.ndim == 3 and len(array) == 1 else array
+        columns = self.tokenizer.vocabulary.size
+        if array.ndim == 2 and array.shape[0] == columns != array.shape[1]:
+            raise ModelError(
+                f"{self.family}: returned the shape {tuple(array.shape)}, which is transposed: "
+                f"(frames, {columns} tokens) is wanted"
+            )
+        return array
 
 
 def _checked_batches(value: Any) -> bool:

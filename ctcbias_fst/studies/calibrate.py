@@ -154,7 +154,8 @@ def calibrate(
         report: is told of every price that is tried.
 
     Raises:
-        InputError: there is too little speech, or no decoy that is not said.
+        InputError: there is too little speech, no decoy that is not said, or no price at which
+            decoys change as little as that.
         ConfigError: the part ``boost`` is off.
     """
     if "boost" not in base.parts:
@@ -190,12 +191,22 @@ def calibrate(
     tolerance = max(config.tolerance, LEAST_LOST / len(lists) / speech.right)
     if tolerance > config.tolerance:
         warn_caller(
-            f"the speech is too short to tell {config.tolerance:.2%} of its words from chance; "
-            f"{tolerance:.2%} is asked for"
+            f"the speech is too short to tell {config.tolerance:.2%} of its words from chance: "
+            f"{tolerance:.2%} is asked for, which is {LEAST_LOST:g} words of {speech.right:.0f}"
+            + (f" with {len(lists)} lists of decoys" if len(lists) > 1 else "")
         )
     own = base.decode.boost.bonus
     before = share(own)
     bonus = _bonus(share, own, tolerance)
+    if share(bonus) > tolerance:
+        remedy = "allow more (--tolerance), or use short lists with this model"
+        if decoys is None:
+            remedy = f"give decoys that are names of the kind of yours (--decoys), {remedy}"
+        raise InputError(
+            f"at no price do decoys change as little as {tolerance:.2%} of the words: "
+            f"{before:.2%} at {-own:g} nats, {share(bonus):.2%} at {-bonus:g}, the highest that "
+            f"is tried: {remedy}"
+        )
     if bonus == _HIGHEST and tried[bonus] == 0:
         warn_caller(
             "decoys change nothing at any price, which tells little, and the price stays: give "

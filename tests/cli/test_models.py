@@ -19,6 +19,7 @@ from ctcbias_fst.corpus import backends
 from ctcbias_fst.corpus.backends import SpeechBackend
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.find import load_tokenizer
+from ctcbias_fst.models.hugging_face import HuggingFaceScorer
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.studies.dev_sets import SpeechSource
@@ -114,6 +115,24 @@ def test_a_model_that_is_read_but_does_not_work(
     assert result.exit_code == 1
     assert "trial        the model gave scores that are not finite" in result.stdout
     assert result.stderr.startswith("Error: the model is read but does not work: the model gave")
+
+
+def test_a_model_that_gives_no_numbers(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = HuggingFaceScorer.scores
+    monkeypatch.setattr(
+        HuggingFaceScorer,
+        "scores",
+        lambda self, waves: [one * torch.nan for one in scores(self, waves)],
+    )
+    result = run("model", "info", model)
+    assert result.exit_code == 1
+    assert (
+        "\ntrial        utterance a second of noise, frame 0: the log-probs have NaN"
+        in result.stdout
+    )
+    assert result.stderr.startswith(
+        "Error: the model is read but does not work: utterance a second"
+    )
 
 
 def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:

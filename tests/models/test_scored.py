@@ -163,6 +163,42 @@ def test_a_wrong_frame_length_is_told_as_such(said: float, seconds: float) -> No
         model.log_probs([Recording("talk", noise(seconds), 8000)])
 
 
+def padding(wave: Array) -> Array:
+    """30 s of frames, whatever it is given."""
+    return toy()(np.pad(wave, (0, 30 * 8000 - len(wave))))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 29.0])
+@pytest.mark.parametrize("said", [0.02, 0.01])
+def test_a_function_that_pads_is_told_to_cut(seconds: float, said: float) -> None:
+    told = "1500 frames for .* s of audio.* as many for .* your function pads: cut its output"
+    options: dict[str, Any] = {"tokens": TOKENS, "sampling_rate": 8000}
+    with pytest.raises(ModelError, match=told):
+        Recognizer(padding, **options)
+    recognizer = Recognizer(padding, frame_seconds=said, **options)
+    with pytest.raises(ModelError, match=told):
+        recognizer.transcribe(noise(seconds), sampling_rate=8000)
+
+
+def test_what_is_transposed_is_told() -> None:
+    told = (
+        rf"returned the shape \({len(TOKENS)}, \d+\), which is transposed: \(frames, {len(TOKENS)} "
+    )
+    options: dict[str, Any] = {"tokens": TOKENS, "sampling_rate": 8000}
+    for function in (lambda wave: toy()(wave).T, lambda wave: toy()(wave).T[None]):
+        with pytest.raises(ModelError, match=told):
+            Recognizer(function, **options)
+        with pytest.raises(ModelError, match=told):
+            Recognizer(function, frame_seconds=0.02, **options).transcribe(
+                noise(2.0), sampling_rate=8000
+            )
+
+
+def test_a_module_is_no_function() -> None:
+    with pytest.raises(ModelError, match="a Linear is a torch module: wrap it in a function"):
+        Recognizer(torch.nn.Linear(3, 4), tokens=TOKENS)
+
+
 def test_no_frames_are_told() -> None:
     nothing = FunctionScorer(
         lambda wave: toy()(wave)[:0], tokenizer_of(TOKENS), frame_seconds=0.02, sampling_rate=8000
@@ -344,7 +380,7 @@ def _wrong(value: Any) -> Callable[[Array], Any]:
             {"frame_seconds": 0.02},
             r"shape \(100, 5\); \(frames, 29 tokens\)",
         ),
-        (_wrong(np.zeros((100, 29), np.float32)), {}, "gave 100 frames for 1 s and 100 for 4 s"),
+        (_wrong(np.zeros((100, 29), np.float32)), {}, "gave 100 frames for 1 s .* as many"),
         (toy(), {"frame_seconds": 0.04}, "0.02 s each, and frame_seconds is 0.04"),
         (toy(), {"frame_seconds": 0.02, "batches": True}, "with batches=True it returns a list"),
     ],
@@ -493,7 +529,7 @@ def test_lists_by_id_are_those_of_their_recordings() -> None:
         EntityListError, match=r"^'b' has no list of names among .*'a' \(and 1 more"
     ):
         recognizer.transcribe(one, entities={"a": ["abed"], "c": None})
-    with pytest.raises(EntityListError, match="one list of names for all recordings"):
+    with pytest.raises(EntityListError, match="takes one list of names for all"):
         recognizer.transcribe_files([one], {"b": ["abed"]})  # type: ignore[arg-type]
 
 

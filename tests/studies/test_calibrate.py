@@ -167,7 +167,8 @@ def test_what_is_chance_is_not_asked_for(speech: LogProbs) -> None:
     make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
     base = changed({}, {"parts": "boost", "decode.boost.bonus": -2.0})
     config = CalibrateConfig(decoys=150, lists=2, tolerance=1e-5)
-    with pytest.warns(CtcbiasWarning, match=r"too short to tell 0.00% .*; 0.5\d% is asked for"):
+    told = r"too short to tell 0.00% .*: 0.5\d% is asked for, which is 2 words of 1\d\d with 2 l"
+    with pytest.warns(CtcbiasWarning, match=told):
         found = calibrate(make, [speech], base, config)
     right = sum(word.confidence for one in make(base).decode(speech) for word in one.best.words)
     assert found.tolerance == pytest.approx(2 / 2 / right)
@@ -201,6 +202,25 @@ def test_a_price_stays_where_nothing_is_learnt(
         found = calibrate(make, [speech], base, CalibrateConfig(decoys=150, lists=1))
     assert found.config == base
     assert found.changed == 0
+
+
+@pytest.mark.filterwarnings("ignore:the speech is too short")
+@pytest.mark.parametrize("own_decoys", [False, True])
+def test_no_price_is_told_that_costs_too_much(
+    speech: LogProbs, own_decoys: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ctcbias_fst.studies.calibrate._Speech.changed",
+        lambda self, config: 0.05 - 0.001 * -config.decode.boost.bonus,
+    )
+    make = partial(Decoder, tokenizer_of(TOKENS), frame_seconds=0.04)
+    base = changed({}, {"parts": "boost", "decode.boost.bonus": -4.0})
+    decoys = lexicon_decoys(list(_texts().values()), 150, 1)[0] if own_decoys else None
+    config = CalibrateConfig(decoys=150, lists=3, tolerance=0.01)
+    told = r"as little as 1\.\d\d% .*: 4.60% at 4 nats, 3.80% at 12, the highest .* \(--tolerance\)"
+    with pytest.raises(InputError, match=told) as found:
+        calibrate(make, [speech], base, config, decoys=decoys)
+    assert ("--decoys" in str(found.value)) is not own_decoys
 
 
 def test_batches_may_have_the_same_ids(speech: LogProbs) -> None:
@@ -270,6 +290,25 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     changed_ones = {f"decode.boost.{name}" for name in ("bonus", "beta", "alpha", "max_gain")}
     assert set(flat(read_toml(tmp_path / "settings.toml"))) == {*changed_ones, "parts"}
     assert written.startswith("# 200 words, 400 decoys: price 1 -> ")
+
+
+def test_the_command_writes_no_price_that_costs_too_much(
+    speech: LogProbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctcbias_fst.studies.calibrate._Speech.changed", lambda *_: 0.05)
+    arrays = zip(speech.ids, speech.log_probs.numpy(), speech.lengths.tolist())
+    np.savez(tmp_path / "speech.npz", **{name: one[:frames] for name, one, frames in arrays})
+    (tmp_path / "tokens.txt").write_text("\n".join(TOKENS), encoding="utf-8")
+    result = run(
+        "calibrate",
+        *("--log-probs", tmp_path / "speech.npz", "--tokens", tmp_path / "tokens.txt"),
+        *("--frame-seconds", "0.04", "--parts", "boost", "--size", "150"),
+        *("--out", tmp_path / "settings.toml"),
+    )
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert "at no price" in error
+    assert not (tmp_path / "settings.toml").exists()
 
 
 @pytest.mark.parametrize(
