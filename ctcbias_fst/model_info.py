@@ -23,7 +23,7 @@ from ctcbias_fst.text.text_files import first_few, quoted
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.tokens import Tokenizer
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.phone_models import WORDS_REMEDY, has_phones
+from ctcbias_fst.variants.phone_models import WORDS_REMEDY, has_phones, why_no_streams
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ class ModelInfo:
         languages: which a model has parts for, if there are several.
         phones_by: who hears the phones that rescoring and lookup need; None if nobody does.
         streaming: how it hears streams: ``states``, which go on from chunk to chunk, or
-            ``windows``, in which audio is heard again; None where a lexicon writes its words,
-            which streams do not.
+            ``windows``, in which audio is heard again; None where `ctcbias stream` refuses it.
+        no_streams: why it does; None where it does not.
         chunk_seconds: of a stream, how much is heard at a time; None where there are none.
-        latency_seconds: how long after it was said audio is scored, at most; likewise.
+        latency_seconds: how long after it was said audio is scored, at most, with the parts that
+            act; likewise.
+        own_latency_seconds: that of the model, where nobody hears phones beside it; likewise.
         frames: how many it gives for a second of noise; None if it failed.
         fault: how it failed.
         lexicon: of a model whose tokens are phones, the words that it writes, or how to have it
@@ -73,8 +75,10 @@ class ModelInfo:
     languages: tuple[str, ...]
     phones_by: str | None
     streaming: str | None
+    no_streams: str | None
     chunk_seconds: float | None
     latency_seconds: float | None
+    own_latency_seconds: float | None
     frames: int | None
     fault: str | None
     lexicon: str | None
@@ -106,10 +110,13 @@ class ModelInfo:
 
     @property
     def _streams(self) -> str:
-        if self.streaming is None:
-            return "write no words through a lexicon yet"
+        if self.latency_seconds is None or self.own_latency_seconds is None:
+            return str(self.no_streams).removeprefix("streams ")
         how = "keeps states" if self.streaming == "states" else "in windows"
-        return f"{how}, {self.chunk_seconds:.3g} s at a time, latency {self.latency_seconds:.2f} s"
+        latency = f"latency {self.latency_seconds:.2f} s"
+        if self.latency_seconds != self.own_latency_seconds:
+            latency += f" with phones, {self.own_latency_seconds:.2f} s without"
+        return f"{how}, {self.chunk_seconds:.3g} s at a time, {latency}"
 
 
 _LANGUAGE_MODELS = ("*.arpa", "*.arpa.gz")
@@ -148,7 +155,9 @@ def model_info(
     vocabulary = model.tokenizer.vocabulary
     between = vocabulary.separator_id
     frames, fault = _tried(recognizer)
-    streaming, chunk, latency = _streams(recognizer)
+    no_streams = why_no_streams(model.tokenizer, lexicon)
+    how = "states" if recognizer.streams_keep_states else "windows"
+    seconds = None if no_streams else recognizer.stream_seconds
     return ModelInfo(
         path=None if path is None else os.fspath(path),
         family=model.family,
@@ -165,9 +174,11 @@ def model_info(
         languages=languages_of(None if path is None else Path(path)),
         phones_by=_phones_by(recognizer),
         lexicon=_lexicon(model.tokenizer),
-        streaming=streaming,
-        chunk_seconds=chunk,
-        latency_seconds=latency,
+        streaming=None if seconds is None else how,
+        no_streams=no_streams,
+        chunk_seconds=None if seconds is None else seconds.chunk,
+        latency_seconds=None if seconds is None else seconds.latency,
+        own_latency_seconds=None if seconds is None else seconds.own_latency,
         frames=frames,
         fault=fault,
         parts=_with_hints(recognizer, path),
@@ -184,14 +195,6 @@ def _tried(recognizer: Recognizer) -> tuple[int | None, str | None]:
     except CtcbiasError as error:
         return None, str(error)
     return int(scored.lengths[0]), None
-
-
-def _streams(recognizer: Recognizer) -> tuple[str | None, float | None, float | None]:
-    """How streams are heard, how much at a time, and how late."""
-    if isinstance(recognizer.model.tokenizer, LexiconTokenizer):
-        return None, None, None
-    how = "states" if recognizer.streams_keep_states else "windows"
-    return how, *recognizer.stream_seconds
 
 
 def _with_hints(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio_streams import AudioStream, AudioStreams
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.errors import ConfigError
-from ctcbias_fst.models.find import load_as_it_is, load_model
 from ctcbias_fst.models.heard_streams import HearsStreams
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel, Steps
@@ -21,36 +19,27 @@ from ctcbias_fst.models.stream_windows import StreamWindows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.streaming.opens import OpensMany
-from ctcbias_fst.streaming.streams import NO_WORDS
 from ctcbias_fst.streaming.updates import Update
-from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
 from ctcbias_fst.text.token_marks import WordBoundary
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.phone_models import has_phones
 
 _NO_TOKENS = Vocabulary(("<blk>",), 0, WordBoundary.NONE)
 """Of phones alone: nothing but the blank, which is sure."""
 
 
-def load_for_streams(path: Any, device: torch.device | str, **options: Any) -> SpeechModel:
-    """Load a model whose streams write words, or phones if these are wanted.
+class StreamSeconds(NamedTuple):
+    """How streams of a recogniser take their time, in seconds.
 
-    Args:
-        path, device: as :func:`ctcbias_fst.models.find.load_model` takes them.
-        options: of it.
-
-    Raises:
-        ConfigError: its words are written through a lexicon, or would be.
-        ModelError: see :func:`ctcbias_fst.models.find.load_model`.
+    Attributes:
+        chunk: how much the model hears at a time.
+        latency: how long after it was said audio is scored at most, when it comes at once, with the
+            parts that are configured.
+        own_latency: that of the model alone, where nobody hears phones beside it.
     """
-    unsaid = options.get("lexicon") is None
-    if unsaid:
-        del options["lexicon"]
-    model = (load_as_it_is if unsaid else load_model)(path, device, **options)
-    phones = unsaid and has_phones(model.tokenizer.vocabulary)
-    if phones or isinstance(model.tokenizer, LexiconTokenizer):
-        raise ConfigError(NO_WORDS)
-    return model
+
+    chunk: float
+    latency: float
+    own_latency: float
 
 
 class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
@@ -133,13 +122,15 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
         return self._streams.accept_all(streams, chunks, sampling_rate=sampling_rate)
 
     @property
-    def stream_seconds(self) -> tuple[float, float]:
-        """How much of a stream the model hears at a time, and how long after it was said audio is
-        scored at most. Where phones are needed beside a model that keeps states, what is heard
-        waits for the windows of theirs (``stream_window``)."""
-        steps, hears = self._steps, self._hears(phones=False)
+    def stream_seconds(self) -> StreamSeconds:
+        """How much of a stream the model hears at a time, and how late. Where phones are needed
+        beside a model that keeps states, what is heard waits for the windows of theirs
+        (``stream_window``); so it does for a long list, whatever the parts."""
+        steps = self._steps
         chunk = self.config.stream_window.step if steps is None else steps.seconds
-        return chunk, hears.latest_seconds
+        needed = self.decoder.needs_phones([])
+        latency, own = (self._hears(phones=one).latest_seconds for one in (needed, False))
+        return StreamSeconds(chunk, latency, own)
 
     @property
     def streams_keep_states(self) -> bool:

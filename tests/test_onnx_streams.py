@@ -267,10 +267,17 @@ def test_what_it_is_is_told(folder: Path, tmp_path: Path) -> None:
     found = model_info(folder)
     assert (found.family, found.streaming) == ("icefall, streaming (ONNX)", "states")
     assert found.chunk_seconds == pytest.approx(0.32)
-    assert found.latency_seconds == pytest.approx(0.4575)
+    assert found.latency_seconds == pytest.approx(1.28)  # that of the phones beside it
+    assert found.own_latency_seconds == pytest.approx(0.4575)
+    recognizer = Recognizer.from_pretrained(folder, settings={"parts": ["boost"]})
+    assert recognizer.stream_seconds == pytest.approx((0.32, 0.4575, 0.4575))
+    assert recognizer.stream_seconds.own_latency == recognizer.stream_seconds.latency
     assert found.fault is None
     (line,) = [one for one in found.lines() if one.startswith("streams")]
-    assert line == "streams      keeps states, 0.32 s at a time, latency 0.46 s"
+    assert (
+        line
+        == "streams      keeps states, 0.32 s at a time, latency 1.28 s with phones, 0.46 s without"
+    )
     ours = model_info()
     assert (ours.streaming, ours.chunk_seconds, ours.latency_seconds) == ("states", 0.64, 1.12)
     tiny.nemo(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any
@@ -26,7 +26,7 @@ _WAITING_SECONDS = 60.0
 
 def pcm_chunks(
     stream: IO[bytes], rate: int, seconds: float, encoding: str = "s16le", channels: int = 1
-) -> Iterator[Samples]:
+) -> Generator[Samples]:
     """Raw samples as they come.
 
     Args:
@@ -109,7 +109,7 @@ def _scaled(values: np.ndarray[Any, np.dtype[Any]], channels: int) -> Samples:
     return scaled if channels == 1 else scaled.reshape(-1, channels)
 
 
-def file_chunks(path: Path, rate: int, seconds: float) -> Iterator[Samples]:
+def file_chunks(path: Path, rate: int, seconds: float) -> Generator[Samples]:
     """A file in chunks, as fast as they are taken.
 
     Args:
@@ -141,8 +141,8 @@ class Microphone:
         self._heard: Queue[Samples] = Queue(maxsize=max(1, round(_WAITING_SECONDS / seconds)))
         self._lost: list[str] = []
 
-    def chunks(self) -> Iterator[Samples]:
-        """Listen.
+    def chunks(self) -> Generator[Samples]:
+        """Listen, until the generator is closed.
 
         Raises:
             MissingDependencyError: the extra ``mic`` is not installed.

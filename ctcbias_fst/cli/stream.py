@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ctcbias_fst.cli import options, phones
+from ctcbias_fst.cli.opening import opened
 
 if TYPE_CHECKING:
     from ctcbias_fst.audio.samples import Samples
@@ -76,9 +78,7 @@ def stream(
     from ctcbias_fst.audio.live import Microphone, file_chunks, pcm_chunks  # noqa: PLC0415
     from ctcbias_fst.cli.stream_out import StreamJson, StreamText  # noqa: PLC0415
     from ctcbias_fst.errors import ConfigError, CtcbiasError  # noqa: PLC0415
-    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
-    from ctcbias_fst.recognizer_streams import load_for_streams  # noqa: PLC0415
-    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
+    from ctcbias_fst.models.find import load_for_streams  # noqa: PLC0415
 
     audio = None if audio == options.STDIN else audio
     if mic and audio is not None:
@@ -87,16 +87,17 @@ def stream(
         raise ConfigError("--encoding and --channels are of raw samples on standard input")
     if rate and audio is not None:
         raise ConfigError("--rate is of raw samples and the microphone; a file says its own")
-    config = settings.load(model)
-    listed = None if entities is None else read_entities(entities)
-    loaded = load_for_streams(model, device, language=language, adapter=adapter, lexicon=lexicon)
-    recognizer = Recognizer(loaded, config, phones=listening.listener(language))
-    recognizer.decoder.warn_of_idle(settings.parts or "")
-    names = None
-    if listed is not None:
-        names = recognizer.compile(listed, warn=False)
-        for line in names.entities.report():
-            options.warn(line)
+    recognizer, names = opened(
+        load_for_streams,
+        model,
+        settings,
+        listening,
+        entities,
+        device=device,
+        language=language,
+        adapter=adapter,
+        lexicon=lexicon,
+    )
     microphone = Microphone(rate or _RATE, chunk) if mic else None
     name = "standard input"
     if microphone is not None:
@@ -107,13 +108,15 @@ def stream(
     else:
         pipe = sys.stdin.buffer
         chunks = pcm_chunks(pipe, rate or _RATE, chunk, encoding or "s16le", channels or 1)
-    opened = recognizer.stream(names, sampling_rate=rate or _RATE, channels=channels, name=name)
+    heard = recognizer.stream(names, sampling_rate=rate or _RATE, channels=channels, name=name)
     told = StreamJson(sys.stdout) if style == "json" else StreamText(sys.stdout)
     if mic:
         click.echo("listening; Ctrl-C ends", err=True)
     rest = () if microphone is None else microphone.rest()
-    stopped = _told(opened, chunks, rest, told.show)
-    told.end()
+    try:
+        stopped = _told(heard, chunks, rest, told.show)
+    finally:
+        told.end()
     if isinstance(stopped, CtcbiasError):
         raise stopped
     if stopped is not None and not mic:
@@ -122,20 +125,29 @@ def stream(
 
 def _told(
     stream: AudioStream,
-    chunks: Iterable[Samples],
+    chunks: Generator[Samples],
     rest: Iterable[Samples],
     show: Callable[[Update], None],
 ) -> BaseException | None:
-    """Show what is said in chunks, and what is left of it when these end; returns why they did."""
+    """Show what is said in chunks, and what is left of it when these end; returns why they did.
+
+    What was said before an error, or Ctrl-C, is not lost. The microphone is closed before what it
+    heard and nobody took is taken: it would go on for ever otherwise.
+    """
     from ctcbias_fst.errors import CtcbiasError  # noqa: PLC0415
 
     stopped: BaseException | None = None
+    with closing(chunks):
+        try:
+            for samples in chunks:
+                show(stream.accept(samples))
+        except (KeyboardInterrupt, CtcbiasError) as error:
+            stopped = error
     try:
-        for samples in chunks:
+        for samples in rest:
             show(stream.accept(samples))
     except (KeyboardInterrupt, CtcbiasError) as error:
-        stopped = error  # what was said before is not lost
-    for samples in rest:
-        show(stream.accept(samples))
-    show(stream.finish())
+        stopped = error
+    finally:
+        show(stream.finish())
     return stopped

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ctcbias_fst.cli import options, phones
+from ctcbias_fst.cli.opening import opened
 from ctcbias_fst.cli.places import reads, writes
 from ctcbias_fst.text.printable import one_line
 
@@ -80,9 +82,7 @@ def transcribe(
     from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
     from ctcbias_fst.output import notes  # noqa: PLC0415
-    from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
     from ctcbias_fst.records import Failure  # noqa: PLC0415
-    from ctcbias_fst.text.entities import read_entities  # noqa: PLC0415
     from ctcbias_fst.written import WrittenFolder  # noqa: PLC0415
 
     recordings = recordings_of(audio, trusted=trust_manifest)
@@ -92,16 +92,18 @@ def transcribe(
     reads(map(path_of, recordings), "the recording")
     if settings.nbest is not None and style != "json":
         raise ConfigError("--nbest goes with --format json: other formats have the best one only")
-    config = settings.load(model)
-    listed = None if entities is None else read_entities(entities)
-    loaded = load_model(model, device, language=language, adapter=adapter, lexicon=lexicon)
-    recognizer = Recognizer(loaded, config, phones=listening.listener(language))
-    recognizer.decoder.warn_of_idle(settings.parts or "")
-    names = None
-    if listed is not None:
-        names = recognizer.compile(listed, longest_seconds(recordings), warn=False)
-        for line in names.entities.report():
-            options.warn(line)
+    recognizer, names = opened(
+        load_model,
+        model,
+        settings,
+        listening,
+        entities,
+        device=device,
+        language=language,
+        adapter=adapter,
+        lexicon=lexicon,
+        longest=partial(longest_seconds, recordings),
+    )
     ready = time.perf_counter()
     failures = 0
     written = TranscriptsOut(style, paths, len(recordings), out, folder, targets)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ctcbias_fst.devices import checked_device
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import ConfigError, ModelError
 from ctcbias_fst.files import digest_of, sha256_of
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
@@ -22,7 +22,7 @@ from ctcbias_fst.models.plug import SpeechModel
 from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import SentencePieceTokenizer, Tokenizer
-from ctcbias_fst.variants.phone_models import NO_LEXICON, with_lexicon
+from ctcbias_fst.variants.phone_models import NO_LEXICON, NO_WORDS, why_no_streams, with_lexicon
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be a name on the Hugging Face hub."""
@@ -127,6 +127,45 @@ def load_as_it_is(
     return load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
 
 
+def load_for_streams(
+    path: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    language: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
+    lexicon: Any = None,
+) -> SpeechModel:
+    """Load a model whose streams write words, or phones if these are wanted; see `load_model`.
+
+    Others are refused before their weights are read, where a family can tell its tokens without.
+
+    Args:
+        path, device, language, adapter: as `load_model` takes them.
+        lexicon: ``none`` if the phones of a model are wanted.
+
+    Raises:
+        ConfigError: its words are written through a lexicon, or would be.
+        ModelError: as of `load_model`, and InputError and MissingDependencyError, too.
+    """
+    checked_device(device)
+    known = isinstance(path, (str, os.PathLike)) and kind_of(Path(path)) in PACKAGED
+    if known and lexicon is None:
+        raise ConfigError(NO_WORDS)
+    alone = None if known else _tokenizer_alone(path, language)
+    if alone is not None:
+        _require_streams(with_lexicon(alone, lexicon or NO_LEXICON, _named(path)), lexicon)
+    own = NO_LEXICON if lexicon is None and not known else lexicon
+    model = load_model(path, device, language=language, adapter=adapter, lexicon=own)
+    _require_streams(model.tokenizer, lexicon)
+    return model
+
+
+def _require_streams(tokenizer: Tokenizer, lexicon: Any) -> None:
+    why = why_no_streams(tokenizer, lexicon)
+    if why is not None:
+        raise ConfigError(why)
+
+
 def why_no_adapter(path: str | os.PathLike[str] | None) -> str | None:
     """Why the model at a path can have no contextual adapter; None if one can be trained."""
     return None if path is None else _NO_STATES.get(kind_of(Path(path)))
@@ -146,17 +185,27 @@ def load_tokenizer(
 
 
 def _own_tokenizer(path: str | os.PathLike[str] | None, language: str | None) -> Tokenizer:
+    alone = _tokenizer_alone(path, language)
+    if alone is not None:
+        return alone
+    assert path is not None
+    family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind_of(Path(path))]}")
+    model: SpeechModel = family.load(path, "cpu", language)
+    return model.tokenizer
+
+
+def _tokenizer_alone(path: str | os.PathLike[str] | None, language: str | None) -> Tokenizer | None:
+    """The tokenizer, if it can be had without reading the weights."""
     kind = "ours" if path is None else kind_of(Path(path))
     if kind == "ours":
         check_one_language(language)
         return SentencePieceTokenizer((DEFAULT if path is None else Path(path)) / "tokenizer.model")
     assert path is not None
     family = import_module(f"ctcbias_fst.models.{_FAMILIES[kind]}")
-    if hasattr(family, "load_tokenizer"):
-        alone: Tokenizer = family.load_tokenizer(path, language)
-        return alone
-    model: SpeechModel = family.load(path, "cpu", language)
-    return model.tokenizer
+    if not hasattr(family, "load_tokenizer"):
+        return None
+    alone: Tokenizer = family.load_tokenizer(path, language)
+    return alone
 
 
 def _named(path: str | os.PathLike[str] | None) -> str:

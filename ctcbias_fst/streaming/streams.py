@@ -29,13 +29,7 @@ from ctcbias_fst.streaming.stream_checks import (
     states_of,
 )
 from ctcbias_fst.streaming.updates import Update
-from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
-
-NO_WORDS = (
-    "streams do not write words through a lexicon yet: transcribe whole recordings (ctcbias "
-    "transcribe), or, of a model without a lexicon of its own, stream the phones (lexicon='none', "
-    "--lexicon none)"
-)
+from ctcbias_fst.variants.phone_models import why_no_streams
 
 ONE_LIST = "a stream has one list of names, not several"
 
@@ -58,8 +52,9 @@ class StreamDecoder:
     def open(self, entities: Any, name: str, first_step: float | None = None) -> Stream:
         """See :meth:`ctcbias_fst.decoder.Decoder.stream`."""
         decoder = self._decoder
-        if isinstance(decoder.tokenizer, LexiconTokenizer):
-            raise ConfigError(NO_WORDS)
+        why = why_no_streams(decoder.tokenizer)
+        if why is not None:
+            raise ConfigError(why)
         names = one_list(decoder, entities, ONE_LIST)
         config = decoder.config.stream
         first = config.step if first_step is None else first_step

@@ -31,6 +31,12 @@ WORDS_REMEDY = (
     f"each line, or {ENGLISH} for the one in the package; {NO_LEXICON} if phones are wanted"
 )
 
+NO_WORDS = (
+    "streams write no words through a lexicon yet: transcribe whole recordings (ctcbias "
+    "transcribe), or, of a model without a lexicon of its own, stream the phones (lexicon='none', "
+    "--lexicon none)"
+)
+
 _WAYS = 2
 """In which a pronunciation of that lexicon is written, where a model tells more phones apart."""
 
@@ -120,6 +126,17 @@ def with_lexicon(tokenizer: Tokenizer, lexicon: Any, model: str = "the model") -
         known = _read(lexicon, vocabulary, tokenizer.phone_tokens)
         return tokenizer.with_lexicon(known)
     return _in_phones(vocabulary, lexicon, model)
+
+
+def why_no_streams(tokenizer: Tokenizer, lexicon: Any = NO_LEXICON) -> str | None:
+    """Why a model cannot be streamed: a lexicon writes its words, or would; None if it can.
+
+    Args:
+        tokenizer: of the model, with its lexicon.
+        lexicon: that was passed; None if none was, so that phones are not what is wanted.
+    """
+    wanted = lexicon is None and has_phones(tokenizer.vocabulary)
+    return NO_WORDS if wanted or isinstance(tokenizer, LexiconTokenizer) else None
 
 
 def has_phones(vocabulary: Vocabulary) -> bool:

@@ -98,7 +98,8 @@ class _PortAudioError(Exception):
 
 
 def microphone(hears: list[tuple[Any, str]], fault: str = "") -> types.ModuleType:
-    """A stand-in for sounddevice, which hears these chunks and then fails, if it is to."""
+    """A stand-in for sounddevice, which hears these chunks and then fails, if it is to; it says
+    whether it is ``listening``."""
 
     class InputStream:
         def __init__(
@@ -110,11 +111,12 @@ def microphone(hears: list[tuple[Any, str]], fault: str = "") -> types.ModuleTyp
             self.callback = callback
 
         def __enter__(self) -> None:
+            module.listening = True  # type: ignore[attr-defined]
             for data, status in hears:
                 self.callback(data, len(data), None, status)
 
         def __exit__(self, *_: object) -> None:
-            pass
+            module.listening = False  # type: ignore[attr-defined]
 
     module = types.ModuleType("sounddevice")
     module.InputStream = InputStream  # type: ignore[attr-defined]

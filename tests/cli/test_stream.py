@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.audio.live import Microphone
+from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.cli import main
 from ctcbias_fst.cli.stream_out import StreamText
 from ctcbias_fst.models.package import DEFAULT
@@ -79,6 +81,41 @@ def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert result.stdout == f"{SAID}\n"
     assert result.stderr.startswith("listening; Ctrl-C ends\n")
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_microphone_stops_before_what_it_heard_is_taken(
+    monkeypatch: pytest.MonkeyPatch, bad: bool
+) -> None:
+    """Ctrl-C while a chunk is decoded; a bad one among the rest costs no word before it."""
+    samples = np.frombuffer(pcm(), "<i2").astype(np.float32) / 32768
+    parts = [samples[i : i + 160, None] for i in range(0, len(samples) // 160 * 160, 160)]
+    parts += [np.full((160, 1), np.nan, np.float32)] * bad
+    stand_in = microphone([(part, "") for part in parts])
+    accept, rest = AudioStream.accept, Microphone.rest
+    calls = itertools.count(1)
+    states = []
+
+    def interrupted(self: AudioStream, *arguments: Any) -> Update:
+        update = accept(self, *arguments)
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return update
+
+    def asked(self: Microphone) -> Iterator[np.ndarray]:
+        for one in rest(self):
+            states.append(stand_in.listening)
+            yield one
+
+    monkeypatch.setattr(AudioStream, "accept", interrupted)
+    monkeypatch.setattr(Microphone, "rest", asked)
+    monkeypatch.setitem(sys.modules, "sounddevice", stand_in)
+    result = run("--mic", "--chunk", 0.01, "--entities", CLIPS / "names.txt")
+    assert len(states) == len(parts) - 5
+    assert not any(states)
+    assert result.stdout == f"{SAID}\n"
+    assert result.exit_code == bad, result.stderr
+    assert ("microphone, chunk at" in result.stderr) == bad
 
 
 def test_what_cannot_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from ctcbias_fst.audio.audio import to_recording
 from ctcbias_fst.cli import main
 from ctcbias_fst.errors import ConfigError, CtcbiasWarning, InputError, ModelError
 from ctcbias_fst.model_info import model_info
-from ctcbias_fst.models.find import load_model, load_tokenizer
+from ctcbias_fst.models.find import _tokenizer_alone, load_for_streams, load_model, load_tokenizer
 from ctcbias_fst.models.phone_listener import phone_listener
 from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.phones import PHONES
@@ -180,10 +182,46 @@ def test_streams_write_phones_alone(model: Path, audio: Path, lexicon: Path) -> 
     for further in ((), ("--lexicon", lexicon), ("--lexicon", "english")):
         result = run(*command, *further)
         assert result.exit_code == 1
-        assert result.output.startswith("Error: streams do not write words through a lexicon yet: ")
+        assert result.output.startswith("Error: streams write no words through a lexicon yet: ")
         assert result.output.endswith("stream the phones (lexicon='none', --lexicon none)\n")
-    with pytest.raises(ConfigError, match="^streams do not write words through a lexicon yet: tr"):
+    with pytest.raises(ConfigError, match="^streams write no words through a lexicon yet: tr"):
         Recognizer.from_pretrained(model, lexicon=lexicon, phones=None).stream()
+
+
+@pytest.mark.parametrize("chosen", [None, "none", "english", "file"])
+def test_what_is_said_of_streams_is_what_they_do(
+    model: Path, lexicon: Path, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: Any = lexicon if chosen == "file" else chosen
+    found = model_info(model, lexicon=passed)
+    assert (found.streaming, found.no_streams is None) == (
+        ("windows", True) if chosen == "none" else (None, False)
+    )
+    (line,) = [one for one in found.lines() if one.startswith("streams")]
+    if chosen == "none":
+        assert line.startswith("streams      in windows, 0.64 s at a time, latency 1.28 s")
+        assert load_for_streams(model, "cpu", lexicon="none").tokenizer.vocabulary.has_phones
+        return
+    assert line.startswith("streams      write no words through a lexicon yet: transcribe")
+    alone = _tokenizer_alone(model, None) is not None
+
+    def loaded(*_: Any, **__: Any) -> None:
+        raise AssertionError("the weights are read")
+
+    if alone:
+        monkeypatch.setattr("ctcbias_fst.models.find.load_model", loaded)
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(found.no_streams))}$"):
+        load_for_streams(model, lexicon=passed)
+
+
+def test_streams_of_models_that_write_words() -> None:
+    assert load_for_streams().family == load_model().family
+    with pytest.raises(ConfigError, match="^streams write no words through a lexicon yet"):
+        load_for_streams("hama")  # installed or not
+    with pytest.raises(ModelError, match="its tokens are pieces of words"):
+        load_for_streams(lexicon="english")
+    with pytest.raises(ConfigError, match="no such device|cuda"):
+        load_for_streams(device="nowhere")
 
 
 def test_saved_log_probs(lexicon: Path, tmp_path: Path) -> None:
