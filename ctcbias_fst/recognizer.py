@@ -23,13 +23,14 @@ from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
+    CtcbiasError,
     EntityListError,
     MissingDependencyError,
-    ModelError,
     cause_of,
     warn_caller,
 )
 from ctcbias_fst.models.find import load_model
+from ctcbias_fst.models.first_failures import FirstFailures, first_failures
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.phone_listener import AUTO, listener_of, of_language, phone_listener
@@ -332,6 +333,9 @@ class Recognizer(OpensAudioStreams):
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches, in their order; one that cannot be used is no error.
 
+        Where the first three that are handed to the model fail, and noise of a second and of ten
+        does, too, the model is to blame, and no more are tried.
+
         Args:
             sources: paths of files, or what else :meth:`transcribe` takes without
                 ``sampling_rate``.
@@ -341,6 +345,7 @@ class Recognizer(OpensAudioStreams):
             AudioError: ``sources`` is no list.
             EntityListError: ``entities`` is no list of names.
             GraphError: it was compiled for another model.
+            ModelError: the model fails on everything.
         """
         wanted = "transcribe_files takes one list of names for all; transcribe takes one for each"
         names = one_list(self.decoder, entities, wanted)
@@ -351,14 +356,15 @@ class Recognizer(OpensAudioStreams):
     ) -> Iterator[Transcript | Failure]:
         batch: list[Recording | Failure] = []
         seconds = 0.0
+        failures = first_failures(self.log_probs, self.model)
         for number, source in enumerate(sources, start=1):
             item = self._read(source, f"recording {number}")
             batch.append(item)
             seconds += item.seconds if isinstance(item, Recording) else 0.0
             if seconds >= _BATCH_SECONDS:
-                yield from self._transcribe_good(batch, names)
+                yield from self._transcribe_good(batch, names, failures)
                 batch, seconds = [], 0.0
-        yield from self._transcribe_good(batch, names)
+        yield from self._transcribe_good(batch, names, failures)
 
     def _read(self, source: Any, name: str) -> Recording | Failure:
         try:
@@ -367,25 +373,47 @@ class Recognizer(OpensAudioStreams):
             return Failure(name_of(source, name), error)
 
     def _transcribe_good(
-        self, batch: Sequence[Recording | Failure], names: CompiledEntities | None
+        self,
+        batch: Sequence[Recording | Failure],
+        names: CompiledEntities | None,
+        failures: FirstFailures,
     ) -> Iterator[Transcript | Failure]:
         recordings = [item for item in batch if isinstance(item, Recording)]
-        done = iter(self._transcribe_each(recordings, names) if recordings else [])
+        done = iter(self._transcribe_each(recordings, names, failures) if recordings else [])
         for item in batch:
             yield item if isinstance(item, Failure) else next(done)
 
     def _transcribe_each(
-        self, recordings: Sequence[Recording], names: CompiledEntities | None
+        self,
+        recordings: Sequence[Recording],
+        names: CompiledEntities | None,
+        failures: FirstFailures,
     ) -> list[Transcript | Failure]:
         """All at once; if something is wrong with one of them, each alone."""
         try:
-            return list(self.transcribe_recordings(recordings, [names] * len(recordings)))
-        except (ConfigError, EntityListError, ModelError, MissingDependencyError):
+            found = self.transcribe_recordings(recordings, [names] * len(recordings))
+        except (ConfigError, EntityListError, MissingDependencyError):
             raise  # of none of them
         except Exception as error:  # whatever it is, it must not cost the others
             if len(recordings) > 1:
-                return [out for one in recordings for out in self._transcribe_each([one], names)]
-            name = recordings[0].id
-            failed = AudioError(f"{name}: cannot be transcribed: {cause_of(error)}")
-            failed.__cause__ = error
-            return [Failure(name, error if isinstance(error, AudioError) else failed)]
+                return [
+                    out
+                    for one in recordings
+                    for out in self._transcribe_each([one], names, failures)
+                ]
+            failed = _of_recording(recordings[0].id, error)
+            failures.add(failed)
+            return [Failure(recordings[0].id, failed)]
+        failures.passed()
+        return list(found)
+
+
+def _of_recording(name: str, error: Exception) -> AudioError:
+    """What went wrong with a recording, as an error of its own."""
+    if isinstance(error, AudioError):
+        return error
+    named = isinstance(error, CtcbiasError) and str(error).startswith((f"{name}:", f"{name} from "))
+    said = str(error) if named else f"{name}: cannot be transcribed: {cause_of(error)}"
+    failed = AudioError(said)
+    failed.__cause__ = error
+    return failed

@@ -185,8 +185,12 @@ def make_raw_model(
     output: str = "logprobs",
     last: str = "LogSoftmax",
     gain: float = 100.0,
+    places: int | None = None,
 ) -> None:
-    """Write a model of samples: of each ``hop`` the first, times ``gain``, score the tokens."""
+    """Write a model of samples: of each ``hop`` the first, times ``gain``, score the tokens.
+
+    With ``places`` it has a table of so many positions, and fails on more frames.
+    """
     kinds = {"attention_mask": ["N", "S"], "input_lengths": ["N"]}
     axis = {} if last == "Identity" else {"axis": -1}
     nodes = [
@@ -197,8 +201,15 @@ def make_raw_model(
         helper.make_node("Reshape", ["cut", "form"], ["frames"]),
         helper.make_node("Slice", ["frames", "zero", "tokens", "two"], ["some"]),
         helper.make_node("Mul", ["some", "gain"], ["scored"]),
-        helper.make_node(last, ["scored"], [output], **axis),
     ]
+    at = "scored"
+    if places is not None:
+        nodes += [
+            helper.make_node("Slice", ["table", "zero", "rows"], ["positions"]),
+            helper.make_node("Add", ["scored", "positions"], ["placed"]),
+        ]
+        at = "placed"
+    nodes.append(helper.make_node(last, [at], [output], **axis))
     save(
         path,
         nodes,
@@ -220,6 +231,7 @@ def make_raw_model(
             "tokens": np.array([tokens]),
             "form": np.array([1, -1, hop]),
             "gain": np.array(gain, dtype=np.float32),
+            "table": np.zeros((places or 0, tokens), np.float32),
         },
         {},
     )

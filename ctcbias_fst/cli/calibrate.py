@@ -16,6 +16,7 @@ from ctcbias_fst.cli.places import reads
 if TYPE_CHECKING:
     from ctcbias_fst.audio.audio import AudioPart, Recording
     from ctcbias_fst.decoder import Decoder
+    from ctcbias_fst.recognizer import Recognizer
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.settings import PipelineConfig
 
@@ -139,6 +140,7 @@ def _of_audio(
 
     model = load_model(named.model, device, language=named.language, lexicon=named.lexicon)
     recognizer = Recognizer(model, phones=listening.listener(named.language))
+    lost: list[float] = []
 
     def read() -> Iterator[tuple[Recording, float]]:
         for source in recordings:
@@ -154,7 +156,39 @@ def _of_audio(
     def make(config: PipelineConfig) -> Decoder:
         return Recognizer(model, config, phones=recognizer.phones).decoder
 
-    return make, map(recognizer.log_probs, _batches(read(), minutes))
+    return make, _scored(recognizer, _batches(read(), minutes, lost), lost)
+
+
+def _scored(
+    recognizer: Recognizer, batches: Iterable[list[Recording]], lost: list[float]
+) -> Iterator[LogProbs]:
+    """The log-probs of batches; ``lost`` gets the seconds of what cannot be scored."""
+    from ctcbias_fst.errors import ConfigError, MissingDependencyError  # noqa: PLC0415
+    from ctcbias_fst.models.first_failures import first_failures  # noqa: PLC0415
+    from ctcbias_fst.search.boosting import check_log_probs  # noqa: PLC0415
+
+    failures = first_failures(recognizer.log_probs, recognizer.model)
+
+    def of(batch: list[Recording]) -> Iterator[LogProbs]:
+        try:
+            found = recognizer.log_probs(batch)
+            check_log_probs(found, recognizer.decoder.vocabulary)
+        except (ConfigError, MissingDependencyError):
+            raise  # of none of them
+        except Exception as error:  # whatever somebody's model raises
+            if len(batch) > 1:
+                for one in batch:
+                    yield from of([one])
+                return
+            failures.add(error)
+            options.warn(f"left out: {error}")
+            lost.append(batch[0].seconds)
+            return
+        failures.passed()
+        yield found
+
+    for batch in batches:
+        yield from of(batch)
 
 
 def _of_log_probs(
@@ -180,17 +214,22 @@ def _of_log_probs(
     return make, map(backend.batch, _batches(loaded, minutes))
 
 
-def _batches(items: Iterable[tuple[Item, float]], minutes: float) -> Iterator[list[Item]]:
-    """The first minutes of what lasts so many seconds each, in batches."""
+def _batches(
+    items: Iterable[tuple[Item, float]], minutes: float, lost: Sequence[float] = ()
+) -> Iterator[list[Item]]:
+    """The first minutes of what lasts so many seconds each, in batches.
+
+    ``lost`` has the seconds of those among them that did not work, so that more are taken.
+    """
     batch: list[Item] = []
     held, left = 0.0, 60 * minutes
     for item, seconds in items:
         batch.append(item)
         held, left = held + seconds, left - seconds
-        if held >= _BATCH_SECONDS or left <= 0:
+        if held >= _BATCH_SECONDS or left + sum(lost) <= 0:
             yield batch
             batch, held = [], 0.0
-        if left <= 0:
+        if left + sum(lost) <= 0:
             return
     if batch:
         yield batch

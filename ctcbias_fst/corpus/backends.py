@@ -23,6 +23,7 @@ from ctcbias_fst.files import digest_of_arrays, fingerprint
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.models.adapted import adapter_file
 from ctcbias_fst.models.find import identity_of, load_model
+from ctcbias_fst.models.first_failures import FirstFailures, first_failures
 from ctcbias_fst.models.phone_listener import AUTO, EMBEDDED
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs, Transcript
@@ -143,6 +144,15 @@ class Backend(ABC):
             InputError: one of them cannot be used.
         """
 
+    def first_failures(self, *, worked: bool) -> FirstFailures | None:
+        """What tells, for one job, a model that fails on everything; None without a model.
+
+        Args:
+            worked: whether an utterance has worked before.
+        """
+        del worked
+        return None
+
 
 class SpeechBackend(Backend):
     """Decodes the audio of cuts.
@@ -189,6 +199,9 @@ class SpeechBackend(Backend):
     def phone_cost(self) -> tuple[object, float]:
         """Who listened to phones beside the model, and for how many seconds so far."""
         return self._recognizer.phones, self._recognizer.phone_seconds
+
+    def first_failures(self, *, worked: bool) -> FirstFailures:
+        return first_failures(self._recognizer.log_probs, self._recognizer.model, worked)
 
     def load(self, utterance: Utterance) -> Recording:
         rate = self._recognizer.model.sampling_rate

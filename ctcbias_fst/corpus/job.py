@@ -25,7 +25,7 @@ from ctcbias_fst.corpus.transcript_files import record_of, write_records
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import (
     ConfigError,
-    InputError,
+    CtcbiasError,
     ManifestError,
     MissingDependencyError,
     ModelError,
@@ -40,6 +40,7 @@ from ctcbias_fst.files import (
 )
 from ctcbias_fst.graph.entity_tree import BoostGraph
 from ctcbias_fst.graph.openfst_files import read_boost_graph
+from ctcbias_fst.models.first_failures import FirstFailures
 from ctcbias_fst.output import notes
 from ctcbias_fst.recent import Recent
 from ctcbias_fst.records import Transcript
@@ -114,6 +115,8 @@ def decode_corpus(
         OSError: a file cannot be written; what was decoded before is kept.
         ManifestError: every utterance was left out, the part file is of another job, or an
             utterance has no list although others do.
+        ModelError: the model fails on everything
+            (:class:`ctcbias_fst.models.first_failures.FirstFailures`).
     """
     part = part_file(out)
     names = _Lists(lists, backend, utterances, report)
@@ -134,8 +137,8 @@ def decode_corpus(
         skipped: dict[str, str] = {}
 
         def skip(utterance: Utterance, error: Exception) -> None:
-            reason = str(error)
-            if not isinstance(error, InputError):
+            reason = str(error).removeprefix(f"{utterance.id}: ")
+            if not isinstance(error, CtcbiasError):
                 reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
                 _log.debug("%s is left out", utterance.id, exc_info=error)
             skipped[utterance.id] = reason
@@ -143,6 +146,7 @@ def decode_corpus(
                 lattices.keep(utterance.id, set())
             report(f"{utterance.id} is left out: {reason}")
 
+        failures = backend.first_failures(worked=bool(resumed))
         todo = [utterance for utterance in utterances if utterance.id not in records]
         total = sum(utterance.seconds for utterance in utterances)
         with (
@@ -152,7 +156,7 @@ def decode_corpus(
         ):
             bar.update(round(total - sum(utterance.seconds for utterance in todo)))
             for batch in batches_by_duration(todo, batch_seconds):
-                for transcript in _decode(batch, backend, names, skip):
+                for transcript in _decode(batch, backend, names, skip, failures):
                     for line in notes(transcript):
                         report(line)
                     told = lattices is None or lattices.tell(transcript.id, transcript.warning)
@@ -164,9 +168,9 @@ def decode_corpus(
                 os.fsync(stream.fileno())
                 bar.update(round(sum(utterance.seconds for utterance in batch)))
         if skipped and not records:
-            first = next(iter(skipped.values()))
             raise ManifestError(
-                f"none of {len(utterances)} utterances can be used; the first: {first}"
+                f"none of {len(utterances)} utterances can be used; the first: "
+                f"{next(iter(skipped.values()))}"
             )
         if lattices is not None:
             lattices.close()
@@ -233,35 +237,45 @@ def _decode(
     backend: Backend,
     names: _Lists,
     skip: Callable[[Utterance, Exception], None],
+    failures: FirstFailures | None,
 ) -> Iterator[Transcript]:
     """Decode a batch; if something is wrong with it, each utterance alone.
 
     Whatever happens to one utterance must not cost the others, unless it is not of its making.
     """
-    good, loaded = [], []
+    good, loaded, lists = [], [], []
     for utterance in batch:
         try:
-            loaded.append(backend.load(utterance))
-            good.append(utterance)
-        except _OF_THE_JOB:
+            one = backend.load(utterance), names.of(utterance)
+        except (*_OF_THE_JOB, ModelError):
             raise
         except Exception as error:
             skip(utterance, error)
+            continue
+        good.append(utterance)
+        loaded.append(one[0])
+        lists.append(one[1])
     if not good:
         return
     try:
-        yield from backend.decode(loaded, [names.of(utterance) for utterance in good])
+        done = backend.decode(loaded, lists)
     except _OF_THE_JOB:
         raise
     except Exception as error:
         if len(good) == 1:
+            if failures is not None:
+                failures.add(error)
             skip(good[0], error)
             return
         for utterance in good:
-            yield from _decode([utterance], backend, names, skip)
+            yield from _decode([utterance], backend, names, skip, failures)
+        return
+    if failures is not None:
+        failures.passed()
+    yield from done
 
 
-_OF_THE_JOB = (ConfigError, MissingDependencyError, ModelError, OSError)
+_OF_THE_JOB = (ConfigError, MissingDependencyError, OSError)
 """What no utterance is to blame for: a full disk, for example."""
 
 

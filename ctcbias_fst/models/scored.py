@@ -17,7 +17,10 @@ from torch.nn.utils.rnn import pad_sequence
 from ctcbias_fst.audio.audio import Recording, Samples
 from ctcbias_fst.errors import (
     AudioError,
+    ConfigError,
     CtcbiasError,
+    LogProbsError,
+    MissingDependencyError,
     ModelError,
     cause_of,
     warn_caller,
@@ -45,6 +48,9 @@ _SLACK_SECONDS = 0.25
 _SLACK_FRAMES = 3
 """By how much the frames of a window may differ from its audio, however long that is: convolutions
 lose some at the ends, and padding adds some."""
+
+_KINDS = (AudioError, LogProbsError, ModelError, CtcbiasError)
+"""Of errors of a recording."""
 
 
 class _Scores(NamedTuple):
@@ -285,14 +291,11 @@ class ScoredModel:
         names = [recordings[one.recording].id for one in windows]
         try:
             return self._both(names, waves, windows, biasing)
-        except CtcbiasError:
+        except (ConfigError, MissingDependencyError):
             raise
         except Exception as error:  # whatever somebody's model raises
             if len(windows) == 1:
-                place = self._place(windows[0])
-                raise AudioError(
-                    f"{names[0]}{place}: {self.family} failed: {cause_of(error)}"
-                ) from error
+                raise self._of_one(names[0], windows[0], error) from error
             failed = cause_of(error)
         alone = [one for window in windows for one in self._at_once(recordings, [window], biasing)]
         warn_caller(
@@ -300,6 +303,14 @@ class ScoredModel:
             f"{failed}"
         )
         return alone
+
+    def _of_one(self, name: str, window: Window, error: Exception) -> CtcbiasError:
+        """What a window failed by, with the name of its recording."""
+        place = f"{name}{self._place(window)}"
+        if not isinstance(error, CtcbiasError):
+            return AudioError(f"{place}: {self.family} failed: {cause_of(error)}")
+        kind = next(one for one in _KINDS if isinstance(error, one))
+        return kind(str(error) if str(error).startswith(f"{name}:") else f"{place}: {error}")
 
     def _both(
         self,

@@ -21,8 +21,9 @@ from ctcbias_fst.audio.audio import AudioPart
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.job import Summary, decode_corpus
-from ctcbias_fst.errors import AudioError, ConfigError, LogProbsError, ManifestError
+from ctcbias_fst.errors import AudioError, ConfigError, LogProbsError, ManifestError, ModelError
 from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.models.first_failures import FirstFailures
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.entities import EntityList, entities_from_names
 from ctcbias_fst.text.vocabulary import Vocabulary
@@ -44,6 +45,9 @@ class Echo:
         self.compiled: list[tuple[str, ...]] = []
         self.seconds: list[float | None] = []
 
+    def first_failures(self, *, worked: bool) -> FirstFailures | None:
+        return FirstFailures(lambda: True, worked)
+
     def compile(
         self, entities: EntityList, graph: BoostGraph | None = None, seconds: float | None = None
     ) -> CompiledEntities:
@@ -63,6 +67,8 @@ class Echo:
     ) -> list[Transcript]:
         if any(utterance.source == "poison" for utterance in loaded):
             raise LogProbsError("a frame is NaN")
+        if any(utterance.source == "unscorable" for utterance in loaded):
+            raise ModelError("the model gave no frames")
         if any(utterance.source == "bug" for utterance in loaded):
             raise RuntimeError("out of luck\nsecond line")
         if any(utterance.source == "full" for utterance in loaded):
@@ -156,6 +162,25 @@ def test_whatever_happens_to_one_utterance_costs_that_one(tmp_path: Path) -> Non
         "u3": "it cannot be decoded: ZeroDivisionError: a rate of 0",
     }
     assert [line.split(" is ")[0] for line in told] == ["u3", "u1"]
+
+
+@pytest.mark.parametrize("fault", ["unscorable", "bug", "poison"])
+def test_a_model_that_fails_on_everything_stops_the_job(tmp_path: Path, fault: str) -> None:
+    """And no other; what was done before counts, in this run or in one that was stopped."""
+    out, told = tmp_path / "out", list[str]()
+    utterances = _utterances("a", *[fault] * 5)
+    with pytest.raises(ModelError, match="failed on the first 3 recordings and on noise"):
+        _decode(utterances[1:], out, report=told.append)
+    assert [line.split(" is ")[0] for line in told] == ["u5", "u4"]
+    assert not out.exists()
+    out.with_name("out.part").unlink()
+    summary = _decode([replace(utterances[0], seconds=99.0), *utterances[1:]], out)
+    assert list(summary.skipped) == ["u5", "u4", "u3", "u2", "u1"]
+    job = [Utterance("a", 99.0, "a"), Utterance("b", 98.0, "crash"), *utterances[1:]]
+    with pytest.raises(KeyboardInterrupt):
+        _decode(job, out, batch_seconds=1)
+    resumed = _decode([job[0], replace(job[1], source=fault), *job[2:]], out, batch_seconds=1)
+    assert (resumed.resumed, len(resumed.skipped)) == (1, 6)
 
 
 def test_a_full_disk_is_nobodys_fault(tmp_path: Path) -> None:
