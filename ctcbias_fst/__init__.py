@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ctcbias_fst.audio_streams import AudioStream
     from ctcbias_fst.compiled import CompiledEntities
     from ctcbias_fst.decoder import Decoder
     from ctcbias_fst.errors import (
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
     from ctcbias_fst.records import Failure, Hypothesis, LogProbs, Mention, Transcript, Word
     from ctcbias_fst.scoring.score import score_transcripts
     from ctcbias_fst.settings import PipelineConfig
+    from ctcbias_fst.streaming.stream import Stream
+    from ctcbias_fst.streaming.updates import Update
     from ctcbias_fst.text.entities import EntityList, read_entities
     from ctcbias_fst.text.entity import Entity
     from ctcbias_fst.text.vocabulary import Vocabulary
 
 __all__ = [
     "AudioError",
+    "AudioStream",
     "CompiledEntities",
     "ConfigError",
     "CtcbiasError",
@@ -48,7 +52,9 @@ __all__ = [
     "ModelError",
     "PipelineConfig",
     "Recognizer",
+    "Stream",
     "Transcript",
+    "Update",
     "Vocabulary",
     "Word",
     "__version__",
@@ -60,6 +66,7 @@ __all__ = [
 __version__ = "0.2.0"
 
 _MODULES = {
+    "audio_streams": "AudioStream",
     "compiled": "CompiledEntities",
     "decoder": "Decoder",
     "errors": "AudioError ConfigError CtcbiasError CtcbiasWarning EntityListError LogProbsError "
@@ -69,6 +76,8 @@ _MODULES = {
     "records": "Failure Hypothesis LogProbs Mention Transcript Word",
     "scoring.score": "score_transcripts",
     "settings": "PipelineConfig",
+    "streaming.stream": "Stream",
+    "streaming.updates": "Update",
     "text.entities": "EntityList read_entities",
     "text.entity": "Entity",
     "text.vocabulary": "Vocabulary",

@@ -56,9 +56,17 @@ class AudioStream:
         self._advances, self._state = advances, state
 
     def __repr__(self) -> str:
-        samples = self._state.samples
-        finished = ", finished" if self._state.finished else ""
-        return f"<AudioStream {samples.name}, {samples.seconds:.2f} s{finished}>"
+        state = self._state
+        finished = ", finished" if state.finished else ""
+        return f"<AudioStream {state.name}, {state.samples.seconds:.2f} s{finished}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A stream stays where it is: a copy would go on from the same audio.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self!r} cannot be copied or pickled: open one where it is needed")
 
     def accept(self, samples: Any, sampling_rate: int | None = None) -> Update:
         """Take the next chunk.

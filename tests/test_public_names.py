@@ -18,12 +18,14 @@ import pytest
 
 import ctcbias_fst
 from ctcbias_fst import (
+    AudioStream,
     CompiledEntities,
     Decoder,
     Entity,
     Failure,
     PipelineConfig,
     Recognizer,
+    Stream,
     build_ctcdecoder,
     read_entities,
 )
@@ -32,10 +34,10 @@ from tests.test_docs import FENCE
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
-    "AudioError CompiledEntities ConfigError CtcbiasError CtcbiasWarning Decoder Entity EntityList "
-    "EntityListError Failure Hypothesis LogProbs LogProbsError Mention ModelError PipelineConfig "
-    "Recognizer Transcript Vocabulary Word __version__ build_ctcdecoder read_entities "
-    "score_transcripts"
+    "AudioError AudioStream CompiledEntities ConfigError CtcbiasError CtcbiasWarning "
+    "Decoder Entity EntityList EntityListError Failure Hypothesis LogProbs LogProbsError "
+    "Mention ModelError PipelineConfig Recognizer Stream Transcript Update Vocabulary Word "
+    "__version__ build_ctcdecoder read_entities score_transcripts"
 ).split()
 OBJECTS = [name for name in NAMES if not name.startswith("__")]
 ELSEWHERE = re.compile(r":(meth|func|mod|class):`|(?<!`)`[\w.]+`(?!`)")
@@ -44,7 +46,7 @@ ELSEWHERE = re.compile(r":(meth|func|mod|class):`|(?<!`)`[\w.]+`(?!`)")
 
 def test_the_names() -> None:
     assert sorted(ctcbias_fst.__all__) == sorted(NAMES)
-    assert len(NAMES) <= 25
+    assert len(NAMES) <= 27
     assert dir(ctcbias_fst) == sorted(NAMES)
     with pytest.raises(AttributeError, match="no attribute 'decode'"):
         _ = ctcbias_fst.decode  # type: ignore[attr-defined]
@@ -157,6 +159,8 @@ def shown(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> l
     (entity,) = listed
     one = [transcript, transcript.best, transcript.best.words[0], span.mention, entity, listed]
     one += [decoder, recognizer, names, decoder.batch(array), decoder.vocabulary]
+    stream = decoder.stream(names)
+    one += [stream, stream.accept(array), recognizer.stream()]
     one += [PipelineConfig(), recognizer.config, Failure("a", AudioError("a: no such file"))]
     return [*one, build_ctcdecoder(["", " ", "a"])]
 
@@ -176,7 +180,10 @@ def test_each_looks_like_something(shown: list[Any]) -> None:
 
 def test_each_can_be_pickled(shown: list[Any]) -> None:
     for one in shown:
-        if not isinstance(one, CompiledEntities):
+        if isinstance(one, (Stream, AudioStream)):
+            with pytest.raises(TypeError, match="^<.*Stream 1, .* cannot be copied or pickled"):
+                pickle.dumps(one)
+        elif not isinstance(one, CompiledEntities):
             assert repr(pickle.loads(pickle.dumps(one))) == repr(one)
     for name in OBJECTS:
         there = getattr(ctcbias_fst, name)

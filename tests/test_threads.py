@@ -32,6 +32,7 @@ from ctcbias_fst.rescore import word_pronunciations as words
 from ctcbias_fst.rescore.word_pronunciations import WordPronunciations
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.shortlist.phone_index import ShortlistConfig
+from ctcbias_fst.streaming.updates import Update
 from ctcbias_fst.text import tokens
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.token_marks import WordBoundary
@@ -253,6 +254,51 @@ def test_a_recognizer(random_model: Path, long: bool) -> None:
         Recognizer(AcousticModel.load(random_model), config),
         lambda: Recognizer(AcousticModel.load(random_model), config),
     )
+
+
+def test_streams(random_model: Path) -> None:
+    """Each thread has its own, of one recognizer and of its decoder; the first opens them anew."""
+    clips = recordings(3)
+    recognizer, alone = (Recognizer(AcousticModel.load(random_model)) for _ in range(2))
+    heard = [alone.log_probs([clip]) for clip in clips]
+
+    def of_audio(one: Recognizer, number: int, names: Any, other: Any) -> list[Any]:
+        stream = one.stream(names, name=str(number))
+        samples = np.array_split(clips[number % 3].samples, 5)
+        found = [stream.accept(part) for part in samples[:3]]
+        stream.update_entities(other)
+        return told([*found, *map(stream.accept, samples[3:]), stream.finish()])
+
+    def of_log_probs(one: Recognizer, number: int, names: Any, other: Any) -> list[Any]:
+        stream = one.decoder.stream(names, name=str(number))
+        found = stream.accept(heard[number % 3])
+        stream.update_entities(other)
+        return told([found, stream.accept(heard[number % 3]), stream.finish()])
+
+    def told(updates: list[Update]) -> list[Any]:
+        words = [word for update in updates for word in update.words]
+        texts = [(update.committed, update.tentative) for update in updates]
+        return [texts, [(word.word, word.start, word.end, word.entity) for word in words]]
+
+    pairs = [(LISTS[i], LISTS[j] if j < 3 else None) for i in range(3) for j in range(4)]
+    expected = {
+        (kind, number, i): kind(alone, number, *pairs[i])
+        for kind in (of_audio, of_log_probs)
+        for number in range(3)
+        for i in (number, number + 4)
+    }
+    assert any(words for _, words in expected.values())
+    shared = {id(names): recognizer.compile(names, warn=False) for names in LISTS}
+
+    def work(number: int) -> None:
+        for kind, clip, i in list(expected)[number:] + list(expected)[:number]:
+            given = [None if one is None else shared[id(one)] for one in pairs[i]]
+            own = given if number % 2 else pairs[i]
+            assert kind(recognizer, clip, *own) == expected[kind, clip, i], (number, clip, i)
+
+    at_once(work, 4)
+    seconds = sum(clips[clip].seconds for kind, clip, _ in expected if kind is of_audio)
+    assert recognizer.audio_seconds == pytest.approx(4 * seconds)
 
 
 def test_a_list_that_its_owner_changes(random_model: Path) -> None:

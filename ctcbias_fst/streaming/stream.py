@@ -40,6 +40,14 @@ class Stream:
         seconds = state.seconds(state.searched)
         return f"<Stream {state.name}, {seconds:g} s{', finished' if state.finished else ''}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A stream stays where it is: a copy would go on from the same audio.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self!r} cannot be copied or pickled: open one where it is needed")
+
     def accept(self, log_probs: Any, phones: Any = None) -> Update:
         """Take the next chunk.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.recognizer import Recognizer
-from ctcbias_fst.records import LogProbs
+from ctcbias_fst.records import LogProbs, Word
 from ctcbias_fst.streaming.stream import Stream
 from ctcbias_fst.streaming.updates import Update
 
@@ -59,7 +61,8 @@ def test_whatever_chunks_and_whoever_is_beside(decoder: Decoder, heard: list[Log
 
 def test_names_are_found_as_offline(decoder: Decoder, heard: list[LogProbs]) -> None:
     names = decoder.compile(NAMES)
-    count = 0
+    count = total = 0
+    alike: list[tuple[Word, Word]] = []
     for one in heard:
         (offline,) = decoder.decode_batch(one, [names])
         updates = fed(decoder.stream(names), one, 16)
@@ -67,11 +70,21 @@ def test_names_are_found_as_offline(decoder: Decoder, heard: list[LogProbs]) -> 
         assert found == [word.word for word in offline.best.words if word.entity]
         count += len(found)
         said = [word for update in updates for word in update.words]
-        pairs = list(zip(said, offline.best.words))
-        if [word.word for word in said] == [word.word for word in offline.best.words]:
-            assert max(abs(one.start - other.start) for one, other in pairs) < 0.05
-            assert max(abs(one.end - other.end) for one, other in pairs) < 0.05
+        alike += _same_words(said, offline.best.words)
+        total += len(said)
+    for word, other in alike:
+        assert word.start == pytest.approx(other.start, abs=0.05), word
+        assert word.end == pytest.approx(other.end, abs=0.05), word
+    assert len(alike) > 0.8 * total
     assert count >= 4
+
+
+def _same_words(said: Sequence[Word], others: Sequence[Word]) -> list[tuple[Word, Word]]:
+    """Words of both that stand between the same words."""
+    ends = ["", *(word.word for word in said), ""], ["", *(word.word for word in others), ""]
+    blocks = SequenceMatcher(None, *ends, autojunk=False).get_matching_blocks()
+    inside = [(i + at, j + at) for i, j, size in blocks for at in range(size - 2)]
+    return [(said[i], others[j]) for i, j in inside]
 
 
 def test_a_long_list_has_a_tree_for_the_first_pass(
@@ -82,11 +95,17 @@ def test_a_long_list_has_a_tree_for_the_first_pass(
     listed = NAMES.read_text(encoding="utf-8").splitlines()
     names = decoder.compile([*listed, *many], warn=False)
     assert names.shortlists is not None
-    texts = [fed(decoder.stream(names), one, 16)[-1].committed for one in heard]
     offline = decoder.decode_batch(_joined(heard), [names] * len(heard))
-    for text, transcript in zip(texts, offline):
-        entities = [word.word for word in transcript.best.words if word.entity]
-        assert all(name in text for name in entities)
+    count = shown = 0
+    for one, transcript in zip(heard, offline):
+        updates = fed(decoder.stream(names), one, 16)
+        found = [word.word for update in updates for word in update.words if word.entity]
+        assert found == [word.word for word in transcript.best.words if word.entity]
+        count += len(found)
+        tentative = {word.word for update in updates for word in update.tentative_words}
+        shown += len(tentative & {*found})
+    assert count >= 4
+    assert shown >= 1
 
 
 def _joined(several: list[LogProbs]) -> LogProbs:
