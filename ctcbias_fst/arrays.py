@@ -61,6 +61,15 @@ def is_one(total: torch.Tensor) -> torch.Tensor:
     return (total - 1).abs() <= _TOLERANCE
 
 
+def are_probabilities(values: torch.Tensor) -> bool:
+    """Whether rows ``(frame, token)`` are probabilities, not their logarithms, nor logits."""
+    return (
+        bool(values.numel())
+        and bool((values >= 0).all())
+        and bool(is_one(values.sum(dim=-1)).all())
+    )
+
+
 def checked_frame_seconds(
     value: Any,
     error: type[CtcbiasError] = LogProbsError,

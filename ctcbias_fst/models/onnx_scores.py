@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctcbias_fst.arrays import is_one, sum_of_probabilities
+from ctcbias_fst.arrays import are_probabilities, is_one, sum_of_probabilities
 from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.onnx_session import Array
 
@@ -36,7 +36,7 @@ def kind_of(rows: Array, path: Path) -> Scores:
     values = torch.from_numpy(rows)
     if bool(is_one(sum_of_probabilities(values)).all()):
         return Scores.LOG_PROBS
-    if float(values.min()) >= 0 and bool(is_one(values.sum(dim=-1)).all()):
+    if are_probabilities(values):
         return Scores.PROBS
     return Scores.LOGITS
 

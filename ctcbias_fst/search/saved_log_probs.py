@@ -19,11 +19,18 @@ import torch
 from lhotse import CutSet
 from safetensors import safe_open
 
-from ctcbias_fst.arrays import as_float32, checked_frame_seconds, is_one, sum_of_probabilities
+from ctcbias_fst.arrays import (
+    are_probabilities,
+    as_float32,
+    checked_frame_seconds,
+    is_one,
+    sum_of_probabilities,
+)
 from ctcbias_fst.cut_sets import named_files, one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
 from ctcbias_fst.files import is_stream
 from ctcbias_fst.records import LogProbs
+from ctcbias_fst.text.token_marks import behind_the_last
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 _FRAME_SECONDS = "frame_seconds"
@@ -162,6 +169,11 @@ class SavedLogProbs:
         except LogProbsError as error:
             raise LogProbsError(f"{where}: {error}") from None
         if softmax:
+            if are_probabilities(values):
+                raise LogProbsError(
+                    f"{where}: these are no logits but probabilities, each frame sums to 1: save "
+                    "their logarithms, and leave out --softmax"
+                )
             return values.log_softmax(dim=-1)
         _check_unnamed(values, vocabulary, where)
         total = sum_of_probabilities(values)
@@ -183,11 +195,15 @@ def _check_unnamed(values: torch.Tensor, vocabulary: Vocabulary, where: str) -> 
     best = values.argmax(dim=-1)
     count = int((best >= vocabulary.unnamed[0]).sum())
     if count > _OFTEN_BEST * len(values):
-        last = f"the last {len(vocabulary.unnamed)} columns"
+        unnamed = vocabulary.unnamed
+        last = "the last column stands for is not said, and it is"
+        if len(unnamed) > 1:
+            last = f"the last {len(unnamed)} columns stand for is not said, and they are"
+        own = vocabulary.tokens[: unnamed[0]]
         raise LogProbsError(
-            f"{where}: what {last} stand for is not said, and they are the best in {count} "
-            f"of {len(values)} frames: the tokens seem to be of another model; give those of the "
-            "model that made the log-probs (--tokens FILE)"
+            f"{where}: what {last} the best in {count} of {len(values)} frames: "
+            f"{behind_the_last(own, vocabulary.blank_id, len(unnamed))}the tokens seem to be of "
+            "another model; give those of the model that made the log-probs (--tokens FILE)"
         )
 
 

@@ -216,6 +216,11 @@ def and_more(found: Sized, form: str = " (and {} more)") -> str:
     return form.format(len(found) - 1) if len(found) > 1 else ""
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something: ``1 byte``, ``2 bytes``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def first_few(found: Sequence[object], most: int) -> str:
     """The first of what was found, at most so many, and how many there are beside them."""
     return ", ".join(map(str, found[:most])) + and_more(found[most - 1 :])

@@ -12,7 +12,7 @@ from typing import Any
 from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.scripts import is_unspaced
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import counted, first_few, quoted
 from ctcbias_fst.text.token_lists import column_of
 
 Blank = int | str | None
@@ -27,6 +27,9 @@ _SILENCES = frozenset(
 """
 _UNKNOWN = re.compile(r"[<\[]\|?unk(nown)?\|?[>\]]|\u2047", re.IGNORECASE)
 _BLANKS = ("<blk>", "<blank>", "[blank]", "<eps>", "<pad>", "[PAD]", "")
+_SURE_BLANKS = _BLANKS[:3]
+"""Names of nothing else."""
+
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
 _BYTE_LEVEL = "\u0120"
 """Stands for the space before a word in byte-level BPE."""
@@ -128,22 +131,40 @@ def fitted_columns(
         ModelError: there is no blank.
     """
     columns = len(tokens) if columns is None else column_of(columns, "columns")
-    has = f"the vocabulary has {len(tokens)} tokens, the log-probs {columns} columns: the last"
+    has = (
+        f"the vocabulary has {counted(len(tokens), 'token')}, the log-probs "
+        f"{counted(columns, 'column')}"
+    )
     unused = tokens[columns:]
     if unused and all(token and is_special(token) for token in unused):
-        warn_caller(f"{has} ({', '.join(unused[:4])}) are left out")
+        are = "is" if len(unused) == 1 else "are"
+        warn_caller(f"{has}: the last ({first_few(unused, 4)}) {are} left out")
         tokens = tokens[:columns]
     blank_id = _find_blank(tokens, blank, columns)
     if blank_id == len(tokens):
         tokens = (*tokens, "<blk>")
     added = [unnamed_column(i) for i in range(len(tokens), columns)]
     if 0 < len(added) <= _MAX_ADDED:
+        last = "the last one is taken for a special token that writes"
+        if len(added) > 1:
+            last = f"the last {len(added)} are taken for special tokens that write"
         warn_caller(
-            f"{has} {len(added)} are taken for special tokens that write nothing; if texts are "
-            "wrong, these are the tokens of another model"
+            f"{has}: {last} nothing; if texts are wrong, "
+            f"{behind_the_last(tokens, blank_id, len(added))}these are the tokens of another model"
         )
         tokens = (*tokens, *added)
     return tokens, blank_id
+
+
+def behind_the_last(tokens: Sequence[str], blank_id: int, added: int) -> str:
+    """A hint for one column more than tokens, whose blank may stand there as NeMo's does, though
+    a token looks like one."""
+    if added != 1 or tokens[blank_id] in _SURE_BLANKS:
+        return ""
+    return (
+        f"that may be the blank, as of NeMo's models (blank={len(tokens)}, --blank "
+        f"{len(tokens)}), and not {quoted(tokens[blank_id])}; or else "
+    )
 
 
 def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int) -> int:
@@ -155,10 +176,13 @@ def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int) -> int:
                 f"blank {blank} is out of range: the vocabulary has {count} tokens "
                 f"(use {count} for a blank column after the last)."
             )
+        _tell_other_blank(tokens, blank)
         return blank
     for name in _BLANKS if blank is None else (blank,):
         if name in tokens:
-            return tokens.index(name)
+            found = tokens.index(name)
+            _tell_other_blank(tokens, found)
+            return found
     if blank is not None:
         raise ModelError(f"the blank {blank!r} is not in the vocabulary.")
     if columns == count + 1:
@@ -171,6 +195,19 @@ def _find_blank(tokens: tuple[str, ...], blank: Blank, columns: int) -> int:
         f"no CTC blank found among the {count} tokens (looked for "
         f"{', '.join(map(repr, _BLANKS))}); say which token or id it is, or "
         f"{count} for a blank column after the last."
+    )
+
+
+def _tell_other_blank(tokens: Sequence[str], blank: int) -> None:
+    """Warn of a token that is the blank by its name, where one that writes something is taken."""
+    named = next((i for i, one in enumerate(tokens) if one in _SURE_BLANKS), blank)
+    if named == blank or (blank < len(tokens) and is_special(tokens[blank])):
+        return
+    column = f"{blank} ({quoted(tokens[blank])})" if blank < len(tokens) else f"{blank}, the last,"
+    warn_caller(
+        f"column {column} is taken for the blank, as was said, though column {named} is "
+        f"{quoted(tokens[named])}: if that is the blank, leave it out or say {named} (blank=, "
+        "--blank)"
     )
 
 

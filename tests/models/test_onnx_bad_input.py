@@ -137,7 +137,7 @@ def test_tokens(tmp_path: Path) -> None:
         write_tokens(tokens, wrong)
         refused(tmp_path, rf"tokens.txt: has {len(wrong)} tokens, and the model gives {count}")
     write_tokens(tokens, [*PIECES[:-1], "<s>", "</s>"])
-    with pytest.warns(CtcbiasWarning, match="the last .</s>. are left out"):
+    with pytest.warns(CtcbiasWarning, match="the last .</s>. is left out"):
         load_model(tmp_path)
     tokens.write_text("a 0\nb 2\n")
     refused(tmp_path, "ids must run from 0")

@@ -265,3 +265,14 @@ def test_damaged_files_are_one_line(tmp_path: Path, data: st.DataObject, kind: s
             saved.read(utterance, VOCABULARIES[0])
     except LogProbsError as fault:
         assert "\n" not in str(fault)
+
+
+def test_probabilities_are_no_logits(tmp_path: Path) -> None:
+    probabilities = np.exp(_arrays()["two"])
+    path = _npz(tmp_path, probabilities=probabilities, logits=probabilities + 1.0)
+    with pytest.raises(LogProbsError, match="no logits but probabilities.* leave out --softmax"):
+        SavedLogProbs(path).read("probabilities", VOCABULARY, softmax=True)
+    read = SavedLogProbs(path).read("logits", VOCABULARY, softmax=True)
+    assert torch.allclose(read, torch.from_numpy(probabilities).log_softmax(-1))
+    empty = _npz(tmp_path, none=np.zeros((0, 5), np.float32))
+    assert SavedLogProbs(empty).read("none", VOCABULARY, softmax=True).shape == (0, 5)

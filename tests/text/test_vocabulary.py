@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +268,33 @@ def test_what_no_token_writes_is_seen_in_the_text(
     decoder = Decoder.from_tokens(tokens, frame_seconds=0.04, **options)
     (found,) = decoder.decode(rows)
     assert [word.word for word in found.best.words] == words
+
+
+CHARACTERS = ["<blank>", "|", *"abc"]
+
+
+@pytest.mark.parametrize("blank", [3, "b", 5])
+def test_another_blank_than_the_one_of_that_name_is_told(blank: int | str) -> None:
+    with pytest.warns(CtcbiasWarning, match="though column 0 is '<blank>': if .* or say 0 "):
+        vocabulary = Vocabulary.from_tokens(CHARACTERS, blank=blank)
+    assert vocabulary.blank_id == (3 if blank == "b" else blank)
+
+
+def test_a_blank_of_another_name_is_not_told() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Vocabulary.from_tokens(CHARACTERS, blank=0).blank_id == 0
+        assert Vocabulary.from_tokens([*CHARACTERS, "<blk>"], blank="<blk>").blank_id == 5
+        assert Vocabulary.from_tokens(["<pad>", *CHARACTERS[1:]], blank=5).blank_id == 5
+
+
+def test_one_column_more_may_be_the_blank() -> None:
+    told = (
+        r"has 5 tokens, the log-probs 6 columns: the last one is taken for a special token that "
+        r"writes nothing; if texts are wrong, that may be the blank, as of NeMo's models "
+        r"\(blank=5, --blank 5\), and not '<pad>'; or else these are the tokens of another model$"
+    )
+    with pytest.warns(CtcbiasWarning, match=told):
+        Vocabulary.from_tokens(["|", "a", "<pad>", "b", "c"], columns=6)
+    with pytest.warns(CtcbiasWarning, match="if texts are wrong, these are the tokens"):
+        Vocabulary.from_tokens(CHARACTERS, columns=6)
