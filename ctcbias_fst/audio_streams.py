@@ -68,7 +68,7 @@ class AudioStream:
         """
         raise TypeError(f"{self!r} cannot be copied or pickled: open one where it is needed")
 
-    def accept(self, samples: Any, sampling_rate: int | None = None) -> Update:
+    def accept(self, samples: Any, *, sampling_rate: int | None = None) -> Update:
         """Take the next chunk.
 
         Args:

@@ -39,7 +39,7 @@ def samples_of(name: str) -> np.ndarray:
 def streamed(
     stream: AudioStream, samples: Any, cuts: Sequence[int] = (), rate: int | None = None
 ) -> list[Update]:
-    updates = [stream.accept(part, rate) for part in np.split(samples, sorted(cuts))]
+    updates = [stream.accept(part, sampling_rate=rate) for part in np.split(samples, sorted(cuts))]
     return [*updates, stream.finish()]
 
 
@@ -103,7 +103,7 @@ def test_other_rates_and_types(recognizer: Recognizer) -> None:
     updates = streamed(stream, whole, chunks(whole, 999), 8000)
     assert updates[-1].committed == SAID["general-1"]
     with pytest.raises(AudioError, match="one rate"):
-        recognizer.stream(sampling_rate=8000).accept(whole[:9], 16000)
+        recognizer.stream(sampling_rate=8000).accept(whole[:9], sampling_rate=16000)
 
 
 @pytest.mark.filterwarnings("error")

@@ -140,6 +140,7 @@ class Microphone:
         self._rate, self._size = rate, max(1, round(rate * seconds))
         self._heard: Queue[Samples] = Queue(maxsize=max(1, round(_WAITING_SECONDS / seconds)))
         self._lost: list[str] = []
+        self._told = False
 
     def chunks(self) -> Generator[Samples]:
         """Listen, until the generator is closed.
@@ -160,9 +161,9 @@ class Microphone:
             with sounddevice.InputStream(self._rate, self._size, **stream):
                 while True:
                     yield self._heard.get(timeout=_SILENT_SECONDS)
-                    if self._lost:
+                    if self._lost and not self._told:
+                        self._told = True  # once: it may be lost with every chunk
                         warn_caller(f"microphone: some of it was lost ({self._lost[0]})")
-                        self._lost.clear()
         except Empty:
             raise AudioError(
                 f"microphone: nothing has come for {_SILENT_SECONDS:g} s: is it still there?"
@@ -176,7 +177,7 @@ class Microphone:
             yield self._heard.get_nowait()
 
     def _take(self, data: Any, count: int, time: Any, status: Any) -> None:
-        if status or self._heard.full():
+        if (status or self._heard.full()) and not self._lost:
             self._lost.append(str(status) or "this machine is too slow")
         if not self._heard.full():
             self._heard.put_nowait(np.array(data[:, 0], dtype=np.float32))

@@ -136,6 +136,20 @@ def test_what_cannot_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "file with a header" in result.stderr
 
 
+def test_channels_that_cancel_and_quiet_samples_are_told_once() -> None:
+    samples = np.frombuffer(pcm(), "<i2")
+    stereo = np.stack([samples, -samples], axis=1).astype("<i2").tobytes()
+    result = run("--channels", 2, "--entities", CLIPS / "names.txt", given=stereo)
+    assert (result.exit_code, result.stdout) == (0, f"{SAID}\n")
+    told = "Warning: its channels cancel each other: number 1 is used alone\n"
+    assert result.stderr == told
+    quiet = (samples.astype(np.float32) * (10 ** (-50 / 20) / 32768)).astype("<f4").tobytes()
+    result = run("--encoding", "f32le", given=quiet)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: very quiet (the loudest parts so far have -")
+    assert result.stderr.count("\n") == 1
+
+
 def test_what_was_said_before_an_error_is_written() -> None:
     samples = np.frombuffer(pcm(), "<i2").astype("<f4") / 32768
     bad = np.concatenate((samples, np.full(9, np.nan, "<f4")))
