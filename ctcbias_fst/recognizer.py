@@ -33,6 +33,7 @@ from ctcbias_fst.models.find import load_model
 from ctcbias_fst.models.first_failures import FirstFailures, first_failures
 from ctcbias_fst.models.function import model_of
 from ctcbias_fst.models.listed import ListedNames
+from ctcbias_fst.models.outcomes import BATCH_SECONDS
 from ctcbias_fst.models.phone_listener import AUTO, listener_of, of_language, phone_listener
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel, require_any
 from ctcbias_fst.recognizer_inputs import (
@@ -48,8 +49,6 @@ from ctcbias_fst.search.intersect import check_process
 from ctcbias_fst.settings import PipelineConfig, changed, settings_of
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.entity_sources import EntitySource
-
-_BATCH_SECONDS = 120.0
 
 
 class Recognizer(OpensAudioStreams):
@@ -361,7 +360,7 @@ class Recognizer(OpensAudioStreams):
             item = self._read(source, f"recording {number}")
             batch.append(item)
             seconds += item.seconds if isinstance(item, Recording) else 0.0
-            if seconds >= _BATCH_SECONDS:
+            if seconds >= BATCH_SECONDS:
                 yield from self._transcribe_good(batch, names, failures)
                 batch, seconds = [], 0.0
         yield from self._transcribe_good(batch, names, failures)

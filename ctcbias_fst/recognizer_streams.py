@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -11,11 +12,13 @@ import torch
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.audio_streams import AudioStream, AudioStreams
 from ctcbias_fst.decoder import Decoder
+from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.models.heard_streams import HearsStreams
 from ctcbias_fst.models.listed import ListedNames
-from ctcbias_fst.models.plug import PhoneListener, SpeechModel, Steps
+from ctcbias_fst.models.outcomes import failure, of_each
+from ctcbias_fst.models.plug import PhoneListener, ScoresEach, SpeechModel, Steps
 from ctcbias_fst.models.stream_steps import StreamSteps
-from ctcbias_fst.models.stream_windows import StreamWindows
+from ctcbias_fst.models.stream_windows import Scores, StreamWindows
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.streaming.opens import OpensMany
@@ -67,10 +70,55 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
     def _count(self, seconds: float) -> None:
         raise NotImplementedError
 
-    def _heard_with_phones(
+    def _each_heard(
         self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
-    ) -> LogProbs:
-        return self._with_phones(self._heard(recordings, listed), recordings)
+    ) -> list[LogProbs | CtcbiasError]:
+        """What the model makes of each recording; it may raise where one of them fails."""
+        if not isinstance(self.model, ScoresEach):
+            return [*_apart(self._heard(recordings, listed))]
+        acting = listed if "adapter" in self.config.parts else []
+        config = self.config
+        return self.model.log_probs_of_each(recordings, acting, config.adapter, config.pieces)
+
+    def _each_with_phones(
+        self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
+    ) -> list[LogProbs | CtcbiasError]:
+        """The same with phones."""
+        return self._beside(self._each_heard(recordings, listed), recordings)
+
+    def _each_of_phones(
+        self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
+    ) -> list[LogProbs | CtcbiasError]:
+        """The phones of recordings, beside blank frames of the model's length."""
+        del listed
+        return self._beside([*_apart(self._blank(recordings))], recordings)
+
+    def _beside(
+        self, heard: Sequence[LogProbs | CtcbiasError], recordings: Sequence[Recording]
+    ) -> list[LogProbs | CtcbiasError]:
+        """The same with what the phone listener hears, if there is one; the model does not hear
+        again what that fails on."""
+        good = [(one, own) for one, own in zip(heard, recordings) if isinstance(one, LogProbs)]
+        if self.phones is None or not good:
+            return list(heard)
+
+        def score(some: Sequence[tuple[LogProbs, Recording]]) -> list[LogProbs | CtcbiasError]:
+            own = [recording for _, recording in some]
+            found = _apart(self._with_phones(self._blank(own), own))
+            return [replace(one, phones=beside.phones) for (one, _), beside in zip(some, found)]
+
+        def why(one: tuple[LogProbs, Recording], error: Exception) -> CtcbiasError:
+            return failure(one[1].id, one[1].id, error)
+
+        both = iter(of_each(score, good, why))
+        return [next(both) if isinstance(one, LogProbs) else one for one in heard]
+
+    def _blank(self, recordings: Sequence[Recording]) -> LogProbs:
+        """Frames of the model's length with nothing but the blank."""
+        frame = self.model.frame_seconds
+        lengths = torch.tensor([math.ceil(round(one.seconds / frame, 6)) for one in recordings])
+        blank = torch.zeros(len(recordings), int(lengths.max()), 1, device=self.model.device)
+        return LogProbs(blank, lengths, frame, tuple(one.id for one in recordings), _NO_TOKENS)
 
     def stream(
         self,
@@ -146,12 +194,12 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
         """How the model hears streams: step by step if it keeps states, else in windows."""
         steps, vocabulary = self._steps, self.model.tokenizer.vocabulary
         if steps is None:
-            score = self._heard_with_phones if phones else self._heard
+            score = self._each_with_phones if phones else self._each_heard
             return self._windows(score, vocabulary, self._phone_seconds(listens=phones))
         beside = None
         if phones and not steps.phones:
             beside = self._windows(
-                self._phones_alone, _NO_TOKENS, self._phone_seconds(listens=True)
+                self._each_of_phones, _NO_TOKENS, self._phone_seconds(listens=True)
             )
         return StreamSteps(steps, self.model, beside)
 
@@ -171,7 +219,7 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
 
     def _windows(
         self,
-        score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs],
+        score: Scores,
         vocabulary: Vocabulary,
         phone_seconds: float | None,
     ) -> StreamWindows:
@@ -184,12 +232,7 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
             phone_seconds=phone_seconds,
         )
 
-    def _phones_alone(
-        self, recordings: Sequence[Recording], listed: Sequence[ListedNames | None]
-    ) -> LogProbs:
-        """The phones of recordings, beside blank frames of the model's length."""
-        frame = self.model.frame_seconds
-        lengths = torch.tensor([math.ceil(round(one.seconds / frame, 6)) for one in recordings])
-        blank = torch.zeros(len(recordings), int(lengths.max()), 1, device=self.model.device)
-        ids = tuple(one.id for one in recordings)
-        return self._with_phones(LogProbs(blank, lengths, frame, ids, _NO_TOKENS), recordings)
+
+def _apart(batch: LogProbs) -> list[LogProbs]:
+    """The utterances of a batch, each a batch of one."""
+    return [batch.select([row]) for row in range(batch.size)]

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-_BATCH_SECONDS = 120.0
-
 
 @click.command()
 @click.argument("audio", nargs=-1, type=options.FILE)
@@ -221,12 +219,14 @@ def _batches(
 
     ``lost`` has the seconds of those among them that did not work, so that more are taken.
     """
+    from ctcbias_fst.models.outcomes import BATCH_SECONDS  # noqa: PLC0415
+
     batch: list[Item] = []
     held, left = 0.0, 60 * minutes
     for item, seconds in items:
         batch.append(item)
         held, left = held + seconds, left - seconds
-        if held >= _BATCH_SECONDS or left + sum(lost) <= 0:
+        if held >= BATCH_SECONDS or left + sum(lost) <= 0:
             yield batch
             batch, held = [], 0.0
         if left + sum(lost) <= 0:

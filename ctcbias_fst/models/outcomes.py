@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from ctcbias_fst.errors import CtcbiasError, LogProbsError, ModelError, cause_of
+from ctcbias_fst.errors import (
+    ConfigError,
+    CtcbiasError,
+    LogProbsError,
+    MissingDependencyError,
+    ModelError,
+    cause_of,
+)
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.rescore.phone_frames import check_phone_values
 from ctcbias_fst.search.boosting import check_log_probs
@@ -54,9 +61,14 @@ def of_each(
         score: what comes of several, or why nothing comes of one of them; it may raise anything.
         todo: what is scored.
         why: the error of one that went wrong alone.
+
+    Raises:
+        ConfigError, MissingDependencyError: as ``score`` does; they are of none of them.
     """
     try:
         return list(score(todo))
+    except (ConfigError, MissingDependencyError):
+        raise  # of none of them
     except Exception as error:  # whatever somebody's model raises
         if len(todo) == 1:
             return [why(todo[0], error)]

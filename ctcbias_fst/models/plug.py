@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Recording, Samples
-from ctcbias_fst.errors import AudioError
+from ctcbias_fst.errors import AudioError, CtcbiasError
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
@@ -190,6 +190,21 @@ class SpeechModel(TokenListener, Protocol):
             AudioError: there are none, or one cannot be scored.
             ModelError: the model gave what cannot be log-probs of them.
         """
+
+
+@runtime_checkable
+class ScoresEach(Protocol):
+    """A `SpeechModel` that knows what came of each recording where it failed on one of them."""
+
+    def log_probs_of_each(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[ListedNames | None] = (),
+        config: AttentionConfig = ...,
+        pieces: PiecesConfig = ...,
+    ) -> list[LogProbs | CtcbiasError]:
+        """Score recordings as :meth:`SpeechModel.log_probs` does, each a batch of one; of those
+        that cannot be scored the error."""
 
 
 class Scorer(TokenListener, Protocol):

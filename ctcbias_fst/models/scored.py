@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ctcbias_fst.audio.audio import Recording, Samples
-from ctcbias_fst.errors import (
-    AudioError,
-    ConfigError,
-    CtcbiasError,
-    LogProbsError,
-    MissingDependencyError,
-    ModelError,
-    cause_of,
-    warn_caller,
-)
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.adapted import AdaptedModel, load_adapter
 from ctcbias_fst.models.attended import Attended, Glance, check_length, gathered
 from ctcbias_fst.models.features import LogMel, framed
-from ctcbias_fst.models.frame_length import wrong_frames
 from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
 from ctcbias_fst.models.plug import Scorer, SpeechModel, Steps, is_function, require_any
+from ctcbias_fst.models.scored_windows import Biasing, ScoredWindows, WindowScores
 from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.models.tapped import TappedModel
-from ctcbias_fst.models.windows import Span, Window, finer_spans, spans_of, windows_of
+from ctcbias_fst.models.windows import Span, finer_spans, spans_of, windows_of
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.encoded_entities import EncodedEntities
 from ctcbias_fst.text.tokens import Tokenizer
-
-_BATCH_SECONDS = 120.0
-"""Audio that is scored at once, padding included."""
-
-_SLACK_SECONDS = 0.25
-_SLACK_FRAMES = 3
-"""By how much the frames of a window may differ from its audio, however long that is: convolutions
-lose some at the ends, and padding adds some."""
-
-_KINDS = (AudioError, LogProbsError, ModelError, CtcbiasError)
-"""Of errors of a recording."""
-
-
-class _Scores(NamedTuple):
-    """Log-probs ``(frame, token)`` with the adapter, and without it; where it looked, if asked."""
-
-    biased: Tensor
-    plain: Tensor
-    glance: Glance | None = None
-
-
-class _Biasing(NamedTuple):
-    """What the adapter is given: the list of each recording, or None, and how far it is trusted;
-    and what fills with where it looks, if that is asked for."""
-
-    lists: Sequence[ListedNames | None]
-    config: AttentionConfig
-    glances: list[Glance] | None = None
 
 
 class ScoredModel:
@@ -149,9 +109,29 @@ class ScoredModel:
     ) -> LogProbs:
         """Score recordings; see :meth:`ctcbias_fst.models.plug.SpeechModel.log_probs`."""
         require_any(recordings)
+        return self._log_probs(recordings, self._biasing(names, config), pieces)
+
+    def log_probs_of_each(
+        self,
+        recordings: Sequence[Recording],
+        names: Sequence[ListedNames | None] = (),
+        config: AttentionConfig = AttentionConfig(),  # noqa: B008  (frozen)
+        pieces: PiecesConfig = PiecesConfig(),  # noqa: B008
+    ) -> list[LogProbs | CtcbiasError]:
+        """Score recordings as :meth:`log_probs` does, each a batch of one; of those that cannot be
+        scored the error. None is scored again as another one fails."""
+        biasing = self._biasing(names, config)
+        found = self._kinds(recordings, self._windows(biasing, raises=False), pieces)
+        return [
+            one if isinstance(one, CtcbiasError) else self._record([recording], [one], biasing)
+            for recording, one in zip(recordings, found)
+        ]
+
+    def _biasing(
+        self, names: Sequence[ListedNames | None], config: AttentionConfig
+    ) -> Biasing | None:
         lists = list(names) if self.adapted is not None and config.scale else []
-        biased = any(one is not None for one in lists)
-        return self._log_probs(recordings, _Biasing(lists, config) if biased else None, pieces)
+        return Biasing(lists, config) if any(one is not None for one in lists) else None
 
     def attend(
         self,
@@ -164,27 +144,35 @@ class ScoredModel:
         :meth:`ctcbias_fst.models.embedded.AcousticModel.attend`."""
         check_length(recording)
         glances: list[Glance] = []
-        found = self._log_probs([recording], _Biasing([names], config, glances), pieces)
+        found = self._log_probs([recording], Biasing([names], config, glances), pieces)
         extract = LogMel(sampling_rate=self.sampling_rate).to(self.device)
         (picture,), _ = extract([framed(recording, self.device)])
         return gathered(glances, int(found.lengths[0]), picture, self.frame_seconds)
 
     def _log_probs(
-        self, recordings: Sequence[Recording], biasing: _Biasing | None, pieces: PiecesConfig
+        self, recordings: Sequence[Recording], biasing: Biasing | None, pieces: PiecesConfig
     ) -> LogProbs:
-        spans = [
-            span
-            for at, one in enumerate(recordings)
-            for span in spans_of(at, one, self.scorer, pieces)
-        ]
-        parts: list[list[Part]] = [[] for _ in recordings]
-        whole_at = [False] * len(recordings)
-        for span, part in zip(spans, self._finer(recordings, spans, biasing, pieces)):
-            parts[span.recording].append(part)
-            samples = len(recordings[span.recording].samples)
-            whole_at[span.recording] = not span.frame and span.end == samples
-        joined_parts = [self._joined(*of_one) for of_one in zip(parts, recordings, whole_at)]
-        whole, plain = ([kinds[at] for kinds in joined_parts] for at in (0, -1))
+        kinds = []
+        windows = self._windows(biasing, raises=True)
+        for one in self._kinds(recordings, windows, pieces):
+            if isinstance(one, CtcbiasError):
+                raise one
+            kinds.append(one)
+        return self._record(recordings, kinds, biasing)
+
+    def _windows(self, biasing: Biasing | None, *, raises: bool) -> ScoredWindows:
+        size = self.tokenizer.vocabulary.size
+        return ScoredWindows(self.scorer, self.adapted, size, biasing, raises=raises)
+
+    def _record(
+        self,
+        recordings: Sequence[Recording],
+        kinds: Sequence[Sequence[Tensor]],
+        biasing: Biasing | None,
+    ) -> LogProbs:
+        """The log-probs of recordings as one batch, each with the adapter, if it acts, and
+        without."""
+        whole, plain = ([of_one[at] for of_one in kinds] for at in (0, -1))
         return LogProbs(
             log_probs=pad_sequence(whole, batch_first=True),
             lengths=torch.tensor([len(one) for one in whole], dtype=torch.int64),
@@ -195,52 +183,76 @@ class ScoredModel:
             lag=self.lag,
         )
 
+    def _kinds(
+        self, recordings: Sequence[Recording], windows: ScoredWindows, pieces: PiecesConfig
+    ) -> list[list[Tensor] | CtcbiasError]:
+        """The scores of recordings with the adapter, if it acts, and without; or why there are
+        none."""
+        spans = [
+            span
+            for at, one in enumerate(recordings)
+            for span in spans_of(at, one, self.scorer, pieces)
+        ]
+        parts: list[list[Part]] = [[] for _ in recordings]
+        whole_at = [False] * len(recordings)
+        failed: dict[int, CtcbiasError] = {}
+        for span, part in zip(spans, self._finer(recordings, spans, windows, pieces)):
+            if isinstance(part, CtcbiasError):
+                failed.setdefault(span.recording, part)
+                continue
+            parts[span.recording].append(part)
+            samples = len(recordings[span.recording].samples)
+            whole_at[span.recording] = not span.frame and span.end == samples
+        return [
+            failed[at] if at in failed else self._joined(*of_one)
+            for at, of_one in enumerate(zip(parts, recordings, whole_at))
+        ]
+
     def _finer(
         self,
         recordings: Sequence[Recording],
         spans: Sequence[Span],
-        biasing: _Biasing | None,
+        windows: ScoredWindows,
         pieces: PiecesConfig,
-    ) -> list[Part]:
+    ) -> list[Part | CtcbiasError]:
         """The scores of spans, those that are too long in pieces between what was read first."""
-        parts = self._parts(recordings, spans, biasing)
+        parts = self._parts(recordings, spans, windows)
         finer = [
             list(finer_spans(span, part.scores[-1], self.scorer, pieces))
+            if isinstance(part, Part)
+            else []
             for span, part in zip(spans, parts)
         ]
         todo = [one for of_span in finer for one in of_span]
-        again = iter(self._parts(recordings, todo, biasing))
-        for at, of_span in enumerate(finer):
-            if of_span:
-                begin, scores = parts[at]
-                own = [next(again) for _ in of_span]
-                inside = [Part(part.begin - begin, part.scores) for part in own]
-                found = joined(inside, len(scores[0]), self.tokenizer.vocabulary, scores)
-                parts[at] = Part(begin, found)
-        return parts
+        again = iter(self._parts(recordings, todo, windows))
+        return [
+            self._put_together(part, [next(again) for _ in of_span])
+            for part, of_span in zip(parts, finer)
+        ]
+
+    def _put_together(
+        self, whole: Part | CtcbiasError, finer: Sequence[Part | CtcbiasError]
+    ) -> Part | CtcbiasError:
+        """The scores of a span, with those of its pieces, if it has any."""
+        good = [one for one in finer if isinstance(one, Part)]
+        if isinstance(whole, CtcbiasError) or not finer:
+            return whole
+        if len(good) < len(finer):
+            return next(one for one in finer if isinstance(one, CtcbiasError))
+        begin, scores = whole
+        inside = [Part(part.begin - begin, part.scores) for part in good]
+        return Part(begin, joined(inside, len(scores[0]), self.tokenizer.vocabulary, scores))
 
     def _parts(
-        self, recordings: Sequence[Recording], spans: Sequence[Span], biasing: _Biasing | None
-    ) -> list[Part]:
-        """The scores of spans: with the adapter, if it acts, and without."""
-        windows = [w for at, span in enumerate(spans) for w in windows_of(at, span, self.scorer)]
-        rows: list[list[_Scores]] = [[] for _ in spans]
-        for window, scores in zip(windows, self._scored(recordings, windows, biasing)):
-            self._check_frames(recordings[window.recording].id, window, len(scores.plain))
-            taken = slice(window.first - window.offset, self._last(window))
-            rows[window.span].append(_Scores(scores.biased[taken], scores.plain[taken]))
-            if biasing and biasing.glances is not None and scores.glance is not None:
-                seen = scores.glance.attention[taken]
-                biasing.glances.append(scores.glance._replace(begin=window.first, attention=seen))
-        plain = [[one.plain for one in of_one] for of_one in rows]
-        kinds = [
-            [[one.biased for one in of_one], own] if biasing else [own]
-            for of_one, own in zip(rows, plain)
-        ]
-        return [
-            Part(span.frame, [torch.cat(kind) for kind in of_span])
-            for span, of_span in zip(spans, kinds)
-        ]
+        self, recordings: Sequence[Recording], spans: Sequence[Span], windows: ScoredWindows
+    ) -> list[Part | CtcbiasError]:
+        """The scores of spans: with the adapter, if it acts, and without; or why there are none."""
+        todo = [w for at, span in enumerate(spans) for w in windows_of(at, span, self.scorer)]
+        rows: list[list[WindowScores | CtcbiasError]] = [[] for _ in spans]
+        for window, scores in zip(todo, windows.scores(recordings, todo)):
+            rows[window.span].append(scores)
+        biased = windows.biasing is not None
+        return [_part(span.frame, of_one, biased=biased) for span, of_one in zip(spans, rows)]
 
     def _joined(self, parts: Sequence[Part], recording: Recording, whole: bool) -> list[Tensor]:
         """The scores of a recording, of those of its pieces, or of the one that is the whole."""
@@ -251,122 +263,6 @@ class ScoredModel:
             none = torch.zeros((0, self.tokenizer.vocabulary.size), device=self.device)
             parts = [Part(0, [none])]
         return joined(parts, frames, self.tokenizer.vocabulary)
-
-    def _last(self, window: Window) -> int | None:
-        """Of the rows of a window's scores that are taken, where they end."""
-        if window.last is not None:
-            return window.last - window.offset
-        samples = window.end - window.begin
-        if samples >= self._least:
-            return None
-        return math.ceil(round(samples / (self.frame_seconds * self.sampling_rate), 3))
-
-    @property
-    def _least(self) -> int:
-        """Samples that the model is given at least, with silence behind those of a recording."""
-        return round(self.scorer.shortest_seconds * self.sampling_rate)
-
-    def _scored(
-        self,
-        recordings: Sequence[Recording],
-        windows: Sequence[Window],
-        biasing: _Biasing | None,
-    ) -> list[_Scores]:
-        """The scores of windows, similar lengths together."""
-        done: dict[int, _Scores] = {}
-        order = sorted(range(len(windows)), key=lambda i: windows[i].begin - windows[i].end)
-        while len(done) < len(order):
-            begin = len(done)
-            longest = windows[order[begin]].end - windows[order[begin]].begin
-            room = int(_BATCH_SECONDS * self.sampling_rate / max(1, longest))
-            batch = order[begin : begin + (max(1, room) if self.scorer.batches else 1)]
-            done.update(zip(batch, self._at_once(recordings, [windows[i] for i in batch], biasing)))
-        return [done[i] for i in range(len(windows))]
-
-    def _at_once(
-        self, recordings: Sequence[Recording], windows: Sequence[Window], biasing: _Biasing | None
-    ) -> list[_Scores]:
-        """The scores of a batch; of each alone, if something goes wrong with all together."""
-        waves = [self._wave(recordings[one.recording], one) for one in windows]
-        names = [recordings[one.recording].id for one in windows]
-        try:
-            return self._both(names, waves, windows, biasing)
-        except (ConfigError, MissingDependencyError):
-            raise
-        except Exception as error:  # whatever somebody's model raises
-            if len(windows) == 1:
-                raise self._of_one(names[0], windows[0], error) from error
-            failed = cause_of(error)
-        alone = [one for window in windows for one in self._at_once(recordings, [window], biasing)]
-        warn_caller(
-            f"{self.family}: failed on {len(windows)} recordings at once, and on none alone: "
-            f"{failed}"
-        )
-        return alone
-
-    def _of_one(self, name: str, window: Window, error: Exception) -> CtcbiasError:
-        """What a window failed by, with the name of its recording."""
-        place = f"{name}{self._place(window)}"
-        if not isinstance(error, CtcbiasError):
-            return AudioError(f"{place}: {self.family} failed: {cause_of(error)}")
-        kind = next(one for one in _KINDS if isinstance(error, one))
-        return kind(str(error) if str(error).startswith(f"{name}:") else f"{place}: {error}")
-
-    def _both(
-        self,
-        names: Sequence[str],
-        waves: Sequence[Samples],
-        windows: Sequence[Window],
-        biasing: _Biasing | None,
-    ) -> list[_Scores]:
-        """The scores of windows, with the adapter and without it."""
-        lists = [biasing.lists[one.recording] for one in windows] if biasing else []
-        if self.adapted is None or biasing is None or not any(one is not None for one in lists):
-            return [_Scores(one, one) for one in self._checked(names, self.scorer.scores(waves))]
-        found = self.adapted.scores(waves, lists, biasing.config)
-        plain = self._checked(names, [one.plain for one in found])
-        asked = biasing.glances is not None
-        return [
-            _Scores(one.biased, own, one.glance if asked else None)
-            for own, one in zip(plain, found)
-        ]
-
-    def _place(self, window: Window) -> str:
-        """Where a window begins, for messages."""
-        begin = window.begin / self.sampling_rate
-        return f" from {begin:.2f} s on" if begin else ""
-
-    def _wave(self, recording: Recording, window: Window) -> Samples:
-        """The samples of a window, with silence behind them where there are too few."""
-        wave = np.asarray(recording.samples[window.begin : window.end], dtype=np.float32)
-        return np.pad(wave, (0, max(0, self._least - len(wave))))
-
-    def _checked(self, names: Sequence[str], scores: Sequence[Tensor]) -> list[Tensor]:
-        if len(scores) != len(names):
-            raise ModelError(
-                f"{self.family}: gave scores of {len(scores)} recordings for {len(names)}"
-            )
-        columns = self.tokenizer.vocabulary.size
-        for name, one in zip(names, scores):
-            if one.ndim != 2 or one.shape[1] != columns:
-                raise ModelError(
-                    f"{name}: the model gave scores of the shape {tuple(one.shape)}; (frames, "
-                    f"{columns} tokens) is wanted: use the tokens of this model"
-                )
-        return [one.detach().to(self.device, torch.float32) for one in scores]
-
-    def _check_frames(self, name: str, window: Window, frames: int) -> None:
-        """Refuse a frame length that the audio contradicts, and a model that leaves audio out:
-        times would be wrong, and prices."""
-        seconds = max(window.end - window.begin, self._least) / self.sampling_rate
-        slack = _SLACK_SECONDS + _SLACK_FRAMES * self.frame_seconds
-        far = abs(frames * self.frame_seconds - seconds) > slack
-        taken = 0 if window.last is None else window.last - window.offset
-        if far or frames < taken:
-            raise ModelError(
-                f"{name}: the model gave {frames} frames for {seconds:.2f} s of audio"
-                f"{self._place(window)}{wrong_frames(self.scorer, frames, seconds, far=far)}"
-            )
 
 
 def tapped(
@@ -404,3 +300,16 @@ def _torch_of(model: SpeechModel, module: nn.Module | None) -> tuple[Scorer, nn.
             f"{remedy} (docs/your-model.md)"
         )
     return scorer, module
+
+
+def _part(
+    frame: int, scores: Sequence[WindowScores | CtcbiasError], *, biased: bool
+) -> Part | CtcbiasError:
+    """The scores of a span of those of its windows."""
+    good = []
+    for one in scores:
+        if isinstance(one, CtcbiasError):
+            return one
+        good.append(one)
+    plain = torch.cat([one.plain for one in good])
+    return Part(frame, [torch.cat([one.biased for one in good]), plain] if biased else [plain])

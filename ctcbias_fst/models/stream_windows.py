@@ -3,7 +3,9 @@ the audio around it.
 
 What is known as buffered streaming: a model with full context has no states to go on from, so what
 lies before and behind a frame is encoded again with it. Windows are counted from the beginning of
-the stream, so that chunks of any size give the same scores.
+the stream, and those that are scored together are as long as each other, so that none is padded:
+chunks of any size give the same scores, but for what a model computes otherwise in a larger batch
+(rounding).
 """
 
 from __future__ import annotations
@@ -75,6 +77,12 @@ class _Window(NamedTuple):
     lacking: int = 0
 
 
+Scores = Callable[
+    [Sequence[Recording], Sequence[ListedNames | None]], Sequence[LogProbs | CtcbiasError]
+]
+"""Makes log-probs of recordings, with the list of each."""
+
+
 class WindowedStream(HeardStream):
     """What is kept of a stream: the audio that the next windows need."""
 
@@ -83,7 +91,8 @@ class StreamWindows:
     """Scores streams, many at a time.
 
     Args:
-        score: makes log-probs of recordings, with the list of each; threads may share it.
+        score: makes log-probs of recordings, with the list of each: of each a batch of one, or why
+            there are none; threads may share it.
         vocabulary: of the model.
         frame_seconds: of the model.
         sampling_rate: of the model.
@@ -94,7 +103,7 @@ class StreamWindows:
 
     def __init__(
         self,
-        score: Callable[[Sequence[Recording], Sequence[ListedNames | None]], LogProbs],
+        score: Scores,
         vocabulary: Vocabulary,
         frame_seconds: float,
         sampling_rate: int,
@@ -205,7 +214,7 @@ class StreamWindows:
         """The log-probs of windows, each a batch of one; or why there are none."""
         scored: dict[int, LogProbs | CtcbiasError] = {}
         lengths = [len(window.samples) for _, window in todo]
-        for batch in batches(lengths, BATCH_SECONDS * self.sampling_rate):
+        for batch in batches(lengths, BATCH_SECONDS * self.sampling_rate, alike=True):
             found = of_each(self._at_once, [todo[i] for i in batch], self._failure)
             scored.update(zip(batch, found))
         good = [one for one in scored.values() if isinstance(one, LogProbs)]
@@ -223,7 +232,12 @@ class StreamWindows:
             Recording(self._place(*one), one[1].samples, self.sampling_rate) for one in todo
         ]
         found = self._score(recordings, [stream.names for stream, _ in todo])
-        return [self._checked(*one, found.select([row])) for row, one in enumerate(todo)]
+        return [
+            self._failure(one, heard)
+            if isinstance(heard, CtcbiasError)
+            else self._checked(*one, heard)
+            for one, heard in zip(todo, found)
+        ]
 
     def _failure(self, one: tuple[WindowedStream, _Window], error: Exception) -> CtcbiasError:
         return failure(one[0].name, self._place(*one), error)

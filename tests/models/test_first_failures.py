@@ -13,6 +13,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from ctcbias_fst import Recognizer
+from ctcbias_fst.audio.audio import to_recording
 from ctcbias_fst.cli import main
 from ctcbias_fst.cli.calibrate import _batches, _scored
 from ctcbias_fst.errors import LogProbsError, ModelError
@@ -122,8 +123,6 @@ ORDER = (True, False, False, True, False, False)
 
 def test_calibrate_leaves_out_what_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> None:
     """And takes as much of the rest in its place."""
-    from ctcbias_fst.audio.audio import to_recording
-
     recognizer = recognizer_of(odd_of_loud(ODD["NaN"]))
     items = [to_recording(one, 8000, name=str(i)) for i, one in enumerate(recordings(*ORDER))]
     lost: list[float] = []

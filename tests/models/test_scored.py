@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Sequence
 from threading import Thread
 from time import sleep
@@ -20,6 +21,7 @@ from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import (
     AudioError,
     ConfigError,
+    CtcbiasError,
     CtcbiasWarning,
     EntityListError,
     ModelError,
@@ -473,6 +475,54 @@ def test_what_a_function_raises_is_told_of_its_recording(batches: bool) -> None:
     long[40 * 8000] = 0.75
     with pytest.raises(AudioError, match=rf"samples from 22.00 s on: function {name} failed"):
         recognizer.transcribe(long, sampling_rate=8000)
+
+
+class Counting:
+    """A function of several waves that counts how often each is given, and fails on loud ones."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[bytes] = Counter()
+        self.model = toy()
+
+    def __call__(self, waves: list[Array]) -> list[Array]:
+        self.seen.update(wave.tobytes() for wave in waves)
+        if any(np.abs(wave).max(initial=0) > 5 for wave in waves):
+            raise ValueError("too loud")
+        return [self.model(wave) for wave in waves]
+
+
+def test_what_came_of_each_recording_is_known() -> None:
+    """Good ones are scored twice at most: with those that fail, and alone."""
+    function = Counting()
+    options: dict[str, Any] = {"frame_seconds": 0.02, "sampling_rate": 8000}
+    model = ScoredModel(FunctionScorer(function, tokenizer_of(TOKENS), batches=True, **options))
+    recordings = [Recording(str(i), noise(1.0 + i, seed=i), 8000) for i in range(3)]
+    recordings[1].samples[100] = 9.0
+    first, bad, last = model.log_probs_of_each(recordings)
+    assert str(bad) == "1: function Counting failed: ValueError: too loud"
+    assert isinstance(bad, AudioError)
+    for one, recording in zip((first, last), recordings[::2]):
+        assert not isinstance(one, CtcbiasError)
+        assert (one.ids, one.size) == ((recording.id,), 1)
+        torch.testing.assert_close(one.log_probs, scored().log_probs([recording]).log_probs)
+    assert max(function.seen.values()) <= 2
+    with pytest.raises(AudioError, match="^1: function Counting failed: ValueError: too loud$"):
+        model.log_probs(recordings)
+
+
+def test_a_stream_that_fails_costs_the_others_little() -> None:
+    function = Counting()
+    recognizer = Recognizer(
+        function, tokens=TOKENS, sampling_rate=8000, frame_seconds=0.02, batches=True,
+        settings={"parts": ["boost"]},
+    )  # fmt: skip
+    streams = [recognizer.stream(name=name) for name in "abc"]
+    waves = [noise(3.0, seed=i) for i in range(3)]
+    waves[1][9000] = 9.0
+    updates = recognizer.accept_all(streams, waves)
+    assert [bool(one.warnings) for one in updates] == [False, True, False]
+    assert all(one.startswith("stream b from ") for one in updates[1].warnings)
+    assert max(function.seen.values()) <= 2
 
 
 def test_a_function_that_fails_on_batches_alone_is_told() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.audio.audio import Recording
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.errors import CtcbiasError, ModelError
 from ctcbias_fst.models.stream_windows import StreamWindows, WindowConfig, WindowedStream
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
@@ -70,9 +71,19 @@ def noise(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, count).astype(np.float32)
 
 
+def each(score: Callable[..., LogProbs]) -> Callable[..., list[LogProbs | CtcbiasError]]:
+    """The same, each recording a batch of one."""
+
+    def scored(recordings: Sequence[Recording], names: Any) -> list[LogProbs | CtcbiasError]:
+        found = score(recordings, names)
+        return [found.select([row]) for row in range(found.size)]
+
+    return scored
+
+
 def windows_of(model: Model, config: WindowConfig = CONFIG) -> StreamWindows:
     phones = 2 * model.frame
-    return StreamWindows(model, TOKENS, model.frame, RATE, config, phone_seconds=phones)
+    return StreamWindows(each(model), TOKENS, model.frame, RATE, config, phone_seconds=phones)
 
 
 def feed(
@@ -159,6 +170,23 @@ def test_streams_at_once_are_streams_alone() -> None:
         assert_same(found, alone)
 
 
+def test_windows_at_once_are_as_long_as_each_other() -> None:
+    """So that none is padded, and chunks make no difference to models that hear padding."""
+    batches: list[list[int]] = []
+
+    class Watching(Model):
+        def __call__(self, recordings: Sequence[Recording], names: Any = ()) -> LogProbs:
+            batches.append([len(one.samples) for one in recordings])
+            return super().__call__(recordings)
+
+    windows = windows_of(Watching())
+    streams = [WindowedStream(str(i)) for i in range(3)]
+    feed(windows, streams, [noise(n, n) for n in (2500, 700, 2500)])
+    feed(windows, streams, [noise(100)] * 3, last=True)
+    assert all(len(set(lengths)) == 1 for lengths in batches)
+    assert max(map(len, batches)) > 10
+
+
 def test_what_is_kept_does_not_grow() -> None:
     windows, stream = windows_of(Model()), WindowedStream("call")
     kept = []
@@ -205,7 +233,7 @@ def test_what_a_model_failed_on_is_scored_the_next_time() -> None:
     windows, stream = windows_of(model), WindowedStream("call")
     samples = noise(2000)
     first = feed(windows, [stream], [samples[:700]])[0]
-    failing = StreamWindows(fails, TOKENS, model.frame, RATE, CONFIG)
+    failing = StreamWindows(each(fails), TOKENS, model.frame, RATE, CONFIG)
     with pytest.raises(ModelError, match="out of memory"):
         feed(failing, [stream], [samples[700:1500]])
     rest = feed(windows, [stream], [samples[1500:]])[0]
@@ -286,7 +314,7 @@ def test_what_a_model_fails_on_is_taken_for_silence(how: str) -> None:
 
 
 def test_a_model_that_never_works_is_an_error() -> None:
-    failing = StreamWindows(fails, TOKENS, 0.04, RATE, CONFIG)
+    failing = StreamWindows(each(fails), TOKENS, 0.04, RATE, CONFIG)
     stream = WindowedStream("call")
     with pytest.raises(ModelError, match="out of memory"):
         failing.score([stream], [noise(900)])
@@ -329,7 +357,7 @@ def test_what_is_kept_for_a_model_that_never_works_does_not_grow() -> None:
             raise ModelError("out of memory")
         return model(recordings)
 
-    windows = StreamWindows(score, TOKENS, 0.04, RATE, CONFIG, phone_seconds=0.08)
+    windows = StreamWindows(each(score), TOKENS, 0.04, RATE, CONFIG, phone_seconds=0.08)
     stream, later = WindowedStream("call"), WindowedStream("later")
     errors, kept = 0, []
     for i in range(30):
