@@ -100,7 +100,8 @@ class BlankCheck:
 def _best(row: torch.Tensor, blank: int) -> torch.Tensor:
     """The best column of each frame ``(frame, token)``; the blank, where several are."""
     values, best = row.max(-1)
-    return best.masked_fill(row[:, blank] >= values, blank)
+    found: torch.Tensor = best.masked_fill(row[:, blank] >= values, blank)
+    return found
 
 
 def _is_pause(vocabulary: Vocabulary, column: int) -> bool:
