@@ -142,7 +142,7 @@ def placed(
             [mark + lead for mark in marks],
             length + lead,
             seconds,
-            lag=config.lag_of(stream.frames.lag),
+            lag=stream.lag,
             widen=config.widen,
             burst=0.0 if stream.begin else config.burst,
         )

@@ -11,6 +11,7 @@ import torch
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.records import PieceContext, Word
 from ctcbias_fst.search.stream_config import StreamConfig
+from ctcbias_fst.search.times import TimesConfig
 from ctcbias_fst.streaming.chunks import BLANK, SPEAKS
 from ctcbias_fst.streaming.endpoints import Endpointer, Rule
 from ctcbias_fst.streaming.first_pass import Found
@@ -33,6 +34,7 @@ class StreamState:
         names: the list of names, or None.
         name: of the stream, for messages.
         first_step: seconds until the first decision.
+        times: where words are placed.
 
     Attributes:
         frames: what is open, and what was not looked at yet.
@@ -50,13 +52,16 @@ class StreamState:
         frame_seconds: float,
         names: CompiledEntities | None,
         name: str,
+        *,
         first_step: float,
+        times: TimesConfig,
     ) -> None:
         self.config, self.frame_seconds = config, frame_seconds
         self.names, self.name = names, name
         self.frames = OpenFrames(frame_seconds)
         self.step = max(1, round(config.step / frame_seconds))
         self._first_step = min(self.step, max(1, round(first_step / frame_seconds)))
+        self._times = times
         self.searched = 0
         self.found: Found | None = None
         self.text = ""
@@ -123,6 +128,11 @@ class StreamState:
             return False
         marks = self.frames.marks.rows(self.searched, self.searched + steps * self.step)
         return bool((marks != BLANK).any())
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which tokens are written after their sounds."""
+        return self._times.lag_of(self.frames.lag)
 
     @property
     def quiet(self) -> int:
@@ -238,14 +248,18 @@ class StreamState:
         self._said.clear()
 
     def show(self, words: Sequence[Word]) -> None:
-        """Take what is open to say something; times are from the first open frame on."""
+        """Take what is open to say something; times are from the first open frame on.
+
+        Whether a word is over is known when its tokens are, which come after its sounds.
+        """
+        lag = self.lag
         begin = self.seconds(self.begin)
         said = self._in_stream(words)
-        if said and self.seconds(self.searched) - said[-1].end < self.config.hold:
+        if said and self.seconds(self.searched) - said[-1].end < self.config.hold + lag:
             said = said[:-1]
         name = None if self.found is None else self.found.name
         if name is not None:
-            said = [word for word in said if word.end <= begin + self.seconds(name)]
+            said = [word for word in said if word.end + lag <= begin + self.seconds(name)]
         self._tentative = tuple(said)
 
     def _in_stream(self, words: Sequence[Word]) -> list[Word]:

@@ -63,7 +63,10 @@ class StreamDecoder:
                 f"first_step must be above 0 and at most stream.step ({config.step:g}), found "
                 f"{first_step}"
             )
-        state = StreamState(config, decoder.frame_seconds, names, str(name), first)
+        times = decoder.config.decode.times
+        state = StreamState(
+            config, decoder.frame_seconds, names, str(name), first_step=first, times=times
+        )
         return Stream(self, state)
 
     def update_entities(self, stream: Stream, entities: Any) -> None:

@@ -106,6 +106,19 @@ def test_committed_text_only_grows_and_is_all_at_the_end(seed: int) -> None:
 
 @settings(max_examples=4)
 @given(seed=seeds)
+def test_words_are_shown_when_their_tokens_are_over_whatever_the_lag(seed: int) -> None:
+    """A model that writes late is not known sooner by it."""
+    array = speech(np.random.default_rng(seed), words=6, noise=0.3)
+    shown = []
+    for lag in (0.0, 0.24):
+        late = decoder(**{"decode.times.lag": lag})
+        updates = run(late.stream(NAMES), chunks(array, every(16)))
+        shown.append([(update.committed, update.tentative) for update in updates])
+    assert shown[0] == shown[1]
+
+
+@settings(max_examples=4)
+@given(seed=seeds)
 def test_streams_of_a_batch_are_as_alone(seed: int) -> None:
     random = np.random.default_rng(seed)
     arrays = [speech(random, words=int(random.integers(0, 9))) for _ in range(4)]
