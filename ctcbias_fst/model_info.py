@@ -143,8 +143,10 @@ def model_info(
         language, adapter, lexicon: as of it; without a lexicon phones may be what is written.
 
     Raises:
-        ModelError: there is no model, or a file of it is missing or damaged.
+        ModelError: there is no model, or a file of it is missing, damaged or of another one.
+        InputError: the lexicon cannot be read, or is of other phones; or its language model cannot.
         MissingDependencyError: its family needs a package that is not installed.
+        ConfigError: its ``settings.toml`` has wrong keys or values.
     """
     if lexicon is None:
         model = load_as_it_is(path, language=language, adapter=adapter)

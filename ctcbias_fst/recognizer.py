@@ -135,9 +135,11 @@ class Recognizer(OpensAudioStreams):
 
         Raises:
             ModelError: there is no model, or a file of it is missing, damaged or of another one.
-            InputError: the lexicon cannot be read, or is of other phones.
+            InputError: the lexicon cannot be read, or is of other phones; or the language model
+                cannot.
             MissingDependencyError: it needs a package that is not installed.
-            ConfigError: there is no such setting or device, or a value is wrong.
+            ConfigError: there is no such setting or device, or a value is wrong, here or in the
+                model's ``settings.toml``.
         """
         model = load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
         own = settings_of(None if path is None else Path(path))

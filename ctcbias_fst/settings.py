@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.bounds import at_least_one, at_most, typed
-from ctcbias_fst.config import by_present_names, flat, load_config, merge, read_toml, to_mapping
+from ctcbias_fst.config import (
+    by_present_names,
+    flat,
+    load_config,
+    merge,
+    parse_overrides,
+    read_toml,
+    to_mapping,
+)
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.package import DEFAULT, PACKAGED
@@ -125,14 +134,16 @@ def settings_of(model: Path | None = None) -> dict[str, Any]:
     a model that is a file, it lies beside it.
 
     Raises:
-        ConfigError: the file has wrong keys or values.
+        ConfigError: the file has wrong keys or values, or is none.
     """
     folder = DEFAULT if model is None else Path(model)
     if not folder.exists():
         folder = PACKAGED.get(str(folder), folder)
     path = (folder.parent if folder.is_file() else folder) / SETTINGS_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
+    if not path.is_file():
+        raise ConfigError(f"{path}: is no file, so nobody knows the model's settings; remove it")
     load_config(PipelineConfig, path)
     return by_present_names(PipelineConfig, read_toml(path))
 
@@ -179,6 +190,19 @@ def changed(base: Mapping[str, Any], settings: Mapping[str, Any]) -> PipelineCon
     if isinstance(changes.get("parts"), str):
         changes["parts"] = parse_parts(changes["parts"])
     return load_config(PipelineConfig, merge(base, changes))
+
+
+def set_by(overrides: Sequence[str]) -> dict[str, Any]:
+    """Settings ``key=value`` as changes (:func:`ctcbias_fst.config.parse_overrides`); ``parts`` may
+    be a string (:func:`parse_parts`).
+
+    Raises:
+        ConfigError: one is none, or there is no such part.
+    """
+    changes = parse_overrides(overrides)
+    if isinstance(changes.get("parts"), str):
+        changes["parts"] = list(parse_parts(changes["parts"]))
+    return changes
 
 
 def _nested(settings: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -490,6 +490,9 @@ def test_tokens_with_their_columns() -> None:
     ):
         with pytest.raises(ModelError, match=f"^[^\n]*{words}[^\n]*$"):
             made({**dict(pairs), **change})
+    for blank in (True, 1.0):
+        with pytest.raises(ModelError, match=f"blank must be a whole number, found {blank}"):
+            made(TOKENS, blank=blank)
 
 
 def test_tokens_of_hugging_face_that_are_no_columns(tmp_path: Path) -> None:

@@ -733,6 +733,9 @@ def test_settings_of_the_command(model: Path, clips: list[Path], tmp_path: Path)
     assert text("--config", str(settings), "--set", "adapter.scale=1.0") == adapted
     boosted = text("--parts", "boost")
     assert text("--config", str(settings), "--parts", "boost") == boosted
+    assert text("--config", str(settings), "--set", "parts=boost") == boosted
+    assert text("--set", "parts=boost,adapter") == text("--set", 'parts=["adapter", "boost"]')
+    assert text("--set", "parts=none") == plain
 
 
 def test_settings_of_the_model(model: Path, clips: list[Path], tmp_path: Path) -> None:

@@ -334,14 +334,19 @@ class SettingsOptions:
             ConfigError: a file or a key is wrong, or there is no such part; or the language model
                 would be read from a pipe.
         """
-        from ctcbias_fst.config import load_config, merge, parse_overrides, read_toml  # noqa: PLC0415
+        from ctcbias_fst.config import load_config, merge, read_toml  # noqa: PLC0415
         from ctcbias_fst.errors import ConfigError  # noqa: PLC0415
         from ctcbias_fst.files import is_stream  # noqa: PLC0415
-        from ctcbias_fst.settings import PipelineConfig, parse_parts, settings_of  # noqa: PLC0415
+        from ctcbias_fst.settings import (  # noqa: PLC0415
+            PipelineConfig,
+            parse_parts,
+            set_by,
+            settings_of,
+        )
 
         short = {**short, "decode.nbest": self.nbest}
         given = (f"{key}={value}" for key, value in short.items() if value is not None)
-        changes = parse_overrides([*self.overrides, *given])
+        changes = set_by([*self.overrides, *given])
         if self.lm is not None:
             changes["lm"] = str(self.lm)
         if self.parts is not None:

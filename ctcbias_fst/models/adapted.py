@@ -27,6 +27,7 @@ from ctcbias_fst.models.model_identity import digests_of_model, is_same_model
 from ctcbias_fst.models.plug import Scorer
 from ctcbias_fst.models.tapped import TappedModel
 from ctcbias_fst.text.encoded_entities import EncodedEntities
+from ctcbias_fst.text.text_files import quoted
 
 ADAPTER_FILE = "ctcbias_adapter.safetensors"
 """An adapter's file in the folder of its model."""
@@ -131,7 +132,7 @@ def save_adapter(
         temporary.chmod(0o644)
 
 
-def load_adapter(path: Path, scorer: Scorer, module: nn.Module) -> AdaptedModel:
+def load_adapter(path: str | os.PathLike[str], scorer: Scorer, module: nn.Module) -> AdaptedModel:
     """Read an adapter's file, and put the adapter on its model.
 
     Args:
@@ -166,11 +167,27 @@ def adapter_file(path: str | os.PathLike[str]) -> Path:
     Raises:
         ModelError: there is none.
     """
-    file = Path(path)
-    file = file / ADAPTER_FILE if file.is_dir() else file
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file; ctcbias adapt and ctcbias export make one")
+    check_adapter_path(path)
+    try:
+        file = Path(path)
+        file = file / ADAPTER_FILE if file.is_dir() else file
+        there = file.is_file()
+    except OSError as error:  # a name that is too long
+        raise ModelError(f"{quoted(str(path))}: cannot be read ({error.strerror})") from error
+    if not there:
+        fault = "is no file" if os.path.lexists(file) else "no such file"
+        raise ModelError(f"{file}: {fault}; ctcbias adapt and ctcbias export make one")
     return file
+
+
+def check_adapter_path(path: Any) -> None:
+    """Refuse what is no path.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ModelError(f"{quoted(path)} is no path of an adapter")
 
 
 def _header(file: Path) -> dict[str, Any]:

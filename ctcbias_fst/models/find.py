@@ -14,6 +14,7 @@ import torch
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import ConfigError, ModelError
 from ctcbias_fst.files import digest_of, sha256_of
+from ctcbias_fst.models.adapted import check_adapter_path
 from ctcbias_fst.models.embedded import AcousticModel
 from ctcbias_fst.models.hugging_face_files import folder_of
 from ctcbias_fst.models.onnx_files import folders_of, model_file, models_in
@@ -91,6 +92,8 @@ def load_model(
     checked_device(device)
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise ModelError(f"{quoted(path)} is no path of a model")
+    if adapter is not None:
+        check_adapter_path(adapter)
     kind = "ours" if path is None else kind_of(Path(path))
     if kind == "ours":
         check_one_language(language)
@@ -278,6 +281,13 @@ def kind_of(path: Path) -> str:
     Raises:
         ModelError: it is none of these; the message says what it is, and what to do.
     """
+    try:
+        return _kind_of(path)
+    except OSError as error:  # a name that is too long, a folder of somebody else's
+        raise ModelError(f"{quoted(str(path))}: cannot be read ({error.strerror})") from error
+
+
+def _kind_of(path: Path) -> str:
     if path.is_dir():
         return _kind_of_folder(path)
     if path.exists():

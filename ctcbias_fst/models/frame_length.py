@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
 from ctcbias_fst.errors import CtcbiasError, ModelError, cause_of
-from ctcbias_fst.models.plug import Scorer, is_function
+from ctcbias_fst.models.plug import Scorer
 
 _PROBE_SECONDS = 4.0
 """Of noise, at most; a quarter of it is the least. More of a model that needs more."""
@@ -99,18 +99,18 @@ def wrong_frames(scorer: Scorer, frames: int, seconds: float, *, far: bool) -> s
     if not frames:
         return ": log-probs (frames, tokens) of all of it are wanted"
     if (shorter := _pads(scorer, frames, seconds)) is not None:
-        return f", and as many for {shorter:.2f} s: {_padding(is_function(scorer))}"
+        return f", and as many for {shorter:.2f} s: {_padding(scorer.is_function)}"
     if _stops(scorer, frames, seconds):
         taken = frames * scorer.frame_seconds
         remedy = f"pass longest_seconds={taken:.4g}, or less"
-        if not is_function(scorer):
+        if not scorer.is_function:
             remedy = (
                 "export it for audio of any length, or call it by a function (docs/your-model.md)"
             )
         return f", those of {taken:.2f} s, and takes no more at once: {remedy}"
     each = seconds / frames
     remedy = f"pass {each:.4g}, or nothing, so that it is measured"
-    if not is_function(scorer):
+    if not scorer.is_function:
         remedy = "correct its files (of ONNX the subsampling_factor, in a config.json beside it)"
     return f", {each:.4g} s each, and frame_seconds is {scorer.frame_seconds:.4g}: {remedy}"
 

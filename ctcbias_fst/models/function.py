@@ -50,6 +50,8 @@ class FunctionScorer:
         ModelError: the function gives no log-probs, or is a module.
     """
 
+    is_function = True
+
     def __init__(
         self,
         function: Callable[[Any], Any],
@@ -213,5 +215,4 @@ def model_of(model: Any, tokens: Any, options: Mapping[str, Any]) -> SpeechModel
         raise ModelError(
             "a function needs tokens=: what the columns of its log-probs are, as a list or a file"
         )
-    _check_names(options)
     return function_model(model, tokens, **options)

@@ -60,7 +60,7 @@ class HamaScorer:
     family = "hama (phones)"
     sampling_rate = 16000
     frame_seconds = 0.02
-    batches = False
+    batches = is_function = False
     shortest_seconds = 0.1
     piece_seconds = SENTENCE_SECONDS
     longest_seconds = 28.0  # what is beyond 30 it cuts off
@@ -163,9 +163,8 @@ def load(
     """
     if language is not None:
         raise ModelError("language belongs to models of several languages; this decodes English")
-    model = ScoredModel(HamaScorer(device), blank_known=True, lag=_LAG_SECONDS)
-    model.lm = DEFAULT / "lm.safetensors"
-    return model
+    lm = DEFAULT / "lm.safetensors"
+    return ScoredModel(HamaScorer(device), blank_known=True, lag=_LAG_SECONDS, lm=lm)
 
 
 def _package() -> Any:

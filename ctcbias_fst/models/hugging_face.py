@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from ctcbias_fst.audio.audio import Samples
-from ctcbias_fst.errors import CtcbiasError, MissingDependencyError, ModelError
+from ctcbias_fst.audio.blocks import check_rate
+from ctcbias_fst.errors import AudioError, CtcbiasError, MissingDependencyError, ModelError
 from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.frame_length import measured_frame_seconds
 from ctcbias_fst.models.hugging_face_files import (
     NO_CODE,
+    PREPROCESSORS,
     check_config,
     check_files,
     first_line,
@@ -42,6 +44,7 @@ from ctcbias_fst.models.hugging_face_weights import (
 )
 from ctcbias_fst.models.pieces import LONG_SECONDS, SENTENCE_SECONDS
 from ctcbias_fst.models.scored import ScoredModel
+from ctcbias_fst.text.text_files import quoted
 from ctcbias_fst.text.tokens import Tokenizer
 
 _LENGTHS = ("_get_feat_extract_output_lengths", "_get_subsampling_output_length")
@@ -70,6 +73,7 @@ class HuggingFaceScorer:
     """
 
     longest_seconds = LONG_SECONDS
+    is_function = False
 
     def __init__(self, model: Any, extractor: Any, tokenizer: Tokenizer) -> None:
         self.model, self.extractor, self.tokenizer = model, extractor, tokenizer
@@ -111,7 +115,10 @@ class HuggingFaceScorer:
             random.normal(0.0, 0.1, int(seconds * self.sampling_rate)).astype(np.float32)
             for seconds in _PROBE_SECONDS
         ]
-        alone, batch = [self.scores([wave])[0] for wave in noise], self.scores(noise)
+        try:
+            alone, batch = [self.scores([wave])[0] for wave in noise], self.scores(noise)
+        except Exception:  # whatever the model raises: with each alone it is told of its recording
+            return False
         return all(
             one.shape == other.shape and bool((one - other).abs().max() < _SAME)
             for one, other in zip(alone, batch)
@@ -199,12 +206,16 @@ def load(
                 f"{folder}: its preprocessor makes {expected[0]}, and the model takes "
                 f"{model.main_input_name}: it is the preprocessor of another model"
             )
+        path = next(folder / name for name in PREPROCESSORS if (folder / name).is_file())
+        _check_extractor(extractor, path, model.main_input_name == "input_values")
         tokenizer, agreed = tokenizer_in(folder, config.vocab_size, config.pad_token_id, spoken)
-        scorer = HuggingFaceScorer(
-            model.float().eval().to(torch.device(device)), extractor, tokenizer
-        )
+        model = model.float().eval().to(torch.device(device))
+        try:
+            scorer = HuggingFaceScorer(model, extractor, tokenizer)
+        except ModelError as error:
+            raise ModelError(f"{folder}: {error}") from error
     loaded = ScoredModel(scorer, blank_known=agreed)
-    if adapter is None and (folder / ADAPTER_FILE).is_file():
+    if adapter is None and os.path.lexists(folder / ADAPTER_FILE):
         adapter = folder
     return loaded if adapter is None else loaded.with_adapter(adapter)
 
@@ -269,3 +280,26 @@ def _extractor(folder: Path) -> Any:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise
         raise unread(folder, "its preprocessor_config.json", error) from error
+
+
+def _check_extractor(extractor: Any, path: Path, raw: bool) -> None:
+    """Refuse a preprocessor that can be of no model.
+
+    Args:
+        extractor: as transformers reads it.
+        path: of its file, for messages.
+        raw: whether the model takes samples.
+
+    Raises:
+        ModelError: its sampling rate is none, or it makes something else of samples.
+    """
+    try:
+        check_rate(getattr(extractor, "sampling_rate", None), str(path))
+    except AudioError as error:
+        raise ModelError(f"{error}: put the model's own file there") from None
+    size = getattr(extractor, "feature_size", 1)
+    if raw and size != 1:
+        raise ModelError(
+            f"{path}: its feature_size is {quoted(size)}, and the model takes samples, of which it "
+            "is 1: put the model's own file there"
+        )

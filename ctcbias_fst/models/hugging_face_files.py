@@ -16,7 +16,7 @@ from ctcbias_fst.text.text_files import parse_json, quoted, read_lines
 _SMALL = ("*.json", "*.txt", "*.model", "ctcbias_adapter.safetensors")
 """Files of a model on the hub that are needed beside its weights."""
 
-_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _TOKENIZERS = ("vocab.json", "tokenizer.json", "vocab.txt", "tokenizer.model", "spiece.model")
 _OTHER_KINDS = (
     (("RNNT", "TDT", "Transducer"), "a transducer"),
@@ -190,8 +190,8 @@ def check_files(folder: Path) -> None:
             f"{folder}: has no tokenizer (vocab.json or tokenizer.json), so nobody knows what its "
             "columns are: put the files of the model's tokenizer there"
         )
-    if not any((folder / name).is_file() for name in _PREPROCESSORS):
+    if not any((folder / name).is_file() for name in PREPROCESSORS):
         raise ModelError(
-            f"{folder}: has no {_PREPROCESSORS[0]}, so nobody knows which sampling rate and "
+            f"{folder}: has no {PREPROCESSORS[0]}, so nobody knows which sampling rate and "
             "features it wants: put the model's there"
         )

@@ -15,6 +15,7 @@ from ctcbias_fst.models.onnx_family import (
     audio_port,
     number_of,
     numbers_of,
+    rate_of,
     source_of,
 )
 from ctcbias_fst.models.onnx_features import (
@@ -211,7 +212,7 @@ def _raw(session: Session, facts: Mapping[str, Any], language: str | None) -> Fa
     return Family(
         f"{facts['model_type'] or 'wav2vec2'} (ONNX)",
         RawSamples(bool(normalise)),
-        sampling_rate=number_of(session, facts, "sampling_rate", 16000),
+        sampling_rate=rate_of(session, facts, "sampling_rate", 16000),
         blank=pad if isinstance(pad, int) and not ours else None,
         shortest_seconds=0.1,
     )

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ctcbias_fst.errors import ModelError
+from ctcbias_fst.audio.blocks import HIGHEST_RATE, LOWEST_RATE, check_rate
+from ctcbias_fst.errors import AudioError, ModelError
 from ctcbias_fst.models.onnx_features import Features, StreamFeatures
 from ctcbias_fst.models.onnx_files import config_of
 from ctcbias_fst.models.onnx_session import Array, Port, Session, is_float
@@ -112,6 +113,19 @@ def number_of(
     if not re.fullmatch(r"\d{1,9}", str(value)):
         _wrong(session, key, value, "a whole number")
     return int(value)
+
+
+def rate_of(session: Session, facts: Mapping[str, Any], key: str, default: int) -> int:
+    """A sampling rate of what the files say.
+
+    Raises:
+        ModelError: it is none that speech can have.
+    """
+    rate = number_of(session, facts, key, default)
+    try:
+        return check_rate(rate, key)
+    except AudioError:
+        _wrong(session, key, facts[key], f"from {LOWEST_RATE} to {HIGHEST_RATE} Hz")
 
 
 def numbers_of(session: Session, facts: Mapping[str, Any], key: str) -> tuple[float, ...]:

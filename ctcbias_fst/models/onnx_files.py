@@ -98,7 +98,7 @@ def config_of(model: Path, name: str = "config.json") -> dict[str, Any]:
 def sentencepiece_of(model: Path, tokens: Path) -> Path | None:
     """The SentencePiece model of these tokens, if it is beside a model.
 
-    Raises:
+    Warns:
         CtcbiasWarning: there are such models, but none of these tokens.
     """
     if tokens.suffix == ".model":

@@ -71,7 +71,7 @@ class OnnxScorer:
         ModelError: it gives nothing that can be scores, or its tokens are missing or another's.
     """
 
-    batches = False
+    batches = is_function = False
     longest_seconds = LONG_SECONDS
 
     def __init__(self, session: Session, family: Family, language: str | None = None) -> None:
@@ -111,6 +111,7 @@ class SteppingScorer:
     """
 
     batches = True
+    is_function = False
     shortest_seconds = 0.0
     piece_seconds = longest_seconds = math.inf
 

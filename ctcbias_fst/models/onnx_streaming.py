@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctcbias_fst.errors import ModelError, warn_caller
-from ctcbias_fst.models.onnx_family import SteppingFamily, number_of
+from ctcbias_fst.models.onnx_family import SteppingFamily, number_of, rate_of
 from ctcbias_fst.models.onnx_features import ICEFALL_FBANK, WENET_FBANK, NemoMel, WholeNumbers
 from ctcbias_fst.models.onnx_session import Port, Session
 from ctcbias_fst.models.onnx_steps import State, StepPlan
@@ -213,7 +213,7 @@ def _tone(session: Session, facts: _Facts) -> SteppingFamily:
         tokens = tuple(decoder.get("vocabulary", ()))
         blank = number_of(session, facts, "pad_token_id", len(tokens))
         factor = number_of(session, encoder, "reduction_kernel_size", 3)
-    rate = number_of(session, facts, "sample_rate", 8000)
+    rate = rate_of(session, facts, "sample_rate", 8000)
     states = [State("state", "state_next", (1, values), 0)]
     plan = StepPlan(
         "signal",

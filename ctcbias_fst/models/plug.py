@@ -222,6 +222,8 @@ class Scorer(TokenListener, Protocol):
         shortest_seconds: what it cannot score with less; shorter waves get silence behind them.
         longest_seconds: what it is given at once; longer audio without a pause is scored in windows
             that overlap.
+        is_function: whether it is a function of the user's, who can say what a file says of other
+            models.
     """
 
     @property
@@ -232,6 +234,8 @@ class Scorer(TokenListener, Protocol):
     def shortest_seconds(self) -> float: ...
     @property
     def longest_seconds(self) -> float: ...
+    @property
+    def is_function(self) -> bool: ...
 
     def scores(self, waves: Sequence[Samples]) -> list[Tensor]:
         """Score waves.
@@ -252,11 +256,6 @@ def require_any(recordings: Sequence[Recording]) -> None:
     """
     if not recordings:
         raise AudioError("no recordings: pass at least one")
-
-
-def is_function(scorer: Scorer) -> bool:
-    """Whether it is a function of the user's, who can say what a file says of other models."""
-    return hasattr(scorer, "function")
 
 
 class PhoneListener(Listener, Protocol):

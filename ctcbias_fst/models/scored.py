@@ -20,7 +20,7 @@ from ctcbias_fst.models.joined import Part, joined
 from ctcbias_fst.models.listed import ListedNames
 from ctcbias_fst.models.model_config import AttentionConfig
 from ctcbias_fst.models.pieces import PiecesConfig
-from ctcbias_fst.models.plug import Scorer, SpeechModel, Steps, is_function, require_any
+from ctcbias_fst.models.plug import Scorer, SpeechModel, Steps, require_any
 from ctcbias_fst.models.scored_windows import Biasing, ScoredWindows, WindowScores
 from ctcbias_fst.models.stream_windows import WindowConfig
 from ctcbias_fst.models.tapped import TappedModel
@@ -39,9 +39,9 @@ class ScoredModel:
         adapted: the same with its adapter, if it has one.
         lag: seconds by which it writes tokens after their sounds, if that is known.
         steps: how it goes through streams, if it keeps states.
+        lm: the language model's file, if it has one.
     """
 
-    lm: Path | None = None
     hears_phones = False
 
     def __init__(
@@ -52,9 +52,10 @@ class ScoredModel:
         adapted: AdaptedModel | None = None,
         lag: float | None = None,
         steps: Steps | None = None,
+        lm: Path | None = None,
     ) -> None:
         self.scorer, self.blank_known, self.adapted = scorer, blank_known, adapted
-        self.lag, self.steps = lag, steps
+        self.lag, self.steps, self.lm = lag, steps, lm
         self.attends = adapted is not None
         self.family, self.device = scorer.family, scorer.device
         self.sampling_rate, self.frame_seconds = scorer.sampling_rate, scorer.frame_seconds
@@ -91,7 +92,7 @@ class ScoredModel:
                 torch.
         """
         other = copy(self)
-        other.adapted = load_adapter(Path(path), *_torch_of(self, module))
+        other.adapted = load_adapter(path, *_torch_of(self, module))
         other.attends = True
         return other
 
@@ -293,7 +294,7 @@ def _torch_of(model: SpeechModel, module: nn.Module | None) -> tuple[Scorer, nn.
         remedy = "adapt a model of Hugging Face or torch"
         if scorer is None:
             remedy = "ctcbias adapt trains that of a model of ours"
-        elif is_function(scorer):
+        elif scorer.is_function:
             remedy = "pass the module that the function calls"
         raise ModelError(
             f"{model.family}: an adapter reads the states of a torch module, and here is none: "

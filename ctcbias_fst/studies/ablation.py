@@ -20,7 +20,7 @@ from lhotse import CutSet
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.bounds import MAX_REPLICATIONS, at_least_one, at_most
 from ctcbias_fst.compiled import CompiledEntities
-from ctcbias_fst.config import load_config, merge, parse_overrides, to_mapping
+from ctcbias_fst.config import load_config, merge, to_mapping
 from ctcbias_fst.corpus.backends import recording_batches
 from ctcbias_fst.corpus.cuts import read_cuts
 from ctcbias_fst.errors import ConfigError
@@ -30,7 +30,7 @@ from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.hypotheses import greedy_hypothesis
-from ctcbias_fst.settings import PipelineConfig
+from ctcbias_fst.settings import PipelineConfig, set_by
 from ctcbias_fst.studies.dev_sets import compiled_lists
 from ctcbias_fst.studies.speech_sets import SpeechSet
 from ctcbias_fst.text.entities import EntityList
@@ -208,7 +208,7 @@ def ablate(
 
 
 def _settings(row: Row, base: PipelineConfig) -> PipelineConfig:
-    table = merge(to_mapping(base), parse_overrides(row.set))
+    table = merge(to_mapping(base), set_by(row.set))
     config = load_config(PipelineConfig, table)
     if row.greedy or row.parts is not None:
         config = replace(config, parts=row.parts or ())

@@ -288,6 +288,8 @@ def _listed(lexicon: Mapping[Any, Any]) -> Iterator[tuple[str, str, list[str], f
     for word, several in lexicon.items():
         ways = [several] if isinstance(several, str) else several
         good = isinstance(word, str) and isinstance(ways, (list, tuple))
+        if good and not ways:
+            raise InputError(f"lexicon: {quoted(word)} has no phones; {_FORM}")
         if not good or not word.split() or not all(isinstance(way, str) for way in ways):
             raise InputError(
                 f"lexicon: {quoted(word)}: {quoted(several)}: map each word to its phones, such as "

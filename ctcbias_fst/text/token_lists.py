@@ -69,6 +69,8 @@ def column_of(number: Any, what: str, size: int | None = None) -> int:
         ModelError: it is none.
     """
     try:
+        if isinstance(number, bool):
+            raise TypeError
         column = operator.index(number)
     except TypeError:
         raise ModelError(f"{what} must be a whole number, found {quoted(number)}.") from None

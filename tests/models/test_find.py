@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from ctcbias_fst.errors import ModelError
-from ctcbias_fst.models.find import identity_of, kind_of, load_model, load_tokenizer
+from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.models.adapted import adapter_file
+from ctcbias_fst.models.find import (
+    identity_of,
+    kind_of,
+    load_for_streams,
+    load_model,
+    load_tokenizer,
+)
 from ctcbias_fst.models.onnx_files import model_file
 from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.settings import settings_of
 
 
 @pytest.mark.parametrize(
@@ -72,8 +80,38 @@ def test_the_default_is_the_embedded_model() -> None:
     assert identity_of(None) == identity_of(DEFAULT)
     with pytest.raises(ModelError, match="language"):
         load_model(language="en")
-    with pytest.raises(ModelError, match="7 is no path"):
+    with pytest.raises(ModelError, match="7 is no path of a model"):
         load_model(7)  # type: ignore[arg-type]
+
+
+def test_paths_that_are_none(tmp_path: Path) -> None:
+    """Whatever asks the file system for them."""
+    long = "x" * 5000
+    for load in (
+        load_model,
+        load_tokenizer,
+        load_for_streams,
+        lambda path: identity_of(Path(path)),
+    ):
+        with pytest.raises(ModelError, match="^'xx*'…: cannot be read .File name too long"):
+            load(long)  # type: ignore[operator]
+    with pytest.raises(ModelError, match="^'xx*'…: cannot be read .File name too long"):
+        adapter_file(long)
+    for path in (None, tmp_path):
+        with pytest.raises(ModelError, match="^5 is no path of an adapter$"):
+            load_model(path, adapter=5)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="^5 is no path of an adapter$"):
+        adapter_file(5)  # type: ignore[arg-type]
+
+
+def test_settings_that_are_no_file(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"settings.toml: is no file"):
+        settings_of(tmp_path)
+    (tmp_path / "settings.toml").rmdir()
+    (tmp_path / "settings.toml").symlink_to("nothing")
+    with pytest.raises(ConfigError, match=r"settings.toml: is no file"):
+        settings_of(tmp_path)
 
 
 def test_identity_follows_the_files(tmp_path: Path) -> None:

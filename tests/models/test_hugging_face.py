@@ -28,6 +28,7 @@ from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasWarning, MissingDependencyError, ModelError
 from ctcbias_fst.models import hugging_face
+from ctcbias_fst.models.adapted import ADAPTER_FILE
 from ctcbias_fst.models.find import identity_of, load_model, load_tokenizer
 from ctcbias_fst.models.hugging_face_tokens import PieceTokenizer
 from ctcbias_fst.models.phone_listener import phone_listener
@@ -508,6 +509,25 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "another preprocessor": (
         changed("preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
         "makes input_features, and the model takes input_values",
+    ),
+    **{
+        f"rate {rate}": (
+            changed("preprocessor_config.json", sampling_rate=rate),
+            rf"preprocessor_config.json: a sampling rate of {rate}( Hz)? (cannot be|is no whole)",
+        )
+        for rate in (0, -1, None, 10**9, 1.5)
+    },
+    "stereo": (
+        changed("preprocessor_config.json", feature_size=2),
+        "preprocessor_config.json: its feature_size is 2, and the model takes samples",
+    ),
+    "no stride": (
+        changed("config.json", conv_stride=[0] * 7),
+        "the model failed on 1 s of noise, .*: ZeroDivisionError",
+    ),
+    "adapter that is a folder": (
+        lambda folder: (folder / ADAPTER_FILE).mkdir(),
+        "ctcbias_adapter.safetensors: is no file",
     ),
     "other sizes": (changed("config.json", vocab_size=33), "not those of its config.json"),
 }

@@ -127,6 +127,15 @@ def test_metadata_in_a_file_beside_it(tmp_path: Path) -> None:
     refused(tmp_path, "config.json: not valid JSON")
 
 
+@pytest.mark.parametrize("rate", [0, 1999, 800_000])
+def test_rates_that_speech_cannot_have(tmp_path: Path, rate: int) -> None:
+    hugging_face(tmp_path, sampling_rate=rate, do_normalize=True)
+    refused(
+        tmp_path,
+        f"sampling_rate in the preprocessor_config.json beside it is {rate}, not from 2000 to 7",
+    )
+
+
 def test_tokens(tmp_path: Path) -> None:
     icefall(tmp_path)
     tokens = tmp_path / "tokens.txt"

@@ -110,7 +110,7 @@ def test_only_what_changed_is_decoded_again(data: Path, random_model: Path) -> N
 
 def test_a_row_that_names_no_parts_has_all(data: Path, random_model: Path) -> None:
     """As the page says; and those of the configuration, if that names any."""
-    rows = (Row("all"), Row("none", parts=()), Row("greedy", greedy=True))
+    rows = (Row("all"), Row("none", set=("parts=none",)), Row("greedy", greedy=True))
     cells, _ = run(data, random_model, study(rows))
     every = Recognizer(AcousticModel.load(random_model), PipelineConfig())
     names = every.compile(["take", "taken"])

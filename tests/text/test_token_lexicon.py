@@ -162,6 +162,7 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
         (["cat"], "must be the path"),
         ({}, "has no words"),
         ({"cat": ""}, "'cat' has no phones"),
+        ({"cat": "K AE T", "dog": []}, "'dog' has no phones"),
         ({"cat": 3}, "map each word to its phones"),
         ({3: "K"}, "map each word to its phones"),
         ({"cat": [["K", "AE", "T"]]}, "map each word to its phones"),
