@@ -155,6 +155,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
 def function_model(
     function: Callable[[Any], Any],
     tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int] | Tokenizer,
+    /,
     *,
     blank: str | int | None = None,
     boundary: str | None = None,
