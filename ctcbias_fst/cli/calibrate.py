@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
@@ -15,12 +15,20 @@ from ctcbias_fst.cli.places import reads
 
 if TYPE_CHECKING:
     from ctcbias_fst.audio.audio import AudioPart, Recording
+    from ctcbias_fst.corpus.backends import Utterance
     from ctcbias_fst.decoder import Decoder
-    from ctcbias_fst.recognizer import Recognizer
+    from ctcbias_fst.models.first_failures import FirstFailures
     from ctcbias_fst.records import LogProbs
     from ctcbias_fst.settings import PipelineConfig
 
+
+class _Lasts(Protocol):
+    @property
+    def seconds(self) -> float: ...
+
+
 Item = TypeVar("Item")
+Lasting = TypeVar("Lasting", bound=_Lasts)
 
 
 @click.command()
@@ -134,6 +142,7 @@ def _of_audio(
     from ctcbias_fst.audio.audio import to_recording  # noqa: PLC0415
     from ctcbias_fst.errors import AudioError  # noqa: PLC0415
     from ctcbias_fst.models.find import load_model  # noqa: PLC0415
+    from ctcbias_fst.models.first_failures import first_failures  # noqa: PLC0415
     from ctcbias_fst.recognizer import Recognizer  # noqa: PLC0415
 
     model = load_model(named.model, device, language=named.language, lexicon=named.lexicon)
@@ -154,24 +163,32 @@ def _of_audio(
     def make(config: PipelineConfig) -> Decoder:
         return Recognizer(model, config, phones=recognizer.phones).decoder
 
-    return make, _scored(recognizer, _batches(read(), minutes, lost), lost)
+    failures = first_failures(recognizer.log_probs, model)
+    batches = _batches(read(), minutes, lost)
+    return make, _scored(recognizer.log_probs, batches, lost, failures)
 
 
 def _scored(
-    recognizer: Recognizer, batches: Iterable[list[Recording]], lost: list[float]
+    score: Callable[[list[Lasting]], LogProbs],
+    batches: Iterable[list[Lasting]],
+    lost: list[float],
+    failures: FirstFailures,
 ) -> Iterator[LogProbs]:
-    """The log-probs of batches; ``lost`` gets the seconds of what cannot be scored."""
+    """The log-probs of batches that can be decoded.
+
+    Args:
+        score: the log-probs of a batch.
+        lost: gets the seconds of what cannot be scored.
+        failures: is told of that.
+    """
     from ctcbias_fst.errors import ConfigError, MissingDependencyError  # noqa: PLC0415
-    from ctcbias_fst.models.first_failures import first_failures  # noqa: PLC0415
     from ctcbias_fst.search.boosting import check_log_probs  # noqa: PLC0415
 
-    failures = first_failures(recognizer.log_probs, recognizer.model)
-
-    def of(batch: list[Recording]) -> Iterator[LogProbs]:
+    def of(batch: list[Lasting]) -> Iterator[LogProbs]:
         try:
-            found = recognizer.log_probs(batch)
-            check_log_probs(found, recognizer.decoder.vocabulary)
-        except (ConfigError, MissingDependencyError):
+            found = score(batch)
+            check_log_probs(found, found.vocabulary)
+        except (ConfigError, MissingDependencyError, OSError):
             raise  # of none of them
         except Exception as error:  # whatever somebody's model raises
             if len(batch) > 1:
@@ -199,6 +216,7 @@ def _of_log_probs(
 ) -> tuple[Callable[[PipelineConfig], Decoder], Iterator[LogProbs]]:
     from ctcbias_fst.corpus.backends import LogProbsBackend, columns_of  # noqa: PLC0415
     from ctcbias_fst.decoder import Decoder  # noqa: PLC0415
+    from ctcbias_fst.models.first_failures import FirstFailures  # noqa: PLC0415
     from ctcbias_fst.settings import PipelineConfig  # noqa: PLC0415
 
     known = named.load(lambda: columns_of(path))
@@ -207,9 +225,13 @@ def _of_log_probs(
     )
     reads(backend.files, "the log-probs")
 
-    loaded = ((backend.load(one), one.seconds) for one in backend.utterances())
+    def score(utterances: list[Utterance]) -> LogProbs:
+        return backend.batch([backend.load(one) for one in utterances])
+
+    lost: list[float] = []
+    batches = _batches(((one, one.seconds) for one in backend.utterances()), minutes, lost)
     make = partial(Decoder, known, frame_seconds=backend.frame_seconds, device=device)
-    return make, map(backend.batch, _batches(loaded, minutes))
+    return make, _scored(score, batches, lost, FirstFailures(None))
 
 
 def _batches(

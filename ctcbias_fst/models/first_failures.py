@@ -25,11 +25,12 @@ class FirstFailures:
     of a second and of ten does, too.
 
     Args:
-        fails: whether the model fails on noise; asked once at most.
+        fails: whether the model fails on noise; asked once at most. None where nothing can be
+            asked, as of saved log-probs: the third error is raised then.
         worked: whether a recording has worked before.
     """
 
-    def __init__(self, fails: Callable[[], bool], worked: bool = False) -> None:
+    def __init__(self, fails: Callable[[], bool] | None, worked: bool = False) -> None:
         self._fails, self._worked, self._count = fails, worked, 0
 
     def passed(self) -> None:
@@ -41,10 +42,13 @@ class FirstFailures:
 
         Raises:
             ModelError: the model fails on everything.
+            Exception: the error itself, where there is no model.
         """
         self._count += 1
         if self._worked or self._count < _FIRST:
             return
+        if self._fails is None:
+            raise error
         if self._fails():
             said = str(error) if isinstance(error, CtcbiasError) else cause_of(error)
             raise ModelError(

@@ -110,6 +110,10 @@ def test_what_worked_once_is_to_blame_for_nothing() -> None:
         for _ in range(10):
             failures.add(ValueError("no"))
     assert asked == [False]
+    nobody = FirstFailures(None)
+    with pytest.raises(ValueError, match="^no 2$"):
+        for number in range(10):
+            nobody.add(ValueError(f"no {number}"))
 
     def patient(wave: Array) -> Any:
         return _silent(wave) if len(wave) > 5 * 8000 else None
@@ -127,7 +131,8 @@ def test_calibrate_leaves_out_what_cannot_be_scored(capsys: pytest.CaptureFixtur
     items = [to_recording(one, 8000, name=str(i)) for i, one in enumerate(recordings(*ORDER))]
     lost: list[float] = []
     batches = _batches(((one, one.seconds) for one in items), 6.0 / 60, lost)
-    found = [one.ids for one in _scored(recognizer, batches, lost)]
+    failures = FirstFailures(lambda: True)
+    found = [one.ids for one in _scored(recognizer.log_probs, batches, lost, failures)]
     assert [name for ids in found for name in ids] == ["1", "2", "4"]
     assert capsys.readouterr().err.count("Warning: left out: ") == 2
 

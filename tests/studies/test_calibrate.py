@@ -267,7 +267,9 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
         name: speech.log_probs[i, : int(speech.lengths[i])].numpy()
         for i, name in enumerate(speech.ids)
     }
-    np.savez(tmp_path / "speech.npz", **arrays)
+    broken = {"broken": np.full((50, len(TOKENS)), np.nan, np.float32)}
+    narrow = {"narrow": np.zeros((50, len(TOKENS) - 1), np.float32)}
+    np.savez(tmp_path / "speech.npz", **broken, **arrays, **narrow)
     (tmp_path / "tokens.txt").write_text(
         "".join(f"{token} {i}\n" for i, token in enumerate(TOKENS)), encoding="utf-8"
     )
@@ -283,6 +285,8 @@ def test_the_command_writes_settings(speech: LogProbs, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     settings = load_config(PipelineConfig, tmp_path / "settings.toml")
+    told = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert ["broken" in told[0], "narrow" in told[1], len(told)] == [True, True, 2]
     assert f"200 words, 400 decoys: price 1 -> {-settings.decode.boost.bonus:g} " in result.stdout
     assert settings.decode.boost.bonus not in {-1.0, -3.9}
     assert settings.parts == ("boost",)
