@@ -216,15 +216,21 @@ class AudioStreams:
         """
         heard: dict[int, Heard] = {}
         failed: dict[int, ModelError] = {}
-        for listens, hears in ((True, self._with_phones), (False, self._without_phones)):
-            rows = [i for i, state in enumerate(states) if state.listens == listens]
-            try:
-                own = hears.score(
-                    [states[i].kept for i in rows], [chunks[i] for i in rows], last=last
-                )
-                heard |= zip(rows, own)
-            except ModelError as error:
-                failed |= dict.fromkeys(rows, error)
+        unheard = set(range(len(states)))
+        try:
+            for listens, hears in ((True, self._with_phones), (False, self._without_phones)):
+                rows = [i for i, state in enumerate(states) if state.listens == listens]
+                unheard.difference_update(rows)
+                try:
+                    own = hears.score(
+                        [states[i].kept for i in rows], [chunks[i] for i in rows], last=last
+                    )
+                    heard |= zip(rows, own)
+                except ModelError as error:
+                    failed |= dict.fromkeys(rows, error)
+        finally:
+            for i in unheard:  # somebody has interrupted: what came is kept
+                states[i].kept.add(chunks[i])
         if failed and not heard:
             raise next(iter(failed.values()))
         heard |= {i: Heard(self._no_frames(), (str(error),)) for i, error in failed.items()}

@@ -183,7 +183,28 @@ def test_what_fails_in_between_is_heard_again(
         assert stream.finish().committed == SAID["medical-2"]
 
 
-def _interrupted(*_: object) -> None:
+def test_an_interruption_costs_no_stream_beside(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some need phones, some do not: those that were to be heard later have what came, too."""
+    samples = samples_of("medical-2")
+    short = Recognizer(
+        recognizer.model,
+        recognizer.config,
+        settings={"parts": "boost,g2g", "shortlist.shorten_above": 1},
+    )
+    streams = [short.stream(NAMES, name="long"), short.stream(["Imiglucerase"], name="short")]
+    assert [stream._state.listens for stream in streams] == [True, False]
+    short.accept_all(streams, [samples[:20000]] * 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(streams[0]._advances._with_phones, "score", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            short.accept_all(streams, [samples[20000:26000]] * 2)
+    streams[1].accept(samples[26000:])
+    assert streams[1].finish().committed == SAID["medical-2"]
+
+
+def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

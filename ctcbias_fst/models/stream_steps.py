@@ -79,6 +79,12 @@ class SteppedStream(HeardStream):
         self.like: PhoneLogProbs | None = None
         self.warnings: list[str] = []
 
+    def add(self, samples: Samples) -> None:
+        """Take samples at the model's rate, for who hears phones, too."""
+        super().add(samples)
+        if self.beside is not None:
+            self.beside.add(samples)
+
     def drop_decoded(self) -> None:
         """Forget the rows that were decoded."""
         self.tokens.drop_before(self.frames)
@@ -161,8 +167,6 @@ class StreamSteps:
         for stream, chunk in zip(streams, chunks):
             stream.drop_decoded()
             stream.add(chunk)
-            if stream.beside is not None:
-                stream.beside.add(chunk)
         while todo := [one for one in streams if self._is_ready(one, last)]:
             self._advance(todo, waiting, last)
         if self._phones is not None:

@@ -37,6 +37,11 @@ def states_of(streams: Sequence[Any], advances: Any, state: type[State], whose: 
     Raises:
         ConfigError: there is such a one.
     """
+    if not isinstance(streams, (list, tuple)):
+        raise ConfigError(
+            f"streams are a list, found {streams!r:.60}: pass [stream], or what one stream has to "
+            "its accept() and finish()"
+        )
     states: dict[int, State] = {}
     for stream in streams:
         found = stream.state_of(advances) if hasattr(stream, "state_of") else None
@@ -63,6 +68,8 @@ def require_one_each(states: Sequence[Stands], **several: Sequence[Any]) -> None
         ConfigError: there are not as many.
     """
     for what, items in several.items():
+        if not hasattr(items, "__len__") or not hasattr(items, "__getitem__"):
+            raise ConfigError(f"{what} are a list, one for each stream, found {items!r:.60}")
         if len(items) != len(states):
             raise ConfigError(f"{len(states)} streams, {len(items)} {what}: pass one for each")
 

@@ -124,11 +124,16 @@ def test_streams_of_many_calls(one: Decoder) -> None:
         ([stream, other], [say("a")] * 2, "no stream of this decoder"),
         ([stream, "b"], [say("a")] * 2, "'b' is no stream of this decoder"),
         ([stream], [], "1 streams, 0 chunks"),
+        (stream, [say("a")], "streams are a list, found <Stream 1.* pass .stream."),
+        ([stream], None, "chunks are a list, one for each stream, found None"),
+        ([stream], (say(one) for one in "a"), "chunks are a list, .* found <generator"),
     ):
         with pytest.raises(ConfigError, match=message):
             one.accept_all(streams, several)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no stream of this decoder"):
         one.finish_all([other])
+    with pytest.raises(ConfigError, match="streams are a list"):
+        one.finish_all(stream)  # type: ignore[arg-type]
 
 
 def test_lists(one: Decoder) -> None:
