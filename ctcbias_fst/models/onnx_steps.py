@@ -146,6 +146,8 @@ class OnnxSteps:
             raise ModelError(
                 f"{self.session.path}: gave {len(rows)} frames in a step, and {self._rows} before"
             )
+        if any(one.dtype.kind == "f" and bool(np.isnan(one).any()) for one in states):
+            raise ModelError(f"{self.session.path}: keeps NaN in its states")
         return Stepped(
             log_probs_of(rows[self._rows - (last - first) : self._rows], self._kind), states
         )

@@ -253,7 +253,12 @@ class StreamWindows:
         rows = int(found.lengths[0])
         if window.last is not None and rows < window.last - window.offset - window.lacking:
             return ModelError(f"{where}: the model gave {rows} frames, which is too few")
-        return bad_scores(replace(found, ids=(where,)), phones=self._listens) or found
+        known = 0
+        if found.phones is not None:
+            known = round(window.first * self.frame_seconds / found.phones.frame_seconds)
+        # What is only heard beside the frames that count may be what the model fails on.
+        counts = replace(self._taken(window, found, known), ids=(where,))
+        return bad_scores(counts, phones=self._listens) or found
 
     def _taken(self, window: _Window, found: LogProbs, phones: int) -> LogProbs:
         """The frames of a window that count, behind so many phone frames."""

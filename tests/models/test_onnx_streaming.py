@@ -24,6 +24,7 @@ from ctcbias_fst.models.onnx_features import (  # noqa: E402
     NemoMel,
     WholeNumbers,
 )
+from ctcbias_fst.models.onnx_steps import OnnxSteps  # noqa: E402
 from ctcbias_fst.models.plug import Step, Stepped  # noqa: E402
 from ctcbias_fst.models.scored import ScoredModel  # noqa: E402
 from ctcbias_fst.models.stream_steps import SteppedStream, StreamSteps  # noqa: E402
@@ -331,6 +332,32 @@ def test_a_step_that_fails_is_taken_for_silence(how: str, models: dict[str, Scor
     assert told.endswith("0.32 s are taken for silence")
     assert told.startswith("bad from 0.64 s on")
     assert ("too loud" in told) == (how in {"raises", "fails"})
+
+
+def test_states_that_are_no_numbers_are_not_kept(
+    models: dict[str, ScoredModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next step goes on from the states before them."""
+    model = models["zipformer"]
+    assert isinstance(model.steps, OnnxSteps)
+    run, good = model.steps._run, speech_like(2.0)
+    calls: list[int] = []
+
+    def bad_once(steps: Sequence[Step]) -> Any:
+        calls.append(steps[0].number)
+        found = run(steps)
+        if steps[0].number != 2:
+            return found
+        return [(rows, tuple(np.full_like(one, np.nan) for one in kept)) for rows, kept in found]
+
+    monkeypatch.setattr(model.steps, "_run", bad_once)
+    hearing = hears(model)
+    stream = hearing.open("call")
+    parts = [taken(stream, hearing.score([stream], [good])[0])]
+    (heard,) = hearing.score([stream], [NO_SAMPLES], last=True)
+    rows = np.concatenate([*parts, taken(stream, heard)])
+    assert (rows[:, 0] == 0).nonzero()[0].tolist() == list(range(16, 24))
+    assert calls[-1] > 3
 
 
 def test_a_model_that_never_works(models: dict[str, ScoredModel]) -> None:

@@ -313,6 +313,37 @@ def test_what_a_model_fails_on_is_taken_for_silence(how: str) -> None:
     torch.testing.assert_close(bad.log_probs[0, ~silent], plain.log_probs[0, ~silent])
 
 
+class FailingFrame(Model):
+    """Gives NaN in the frames with something loud."""
+
+    def __call__(self, recordings: Sequence[Recording], names: Sequence[object] = ()) -> LogProbs:
+        found = super().__call__(recordings)
+        assert found.phones is not None
+        for row, one in enumerate(recordings):
+            for at in np.flatnonzero(np.abs(one.samples) > 5):
+                found.log_probs[row, at // 40] = torch.nan
+                found.phones.log_probs[row, at // 80] = torch.nan
+        return found
+
+
+def test_a_bad_frame_costs_the_frames_that_count_with_it() -> None:
+    """It is in the context of other windows, too."""
+    wave = noise(3000, 1)
+    wave[1500] = 9.0
+    windows = windows_of(FailingFrame())
+    stream = WindowedStream("call")
+    warnings: list[str] = []
+    for begin in range(0, 3001, 300):
+        (heard,) = windows.score([stream], [wave[begin : begin + 300]], last=begin == 3000)
+        stream.frames += int(heard.log_probs.lengths[0])
+        if heard.log_probs.phones is not None:
+            stream.phone_frames += int(heard.log_probs.phones.lengths[0])
+        warnings += heard.warnings
+    (told,) = warnings
+    assert told.startswith("call from 1.44 s on")
+    assert told.endswith("0.16 s are taken for silence")
+
+
 def test_a_model_that_never_works_is_an_error() -> None:
     failing = StreamWindows(each(fails), TOKENS, 0.04, RATE, CONFIG)
     stream = WindowedStream("call")
