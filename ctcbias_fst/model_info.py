@@ -12,9 +12,8 @@ import numpy as np
 
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasError
-from ctcbias_fst.models.embedded_phones import EmbeddedPhones
 from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model, why_no_adapter
-from ctcbias_fst.models.phone_listener import AUTO, of_language
+from ctcbias_fst.models.phone_listener import AUTO, described, of_language
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.settings import changed, settings_of
@@ -226,10 +225,8 @@ def _with_hints(
 
 
 def _phones_by(recognizer: Recognizer) -> str | None:
-    if isinstance(recognizer.phones, EmbeddedPhones):
-        return "the phone head inside the package"
     if recognizer.phones is not None:
-        return recognizer.phones.family
+        return described(recognizer.phones)
     return "the model itself" if recognizer.model.hears_phones else None
 
 

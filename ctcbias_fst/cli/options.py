@@ -178,7 +178,7 @@ LEXICON = click.option(
     "--lexicon",
     type=_Lexicon(),
     help="Words and their phones, of a model whose tokens are phones: a file, or english "
-    "(docs/own-model.md); none if phones are wanted.",
+    "(docs/own-model.md); none if phones are wanted, which hama cannot write.",
 )
 
 

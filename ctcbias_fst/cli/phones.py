@@ -49,8 +49,10 @@ with_phones = gathers(
 def tell_phones(listener: object, seconds: float, total: float) -> None:
     """Tell once what listening to phones cost, of so many seconds in all."""
     if seconds:
+        from ctcbias_fst.models.phone_listener import described  # noqa: PLC0415
+
         click.echo(
-            f"phones by {listener}: {seconds:.2f} of {total:.2f} s ({seconds / total:.0%}); "
-            "without: --no-phones",
+            f"phones by {described(listener)}: {seconds:.2f} of {total:.2f} s "
+            f"({seconds / total:.0%}); without: --no-phones",
             err=True,
         )

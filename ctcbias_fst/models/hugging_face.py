@@ -33,6 +33,7 @@ from ctcbias_fst.models.hugging_face_files import (
     unread,
 )
 from ctcbias_fst.models.hugging_face_tokens import (
+    check_padding,
     default_language,
     language_in,
     tokenizer_in,
@@ -214,10 +215,19 @@ def load(
             scorer = HuggingFaceScorer(model, extractor, tokenizer)
         except ModelError as error:
             raise ModelError(f"{folder}: {error}") from error
+    check_padding(tokenizer, _of_noise(scorer), folder)
     loaded = ScoredModel(scorer, blank_known=agreed)
     if adapter is None and os.path.lexists(folder / ADAPTER_FILE):
         adapter = folder
     return loaded if adapter is None else loaded.with_adapter(adapter)
+
+
+def _of_noise(scorer: HuggingFaceScorer) -> Tensor:
+    """Log-probs ``(frame, token)`` of a second of noise, where columns lack tokens."""
+    if not scorer.tokenizer.vocabulary.unnamed:
+        return torch.empty((0, scorer.tokenizer.vocabulary.size))
+    noise = np.random.default_rng(0).normal(0.0, 0.1, scorer.sampling_rate).astype(np.float32)
+    return scorer.scores([noise])[0]
 
 
 def load_tokenizer(path: str | os.PathLike[str], language: str | None = None) -> Tokenizer:

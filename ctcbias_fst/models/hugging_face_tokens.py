@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ctcbias_fst.errors import ModelError, warn_caller
 from ctcbias_fst.models.hugging_face_files import NO_CODE, quiet, read_object, unread
 from ctcbias_fst.text.text_files import and_more, first_few, quoted
 from ctcbias_fst.text.token_marks import (
+    BYTE_LEVEL,
+    PREFIX,
     SEPARATORS,
     UnknownBoundaryError,
     WordBoundary,
     boundary_of_model,
+    is_byte_level,
     is_special,
     unnamed_column,
 )
@@ -24,6 +29,9 @@ from ctcbias_fst.text.vocabulary import Vocabulary
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 _MISSING_SHARE = 8
 """One column in so many may lack a token, or two: more are missing of another model's."""
+
+_SIZES = (8, 16, 32, 64, 128)
+"""Of which numbers of columns may be multiples, for speed."""
 
 
 class PieceTokenizer(FewestPiecesTokenizer):
@@ -45,7 +53,7 @@ class PieceTokenizer(FewestPiecesTokenizer):
 
     def _search(self, word: str, n: int) -> list[tuple[tuple[int, ...], float]]:
         fewest = super()._search(word, n)
-        ids = tuple(self._backend.encode(word, add_special_tokens=False).ids)
+        ids = self._own(word)
         size, special = self.vocabulary.size, self.vocabulary.special
         if not ids or any(i >= size or special[i] for i in ids):
             return fewest
@@ -53,6 +61,17 @@ class PieceTokenizer(FewestPiecesTokenizer):
             return fewest
         others = [(one, max(0.0, count - len(ids))) for one, count in fewest if one != ids]
         return [(ids, 0.0), *others][:n]
+
+    def _own(self, word: str) -> tuple[int, ...]:
+        """As the tokenizer cuts a word that stands behind another; nothing if it has no mark."""
+        known = self.vocabulary
+        for text in (word, f" {word}"):
+            ids = tuple(self._backend.encode(text, add_special_tokens=False).ids)
+            if known.boundary is not WordBoundary.PREFIX:
+                return ids
+            if ids and ids[0] < known.size and known.tokens[ids[0]].startswith(PREFIX):
+                return ids
+        return ()
 
 
 def languages_of(folder: Path) -> tuple[str, ...]:
@@ -127,6 +146,12 @@ def tokenizer_in(
             f"{folder}: neither tokenizer nor config.json says which of {columns} columns is the "
             "blank (pad_token); put the files of the model's own tokenizer there"
         )
+    if pad is not None and pad != blank and 0 <= pad < columns:
+        warn_caller(
+            f"{folder}: the blank is column {blank} ({quoted(named[blank])}) by its tokenizer "
+            f"(pad_token), which is taken, and column {pad} ({quoted(named[pad])}) by its "
+            "config.json (pad_token_id): if texts are wrong, correct the tokenizer"
+        )
     known = {blank} if unknown is None or not 0 <= unknown < columns else {blank, unknown}
     separator = separator if isinstance(separator, str) and separator in named else None
     # Special tokens by their role may look as if they wrote something: __BOS__.
@@ -136,6 +161,7 @@ def tokenizer_in(
         else one
         for i, one in enumerate(named)
     ]
+    named = _without_byte_level(named, folder)
     remedy = 'name the separator in tokenizer_config.json, "word_delimiter_token": "..."'
     try:
         boundary = WordBoundary.SEPARATOR if separator else boundary_of_model(named)
@@ -184,7 +210,7 @@ def _in_columns(
             "model"
         )
     lacking = [i for i in range(columns) if i not in tokens]
-    if len(lacking) > max(2, columns // _MISSING_SHARE):
+    if len(lacking) > _few(columns) and not _is_padding(lacking, columns):
         raise ModelError(
             f"{folder}: the tokenizer has {len(tokens) - len(beyond)} tokens and the model "
             f"{columns} columns: it is the tokenizer of another model"
@@ -195,6 +221,51 @@ def _in_columns(
             "write nothing"
         )
     return [tokens.get(i, unnamed_column(i)) for i in range(columns)]
+
+
+def _few(columns: int) -> int:
+    """How many columns may lack a token, whatever they are."""
+    return max(2, columns // _MISSING_SHARE)
+
+
+def _is_padding(lacking: Sequence[int], columns: int) -> bool:
+    """Whether columns without tokens are those that make a whole number of eights or more of them,
+    which matrices of some sizes are faster with: behind all others, and less than half."""
+    first = columns - len(lacking)
+    size = next((one for one in _SIZES if columns % one == 0 and len(lacking) <= one), None)
+    return size is not None and lacking[0] == first and len(lacking) < first
+
+
+def check_padding(tokenizer: Tokenizer, scores: Tensor, folder: Path) -> None:
+    """Refuse columns without tokens that are more than padding.
+
+    Args:
+        tokenizer: of `tokenizer_in`.
+        scores: log-probs ``(frame, token)`` of noise.
+
+    Raises:
+        ModelError: one is the best in some frame.
+    """
+    unnamed = tokenizer.vocabulary.unnamed
+    if len(unnamed) > _few(scores.shape[1]) and bool((scores.argmax(-1) >= unnamed[0]).any()):
+        raise ModelError(
+            f"{folder}: the tokenizer has {unnamed[0]} tokens and the model "
+            f"{tokenizer.vocabulary.size} columns, of which those without tokens are the best ones "
+            "in noise: it is the tokenizer of another model"
+        )
+
+
+def _without_byte_level(named: Sequence[str], folder: Path) -> list[str]:
+    """Tokens of byte-level BPE with the mark of SentencePiece before words; others as they are."""
+    if not is_byte_level(named):
+        return list(named)
+    foreign = [one for one in named if not one.replace(BYTE_LEVEL, "").isascii()]
+    if foreign:
+        warn_caller(
+            f"{folder}: the tokens are bytes (byte-level BPE): only letters of ASCII are written "
+            f"and found as they are, not {quoted(foreign[0])}{and_more(foreign)}"
+        )
+    return [one.replace(BYTE_LEVEL, PREFIX) for one in named]
 
 
 def _cutter(folder: Path, vocabulary: Vocabulary, loaded: Any) -> Tokenizer:

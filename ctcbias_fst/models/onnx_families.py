@@ -28,7 +28,7 @@ from ctcbias_fst.models.onnx_features import (
     RawSamples,
 )
 from ctcbias_fst.models.onnx_refused import refuse_others
-from ctcbias_fst.models.onnx_session import Session
+from ctcbias_fst.models.onnx_session import Port, Session
 from ctcbias_fst.models.onnx_streaming import TONE_TYPES, stepping_family
 from ctcbias_fst.models.pieces import LONG_SECONDS
 from ctcbias_fst.text.text_files import quoted
@@ -86,7 +86,16 @@ def _by_inputs(session: Session, facts: Mapping[str, Any]) -> _Maker:
         f"{session.path}: its family cannot be told: model_type is {said}, inputs "
         f"are {', '.join(inputs)}, outputs {', '.join(sorted(outputs))}; say it in a config.json "
         f'beside it, {{"model_type": "..."}}, one of {", ".join(sorted({*_BY_TYPE, *TONE_TYPES}))}'
+        f"{_of_samples(session)}"
     )
+
+
+def _of_samples(session: Session) -> str:
+    """A hint for a model that takes plain samples: ``(batch, sample)``."""
+    port = audio_port(session)
+    if port is None or len(port.shape) != 2:
+        return ""
+    return f"; {port.name} seems to be plain samples, so it is wav2vec2-ctc"
 
 
 def _check_sizes(session: Session, family: Family) -> None:
@@ -98,6 +107,8 @@ def _check_sizes(session: Session, family: Family) -> None:
         raise ModelError(
             f"{session.path}: takes {sizes}, which is not what {family.name} models take"
         )
+    if not raw:
+        _check_axes(session, family, port)
     time = port.shape[-1 if raw or family.features_first else 1]
     if time is not None:
         raise ModelError(
@@ -108,6 +119,19 @@ def _check_sizes(session: Session, family: Family) -> None:
     if bins is not None and bins != family.features(np.zeros(8000, np.float32)).shape[1]:
         raise ModelError(
             f"{session.path}: takes {bins} features, which is not what {family.name} models take"
+        )
+
+
+def _check_axes(session: Session, family: Family, port: Port) -> None:
+    """Refuse a model that takes features and frames the other way round."""
+    bins = family.features(np.zeros(8000, np.float32)).shape[1]
+    own, other = ("features", "frames") if family.features_first else ("frames", "features")
+    features, frames = port.shape[1:] if family.features_first else port.shape[:0:-1]
+    if frames == bins and features != bins:
+        raise ModelError(
+            f"{session.path}: takes {port.name} as (batch, {other}, {own}), and models of "
+            f"{family.name.removesuffix(' (ONNX)')} take (batch, {own}, {other}): export it so, "
+            "or call it by a function (docs/your-model.md)"
         )
 
 

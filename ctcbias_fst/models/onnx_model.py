@@ -138,7 +138,7 @@ def _tokenizer(
         return _fitting(tokenizer_of(family.tokens, **options), columns, str(session.path))
     path = tokens_file(session.path)
     language = None if family.more else language
-    tokens = checked_tokens(read_tokens(path, language))
+    tokens = checked_tokens(read_tokens(path, language, warn=False))
     if path.suffix != ".json" and not -2 <= len(tokens) - columns <= 2:
         raise ModelError(_of_another(str(path), len(tokens), columns))
     if look_like_phones(tokens) and boundary_of_model(tokens) is WordBoundary.NONE:

@@ -17,6 +17,7 @@ from ctcbias_fst.errors import ConfigError, ModelError, warn_caller
 from ctcbias_fst.models.embedded_phones import EmbeddedPhones, no_phones
 from ctcbias_fst.models.find import kind_of, load_as_it_is
 from ctcbias_fst.models.function import model_of
+from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.models.plug import PhoneListener, SpeechModel
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, checked_lag
 from ctcbias_fst.text.lexicon_tokenizer import LexiconTokenizer
@@ -31,6 +32,8 @@ EMBEDDED = "embedded"
 
 AUTO = "auto"
 """That one beside a model that hears no phones itself and writes English, as far as can be told."""
+
+_PACKAGED = "the phone head inside the package"
 
 _ENGLISH = frozenset({"en", "eng", "auto"})
 
@@ -324,3 +327,10 @@ def _share_runs(halves: Tensor, symbols: Tensor, lengths: Tensor, columns: Tenso
     was, now = columns[:, best].permute(1, 2, 0), columns[second, best[:, :, None]]
     halves.scatter_add_(3, was[..., None], -share[:, :, None, None].expand(-1, -1, 2, 1))
     halves.scatter_add_(3, now[..., None], share[:, :, None, None].expand(-1, -1, 2, 1))
+
+
+def described(listener: object) -> str:
+    """Who listens, for people."""
+    if isinstance(listener, EmbeddedPhones):
+        return _PACKAGED if listener.path == DEFAULT else f"the phone head of {listener.path}"
+    return str(getattr(listener, "family", listener))

@@ -79,8 +79,11 @@ def column_of(number: Any, what: str, size: int | None = None) -> int:
     return column
 
 
-def read_tokens(path: Path, language: str | None = None) -> list[str]:
+def read_tokens(path: Path, language: str | None = None, *, warn: bool = True) -> list[str]:
     """The tokens of a file; see `Vocabulary.from_file` for its forms.
+
+    Args:
+        warn: of a language where there are not several.
 
     Raises:
         ModelError: the file is missing or malformed, ids have gaps, or no vocabulary in it is of
@@ -102,7 +105,7 @@ def read_tokens(path: Path, language: str | None = None) -> list[str]:
         tokens = _json_tokens(content, path)
     else:
         tokens = _text_tokens([line for line in _lines(path) if line], path)
-    if language is not None and not chosen:
+    if warn and language is not None and not chosen:
         warn_caller(
             f"{path}: has one vocabulary, not one for each language: {quoted(language)} "
             "(--language) has no effect"

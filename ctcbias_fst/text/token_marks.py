@@ -31,7 +31,7 @@ _SURE_BLANKS = _BLANKS[:3]
 """Names of nothing else."""
 
 _SPECIAL = re.compile(r"<.+>|\[.+\]")
-_BYTE_LEVEL = "\u0120"
+BYTE_LEVEL = "\u0120"
 """Stands for the space before a word in byte-level BPE."""
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _PHONES = 5
@@ -58,6 +58,11 @@ class WordBoundary(Enum):
 def is_special(token: str) -> bool:
     """Whether a token has the form of those that write no text: ``<s>``, ``[CLS]``, …"""
     return not token or (bool(_SPECIAL.fullmatch(token)) and byte_of(token) is None)
+
+
+def is_byte_level(tokens: Iterable[str]) -> bool:
+    """Whether words begin with the mark of byte-level BPE."""
+    return sum(len(token) > 1 and token.startswith(BYTE_LEVEL) for token in tokens) > 1
 
 
 def unknown_column(tokens: Sequence[str]) -> int | None:
@@ -279,11 +284,11 @@ def guess_boundary(tokens: Sequence[str]) -> WordBoundary:
         return WordBoundary.PREFIX
     if any(token.startswith(CONTINUATION) and len(token) > 2 for token in tokens):
         return WordBoundary.CONTINUATION
-    if sum(len(token) > 1 and token.startswith(_BYTE_LEVEL) for token in tokens) > 1:
+    if is_byte_level(tokens):
         raise ModelError(
-            f"words begin with {_BYTE_LEVEL!r}, as in byte-level BPE: give the tokens as they are "
+            f"words begin with {BYTE_LEVEL!r}, as in byte-level BPE: give the tokens as they are "
             f"read, with {PREFIX!r} in its place, which for ASCII are "
-            f"[token.replace({_BYTE_LEVEL!r}, {PREFIX!r}) for token in tokens]."
+            f"[token.replace({BYTE_LEVEL!r}, {PREFIX!r}) for token in tokens]."
         )
     if any(separator in tokens for separator in SEPARATORS):
         return WordBoundary.SEPARATOR

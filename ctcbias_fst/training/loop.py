@@ -116,8 +116,8 @@ def fit(
         criterion = nn.parallel.DistributedDataParallel(criterion, broadcast_buffers=False)
     if place.rank == 0:
         parameters = sum(p.numel() for p in task.weights.parameters())
-        hours = sum(cut.duration for cut in cuts) / 3600
-        log.info("%.2f M parameters, %d cuts, %.1f h", parameters / 1e6, len(cuts), hours)
+        length = _length(sum(cut.duration for cut in cuts))
+        log.info("%.2f M parameters, %d cuts, %s", parameters / 1e6, len(cuts), length)
     stepper = _Stepper(task, criterion, optimiser, config, place)
     meter = _Meter()
     with _events(run, place.rank) as note, _interruptions() as interrupted:
@@ -340,3 +340,8 @@ def _validate(task: Task, config: RunConfig, run: Path, progress: Progress, note
             note(f"{name}/{key}", value, progress.step)
         figures = "  ".join(f"{key} {value:.4f}" for key, value in rates.items())
         log.info("step %d %s: %s", progress.step, name, figures)
+
+
+def _length(seconds: float) -> str:
+    """How much audio that is, for people."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

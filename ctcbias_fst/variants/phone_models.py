@@ -120,7 +120,10 @@ def with_lexicon(tokenizer: Tokenizer, lexicon: Any, model: str = "the model") -
         return tokenizer
     if isinstance(lexicon, str) and lexicon == NO_LEXICON:
         if own:
-            raise ModelError(f"{model}: has a lexicon of its own; leave lexicon={NO_LEXICON} out")
+            raise ModelError(
+                f"{model}: has a lexicon of its own and writes words, not phones: leave out "
+                f"lexicon={NO_LEXICON} (--lexicon {NO_LEXICON})"
+            )
         return tokenizer
     if isinstance(tokenizer, LexiconTokenizer):
         known = _read(lexicon, vocabulary, tokenizer.phone_tokens)

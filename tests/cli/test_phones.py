@@ -49,7 +49,7 @@ def test_transcribe_tells_the_cost_once(foreign: Path) -> None:
     assert heard.exit_code == 0, heard.output
     rows = [json.loads(line) for line in heard.stdout.splitlines()]
     assert [row["shares"]["phone"] != 0 for row in rows] == [True, True]
-    assert heard.stderr.count("phones by <phone head of default at 16000 Hz>: ") == 1
+    assert heard.stderr.count("phones by the phone head inside the package: ") == 1
     assert "%); without: --no-phones" in heard.stderr
     deaf = run("transcribe", CLIP, "--model", foreign, "--format", "json", "--no-phones")
     assert json.loads(deaf.stdout)["shares"]["phone"] == 0

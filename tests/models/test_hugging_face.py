@@ -195,7 +195,11 @@ def test_the_blank_is_the_pad_token_wherever_it_is(tmp_path: Path) -> None:
 
 def test_where_tokenizer_and_config_disagree_the_decoder_looks(tmp_path: Path) -> None:
     save(tmp_path, pad_token_id=5)
-    model = loaded(tmp_path)
+    with pytest.warns(
+        CtcbiasWarning,
+        match=r"column 0 \('<pad>'\) by its tokenizer .* taken, and column 5 \('a'\)",
+    ):
+        model = loaded(tmp_path)
     assert model.tokenizer.vocabulary.blank_id == 0
     assert not model.blank_known
 
@@ -286,6 +290,47 @@ def test_pieces_are_cut_as_the_model_was_trained(tmp_path: Path) -> None:
     assert all(
         tokenizer.vocabulary.ids_to_words(ids) == ["keisha"] and cost >= 0 for ids, cost in others
     )
+
+
+def test_byte_level_pieces_are_read(tmp_path: Path) -> None:
+    """Words of ASCII are written; names are cut as behind another word."""
+    from tokenizers import ByteLevelBPETokenizer  # noqa: PLC0415
+
+    made = ByteLevelBPETokenizer()
+    texts = ["the cat sat on the mat", "keisha smith said the rest"] * 3
+    made.train_from_iterator(texts, vocab_size=300, special_tokens=["<pad>"], show_progress=False)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, pad_token="<pad>")
+    size = len(fast.get_vocab())
+    save(tmp_path, columns=size, pad_token_id=0)
+    for name in ("vocab.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "added_tokens.json").unlink(missing_ok=True)
+    fast.save_pretrained(tmp_path)
+    with pytest.warns(CtcbiasWarning, match="only letters of ASCII are written.* (and .* more)"):
+        tokenizer = loaded(tmp_path).tokenizer
+    known = tokenizer.vocabulary
+    assert (known.boundary, known.blank_id, known.size) == (WordBoundary.PREFIX, 0, size)
+    assert tokenizer.encode("keisha smith") == fast(" keisha smith").input_ids
+    assert known.ids_to_words(tokenizer.encode("keisha rests")) == ["keisha", "rests"]
+
+
+def test_columns_that_make_the_size_round_write_nothing(tmp_path: Path) -> None:
+    save(tmp_path, columns=40, pad_token_id=0)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    weights["lm_head.bias"][35] = 1e4
+    save_file(weights, path, {"format": "pt"})
+    told = "32 tokens and the model 40 columns, of which those without tokens are the best ones in"
+    with (
+        pytest.warns(CtcbiasWarning, match="no tokens for columns 32"),
+        pytest.raises(ModelError, match=told),
+    ):
+        loaded(tmp_path)
+    weights["lm_head.bias"][32:] = -1e4
+    save_file(weights, path, {"format": "pt"})
+    with pytest.warns(CtcbiasWarning, match="no tokens for columns 32, .*: they write nothing"):
+        known = loaded(tmp_path).tokenizer.vocabulary
+    assert (known.size, known.special[32:].all()) == (40, True)
 
 
 def test_a_sentencepiece_model_cuts_names(tmp_path: Path) -> None:

@@ -104,6 +104,33 @@ def test_other_models(
     refused(tmp_path, message)
 
 
+def test_axes_in_another_order_are_told(tmp_path: Path) -> None:
+    matrix = weights(80, len(PIECES))
+    names = {"inputs": ("feats", "feats_lens"), "outputs": ("probs_ctc", "n")}
+    make_model(tmp_path / "model.onnx", matrix, 4, features_first=True, **names)
+    write_tokens(tmp_path / "tokens.txt", PIECES)
+    (tmp_path / "config.json").write_text('{"model_type": "wenet_ctc"}')
+    refused(
+        tmp_path,
+        r"takes feats as \(batch, features, frames\), and models of WeNet take \(batch, frames, f",
+    )
+
+
+def test_plain_samples_are_told_by_their_shape(tmp_path: Path) -> None:
+    nodes = [onnx.helper.make_node("Identity", ["audio"], ["out"])]
+    sides = (ports(["audio"], ("N", "S")), ports(["out"], ("N", "S")))
+    save(tmp_path / "model.onnx", nodes, sides, {}, {})
+    refused(tmp_path, "family cannot be told.*; audio seems to be plain samples, so it is wav2vec2")
+
+
+def test_a_language_that_it_has_not_is_told_once(tmp_path: Path) -> None:
+    hugging_face(tmp_path, do_normalize=True)
+    with pytest.warns(CtcbiasWarning) as caught:
+        load_model(tmp_path, language="eng")
+    (told,) = (str(one.message) for one in caught if "language" in str(one.message))
+    assert "'eng' (--language) has no effect" in told
+
+
 def test_metadata_in_a_file_beside_it(tmp_path: Path) -> None:
     """What the message says works."""
     matrix = weights(80, len(PIECES))

@@ -25,7 +25,11 @@ from ctcbias_fst.models.phone_listener import phone_listener
 from ctcbias_fst.text.phone_tokens import PhoneTokens
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
-from ctcbias_fst.variants.phone_models import lexicon_with_english
+from ctcbias_fst.variants.phone_models import (
+    lexicon_with_english,
+    phone_tokenizer,
+    with_lexicon,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarning")
 
@@ -283,3 +287,10 @@ def test_a_lexicon_of_a_package_has_a_name(tmp_path: Path, monkeypatch: pytest.M
         own = tmp_path / folder / "lexicon.txt"
         lexicon = lexicon_with_english(own, "the rules", vocabulary, PhoneTokens(vocabulary))
         assert lexicon.source == "the rules"
+
+
+def test_a_lexicon_of_its_own_is_not_left_out(lexicon: Path) -> None:
+    """The message names the option."""
+    tokenizer = phone_tokenizer(["<pad>", *"ðəsizbeɪænk"], lexicon)
+    with pytest.raises(ModelError, match=r"hama: has a lexicon.*lexicon=none \(--lexicon none\)$"):
+        with_lexicon(tokenizer, "none", "hama")

@@ -391,3 +391,10 @@ def test_consistency_counts_what_views_do_not_share() -> None:
     loss.backward()
     assert views.grad is not None
     assert float(views.grad[1, 3:].abs().sum()) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(90, "1.5 min"), (3599, "60.0 min"), (9000, "2.5 h")]
+)
+def test_little_audio_is_told_in_minutes(seconds: float, told: str) -> None:
+    assert loop._length(seconds) == told
