@@ -109,15 +109,16 @@ def _nats(value: float) -> float:
     return round(value, 4) + 0.0  # no minus before zero
 
 
-def notes(transcript: Transcript) -> list[str]:
-    """What a person should know of a transcript that is not in its text, in lines."""
+def notes(transcript: Transcript, name: str | None = None) -> list[str]:
+    """What a person should know of a transcript that is not in its text, in lines; ``name`` is
+    what it is called there, by default its id."""
     lines = [transcript.warning] if transcript.warning else []
     if transcript.left_out:
         shown = ", ".join(quoted(word.word) for word in transcript.left_out[:_SHOWN])
         more = len(transcript.left_out) - _SHOWN
         also = f" and {more} more" if more > 0 else ""
         lines.append(f"left out, as hardly anything in the audio speaks for it: {shown}{also}")
-    return [f"{one_line(transcript.id)}: {line}" for line in lines]
+    return [f"{one_line(name or transcript.id)}: {line}" for line in lines]
 
 
 def as_json(

@@ -13,6 +13,7 @@ import click
 
 from ctcbias_fst.cli import options, phones
 from ctcbias_fst.cli.places import reads, writes
+from ctcbias_fst.cli.repeated import once_each
 
 if TYPE_CHECKING:
     from ctcbias_fst.corpus.backends import Backend, Utterance
@@ -149,18 +150,19 @@ def decode(
         click.echo(f"{done.told}; done before, nothing to do", err=True)
         raise click.exceptions.Exit(int(done.skipped > 0))
     begin = time.perf_counter()
-    summary = decode_corpus(
-        todo.utterances,
-        backend,
-        out,
-        lists=read_lists(held, graph, backend.decoder.vocabulary),
-        settings=own,
-        batch_seconds=batch_seconds,
-        lattice_dir=lattice_dir,
-        config=config,  # what ctcbias rescore starts from
-        write=todo.write or write_records,
-        report=options.warn,
-    )
+    with once_each(options.warn) as report:
+        summary = decode_corpus(
+            todo.utterances,
+            backend,
+            out,
+            lists=read_lists(held, graph, backend.decoder.vocabulary),
+            settings=own,
+            batch_seconds=batch_seconds,
+            lattice_dir=lattice_dir,
+            config=config,  # what ctcbias rescore starts from
+            write=todo.write or write_records,
+            report=report,
+        )
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""
     count, seconds = len(summary.records), summary.seconds

@@ -87,6 +87,7 @@ def transcribe(
 
     recordings = recordings_of(audio, trusted=trust_manifest)
     paths = {one.id: str(one.path) for one in recordings if isinstance(one, AudioPart)}
+    files = {id_: path for id_, path in paths.items() if [*paths.values()].count(path) == 1}
     targets = _targets(recordings, style, out, out_dir)
     folder = None if out_dir is None else WrittenFolder(out_dir, targets.values(), overwrite)
     reads(map(path_of, recordings), "the recording")
@@ -117,7 +118,7 @@ def transcribe(
                     cause = item.error
                     traceback.print_exception(type(cause), cause, cause.__traceback__)
                 continue
-            for line in notes(item):
+            for line in notes(item, files.get(item.id)):
                 options.warn(line)
             written.write(item)
     spent = time.perf_counter() - ready

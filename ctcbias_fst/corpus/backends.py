@@ -256,6 +256,7 @@ class LogProbsBackend(Backend):
         checked_device(device)
         self._saved = SavedLogProbs(path, trusted=trusted)
         self._softmax = softmax
+        self._saved.require_usable(tokenizer.vocabulary, softmax)
         if frame_seconds is None and self._saved.frame_seconds is None:
             warn_caller(
                 f"{path}: does not say how long a frame is; {FRAME_SECONDS} s is assumed "

@@ -133,6 +133,30 @@ class SavedLogProbs:
             return int(array.shape[1]) if array.ndim == 2 else None
         return None
 
+    def require_usable(self, vocabulary: Vocabulary, softmax: bool = False) -> None:
+        """See that there is an array that can be used; those behind the first are not read.
+
+        Args:
+            vocabulary, softmax: see `read`.
+
+        Raises:
+            LogProbsError: there is none; what is wrong with the first is told.
+        """
+        first: LogProbsError | None = None
+        for utterance in self.frames:
+            try:
+                self.read(utterance, vocabulary, softmax)
+                return
+            except LogProbsError as error:
+                first = first or error
+        others = len(self.frames) - 1
+        if first is not None and others:
+            raise LogProbsError(
+                f"{first} (none of the {others} others can be used, either)"
+            ) from first
+        if first is not None:
+            raise first
+
     def read(self, utterance: str, vocabulary: Vocabulary, softmax: bool = False) -> torch.Tensor:
         """The log-probs of one utterance: float32 (T, V).
 

@@ -291,6 +291,6 @@ def test_a_lexicon_of_a_package_has_a_name(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_lexicon_of_its_own_is_not_left_out(lexicon: Path) -> None:
     """The message names the option."""
-    tokenizer = phone_tokenizer(["<pad>", "eɪ", *"ðəsizbænk"], lexicon)
+    tokenizer = phone_tokenizer(["<pad>", "eɪ", *"ðəsizbænkɪ"], lexicon)
     with pytest.raises(ModelError, match=r"hama: has a lexicon.*lexicon=none \(--lexicon none\)$"):
         with_lexicon(tokenizer, "none", "hama")
