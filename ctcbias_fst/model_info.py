@@ -13,7 +13,9 @@ import numpy as np
 from ctcbias_fst.audio.audio import Recording
 from ctcbias_fst.errors import CtcbiasError
 from ctcbias_fst.models.find import languages_of, load_as_it_is, load_model, why_no_adapter
+from ctcbias_fst.models.hugging_face_files import lm_beside
 from ctcbias_fst.models.phone_listener import AUTO, described, of_language
+from ctcbias_fst.models.scored import ScoredModel
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.boosting import check_log_probs
 from ctcbias_fst.settings import changed, settings_of
@@ -118,8 +120,6 @@ class ModelInfo:
         return f"{how}, {self.chunk_seconds:.3g} s at a time, {latency}"
 
 
-_LANGUAGE_MODELS = ("*.arpa", "*.arpa.gz")
-
 _BOUNDARIES = {
     "prefix": "begin with a token that has '▁'",
     "continuation": "begin with a token without '##'",
@@ -152,6 +152,8 @@ def model_info(
     else:
         model = load_model(path, language=language, adapter=adapter, lexicon=lexicon)
     config = changed(settings_of(None if path is None else Path(path)), {})
+    if isinstance(model, ScoredModel):
+        model.lm_beside = None  # told among the parts
     recognizer = Recognizer(model, config, phones=of_language(AUTO, language))
     vocabulary = model.tokenizer.vocabulary
     between = vocabulary.separator_id
@@ -213,14 +215,9 @@ def _with_hints(
     folder = None if path is None else Path(path)
     if "lm" not in chosen or told["lm"] is None or folder is None or not folder.is_dir():
         return told
-    found = sorted(
-        one
-        for pattern in _LANGUAGE_MODELS
-        for place in (folder, folder / "language_model")
-        for one in place.glob(pattern)
-    )
-    if found:
-        told["lm"] = f"{told['lm']}: pass --lm {found[0]}, which lies there"
+    found = lm_beside(folder)
+    if found is not None:
+        told["lm"] = f"{told['lm']}: pass --lm {found}, which lies there"
     return told
 
 

@@ -95,6 +95,7 @@ class Recognizer(OpensAudioStreams):
         if settings:
             config = changed(to_mapping(config), settings)
         self.model, self.config = model, config
+        _tell_unused_lm(model, config)
         self._phones = self._listener = listener_of(phones, model)
         self.decoder = Decoder(
             model.tokenizer,
@@ -418,3 +419,13 @@ def _of_recording(name: str, error: Exception) -> AudioError:
     failed = AudioError(said)
     failed.__cause__ = error
     return failed
+
+
+def _tell_unused_lm(model: SpeechModel, config: PipelineConfig) -> None:
+    """Warn of a language model in the folder of a model that nobody named."""
+    path = getattr(model, "lm_beside", None)
+    if path is not None and config.lm is None and "lm" in config.parts:
+        warn_caller(
+            f"{path}: this language model, which lies in the model's folder, is not used: name it "
+            '(--lm, settings={"lm": ...}) or leave out the part lm'
+        )

@@ -1,4 +1,5 @@
-"""Speech that is there, but hardly: very quiet recordings, and channels that cancel each other."""
+"""Speech that is there, but hardly: recordings that are very quiet or clipped, and channels that
+cancel each other."""
 
 from __future__ import annotations
 
@@ -14,6 +15,10 @@ _QUIET = 10 ** (-35 / 20)
 
 _SILENT = 10 ** (-75 / 20)
 """Below this level 16 bits have no room for speech."""
+
+_FULL, _BEYOND, _CLIPPED = 0.97, 1.6, 0.01
+"""Of sizes: at full scale, where a change of the rate makes ripples; beyond what these reach, so
+that nothing was cut off; and the share at full scale that no loud speech has."""
 
 _USUAL = 10 ** (-12 / 20)
 _BLOCK_SECONDS = 0.05
@@ -44,7 +49,7 @@ def audible(samples: Samples, sampling_rate: int) -> tuple[Samples, str | None]:
     if level == 0.0 and len(samples) and samples.min() == samples.max():
         return samples, "silence (all samples are the same)"
     if level >= _QUIET or level == 0.0:
-        return samples, None
+        return samples, _clipped(samples)
     shown = f"{20 * math.log10(level):.0f} dB of full scale"
     if level < _SILENT:
         return samples, f"next to silence (its loudest parts have {shown})"
@@ -53,6 +58,20 @@ def audible(samples: Samples, sampling_rate: int) -> tuple[Samples, str | None]:
     return (
         louder.astype(np.float32),
         f"very quiet (its loudest parts have {shown}): taken {20 * math.log10(gain):.0f} dB louder",
+    )
+
+
+def _clipped(samples: Samples) -> str | None:
+    """What is to be said of a recording that was louder than its format can tell."""
+    sizes = np.abs(samples)
+    if not len(sizes) or sizes.max() > _BEYOND:
+        return None
+    share = float((sizes >= _FULL).mean())
+    if share <= _CLIPPED:
+        return None
+    return (
+        f"clipped ({share:.0%} of its samples are at full scale), so that words may be lost: "
+        "record or convert it more quietly"
     )
 
 

@@ -27,6 +27,7 @@ from ctcbias_fst.models.hugging_face_files import (
     check_files,
     first_line,
     folder_of,
+    lm_beside,
     missing,
     quiet,
     read_object,
@@ -217,6 +218,7 @@ def load(
             raise ModelError(f"{folder}: {error}") from error
     check_padding(tokenizer, _of_noise(scorer), folder)
     loaded = ScoredModel(scorer, blank_known=agreed)
+    loaded.lm_beside = lm_beside(folder)
     if adapter is None and os.path.lexists(folder / ADAPTER_FILE):
         adapter = folder
     return loaded if adapter is None else loaded.with_adapter(adapter)

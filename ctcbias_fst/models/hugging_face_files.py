@@ -195,3 +195,14 @@ def check_files(folder: Path) -> None:
             f"{folder}: has no {PREPROCESSORS[0]}, so nobody knows which sampling rate and "
             "features it wants: put the model's there"
         )
+
+
+def lm_beside(folder: Path) -> Path | None:
+    """The ARPA file of a language model in a model's folder, as exporters put it there."""
+    found = sorted(
+        one
+        for pattern in ("*.arpa", "*.arpa.gz")
+        for place in (folder, folder / "language_model")
+        for one in place.glob(pattern)
+    )
+    return found[0] if found else None

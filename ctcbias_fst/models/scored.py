@@ -43,6 +43,8 @@ class ScoredModel:
     """
 
     hears_phones = False
+    lm_beside: Path | None = None
+    """The file of a language model that its makers put in its folder, and that is not used."""
 
     def __init__(
         self,

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import AudioSource, MultiCut
 from lhotse import Recording as LhotseRecording
 
+import ctcbias_fst
 from ctcbias_fst.audio.audio import Recording, read_audio, to_recording
 from ctcbias_fst.audio.levels import audible, averaged
 from ctcbias_fst.corpus.cuts import load_recording
 from ctcbias_fst.errors import CtcbiasWarning
 
 RATE = 16000
+CLIP = Path(ctcbias_fst.__file__).parent / "pretrained" / "clips" / "medical-1.flac"
 WAVE = np.random.default_rng(1).normal(size=RATE).clip(-3, 3).astype(np.float32) / 3
 
 
@@ -105,3 +108,18 @@ def test_recordings_in_memory_are_told_once() -> None:
     assert to_recording(louder, RATE) is louder
     hardly = to_recording(Recording("r", WAVE * np.float32(1e-5), RATE), RATE)
     assert to_recording(hardly, RATE) is hardly
+
+
+@pytest.mark.parametrize("rate", [RATE, 8000, 44100])
+def test_a_clipped_recording_is_told(tmp_path: Path, rate: int) -> None:
+    """At whatever rate it is; what is as loud and whole is not."""
+    speech, own = soundfile.read(CLIP, dtype="float32")
+    speech = speech / np.abs(speech).max()
+    for name, gain in (("loud", 1.0), ("clipped", 12.0)):
+        samples = soxr.resample(speech, own, rate)
+        soundfile.write(tmp_path / f"{name}.wav", (gain * samples).clip(-1, 1), rate)
+    assert to_recording(tmp_path / "loud.wav", RATE).warning is None
+    told = to_recording(tmp_path / "clipped.wav", RATE).warning
+    assert told is not None and told.startswith("clipped (") and "words may be lost" in told
+    beyond, said = audible(np.float32(12.0) * speech, RATE)
+    assert said is None and beyond.max() > 1

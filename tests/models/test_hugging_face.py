@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -702,3 +703,18 @@ def test_a_transformers_that_does_not_go_with_torch(
     told = rf"transformers {transformers.__version__} does not work with torch.*transformers<4.46"
     with pytest.raises(MissingDependencyError, match=told):
         loaded(folder)
+
+
+def test_a_language_model_in_the_folder_is_told(tmp_path: Path) -> None:
+    """It is not used unasked, and told where the part is there and no other one is named."""
+    save(tmp_path)
+    arpa = tmp_path / "language_model" / "2gram.arpa"
+    arpa.parent.mkdir()
+    grams = "\\data\\\nngram 1=3\n\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 the\n\n\\end\\\n"
+    arpa.write_text(grams)
+    with pytest.warns(CtcbiasWarning, match=r"2gram.arpa: this .* is not used: name it \(--lm, s"):
+        Recognizer.from_pretrained(tmp_path, phones=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Recognizer.from_pretrained(tmp_path, phones=None, settings={"lm": str(arpa)})
+        Recognizer.from_pretrained(tmp_path, phones=None, settings={"parts": "boost"})
