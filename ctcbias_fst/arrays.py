@@ -42,7 +42,8 @@ def as_float32(array: Any) -> torch.Tensor:
     elif array.is_floating_point():
         return (array.detach() if array.requires_grad else array).float()
     raise LogProbsError(
-        f"log-probs must be floating-point numbers (float32 or float16), found {array.dtype}"
+        f"log-probs must be floating-point numbers, found {array.dtype}: make them float32 or "
+        "float16"
     )
 
 

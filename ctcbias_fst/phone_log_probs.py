@@ -12,6 +12,7 @@ import torch
 
 from ctcbias_fst.arrays import as_float32, as_lengths, checked_frame_seconds
 from ctcbias_fst.errors import CtcbiasError, LogProbsError
+from ctcbias_fst.text.text_files import counted
 
 _NEVER = -50.0
 """Log-prob of what was not heard."""
@@ -53,7 +54,8 @@ class PhoneLogProbs:
 
     def __repr__(self) -> str:
         count, frames, phones = self.log_probs.shape
-        shape = f"{count} utterances, {frames} frames of {self.frame_seconds:g} s, {phones} phones"
+        frames_of = f"{counted(frames, 'frame')} of {self.frame_seconds:g} s"
+        shape = f"{counted(count, 'utterance')}, {frames_of}, {phones} phones"
         return f"<PhoneLogProbs of {shape}>"
 
     def to(self, device: torch.device | str) -> PhoneLogProbs:

@@ -16,7 +16,7 @@ from ctcbias_fst.errors import AudioError, LogProbsError
 from ctcbias_fst.phone_log_probs import PhoneLogProbs, check_lengths, checked_lag, padded_slices
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import normalise
-from ctcbias_fst.text.text_files import quoted
+from ctcbias_fst.text.text_files import counted, quoted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class LogProbs:
 
     def __repr__(self) -> str:
         count, frames, tokens = self.log_probs.shape
-        shape = f"{count} utterances, {frames} frames of {self.frame_seconds:g} s, {tokens} tokens"
+        frames_of = f"{counted(frames, 'frame')} of {self.frame_seconds:g} s"
+        shape = f"{counted(count, 'utterance')}, {frames_of}, {tokens} tokens"
         return f"<LogProbs of {shape}>"
 
     @property

@@ -13,6 +13,7 @@ from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.audio.blocks import check_rate
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.errors import AudioError, MissingDependencyError, warn_caller
+from ctcbias_fst.text.text_files import counted
 
 ENCODINGS = {"s16le": "<i2", "s32le": "<i4", "u8": "u1", "f32le": "<f4"}
 """How raw samples are written, and numpy's name of it; as ffmpeg and sox have them."""
@@ -63,8 +64,8 @@ def pcm_chunks(
             kept = kept[whole:]
     if kept:
         warn_caller(
-            f"raw samples: {len(kept)} bytes at the end are no whole sample of {encoding} with "
-            f"{channels} channels, and left out"
+            f"raw samples: left out at the end: {counted(len(kept), 'byte')}, no whole sample of "
+            f"{encoding} with {counted(channels, 'channel')}"
         )
 
 

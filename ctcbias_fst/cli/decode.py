@@ -87,7 +87,7 @@ def decode(
     from ctcbias_fst.errors import ConfigError, EntityListError  # noqa: PLC0415
     from ctcbias_fst.files import fingerprint  # noqa: PLC0415
     from ctcbias_fst.settings import SETTINGS_FILE  # noqa: PLC0415
-    from ctcbias_fst.text.text_files import hold  # noqa: PLC0415
+    from ctcbias_fst.text.text_files import counted, hold  # noqa: PLC0415
 
     _check(
         cuts,
@@ -165,9 +165,9 @@ def decode(
         )
     left = f", {len(summary.skipped)} left out" if summary.skipped else ""
     before = f" ({summary.resumed} of them before)" if summary.resumed else ""
-    count, seconds = len(summary.records), summary.seconds
-    click.echo(f"{out}: {count} utterances{before}{left}, {seconds:.0f} s of audio", err=True)
-    told = f"{out}: {count} utterances{left}, {seconds:.0f} s of audio"
+    decoded, seconds = counted(len(summary.records), "utterance"), summary.seconds
+    click.echo(f"{out}: {decoded}{before}{left}, {seconds:.0f} s of audio", err=True)
+    told = f"{out}: {decoded}{left}, {seconds:.0f} s of audio"
     mark_done(out, job, Done(told, len(summary.skipped)))
     if isinstance(backend, backends.SpeechBackend):
         phones.tell_phones(*backend.phone_cost, time.perf_counter() - begin)

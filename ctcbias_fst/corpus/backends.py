@@ -256,7 +256,6 @@ class LogProbsBackend(Backend):
         checked_device(device)
         self._saved = SavedLogProbs(path, trusted=trusted)
         self._softmax = softmax
-        self._saved.require_usable(tokenizer.vocabulary, softmax)
         if frame_seconds is None and self._saved.frame_seconds is None:
             warn_caller(
                 f"{path}: does not say how long a frame is; {FRAME_SECONDS} s is assumed "
@@ -278,7 +277,12 @@ class LogProbsBackend(Backend):
         return self._saved.files
 
     def utterances(self) -> list[Utterance]:
-        """What the file holds."""
+        """What the file holds.
+
+        Raises:
+            LogProbsError: nothing that can be used.
+        """
+        self._saved.require_usable(self.decoder.vocabulary, self._softmax)
         return [
             Utterance(name, frames * self.frame_seconds, name)
             for name, frames in self._saved.frames.items()

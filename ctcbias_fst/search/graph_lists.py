@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ctcbias_fst.errors import GraphError
 from ctcbias_fst.graph.entity_tree import BoostGraph
+from ctcbias_fst.text.text_files import counted
 from ctcbias_fst.text.vocabulary import Vocabulary
 
 BoostGraphs = BoostGraph | Sequence[BoostGraph | None] | None
@@ -39,7 +40,8 @@ def per_utterance(
         )
     if len(graphs) != count:
         raise GraphError(
-            f"{len(graphs)} lists of names for {count} utterances: give one for all or one for each"
+            f"{len(graphs)} lists of names for {counted(count, 'utterance')}: give one for all or "
+            "one for each"
         )
     for graph in {id(graph): graph for graph in graphs}.values():
         if graph is not None:

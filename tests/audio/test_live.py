@@ -56,7 +56,7 @@ def test_raw_samples(encoding: str, channels: int, size: int) -> None:
 
 def test_half_a_sample_at_the_end_is_told() -> None:
     pipe: Any = Pipe(b"\0\0\1\0\2", 2)
-    with pytest.warns(CtcbiasWarning, match="1 bytes at the end are no whole sample of s16le"):
+    with pytest.warns(CtcbiasWarning, match="left out at the end: 1 byte, no whole .* 1 channel$"):
         chunks = list(pcm_chunks(pipe, 8000, 1.0))
     assert sum(map(len, chunks)) == 2
 

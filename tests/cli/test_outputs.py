@@ -657,7 +657,7 @@ def test_what_a_done_job_left_out_is_told_again(log_probs: Path) -> None:
     soundfile.write(recordings / "a.wav", speechlike(1.0, 0), 16000)
     (recordings / "b.wav").write_bytes(b"RIFF")
     command = ["decode", "--cuts", recordings, "--out", log_probs / "out.jsonl", "--parts", "none"]
-    for told in ("1 utterances, 1 left out", "1 left out, 1 s of audio; done before, nothing"):
+    for told in ("1 utterance, 1 left out", "1 left out, 1 s of audio; done before, nothing"):
         result = run(*command)
         assert result.exit_code == 1
         assert told in result.output

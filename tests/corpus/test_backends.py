@@ -190,7 +190,7 @@ def test_bad_log_probs_from_the_command_line(tmp_path: Path) -> None:
     result = _run("decode", *saved, "--out", str(out))
     assert result.exit_code == 1
     assert "sure is left out: utterance sure, frame 2: the log-probs have NaN" in result.output
-    assert "1 utterances, 1 left out" in result.output
+    assert "1 utterance, 1 left out" in result.output
     assert texts(out) == {"beaten": "a c"}
 
 

@@ -490,7 +490,7 @@ def test_other_vocabularies_are_refused(tokenizer: SentencePieceTokenizer) -> No
         LatticeDecoder(tokenizer.vocabulary).decode(log_probs)
     with pytest.raises(GraphError, match="compiled for another vocabulary"):
         LatticeDecoder(vocabulary).decode(log_probs, _graph(tokenizer, NAMES))
-    with pytest.raises(GraphError, match="2 lists of names for 1 utterances"):
+    with pytest.raises(GraphError, match="2 lists of names for 1 utterance:"):
         LatticeDecoder(vocabulary).decode(log_probs, [None, None])
 
 
