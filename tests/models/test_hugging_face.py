@@ -313,6 +313,8 @@ def test_byte_level_pieces_are_read(tmp_path: Path) -> None:
     assert (known.boundary, known.blank_id, known.size) == (WordBoundary.PREFIX, 0, size)
     assert tokenizer.encode("keisha smith") == fast(" keisha smith").input_ids
     assert known.ids_to_words(tokenizer.encode("keisha rests")) == ["keisha", "rests"]
+    # Merged in the order that was learnt, and not into the fewest pieces.
+    assert tokenizer.encode("hatotd") == fast(" hatotd").input_ids != fast("hatotd").input_ids
 
 
 def test_columns_that_make_the_size_round_write_nothing(tmp_path: Path) -> None:
