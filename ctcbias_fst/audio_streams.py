@@ -126,7 +126,8 @@ class AudioStreams:
     Args:
         decoder: decodes what is heard.
         hears: makes log-probs of audio as it comes, with those of phones.
-        without_phones: the same without, for streams that need none.
+        without_phones: the same without, for streams that need none; ``hears`` itself where they
+            come at no cost.
         count: is told how many seconds of audio were heard.
     """
 
@@ -145,7 +146,7 @@ class AudioStreams:
         names = one_list(self._decoder, entities, ONE_LIST)
         rate = self._with_phones.sampling_rate
         samples = SampleStream(rate, sampling_rate, f"stream {name}", channels)
-        listens = self._decoder.needs_phones([names])
+        listens = self._with_phones is self._without_phones or self._decoder.needs_phones([names])
         hears = self._with_phones if listens else self._without_phones
         words = self._decoder.stream(names, name=name, first_step=self._first_step(hears))
         kept = hears.open(f"stream {name}", _listed(names))

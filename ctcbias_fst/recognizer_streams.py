@@ -187,7 +187,8 @@ class OpensAudioStreams(OpensMany[AudioStream, AudioStreams]):
         return self._steps is not None
 
     def _made(self) -> AudioStreams:
-        with_phones, without = self._hears(phones=True), self._hears(phones=False)
+        with_phones = self._hears(phones=True)
+        without = with_phones if self.phones is None else self._hears(phones=False)
         return AudioStreams(self.decoder, with_phones, without, self._count)
 
     def _hears(self, *, phones: bool) -> HearsStreams[Any]:

@@ -192,6 +192,7 @@ def test_an_interruption_costs_no_stream_beside(
         recognizer.model,
         recognizer.config,
         settings={"parts": "boost,g2g", "shortlist.shorten_above": 1},
+        phones=recognizer.model,
     )
     streams = [short.stream(NAMES, name="long"), short.stream(["Imiglucerase"], name="short")]
     assert [stream._state.listens for stream in streams] == [True, False]
@@ -246,6 +247,16 @@ def test_phones_are_heard_where_they_are_needed(tmp_path: Path) -> None:
     stream.finish()
     assert recognizer.phone_seconds == 0
     assert recognizer.audio_seconds == pytest.approx(2.0)
+
+
+def test_a_long_list_may_come_later_where_phones_come_anyway() -> None:
+    settings = {"parts": ["boost"], "shortlist": {"shorten_above": 3}}
+    recognizer = Recognizer.from_pretrained(settings=settings)
+    stream = recognizer.stream(["Imiglucerase"])
+    stream.accept(samples_of("medical-2")[:20000])
+    stream.update_entities(recognizer.compile(NAMES))
+    stream.accept(samples_of("medical-2")[20000:])
+    assert stream.finish().committed == SAID["medical-2"]
 
 
 def test_a_bad_chunk_leaves_all_streams_as_they_were(recognizer: Recognizer) -> None:

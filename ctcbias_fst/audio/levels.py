@@ -67,10 +67,12 @@ def _clipped(samples: Samples) -> str | None:
     if not len(sizes) or sizes.max() > _BEYOND:
         return None
     share = float((sizes >= _FULL).mean())
-    if share <= _CLIPPED:
-        return None
+    return None if share <= _CLIPPED else _cut_off(share, "its samples")
+
+
+def _cut_off(share: float, what: str) -> str:
     return (
-        f"clipped ({share:.0%} of its samples are at full scale), so that words may be lost: "
+        f"clipped ({share:.0%} of {what} are at full scale), so that words may be lost: "
         "record or convert it more quietly"
     )
 
@@ -91,8 +93,8 @@ def _level_of(levels: Sequence[float]) -> float:
 
 
 class StreamLevel:
-    """Finds that all of a stream is very quiet, once that is clear: after ten seconds, or at its
-    end. It hangs on the stream's samples alone, not on the chunks that they come in.
+    """Finds that all of a stream is very quiet, or clipped, once that is clear: after ten seconds,
+    or at its end. It hangs on the stream's samples alone, not on the chunks that they come in.
 
     Args:
         rate: samples per second.
@@ -104,6 +106,7 @@ class StreamLevel:
         self._kept: Samples = np.zeros(0, np.float32)
         self._levels: list[float] = []
         self._least, self._most = math.inf, -math.inf
+        self._heard, self._full = 0, 0
         self._decided = False
 
     def hear(self, samples: Samples, *, last: bool = False) -> str | None:
@@ -112,6 +115,8 @@ class StreamLevel:
             return None
         samples = samples[: self._left]
         self._left -= len(samples)
+        self._heard += len(samples)
+        self._full += int((np.abs(samples) >= _FULL).sum())
         last = last or not self._left
         joined = np.concatenate((self._kept, samples))
         end = len(joined) if last else len(joined) - len(joined) % self._block
@@ -129,7 +134,9 @@ class StreamLevel:
             return "silence (all samples so far are the same)"
         level = _level_of(self._levels)
         if level >= _QUIET or level == 0.0:
-            return None
+            share = self._full / self._heard
+            cut_off = share > _CLIPPED and max(-self._least, self._most) <= _BEYOND
+            return _cut_off(share, "the samples so far") if cut_off else None
         shown = f"{20 * math.log10(level):.0f} dB of full scale"
         if level < _SILENT:
             return f"next to silence (the loudest parts so far have {shown})"

@@ -95,6 +95,12 @@ class StreamState:
             left=self.left,
         )
 
+    @property
+    def is_finite(self) -> Tensor:
+        """Of each stream, ``(batch,)``, whether all that is kept are numbers: NaN would stay."""
+        kept = [*self.front, *(one for cache in self.blocks for one in cache)]
+        return torch.stack([one.flatten(1).isfinite().all(1) for one in kept]).all(0)
+
 
 class CtcModel(nn.Module):
     """Log-mel features in, log-probs of subwords and phones out."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ctcbias_fst.errors import ModelError
 from ctcbias_fst.models.acoustic_model import CtcModel, ModelOutput, StreamState
 from ctcbias_fst.models.features import FRAME_SECONDS, LogMel
 from ctcbias_fst.models.listed import ListedNames
@@ -72,7 +73,7 @@ class EmbeddedSteps:
     @property
     def latest_seconds(self) -> float:
         """See :class:`ctcbias_fst.models.plug.Steps`."""
-        return (self._step + self._ahead) * self._rate * FRAME_SECONDS
+        return (max(self._first, self._step) + self._ahead) * self._rate * FRAME_SECONDS
 
     def frames(self, number: int) -> tuple[int, int]:
         """See :class:`ctcbias_fst.models.plug.Steps`."""
@@ -111,6 +112,8 @@ class EmbeddedSteps:
         final = last - first
         output, state = model.step(model.normalise(features, lengths), state, lengths, final=final)
         biased = self._biased([step.names for step in steps], output)
+        if not bool(state.is_finite.all()):
+            raise ModelError("the embedded model keeps NaN or infinity in its caches")
         counts = output.lengths.clamp(max=final).tolist()
         stepped = []
         for row, (step, count) in enumerate(zip(steps, counts)):

@@ -25,6 +25,7 @@ from ctcbias_fst.models.hugging_face_files import (
     PREPROCESSORS,
     check_config,
     check_files,
+    config_of,
     first_line,
     folder_of,
     lm_beside,
@@ -198,6 +199,7 @@ def load(
         check_files(folder)
         spoken = language_in(folder, language)
         extractor = _extractor(folder)
+        config_of(folder)  # what is wrong there is not told of the weights
         model = load_weights(folder, AutoModelForCTC)
         if language is not None and language != default_language(folder):
             load_adapter(folder, model, language)
@@ -243,9 +245,7 @@ def load_tokenizer(path: str | os.PathLike[str], language: str | None = None) ->
         own = language in (None, default_language(folder))
         columns = None if own else adapter_columns(folder, str(language))
         if columns is None:
-            from transformers import AutoConfig  # noqa: PLC0415
-
-            whole = AutoConfig.from_pretrained(str(folder), **NO_CODE)
+            whole = config_of(folder)
             columns, config = whole.vocab_size, whole.to_dict()
         return tokenizer_in(folder, columns, config.get("pad_token_id"), spoken)[0]
 

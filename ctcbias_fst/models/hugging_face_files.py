@@ -179,6 +179,23 @@ def check_config(folder: Path) -> None:
     )
 
 
+def config_of(folder: Path) -> Any:
+    """The configuration of a model, as the library reads it.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    from transformers import AutoConfig  # noqa: PLC0415
+
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(str(folder), **NO_CODE)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a wrong value makes the library raise
+        raise unread(folder, "its config.json", error) from error
+
+
 def check_files(folder: Path) -> None:
     """Refuse a folder that lacks a tokenizer or a preprocessor.
 

@@ -111,6 +111,8 @@ class ChunkReader:
             if phones is not None:
                 raise LogProbsError(f"{name}: a LogProbs has its own phones: leave phones= out")
             return replace(log_probs, ids=(name,) * log_probs.size)
+        if _is_empty(log_probs):
+            log_probs, phones = torch.zeros(0, self._vocabulary.size), None
         try:
             one = batch_of(log_probs, None, None, self._vocabulary, self._frame_seconds)
         except LogProbsError as error:
@@ -143,3 +145,8 @@ class ChunkReader:
             phone_lag=None if phones is None else phones.lag,
             phone_seconds=0.0 if phones is None else phones.frame_seconds,
         )
+
+
+def _is_empty(log_probs: Any) -> bool:
+    """Whether nothing has come: a list without frames does not tell how many columns they have."""
+    return isinstance(log_probs, (list, tuple)) and not len(log_probs)

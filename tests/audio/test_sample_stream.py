@@ -205,6 +205,23 @@ def test_a_stream_that_is_quiet_is_told_once() -> None:
             assert re.search(message, text), text
 
 
+def test_a_stream_that_is_clipped_is_told_once() -> None:
+    """As a recording is; one that goes far beyond full scale has lost nothing."""
+    loud = noise(16000, 12.0) * 10
+    for samples, message in (
+        (np.clip(loud, -1, 1), r"^clipped \(\d+% of the samples so far are at full scale\)"),
+        (loud, None),
+        (np.clip(loud, -0.9, 0.9), None),
+    ):
+        for size in (len(samples), 777):
+            stream, told = SampleStream(16000), []
+            for begin in range(0, len(samples), size):
+                stream.accept(samples[begin : begin + size])
+                told += stream.notices()
+            assert len(told) == (message is not None)
+            assert message is None or re.search(message, told[0])
+
+
 def test_samples_of_16_bits_in_integers_of_32_are_told_once() -> None:
     """With the warning of silence, and not with each chunk that is silent."""
     stream = SampleStream(16000)

@@ -181,7 +181,8 @@ def test_steps_end_with_chunks(model: AcousticModel, step: float, right: float) 
         assert steps.frames(number)[1] == steps.frames(number + 1)[0]
     assert steps.seconds == pytest.approx(step)
     assert steps.frames(0)[1] * 0.04 >= step / 2
-    assert steps.latest_seconds == pytest.approx(step + right)
+    late = [steps.samples(i)[1] / 16000 - steps.frames(i)[0] * 0.04 for i in range(3)]
+    assert steps.latest_seconds == pytest.approx(max(late))
 
 
 def test_features_are_those_of_the_whole(model: AcousticModel, speech: np.ndarray) -> None:
@@ -224,6 +225,20 @@ def test_a_step_that_fails_is_silence(
         if blank is not None:
             assert (rows[first:last].argmax(1) == blank).all()
             assert (rows[first:last, blank] == 0).all()
+
+
+def test_what_is_no_number_is_not_kept(model: AcousticModel, speech: np.ndarray) -> None:
+    """Of one stream of several: it would be in all that follows."""
+    steps = model.stream_steps(WINDOW, CONFIG)
+    first = [step_of(steps, wave, 0) for wave in (speech, speech)]
+    before = steps.score(first)
+    later = [step_of(steps, speech, 1)._replace(states=one.states) for one in before]
+    steps.score(later)
+    with torch.inference_mode():
+        before[1].states.blocks[2].values[..., -1, 3] = np.nan
+    with pytest.raises(ModelError, match="keeps NaN or infinity in its caches"):
+        steps.score(later)
+    steps.score(later[:1])
 
 
 def test_what_is_kept_does_not_grow(model: AcousticModel, names: ListedNames) -> None:

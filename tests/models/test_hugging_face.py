@@ -573,6 +573,10 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
         changed("config.json", conv_stride=[0] * 7),
         "the model failed on 1 s of noise, .*: ZeroDivisionError",
     ),
+    **{
+        f"{key} {value}": (changed("config.json", **{key: value}), "its config.json cannot be read")
+        for key, value in (("conv_stride", [5, 2]), ("inputs_to_logits_ratio", 320))
+    },
     "adapter that is a folder": (
         lambda folder: (folder / ADAPTER_FILE).mkdir(),
         "ctcbias_adapter.safetensors: is no file",
