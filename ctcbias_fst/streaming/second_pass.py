@@ -82,26 +82,27 @@ class SecondPass:
             stream = commit.stream
             cut = stream.whole_cut if commit.whole else self._cut(stream, one)
             if cut is None:
-                stream.show(words)
+                stream.show(words.placed, words.over)
                 continue
             begin, seconds = stream.begin, stream.seconds(cut - stream.begin)
             before = [word for word in one.best.words if commit.whole or word.start < seconds]
             if not commit.whole and before and before[-1].end > seconds:  # a word is cut in two
                 (part,), (parted,) = self._transcripts([stream], [cut])
-                stream.commit(parted, cut, part.warning)
+                stream.commit(parted.placed, cut, part.warning)
                 continue
-            stream.commit(words[: len(before)], cut, one.warning)
-            rest = words[len(before) :]
-            stream.show([later(word, stream.seconds(begin - cut)) for word in rest])
+            stream.commit(words.placed[: len(before)], cut, one.warning)
+            rest, moved = words.behind(len(before)), stream.seconds(begin - cut)
+            placed = [later(word, moved) for word in rest.placed]
+            stream.show(placed, [end + moved for end in rest.over])
 
     def _transcripts(
         self, streams: Sequence[StreamState], ends: Sequence[int]
-    ) -> tuple[list[Transcript], list[tuple[Word, ...]]]:
+    ) -> tuple[list[Transcript], list[OpenWords]]:
         """What is open before some frames, with the times of tokens; and its words, placed."""
         decoder = self._decoder
         batch = windows_of(streams, decoder.tokenizer.vocabulary, ends, whole=True)
         found = decoder.decode_unplaced(batch, [stream.names for stream in streams])
-        return found, placed(found, batch, streams, decoder.config.decode.times)
+        return found, words_of(found, batch, streams, decoder.config.decode.times)
 
     def _cut(self, stream: StreamState, found: Transcript) -> int | None:
         """Where to cut what is settled, or else what has become too much."""
@@ -121,13 +122,29 @@ class SecondPass:
         return None if cut is None or not 0 < cut <= length else stream.begin + cut
 
 
-def placed(
+class OpenWords(NamedTuple):
+    """Words of what a stream has open; times are from its first frame on.
+
+    Attributes:
+        placed: where they sound, which may be before what is open.
+        over: of each, when its tokens are over, which a model may write late; in seconds.
+    """
+
+    placed: tuple[Word, ...]
+    over: tuple[float, ...]
+
+    def behind(self, count: int) -> OpenWords:
+        """All but the first ones."""
+        return OpenWords(self.placed[count:], self.over[count:])
+
+
+def words_of(
     transcripts: Sequence[Transcript],
     windows: LogProbs,
     streams: Sequence[StreamState],
     config: TimesConfig,
-) -> list[tuple[Word, ...]]:
-    """The words of what streams have open, where they sound; which may be before what is open.
+) -> list[OpenWords]:
+    """The words of what streams have open, of transcripts with the times of tokens.
 
     A model may write the first words of all before they sound, but none in the middle of a stream.
     """
@@ -137,16 +154,22 @@ def placed(
         lead = min(stream.begin, round(_LEAD_SECONDS / seconds))
         moved = [later(word, lead * seconds) for word in one.best.words]
         best = replace(one.best, words=tuple(moved))
-        shown = with_placed_words(
-            replace(one, best=best, nbest=(), left_out=()),
-            [mark + lead for mark in marks],
-            length + lead,
-            seconds,
-            lag=stream.lag,
-            widen=config.widen,
-            burst=0.0 if stream.begin else config.burst,
+        unplaced = replace(one, best=best, nbest=(), left_out=())
+        late, over = (
+            with_placed_words(
+                unplaced,
+                [mark + lead for mark in marks],
+                length + lead,
+                seconds,
+                lag=lag,
+                widen=config.widen,
+                burst=0.0 if stream.begin else config.burst,
+            ).best.words
+            for lag in (stream.lag, 0.0)
         )
-        found.append(tuple([later(word, -lead * seconds) for word in shown.best.words]))
+        before = -lead * seconds
+        words = tuple([later(word, before) for word in late])
+        found.append(OpenWords(words, tuple([round(word.end + before, 6) for word in over])))
     return found
 
 

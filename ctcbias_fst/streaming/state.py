@@ -247,19 +247,19 @@ class StreamState:
         self._endpointer.reset()
         self._said.clear()
 
-    def show(self, words: Sequence[Word]) -> None:
+    def show(self, words: Sequence[Word], over: Sequence[float]) -> None:
         """Take what is open to say something; times are from the first open frame on.
 
-        Whether a word is over is known when its tokens are, which come after its sounds.
+        Args:
+            words: of it.
+            over: of each, when its tokens are over: before nobody knows that it is.
         """
-        lag = self.lag
-        begin = self.seconds(self.begin)
         said = self._in_stream(words)
-        if said and self.seconds(self.searched) - said[-1].end < self.config.hold + lag:
+        if said and self.seconds(self.searched - self.begin) - over[-1] < self.config.hold:
             said = said[:-1]
-        name = None if self.found is None else self.found.name
-        if name is not None:
-            said = [word for word in said if word.end + lag <= begin + self.seconds(name)]
+        if self.found is not None and self.found.name is not None:
+            name = self.seconds(self.found.name)
+            said = [word for word, end in zip(said, over) if end <= name]
         self._tentative = tuple(said)
 
     def _in_stream(self, words: Sequence[Word]) -> list[Word]:

@@ -17,8 +17,8 @@ from ctcbias_fst.streaming.second_pass import (
     Commit,
     PieceDecoder,
     SecondPass,
-    placed,
     windows_of,
+    words_of,
 )
 from ctcbias_fst.streaming.state import StreamState
 from ctcbias_fst.streaming.stream import Stream
@@ -154,6 +154,6 @@ class StreamDecoder:
         if not shown:
             return
         read = first_pass.read(lattice, windows, graphs)
-        words = placed(read, windows, streams, self._decoder.config.decode.times)
+        words = words_of(read, windows, streams, self._decoder.config.decode.times)
         for row in shown:
-            streams[row].show(words[row])
+            streams[row].show(words[row].placed, words[row].over)

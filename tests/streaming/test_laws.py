@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ctcbias_fst.records import LogProbs, Transcript, Word, text_of
@@ -105,6 +105,7 @@ def test_committed_text_only_grows_and_is_all_at_the_end(seed: int) -> None:
 
 
 @settings(max_examples=4)
+@example(seed=8532)  # its first word would sound before the stream begins
 @given(seed=seeds)
 def test_words_are_shown_when_their_tokens_are_over_whatever_the_lag(seed: int) -> None:
     """A model that writes late is not known sooner by it."""
