@@ -233,6 +233,12 @@ def fingerprint(*paths: Path | None) -> list[str]:
     return ["" if path is None else sha256_of(path) for path in paths]
 
 
+def stamp(path: Path) -> list[Any]:
+    """A path, and the size and the time of what is there, in plain values."""
+    status = path.stat() if path.exists() else None
+    return [str(path), *([] if status is None else [status.st_size, status.st_mtime_ns])]
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

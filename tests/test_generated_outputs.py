@@ -133,7 +133,7 @@ def check_records(items: Sequence[Transcript]) -> None:
     records = {item.id: record_of(item) for item in items}
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "out.jsonl"
-        write_records(records, path)
+        write_records(records.values(), path)
         rows = lines_of(path.read_bytes().decode("utf-8"))
         found = [json.loads(row, parse_constant=pytest.fail) for row in rows]
         assert [row["id"] for row in found] == list(records)
@@ -142,7 +142,7 @@ def check_records(items: Sequence[Transcript]) -> None:
         for number, item in enumerate(items):
             cuts.append(dummy_cut(number))
             cuts[-1].id = item.id
-        write_supervisions(CutSet.from_cuts(cuts), records, path)
+        write_supervisions(CutSet.from_cuts(cuts), records.values(), path)
         lines_of(path.read_bytes().decode("utf-8"))
         segments = list(SupervisionSet.from_file(path))
         assert [one.id for one in segments] == list(records)

@@ -11,11 +11,14 @@ from typing import Any
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 
 from ctcbias_fst.audio.audio import AudioPart, Recording, declared_seconds, to_recording
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.corpus.cuts import load_recording, seconds_of
+from ctcbias_fst.corpus.shar import SharCut, with_audio
+from ctcbias_fst.cut_sets import named_files
 from ctcbias_fst.decoder import FRAME_SECONDS, Decoder
 from ctcbias_fst.devices import checked_device
 from ctcbias_fst.errors import warn_caller
@@ -54,6 +57,22 @@ class Utterance:
         if hasattr(self.source, "to_dict"):
             return {k: str(v) for k, v in self.source.to_dict().items() if k != "supervisions"}
         return None  # an array, which has the name of the utterance
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """Of the audio; none of an array, as all are in one place, and none of a command."""
+        if isinstance(self.source, SharCut):
+            yield from (self.source.manifest, self.source.archive)
+        elif isinstance(self.source, AudioPart):
+            yield from () if self.source.command else (self.source.path,)
+        elif isinstance(self.source, Cut):
+            yield from named_files([self.source])
+
+
+def shar_utterances(cuts: Sequence[Cut | SharCut]) -> list[Utterance]:
+    """What there is to decode in a folder of lhotse Shar."""
+    plain = (cut.cut if isinstance(cut, SharCut) else cut for cut in cuts)
+    return [Utterance(one.id, seconds_of(one), cut) for one, cut in zip(plain, cuts)]
 
 
 def cut_utterances(cuts: CutSet) -> list[Utterance]:
@@ -207,6 +226,8 @@ class SpeechBackend(Backend):
         rate = self._recognizer.model.sampling_rate
         if isinstance(utterance.source, AudioPart):
             return to_recording(utterance.source, rate)
+        if isinstance(utterance.source, SharCut):
+            return load_recording(with_audio(utterance.source), rate)
         return load_recording(utterance.source, rate)
 
     def decode(

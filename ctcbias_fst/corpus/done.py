@@ -10,7 +10,7 @@ from typing import Any
 
 from ctcbias_fst import __version__
 from ctcbias_fst.corpus.backends import Utterance
-from ctcbias_fst.files import digest_of, sha256_of, write_text
+from ctcbias_fst.files import digest_of, sha256_of, stamp, write_text
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,7 @@ def job_of(settings: Any, utterances: Sequence[Utterance], files: Iterable[Path]
         utterances: what is decoded.
         files: where they are, whose sizes and times tell whether they are as they were.
     """
-    known = []
-    for path in sorted(set(files)):
-        stat = path.stat() if path.exists() else None
-        known.append([str(path), *([] if stat is None else [stat.st_size, stat.st_mtime_ns])])
+    known = [stamp(path) for path in sorted(set(files))]
     places = [(one.id, one.seconds, one.place) for one in utterances]
     return digest_of([__version__, settings, places, known])
 

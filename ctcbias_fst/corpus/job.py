@@ -8,9 +8,8 @@ the manifest, and the part file is removed.
 from __future__ import annotations
 
 import json
-import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,18 +17,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import as_toml, write_config
 from ctcbias_fst.corpus.backends import Backend, Utterance, batches_by_duration
-from ctcbias_fst.corpus.transcript_files import record_of, write_records
-from ctcbias_fst.cut_sets import one_line
-from ctcbias_fst.errors import (
-    ConfigError,
-    CtcbiasError,
-    ManifestError,
-    MissingDependencyError,
-    ModelError,
+from ctcbias_fst.corpus.batches import (
+    CompiledLists,
+    Lists,
+    check_lists,
+    decode_batch,
+    longest_of,
+    reason_of,
 )
+from ctcbias_fst.corpus.transcript_files import Write, record_of, write_records
+from ctcbias_fst.errors import ConfigError, ManifestError
 from ctcbias_fst.files import (
     atomic_path,
     check_output,
@@ -38,31 +37,10 @@ from ctcbias_fst.files import (
     sole_writer,
     sole_writer_in,
 )
-from ctcbias_fst.graph.entity_tree import BoostGraph
-from ctcbias_fst.graph.openfst_files import read_boost_graph
-from ctcbias_fst.models.first_failures import FirstFailures
 from ctcbias_fst.output import notes
-from ctcbias_fst.recent import Recent
-from ctcbias_fst.records import Transcript
 from ctcbias_fst.search.saved_lattices import LatticeWriter
 from ctcbias_fst.settings import LM_PARTS, SETTINGS_FILE, PipelineConfig
-from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.printable import json_text
-from ctcbias_fst.text.text_files import Source
-from ctcbias_fst.text.utterances import load_entities
-from ctcbias_fst.text.vocabulary import Vocabulary
-
-_log = logging.getLogger(__name__)
-
-Lists = EntityList | BoostGraph | Mapping[str, EntityList] | None
-"""One list for all utterances (compiled or not), one for each (by id), or none."""
-
-
-def read_lists(entities: Source | None, graph: Path | None, vocabulary: Vocabulary) -> Lists:
-    """Read lists of names, or a compiled graph."""
-    if graph is not None:
-        return read_boost_graph(graph, vocabulary)
-    return None if entities is None else load_entities(entities)
 
 
 @dataclass(frozen=True)
@@ -94,7 +72,7 @@ def decode_corpus(
     report: Callable[[str], None] = lambda message: None,
     lattice_dir: Path | None = None,
     config: PipelineConfig | None = None,
-    write: Callable[[Mapping[str, Mapping[str, Any]], Path], None] = write_records,
+    write: Write = write_records,
 ) -> Summary:
     """Decode utterances and write their transcripts to ``out``.
 
@@ -119,7 +97,8 @@ def decode_corpus(
             (:class:`ctcbias_fst.models.first_failures.FirstFailures`).
     """
     part = part_file(out)
-    names = _Lists(lists, backend, utterances, report)
+    check_lists(lists, utterances)
+    names = CompiledLists(lists, backend, longest_of(utterances), report)
     ids = {utterance.id: None for utterance in utterances}
     made_of = [settings, [(u.id, u.seconds, u.place) for u in utterances]]
     if lattice_dir is not None:
@@ -137,11 +116,7 @@ def decode_corpus(
         skipped: dict[str, str] = {}
 
         def skip(utterance: Utterance, error: Exception) -> None:
-            reason = str(error).removeprefix(f"{utterance.id}: ")
-            if not isinstance(error, CtcbiasError):
-                reason = f"it cannot be decoded: {type(error).__name__}: {one_line(error)}"
-                _log.debug("%s is left out", utterance.id, exc_info=error)
-            skipped[utterance.id] = reason
+            skipped[utterance.id] = reason = reason_of(utterance, error)
             if lattices is not None:
                 lattices.keep(utterance.id, set())
             report(f"{utterance.id} is left out: {reason}")
@@ -156,7 +131,7 @@ def decode_corpus(
         ):
             bar.update(round(total - sum(utterance.seconds for utterance in todo)))
             for batch in batches_by_duration(todo, batch_seconds):
-                for transcript in _decode(batch, backend, names, skip, failures):
+                for transcript in decode_batch(batch, backend, names, skip, failures):
                     for line in notes(transcript):
                         report(line)
                     told = lattices is None or lattices.tell(transcript.id, transcript.warning)
@@ -176,7 +151,7 @@ def decode_corpus(
             lattices.close()
         ordered = {u.id: records[u.id] for u in utterances if u.id in records}
         with atomic_path(out) as temporary:
-            write(ordered, temporary)
+            write(ordered.values(), temporary)
         part.unlink(missing_ok=True)
         seconds = sum(utterance.seconds for utterance in utterances if utterance.id in ordered)
         return Summary(ordered, skipped, seconds, resumed)
@@ -232,110 +207,18 @@ def part_file(out: Path) -> Path:
     return part
 
 
-def _decode(
-    batch: Sequence[Utterance],
-    backend: Backend,
-    names: _Lists,
-    skip: Callable[[Utterance, Exception], None],
-    failures: FirstFailures | None,
-) -> Iterator[Transcript]:
-    """Decode a batch; if something is wrong with it, each utterance alone.
+def check_no_part(out: Path) -> None:
+    """Refuse to begin in shards what was begun without.
 
-    Whatever happens to one utterance must not cost the others, unless it is not of its making.
+    Raises:
+        ConfigError: there are results of a job that was stopped.
     """
-    good, loaded, lists = [], [], []
-    for utterance in batch:
-        try:
-            one = backend.load(utterance), names.of(utterance)
-        except (*_OF_THE_JOB, ModelError):
-            raise
-        except Exception as error:
-            skip(utterance, error)
-            continue
-        good.append(utterance)
-        loaded.append(one[0])
-        lists.append(one[1])
-    if not good:
-        return
-    try:
-        done = backend.decode(loaded, lists)
-    except _OF_THE_JOB:
-        raise
-    except Exception as error:
-        if len(good) == 1:
-            if failures is not None:
-                failures.add(error)
-            skip(good[0], error)
-            return
-        for utterance in good:
-            yield from _decode([utterance], backend, names, skip, failures)
-        return
-    if failures is not None:
-        failures.passed()
-    yield from done
-
-
-_OF_THE_JOB = (ConfigError, MissingDependencyError, OSError)
-"""What no utterance is to blame for: a full disk, for example."""
-
-
-_KEPT = 64
-"""Compiled lists of single utterances, for a batch that is tried again."""
-
-
-class _Lists:
-    """Lists of names, compiled when they are needed; the latest are kept."""
-
-    def __init__(
-        self,
-        lists: Lists,
-        backend: Backend,
-        utterances: Sequence[Utterance],
-        report: Callable[[str], None],
-    ) -> None:
-        self._backend, self._report = backend, report
-        self._lists = lists if isinstance(lists, Mapping) else None
-        self._shared: CompiledEntities | None = None
-        self._compiled: Recent[str, CompiledEntities] = Recent(_KEPT)
-        self._told: set[str] = set()
-        longest = max((utterance.seconds for utterance in utterances), default=None)
-        if isinstance(lists, EntityList):
-            self._shared = self._compile(lists, longest)
-        elif isinstance(lists, BoostGraph):
-            self._shared = self._compile(EntityList(lists.entities), longest, lists)
-        if self._lists is not None:
-            missing = next((u.id for u in utterances if u.id not in self._lists), None)
-            if missing is not None:
-                raise ManifestError(
-                    f"utterance {missing!r} has no list of names, though others do; give it one, "
-                    "which may be empty"
-                )
-
-    def of(self, utterance: Utterance) -> CompiledEntities | None:
-        if self._lists is None:
-            return self._shared
-        entities = self._lists[utterance.id]
-        if not len(entities):
-            return None
-        names = self._compiled.get(utterance.id)
-        if names is None:
-            told = utterance.id in self._told
-            self._told.add(utterance.id)
-            names = self._compile(entities, utterance.seconds, tell=not told)
-            self._compiled.put(utterance.id, names)
-        return names
-
-    def _compile(
-        self,
-        entities: EntityList,
-        seconds: float | None,
-        graph: BoostGraph | None = None,
-        tell: bool = True,
-    ) -> CompiledEntities:
-        names = self._backend.compile(entities, graph, seconds)
-        for line in names.entities.report() if tell else ():
-            self._report(line)
-        return names
+    part = part_file(out)
+    if part.exists() and part.read_bytes().count(b"\n") > 1:
+        raise ConfigError(
+            f"{part}: has results of a job without shards: finish that one by the same command "
+            "without --jobs and the like, or delete the file to begin anew"
+        )
 
 
 def _read_part(

@@ -106,5 +106,5 @@ def rescore_corpus(
             report(line)
         records[transcript.id] = record_of(transcript)
     with atomic_path(out) as temporary:
-        write_records(records, temporary)
+        write_records(records.values(), temporary)
     return len(records)

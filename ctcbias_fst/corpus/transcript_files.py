@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,22 @@ from ctcbias_fst.output import transcript_record
 from ctcbias_fst.records import Transcript
 from ctcbias_fst.text.printable import json_text
 
+Write = Callable[[Iterable[Mapping[str, Any]], Path], None]
+"""Writes transcripts, in the order of their utterances, to a file."""
+
 
 def record_of(transcript: Transcript) -> dict[str, Any]:
     """A transcript as a JSON object: its id, and what `transcript_record` says."""
     return {"id": transcript.id, **transcript_record(transcript)}
 
 
-def write_records(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def write_records(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write JSON objects, one a line."""
-    lines = (json_text(record) + "\n" for record in records.values())
-    path.write_text("".join(lines), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json_text(record) + "\n" for record in records)
 
 
-def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def write_supervisions(cuts: CutSet, records: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write a lhotse SupervisionSet: a segment for each cut that was decoded, with its id.
 
     Words are its alignment ``word``, with their confidences as scores; what came out of a list of
@@ -40,8 +43,9 @@ def write_supervisions(cuts: CutSet, records: Mapping[str, Mapping[str, Any]], p
         ConfigError: see `check_supervisions`.
     """
     check_supervisions(path)
+    by_id = {record["id"]: record for record in records}
     found = SupervisionSet.from_segments(
-        _supervision(cut, records[cut.id]) for cut in cuts if cut.id in records
+        _supervision(cut, by_id[cut.id]) for cut in cuts if cut.id in by_id
     )
     if ".yaml" in path.suffixes:
         found.to_file(path)

@@ -75,7 +75,7 @@ def test_supervisions_are_on_the_recordings_clock(tmp_path: Path) -> None:
     cuts = CutSet.from_cuts([cut("a", start=3.0), cut("b")])
     path = tmp_path / "supervisions.jsonl.gz"
     record = record_of(transcript("a", "two words", Entity("words", "words", line=2)))
-    write_supervisions(cuts, {"a": record}, path)
+    write_supervisions(cuts, [record], path)
     (segment,) = SupervisionSet.from_file(path)
     assert (segment.id, segment.recording_id, segment.text) == ("a", "r-a", "two words")
     assert (segment.start, segment.duration, segment.speaker) == (3.0, 2.0, "ada")
@@ -90,9 +90,9 @@ def test_supervisions_are_on_the_recordings_clock(tmp_path: Path) -> None:
 
 def test_names_that_lhotse_does_not_know_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.txt: name it \.jsonl"):
-        write_supervisions(CutSet.from_cuts([cut("a")]), {}, tmp_path / "x.txt")
+        write_supervisions(CutSet.from_cuts([cut("a")]), [], tmp_path / "x.txt")
     for name in ("x.json", "x.yaml", "x.json.gz"):
-        records = {"a": record_of(transcript("a", "two words"))}
+        records = [record_of(transcript("a", "two words"))]
         write_supervisions(CutSet.from_cuts([cut("a")]), records, tmp_path / name)
         (segment,) = SupervisionSet.from_file(tmp_path / name)
         assert segment.text == "two words"
