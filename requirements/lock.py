@@ -59,6 +59,8 @@ def compile_lock(target: Path) -> None:
         "--extra=hf",
         "--extra=onnx",
         "--extra=plots",
+        "--extra=postgres",
+        "--extra=serve",
         "--extra=train",
         "--extra=tune",
         f"--output-file={target}",

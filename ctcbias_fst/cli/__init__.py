@@ -26,6 +26,7 @@ from ctcbias_fst.text.printable import one_line
 COMMANDS = {
     "transcribe": "transcribe",
     "stream": "stream",
+    "serve": "serve",
     "compile": "compile",
     "decode": "decode",
     "train": "train",

@@ -1,0 +1,1 @@
+"""A server: recordings, streams and lists of names over HTTP and websockets."""

@@ -1,0 +1,105 @@
+"""Who may use a server, and how much of a request it reads."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ctcbias_fst.server.api_errors import ApiError
+
+OPEN = frozenset({"/health", "/ready"})
+"""Paths that ask for no key: those of whoever looks after the server."""
+
+
+def is_known(connection: HTTPConnection, keys: Collection[str]) -> bool:
+    """Whether a client has one of the keys: in ``Authorization: Bearer``, or, as browsers can send
+    no headers with websockets, in the query ``key``."""
+    kind, _, given = connection.headers.get("authorization", "").partition(" ")
+    told = given.strip() if kind.lower() == "bearer" else ""
+    if connection.scope["type"] == "websocket" and not told:
+        told = connection.query_params.get("key", "")
+    found = False
+    for key in keys:  # all of them: how long it takes tells nothing
+        found |= hmac.compare_digest(key.encode(), told.encode())
+    return found
+
+
+class KeyCheck:
+    """Refuses requests without a key, before anything of them is read.
+
+    Args:
+        app: what is behind it.
+        keys: nothing is refused if there are none.
+        public: paths that ask for none; the rest of a path behind a ``/`` counts, too.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Collection[str], public: Collection[str] = OPEN) -> None:
+        self._app, self._keys, self._public = app, keys, frozenset(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, or refuse it."""
+        if scope["type"] == "lifespan" or not self._keys or scope["path"] in self._public:
+            await self._app(scope, receive, send)
+            return
+        if is_known(HTTPConnection(scope), self._keys):
+            await self._app(scope, receive, send)
+            return
+        refused = ApiError(
+            401,
+            "no such key: send one that the server knows as Authorization: Bearer KEY",
+            code="invalid_api_key",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "no such key"})
+            return
+        await refused.response()(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses bodies that are too long: by what they say of themselves, and while they are read.
+
+    Args:
+        app: what is behind it.
+        limits: bytes, by the beginning of the path; the first that fits counts.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Collection[tuple[str, int]]) -> None:
+        self._app, self._limits = app, tuple(limits)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on as far as it goes."""
+        limit = next((most for path, most in self._limits if scope["path"].startswith(path)), None)
+        if scope["type"] != "http" or limit is None:
+            await self._app(scope, receive, send)
+            return
+        told = Headers(scope=scope).get("content-length", "")
+        if told.isdecimal() and int(told) > limit:
+            await _too_long(limit).response()(scope, receive, send)
+            return
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise _too_long(limit)
+            return message
+
+        await self._app(scope, limited, send)
+
+
+def _too_long(limit: int) -> ApiError:
+    shown = f"{limit / 1e6:g} MB" if limit >= 1e5 else f"{limit} bytes"
+    return ApiError(
+        413,
+        f"the request is longer than {shown}: send less at a time",
+        code="request_too_large",
+        headers={"Connection": "close"},
+    )

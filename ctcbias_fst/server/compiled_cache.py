@@ -1,0 +1,125 @@
+"""Lists that are compiled, as many as a bound of memory has room for."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from threading import Lock
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from ctcbias_fst.compiled import CompiledEntities
+
+_SHARED = (type, ModuleType, FunctionType, torch.nn.Module, torch.device, torch.dtype)
+"""What lists have in common is none of theirs."""
+
+
+class CompiledCache:
+    """Compiled lists by key: what was not used longest makes room. Threads may share it.
+
+    Args:
+        most_bytes: that the lists hold in sum, about; a list that is larger than that is compiled
+            each time.
+        count: is told of every list whether it was there.
+    """
+
+    def __init__(self, most_bytes: int, count: Callable[[bool], None] = lambda hit: None) -> None:
+        self._most, self._count = most_bytes, count
+        self._lists: OrderedDict[Hashable, tuple[CompiledEntities, int]] = OrderedDict()
+        self._making: dict[Hashable, Future[CompiledEntities]] = {}
+        self._lock = Lock()
+        self._bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much the lists hold."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        """How many lists there are."""
+        return len(self._lists)
+
+    def get(self, key: Hashable, make: Callable[[], CompiledEntities]) -> CompiledEntities:
+        """A list that is there, or else made; who wants one in the making waits for it."""
+        with self._lock:
+            found = self._lists.get(key)
+            if found is not None:
+                self._lists.move_to_end(key)
+            making = self._making.get(key)
+            mine = found is None and making is None
+            if mine:
+                making = self._making[key] = Future()
+        self._count(not mine)
+        if found is not None:
+            return found[0]
+        assert making is not None
+        if not mine:
+            return making.result()
+        try:
+            made = make()
+        except BaseException as error:
+            with self._lock:
+                del self._making[key]
+            making.set_exception(error)
+            raise
+        self._keep(key, made)
+        making.set_result(made)
+        return made
+
+    def drop(self, key: Hashable) -> None:
+        """Forget a list, if it is there."""
+        with self._lock:
+            _, size = self._lists.pop(key, (None, 0))
+            self._bytes -= size
+
+    def _keep(self, key: Hashable, made: CompiledEntities) -> None:
+        size = held_bytes(made)
+        with self._lock:
+            del self._making[key]
+            if size > self._most:
+                return
+            self._lists[key] = made, size
+            self._bytes += size
+            while self._bytes > self._most:
+                _, (_, other) = self._lists.popitem(last=False)
+                self._bytes -= other
+
+
+def held_bytes(value: object) -> int:
+    """About how much memory an object holds with all that it refers to, each thing counted once.
+
+    Of tensors and arrays the numbers count; modules, classes and functions count nothing.
+    """
+    seen: set[int] = set()
+    left: list[Any] = [value]
+    total = 0
+    while left:
+        one = left.pop()
+        if id(one) in seen or isinstance(one, _SHARED):
+            continue
+        seen.add(id(one))
+        if isinstance(one, torch.Tensor):
+            total += one.numel() * one.element_size()
+        elif isinstance(one, np.ndarray):
+            total += one.nbytes if one.base is None else 0
+            left += [] if one.base is None else [one.base]
+        else:
+            total += sys.getsizeof(one, 64)
+            left += _parts(one)
+    return total
+
+
+def _parts(one: object) -> Iterable[Any]:
+    if isinstance(one, dict):
+        return [*one.keys(), *one.values()]
+    if isinstance(one, (list, tuple, set, frozenset, OrderedDict)):
+        return one
+    if isinstance(one, (str, bytes, int, float, complex)) or one is None:
+        return ()
+    slots = [getattr(one, name, None) for name in getattr(type(one), "__slots__", ())]
+    return [*getattr(one, "__dict__", {}).values(), *slots]

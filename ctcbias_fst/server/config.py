@@ -1,0 +1,62 @@
+"""How a server behaves, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctcbias_fst.bounds import finite, not_negative, positive, typed
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Limits of a server, and who may use it.
+
+    Attributes:
+        keys: bearer keys, one of which a request must have; none are asked for if there are none.
+        origins: of other hosts' pages that may use it (CORS), or ``*``.
+        max_megabytes: of the body of a request, lists apart.
+        max_list_megabytes: of the body of a request that stores a list.
+        max_seconds: of the audio of a request.
+        max_waiting: recordings that wait for the model; more are refused with 429.
+        max_streams: that are open at a time; more are refused.
+        request_seconds: a recording that was not transcribed by then is given up.
+        batch: recordings that are transcribed together, at most.
+        batch_seconds: of audio that is transcribed together, unless one recording is longer.
+        batch_wait: seconds that the first of a batch waits for others.
+        workers: batches that are in work side by side.
+        cache_megabytes: of compiled lists that are kept, about.
+        max_inline_names: of a list that comes with a request.
+    """
+
+    keys: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    max_megabytes: float = 25.0
+    max_list_megabytes: float = 256.0
+    max_seconds: float = 3600.0
+    max_waiting: int = 64
+    max_streams: int = 64
+    request_seconds: float = 300.0
+    batch: int = 8
+    batch_seconds: float = 60.0
+    batch_wait: float = 0.01
+    workers: int = 1
+    cache_megabytes: float = 1000.0
+    max_inline_names: int = 20_000
+
+    def __post_init__(self) -> None:
+        typed(self)
+        finite(self)
+        positive(
+            self,
+            "max_megabytes",
+            "max_list_megabytes",
+            "max_seconds",
+            "max_waiting",
+            "max_streams",
+            "request_seconds",
+            "batch",
+            "batch_seconds",
+            "workers",
+            "max_inline_names",
+        )
+        not_negative(self, "batch_wait", "cache_megabytes")

@@ -1,0 +1,187 @@
+"""The list of names that comes with a request, in the fields of several services."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.errors import EntityListError
+from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.service import Service
+from ctcbias_fst.text.entities import EntityList, entities_from_names
+from ctcbias_fst.text.printable import json_text
+from ctcbias_fst.text.text_files import parse_json, quoted
+
+PLAIN_FIELDS = ("keywords", "hotwords", "keyterms", "keyterm")
+"""Names alone: each may be repeated, with ``[]`` behind it or not, be a JSON array of strings, or,
+if there is one value only, be separated by commas."""
+
+ENTITIES, LIST_ID = "entities", "list_id"
+"""Names with weights and pronunciations (docs/entity-lists.md), as JSON; and what was stored."""
+
+FIELDS = frozenset({*PLAIN_FIELDS, *(f"{name}[]" for name in PLAIN_FIELDS), ENTITIES, LIST_ID})
+
+
+@dataclass(frozen=True)
+class RequestNames:
+    """The names of a request, compiled.
+
+    Attributes:
+        compiled: None if there are none.
+        warnings: entries that can have no effect, and what was read otherwise than it was written.
+    """
+
+    compiled: CompiledEntities | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> int:
+        """How many names can have an effect."""
+        return 0 if self.compiled is None else len(self.compiled)
+
+
+@dataclass(frozen=True)
+class WantedNames:
+    """The names of a request as they came.
+
+    Attributes:
+        items: names, and mappings with a name.
+        list_id: of a list that was stored.
+        source: the fields that they came in.
+        notes: what was read otherwise than it was written.
+    """
+
+    items: tuple[str | Mapping[str, Any], ...] = ()
+    list_id: str | None = None
+    source: str = "<list>"
+    notes: tuple[str, ...] = ()
+
+
+def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
+    """The names in the text fields of a form.
+
+    Raises:
+        ApiError: one is malformed (400).
+    """
+    items: list[Any] = []
+    notes: list[str] = []
+    for field in PLAIN_FIELDS:
+        values = [value for name, value in fields if name.removesuffix("[]") == field]
+        if len(values) == 1:
+            found, note = _separated(field, values[0])
+            items += found
+            notes += note
+        else:
+            items += values
+    for name, value in fields:
+        if name == ENTITIES:
+            items += _array(ENTITIES, value)
+    return _wanted(items, [value for name, value in fields if name == LIST_ID], notes, fields)
+
+
+def of_object(content: Mapping[str, Any]) -> WantedNames:
+    """The names in an object of JSON, of a websocket's message.
+
+    Raises:
+        ApiError: one is malformed (400).
+    """
+    items: list[Any] = []
+    notes: list[str] = []
+    for field in (*PLAIN_FIELDS, ENTITIES):
+        value = content.get(field)
+        if value is None:
+            continue
+        if isinstance(value, str) and field != ENTITIES:
+            found, note = _separated(field, value)
+            items += found
+            notes += note
+        elif isinstance(value, list):
+            items += value
+        else:
+            raise ApiError(400, f"{field} is an array of names, not {quoted(value)}", param=field)
+    ids = [] if content.get(LIST_ID) is None else [content[LIST_ID]]
+    return _wanted(items, ids, notes, list(content.items()))
+
+
+def _separated(field: str, value: str) -> tuple[list[Any], list[str]]:
+    """The names in a single value."""
+    if value.lstrip().startswith("["):
+        return _array(field, value), []
+    names = [name for name in (part.strip() for part in value.split(",")) if name]
+    split = [f"{field} was split at commas into {len(names)} names"] if len(names) > 1 else []
+    return names, split
+
+
+def _array(field: str, value: str) -> list[Any]:
+    try:
+        found = parse_json(value, field, EntityListError)
+    except EntityListError as error:
+        raise ApiError.of(error, param=field) from None
+    if not isinstance(found, list):
+        raise ApiError(400, f"{field} is a JSON array, not {quoted(found)}", param=field)
+    return found
+
+
+def _wanted(
+    items: Sequence[Any],
+    ids: Sequence[Any],
+    notes: Sequence[str],
+    fields: Sequence[tuple[str, Any]],
+) -> WantedNames:
+    if len(ids) > 1 or not all(isinstance(one, str) for one in ids):
+        raise ApiError(400, "list_id is the name of one list", param=LIST_ID)
+    names = list(dict.fromkeys(name.removesuffix("[]") for name, _ in fields if name in FIELDS))
+    source = " and ".join(name for name in names if name != LIST_ID) or LIST_ID
+    return WantedNames(tuple(items), ids[0] if ids else None, source, tuple(notes))
+
+
+async def compiled_names(service: Service, wanted: WantedNames) -> RequestNames:
+    """Compile the names of a request, or find them compiled.
+
+    Raises:
+        ApiError: they are no names, none of them can have an effect, there are too many, or no
+            such list is stored.
+    """
+    stored = None
+    if wanted.list_id is not None:
+        if service.lists is None:
+            raise ApiError(400, "this server stores no lists", param=LIST_ID)
+        stored = await service.lists.compiled(wanted.list_id)
+    if not wanted.items:
+        report = () if stored is None else stored.entities.report()
+        return RequestNames(stored, (*wanted.notes, *report))
+    most = service.config.max_inline_names
+    count = len(wanted.items) + (0 if stored is None else len(stored))
+    if count > most:
+        raise ApiError(
+            413,
+            f"{count} names in a request, of at most {most}: store them (PUT /v1/lists/ID), and "
+            "send list_id alone",
+            param=wanted.source,
+            code="too_many_names",
+        )
+    entities = await service.aside(_entities, wanted, None if stored is None else stored.entities)
+    key = await service.aside(_digest, entities)
+
+    def make() -> CompiledEntities:
+        return service.recognizer.compile(entities, warn=False)
+
+    compiled = await service.compiled(key, make)
+    return RequestNames(compiled, (*wanted.notes, *compiled.entities.report()))
+
+
+def _entities(wanted: WantedNames, stored: EntityList | None) -> EntityList:
+    found = entities_from_names(wanted.items, wanted.source, "entry")
+    if stored is None:
+        return found
+    known = {entity.name for entity in found}
+    return found.changed([*found, *(entity for entity in stored if entity.name not in known)])
+
+
+def _digest(entities: EntityList) -> str:
+    """Of all that a list says, its messages included."""
+    told = [entities.source, *map(repr, entities), *map(str, entities.rejected), *entities.notes]
+    return hashlib.sha256(json_text(told).encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""Runs a server until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import torch
+import uvicorn
+
+from ctcbias_fst.errors import ConfigError
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.server.app import make_app
+from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.service import Service
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_GRACE_SECONDS = 30
+
+
+def run(
+    recognizer: Recognizer,
+    config: ServerConfig,
+    name: str,
+    language: str | None,
+    host: str,
+    port: int,
+) -> None:
+    """Serve until a signal; what was begun is finished then.
+
+    Args:
+        recognizer: transcribes.
+        config: limits.
+        name, language: of its model, for clients.
+        host, port: where to listen; port 0 is any that is free.
+
+    Raises:
+        ConfigError: nobody can listen there.
+    """
+    listening = _listening(host, port)
+    shown = listening.getsockname()
+    _log_lines()
+    service = Service(recognizer, config, name, language)
+    where = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
+    print(f"listening on http://{where}:{shown[1]}", file=sys.stderr, flush=True)
+    if host not in _LOCAL and not config.keys:
+        print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(service),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="websockets-sansio",
+            ws_max_size=1_000_000,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            limit_concurrency=None,
+        )
+    )
+    server.run(sockets=[listening])
+
+
+def torch_threads(workers: int) -> None:
+    """Give each of several workers its share of the cores."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; refused before a model is loaded for nothing."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}): name another --port "
+            "or --host"
+        ) from None
+    found.set_inheritable(True)
+    return found
+
+
+def _log_lines() -> None:
+    """Log requests on standard error, a line each."""
+    log = logging.getLogger("ctcbias_fst.server")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

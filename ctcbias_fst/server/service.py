@@ -1,0 +1,293 @@
+"""What all paths of a server share: the recogniser, its work in batches, lists, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from ctcbias_fst.audio.audio import Recording
+from ctcbias_fst.audio_streams import AudioStream
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.errors import AudioError, CtcbiasError
+from ctcbias_fst.models.outcomes import failure, of_each
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.records import Transcript
+from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.batches import Batches, ClosedError, FullError
+from ctcbias_fst.server.compiled_cache import CompiledCache
+from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.metrics import Metrics
+from ctcbias_fst.streaming.updates import Update
+
+_log = logging.getLogger(__name__)
+
+_SIDE_THREADS = 4
+"""Files that are read, and lists that are compiled, side by side."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Lists(Protocol):
+    """Lists of names that are kept on the server."""
+
+    async def compiled(self, list_id: str) -> CompiledEntities:
+        """A list that was stored, compiled.
+
+        Raises:
+            ApiError: there is none of this name (404).
+        """
+
+
+@dataclass(frozen=True)
+class _Job:
+    recording: Recording
+    names: CompiledEntities | None
+    nbest: int | None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What is new of a stream; None where it ends."""
+
+    stream: AudioStream
+    samples: Any
+
+
+class Service:
+    """A recogniser for many clients. Made, used and closed in one event loop.
+
+    Args:
+        recognizer: transcribes.
+        config: limits.
+        name: of its model, for clients.
+        language: of the model, if it is known (``english``).
+
+    Attributes:
+        recognizer, config, name, language: as they were given.
+        metrics: what is counted.
+        cache: of compiled lists.
+        lists: those that are stored, if any are.
+        streams: how many are open.
+        closing: whether the server is about to stop, so that nothing new is taken.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        config: ServerConfig,
+        name: str,
+        language: str | None = None,
+    ) -> None:
+        self.recognizer, self.config, self.name, self.language = recognizer, config, name, language
+        self.metrics = Metrics()
+        self.cache = CompiledCache(round(config.cache_megabytes * 1e6), self._count_cache)
+        self.lists: Lists | None = None
+        self.streams = 0
+        self.closing = False
+        self._threads = CapacityLimiter(_SIDE_THREADS)
+        self._pace = 0.1
+        """Seconds that a second of audio takes, lately."""
+        self._work = Batches(
+            self._transcribe,
+            cost=lambda job: job.recording.seconds,
+            most=config.batch,
+            most_cost=config.batch_seconds,
+            wait=config.batch_wait,
+            waiting=config.max_waiting,
+            workers=config.workers,
+            name="transcribe",
+        )
+        self._advance = Batches(
+            self._advanced,
+            cost=lambda chunk: 1.0,
+            most=config.max_streams,
+            most_cost=math.inf,
+            wait=config.batch_wait,
+            waiting=2 * config.max_streams,
+            name="stream",
+        )
+
+    async def transcribe(
+        self, recording: Recording, names: CompiledEntities | None, nbest: int | None = None
+    ) -> Transcript:
+        """Transcribe a recording, together with those of other clients.
+
+        Cancelled before its turn it takes no time of the model.
+
+        Raises:
+            ApiError: too many wait (429), it took too long (503), or it cannot be transcribed.
+        """
+        job = _Job(recording, names, nbest)
+        found = await self._done(self._work, job, self.config.request_seconds)
+        self.metrics.audio_seconds.inc(recording.seconds)
+        return found
+
+    def _transcribe(self, jobs: Sequence[_Job]) -> list[Transcript | Exception]:
+        """Several at a time, with the same number of hypotheses; one never costs the others."""
+        begin = perf_counter()
+        found: dict[int, Transcript | Exception] = {}
+        for nbest in {job.nbest for job in jobs}:
+            rows = [i for i, job in enumerate(jobs) if job.nbest == nbest]
+            found |= zip(rows, of_each(self._at_once, [jobs[i] for i in rows], _failure))
+        seconds = sum(job.recording.seconds for job in jobs)
+        self._pace += 0.1 * ((perf_counter() - begin) / max(seconds, 0.1) - self._pace)
+        return [found[i] for i in range(len(jobs))]
+
+    def _at_once(self, jobs: Sequence[_Job]) -> list[Transcript | CtcbiasError]:
+        recordings, names = [job.recording for job in jobs], [job.names for job in jobs]
+        return [*self.recognizer.transcribe_recordings(recordings, names, jobs[0].nbest)]
+
+    async def accept(self, stream: AudioStream, samples: Any) -> Update:
+        """Take the next chunk of a stream, together with those of other streams.
+
+        Args:
+            stream: of the recogniser; who waits for one chunk does not send another.
+            samples: see :meth:`ctcbias_fst.audio_streams.AudioStream.accept`.
+
+        Raises:
+            ApiError: they are no samples, too much waits, or the server stops.
+        """
+        return await self._done(self._advance, _Chunk(stream, samples))
+
+    async def finish(self, stream: AudioStream) -> Update:
+        """Commit what is left of a stream.
+
+        Raises:
+            ApiError: too much waits.
+        """
+        return await self._done(self._advance, _Chunk(stream, None))
+
+    def _advanced(self, chunks: Sequence[_Chunk]) -> list[Update | Exception]:
+        """What is known of streams; a chunk that is none leaves its stream, and the others."""
+        going = [i for i, one in enumerate(chunks) if one.samples is not None]
+        ending = [i for i, one in enumerate(chunks) if one.samples is None]
+        found: dict[int, Update | Exception] = {}
+        if going:
+            found |= zip(going, self._accepted([chunks[i] for i in going]))
+        if ending:
+            streams = [chunks[i].stream for i in ending]
+            found |= zip(ending, self.recognizer.finish_all(streams))
+        return [found[i] for i in range(len(chunks))]
+
+    def _accepted(self, chunks: Sequence[_Chunk]) -> Sequence[Update | Exception]:
+        streams, samples = [one.stream for one in chunks], [one.samples for one in chunks]
+        try:
+            return self.recognizer.accept_all(streams, samples)
+        except AudioError as error:  # then none was taken
+            if len(chunks) == 1:
+                return [error]
+            return [found for one in chunks for found in self._accepted([one])]
+
+    async def _done(self, batches: Batches[T, R], item: T, seconds: float | None = None) -> R:
+        try:
+            future: Future[R] = batches.submit(item)
+        except FullError:
+            raise self.busy() from None
+        except ClosedError:
+            raise stopping() from None
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503, f"it took longer than {seconds:g} s: try again later", code="timeout"
+            ) from None
+        except CtcbiasError as error:
+            raise ApiError.of(error) from error
+
+    def busy(self) -> ApiError:
+        """What is told if too many wait."""
+        waiting = self._work.waiting
+        seconds = max(1, math.ceil(waiting * 5.0 * self._pace / self.config.workers))
+        return ApiError(
+            429,
+            f"{waiting} recordings wait, as many as may: try again in {seconds} s",
+            code="too_many_requests",
+            headers={"Retry-After": str(seconds)},
+        )
+
+    async def aside(self, work: Callable[..., T], *args: Any) -> T:
+        """Do what takes a while in a thread of its own; not what the model does.
+
+        Raises:
+            ApiError: an error of the package.
+        """
+        try:
+            return await to_thread.run_sync(work, *args, limiter=self._threads)
+        except CtcbiasError as error:
+            raise ApiError.of(error) from error
+
+    async def compiled(
+        self, key: Hashable, make: Callable[[], CompiledEntities]
+    ) -> CompiledEntities:
+        """A list that is compiled, or will be."""
+        return await self.aside(self.cache.get, key, make)
+
+    def _count_cache(self, hit: bool) -> None:
+        (self.metrics.cache_hits if hit else self.metrics.cache_misses).inc()
+
+    @property
+    def waiting(self) -> int:
+        """How many recordings wait."""
+        return self._work.waiting
+
+    def open_stream(self) -> None:
+        """Count a stream; whoever opened it calls `close_stream` in the end.
+
+        Raises:
+            ApiError: as many are open as may, or the server stops.
+        """
+        if self.closing:
+            raise stopping()
+        if self.streams >= self.config.max_streams:
+            raise ApiError(
+                429,
+                f"{self.streams} streams are open, as many as may: try again later",
+                code="too_many_streams",
+                headers={"Retry-After": "5"},
+            )
+        self.streams += 1
+        self.metrics.streams.set(self.streams)
+
+    def close_stream(self) -> None:
+        """A stream is not open any more."""
+        self.streams -= 1
+        self.metrics.streams.set(self.streams)
+
+    async def close(self, seconds: float) -> None:
+        """Take nothing new, and finish what was taken, for so many seconds."""
+        self.closing = True
+
+        def wait() -> bool:
+            return self._work.close(seconds) & self._advance.close(1.0)
+
+        if not await to_thread.run_sync(wait):
+            _log.warning("stopped with work undone")
+
+
+def _failure(job: _Job, error: Exception) -> CtcbiasError:
+    return failure(job.recording.id, job.recording.id, error)
+
+
+def stopping() -> ApiError:
+    """What is told while the server stops."""
+    return ApiError(
+        503,
+        "the server is about to stop: try another one, or again later",
+        code="stopping",
+        headers={"Retry-After": "10"},
+    )
+
+
+async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Wait until the client of a request, whose body is read, has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
