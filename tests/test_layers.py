@@ -73,7 +73,7 @@ ROOMS = (
     ("corpus",),
     ("studies",),
     ("explain",),
-    ("explain_picture", "doctor", "model_info"),
+    ("explain_picture", "doctor", "model_info", "server"),
     ("cli",),
     ("__main__",),
 )

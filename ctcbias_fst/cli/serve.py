@@ -88,7 +88,7 @@ def serve(
 
     try:
         from ctcbias_fst.server.config import ServerConfig  # noqa: PLC0415
-        from ctcbias_fst.server.run import run, torch_threads  # noqa: PLC0415
+        from ctcbias_fst.server.run import listen, run, torch_threads  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"serve needs {error.name}: pip install 'ctcbias_fst[serve]'"
@@ -104,6 +104,7 @@ def serve(
         max_streams=max_streams,
         workers=several,
     )
+    open_socket = listen(host, port)
     torch_threads(several)
     recognizer, _ = opened(
         load_for_streams,
@@ -117,7 +118,8 @@ def serve(
         lexicon=lexicon,
     )
     name = "ctcbias" if model is None else model.name
-    run(recognizer, config, name, language or ("english" if model is None else None), host, port)
+    spoken = language or ("english" if model is None else None)
+    run(recognizer, config, open_socket, name, spoken)
 
 
 def _cores() -> int:

@@ -15,35 +15,30 @@ from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
 from ctcbias_fst.server.service import Service
 
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+_LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
 
 
 def run(
     recognizer: Recognizer,
     config: ServerConfig,
+    listening: socket.socket,
     name: str,
-    language: str | None,
-    host: str,
-    port: int,
+    language: str | None = None,
 ) -> None:
     """Serve until a signal; what was begun is finished then.
 
     Args:
         recognizer: transcribes.
         config: limits.
+        listening: what `listen` gave.
         name, language: of its model, for clients.
-        host, port: where to listen; port 0 is any that is free.
-
-    Raises:
-        ConfigError: nobody can listen there.
     """
-    listening = _listening(host, port)
-    shown = listening.getsockname()
+    host, port = listening.getsockname()[:2]
     _log_lines()
     service = Service(recognizer, config, name, language)
-    where = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
-    print(f"listening on http://{where}:{shown[1]}", file=sys.stderr, flush=True)
+    where = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
     if host not in _LOCAL and not config.keys:
         print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
     server = uvicorn.Server(
@@ -66,8 +61,15 @@ def torch_threads(workers: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; refused before a model is loaded for nothing."""
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, before a model is loaded for nothing.
+
+    Args:
+        host, port: where; port 0 is any that is free.
+
+    Raises:
+        ConfigError: nobody can listen there.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
