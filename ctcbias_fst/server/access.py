@@ -66,7 +66,7 @@ class BodyLimit:
 
     Args:
         app: what is behind it.
-        limits: bytes, by the beginning of the path; the first that fits counts.
+        limits: bytes, by the beginning of the path; the first that fits counts, the last is ``/``.
     """
 
     def __init__(self, app: ASGIApp, limits: Collection[tuple[str, int]]) -> None:
@@ -74,10 +74,10 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on as far as it goes."""
-        limit = next((most for path, most in self._limits if scope["path"].startswith(path)), None)
-        if scope["type"] != "http" or limit is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = next(most for path, most in self._limits if scope["path"].startswith(path))
         told = Headers(scope=scope).get("content-length", "")
         if told.isdecimal() and int(told) > limit:
             await _too_long(limit).response()(scope, receive, send)

@@ -1,0 +1,362 @@
+"""Recordings over HTTP, as OpenAI's clients send them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from starlette.testclient import TestClient
+
+from ctcbias_fst import Recognizer
+from ctcbias_fst.models.package import DEFAULT
+
+CLIPS = DEFAULT.parent / "clips"
+SAID = "my father takes Imiglucerase and feels fine"
+PATH = "/v1/audio/transcriptions"
+
+
+def send(client: TestClient, clip: str = "medical-2", **fields: Any) -> Any:
+    content = (CLIPS / f"{clip}.flac").read_bytes()
+    return client.post(PATH, files={"file": (f"{clip}.flac", content)}, data=fields)
+
+
+def refused(answer: Any, status: int) -> str:
+    """The message of an error, which has all that clients look at."""
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert "\n" not in error["message"]
+    return str(error["message"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"keywords": "Imiglucerase"},
+        {"keywords[]": ["Imiglucerase", "Keisha Smith"]},
+        {"hotwords": "Keisha Smith, Imiglucerase"},
+        {"keyterms": '["Imiglucerase", "Keisha Smith"]'},
+        {"entities": '[{"name": "Imiglucerase", "weight": 1.5, "category": "drug"}]'},
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_names_come_in_the_fields_of_several_services(
+    client: TestClient, fields: dict[str, Any]
+) -> None:
+    found = send(client, **fields).json()
+    assert found["text"] == SAID
+    (entity,) = found["entities"]
+    assert entity["display"] == "Imiglucerase"
+    assert 0.9 < entity["start"] < entity["end"] < 2.4
+    assert ("weight" in str(fields)) == (entity.get("category") == "drug")
+    split = "hotwords was split at commas into 2 names"
+    assert found["warnings"] == ([split] if "hotwords" in fields else [])
+    assert "Imiglucerase" not in send(client).json()["text"]
+
+
+def test_formats(client: TestClient, recognizer: Recognizer) -> None:
+    own = recognizer.transcribe(CLIPS / "medical-2.flac", entities=["Imiglucerase"])
+    answers = {
+        style: send(client, keywords="Imiglucerase", response_format=style)
+        for style in ("text", "srt", "vtt", "json", "verbose_json")
+    }
+    assert answers["text"].text == f"{SAID}\n"
+    assert answers["text"].headers["content-type"] == "text/plain; charset=utf-8"
+    assert answers["srt"].text.startswith("1\n00:00:00,200 --> 00:00:03,")
+    assert answers["vtt"].text.startswith("WEBVTT\n\n00:00:00.200 --> ")
+    assert set(answers["json"].json()) == {"text", "entities", "warnings", "usage"}
+    verbose = answers["verbose_json"].json()
+    assert (verbose["task"], verbose["language"]) == ("transcribe", "english")
+    assert verbose["duration"] == pytest.approx(3.337, abs=0.01)
+    assert verbose["usage"] == {"type": "duration", "seconds": verbose["duration"]}
+    assert "words" not in verbose
+    assert " ".join(part["text"].strip() for part in verbose["segments"]) == SAID
+    several = {"timestamp_granularities[]": ["word", "segment"], "include[]": "logprobs"}
+    verbose = send(
+        client, keywords="Imiglucerase", response_format="verbose_json", **several
+    ).json()
+    words = [(word["word"], word["start"], word["end"]) for word in verbose["words"]]
+    assert words == [(word.word, word.start, word.end) for word in own.best.words]
+    assert [word.get("entity", False) for word in verbose["words"]] == [
+        word.entity for word in own.best.words
+    ]
+    assert [one["token"] for one in verbose["logprobs"]] == SAID.split()
+    assert all(one["logprob"] <= 0 for one in verbose["logprobs"])
+
+
+def test_n_best(client: TestClient) -> None:
+    found = send(client, keywords="Imiglucerase", nbest="5").json()
+    texts = [one["text"] for one in found["nbest"]]
+    assert texts[0] == found["text"]
+    assert 1 < len(set(texts)) == len(texts) <= 5
+
+
+def test_events_are_told_as_the_text_is_known(client: TestClient) -> None:
+    answer = send(client, keywords="Imiglucerase", stream="true")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = [line for line in answer.text.split("\n") if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    kinds = [event["type"] for event in events]
+    assert kinds == ["transcript.text.delta"] * (len(events) - 1) + ["transcript.text.done"]
+    assert len(events) > 2
+    assert "".join(event["delta"] for event in events[:-1]) == events[-1]["text"] == SAID
+    assert [one["display"] for one in events[-1]["entities"]] == ["Imiglucerase"]
+    assert client.service.streams == 0  # type: ignore[attr-defined]
+
+
+def test_what_has_no_effect_is_told(client: TestClient) -> None:
+    fields = {
+        "model": "whisper-1",
+        "temperature": "0.3",
+        "language": "de",
+        "prompt": "Imiglucerase",
+        "colour": "red",
+        "keywords[]": ["!!!", "imiglucerase", "Imiglucerase"],
+        "timestamp_granularities[]": "word",
+        "include[]": "sense",
+    }
+    warnings = send(client, **fields).json()["warnings"]
+    wanted = [
+        "model 'whisper-1' is not here: 'ctcbias' has answered",
+        "language 'de' has no effect: the model's is english",
+        "temperature has no effect",
+        "prompt has no effect: names to listen for go into keywords",
+        "'colour' is no field that is known, and has no effect",
+        "include 'sense' is not known",
+        "timestamp_granularities[] has an effect with verbose_json only",
+        "keywords, entry 1: '!!!' has no effect",
+        "keywords, entry 3: 'Imiglucerase' has no effect: same as entry 2",
+    ]
+    assert len(warnings) == len(wanted)
+    for text, begins in zip(sorted(warnings), sorted(wanted)):
+        assert text.startswith(begins)
+    for language in ("en", "English", "en-US", ""):
+        assert send(client, model="ctcbias", language=language).json()["warnings"] == []
+    told = send(client, response_format="text", colour="red")
+    assert json.loads(told.headers["x-warnings"])[0].startswith("'colour' is no field")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"response_format": "xml"}, "response_format", "is one of json, verbose_json, text"),
+        ({"nbest": "0"}, "nbest", "nbest is 1 to 100, not '0'"),
+        ({"nbest": "9" * 5000}, "nbest", "nbest is 1 to 100"),
+        ({"stream": "maybe"}, "stream", "stream is true or false, not 'maybe'"),
+        ({"timestamp_granularities[]": "day"}, "timestamp_granularities[]", "not 'day'"),
+        ({"keywords": '["a",'}, "keywords", "keywords: not valid JSON"),
+        ({"keywords": "[" * 100_000}, "keywords", "nested too deeply"),
+        ({"entities": '{"name": "a"}'}, "entities", "entities is a JSON array"),
+        ({"entities": '[{"nom": "a"}]'}, None, "unknown column or key 'nom'"),
+        ({"entities": "[7]"}, None, "7"),
+        ({"keywords": "!!!"}, None, "none of its 1 entries can have an effect"),
+        ({"list_id": "mine"}, "list_id", "list"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_field_is_one_line(
+    client: TestClient, fields: dict[str, Any], param: str | None, message: str
+) -> None:
+    answer = send(client, **fields)
+    assert message in refused(answer, 404 if answer.status_code == 404 else 400)
+    assert answer.json()["error"]["param"] == param or param is None
+
+
+def test_files_that_are_none(client: TestClient, tmp_path: Path) -> None:
+    good = (CLIPS / "medical-2.flac").read_bytes()
+    for content, message in (
+        (b"", "x.wav: the file is empty"),
+        (b"no sound" * 100, "x.wav"),
+        (good[:20], "x.wav"),
+    ):
+        answer = client.post(PATH, files={"file": ("x.wav", content)})
+        assert message in refused(answer, 400)
+    cut_off = client.post(PATH, files={"file": ("x.flac", good[: len(good) // 2])}).json()
+    assert cut_off["text"].startswith("my father")
+    assert any("x.flac" in text for text in cut_off["warnings"])
+    assert "as file" in refused(client.post(PATH, data={"model": "x"}, files={}), 415)
+    assert "as file" in refused(client.post(PATH, files={"audio": ("x.wav", good)}), 400)
+    two = [("file", ("x.flac", good)), ("file", ("y.flac", good))]
+    assert "one recording" in refused(client.post(PATH, files=two), 400)
+    kind = {"content-type": "multipart/form-data"}
+    assert "form" in refused(client.post(PATH, content=b"x", headers=kind), 400)
+    assert "takes no GET" in refused(client.get(PATH), 405)
+    assert "no such path" in refused(client.get("/v1/nothing"), 404)
+
+
+def test_limits(serves: Any) -> None:
+    with serves(max_megabytes=0.01, max_inline_names=3) as client:
+        long = {"file": ("x.wav", bytes(1_100_000))}
+        assert "longer than 1.01 MB" in refused(client.post(PATH, files=long), 413)
+        chunks = (bytes(100_000) for _ in range(20))  # does not say how long it is
+        head = {"content-type": "multipart/form-data; boundary=x"}
+        assert "longer than" in refused(client.post(PATH, content=chunks, headers=head), 413)
+        many = send(client, **{"keywords[]": ["anna", "berta", "carla", "dora"]})
+        assert "4 names in a request, of at most 3" in refused(many, 413)
+    with serves(max_seconds=3.0) as client:
+        assert "longer than 3 s" in refused(send(client), 413)
+        assert send(client, "general-1").status_code in (200, 413)
+
+
+def test_keys(serves: Any) -> None:
+    with serves(keys=("one", "zwei")) as client:
+        for headers in ({}, {"authorization": "Bearer three"}, {"authorization": "one"}):
+            answer = client.post(PATH, headers=headers, files={"file": ("x.wav", b"x")})
+            assert "no such key" in refused(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert client.get("/metrics", headers=headers).status_code == 401
+        for key in ("one", "zwei"):
+            known = {"authorization": f"Bearer {key}"}
+            assert client.get("/v1/models", headers=known).json()["data"][0]["id"] == "ctcbias"
+        assert client.get("/health").json()["status"] == "ok"
+        assert client.get("/ready").json() == {"status": "ready", "waiting": 0}
+
+
+def test_clients_beside_each_other_get_what_each_gets_alone(serves: Any) -> None:
+    clips = sorted(path.stem for path in CLIPS.glob("*.flac"))
+    lists = [[], ["Imiglucerase"], ["Imiglucerase", "Keisha Smith"]]
+    wanted = [(clip, {"keywords[]": names}) for clip in clips for names in lists]
+    with serves(workers=2, batch=4, batch_wait=0.05) as client:
+        alone = [send(client, clip, **fields).json()["text"] for clip, fields in wanted]
+        with ThreadPoolExecutor(8) as threads:
+            found = threads.map(lambda one: send(client, one[0], **one[1]).json()["text"], wanted)
+            assert list(found) == alone
+        text = client.get("/metrics").text
+        count = f'ctcbias_requests_total{{path="{PATH}",status="200"}} {2 * len(wanted)}.0'
+        assert count in text
+        assert "ctcbias_list_cache_misses_total 2.0" in text
+
+
+def test_a_recording_that_fails_costs_no_other(serves: Any, monkeypatch: Any) -> None:
+    with serves(batch_wait=0.3) as client:
+        recognizer = client.service.recognizer
+        own = recognizer.transcribe_recordings
+
+        def fails(recordings: Any, *more: Any) -> Any:
+            if any(one.id == "bad.flac" for one in recordings):
+                raise RuntimeError("secret of the server")
+            return own(recordings, *more)
+
+        monkeypatch.setattr(recognizer, "transcribe_recordings", fails)
+        content = (CLIPS / "medical-2.flac").read_bytes()
+
+        def answer(name: str) -> Any:
+            return client.post(PATH, files={"file": (name, content)})
+
+        with ThreadPoolExecutor(3) as threads:
+            one, bad, two = threads.map(answer, ["a.flac", "bad.flac", "b.flac"])
+        assert one.json()["text"] == two.json()["text"] != ""
+        assert "bad.flac" in refused(bad, 500)
+
+
+def test_a_full_queue_is_told_and_when_to_come_again(serves: Any, monkeypatch: Any) -> None:
+    go, begun = threading.Event(), threading.Event()
+    with serves(max_waiting=1, batch=1) as client:
+        recognizer = client.service.recognizer
+        own = recognizer.transcribe_recordings
+
+        def waits(*args: Any) -> Any:
+            begun.set()
+            assert go.wait(60)
+            return own(*args)
+
+        monkeypatch.setattr(recognizer, "transcribe_recordings", waits)
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(send, client)
+            assert begun.wait(60)
+            second = threads.submit(send, client)
+            while client.service.waiting < 1:
+                time.sleep(0.01)
+            answer = send(client)
+            assert "1 recordings wait" in refused(answer, 429)
+            assert int(answer.headers["retry-after"]) >= 1
+            assert client.get("/ready").status_code == 503
+            go.set()
+            assert first.result(60).json()["text"] == second.result(60).json()["text"] != ""
+        assert send(client).status_code == 200
+
+
+def test_what_takes_too_long_is_given_up(serves: Any, monkeypatch: Any) -> None:
+    go = threading.Event()
+    with serves(request_seconds=0.1) as client:
+        recognizer = client.service.recognizer
+        own = recognizer.transcribe_recordings
+        held = lambda *args: (go.wait(60), own(*args))[1]  # noqa: E731
+        monkeypatch.setattr(recognizer, "transcribe_recordings", held)
+        answer = send(client)
+        go.set()
+        assert "it took longer than 0.1 s" in refused(answer, 503)
+
+
+def test_other_hosts_pages_are_let_in_by_name_only(serves: Any) -> None:
+    asks = {"origin": "http://page.test", "access-control-request-method": "POST"}
+    with serves() as client:
+        assert "access-control-allow-origin" not in client.options(PATH, headers=asks).headers
+    with serves(origins=("http://page.test",), keys=("k",)) as client:
+        found = client.options(PATH, headers=asks)
+        assert found.headers["access-control-allow-origin"] == "http://page.test"
+        other = client.options(PATH, headers={**asks, "origin": "http://other.test"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_raw_formats_of_other_clients(client: TestClient, tmp_path: Path) -> None:
+    """Any that the package reads: other rates, channels and codecs."""
+    samples, rate = soundfile.read(CLIPS / "medical-2.flac", dtype="float32")
+    for name, written in (
+        ("a.ogg", samples),
+        ("a.mp3", samples),
+        ("a.wav", np.stack([samples] * 2, 1)),
+    ):
+        soundfile.write(tmp_path / name, written, rate)
+        content = (tmp_path / name).read_bytes()
+        answer = client.post(
+            PATH, files={"file": (name, content)}, data={"keywords": "Imiglucerase"}
+        )
+        assert answer.json()["text"] == SAID
+
+
+@pytest.fixture(scope="module")
+def openai(client: TestClient) -> Iterator[Any]:
+    package = pytest.importorskip("openai")
+    try:
+        made = package.OpenAI(base_url="http://testserver/v1", api_key="-", http_client=client)
+    except TypeError:
+        pytest.skip("openai and starlette use different HTTP clients")
+    yield made
+
+
+def test_the_client_of_openai(openai: Any) -> None:
+    path = CLIPS / "medical-2.flac"
+    more = {"extra_body": {"keywords": ["Imiglucerase", "Keisha Smith"]}}
+    brief = openai.audio.transcriptions.create(file=path, model="ctcbias", **more)
+    assert brief.text == SAID
+    verbose = openai.audio.transcriptions.create(
+        file=path,
+        model="ctcbias",
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+        **more,
+    )
+    assert [word.word for word in verbose.words] == SAID.split()
+    assert verbose.duration == pytest.approx(3.337, abs=0.01)
+    text = openai.audio.transcriptions.create(
+        file=path, model="ctcbias", response_format="text", **more
+    )
+    assert text == f"{SAID}\n"
+    events = list(
+        openai.audio.transcriptions.create(file=path, model="ctcbias", stream=True, **more)
+    )
+    assert events[-1].type == "transcript.text.done"
+    assert events[-1].text == SAID
+    assert [one.id for one in openai.models.list()] == ["ctcbias"]
+    with pytest.raises(Exception, match="response_format is one of") as error:
+        openai.audio.transcriptions.create(file=path, model="x", response_format="xml")
+    assert type(error.value).__name__ == "BadRequestError"
