@@ -102,6 +102,18 @@ def test_no_more_wait_than_may_and_whoever_is_gone_makes_room() -> None:
     assert held.seen == [[0], [2, 4]]
 
 
+def test_what_nobody_waits_for_is_not_done() -> None:
+    held = Held()
+    with working(held) as batches:
+        batches.submit(0)
+        assert held.begun.wait(SECONDS)
+        gone, other = batches.submit(1), batches.submit(2)
+        assert gone.cancel()
+        held.go.set()
+        assert other.result(SECONDS) == ("done", 2)
+    assert held.seen == [[0], [2]]
+
+
 def test_what_fails_is_told_and_the_next_batch_goes_on() -> None:
     def run(items: Sequence[int]) -> list[Any]:
         if 7 in items:
