@@ -15,8 +15,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from subprocess import PIPE
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -163,6 +168,28 @@ def phone_model(work: Path) -> None:
 PREPARED = {"your-model.md": your_model}
 """What a page needs in its folder that it does not make itself."""
 
+SERVED = {"server.md"}
+"""Pages whose commands ask a server."""
+
+
+@contextmanager
+def server(work: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """A server on a free port: the host and the port."""
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    lists = {**environment, "XDG_DATA_HOME": str(work / "data")}
+    arguments = [sys.executable, "-m", "ctcbias_fst", "serve", "--port", "0"]
+    with subprocess.Popen(arguments, cwd=work, env=lists, stderr=PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("listening on http://"), line
+        drain = Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        try:
+            yield line.strip().rpartition("/")[2]
+        finally:
+            process.terminate()
+            drain.join()
+
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, tmp_path: Path, environment: dict[str, str], forked_python: str) -> None:
@@ -184,6 +211,24 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str], forked_py
         )
 
     text = page.read_text(encoding="utf-8")
+    with ExitStack() as stack:
+        if page.name in SERVED:
+            at = stack.enter_context(server(work, environment))
+            text = text.replace("localhost:8000", at)
+        run_blocks(page.name, text, done, forked_python)
+    session = session_of(text)
+    if session:
+        (work / "session.txt").write_text(session, encoding="utf-8")
+        result = done([forked_python, "-m", "doctest", "-o", "ELLIPSIS", "session.txt"])
+        assert result.returncode == 0, f"{page.name}\n{result.stdout}"
+
+
+def run_blocks(
+    name: str,
+    text: str,
+    done: Callable[[list[str]], subprocess.CompletedProcess[str]],
+    forked_python: str,
+) -> None:
     for block in blocks_of(text):
         runs = commands_of(block.body) if block.kind == "console" else [(block.body, "")]
         for command, shown in runs:
@@ -193,14 +238,9 @@ def test_page(page: Path, tmp_path: Path, environment: dict[str, str], forked_py
                 else [forked_python, "-c", command]
             )
             result = done(arguments)
-            where = f"{page.name}, block at line {block.line}: {command}\n{result.stdout}"
+            where = f"{name}, block at line {block.line}: {command}\n{result.stdout}"
             assert result.returncode == 0 or shown.startswith("Error: "), where
             assert not shown or matches(shown, result.stdout), where
-    session = session_of(text)
-    if session:
-        (work / "session.txt").write_text(session, encoding="utf-8")
-        result = done([forked_python, "-m", "doctest", "-o", "ELLIPSIS", "session.txt"])
-        assert result.returncode == 0, f"{page.name}\n{result.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

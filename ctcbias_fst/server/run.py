@@ -17,6 +17,7 @@ from ctcbias_fst.server.service import Service
 
 _LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
+_BACKLOG = 2048
 
 
 def run(
@@ -37,6 +38,7 @@ def run(
     host, port = listening.getsockname()[:2]
     _log_lines()
     service = Service(recognizer, config, name, language)
+    listening.listen(_BACKLOG)
     where = f"[{host}]" if ":" in host else host
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
     if host not in _LOCAL and not config.keys:
@@ -62,7 +64,7 @@ def torch_threads(workers: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, before a model is loaded for nothing.
+    """Take a port, before a model is loaded for nothing; nobody is answered yet.
 
     Args:
         host, port: where; port 0 is any that is free.
