@@ -14,7 +14,7 @@ from ctcbias_fst.cli.opening import opened
 if TYPE_CHECKING:
     pass
 
-_KEY = "CTCBIAS_API_KEY"
+_KEY, _LISTS = "CTCBIAS_API_KEY", "CTCBIAS_LISTS"
 
 
 @click.command()
@@ -55,6 +55,14 @@ _KEY = "CTCBIAS_API_KEY"
     "--max-streams", type=click.IntRange(1, 10_000), default=64, help="Open at a time [64]."
 )
 @click.option(
+    "--lists",
+    envvar=_LISTS,
+    metavar="FILE|URL",
+    help=f"Where lists are kept, or in {_LISTS}: a file of SQLite, or postgresql://… [the user's "
+    "data folder].",
+)
+@click.option("--no-lists", is_flag=True, help="Keep none.")
+@click.option(
     "--workers",
     type=click.IntRange(1, 256),
     help="Batches that are transcribed side by side [the cores; 1 on a GPU].",
@@ -75,6 +83,8 @@ def serve(
     max_seconds: float,
     max_waiting: int,
     max_streams: int,
+    lists: str | None,
+    no_lists: bool,
     workers: int | None,
 ) -> None:
     """Transcribe for others: POST /v1/audio/transcriptions as OpenAI's clients send it, with the
@@ -88,6 +98,7 @@ def serve(
 
     try:
         from ctcbias_fst.server.config import ServerConfig  # noqa: PLC0415
+        from ctcbias_fst.server.list_store import ListStore, default_path  # noqa: PLC0415
         from ctcbias_fst.server.run import listen, run, torch_threads  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
@@ -105,6 +116,7 @@ def serve(
         workers=several,
     )
     open_socket = listen(host, port)
+    store = None if no_lists else ListStore(lists or default_path())
     torch_threads(several)
     recognizer, _ = opened(
         load_for_streams,
@@ -119,7 +131,7 @@ def serve(
     )
     name = "ctcbias" if model is None else model.name
     spoken = language or ("english" if model is None else None)
-    run(recognizer, config, open_socket, name, spoken)
+    run(recognizer, config, open_socket, name, spoken, store=store)
 
 
 def _cores() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ctcbias_fst import __version__
-from ctcbias_fst.server import transcriptions
+from ctcbias_fst.server import list_routes, transcriptions
 from ctcbias_fst.server.access import OPEN, BodyLimit, KeyCheck
 from ctcbias_fst.server.api_errors import ApiError, failed, no_such_thing, refused
 from ctcbias_fst.server.json_response import JsonResponse
@@ -78,6 +78,9 @@ def routes_of(service: Service) -> list[BaseRoute]:
     async def metrics(request: Request) -> Response:
         del request
         service.metrics.waiting.set(service.waiting)
+        if service.lists is not None:
+            with suppress(ApiError):  # what cannot be read now is as it was
+                service.metrics.list_entries.set(await service.lists.count_entries())
         return Response(service.metrics.text(), media_type=OPENMETRICS)
 
     async def models(request: Request) -> Response:
@@ -96,6 +99,7 @@ def routes_of(service: Service) -> list[BaseRoute]:
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         *transcriptions.routes(service),
+        *list_routes.routes(service),
     ]
 
 

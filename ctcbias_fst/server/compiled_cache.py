@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import Future
 from threading import Lock
 from types import FunctionType, ModuleType
 from typing import Any
@@ -14,8 +13,19 @@ import numpy as np
 import torch
 
 from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.rescore.word_pronunciations import WordPronunciations
+from ctcbias_fst.text.vocabulary import Vocabulary
 
-_SHARED = (type, ModuleType, FunctionType, torch.nn.Module, torch.device, torch.dtype)
+_SHARED = (
+    type,
+    ModuleType,
+    FunctionType,
+    torch.nn.Module,
+    torch.device,
+    torch.dtype,
+    Vocabulary,
+    WordPronunciations,
+)
 """What lists have in common is none of theirs."""
 
 
@@ -23,15 +33,13 @@ class CompiledCache:
     """Compiled lists by key: what was not used longest makes room. Threads may share it.
 
     Args:
-        most_bytes: that the lists hold in sum, about; a list that is larger than that is compiled
-            each time.
-        count: is told of every list whether it was there.
+        most_bytes: that the lists hold in sum, about; a list that is larger than that is not kept.
+        count: is told, whenever a list is wanted, whether it was there.
     """
 
     def __init__(self, most_bytes: int, count: Callable[[bool], None] = lambda hit: None) -> None:
         self._most, self._count = most_bytes, count
         self._lists: OrderedDict[Hashable, tuple[CompiledEntities, int]] = OrderedDict()
-        self._making: dict[Hashable, Future[CompiledEntities]] = {}
         self._lock = Lock()
         self._bytes = 0
 
@@ -44,43 +52,20 @@ class CompiledCache:
         """How many lists there are."""
         return len(self._lists)
 
-    def get(self, key: Hashable, make: Callable[[], CompiledEntities]) -> CompiledEntities:
-        """A list that is there, or else made; who wants one in the making waits for it."""
+    def find(self, key: Hashable) -> CompiledEntities | None:
+        """A list, if it is there."""
         with self._lock:
             found = self._lists.get(key)
             if found is not None:
                 self._lists.move_to_end(key)
-            making = self._making.get(key)
-            mine = found is None and making is None
-            if mine:
-                making = self._making[key] = Future()
-        self._count(not mine)
-        if found is not None:
-            return found[0]
-        assert making is not None
-        if not mine:
-            return making.result()
-        try:
-            made = make()
-        except BaseException as error:
-            with self._lock:
-                del self._making[key]
-            making.set_exception(error)
-            raise
-        self._keep(key, made)
-        making.set_result(made)
-        return made
+        self._count(found is not None)
+        return None if found is None else found[0]
 
-    def drop(self, key: Hashable) -> None:
-        """Forget a list, if it is there."""
-        with self._lock:
-            _, size = self._lists.pop(key, (None, 0))
-            self._bytes -= size
-
-    def _keep(self, key: Hashable, made: CompiledEntities) -> None:
+    def keep(self, key: Hashable, made: CompiledEntities) -> None:
+        """Keep a list, if there is room for it, in the place of what was not used longest."""
         size = held_bytes(made)
         with self._lock:
-            del self._making[key]
+            self._drop(key)
             if size > self._most:
                 return
             self._lists[key] = made, size
@@ -89,11 +74,20 @@ class CompiledCache:
                 _, (_, other) = self._lists.popitem(last=False)
                 self._bytes -= other
 
+    def drop(self, key: Hashable) -> None:
+        """Forget a list, if it is there."""
+        with self._lock:
+            self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        _, size = self._lists.pop(key, (None, 0))
+        self._bytes -= size
+
 
 def held_bytes(value: object) -> int:
     """About how much memory an object holds with all that it refers to, each thing counted once.
 
-    Of tensors and arrays the numbers count; modules, classes and functions count nothing.
+    Of tensors and arrays the numbers count; what all lists share (`_SHARED`) counts nothing.
     """
     seen: set[int] = set()
     left: list[Any] = [value]

@@ -16,6 +16,7 @@ class ServerConfig:
         origins: of other hosts' pages that may use it (CORS), or ``*``.
         max_megabytes: of the body of a request, lists apart.
         max_list_megabytes: of the body of a request that stores a list.
+        max_list_names: of a list that is stored.
         max_seconds: of the audio of a request.
         max_waiting: recordings that wait for the model; more are refused with 429.
         max_streams: that are open at a time; more are refused.
@@ -32,6 +33,7 @@ class ServerConfig:
     origins: tuple[str, ...] = ()
     max_megabytes: float = 25.0
     max_list_megabytes: float = 256.0
+    max_list_names: int = 1_000_000
     max_seconds: float = 3600.0
     max_waiting: int = 64
     max_streams: int = 64
@@ -50,6 +52,7 @@ class ServerConfig:
             self,
             "max_megabytes",
             "max_list_megabytes",
+            "max_list_names",
             "max_seconds",
             "max_waiting",
             "max_streams",

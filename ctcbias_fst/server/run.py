@@ -13,7 +13,9 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.list_store import ListStore
 from ctcbias_fst.server.service import Service
+from ctcbias_fst.server.stored_lists import StoredLists
 
 _LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
@@ -26,6 +28,8 @@ def run(
     listening: socket.socket,
     name: str,
     language: str | None = None,
+    *,
+    store: ListStore | None = None,
 ) -> None:
     """Serve until a signal; what was begun is finished then.
 
@@ -34,10 +38,13 @@ def run(
         config: limits.
         listening: what `listen` gave.
         name, language: of its model, for clients.
+        store: keeps lists, if any are to be kept.
     """
     host, port = listening.getsockname()[:2]
     _log_lines()
     service = Service(recognizer, config, name, language)
+    if store is not None:
+        service.lists = StoredLists(service, store)
     listening.listen(_BACKLOG)
     where = f"[{host}]" if ":" in host else host
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)

@@ -30,14 +30,17 @@ from ctcbias_fst.streaming.updates import Update
 _log = logging.getLogger(__name__)
 
 _SIDE_THREADS = 4
-"""Files that are read, and lists that are compiled, side by side."""
+"""Files that are read side by side."""
+
+_COMPILERS = 2
+"""Lists that are compiled side by side."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Lists(Protocol):
-    """Lists of names that are kept on the server."""
+    """What a service asks of the lists that are kept on the server."""
 
     async def compiled(self, list_id: str) -> CompiledEntities:
         """A list that was stored, compiled.
@@ -45,6 +48,12 @@ class Lists(Protocol):
         Raises:
             ApiError: there is none of this name (404).
         """
+
+    async def count_entries(self) -> int:
+        """How many names all lists have in sum."""
+
+    async def close(self) -> None:
+        """Let go of what keeps them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class Service:
         self.streams = 0
         self.closing = False
         self._threads = CapacityLimiter(_SIDE_THREADS)
+        self._compilers = CapacityLimiter(_COMPILERS)
+        self._compiling: dict[Hashable, asyncio.Task[CompiledEntities]] = {}
         self._pace = 0.1
         """Seconds that a second of audio takes, lately."""
         self._work = Batches(
@@ -228,8 +239,35 @@ class Service:
     async def compiled(
         self, key: Hashable, make: Callable[[], CompiledEntities]
     ) -> CompiledEntities:
-        """A list that is compiled, or will be."""
-        return await self.aside(self.cache.get, key, make)
+        """A list that is compiled, or will be; who wants one in the making waits for it.
+
+        Raises:
+            ApiError: it cannot be compiled.
+        """
+        found = self.cache.find(key)
+        if found is not None:
+            return found
+        task = self._compiling.get(key)
+        if task is None:
+            task = self._compiling[key] = asyncio.create_task(self._compile(key, make))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Who goes does not take it from those who stay.
+        return await asyncio.shield(task)
+
+    async def _compile(
+        self, key: Hashable, make: Callable[[], CompiledEntities]
+    ) -> CompiledEntities:
+        def kept() -> CompiledEntities:
+            made = make()
+            self.cache.keep(key, made)
+            return made
+
+        try:
+            return await to_thread.run_sync(kept, limiter=self._compilers)
+        except CtcbiasError as error:
+            raise ApiError.of(error) from error
+        finally:
+            del self._compiling[key]
 
     def _count_cache(self, hit: bool) -> None:
         (self.metrics.cache_hits if hit else self.metrics.cache_misses).inc()
@@ -271,6 +309,8 @@ class Service:
 
         if not await to_thread.run_sync(wait):
             _log.warning("stopped with work undone")
+        if self.lists is not None:
+            await self.lists.close()
 
 
 def _failure(job: _Job, error: Exception) -> CtcbiasError:

@@ -29,6 +29,7 @@ from ctcbias_fst.text.entity_fields import (
     without_controls,
 )
 from ctcbias_fst.text.list_formats import read_list
+from ctcbias_fst.text.list_lines import ListRows
 from ctcbias_fst.text.normalise import normalise_lines
 from ctcbias_fst.text.text_files import PathLike, Source, and_more, quoted
 
@@ -135,14 +136,26 @@ def read_entities(path: Source) -> EntityList:
         EntityListError: the file cannot be read or is malformed (with the line), or it
             has no entry that can have an effect.
     """
-    found = read_list(path)
-    names = _from_rows(found.numbers, found.rows, str(path), found.unit)
-    names = replace(names, notes=(*found.notes, *names.notes)).require_any()
+    names = entities_from_rows(read_list(path), str(path)).require_any()
     if not len(names):
         raise EntityListError(
             f"{path}: there is no name in it. Write one per line, or leave the list out."
         )
     return names
+
+
+def entities_from_rows(found: ListRows, source: str) -> EntityList:
+    """Make a list of what was read of a file.
+
+    Args:
+        found: its entries, of which there may be none.
+        source: what it is called in messages.
+
+    Raises:
+        EntityListError: an entry has an unknown key, or a value of a wrong type.
+    """
+    names = _from_rows(found.numbers, found.rows, source, found.unit)
+    return replace(names, notes=(*found.notes, *names.notes))
 
 
 def entities_from_names(

@@ -268,7 +268,7 @@ def json_list(lines: Lines) -> ListRows:
         value = parse_json("\n".join(lines.raw), source, EntityListError)
         own = isinstance(value, dict) and {"name", "content", "value"} & set(value)
         if not own or not set(value).isdisjoint(_HOLDERS):
-            return _document(value, source)
+            return json_document(value, source)
     rows = []
     notes: dict[str, None] = {}
     for number, text in zip(lines.numbers, lines.texts):
@@ -286,8 +286,16 @@ def _is_document(lines: Lines) -> bool:
     return True
 
 
-def _document(value: Any, source: str) -> ListRows:
-    """Read a JSON array, or the object that a service takes."""
+def json_document(value: Any, source: str) -> ListRows:
+    """Read a JSON array, or the object that a service takes.
+
+    Args:
+        value: it, parsed.
+        source: what it is called in messages.
+
+    Raises:
+        EntityListError: it is no list of names that is known.
+    """
     _refuse_utterance(value, source)
     reader = _Reader(source, [], {})
     if isinstance(value, list):

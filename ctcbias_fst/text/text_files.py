@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,8 +192,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, if it has no key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _KeyTwiceError(next(key for key in found if keys.count(key) > 1))
+        times = Counter(key for key, _ in pairs)
+        raise _KeyTwiceError(next(key for key in found if times[key] > 1))
     return found
 
 

@@ -1,0 +1,119 @@
+"""Compiled lists within a bound of memory."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctcbias_fst.compiled import CompiledEntities
+from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.server.compiled_cache import CompiledCache, held_bytes
+from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.service import Service
+from ctcbias_fst.text.entities import EntityList
+from ctcbias_fst.text.entity import Entity
+
+
+def listed(names: int) -> CompiledEntities:
+    """A list that holds some 1.2 kB for each of its names."""
+    made = tuple(Entity(f"{'x' * 500}{i}", f"{'y' * 500}{i}") for i in range(names))
+    return CompiledEntities(EntityList(made), None)
+
+
+@given(
+    wanted=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=30),
+    most=st.integers(0, 20),
+)
+def test_what_was_used_last_is_kept_within_the_bound(
+    wanted: list[tuple[int, int]], most: int
+) -> None:
+    bound = most * 1200
+    told: list[bool] = []
+    cache = CompiledCache(bound, told.append)
+    latest: dict[int, CompiledEntities] = {}  # the longest unused first
+    for key, names in wanted:
+        found = cache.find(key)
+        assert (found is not None) == told[-1] == (key in latest)
+        if found is None:
+            made = listed(names)
+            cache.keep(key, made)
+            if held_bytes(made) <= bound:
+                latest[key] = made
+        else:
+            assert found is latest[key]
+            latest[key] = latest.pop(key)
+        while sum(map(held_bytes, latest.values())) > bound:
+            latest.pop(next(iter(latest)))
+        assert cache.held_bytes == sum(map(held_bytes, latest.values()))
+        assert len(cache) == len(latest)
+
+
+def test_a_list_that_is_dropped_makes_room() -> None:
+    cache = CompiledCache(1_000_000)
+    cache.keep("a", listed(3))
+    cache.keep("a", listed(4))
+    assert (len(cache), cache.held_bytes) == (1, held_bytes(listed(4)))
+    cache.drop("a")
+    cache.drop("a")
+    assert (len(cache), cache.held_bytes, cache.find("a")) == (0, 0, None)
+
+
+def test_what_lists_share_counts_for_none(recognizer: Recognizer) -> None:
+    names = [f"ba{one}du{other}" for one in "bdfgklmnprst" for other in "bdfgklmnprst"]
+    none = held_bytes(recognizer.compile([]))
+    assert none < 100_000
+    assert 300 * len(names) < held_bytes(recognizer.compile(names)) - none < 20_000 * len(names)
+
+
+def test_who_wants_a_list_in_the_making_waits_for_it(recognizer: Recognizer) -> None:
+    """It is made once, whoever goes away meanwhile, and holds up nothing else."""
+
+    async def work() -> None:
+        service = Service(recognizer, ServerConfig(), "ctcbias")
+        begun, go = Event(), Event()
+        made: list[CompiledEntities] = []
+
+        def make() -> CompiledEntities:
+            begun.set()
+            assert go.wait(60)
+            made.append(listed(1))
+            return made[-1]
+
+        waiting = [asyncio.create_task(service.compiled("key", make)) for _ in range(20)]
+        await asyncio.to_thread(begun.wait, 60)
+        waiting[0].cancel()
+        assert await service.aside(lambda: 5) == 5
+        go.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert len(made) == 1 and all(one is made[0] for one in found[1:])
+        assert await service.compiled("key", make) is made[0] and len(made) == 1
+        await service.close(1.0)
+
+    asyncio.run(work())
+
+
+def test_a_list_that_cannot_be_made_is_tried_again(recognizer: Recognizer) -> None:
+    async def work() -> None:
+        service = Service(recognizer, ServerConfig(), "ctcbias")
+        tried: list[Any] = []
+
+        def make() -> CompiledEntities:
+            tried.append(None)
+            raise RuntimeError("no")
+
+        for count in (1, 2):
+            with pytest.raises(RuntimeError, match="no"):
+                await service.compiled("key", make)
+            assert len(tried) == count
+        await service.close(1.0)
+
+    asyncio.run(work())
