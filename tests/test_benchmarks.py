@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -226,3 +227,19 @@ def test_long_lists() -> None:
     assert [row[2] for row in rows[2:]] == ["foreign", "embedded"]
     assert all(float(cell) < 100 for row in rows[2:] for cell in row[4:8])
     assert rows[3][-1] == "21 of 21"
+
+
+@pytest.mark.slow
+def test_a_server_under_load() -> None:
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    command = [sys.executable, str(ROOT / "benchmarks/server.py"), "--clients", "3"]
+    command += ["--seconds", "3", "--names", "20"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    lines = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["one client", "3 clients"]
+    assert re.match(r"P95 \d+\.\d+ s, 2 x .*: ratio \d", lines[2])
+    for line in (*lines[:2], lines[3]):
+        assert re.search(r"\d x 200; 0 without the name$", line)
+    assert re.match(r"memory \d+ -> \d+ MB .*, open files \d+ -> \d+$", lines[4])
