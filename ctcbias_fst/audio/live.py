@@ -11,12 +11,9 @@ import numpy as np
 
 from ctcbias_fst.audio.audio import read_audio
 from ctcbias_fst.audio.blocks import check_rate
+from ctcbias_fst.audio.raw import RawSamples
 from ctcbias_fst.audio.samples import Samples
 from ctcbias_fst.errors import AudioError, MissingDependencyError, warn_caller
-from ctcbias_fst.text.text_files import counted
-
-ENCODINGS = {"s16le": "<i2", "s32le": "<i4", "u8": "u1", "f32le": "<f4"}
-"""How raw samples are written, and numpy's name of it; as ffmpeg and sox have them."""
 
 _SILENT_SECONDS = 10.0
 """A microphone that gives nothing for so long, not even silence, has failed."""
@@ -34,7 +31,7 @@ def pcm_chunks(
         stream: what has them, without a header.
         rate: samples per second.
         seconds: a chunk is not longer.
-        encoding: one of :data:`ENCODINGS`.
+        encoding: one of :data:`ctcbias_fst.audio.raw.ENCODINGS`.
         channels: interleaved.
 
     Yields:
@@ -44,70 +41,18 @@ def pcm_chunks(
         AudioError: it begins like a file with a header.
     """
     check_rate(rate, "raw samples")
-    kind = np.dtype(ENCODINGS[encoding])
-    frame = kind.itemsize * channels
-    most = max(1, round(rate * seconds)) * frame
-    kept, begun = b"", False
+    raw = RawSamples(encoding, channels)
+    most = max(1, round(rate * seconds)) * raw.frame_bytes
     read = getattr(stream, "read1", stream.read)
     data = b"more"
     while data:
-        data = read(max(1, most - len(kept)))
-        kept += data
-        if not begun:
-            if data and len(kept) < _LONGEST_HEADER:
-                continue
-            _refuse_files(kept, of_bytes=kind.itemsize == 1)
-            begun = True
-        whole = len(kept) - len(kept) % frame
-        if whole:
-            yield _scaled(np.frombuffer(kept[:whole], kind), channels)
-            kept = kept[whole:]
-    if kept:
-        warn_caller(
-            f"raw samples: left out at the end: {counted(len(kept), 'byte')}, no whole sample of "
-            f"{encoding} with {counted(channels, 'channel')}"
-        )
-
-
-_HEADERS = (
-    *(b"RIFF", b"RF64", b"RIFX", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"FORM"),
-    *(b".snd", b"caff", b"\x1aE\xdf\xa3", b"#!AM", b"NIST", b"wvPK", b"\x1f\x8b\x08", b"BZh9"),
-)
-"""Of WAV and its kin, FLAC, Ogg, MP3, AIFF, AU, CAF, WebM, AMR, SPHERE, WavPack, gzip and bzip2."""
-
-_BOX = (b"ftyp", b"moov", b"mdat", b"wide")
-"""Where an MP4 or QuickTime file begins, behind the length of it."""
-
-_LONGEST_HEADER = 8
-_TEXT_BYTES = 64
-"""So many bytes that can all be printed are text, in samples of more than one byte."""
-
-_PRINTED = frozenset(b"\t\n\r") | frozenset(range(0x20, 0x7F))
-
-
-def _refuse_files(data: bytes, *, of_bytes: bool) -> None:
-    begin = data[:4]
-    if data.startswith(_HEADERS) or data[4:8] in _BOX:
-        raise AudioError(
-            f"raw samples: this is a file with a header ({begin.decode('ascii', 'replace')!r}): "
-            "name it as a file, or have ffmpeg or sox write raw samples"
-        )
-    text = data[:_TEXT_BYTES]
-    if not of_bytes and len(text) == _TEXT_BYTES and _PRINTED.issuperset(text):
-        raise AudioError(
-            f"raw samples: this is text ({text[:20].decode('ascii')!r}): samples are wanted, as "
-            "ffmpeg, sox or arecord write them"
-        )
-
-
-def _scaled(values: np.ndarray[Any, np.dtype[Any]], channels: int) -> Samples:
-    if values.dtype.kind == "f":
-        scaled = values.astype(np.float32)
-    else:
-        half = float(2 ** (8 * values.dtype.itemsize - 1))
-        offset = half if values.dtype.kind == "u" else 0.0
-        scaled = ((values.astype(np.float64) - offset) / half).astype(np.float32)
-    return scaled if channels == 1 else scaled.reshape(-1, channels)
+        data = read(max(1, most - raw.left))
+        samples = raw.add(data, last=not data)
+        if len(samples):
+            yield samples
+    notice = raw.notice()
+    if notice is not None:
+        warn_caller(notice)
 
 
 def file_chunks(path: Path, rate: int, seconds: float) -> Generator[Samples]:

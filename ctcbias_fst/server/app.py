@@ -15,7 +15,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ctcbias_fst import __version__
-from ctcbias_fst.server import list_routes, transcriptions
+from ctcbias_fst.server import (
+    list_routes,
+    realtime_socket,
+    stream_socket,
+    transcriptions,
+    vosk_socket,
+)
 from ctcbias_fst.server.access import OPEN, BodyLimit, KeyCheck
 from ctcbias_fst.server.api_errors import ApiError, failed, no_such_thing, refused
 from ctcbias_fst.server.json_response import JsonResponse
@@ -100,6 +106,9 @@ def routes_of(service: Service) -> list[BaseRoute]:
         Route("/v1/models/{name:path}", model),
         *transcriptions.routes(service),
         *list_routes.routes(service),
+        *stream_socket.routes(service),
+        *realtime_socket.routes(service),
+        *vosk_socket.routes(service),
     ]
 
 

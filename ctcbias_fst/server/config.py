@@ -20,6 +20,7 @@ class ServerConfig:
         max_seconds: of the audio of a request.
         max_waiting: recordings that wait for the model; more are refused with 429.
         max_streams: that are open at a time; more are refused.
+        idle_seconds: a stream of which nothing has come for so long is closed.
         request_seconds: a recording that was not transcribed by then is given up.
         batch: recordings that are transcribed together, at most.
         batch_seconds: of audio that is transcribed together, unless one recording is longer.
@@ -37,6 +38,7 @@ class ServerConfig:
     max_seconds: float = 3600.0
     max_waiting: int = 64
     max_streams: int = 64
+    idle_seconds: float = 300.0
     request_seconds: float = 300.0
     batch: int = 8
     batch_seconds: float = 60.0
@@ -56,6 +58,7 @@ class ServerConfig:
             "max_seconds",
             "max_waiting",
             "max_streams",
+            "idle_seconds",
             "request_seconds",
             "batch",
             "batch_seconds",

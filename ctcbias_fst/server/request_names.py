@@ -22,7 +22,10 @@ if there is one value only, be separated by commas."""
 ENTITIES, LIST_ID = "entities", "list_id"
 """Names with weights and pronunciations (docs/entity-lists.md), as JSON; and what was stored."""
 
-FIELDS = frozenset({*PLAIN_FIELDS, *(f"{name}[]" for name in PLAIN_FIELDS), ENTITIES, LIST_ID})
+OBJECT_FIELDS = frozenset({*PLAIN_FIELDS, ENTITIES, LIST_ID})
+"""Those of an object of JSON; in a form arrays may have ``[]`` behind their names."""
+
+FIELDS = OBJECT_FIELDS | {f"{name}[]" for name in PLAIN_FIELDS}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.output import entity_records, notes
 from ctcbias_fst.records import Transcript, Word
 from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.idle_fields import other_language, other_model, unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.request_names import FIELDS, RequestNames, compiled_names, of_form
 from ctcbias_fst.server.responses import FORMATS, PLAIN, brief, log_probs, plain, usage, verbose
@@ -43,9 +44,6 @@ _IDLE = {
     "known_speaker_references": "nobody tells who speaks",
 }
 """Fields of OpenAI's that have no effect, and what to do instead."""
-
-_CODES = {"english": "en"}
-"""Of languages as ``verbose_json`` calls them, what requests call them."""
 
 _READ = frozenset(
     {
@@ -207,17 +205,17 @@ def _idle(
     fields: Sequence[tuple[str, str]], one: dict[str, str], model: str, language: str | None
 ) -> Iterator[str]:
     """What is told of fields without effect."""
-    if one.get("model", model) != model:
-        yield f"model {quoted(one['model'])} is not here: {quoted(model)} has answered"
-    asked = one.get("language", "").lower().replace("_", "-").partition("-")[0]
-    if asked and not (language and asked in (language, _CODES.get(language))):
-        is_of = f"the model's is {language}" if language else "the model decides"
-        yield f"language {quoted(one['language'])} has no effect: {is_of}"
+    for note in (
+        other_model(one.get("model", model), model),
+        other_language(one.get("language", ""), language),
+    ):
+        if note is not None:
+            yield note
     for name in dict.fromkeys(name.removesuffix("[]") for name, _ in fields):
         if name in _IDLE:
             yield f"{name} has no effect: {_IDLE[name]}"
-        elif name not in _READ and name not in FIELDS:
-            yield f"{quoted(name)} is no field that is known, and has no effect"
+        else:
+            yield from unknown_fields([name], _READ | FIELDS)
 
 
 def _values(fields: Sequence[tuple[str, str]], field: str) -> list[str]:

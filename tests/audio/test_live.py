@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ctcbias_fst.audio.live import ENCODINGS, Microphone, file_chunks, pcm_chunks
+from ctcbias_fst.audio.live import Microphone, file_chunks, pcm_chunks
+from ctcbias_fst.audio.raw import ENCODINGS, LAWS, RawSamples
 from ctcbias_fst.errors import AudioError, CtcbiasWarning, MissingDependencyError
 
 
@@ -162,3 +163,15 @@ def test_no_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'ctcbias_fst\[mic\]'"):
         next(Microphone(16000, 0.01).chunks())
+
+
+@pytest.mark.parametrize("law", sorted(LAWS))
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_of_telephones(law: str, channels: int, tmp_path: Path) -> None:
+    each = np.stack([np.sin(np.arange(90) / 5) * 0.2 * (i + 1) for i in range(channels)], axis=1)
+    soundfile.write(tmp_path / "a.raw", each, 8000, LAWS[law], format="RAW")
+    data = (tmp_path / "a.raw").read_bytes()
+    raw = RawSamples(law, channels)
+    found = np.concatenate([raw.add(data[at : at + 11]) for at in range(0, len(data), 11)])
+    np.testing.assert_allclose(found.reshape(each.shape), each, atol=0.02)
+    assert raw.notice() is None and found.dtype == np.float32
