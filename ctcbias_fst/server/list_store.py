@@ -37,6 +37,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from ctcbias_fst.errors import ConfigError, MissingDependencyError
+from ctcbias_fst.files import check_output, naming
 
 LONGEST_ID = 128
 _WAIT_SECONDS = 30
@@ -118,6 +119,7 @@ class ListStore:
 
     Raises:
         ConfigError: it cannot be opened, or is of another kind.
+        OSError: the file cannot be made.
         MissingDependencyError: the driver is not installed.
     """
 
@@ -282,14 +284,10 @@ def _engine_of(url: URL) -> Engine:
 
 def _make_file(path: Path) -> None:
     """A file that nobody else may read: lists are of customers, and of patients."""
-    try:
+    check_output(path)
+    with naming(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"--lists {path}: cannot be written: {why}; name another file, or give --no-lists"
-        ) from None
 
 
 def _make_table(engine: Engine) -> None:
