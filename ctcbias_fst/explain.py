@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,12 +91,19 @@ def cut(recording: Recording, start: float, seconds: float | None) -> Recording:
     return replace(recording, samples=recording.samples[first:last])
 
 
-def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntities) -> Explanation:
+def explain(
+    recognizer: Recognizer,
+    recording: Recording,
+    names: CompiledEntities,
+    words: tuple[Sequence[Word], Sequence[Word]] | None = None,
+) -> Explanation:
     """Transcribe a recording with and without a list, and keep where the adapter looked.
 
     Args:
         recognizer: with an adapter, and the part ``adapter`` switched on.
         recording: at most 32 s.
+        names: the list.
+        words: without and with the list, where they are known already.
 
     Raises:
         AudioError: the recording is too long, or cannot be used.
@@ -117,7 +125,7 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
     recording = to_recording(recording, model.sampling_rate)
     config = recognizer.config
     heard = model.attend(recording, names.listed, config.adapter, config.pieces)
-    plain, biased = (
+    plain, biased = words or (
         recognizer.transcribe_recordings([recording], [one])[0].best.words for one in (None, names)
     )
     weights = heard.weights.cpu().numpy()
@@ -136,8 +144,8 @@ def explain(recognizer: Recognizer, recording: Recording, names: CompiledEntitie
         id=recording.id,
         log_mel=heard.log_mel.cpu().numpy(),
         frame_seconds=heard.frame_seconds,
-        plain=plain,
-        biased=biased,
+        plain=tuple(plain),
+        biased=tuple(biased),
         names=tuple(sorted(attended, key=lambda one: (-one.peak, one.name))),
         none=heard.none.cpu().numpy(),
         listed=len(entities),

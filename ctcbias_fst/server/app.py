@@ -16,7 +16,10 @@ from starlette.routing import BaseRoute, Route
 
 from ctcbias_fst import __version__
 from ctcbias_fst.server import (
+    explanations,
     list_routes,
+    names_check,
+    page,
     realtime_socket,
     stream_socket,
     transcriptions,
@@ -58,7 +61,7 @@ def make_app(service: Service, close_seconds: float = _CLOSE_SECONDS) -> Starlet
     middleware = [
         Middleware(Watch, metrics=service.metrics, routes=routes),
         *_cross_origin(config.origins),
-        Middleware(KeyCheck, keys=config.keys, public=OPEN),
+        Middleware(KeyCheck, keys=config.keys, public=OPEN | set(page.FILES)),
         Middleware(BodyLimit, limits=limits),
     ]
     handlers: dict[Any, Any] = {ApiError: refused, HTTPException: no_such_thing, 500: failed}
@@ -109,6 +112,9 @@ def routes_of(service: Service) -> list[BaseRoute]:
         *stream_socket.routes(service),
         *realtime_socket.routes(service),
         *vosk_socket.routes(service),
+        *explanations.routes(service),
+        *names_check.routes(service),
+        *page.routes(),
     ]
 
 

@@ -25,7 +25,7 @@ from ctcbias_fst.server.idle_fields import other_language, other_model, unknown_
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.request_names import FIELDS, RequestNames, compiled_names, of_form
 from ctcbias_fst.server.responses import FORMATS, PLAIN, brief, log_probs, plain, usage, verbose
-from ctcbias_fst.server.service import Service, until_gone
+from ctcbias_fst.server.service import Service, stopping, until_gone
 from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.text_files import quoted
 
@@ -90,14 +90,10 @@ def routes(service: Service) -> list[Route]:
 
 
 async def _answer(service: Service, request: Request) -> Response:
-    if service.closing:
-        raise ApiError(503, "the server is about to stop", headers={"Retry-After": "10"})
-    if service.waiting >= service.config.max_waiting:
-        raise service.busy()  # before its body is read
-    content, name, fields = await _form(service, request)
+    content, name, fields = await form_of(service, request)
     wanted = wanted_of(fields, service.name, service.language)
     names = await compiled_names(service, of_form(fields))
-    recording = await service.aside(_read, service, content, name)
+    recording = await service.aside(recording_of, service, content, name)
     del content
     if wanted.stream:
         return await _told(service, recording, wanted, names)
@@ -116,8 +112,16 @@ async def _answer(service: Service, request: Request) -> Response:
     return _response(transcript, recording, wanted, names, service.language)
 
 
-async def _form(service: Service, request: Request) -> tuple[bytes, str, list[tuple[str, str]]]:
-    """The file of a request, its name, and the other fields."""
+async def form_of(service: Service, request: Request) -> tuple[bytes, str, list[tuple[str, str]]]:
+    """The file of a request, its name, and the other fields.
+
+    Raises:
+        ApiError: it has no such form, or nothing is taken at present.
+    """
+    if service.closing:
+        raise stopping()
+    if service.waiting >= service.config.max_waiting:
+        raise service.busy()  # before its body is read
     kind = request.headers.get("content-type", "")
     if not kind.lower().startswith("multipart/form-data"):
         raise ApiError(
@@ -239,8 +243,13 @@ def _nbest(value: str | None) -> int | None:
     return int(value)
 
 
-def _read(service: Service, content: bytes, name: str) -> Recording:
-    """The recording, at the model's rate."""
+def recording_of(service: Service, content: bytes, name: str) -> Recording:
+    """The recording of a file, at the model's rate.
+
+    Raises:
+        ApiError: it is empty or too long.
+        AudioError: it cannot be read.
+    """
     name, most = one_line(name), service.config.max_seconds
     if not content:
         raise ApiError(400, f"{name}: the file is empty", param="file")
