@@ -1,0 +1,44 @@
+// What all parts of the page share: elements, whose content is always text, never markup.
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// Show text in a line that is hidden while there is none.
+export function tell(line, text) {
+  line.textContent = text;
+  line.hidden = !text;
+}
+
+export function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+export function clock(seconds) {
+  return `${seconds.toFixed(2)} s`;
+}
+
+// Take files that are dropped on a part of the page.
+export function takeDrops(part, take) {
+  part.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    part.classList.add("over");
+  });
+  part.addEventListener("dragleave", () => part.classList.remove("over"));
+  part.addEventListener("drop", (event) => {
+    event.preventDefault();
+    part.classList.remove("over");
+    const file = event.dataTransfer.files[0];
+    if (file) take(file);
+  });
+}
