@@ -42,7 +42,9 @@ class KeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, or refuse it."""
-        if scope["type"] == "lifespan" or not self._keys or scope["path"] in self._public:
+        # A websocket is none of them, whatever a page at the same path asks for.
+        public = scope["type"] == "http" and scope["path"] in self._public
+        if scope["type"] == "lifespan" or not self._keys or public:
             await self._app(scope, receive, send)
             return
         if is_known(HTTPConnection(scope), self._keys):

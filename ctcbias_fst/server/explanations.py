@@ -17,8 +17,8 @@ from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import ConfigError, EntityListError, ModelError
 from ctcbias_fst.explain import Explanation, NameAttention, cut, explain
 from ctcbias_fst.output import notes, transcript_record
-from ctcbias_fst.records import Hypothesis, Transcript
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.records import Hypothesis, Transcript
 from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.request_names import FIELDS, compiled_names, of_form
