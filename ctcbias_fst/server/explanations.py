@@ -20,6 +20,7 @@ from ctcbias_fst.output import notes, transcript_record
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.records import Hypothesis, Transcript
 from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.idle_fields import unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.request_names import FIELDS, compiled_names, of_form
 from ctcbias_fst.server.service import Service
@@ -60,9 +61,8 @@ def routes(service: Service) -> list[Route]:
                 attention, why = await service.aside(
                     _attention, service.recognizer, part, names.compiled, found
                 )
-        unknown = [name for name in one if name not in _READ and name not in FIELDS]
-        told = [f"{quoted(name)} is no field that is known, and has no effect" for name in unknown]
-        told += [*names.warnings, *(line for transcript in found for line in notes(transcript))]
+        told = [*unknown_fields(one, _READ | FIELDS), *names.warnings]
+        told += [line for transcript in found for line in notes(transcript)]
         return JsonResponse(
             {
                 "start": round(begin, 3),
