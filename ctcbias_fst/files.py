@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import struct
@@ -280,8 +281,9 @@ def _mode(path: Path) -> int:
 
 
 def _temporary(path: Path) -> Path:
-    """A hidden name beside ``path``, with its end."""
-    prefix, name = f".{os.getpid()}.{threading.get_native_id()}.", path.name
+    """A hidden name beside ``path``, with its end, which no process of any machine has."""
+    own = f"{os.getpid()}.{threading.get_native_id()}.{secrets.token_hex(4)}"
+    prefix, name = f".{own}.", path.name
     while len(prefix) + len(os.fsencode(name)) > NAME_BYTES:
         name = name[1:]
     return path.with_name(prefix + name)

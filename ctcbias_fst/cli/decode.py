@@ -284,7 +284,7 @@ def _decode_in_shards(
     from ctcbias_fst.corpus.batches import longest_of  # noqa: PLC0415
     from ctcbias_fst.corpus.job import check_no_part  # noqa: PLC0415
     from ctcbias_fst.corpus.shard_decoder import Plan  # noqa: PLC0415
-    from ctcbias_fst.corpus.sharded_job import SHARD_SECONDS, decode_shards  # noqa: PLC0415
+    from ctcbias_fst.corpus.sharded_job import decode_shards  # noqa: PLC0415
     from ctcbias_fst.corpus.shards import errors_file  # noqa: PLC0415
     from ctcbias_fst.corpus.transcript_files import write_records  # noqa: PLC0415
     from ctcbias_fst.files import stamp  # noqa: PLC0415
@@ -303,7 +303,7 @@ def _decode_in_shards(
             settings=[job.own, *map(stamp, others)],
             job=job.digest,
             share=workers.share,
-            shard_seconds=workers.shard_seconds or SHARD_SECONDS,
+            shard_seconds=workers.shard_seconds,
             write=job.todo.write or write_records,
             report=report,
         )

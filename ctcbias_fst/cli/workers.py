@@ -129,7 +129,7 @@ with_workers = gathers(
     click.option(
         "--shard-seconds",
         type=Number(1, 1_000_000),
-        help="Audio of a shard [600; a shard of lhotse Shar is one].",
+        help="Audio of a shard [a 64th of it all, 2 to 10 minutes; a shard of lhotse Shar is one].",
     ),
     click.option(
         "--ray",

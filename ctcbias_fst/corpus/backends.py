@@ -60,9 +60,9 @@ class Utterance:
 
     @property
     def files(self) -> Iterator[Path]:
-        """Of the audio; none of an array, as all are in one place, and none of a command."""
+        """Where it is, the audio first; none of an array, nor of what a command puts out."""
         if isinstance(self.source, SharCut):
-            yield from (self.source.manifest, self.source.archive)
+            yield from (self.source.archive, self.source.manifest)
         elif isinstance(self.source, AudioPart):
             yield from () if self.source.command else (self.source.path,)
         elif isinstance(self.source, Cut):

@@ -1,4 +1,4 @@
-"""Actors of a Ray cluster that decode shards; Ray starts those anew that die."""
+"""Actors of a Ray cluster that decode shards; one that dies costs the work on its shard only."""
 
 from __future__ import annotations
 
@@ -58,14 +58,18 @@ def in_ray(
             if not there:
                 raise ConfigError(f"--ray {address}: the cluster has no {kind}")
             wanted = min(there if actors is None else actors, len(shards))
-            options = {"num_cpus": 1, "num_gpus": int(kind == "GPU"), "max_restarts": -1}
-            remote = ray.remote(**options)(_Actor)
-            team = [remote.remote(plan, Path.cwd(), device) for _ in range(wanted)]
+            remote = ray.remote(num_cpus=1, num_gpus=int(kind == "GPU"))(_Actor)
+            make = functools.partial(remote.remote, plan, Path.cwd(), device)
+            team = [make() for _ in range(wanted)]
             for line in ray.get(team[0].told.remote()):
                 report(line)
-            yield from _results(ray, team, (shards, worked), progress, report)
+            given = (shards, worked)
+            yield from _results(ray, team, make, work=given, progress=progress, report=report)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
+        except ray.exceptions.RayActorError as error:  # as where the package is not installed
+            last = str(error).strip().splitlines()[-1]
+            raise ConfigError(f"--ray {address}: {one_line(error)}: {last}") from error
         finally:
             ray.shutdown()
 
@@ -75,6 +79,8 @@ def in_ray(
 def _results(
     ray: Any,
     team: Sequence[Any],
+    make: Callable[[], Any],
+    *,
     work: tuple[Sequence[Shard], bool],
     progress: Progress,
     report: Callable[[str], None],
@@ -91,15 +97,16 @@ def _results(
             at[actor.decode.remote(shard.utterances, worked)] = actor, shard
         (done,), _ = ray.wait(list(at))
         actor, shard = at.pop(done)
-        free.append(actor)
         try:
             result = ray.get(done)
         except ray.exceptions.RayActorError as error:
+            free.append(make())
             deaths[shard.number] += 1
             again = deaths[shard.number] < DEATHS
             report(died(one_line(error), shard, again))
             (waiting.appendleft if again else given_up.append)(shard)
             continue
+        free.append(actor)
         worked = worked or result.worked
         progress(shard.seconds)
         yield shard, result

@@ -20,10 +20,16 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.files import digest_of, naming, sole_writer
 from ctcbias_fst.text.text_files import counted
 
-SHARD_SECONDS = 600.0
-
+_SHARDS = 64
+_SHORTEST, _LONGEST = 120.0, 600.0
 Progress = Callable[[float], None]
 """Told how many seconds of audio were decoded; fewer than none, where they are done again."""
+
+
+def usual_shard_seconds(utterances: Sequence[Utterance]) -> float:
+    """Of audio in a shard: the corpus has enough of them for many workers, but no tiny ones."""
+    total = sum(utterance.seconds for utterance in utterances)
+    return min(max(total / _SHARDS, _SHORTEST), _LONGEST)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def decode_shards(
     settings: Any,
     job: str,
     share: Share = WHOLE,
-    shard_seconds: float = SHARD_SECONDS,
+    shard_seconds: float | None = None,
     write: Write = write_records,
     report: Callable[[str], None] = lambda message: None,
 ) -> Outcome:
@@ -132,7 +138,7 @@ def decode_shards(
         settings: all that the results depend on; a folder of other settings is refused.
         job: a digest of it all, see :func:`ctcbias_fst.corpus.done.job_of`.
         share: which shards are decoded here.
-        shard_seconds: of audio in a shard, if it is not one of Shar.
+        shard_seconds: of audio in a shard, if it is not one of Shar; see `usual_shard_seconds`.
         write: writes the records to a file; by default a JSON object for each.
         report: told about names without effect and utterances that are left out.
 
@@ -142,7 +148,7 @@ def decode_shards(
         ModelError: the model fails on everything
             (:class:`ctcbias_fst.models.first_failures.FirstFailures`).
     """
-    shards = cut_shards(utterances, shard_seconds)
+    shards = cut_shards(utterances, shard_seconds or usual_shard_seconds(utterances))
     places = [[(u.id, u.seconds, u.place) for u in shard.utterances] for shard in shards]
     folder = shards_folder(out)
     results = ShardResults(folder, shards, digest_of([__version__, settings, places]))

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from strategies import VOCABULARIES
 
 from ctcbias_fst.corpus.backends import LogProbsBackend
 from ctcbias_fst.corpus.processes import in_processes
+from ctcbias_fst.corpus.ray_actors import in_ray
 from ctcbias_fst.corpus.shard_decoder import Plan
 from ctcbias_fst.corpus.sharded_job import Outcome, decode_shards, in_this_process
-from ctcbias_fst.errors import ConfigError, ModelError
+from ctcbias_fst.errors import ConfigError, MissingDependencyError, ModelError
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.text_files import hold
 from ctcbias_fst.text.tokens import FewestPiecesTokenizer
+from ctcbias_fst.text.vocabulary import Vocabulary
 
-VOCABULARY = VOCABULARIES[0]
+VOCABULARY = Vocabulary.from_tokens(["<blk>", "|", "a", "b", "c"])
 UTTERANCES = 12
 
 
@@ -67,13 +69,19 @@ def plan(tmp_path: Path) -> Plan:
     return Plan(make, hold(tmp_path / "names.txt"), None, 0.36, batch_seconds=0.8, threads=1)
 
 
-def decode(plan: Plan, out: Path, jobs: int, told: list[str]) -> Outcome:
+def decode(
+    plan: Plan, out: Path, jobs: int, told: list[str], address: str | None = None
+) -> Outcome:
     """In shards of two utterances; by this process, if there are no jobs."""
-    decoder = plan.decoder("cpu")
-    workers = in_processes(plan, ["cpu"] * jobs, told.append)
+    if address is not None:
+        workers = in_ray(plan, address, jobs, "cpu", told.append)
+    elif jobs:
+        workers = in_processes(plan, ["cpu"] * jobs, told.append)
+    else:
+        workers = in_this_process(plan.decoder("cpu"), told.append)
     return decode_shards(
         plan.make(device="cpu").utterances(),  # type: ignore[attr-defined]
-        workers if jobs else in_this_process(decoder, told.append),
+        workers,
         out,
         settings=None,
         job="the job",
@@ -99,7 +107,7 @@ def test_whoever_decodes_and_whoever_dies_the_results_are_the_same(
             expected = tmp_path / f"one{name}"
             assert (tmp_path / f"out{name}").read_bytes() == expected.read_bytes()
         deaths = [line for line in told if "a worker died" in line]
-        assert sorted(set(told) - set(deaths)) == sorted(one)
+        assert sorted(line for line in told if line not in deaths) == sorted(one)
         if jobs == 2:
             assert len(deaths) == 4
             assert (
@@ -126,3 +134,34 @@ def test_what_a_process_fails_on_is_told_as_it_is(plan: Plan, tmp_path: Path) ->
     (tmp_path / "deaths" / "u04.refused").touch()
     with pytest.raises(ModelError, match="^the model has had enough$"):
         decode(plan, tmp_path / "out", 2, [])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # ray's own
+def test_actors_of_ray(plan: Plan, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install 'ctcbias_fst[ray]'")
+    one: list[str] = []
+    decode(plan, tmp_path / "one", 0, one)
+    for number, name in enumerate(("u00", "u07", "u07", "u11")):
+        (tmp_path / "deaths" / f"{name}.{number}").touch()
+    told: list[str] = []
+    assert decode(plan, tmp_path / "out", 2, told, "local").done is not None
+    for name in ("", ".errors.jsonl"):
+        assert (tmp_path / f"out{name}").read_bytes() == (tmp_path / f"one{name}").read_bytes()
+    deaths = [line for line in told if "a worker died" in line]
+    assert (len(deaths), sorted(set(told) - set(deaths))) == (4, sorted(one))
+    (tmp_path / "deaths" / "u04.refused").touch()
+    with pytest.raises(ModelError, match="^the model has had enough$"):
+        decode(plan, tmp_path / "refused", 2, [], "local")
+    for number in range(3):
+        (tmp_path / "deaths" / f"u02.{number}").touch()
+    with pytest.raises(ConfigError, match=r"shard 1 \(u02 … u03\): 3 workers died of it"):
+        decode(plan, tmp_path / "given-up", 1, [], "local")
+    with pytest.raises(ConfigError, match="--ray nowhere: "):
+        decode(plan, tmp_path / "nowhere", 1, [], "nowhere")
+
+
+def test_ray_that_is_not_there(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"--ray needs ray .*pip install 'ctcbias_fst"):
+        in_ray(plan, "auto", None, "cpu", print)
