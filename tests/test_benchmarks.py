@@ -243,3 +243,10 @@ def test_a_server_under_load() -> None:
     for line in (*lines[:2], lines[3]):
         assert re.search(r"\d x 200; 0 without the name$", line)
     assert re.match(r"memory \d+ -> \d+ MB .*, open files \d+ -> \d+$", lines[4])
+
+
+@pytest.mark.slow
+def test_jobs() -> None:
+    rows = _run("jobs.py", "--seconds", 30).splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [(row[0], row[-1]) for row in cells] == [("1", "yes"), ("2", "yes")]

@@ -169,7 +169,9 @@ class _Pool:
                 f"{DEATHS} worker processes died before they could begin ({how}): where memory is "
                 "short, pass fewer --jobs"
             )
-        if shard is not None:
+        if shard is None:
+            self._report(f"a worker died ({how}) between shards: another takes its place")
+        else:
             again = self._deaths[number] < DEATHS
             (self._waiting.appendleft if again else self._given_up.append)(shard)
             self._report(died(how, shard, again))
