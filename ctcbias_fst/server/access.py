@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Collection
+from time import monotonic
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -64,15 +66,17 @@ class KeyCheck:
 
 
 class BodyLimit:
-    """Refuses bodies that are too long: by what they say of themselves, and while they are read.
+    """Refuses bodies that are too long: by what they say of themselves, and while they are read;
+    and those that take too long to come.
 
     Args:
         app: what is behind it.
+        seconds: until a body must be there.
         limits: bytes, by the beginning of the path; the first that fits counts, the last is ``/``.
     """
 
-    def __init__(self, app: ASGIApp, limits: Collection[tuple[str, int]]) -> None:
-        self._app, self._limits = app, tuple(limits)
+    def __init__(self, app: ASGIApp, limits: Collection[tuple[str, int]], seconds: float) -> None:
+        self._app, self._limits, self._seconds = app, tuple(limits), seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on as far as it goes."""
@@ -84,17 +88,33 @@ class BodyLimit:
         if told.isdecimal() and int(told) > limit:
             await _too_long(limit).response()(scope, receive, send)
             return
-        read = 0
+        read, whole = 0, False
+        end = monotonic() + self._seconds
 
         async def limited() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            if whole:  # what comes now is that the client has gone
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, end - monotonic()))
+            except (TimeoutError, asyncio.TimeoutError):
+                raise _too_slow(self._seconds) from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
                 raise _too_long(limit)
             return message
 
         await self._app(scope, limited, send)
+
+
+def _too_slow(seconds: float) -> ApiError:
+    return ApiError(
+        408,
+        f"the request did not come within {seconds:g} s",
+        code="request_timeout",
+        headers={"Connection": "close"},
+    )
 
 
 def _too_long(limit: int) -> ApiError:

@@ -62,7 +62,7 @@ def make_app(service: Service, close_seconds: float = _CLOSE_SECONDS) -> Starlet
         Middleware(Watch, metrics=service.metrics, routes=routes),
         *_cross_origin(config.origins),
         Middleware(KeyCheck, keys=config.keys, public=OPEN | set(page.FILES)),
-        Middleware(BodyLimit, limits=limits),
+        Middleware(BodyLimit, limits=limits, seconds=config.read_seconds),
     ]
     handlers: dict[Any, Any] = {ApiError: refused, HTTPException: no_such_thing, 500: failed}
     return Starlette(

@@ -18,6 +18,7 @@ class ServerConfig:
         max_list_megabytes: of the body of a request that stores a list.
         max_list_names: of a list that is stored.
         max_seconds: of the audio of a request.
+        read_seconds: until the body of a request must have come.
         max_waiting: recordings that wait for the model; more are refused with 429.
         max_streams: that are open at a time; more are refused.
         idle_seconds: a stream of which nothing has come for so long is closed.
@@ -36,6 +37,7 @@ class ServerConfig:
     max_list_megabytes: float = 256.0
     max_list_names: int = 1_000_000
     max_seconds: float = 3600.0
+    read_seconds: float = 120.0
     max_waiting: int = 64
     max_streams: int = 64
     idle_seconds: float = 300.0
@@ -56,6 +58,7 @@ class ServerConfig:
             "max_list_megabytes",
             "max_list_names",
             "max_seconds",
+            "read_seconds",
             "max_waiting",
             "max_streams",
             "idle_seconds",

@@ -103,3 +103,5 @@ def _log_lines() -> None:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+    # A line for each byte of a form that is wrong; the client is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.run import listen
 from ctcbias_fst.server.service import Service
 
 Serves = Callable[..., Any]
@@ -43,3 +46,28 @@ def serves(recognizer: Recognizer) -> Serves:
 def client(serves: Serves) -> Iterator[TestClient]:
     with serves() as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def runs(recognizer: Recognizer) -> Serves:
+    """Servers on ports of their own; a context manager of the service and the port."""
+
+    @contextmanager
+    def run(**settings: Any) -> Iterator[tuple[Service, int]]:
+        service = Service(recognizer, ServerConfig(**settings), "ctcbias", "english")
+        with listen("127.0.0.1", 0) as socket:
+            options: dict[str, Any] = {"log_config": None, "access_log": False}
+            server = uvicorn.Server(
+                uvicorn.Config(make_app(service), ws="websockets-sansio", **options)
+            )
+            thread = Thread(target=server.run, kwargs={"sockets": [socket]})
+            socket.listen()
+            thread.start()
+            try:
+                yield service, socket.getsockname()[1]
+            finally:
+                server.should_exit = True
+                thread.join(60)
+                assert not thread.is_alive()
+
+    return run

@@ -1,0 +1,117 @@
+"""A server on a port: clients that go, that are slow, that stay when it stops."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ctcbias_fst.models.package import DEFAULT
+
+CLIP = (DEFAULT.parent / "clips" / "medical-2.flac").read_bytes()
+PATH = "/v1/audio/transcriptions"
+HEAD = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.flac"\r\n'
+    b"Content-Type: audio/flac\r\n\r\n"
+)
+BODY = HEAD + CLIP + b"\r\n--x--\r\n"
+KIND = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def begun(port: int, sent: bytes = BODY, length: int | None = None) -> socket.socket:
+    """A request that was sent as far as it goes."""
+    one = socket.create_connection(("127.0.0.1", port), timeout=20)
+    lines = [
+        f"POST {PATH} HTTP/1.1",
+        "Host: x",
+        f"Content-Type: {KIND['content-type']}",
+        f"Content-Length: {len(BODY) if length is None else length}",
+    ]
+    one.sendall("\r\n".join([*lines, "", ""]).encode() + sent)
+    return one
+
+
+def answer(one: socket.socket) -> tuple[int, Any]:
+    found = http.client.HTTPResponse(one)
+    found.begin()
+    content = found.read()
+    one.close()
+    return found.status, json.loads(content)
+
+
+class Held:
+    """A recogniser that waits until it may go on; counts what it was given."""
+
+    def __init__(self, service: Any, patch: pytest.MonkeyPatch) -> None:
+        self.go, self.begun, self.seen = threading.Event(), threading.Event(), 0
+        self._own = service.recognizer.transcribe_recordings
+        patch.setattr(service.recognizer, "transcribe_recordings", self._waits)
+
+    def _waits(self, recordings: Any, *more: Any) -> Any:
+        self.seen += len(recordings)
+        self.begun.set()
+        assert self.go.wait(60)
+        return self._own(recordings, *more)
+
+
+def test_a_client_that_goes_before_its_turn_takes_no_time(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs(batch=1) as (service, port):
+        held = Held(service, monkeypatch)
+        first = begun(port)
+        assert held.begun.wait(60)
+        second = begun(port)
+        until(lambda: service.waiting == 1)
+        third = begun(port)
+        until(lambda: service.waiting == 2)
+        second.close()
+        time.sleep(0.3)
+        held.go.set()
+        texts = [answer(one)[1]["text"] for one in (first, third)]
+        assert texts[0] == texts[1] != ""
+        assert held.seen == 2
+        until(lambda: service.waiting == 0)
+
+
+def test_a_form_that_breaks_off_costs_nothing(runs: Any) -> None:
+    with runs() as (service, port):
+        for end in (0, 10, len(HEAD) + 500, len(BODY) - 3):
+            begun(port, BODY[:end]).close()
+        assert answer(begun(port))[0] == 200
+        assert service.waiting == 0
+
+
+def test_a_form_that_does_not_come_is_given_up(runs: Any) -> None:
+    with runs(read_seconds=0.3) as (_, port):
+        status, content = answer(begun(port, BODY[:300]))
+        assert status == 408
+        assert "did not come within 0.3 s" in content["error"]["message"]
+        assert answer(begun(port))[0] == 200
+
+
+def test_what_was_taken_is_done_when_the_server_stops(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs(batch=1) as (service, port):
+        held = Held(service, monkeypatch)
+        several = [begun(port) for _ in range(2)]
+        assert held.begun.wait(60)
+        until(lambda: service.waiting == 1)
+        threading.Timer(0.3, held.go.set).start()
+    found = [answer(one) for one in several]
+    assert [status for status, _ in found] == [200, 200]
+    assert found[0][1]["text"] == found[1][1]["text"] != ""
