@@ -11,6 +11,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -216,6 +217,7 @@ def _sendable(error: Exception) -> Exception:
 def _inherited(threads: int) -> Iterator[None]:
     """Let a process that is started compute with so many threads, and leave Ctrl-C to us."""
     before = os.environ.get(_THREADS)
+    resource_tracker.ensure_running()  # which lets Ctrl-C through again, where it is started later
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ[_THREADS] = str(threads)
     try:

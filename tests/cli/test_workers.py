@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -216,9 +217,13 @@ def test_a_folder_of_shar(random_model: Path, tiny_cuts: Path, tmp_path: Path) -
 
 def children(process: subprocess.Popen[bytes]) -> set[int]:
     """The workers of a process, as Linux tells them."""
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    commands = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in listed}
-    return {one for one, command in commands.items() if b"spawn_main" in command}
+    found = set()
+    with suppress(FileNotFoundError):  # it has ended
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        for one in listed.split():
+            if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.add(int(one))
+    return found
 
 
 def ended(pid: int) -> bool:
@@ -241,9 +246,15 @@ def start(job: list[object], out: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def started(job: list[object], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def long_job(tmp_path: Path) -> list[object]:
+    """A command that takes seconds, in 100 shards."""
+    return job_of(tmp_path, 200, 60)
+
+
+@pytest.fixture
+def started(long_job: list[object], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The same, when it has done a shard."""
-    with start(job, tmp_path / "out.jsonl") as process:
+    with start(long_job, tmp_path / "out.jsonl") as process:
         while process.poll() is None and not list(tmp_path.glob("out.jsonl.shards/*.jsonl")):
             pass
         yield process
@@ -254,11 +265,11 @@ def started(job: list[object], tmp_path: Path) -> Iterator[subprocess.Popen[byte
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_who_is_stopped_leaves_nobody_behind_and_goes_on(
     how: signal.Signals,
-    job: list[object],
-    whole: bytes,
+    long_job: list[object],
     started: subprocess.Popen[bytes],
     tmp_path: Path,
 ) -> None:
+    out = tmp_path / "out.jsonl"
     workers = children(started)
     if how == signal.SIGINT:
         os.killpg(started.pid, how)  # as a terminal does
@@ -272,9 +283,13 @@ def test_who_is_stopped_leaves_nobody_behind_and_goes_on(
         assert started.returncode == 130
         assert told.endswith(b"Stopped: the same command goes on where it was\n")
         assert b"Traceback" not in told
-    assert not (tmp_path / "out.jsonl").exists()
-    assert run(*job, "--out", tmp_path / "out.jsonl").exit_code == 1
-    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert not out.exists()
+    done = len(list(tmp_path.glob("out.jsonl.shards/*.jsonl")))
+    assert 1 <= done < 100
+    assert run(*long_job, "--out", out).exit_code == 1
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [
+        f"u{i:02}" for i in range(200) if i != 31
+    ]
 
 
 @pytest.mark.slow
@@ -285,6 +300,7 @@ def test_a_hundred_random_kills(tmp_path: Path) -> None:
     job = job_of(tmp_path, 600, 300)
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     run(*job, "--jobs", 1, "--out", whole)
+    folder = Path(f"{out}.shards")
     kills = 0
     while kills < 100 or not out.exists():
         if out.exists():
@@ -292,12 +308,16 @@ def test_a_hundred_random_kills(tmp_path: Path) -> None:
             out.unlink()
         with start(job, out) as process:
             while process.poll() is None and kills < 100:
-                with suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=random.uniform(0.0, 8.0))
-                with suppress(FileNotFoundError, ProcessLookupError):
-                    everybody = [process.pid, *children(process)]
-                    os.kill(int(random.choice(everybody)), signal.SIGKILL)
-                    kills += process.poll() is None
+                enough = len(list(folder.glob("*.jsonl"))) + random.integers(0, 10)
+                while process.poll() is None and len(list(folder.glob("*.jsonl"))) < enough:
+                    pass
+                sleep(random.uniform(0.0, 0.2))
+                everybody = [process.pid] if random.random() < 0.1 else [*children(process)]
+                for pid in everybody[:1]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        kills += 1
+                        print(kills, pid == process.pid, len(list(folder.glob("*.jsonl"))))
             process.communicate()
     assert out.read_bytes() == whole.read_bytes()
     assert Path(f"{out}.errors.jsonl").read_bytes() == Path(f"{whole}.errors.jsonl").read_bytes()
