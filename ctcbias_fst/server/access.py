@@ -65,6 +65,42 @@ class KeyCheck:
         await refused.response()(scope, receive, send)
 
 
+class OriginCheck:
+    """Refuses what other hosts' pages ask in somebody's browser, websockets too, which no browser
+    keeps from them; a server on one's own machine is in reach of every page.
+
+    Args:
+        app: what is behind it.
+        origins: of other hosts that may, or ``*``.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self._app, self._origins = app, frozenset(one.rstrip("/") for one in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, or refuse it."""
+        if scope["type"] == "lifespan" or self._is_let_in(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "another origin"})
+            return
+        refused = ApiError(
+            403,
+            "pages of this origin may not use the server: name it with --origin, or have the proxy "
+            "hand the header Host on",
+            code="origin",
+        )
+        await refused.response()(scope, receive, send)
+
+    def _is_let_in(self, headers: Headers) -> bool:
+        origin = headers.get("origin")
+        if origin is None or "*" in self._origins or origin in self._origins:
+            return True
+        return origin.partition("://")[2] == headers.get("host")
+
+
 class BodyLimit:
     """Refuses bodies that are too long: by what they say of themselves, and while they are read;
     and those that take too long to come.

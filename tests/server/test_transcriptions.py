@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.models.package import DEFAULT
@@ -305,6 +306,27 @@ def test_other_hosts_pages_are_let_in_by_name_only(serves: Any) -> None:
         assert found.headers["access-control-allow-origin"] == "http://page.test"
         other = client.options(PATH, headers={**asks, "origin": "http://other.test"})
         assert "access-control-allow-origin" not in other.headers
+
+
+def test_what_other_hosts_pages_ask_in_a_browser_is_refused(serves: Any) -> None:
+    """A form needs no leave of the server, nor does a websocket."""
+    here, other = {"origin": "http://testserver"}, {"origin": "https://page.test"}
+    with serves() as client:
+        assert client.get("/v1/models", headers=here).status_code == 200
+        for headers in (other, {"origin": "null"}, {"origin": "http://testserver:81"}):
+            answer = client.post(PATH, headers=headers, files={"file": ("x.wav", b"x")})
+            assert "name it with --origin" in refused(answer, 403)
+            socket = client.websocket_connect("/v1/stream", headers=headers)
+            with pytest.raises(WebSocketDisconnect) as error, socket:
+                pass
+            assert error.value.code == 1008
+        with client.websocket_connect("/v1/stream", headers=here):
+            pass
+    for origins in (("https://page.test/",), ("*",)):
+        with serves(origins=origins) as client:
+            assert client.get("/v1/models", headers=other).status_code == 200
+            with client.websocket_connect("/v1/stream", headers=other):
+                pass
 
 
 def test_raw_formats_of_other_clients(client: TestClient, tmp_path: Path) -> None:
