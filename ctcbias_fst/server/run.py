@@ -13,6 +13,7 @@ from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
+from ctcbias_fst.server.conversation import MOST_BYTES
 from ctcbias_fst.server.list_store import ListStore
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.stored_lists import StoredLists
@@ -20,6 +21,12 @@ from ctcbias_fst.server.stored_lists import StoredLists
 _LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
 _BACKLOG = 2048
+
+_PONG_SECONDS = 300.0
+"""A client's answer to a ping stands behind all the audio that it has sent."""
+
+_UNREAD_SECONDS = 120
+"""A client that reads nothing for so long has gone."""
 
 
 def run(
@@ -57,7 +64,8 @@ def run(
             access_log=False,
             server_header=False,
             ws="websockets-sansio",
-            ws_max_size=1_000_000,
+            ws_max_size=MOST_BYTES,
+            ws_ping_timeout=_PONG_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             limit_concurrency=None,
         )
@@ -85,6 +93,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         found = socket.socket(family)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from here
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD_SECONDS)
         found.bind(address)
     except OSError as error:
         raise ConfigError(
