@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.output import word_record
+from ctcbias_fst.server.list_store import ListStore
+from ctcbias_fst.server.stored_lists import StoredLists
 from tests.server.talk import (
     CLIPS,
     FINISH,
@@ -108,6 +111,16 @@ def test_the_list_changes_on_the_way_in_its_place(client: TestClient) -> None:
     found, _ = talk(client, [START, *cut(PCM, 8000), late, FINISH])
     assert found[-1]["text"] == SAID  # what is committed stays
     assert [one["entries"] for one in found if one["type"] == "list"] == [0]
+
+
+def test_lists_that_are_stored(serves: Any, tmp_path: Path) -> None:
+    with serves() as client:
+        client.service.lists = StoredLists(client.service, ListStore(tmp_path / "lists.sqlite"))
+        client.put("/v1/lists/drugs", json={"entities": ["Imiglucerase", "Metformin"]})
+        found, _ = talk(client, [{"type": "start", "list_id": "drugs"}, PCM, FINISH])
+        assert (found[0]["entries"], found[-1]["text"]) == (2, SAID)
+        (error,), code = talk(client, [{"type": "start", "list_id": "none"}])
+        assert code == 1007 and error["error"]["param"] == "list_id"
 
 
 @pytest.mark.parametrize(
@@ -241,6 +254,7 @@ def test_keys(serves: Any) -> None:
             ("/v1/stream?key=wrong", {}),
             ("/v1/stream", {"Authorization": "Bearer wrong"}),
             ("/vosk", {}),
+            ("/", {}),
             ("/v1/realtime", {}),
         ]:
             with pytest.raises(WebSocketDisconnect) as end:

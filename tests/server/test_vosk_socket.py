@@ -58,6 +58,12 @@ def test_a_client_that_does_not_wait(client: TestClient, size: int) -> None:
     assert "text" in found[-1]
 
 
+def test_silence_is_no_utterance(client: TestClient) -> None:
+    found, _ = talk(client, [CONFIG, *cut(3 * PAUSE, 8000), EOF], "/vosk")
+    assert {one.get("partial") for one in found[:-1]} == {""}
+    assert found[-1]["text"] == ""
+
+
 def test_settings(client: TestClient) -> None:
     config = {"sample_rate": 16000, "words": 0, "max_alternatives": 3, "phrase_list": ["[unk]"]}
     found, _ = talk(client, [{"config": {**config, "colour": 1}}, PCM, EOF], "/vosk")
