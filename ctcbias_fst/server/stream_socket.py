@@ -53,7 +53,7 @@ class StreamConversation(Conversation):
         self._raw = RawSamples()
         self._rate = service.recognizer.model.sampling_rate
         self._entries = 0
-        self._told = ""
+        self._told = 0
         self._tentative = ""
 
     def error_of(self, error: ApiError) -> Mapping[str, Any]:
@@ -161,9 +161,9 @@ class StreamConversation(Conversation):
         await self.tell({"type": "list", "entries": self._entries, "warnings": warnings, **refused})
 
     async def _tell(self, update: Update) -> None:
-        new = update.committed[len(self._told) :]
+        new = update.committed[self._told :]
         news = new or update.endpoints or update.warnings or update.tentative != self._tentative
-        self._told, self._tentative = update.committed, update.tentative
+        self._told, self._tentative = len(update.committed), update.tentative
         if not news:
             return
         record = update_record(update, new)

@@ -34,7 +34,7 @@ def parts_of(update: Update, told: int) -> list[Part]:
     at = told
     for endpoint in update.endpoints:
         text = update.committed[at : endpoint.text_end]
-        own = _words_of(words, update.committed[:at], len(text))
+        own = _words_of(words, update.committed[max(0, at - 1) : at], len(text))
         del words[: len(own)]
         parts.append(Part(text, own, endpoint))
         at = endpoint.text_end
@@ -44,7 +44,7 @@ def parts_of(update: Update, told: int) -> list[Part]:
 
 
 def _words_of(words: list[Word], before: str, length: int) -> tuple[Word, ...]:
-    """The first words, as far as a text of that length goes."""
+    """The first words, as far as a text of that length goes that stands behind ``before``."""
     count = 0
     while count < len(words) and len(joined(before, words[: count + 1])) <= len(before) + length:
         count += 1

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -111,6 +111,18 @@ def test_messages_that_are_too_long(port: int) -> None:
                 one.recv()
             assert end.value.rcvd is not None and end.value.rcvd.code == 1009
     assert transcript(port) == SAID
+
+
+def test_a_server_that_stops_closes_streams(runs: Any) -> None:
+    with ExitStack() as stack:
+        with runs() as (service, at):
+            one = stack.enter_context(opened(at))
+            one.send(json.dumps(START))
+            assert json.loads(one.recv())["type"] == "ready"
+        with pytest.raises(ConnectionClosedError) as end:
+            one.recv()
+        assert end.value.rcvd is not None and end.value.rcvd.code == 1012
+        assert service.streams == 0
 
 
 @pytest.mark.filterwarnings("ignore:connect:DeprecationWarning")  # of the client itself
