@@ -16,8 +16,8 @@ _MOST_SECONDS = 30.0
 _MOST_ITEMS = 1000
 """When so much of anything waits, no more is read."""
 
-_AT_ONCE_SECONDS = 4.0
-"""So much audio is heard at once: a file that is sent as fast as can be holds nobody up."""
+_AT_ONCE_SECONDS = 1.0
+"""So much audio is heard at once: a file that is sent as fast as can be holds up nobody else."""
 
 
 class Audio(NamedTuple):
