@@ -27,6 +27,7 @@ const said = new Words(byId("live-words"), choose);
 
 function choose(word, button) {
   if (audio) openDetail(word, button, audio, list, play);
+  else tell(error, "Stop recording first: then words show why they were written.");
 }
 
 function play(start, end) {
@@ -41,7 +42,10 @@ function play(start, end) {
 }
 
 function take(file) {
-  if (live) return;
+  if (live) {
+    tell(error, `Stop recording first, then open ${file.name}.`);
+    return;
+  }
   byId("live").hidden = true;
   hold(file);
   transcribe();
@@ -97,10 +101,10 @@ function show(plain, biased) {
     : `${audio.name}, ${seconds} s, without a list.`;
   byId("with-head").textContent = biased ? "With the list" : "Transcript";
   byId("without").hidden = !biased;
-  withList.show(best.words, best.text);
+  withList.show(best.words, best.text, best.entities);
   if (biased) {
     const instead = plain.words.filter((word) => isOther(word, biased.words));
-    without.show(plain.words, plain.text, instead);
+    without.show(plain.words, plain.text, [], instead);
   }
   const warnings = [...new Set([...plain.warnings, ...best.warnings])];
   const others = warnings.filter((text) => !isTold(text));
@@ -129,6 +133,8 @@ async function startRecording() {
     byId("live").hidden = false;
     byId("results").hidden = true;
     audio = null;
+    player.pause();
+    player.hidden = true;
     status.textContent = "Recording…";
     pressed(true);
   } catch (fault) {

@@ -33,8 +33,7 @@ export async function openDetail(word, button, audio, list, play) {
   opened = button;
   button.setAttribute("aria-expanded", "true");
   panel.hidden = false;
-  head.textContent = `“${word.word}”, ${clock(word.start)} to ${clock(word.end)}`;
-  byId("detail-play").onclick = () => play(word.start, word.end);
+  name(word, play);
   body.replaceChildren();
   status.textContent = "Listening once more…";
   head.focus();
@@ -47,11 +46,28 @@ export async function openDetail(word, button, audio, list, play) {
     const found = await postForm("v1/audio/explain", fields, signal);
     if (signal.aborted) return;
     status.textContent = "";
-    body.replaceChildren(...content(found, word));
+    const place = wholeName(found.with, word);
+    name(place, play);
+    body.replaceChildren(...content(found, place));
+    const picture = body.querySelector(".picture");
+    if (picture) picture.scrollLeft = Number(picture.dataset.at);
     panel.scrollIntoView({ block: "nearest" });
   } catch (error) {
     if (!signal.aborted) status.textContent = error.message;
   }
+}
+
+function name(place, play) {
+  head.textContent = `“${place.word}”, ${clock(place.start)} to ${clock(place.end)}`;
+  byId("detail-play").onclick = () => play(place.start, place.end);
+}
+
+// Of a word of a name all of the name.
+function wholeName(record, word) {
+  const entity = record?.entities.find((one) => overlaps(one, word));
+  if (!entity) return word;
+  const words = record.words.slice(...entity.words).map((one) => one.word);
+  return { ...word, word: words.join(" "), start: entity.start, end: entity.end };
 }
 
 function content(found, word) {
@@ -61,7 +77,7 @@ function content(found, word) {
   if (found.with) nodes.push(...readings("Readings without the list", found.without));
   if (found.attention) {
     nodes.push(element("h4", { textContent: "Attention on the names" }));
-    nodes.push(attentionPicture(found, word));
+    nodes.push(attentionPicture(found, word, body.clientWidth));
   } else if (found.no_attention) {
     nodes.push(element("p", { className: "quiet", textContent: found.no_attention }));
   }

@@ -62,6 +62,7 @@ async function look(text, signal) {
       if (signal.aborted) return;
       state.error = error.message;
       refuse(error.message);
+      return;
     }
   }
   changed(state.entries);

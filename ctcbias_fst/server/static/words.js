@@ -30,11 +30,14 @@ export class Words {
     part.addEventListener("keydown", (event) => this.move(event));
   }
 
-  show(words, text, instead = []) {
+  // `entities` are the names among the words, `instead` those that another transcript has not.
+  show(words, text, entities, instead = []) {
+    const within = (at) => entities.some((one) => one.words[0] < at && at < one.words[1]);
     const nodes = laidOut(words, text).flatMap(([gap, word], at) => {
       const button = this.button(word, at === 0);
       if (instead.includes(word)) button.classList.add("instead");
-      return [gap, button];
+      const joined = gap && within(at);
+      return [joined ? element("span", { className: "name", textContent: gap }) : gap, button];
     });
     this.part.replaceChildren(...nodes);
     if (!words.length) this.part.textContent = "Nothing was heard.";
