@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
 from types import FunctionType, ModuleType
 from typing import Any
@@ -27,6 +27,10 @@ _SHARED = (
     WordPronunciations,
 )
 """What lists have in common is none of theirs."""
+
+
+_LOOKED_AT = 5000
+"""Things of one that holds many."""
 
 
 class CompiledCache:
@@ -87,33 +91,43 @@ class CompiledCache:
 def held_bytes(value: object) -> int:
     """About how much memory an object holds with all that it refers to, each thing counted once.
 
-    Of tensors and arrays the numbers count; what all lists share (`_SHARED`) counts nothing.
+    Of tensors and arrays the numbers count; what all lists share (`_SHARED`) counts nothing. What
+    holds many things is judged by some of them: a list of a million names would take seconds.
     """
     seen: set[int] = set()
-    left: list[Any] = [value]
-    total = 0
+    left: list[tuple[Any, float]] = [(value, 1.0)]
+    total = 0.0
     while left:
-        one = left.pop()
+        one, times = left.pop()
         if id(one) in seen or isinstance(one, _SHARED):
             continue
         seen.add(id(one))
         if isinstance(one, torch.Tensor):
-            total += one.numel() * one.element_size()
+            total += times * one.numel() * one.element_size()
         elif isinstance(one, np.ndarray):
-            total += one.nbytes if one.base is None else 0
-            left += [] if one.base is None else [one.base]
+            total += times * one.nbytes if one.base is None else 0.0
+            left += [] if one.base is None else [(one.base, times)]
         else:
-            total += sys.getsizeof(one, 64)
-            left += _parts(one)
-    return total
+            total += times * sys.getsizeof(one, 64)
+            parts, more = _some_parts(one)
+            left += [(part, times * more) for part in parts]
+    return round(total)
 
 
-def _parts(one: object) -> Iterable[Any]:
-    if isinstance(one, dict):
-        return [*one.keys(), *one.values()]
-    if isinstance(one, (list, tuple, set, frozenset, OrderedDict)):
-        return one
+def _some_parts(one: object) -> tuple[Iterable[Any], float]:
+    """What an object refers to, or some of it, and of how many each stands for."""
     if isinstance(one, (str, bytes, int, float, complex)) or one is None:
-        return ()
+        return (), 1.0
+    if isinstance(one, dict):
+        return _some([*one.keys(), *one.values()])
+    if isinstance(one, (list, tuple, set, frozenset)):
+        return _some(one if isinstance(one, (list, tuple)) else [*one])
     slots = [getattr(one, name, None) for name in getattr(type(one), "__slots__", ())]
-    return [*getattr(one, "__dict__", {}).values(), *slots]
+    return [*getattr(one, "__dict__", {}).values(), *slots], 1.0
+
+
+def _some(parts: Sequence[Any]) -> tuple[Sequence[Any], float]:
+    if len(parts) <= _LOOKED_AT:
+        return parts, 1.0
+    found = parts[:: len(parts) // _LOOKED_AT]
+    return found, len(parts) / len(found)

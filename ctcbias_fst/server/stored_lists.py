@@ -16,6 +16,7 @@ from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.list_bodies import Body, Rows, packed, unpacked
 from ctcbias_fst.server.list_store import LONGEST_ID, Content, ListRow, ListStore, StoreError
 from ctcbias_fst.server.service import Service
+from ctcbias_fst.text.encoded_entities import nothing_collected
 from ctcbias_fst.text.entities import EntityList, entities_from_names, entities_from_rows
 from ctcbias_fst.text.list_lines import ListRows
 from ctcbias_fst.text.text_files import first_few, quoted
@@ -113,7 +114,8 @@ class StoredLists:
 
             def make(row: ListRow = row) -> CompiledEntities:
                 _, rows = self._read(row.id, row.digest)
-                entities = entities_from_names(rows, row.id, "entry")
+                with nothing_collected():
+                    entities = entities_from_names(rows, row.id, "entry")
                 return self._service.recognizer.compile(entities, warn=False)
 
             try:
@@ -253,7 +255,8 @@ class StoredLists:
 
     def _checked(self, found: ListRows, list_id: str) -> EntityList:
         """What a model makes of the entries, before they are stored."""
-        entities = entities_from_rows(found, list_id)
+        with nothing_collected():
+            entities = entities_from_rows(found, list_id)
         return self._service.recognizer.decoder.compiler.checked(entities, warn=False)
 
 

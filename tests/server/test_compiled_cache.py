@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from threading import Event
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_what_lists_share_counts_for_none(recognizer: Recognizer) -> None:
     none = held_bytes(recognizer.compile([]))
     assert none < 100_000
     assert 300 * len(names) < held_bytes(recognizer.compile(names)) - none < 20_000 * len(names)
+
+
+def test_a_long_list_is_judged_by_some_of_its_names() -> None:
+    few, many = listed(4000), listed(40_000)
+    assert held_bytes(many) == pytest.approx(10 * held_bytes(few), rel=0.02)
+    held = [few, {name.name: name for name in many.entities}, set(range(10**6, 10**6 + 10_000))]
+    every = sum(sys.getsizeof(part) for name in many.entities for part in (name, *name[:2]))
+    numbers = 10_000 * sys.getsizeof(10**6)
+    tables = sum(map(sys.getsizeof, held[1:]))
+    assert held_bytes(held) == pytest.approx(held_bytes(few) + every + numbers + tables, rel=0.05)
 
 
 def test_who_wants_a_list_in_the_making_waits_for_it(recognizer: Recognizer) -> None:
