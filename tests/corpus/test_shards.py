@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ctcbias_fst.corpus.done import done_before
 from ctcbias_fst.corpus.shard_decoder import ShardDecoder
 from ctcbias_fst.corpus.sharded_job import WHOLE, Outcome, Share, decode_shards, in_this_process
 from ctcbias_fst.corpus.shards import cut_shards
+from ctcbias_fst.corpus.transcript_files import Write, write_records
 from ctcbias_fst.errors import ConfigError, ManifestError, ModelError
 from ctcbias_fst.text.entities import entities_from_names
 from tests.corpus.test_job import Echo, Stopped
@@ -42,6 +43,7 @@ def decode(
     seconds: float = 20.0,
     settings: Any = None,
     share: Share = WHOLE,
+    write: Write = write_records,
 ) -> Outcome:
     """Decode in shards of two utterances, in this process."""
     decoder = ShardDecoder(backend or Echo(), lists, 10.0, batch_seconds=100.0)  # type: ignore[arg-type]
@@ -53,6 +55,7 @@ def decode(
         job="the job",
         share=share,
         shard_seconds=seconds,
+        write=write,
         report=report,
     )
 
@@ -155,6 +158,37 @@ def test_two_who_join_at_once_write_it_once(tmp_path: Path) -> None:
     outcome = decode(todo, out, Slow(), share=Share(0, 2))
     assert outcome.done == done_before(out, "the job")
     assert list(texts(out).values()) == ["a", "b", "c", "d"]
+
+
+def test_who_comes_while_another_joins_finds_it_done(tmp_path: Path) -> None:
+    todo, out = utterances(*"abcd"), tmp_path / "out"
+
+    def late(rows: Iterable[Any], path: Path) -> None:
+        decode(todo, out, share=Share(0, 2))  # joins, and removes the shards
+        write_records(rows, path)
+
+    outcome = decode(todo, out, write=late)
+    assert outcome.done == done_before(out, "the job")
+    assert list(texts(out).values()) == ["a", "b", "c", "d"]
+
+
+def test_long_ones_go_first_and_come_in_their_order(tmp_path: Path) -> None:
+    todo = [Utterance(name, seconds, name) for name, seconds in zip("abc", (1.0, 3.0, 2.0))]
+    backend = Echo()
+    decode(todo, tmp_path / "out", backend)
+    assert backend.batches == [["b", "c", "a"]]
+    assert list(texts(tmp_path / "out")) == ["a", "b", "c"]
+
+
+def test_a_file_in_which_something_was_changed_is_no_result(tmp_path: Path) -> None:
+    told: list[str] = []
+    todo, out = utterances(*"abcd"), tmp_path / "out"
+    decode(todo, out, share=Share(1, 2))
+    (path,) = tmp_path.glob("out.shards/*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b'"text": "c"', b'"text": "x"'))
+    decode(todo, out, report=told.append)
+    assert texts(out)["u2"] == "c"
+    assert told == [f"{out}.shards: shards that are decoded again, as they are damaged: 1"]
 
 
 def test_two_never_decode_the_same_share(tmp_path: Path) -> None:
