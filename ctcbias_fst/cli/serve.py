@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,23 +116,26 @@ def serve(
         max_streams=max_streams,
         workers=several,
     )
-    open_socket = listen(host, port)
-    store = None if no_lists else ListStore(lists or default_path())
-    torch_threads(several)
-    recognizer, _ = opened(
-        load_for_streams,
-        model,
-        settings,
-        listening,
-        None,
-        device=device,
-        language=language,
-        adapter=adapter,
-        lexicon=lexicon,
-    )
-    name = "ctcbias" if model is None else model.name
-    spoken = language or ("english" if model is None else None)
-    run(recognizer, config, open_socket, name, spoken, store=store)
+    with ExitStack() as stack:
+        open_socket = stack.enter_context(listen(host, port))
+        store = None if no_lists else ListStore(lists or default_path())
+        if store is not None:
+            stack.callback(store.close)
+        torch_threads(several)
+        recognizer, _ = opened(
+            load_for_streams,
+            model,
+            settings,
+            listening,
+            None,
+            device=device,
+            language=language,
+            adapter=adapter,
+            lexicon=lexicon,
+        )
+        name = "ctcbias" if model is None else model.name
+        spoken = language or ("english" if model is None else None)
+        run(recognizer, config, open_socket, name, spoken, store=store)
 
 
 def _cores() -> int:

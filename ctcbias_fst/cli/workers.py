@@ -115,7 +115,7 @@ with_workers = gathers(
     WorkersOptions,
     click.option(
         "--jobs",
-        type=click.IntRange(1),
+        type=click.IntRange(1, 1024),
         help="Decode shards in so many processes, of OMP_NUM_THREADS threads [1] each; the "
         "results are the same for any number.",
     ),
@@ -125,7 +125,9 @@ with_workers = gathers(
         help="Decode every COUNT-th shard from this one on (0 is the first), others do the rest; "
         "auto: as RANK and WORLD_SIZE, or SLURM_ARRAY_TASK_ID and _COUNT, say.",
     ),
-    click.option("--shard-count", type=click.IntRange(1), help="How many divide the shards."),
+    click.option(
+        "--shard-count", type=click.IntRange(1, 1_000_000), help="How many divide the shards."
+    ),
     click.option(
         "--shard-seconds",
         type=Number(1, 1_000_000),

@@ -87,16 +87,17 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: nobody can listen there.
     """
+    found = None
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         found = socket.socket(family)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from here
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD_SECONDS)
         found.bind(address)
     except OSError as error:
+        if found is not None:
+            found.close()
         raise ConfigError(
             f"cannot listen on {host} port {port} ({error.strerror or error}): name another --port "
             "or --host"

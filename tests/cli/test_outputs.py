@@ -45,6 +45,7 @@ READ = {
     "recipe": {"--model", "--source"},
     "rescore": {"--config", "--lm"},
     "score": {"--bias-words", "--entities"},
+    "serve": {"--adapter", "--config", "--lexicon", "--lm", "--model", "--phones"},
     "train": {"--config", "--data"},
     "model info": {"--adapter", "--lexicon"},
     "transcribe": {

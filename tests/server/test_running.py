@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ctcbias_fst.cli import main
 from ctcbias_fst.models.package import DEFAULT
 
 CLIP = (DEFAULT.parent / "clips" / "medical-2.flac").read_bytes()
@@ -115,3 +119,18 @@ def test_what_was_taken_is_done_when_the_server_stops(
     found = [answer(one) for one in several]
     assert [status for status, _ in found] == [200, 200]
     assert found[0][1]["text"] == found[1][1]["text"] != ""
+
+
+def test_a_port_is_given_back_where_there_is_no_model(tmp_path: Path) -> None:
+    """And the list store closed: nothing is left to the garbage collector, which would warn."""
+    lists = str(tmp_path / "lists.db")
+    for arguments, told in (
+        (["--model", str(tmp_path / "none")], "none"),
+        (["--port", "1", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1 port 1"),
+    ):
+        found = CliRunner().invoke(main, ["serve", "--lists", lists, "--port", "0", *arguments])
+        assert found.exit_code == 1
+        (line,) = found.output.splitlines()
+        assert line.startswith("Error: ")
+        assert told in line
+        gc.collect()
