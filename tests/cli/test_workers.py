@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -253,10 +254,12 @@ def long_job(tmp_path: Path) -> list[object]:
 
 @pytest.fixture
 def started(long_job: list[object], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The same, when it has done a shard."""
+    """The same, when it has done a shard, and both workers are there."""
     with start(long_job, tmp_path / "out.jsonl") as process:
-        while process.poll() is None and not list(tmp_path.glob("out.jsonl.shards/*.jsonl")):
-            pass
+        while process.poll() is None:
+            if len(children(process)) == 2 and list(tmp_path.glob("out.jsonl.shards/*.jsonl")):
+                break
+            time.sleep(0.01)
         yield process
         process.kill()
 
