@@ -62,7 +62,8 @@ pytest: $(STAMP)
 slow: $(STAMP) ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
 
-fuzz: $(STAMP) ## Give the tests with generated inputs TIMES as many as slow does (20: a million)
+fuzz: $(STAMP) ## Draw new inputs for all laws; TIMES as many as in slow for the generators (20: a million)
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=fresh
 	GENERATED=$(TIMES) $(BIN)/python -m pytest -m fuzz -s
 
 mutants: $(STAMP) ## Make faults in a copy of the code, one at a time: does a fast test see each?

@@ -35,11 +35,13 @@ __all__ = [
 ]
 """Fixtures of all tests that other modules here have."""
 
-# Time limits per example say more about the machine's load than about the code.
-settings.register_profile("ctcbias", deadline=None, print_blob=True)
+# Time limits per example say more about the machine's load than about the code. A change is not
+# judged by inputs that another one was not tried on: these are drawn by `make fuzz`.
+settings.register_profile("fresh", deadline=None, print_blob=True)
+settings.register_profile("ctcbias", settings.get_profile("fresh"), derandomize=True)
 settings.register_profile(
     "mutants",
-    settings.get_profile("ctcbias"),
+    settings.get_profile("fresh"),
     database=None,
     phases=[Phase.explicit, Phase.generate],
     report_multiple_bugs=False,
