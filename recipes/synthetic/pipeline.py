@@ -56,6 +56,7 @@ def run(out: Path, extra: Path | None, jobs: int, stages: Sequence[str], config:
         elif stage == "manifests":
             manifests.write_cuts(out, settings)
         elif stage == "lists":
+            _lm_texts(out)
             manifests.write_lists(out, NamePools.load(settings.text.rare_zipf), settings)
             write_rare_lists(out, settings)
         elif stage == "lm":
@@ -83,10 +84,19 @@ def _texts(out: Path, extra: Path | None, settings: Settings) -> None:
     click.echo(json.dumps({key: len(plan) for key, plan in plans.items()}))
 
 
+def _lm_texts(out: Path) -> list[Path]:
+    """Text of each domain, all of which must be there."""
+    texts = [out / "text" / f"{domain}.txt" for domain in DOMAINS]
+    for path in texts:
+        if not path.is_file():
+            raise ManifestError(f"{path} is missing: run the stage `texts` first")
+    return texts
+
+
 def _language_model(out: Path, settings: Settings) -> None:
     """Train the word n-gram on ``text/``, and judge it on what dev says."""
     of = settings.lm
-    texts = [out / "text" / f"{domain}.txt" for domain in DOMAINS]
+    texts = _lm_texts(out)
     config = TrainLmConfig(order=of.order, min_count=of.min_count, prune=of.prune)
     model = train_lm(read_sentences(texts), config)
     save_lm(out / "lm.safetensors", model, "byte")

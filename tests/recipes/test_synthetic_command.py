@@ -34,7 +34,8 @@ def test_help_names_every_stage(tmp_path: Path) -> None:
     [
         (("--stage", "held"), "run the stage `texts` first"),
         (("--stage", "noise"), "run the stage `fast` first"),
-        (("--stage", "lm"), "general.txt"),
+        (("--stage", "lm"), "general.txt is missing: run the stage `texts` first"),
+        (("--stage", "lists"), "general.txt is missing: run the stage `texts` first"),
         (("--config", "missing.toml"), "missing.toml"),
         (("--extra", "nowhere", "--stage", "texts"), "wants a folder with a manifest.jsonl"),
     ],
