@@ -143,10 +143,13 @@ class Conversation(ABC):
         """Read and work side by side, until the work is done or the client has gone."""
         await self.begin()
         ends: list[Exception] = []
+        done = False
 
         async def until_end(work: Callable[[], Awaitable[bool]]) -> None:
+            nonlocal done
             try:
                 if await work():
+                    done = True
                     await self.socket.close()
             except Exception as error:
                 ends.append(error)
@@ -156,7 +159,8 @@ class Conversation(ABC):
             group.start_soon(until_end, self._work)
             group.start_soon(until_end, self._read)
         for end in ends:
-            raise end
+            if not (done and isinstance(end, ApiError)):  # it came while the end was told
+                raise end
 
     async def _work(self) -> bool:
         """Do what waits, until all is done."""

@@ -8,6 +8,7 @@ import sys
 
 import torch
 import uvicorn
+from starlette.applications import Starlette
 
 from ctcbias_fst.errors import ConfigError
 from ctcbias_fst.recognizer import Recognizer
@@ -17,6 +18,7 @@ from ctcbias_fst.server.conversation import MOST_BYTES
 from ctcbias_fst.server.list_store import ListStore
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.stored_lists import StoredLists
+from ctcbias_fst.server.websocket_protocol import WebsocketProtocol, told
 
 _LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
@@ -57,20 +59,23 @@ def run(
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
     if host not in _LOCAL and not config.keys:
         print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(service),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="websockets-sansio",
-            ws_max_size=MOST_BYTES,
-            ws_ping_timeout=_PONG_SECONDS,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-            limit_concurrency=None,
-        )
+    uvicorn.Server(uvicorn_config(make_app(service))).run(sockets=[listening])
+
+
+def uvicorn_config(app: Starlette) -> uvicorn.Config:
+    """How an app is served."""
+    logging.getLogger("uvicorn.error").addFilter(told)
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws=WebsocketProtocol,
+        ws_max_size=MOST_BYTES,
+        ws_ping_timeout=_PONG_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        limit_concurrency=None,
     )
-    server.run(sockets=[listening])
 
 
 def torch_threads(workers: int) -> None:

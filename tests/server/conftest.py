@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from ctcbias_fst import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
-from ctcbias_fst.server.run import listen
+from ctcbias_fst.server.run import listen, uvicorn_config
 from ctcbias_fst.server.service import Service
 
 Serves = Callable[..., Any]
@@ -56,10 +56,7 @@ def runs(recognizer: Recognizer) -> Serves:
     def run(**settings: Any) -> Iterator[tuple[Service, int]]:
         service = Service(recognizer, ServerConfig(**settings), "ctcbias", "english")
         with listen("127.0.0.1", 0) as socket:
-            options: dict[str, Any] = {"log_config": None, "access_log": False}
-            server = uvicorn.Server(
-                uvicorn.Config(make_app(service), ws="websockets-sansio", **options)
-            )
+            server = uvicorn.Server(uvicorn_config(make_app(service)))
             thread = Thread(target=server.run, kwargs={"sockets": [socket]})
             socket.listen()
             thread.start()

@@ -3,6 +3,7 @@ wrong is told, and costs nobody else."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterable
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.output import word_record
 from ctcbias_fst.server.list_store import ListStore
 from ctcbias_fst.server.stored_lists import StoredLists
+from ctcbias_fst.server.stream_socket import StreamConversation
 from tests.server.talk import (
     CLIPS,
     FINISH,
@@ -298,3 +300,33 @@ def test_text_in_any_order_never_hurts(client: TestClient) -> None:
         found, code = talk(client, [*messages, FINISH, FINISH, "{"])
         assert json.dumps(found[-1]) and code in (1000, 1003, 1007, 1008)
     assert client.service.streams == 0  # type: ignore[attr-defined]
+
+
+def test_what_comes_while_the_end_is_told(client: TestClient) -> None:
+    service = client.service  # type: ignore[attr-defined]
+    told, closing = [], asyncio.Event()
+
+    async def talk_to_the_end() -> None:
+        messages = [{"type": "websocket.connect"}]
+        messages += [
+            {"type": "websocket.receive", "text": json.dumps(one)} for one in (START, FINISH)
+        ]
+
+        async def receive() -> Any:
+            if not messages:
+                await closing.wait()
+                return {"type": "websocket.receive", "text": json.dumps(FINISH)}
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            told.append(message["type"])
+            if message["type"] == "websocket.close":
+                closing.set()
+                await asyncio.sleep(60)  # until what came has ended it
+
+        socket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+        await StreamConversation(service, socket).run()
+
+    asyncio.run(talk_to_the_end())
+    assert told.count("websocket.close") == 1
+    assert told[-1] == "websocket.close"
