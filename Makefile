@@ -11,6 +11,9 @@ DIST := .venv-dist
 QUIET := --quiet --disable-pip-version-check
 CLIPS := ctcbias_fst/pretrained/clips
 
+# How many processes the fast tests are run in.
+JOBS ?= 2
+
 # How many times as many inputs `make fuzz` generates as `make slow`.
 TIMES ?= 20
 
@@ -57,7 +60,7 @@ lint: $(STAMP) ## Check style and types
 	$(BIN)/python -m mypy
 
 pytest: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 slow: $(STAMP) ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
