@@ -22,6 +22,9 @@ from ctcbias_fst.corpus.shards import Shard
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError, MissingDependencyError
 
+_PLACE_SECONDS = 60.0
+"""When no actor is ready after so long, it is told."""
+
 
 def in_ray(
     plan: Plan, address: str, actors: int | None, device: str, report: Callable[[str], None]
@@ -57,60 +60,105 @@ def in_ray(
             there = int(ray.cluster_resources().get(kind, 0))
             if not there:
                 raise ConfigError(f"--ray {address}: the cluster has no {kind}")
-            wanted = min(there if actors is None else actors, len(shards))
+            if actors is not None and actors > there:
+                report(f"--ray {address}: {there} actors, not {actors}: so many {kind}s there are")
             remote = ray.remote(num_cpus=1, num_gpus=int(kind == "GPU"))(_Actor)
             make = functools.partial(remote.remote, plan, Path.cwd(), device)
-            team = [make() for _ in range(wanted)]
-            for line in ray.get(team[0].told.remote()):
-                report(line)
-            given = (shards, worked)
-            yield from _results(ray, team, make, work=given, progress=progress, report=report)
+            team = _Team(ray, make, shards, worked, progress=progress, report=report)
+            yield from team.results(min(actors or there, there, len(shards)))
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
-        except ray.exceptions.RayActorError as error:  # as where the package is not installed
-            last = str(error).strip().splitlines()[-1]
-            raise ConfigError(f"--ray {address}: {one_line(error)}: {last}") from error
         finally:
             ray.shutdown()
 
     return work
 
 
-def _results(
-    ray: Any,
-    team: Sequence[Any],
-    make: Callable[[], Any],
-    *,
-    work: tuple[Sequence[Shard], bool],
-    progress: Progress,
-    report: Callable[[str], None],
-) -> Iterator[tuple[Shard, Result]]:
-    """Shards as they are done, each by the actor that is free first."""
-    shards, worked = work
-    waiting, deaths = deque(shards), Counter[int]()
-    given_up: list[Shard] = []
-    at: dict[Any, tuple[Any, Shard]] = {}
-    free = list(team)
-    while waiting or at:
-        while waiting and free:
-            actor, shard = free.pop(), waiting.popleft()
-            at[actor.decode.remote(shard.utterances, worked)] = actor, shard
-        (done,), _ = ray.wait(list(at))
-        actor, shard = at.pop(done)
-        try:
-            result = ray.get(done)
-        except ray.exceptions.RayActorError as error:
-            free.append(make())
-            deaths[shard.number] += 1
-            again = deaths[shard.number] < DEATHS
-            report(died(one_line(error), shard, again))
-            (waiting.appendleft if again else given_up.append)(shard)
-            continue
-        free.append(actor)
-        worked = worked or result.worked
-        progress(shard.seconds)
-        yield shard, result
-    check_none_given_up(given_up)
+class _Team:
+    """Actors, and the shards that wait for them. Nothing is given to an actor before it has a
+    place in the cluster and its model is loaded."""
+
+    def __init__(
+        self,
+        ray: Any,
+        make: Callable[[], Any],
+        shards: Sequence[Shard],
+        worked: bool,
+        *,
+        progress: Progress,
+        report: Callable[[str], None],
+    ) -> None:
+        self._ray, self._make, self._progress, self._report = ray, make, progress, report
+        self._waiting, self._worked = deque(shards), worked
+        self._at: dict[Any, tuple[Any, Shard | None]] = {}
+        """What each actor does; no shard: it loads its model."""
+        self._deaths: Counter[int | None] = Counter()
+        self._given_up: list[Shard] = []
+        self._told: set[str] = set()
+
+    def results(self, actors: int) -> Iterator[tuple[Shard, Result]]:
+        """Shards as they are done, each by the actor that is free first.
+
+        Raises:
+            ConfigError: actors die again and again.
+        """
+        for _ in range(actors):
+            self._begin()
+        patience: float | None = _PLACE_SECONDS
+        while self._waiting or any(shard is not None for _, shard in self._at.values()):
+            ready, _ = self._ray.wait(list(self._at), timeout=patience)
+            patience = None
+            if not ready:
+                self._report(
+                    f"no actor was ready within {_PLACE_SECONDS:g} s: others may use the cluster"
+                )
+                continue
+            actor, shard = self._at.pop(ready[0])
+            try:
+                found = self._ray.get(ready[0])
+            except self._ray.exceptions.RayTaskError:
+                raise
+            except self._ray.exceptions.RayError as error:
+                self._replace(shard, error)
+                continue
+            if shard is None:
+                self._hear(found)
+            else:
+                self._worked = self._worked or found.worked
+                self._progress(shard.seconds)
+                yield shard, found
+            if self._waiting:
+                shard = self._waiting.popleft()
+                self._at[actor.decode.remote(shard.utterances, self._worked)] = actor, shard
+        check_none_given_up(self._given_up)
+
+    def _begin(self) -> None:
+        actor = self._make()
+        self._at[actor.told.remote()] = actor, None
+
+    def _hear(self, lines: Sequence[str]) -> None:
+        """An actor is ready, and tells of names without effect."""
+        self._deaths[None] = 0
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                self._report(line)
+
+    def _replace(self, shard: Shard | None, error: Exception) -> None:
+        """Put back the shard of an actor that has died, and start another one."""
+        number = None if shard is None else shard.number
+        self._deaths[number] += 1
+        again = self._deaths[number] < DEATHS
+        if shard is None and not again:
+            last = str(error).strip().splitlines()[-1]  # as where the package is not installed
+            raise ConfigError(
+                f"{DEATHS} actors died before they could begin: {one_line(error)}: {last}"
+            ) from error
+        if shard is not None:
+            (self._waiting.appendleft if again else self._given_up.append)(shard)
+            self._report(died(one_line(error), shard, again))
+        if self._waiting:
+            self._begin()
 
 
 class _Actor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from functools import partial
@@ -36,6 +37,10 @@ class Mortal(LogProbsBackend):
     def __init__(self, *arguments: Any, deaths: Path, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.deaths = deaths
+        for path in sorted(deaths.glob("begin.*")):
+            if int(path.read_text()) != os.getpid():
+                path.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def load(self, utterance: Any) -> Any:
         for path in sorted(self.deaths.glob(f"{utterance.id}.*")):
@@ -131,6 +136,17 @@ def test_a_shard_that_kills_again_and_again_is_told_when_all_others_are_done(
     assert decode(plan, tmp_path / "out", 0, told).decoded == pytest.approx(0.72)
 
 
+def test_processes_that_die_before_they_begin(plan: Plan, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "deaths" / f"begin.{number}").write_text(str(os.getpid()))
+    with pytest.raises(ConfigError, match="3 worker processes died before they could begin"):
+        decode(plan, tmp_path / "out", 1, [])
+    (tmp_path / "deaths" / "begin.0").write_text(str(os.getpid()))
+    told: list[str] = []
+    assert decode(plan, tmp_path / "out", 2, told).done is not None
+    assert "a worker died (killed by signal 9) between shards: another takes its place" in told
+
+
 def test_what_a_process_fails_on_is_told_as_it_is(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "deaths" / "u04.refused").touch()
     with pytest.raises(ModelError, match="^the model has had enough$"):
@@ -154,6 +170,13 @@ def test_actors_of_ray(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "deaths" / "u04.refused").touch()
     with pytest.raises(ModelError, match="^the model has had enough$"):
         decode(plan, tmp_path / "refused", 2, [], "local")
+    assert decode(plan, tmp_path / "many", 5000, told, "local").done is not None
+    assert (tmp_path / "many").read_bytes() == (tmp_path / "one").read_bytes()
+    assert any(re.fullmatch(r"--ray local: \d+ actors, not 5000: so .*", line) for line in told)
+    for number in range(3):
+        (tmp_path / "deaths" / f"begin.{number}").write_text(str(os.getpid()))
+    with pytest.raises(ConfigError, match="3 actors died before they could begin: "):
+        decode(plan, tmp_path / "begin", 1, [], "local")
     for number in range(3):
         (tmp_path / "deaths" / f"u02.{number}").touch()
     with pytest.raises(ConfigError, match=r"shard 1 \(u02 … u03\): 3 workers died of it"):
