@@ -21,6 +21,9 @@ from ctcbias_fst.pronunciation.nbest_paths import best_strings
 from ctcbias_fst.pronunciation.pronunciation_table import Pronunciation
 from ctcbias_fst.text.phones import PHONE_ID
 
+LONGEST = 100
+"""Letters; of longer words only the best reading is sought."""
+
 
 def format_unit(letters: str, phones: Sequence[str]) -> str:
     """Return ``x:K S``, the form in which units are stored."""
@@ -76,7 +79,7 @@ class G2P:
         """Return at most `n` readings, best first, at cost 0.
 
         Args:
-            word: of `letters` only.
+            word: of `letters` only; one of more than :data:`LONGEST` has its best reading alone.
             n: most readings.
             max_cost: how much worse than the best one a reading may be.
 
@@ -85,6 +88,9 @@ class G2P:
         """
         if not word or not set(word) <= self.letters:
             return []
+        if len(word) > LONGEST:
+            phones = self.best(word)
+            return [Pronunciation(phones, 0.0, "g2p")] if phones else []
         # A word has no epsilons, so that paths need no filter.
         lattice = pynini.compose(
             self._word(word), self._fst, compose_filter="trivial", connect=False

@@ -27,6 +27,7 @@ import pynini
 
 from ctcbias_fst.errors import InputError
 from ctcbias_fst.pronunciation import g2p_ngram as ngram
+from ctcbias_fst.pronunciation.g2p import LONGEST
 from ctcbias_fst.pronunciation.nbest_paths import best_strings
 from ctcbias_fst.pronunciation.pronounce import Pronouncer
 from ctcbias_fst.recent import Recent
@@ -138,8 +139,8 @@ class SpellingVariants:
     def spelling_variants(self, names: Sequence[str], n: int = 20) -> list[list[Variant]]:
         """Return at most `n` other spellings of each name, cheapest first.
 
-        A name's variants depend on the name alone. A word with a digit, or without a vowel of
-        its own (an initialism), stays as it is.
+        A name's variants depend on the name alone. A word with a digit, without a vowel of its
+        own (an initialism), or of more than 100 letters stays as it is.
 
         Args:
             names: in any form; they are normalised.
@@ -276,9 +277,11 @@ def _plain(word: str) -> str:
 
 
 def _spellable(word: str) -> bool:
-    """Tell whether a word is said as it is spelt: of letters, with a vowel among them."""
+    """Tell whether a word is said as it is spelt: of letters, with a vowel among them, a word."""
     plain = _plain(word)
-    return bool(re.fullmatch("[a-z]{2,}", plain) and set(plain) & set("aeiouy"))
+    return len(plain) <= LONGEST and bool(
+        re.fullmatch("[a-z]{2,}", plain) and set(plain) & set("aeiouy")
+    )
 
 
 def _combined(first: Sequence[Variant], second: Sequence[Variant], n: int) -> list[Variant]:

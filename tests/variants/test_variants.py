@@ -123,6 +123,8 @@ def test_nothing_is_asked_for(tiny: SpellingVariants) -> None:
 
 def test_what_cannot_be_spelt_otherwise(tiny: SpellingVariants) -> None:
     assert tiny.spelling_variants(["bbc", "19", "zzz", "q"], 5) == [[], [], [], []]
+    assert tiny.spelling_variants(["tack" * 25, "tack" * 26], 5)[1] == []
+    assert tiny.spelling_variants(["tack" * 25], 5)[0]
     both = tiny.spelling_variants(["tack 19"], 3)[0]
     alone = tiny.spelling_variants(["tack"], 3)[0]
     assert [v.spelling for v in both] == [f"{v.spelling} 19" for v in alone]
