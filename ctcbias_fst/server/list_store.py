@@ -41,7 +41,14 @@ from ctcbias_fst.files import check_output, naming
 
 LONGEST_ID = 128
 _WAIT_SECONDS = 30
-"""For another writer, or for a server to answer."""
+"""For another writer of SQLite."""
+
+_ANSWERS = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5}
+_ANSWERS |= {"keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""When a PostgreSQL that does not answer is given up: seconds, the last one milliseconds."""
+
+_BOUNDS = "-c lock_timeout=5s -c statement_timeout=20s -c idle_in_transaction_session_timeout=60s"
+"""How long PostgreSQL lets a statement wait for others, and work."""
 
 _SQLITE, _POSTGRES = "sqlite", "postgresql"
 
@@ -267,8 +274,10 @@ def _shown(url: URL) -> str:
 
 def _engine_of(url: URL) -> Engine:
     if url.drivername != _SQLITE:
-        waits = {"connect_timeout": _WAIT_SECONDS}
-        return create_engine(url, pool_pre_ping=True, connect_args=waits)
+        # What a URL says of them comes behind, and counts.
+        bounds = {"options": " ".join((_BOUNDS, *url.normalized_query.get("options", ())))}
+        waits = {name: most for name, most in _ANSWERS.items() if name not in url.query}
+        return create_engine(url, pool_pre_ping=True, connect_args={**waits, **bounds})
     assert url.database is not None
     _make_file(Path(url.database))
     engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS})

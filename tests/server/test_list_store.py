@@ -174,6 +174,37 @@ def test_a_database_that_crashes_keeps_what_was_acknowledged(postgres: Cluster) 
     store.close()
 
 
+def test_a_table_that_another_one_holds_is_given_up(postgres: Cluster) -> None:
+    store = ListStore(f"{postgres.url}&options=-c%20lock_timeout%3D20ms")
+    row = store.swap("held", None, content("held", 1))
+    other = ListStore(postgres.url)
+    with other._writing() as connection:
+        connection.execute(sqlalchemy.text("LOCK TABLE ctcbias_lists IN ACCESS EXCLUSIVE MODE"))
+        for ask in (
+            lambda: store.find("held"),
+            lambda: store.read("held"),
+            lambda: store.page("", 1),
+            store.entries,
+            lambda: store.swap("held", row, None),
+        ):
+            with pytest.raises(StoreError, match="lock timeout"):
+                ask()
+    assert store.find("held") == row
+    for one in (store, other):
+        one.close()
+
+
+def test_no_statement_of_postgres_lasts_without_end(postgres: Cluster) -> None:
+    store = ListStore(f"{postgres.url}&connect_timeout=7&options=-c%20work_mem%3D3MB")
+    wanted = ("lock_timeout", "statement_timeout", "work_mem")
+    with store._reading() as connection:
+        shown = [connection.execute(sqlalchemy.text(f"SHOW {name}")).scalar() for name in wanted]
+        told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert shown == ["5s", "20s", "3MB"]
+    assert told["connect_timeout"] == "7" and told["tcp_user_timeout"] == "20000"
+    store.close()
+
+
 def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "lists.sqlite"
     store = ListStore(path)
