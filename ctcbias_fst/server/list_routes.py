@@ -72,8 +72,9 @@ async def _get(service: Service, lists: StoredLists, request: Request) -> Respon
     if request.query_params:
         key = next(iter(request.query_params))
         raise ApiError(400, f"{quoted(key)} is not known: the latest version alone is kept")
-    row, entries = await lists.read(list_id)
-    return await lists.aside(_response, row, entries)
+    async with lists.place():
+        row, entries = await lists.read(list_id)
+        return await lists.aside(_response, row, entries)
 
 
 def _response(row: ListRow, entries: Rows) -> Response:
@@ -81,17 +82,15 @@ def _response(row: ListRow, entries: Rows) -> Response:
 
 
 async def _put(service: Service, lists: StoredLists, request: Request) -> Response:
-    written = await lists.put(
-        request.path_params["id"], await _body(service, request), _condition(request)
-    )
-    return _after(written)
+    async with lists.place():  # before its body, which may be as long as memory has room for few
+        body = await _body(service, request)
+        return _after(await lists.put(body.list_id, body, _condition(request)))
 
 
 async def _patch(service: Service, lists: StoredLists, request: Request) -> Response:
-    written = await lists.patch(
-        request.path_params["id"], await _body(service, request), _condition(request)
-    )
-    return _after(written)
+    async with lists.place():  # before its body, which may be as long as memory has room for few
+        body = await _body(service, request)
+        return _after(await lists.patch(body.list_id, body, _condition(request)))
 
 
 async def _delete(service: Service, lists: StoredLists, request: Request) -> Response:

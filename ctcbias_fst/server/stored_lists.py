@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.errors import CtcbiasError
@@ -27,6 +29,12 @@ _ID = re.compile(r"[A-Za-z0-9._-]+")
 _TRIES = 100
 _QUERIES, _UPLOADS = 4, 2
 """Side by side. A list of a million names takes some seconds and a gigabyte to be read."""
+
+_PLACE_SECONDS = 30.0
+"""Until one is free; then the client is to come again."""
+
+_COUNT_SECONDS = 1.0
+"""Whoever asks for all numbers of a server does not wait longer for that of names."""
 
 T = TypeVar("T")
 
@@ -96,11 +104,16 @@ class StoredLists:
     Args:
         service: compiles them.
         store: keeps them; it is closed with this.
+        place_seconds: how long a request waits for others to be done.
     """
 
-    def __init__(self, service: Service, store: ListStore) -> None:
-        self._service, self._store = service, store
+    def __init__(
+        self, service: Service, store: ListStore, place_seconds: float = _PLACE_SECONDS
+    ) -> None:
+        self._service, self._store, self._place_seconds = service, store, place_seconds
         self._queries, self._uploads = CapacityLimiter(_QUERIES), CapacityLimiter(_UPLOADS)
+        self._threads = CapacityLimiter(_QUERIES + _UPLOADS)  # whoever has a place has a thread
+        self._counting: asyncio.Task[int] | None = None
 
     async def compiled(self, list_id: str) -> CompiledEntities:
         """A list, compiled: now, if it was not used since it was changed.
@@ -132,46 +145,62 @@ class StoredLists:
             ApiError: there is none of this name (404), none can have it (400).
         """
         require_id(list_id)
-        row = await self._do(self._queries, self._store.find, list_id)
+        row = await self._query(self._store.find, list_id)
         if row is None or not row.is_there:
             raise _missing(list_id)
         return row
 
     async def read(self, list_id: str) -> tuple[ListRow, Rows]:
-        """A list and its entries, as they were written.
+        """A list and its entries, as they were written. It needs a `place`.
 
         Raises:
             ApiError: as `find`.
         """
         require_id(list_id)
-        return await self._do(self._uploads, self._read, list_id)
+        return await self.aside(self._read, list_id)
 
     async def page(self, after: str, most: int) -> list[ListRow]:
-        """Lists in the order of their names, from behind one on."""
-        return await self._do(self._queries, self._store.page, after, most)
+        """Lists in the order of their names, from behind one on.
+
+        Raises:
+            ApiError: none can have such a name (400), or they cannot be read now (503).
+        """
+        if after:
+            require_id(after, "after")
+        return await self._query(self._store.page, after, most)
 
     async def count_entries(self) -> int:
-        """Of all lists in sum."""
-        return await self._do(self._queries, self._store.entries)
+        """Of all lists in sum.
+
+        Raises:
+            ApiError: it is not known within a second (503).
+        """
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(self._query(self._store.entries))
+            self._counting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        done, _ = await asyncio.wait([self._counting], timeout=_COUNT_SECONDS)
+        if not done:
+            raise _unanswered()
+        return self._counting.result()
 
     async def put(self, list_id: str, body: Body, condition: Condition) -> Written:
-        """Store a list in the place of what was there.
+        """Store a list in the place of what was there. It needs a `place`.
 
         Raises:
             ApiError: it is no list, or none of its entries can have an effect (400); it is too long
                 (413); another version is there (412).
         """
         require_id(list_id)
-        return await self._do(self._uploads, self._put, list_id, body, condition)
+        return await self.aside(self._put, list_id, body, condition)
 
     async def patch(self, list_id: str, body: Body, condition: Condition) -> Written:
-        """Add names to a list, and remove others, all or none of them.
+        """Add names to a list, and remove others, all or none of them. It needs a `place`.
 
         Raises:
             ApiError: as `put`, or there is no such list (404).
         """
         require_id(list_id)
-        return await self._do(self._uploads, self._patch, list_id, body, condition)
+        return await self.aside(self._patch, list_id, body, condition)
 
     async def delete(self, list_id: str, condition: Condition) -> None:
         """Delete a list.
@@ -180,23 +209,50 @@ class StoredLists:
             ApiError: there is none of this name (404), another version is there (412).
         """
         require_id(list_id)
-        await self._do(self._queries, self._delete, list_id, condition)
+        await self._query(self._delete, list_id, condition)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of a few for what takes as much memory as a list has names, or its body bytes.
+
+        Raises:
+            ApiError: others have them all, and keep them (429).
+        """
+        async with self._place(self._uploads, _crowded):
+            yield
 
     async def aside(self, work: Callable[..., T], *args: Any) -> T:
-        """Do what takes as long as a list is."""
-        return await self._do(self._uploads, work, *args)
+        """Do what takes as long as a list is. It needs a `place`."""
+        try:
+            return await to_thread.run_sync(work, *args, limiter=self._threads)
+        except StoreError as error:
+            raise _unavailable(error) from error
+        except CtcbiasError as error:
+            raise ApiError.of(error, param="entities") from error
 
     async def close(self) -> None:
         """Let go of the database."""
         await to_thread.run_sync(self._store.close)
 
-    async def _do(self, threads: CapacityLimiter, work: Callable[..., T], *args: Any) -> T:
+    async def _query(self, work: Callable[..., T], *args: Any) -> T:
+        """Ask the database, in the place of one of a few that do."""
+        async with self._place(self._queries, _unanswered):
+            return await self.aside(work, *args)
+
+    @asynccontextmanager
+    async def _place(
+        self, places: CapacityLimiter, refused: Callable[[], ApiError]
+    ) -> AsyncIterator[None]:
+        mine = object()
         try:
-            return await to_thread.run_sync(work, *args, limiter=threads)
-        except StoreError as error:
-            raise _unavailable(error) from error
-        except CtcbiasError as error:
-            raise ApiError.of(error, param="entities") from error
+            with fail_after(self._place_seconds):
+                await places.acquire_on_behalf_of(mine)
+        except TimeoutError:
+            raise refused() from None
+        try:
+            yield
+        finally:
+            places.release_on_behalf_of(mine)
 
     def _read(self, list_id: str, digest: str | None = None) -> tuple[ListRow, Rows]:
         found = self._store.read(list_id)
@@ -260,8 +316,12 @@ class StoredLists:
         return self._service.recognizer.decoder.compiler.checked(entities, warn=False)
 
 
-def require_id(list_id: str) -> None:
+def require_id(list_id: str, param: str = "id") -> None:
     """Refuse what is no name of a list.
+
+    Args:
+        list_id: the name.
+        param: where it was said.
 
     Raises:
         ApiError: it is none.
@@ -272,7 +332,7 @@ def require_id(list_id: str) -> None:
             400,
             f"a list's id is 1 to {LONGEST_ID} of A-Z, a-z, 0-9, '.', '_' and '-', not "
             f"{quoted(list_id)}",
-            param="id",
+            param=param,
         )
 
 
@@ -290,6 +350,19 @@ def _contended(list_id: str) -> ApiError:
     return ApiError(
         409, f"{list_id}: others change it all the time ({_TRIES} tries): try again later"
     )
+
+
+def _crowded() -> ApiError:
+    return ApiError(
+        429,
+        f"{_UPLOADS} lists are written or read already, as many as may: try again in 10 s",
+        code="too_many_requests",
+        headers={"Retry-After": "10", "Connection": "close"},  # a body may not be read yet
+    )
+
+
+def _unanswered() -> ApiError:
+    return _unavailable(StoreError("the database does not answer"))
 
 
 def _unavailable(error: StoreError) -> ApiError:
