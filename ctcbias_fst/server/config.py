@@ -46,7 +46,7 @@ class ServerConfig:
     batch_seconds: float = 60.0
     batch_wait: float = 0.01
     workers: int = 1
-    cache_megabytes: float = 1000.0
+    cache_megabytes: float = 2000.0
     max_inline_names: int = 20_000
 
     def __post_init__(self) -> None:

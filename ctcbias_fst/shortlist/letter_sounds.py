@@ -61,6 +61,8 @@ _TABLE = bytes(PHONE_ID.get(_PHONE_OF.get(chr(code), ""), 0) for code in range(2
 _UNKNOWN = PHONE_ID["AH"]
 _LONGEST = 40
 """Letters of a name that are looked at, about."""
+_BLOCK = 8192
+"""Names at a time: nothing else runs in the process while a text is searched."""
 
 
 def letter_sounds(entities: Sequence[Entity]) -> PronunciationTable:
@@ -69,10 +71,8 @@ def letter_sounds(entities: Sequence[Entity]) -> PronunciationTable:
     Args:
         entities: names; one with digits is read as the first of its `Entity.spoken`.
     """
-    text = "".join([f" {_text(entity)[:_LONGEST]} \n" for entity in entities])
-    for group, by in _GROUPS:
-        text = text.replace(group, by)
-    text = _VOWELS.sub(r"\1", _MUTE_E.sub("", _DOUBLE.sub(r"\1", text)))
+    blocks = range(0, len(entities), _BLOCK)
+    text = "".join([_respelled(entities[at : at + _BLOCK]) for at in blocks])
     letters = np.frombuffer(text.encode("ascii", "replace"), dtype=np.uint8)
     phones = np.frombuffer(_TABLE, dtype=np.uint8)[letters]
     ends = letters == ord("\n")
@@ -88,6 +88,14 @@ def letter_sounds(entities: Sequence[Entity]) -> PronunciationTable:
         phones=phones[kept],
         cost=np.zeros(len(entities), dtype=np.float32),
     )
+
+
+def _respelled(entities: Sequence[Entity]) -> str:
+    """Names with a letter for each phone, a line each."""
+    text = "".join([f" {_text(entity)[:_LONGEST]} \n" for entity in entities])
+    for group, by in _GROUPS:
+        text = text.replace(group, by)
+    return _VOWELS.sub(r"\1", _MUTE_E.sub("", _DOUBLE.sub(r"\1", text)))
 
 
 def _text(entity: Entity) -> str:

@@ -29,6 +29,9 @@ _OF_LONG_LISTS = 2
 
 _ONE_LETTER_WORDS = ("a", "i", "o")
 
+_BLOCK = 8192
+"""Names at a time: nothing else runs in the process while a text is searched."""
+
 _SHORT_CAPITALS = re.compile(r"(?<!\w)[A-Z]{2,3}(?!\w)")
 
 
@@ -49,12 +52,14 @@ def add_spoken_forms(entities: EntityList, by_rule: bool = True, cased: bool = F
     # What the user wrote is a name or a display, whatever it is; most lists need nothing.
     written = [f"{entity.display}\n{entity.name}" for entity in entities]
     concerned: list[Entity] = []
-    if needs_spoken_forms("\n".join(written)):
-        concerned = [
-            entity
-            for entity, text in zip(entities, written)
-            if needs_spoken_forms(text) and not entity.spoken
-        ]
+    for at in range(0, len(written), _BLOCK):
+        block = written[at : at + _BLOCK]
+        if needs_spoken_forms("\n".join(block)):
+            concerned += [
+                entity
+                for entity, text in zip(entities.entities[at : at + _BLOCK], block)
+                if needs_spoken_forms(text) and not entity.spoken
+            ]
     if not concerned:
         return entities.changed(entities, notes=notes) if notes else entities
     capitals = _in_capitals(entities)

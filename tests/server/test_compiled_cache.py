@@ -84,6 +84,22 @@ def test_a_long_list_is_judged_by_some_of_its_names() -> None:
     assert held_bytes(held) == pytest.approx(held_bytes(few) + every + numbers + tables, rel=0.05)
 
 
+def test_there_is_room_for_a_list_as_long_as_any(recognizer: Recognizer) -> None:
+    """Otherwise each request that names it compiles it anew."""
+    syllables = [one + other for one in "bdfgklmnprst" for other in ("a", "en", "il", "or")]
+    words = [one + other for one in syllables for other in syllables]
+    names = [
+        " ".join(words[(place * step) % len(words)] for step in (1, 7, 11, 13)) + f" {words[i]}"
+        for i in range(13)
+        for place in range(len(words))
+    ]
+    config = ServerConfig()
+    compiled = recognizer.compile(names, warn=False)
+    assert compiled.shortlists is not None and len(compiled.entities) == len(names)
+    a_name = held_bytes(compiled) / len(names)
+    assert a_name * config.max_list_names < 1e6 * config.cache_megabytes
+
+
 def test_who_wants_a_list_in_the_making_waits_for_it(recognizer: Recognizer) -> None:
     """It is made once, whoever goes away meanwhile, and holds up nothing else."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcbias_fst.pronunciation.pronunciation_table import PronunciationTable
+from ctcbias_fst.shortlist import letter_sounds as module
 from ctcbias_fst.shortlist.letter_sounds import letter_sounds
 from ctcbias_fst.text.entities import entities_from_names
 from ctcbias_fst.text.entity import Entity
@@ -46,3 +48,19 @@ def test_each_name_sounds_as_it_does_alone(texts: list[str]) -> None:
     for place, entity in enumerate(entities):
         assert together.pronunciations(place) == letter_sounds([entity]).pronunciations(0)
         assert together.pronunciations(place)[0].phones
+
+
+def test_long_lists_are_respelled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    entities = entities_from_names([f"name {'abcdefgh'[i]}" for i in range(8)]).entities
+    whole, respelled, lengths = letter_sounds(entities).arrays(), module._respelled, []
+
+    def seen(block: tuple[Entity, ...]) -> str:
+        lengths.append(len(block))
+        return respelled(block)
+
+    monkeypatch.setattr(module, "_BLOCK", 3)
+    monkeypatch.setattr(module, "_respelled", seen)
+    found = letter_sounds(entities).arrays()
+    assert lengths == [3, 3, 2]
+    assert whole.keys() == found.keys()
+    assert all(np.array_equal(whole[key], found[key]) for key in whole)

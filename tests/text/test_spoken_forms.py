@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcbias_fst.text import spoken_entities
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.encoded_entities import encode_entities
 from ctcbias_fst.text.entities import EntityList, entities_from_names
@@ -359,6 +360,20 @@ def test_what_is_kept_of_other_names_changes_nothing(
     assert [form.cost for form in quickly] == [form.cost for form in slowly]
     if len(odd) > 1 or len(slowly) < 8:
         assert set(quickly) == set(slowly)
+
+
+def test_long_lists_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["anna", "berta", "carla", "dora", "emil", "route 66"]
+    whole, searched = add_spoken_forms(entities_from_names(names)), []
+
+    def seen(text: str) -> bool:
+        searched.append(text.count("\n"))
+        return needs_spoken_forms(text)
+
+    monkeypatch.setattr(spoken_entities, "_BLOCK", 2)
+    monkeypatch.setattr(spoken_entities, "needs_spoken_forms", seen)
+    assert add_spoken_forms(entities_from_names(names)) == whole
+    assert whole.entities[-1].spoken and max(searched) == 3, "two names and two displays"
 
 
 def test_names_of_a_long_list_have_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
