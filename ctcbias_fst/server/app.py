@@ -141,7 +141,13 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match"],
+            allow_headers=[
+                "Authorization",
+                "Content-Encoding",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+            ],
             expose_headers=["X-Warnings", "ETag", "Retry-After"],
         )
     ]

@@ -13,6 +13,7 @@ from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.list_bodies import Body, Rows
 from ctcbias_fst.server.list_store import ListRow
+from ctcbias_fst.server.numbers import counted
 from ctcbias_fst.server.service import Service, stopping
 from ctcbias_fst.server.stored_lists import Condition, StoredLists, Written
 from ctcbias_fst.text.text_files import quoted
@@ -54,11 +55,9 @@ async def _overview(lists: StoredLists, request: Request) -> dict[str, Any]:
     unknown = [key for key in asked if key not in ("after", "limit")]
     if unknown:
         raise ApiError(400, f"{quoted(unknown[0])} is not known: after and limit are")
-    limit = asked.get("limit", str(_PAGE))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= _PAGE):
-        raise ApiError(400, f"limit is 1 to {_PAGE}, not {quoted(limit)}", param="limit")
-    rows = await lists.page(asked.get("after", ""), int(limit) + 1)
-    shown = rows[: int(limit)]
+    limit = counted("limit", asked.get("limit", str(_PAGE)), _PAGE)
+    rows = await lists.page(asked.get("after", ""), limit + 1)
+    shown = rows[:limit]
     return {
         "object": "list",
         "data": [_told(row) for row in shown],

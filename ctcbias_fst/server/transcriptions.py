@@ -23,6 +23,7 @@ from ctcbias_fst.records import Transcript, Word
 from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.idle_fields import other_language, other_model, unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
+from ctcbias_fst.server.numbers import counted
 from ctcbias_fst.server.request_names import FIELDS, RequestNames, compiled_names, of_form
 from ctcbias_fst.server.responses import FORMATS, PLAIN, brief, log_probs, plain, usage, verbose
 from ctcbias_fst.server.service import Service, stopping, until_gone
@@ -236,11 +237,7 @@ def _truth(name: str, value: str) -> bool:
 
 
 def _nbest(value: str | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdecimal() or not 1 <= int(value[:9]) <= _MOST_NBEST:
-        raise ApiError(400, f"nbest is 1 to {_MOST_NBEST}, not {quoted(value)}", param="nbest")
-    return int(value)
+    return None if value is None else counted("nbest", value, _MOST_NBEST)
 
 
 def recording_of(service: Service, content: bytes, name: str) -> Recording:

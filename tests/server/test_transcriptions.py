@@ -150,6 +150,7 @@ def test_what_has_no_effect_is_told(client: TestClient) -> None:
     [
         ({"response_format": "xml"}, "response_format", "is one of json, verbose_json, text"),
         ({"nbest": "0"}, "nbest", "nbest is 1 to 100, not '0'"),
+        ({"nbest": "0000000015000"}, "nbest", "nbest is 1 to 100"),
         ({"nbest": "9" * 5000}, "nbest", "nbest is 1 to 100"),
         ({"stream": "maybe"}, "stream", "stream is true or false, not 'maybe'"),
         ({"timestamp_granularities[]": "day"}, "timestamp_granularities[]", "not 'day'"),
@@ -304,6 +305,9 @@ def test_other_hosts_pages_are_let_in_by_name_only(serves: Any) -> None:
     with serves(origins=("http://page.test",), keys=("k",)) as client:
         found = client.options(PATH, headers=asks)
         assert found.headers["access-control-allow-origin"] == "http://page.test"
+        for header in ("Content-Encoding", "If-Match", "If-None-Match"):
+            asked = {**asks, "access-control-request-headers": header}
+            assert client.options(PATH, headers=asked).status_code == 200, header
         other = client.options(PATH, headers={**asks, "origin": "http://other.test"})
         assert "access-control-allow-origin" not in other.headers
 
