@@ -32,7 +32,9 @@ from ctcbias_fst.server.metrics import OPENMETRICS
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.watch import Watch
 
-_CLOSE_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
+"""What is still in work when all clients have been answered is of clients that have gone."""
+
 _SMALL = 1_000_000
 """Bytes of a request that stores nothing and has no recording; and of what is beside one."""
 
@@ -81,7 +83,7 @@ def routes_of(service: Service) -> list[BaseRoute]:
     async def ready(request: Request) -> Response:
         del request
         waiting = service.waiting
-        able = not service.closing and waiting < service.config.max_waiting
+        able = not service.closing and not service.full
         status = "ready" if able else ("stopping" if service.closing else "busy")
         return JsonResponse({"status": status, "waiting": waiting}, 200 if able else 503)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -41,6 +42,7 @@ class Batches(Generic[Item, Result]):
         most_cost: of a batch, unless one item costs more.
         wait: seconds that the first item waits for others.
         waiting: items that may wait.
+        waiting_cost: what they may cost together, unless it is one alone.
         workers: threads.
         name: of these.
     """
@@ -54,16 +56,16 @@ class Batches(Generic[Item, Result]):
         most_cost: float,
         wait: float,
         waiting: int,
+        waiting_cost: float = math.inf,
         workers: int = 1,
         name: str = "batches",
     ) -> None:
         self._run, self._cost = run, cost
         self._most, self._most_cost, self._wait = most, most_cost, wait
-        self._room = waiting
+        self._room, self._room_cost = waiting, waiting_cost
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._changed = Condition()
         self._closed = False
-        self._active = 0
         self._threads = [
             Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(workers)
         ]
@@ -78,26 +80,36 @@ class Batches(Generic[Item, Result]):
             ClosedError: nothing is taken any more.
         """
         result: Future[Result] = Future()
+        cost = self._cost(item)
         with self._changed:
             if self._closed:
                 raise ClosedError
-            if len(self._queue) >= self._room:
+            # What nobody wants any more has no place; it is taken out where places are short.
+            if not self._has_room(cost):
                 self._queue = deque(one for one in self._queue if not one.result.cancelled())
-                if len(self._queue) >= self._room:
+                if not self._has_room(cost):
                     raise FullError
-            self._queue.append(_Waiting(item, self._cost(item), monotonic(), result))
+            self._queue.append(_Waiting(item, cost, monotonic(), result))
             self._changed.notify()
         return result
 
-    @property
-    def waiting(self) -> int:
-        """How many items wait."""
-        return len(self._queue)
+    def _has_room(self, cost: float) -> bool:
+        total = cost + sum(one.cost for one in self._queue)
+        return not self._queue or (len(self._queue) < self._room and total <= self._room_cost)
 
     @property
-    def active(self) -> int:
-        """How many items are in work."""
-        return self._active
+    def waiting(self) -> int:
+        """How many items wait that somebody wants."""
+        return len(self._wanted())
+
+    @property
+    def waiting_cost(self) -> float:
+        """What they cost."""
+        return sum(one.cost for one in self._wanted())
+
+    def _wanted(self) -> list[_Waiting[Item, Result]]:
+        with self._changed:
+            return [one for one in self._queue if not one.result.cancelled()]
 
     def close(self, seconds: float | None = None) -> bool:
         """Take nothing more, and wait until all that was taken is done; returns whether it is."""
@@ -111,13 +123,7 @@ class Batches(Generic[Item, Result]):
 
     def _work(self) -> None:
         while batch := self._next():
-            with self._changed:
-                self._active += len(batch)
-            try:
-                self._do(batch)
-            finally:
-                with self._changed:
-                    self._active -= len(batch)
+            self._do(batch)
             del batch  # or the last one would be kept while nothing comes
 
     def _next(self) -> list[_Waiting[Item, Result]]:

@@ -47,6 +47,10 @@ def routes(service: Service) -> list[Route]:
     """For one at a time: they are for a person to look at, and not made in batches."""
 
     async def explanations(request: Request) -> Response:
+        with service.in_hand():
+            return await explained(request)
+
+    async def explained(request: Request) -> Response:
         content, name, fields = await form_of(service, request)
         one = {name.removesuffix("[]"): value for name, value in fields}
         start, end = _seconds(one, "start"), _seconds(one, "end")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from types import FrameType
 
 import torch
 import uvicorn
@@ -22,6 +23,8 @@ from ctcbias_fst.server.websocket_protocol import WebsocketProtocol, told
 
 _LOCAL = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
+"""With what `app.py` waits afterwards it is less than docker/compose.yaml gives."""
+
 _BACKLOG = 2048
 
 _PONG_SECONDS = 300.0
@@ -59,7 +62,20 @@ def run(
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
     if host not in _LOCAL and not config.keys:
         print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
-    uvicorn.Server(uvicorn_config(make_app(service))).run(sockets=[listening])
+    Server(service).run(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """Runs the application of a service, which takes nothing new from the signal to stop on."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(uvicorn_config(make_app(service)))
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._service.closing = True
+        super().handle_exit(sig, frame)
 
 
 def uvicorn_config(app: Starlette) -> uvicorn.Config:
@@ -99,6 +115,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         found = socket.socket(family)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from here
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _UNREAD_SECONDS)
         found.bind(address)
     except OSError as error:
         if found is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
@@ -33,6 +34,9 @@ _SIDE_THREADS = 4
 """Files that are read side by side."""
 
 _COMPILERS = 2
+_WAITING_SECONDS = 4 * 3600.0
+"""Of audio that may wait: less than 1 GB of samples at 16 kHz."""
+
 """Lists that are compiled side by side."""
 
 T = TypeVar("T")
@@ -102,6 +106,7 @@ class Service:
         self.lists: Lists | None = None
         self.streams = 0
         self.closing = False
+        self._in_hand = 0
         self._threads = CapacityLimiter(_SIDE_THREADS)
         self._compilers = CapacityLimiter(_COMPILERS)
         self._compiling: dict[Hashable, asyncio.Task[CompiledEntities]] = {}
@@ -114,6 +119,7 @@ class Service:
             most_cost=config.batch_seconds,
             wait=config.batch_wait,
             waiting=config.max_waiting,
+            waiting_cost=_WAITING_SECONDS,
             workers=config.workers,
             name="transcribe",
         )
@@ -126,6 +132,29 @@ class Service:
             waiting=2 * config.max_streams,
             name="stream",
         )
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """What is done for one client, from before its recording is read until it is answered.
+
+        Raises:
+            ApiError: as much is in hand as may wait or be in work, or the server stops.
+        """
+        if self.closing:
+            raise stopping()
+        if self.full:
+            raise self.busy()
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is in hand as may."""
+        config = self.config
+        return self._in_hand >= config.max_waiting + config.workers * config.batch
 
     async def transcribe(
         self, recording: Recording, names: CompiledEntities | None, nbest: int | None = None
@@ -216,11 +245,12 @@ class Service:
 
     def busy(self) -> ApiError:
         """What is told if too many wait."""
-        waiting = self._work.waiting
-        seconds = max(1, math.ceil(waiting * 5.0 * self._pace / self.config.workers))
+        wait = self._work.waiting_cost * self._pace / self.config.workers
+        seconds = min(max(1, math.ceil(wait)), 600)
         return ApiError(
             429,
-            f"{waiting} recordings wait, as many as may: try again in {seconds} s",
+            f"{self._in_hand} recordings are in hand, {self._work.waiting} of them wait: as many "
+            f"as may; try again in {seconds} s",
             code="too_many_requests",
             headers={"Retry-After": str(seconds)},
         )

@@ -91,6 +91,16 @@ def routes(service: Service) -> list[Route]:
 
 
 async def _answer(service: Service, request: Request) -> Response:
+    try:
+        with service.in_hand():
+            return await _transcribed(service, request)
+    except asyncio.CancelledError:
+        if not service.closing:
+            raise
+        raise stopping() from None  # it has taken longer than there was time for
+
+
+async def _transcribed(service: Service, request: Request) -> Response:
     content, name, fields = await form_of(service, request)
     wanted = wanted_of(fields, service.name, service.language)
     names = await compiled_names(service, of_form(fields))
@@ -117,12 +127,8 @@ async def form_of(service: Service, request: Request) -> tuple[bytes, str, list[
     """The file of a request, its name, and the other fields.
 
     Raises:
-        ApiError: it has no such form, or nothing is taken at present.
+        ApiError: it has no such form.
     """
-    if service.closing:
-        raise stopping()
-    if service.waiting >= service.config.max_waiting:
-        raise service.busy()  # before its body is read
     kind = request.headers.get("content-type", "")
     if not kind.lower().startswith("multipart/form-data"):
         raise ApiError(

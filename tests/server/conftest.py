@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -11,13 +12,12 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
-import uvicorn
 from starlette.testclient import TestClient
 
 from ctcbias_fst import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
-from ctcbias_fst.server.run import listen, uvicorn_config
+from ctcbias_fst.server.run import Server, listen
 from ctcbias_fst.server.service import Service
 
 Serves = Callable[..., Any]
@@ -56,14 +56,14 @@ def runs(recognizer: Recognizer) -> Serves:
     def run(**settings: Any) -> Iterator[tuple[Service, int]]:
         service = Service(recognizer, ServerConfig(**settings), "ctcbias", "english")
         with listen("127.0.0.1", 0) as socket:
-            server = uvicorn.Server(uvicorn_config(make_app(service)))
+            server = Server(service)
             thread = Thread(target=server.run, kwargs={"sockets": [socket]})
             socket.listen()
             thread.start()
             try:
                 yield service, socket.getsockname()[1]
             finally:
-                server.should_exit = True
+                server.handle_exit(signal.SIGTERM, None)
                 thread.join(60)
                 assert not thread.is_alive()
 

@@ -69,13 +69,13 @@ def test_what_waits_while_a_batch_is_in_work_is_the_next_batch() -> None:
         first = batches.submit(1)
         assert held.begun.wait(SECONDS)
         others = [batches.submit(2) for _ in range(3)]
-        assert (batches.waiting, batches.active) == (3, 1)
+        assert (batches.waiting, batches.waiting_cost) == (3, 6)
         held.go.set()
         assert [one.result(SECONDS) for one in (first, *others)] == [("done", 1)] + 3 * [
             ("done", 2)
         ]
     assert held.seen == [[1], [2, 2, 2]]
-    assert (batches.waiting, batches.active) == (0, 0)
+    assert (batches.waiting, batches.waiting_cost) == (0, 0)
 
 
 def test_the_first_waits_for_others_until_the_batch_is_full() -> None:
@@ -85,6 +85,22 @@ def test_the_first_waits_for_others_until_the_batch_is_full() -> None:
         found = [batches.submit(1) for _ in range(3)]
         assert [one.result(SECONDS / 2) for one in found] == [("done", 1)] * 3
     assert held.seen == [[1, 1, 1]]
+
+
+def test_no_more_waits_than_may_cost_but_one_alone() -> None:
+    held = Held()
+    with working(held, waiting=9, waiting_cost=5) as batches:
+        batches.submit(0)
+        assert held.begun.wait(SECONDS)
+        long = batches.submit(7)
+        with pytest.raises(FullError):
+            batches.submit(1)
+        assert long.cancel()
+        batches.submit(2)
+        batches.submit(3)
+        with pytest.raises(FullError):
+            batches.submit(1)
+        held.go.set()
 
 
 def test_no_more_wait_than_may_and_whoever_is_gone_makes_room() -> None:

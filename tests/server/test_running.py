@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.server.run import listen
 
 CLIP = (DEFAULT.parent / "clips" / "medical-2.flac").read_bytes()
 PATH = "/v1/audio/transcriptions"
@@ -83,7 +85,7 @@ def test_a_client_that_goes_before_its_turn_takes_no_time(
         third = begun(port)
         until(lambda: service.waiting == 2)
         second.close()
-        time.sleep(0.3)
+        until(lambda: service.waiting == 1)
         held.go.set()
         texts = [answer(one)[1]["text"] for one in (first, third)]
         assert texts[0] == texts[1] != ""
@@ -115,10 +117,45 @@ def test_what_was_taken_is_done_when_the_server_stops(
         several = [begun(port) for _ in range(2)]
         assert held.begun.wait(60)
         until(lambda: service.waiting == 1)
-        threading.Timer(0.3, held.go.set).start()
+        threading.Thread(target=lambda: (until(lambda: service.closing), held.go.set())).start()
     found = [answer(one) for one in several]
     assert [status for status, _ in found] == [200, 200]
     assert found[0][1]["text"] == found[1][1]["text"] != ""
+
+
+def test_what_is_not_done_in_time_is_refused_when_the_server_stops(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctcbias_fst.server.run._GRACE_SECONDS", 1)
+    with runs(batch=1) as (service, port):
+        held = Held(service, monkeypatch)
+        one = begun(port)
+        assert held.begun.wait(60)
+        answered = Future[Any]()
+        threading.Thread(target=lambda: (answered.set_result(answer(one)), held.go.set())).start()
+    status, content = answered.result(60)
+    assert status == 503
+    assert content["error"]["code"] == "stopping"
+
+
+def test_no_more_is_read_than_may_be_in_hand(runs: Any) -> None:
+    """Nor does one who has gone keep others out."""
+    with runs(max_waiting=1, batch=1) as (service, port):
+        slow = [begun(port, BODY[:300]) for _ in range(2)]
+        until(lambda: service.full)
+        status, content = answer(begun(port))
+        assert status == 429
+        assert content["error"]["message"].startswith("2 recordings are in hand, 0 of them wait")
+        for one in slow:
+            one.close()
+        until(lambda: not service.full)
+        assert answer(begun(port))[0] == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_who_reads_nothing_has_gone_at_some_time() -> None:
+    with listen("127.0.0.1", 0) as one:
+        assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 120_000
 
 
 def test_a_port_is_given_back_where_there_is_no_model(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_full_queue_is_told_and_when_to_come_again(serves: Any, monkeypatch: A
             while client.service.waiting < 1:
                 time.sleep(0.01)
             answer = send(client)
-            assert "1 recordings wait" in refused(answer, 429)
+            assert "2 recordings are in hand, 1 of them wait" in refused(answer, 429)
             assert int(answer.headers["retry-after"]) >= 1
             assert client.get("/ready").status_code == 503
             go.set()
