@@ -101,6 +101,10 @@ class OriginCheck:
         return origin.partition("://")[2] == headers.get("host")
 
 
+_DIGITS = 18
+"""Of a length; longer ones are no number of bytes that anybody has."""
+
+
 class BodyLimit:
     """Refuses bodies that are too long: by what they say of themselves, and while they are read;
     and those that take too long to come.
@@ -119,9 +123,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = next(most for path, most in self._limits if scope["path"].startswith(path))
+        # The path of a proxy's request, or of OPTIONS *, begins with something else.
+        fitting = (most for path, most in self._limits if scope["path"].startswith(path))
+        limit = next(fitting, self._limits[-1][1])
         told = Headers(scope=scope).get("content-length", "")
-        if told.isdecimal() and int(told) > limit:
+        if told.isdecimal() and (len(told) > _DIGITS or int(told) > limit):
             await _too_long(limit).response()(scope, receive, send)
             return
         read, whole = 0, False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
@@ -11,6 +13,11 @@ from starlette.responses import Response
 from ctcbias_fst.errors import CtcbiasError, InputError
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.text.printable import one_line
+
+_log = logging.getLogger(__name__)
+
+_SHORT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS})
+"""What the machine is short of, whatever is asked for."""
 
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -41,12 +48,20 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, error: Exception, param: str | None = None) -> ApiError:
-        """What an error of the package means to a client; it is no other kind of error."""
+        """What an error of the package means to a client; it is no other kind of error.
+
+        What has failed in the server is told to its log, not to clients.
+        """
         if isinstance(error, ApiError):
             return error
         assert isinstance(error, CtcbiasError)
-        status = 400 if isinstance(error, InputError) else 500
-        return cls(status, one_line(str(error)), param=param)
+        cause = error.__cause__
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _SHORT:
+            return short(error)
+        if isinstance(error, InputError):
+            return cls(400, one_line(str(error)), param=param)
+        _log.error("a request has failed", exc_info=error)
+        return failure()
 
     @property
     def content(self) -> dict[str, dict[str, str | None]]:
@@ -80,7 +95,24 @@ async def no_such_thing(request: Request, error: Exception) -> Response:
     return ApiError(error.status_code, message, headers=error.headers).response()
 
 
+def short(error: Exception) -> ApiError:
+    """What is told where the machine has no room."""
+    _log.error("a request was refused", exc_info=error)
+    return ApiError(503, "the server is short of memory, disk or files: try again later")
+
+
+def failure() -> ApiError:
+    """What is told where the server itself has failed."""
+    return ApiError(500, "the server has failed on this request; its log has why")
+
+
 async def failed(request: Request, error: Exception) -> Response:
     """The response where the server itself has failed; the log has why."""
     del request, error
-    return ApiError(500, "the server has failed on this request; its log has why").response()
+    return failure().response()
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """What is counted, and told nobody, where the client has gone while its request was read."""
+    del request, error
+    return ApiError(499, "the client has gone", code="client_gone").response()

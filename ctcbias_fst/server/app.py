@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -26,7 +26,7 @@ from ctcbias_fst.server import (
     vosk_socket,
 )
 from ctcbias_fst.server.access import OPEN, BodyLimit, KeyCheck, OriginCheck
-from ctcbias_fst.server.api_errors import ApiError, failed, no_such_thing, refused
+from ctcbias_fst.server.api_errors import ApiError, failed, gone, no_such_thing, refused
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.metrics import OPENMETRICS
 from ctcbias_fst.server.service import Service
@@ -67,7 +67,12 @@ def make_app(service: Service, close_seconds: float = _CLOSE_SECONDS) -> Starlet
         Middleware(KeyCheck, keys=config.keys, public=OPEN | set(page.FILES)),
         Middleware(BodyLimit, limits=limits, seconds=config.read_seconds),
     ]
-    handlers: dict[Any, Any] = {ApiError: refused, HTTPException: no_such_thing, 500: failed}
+    handlers: dict[Any, Any] = {
+        ApiError: refused,
+        HTTPException: no_such_thing,
+        ClientDisconnect: gone,
+        500: failed,
+    }
     return Starlette(
         routes=routes, middleware=middleware, lifespan=lifespan, exception_handlers=handlers
     )

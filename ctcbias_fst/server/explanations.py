@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,6 +35,8 @@ _AROUND_SECONDS = 4.0
 _MOST_SECONDS = 30.0
 """The adapter reads 32 s at once."""
 
+_LONGEST_SECONDS = 1e9
+
 _NBEST = 5
 _TOP = 8
 """Names whose attention is told, those with the most."""
@@ -54,6 +55,10 @@ def routes(service: Service) -> list[Route]:
         content, name, fields = await form_of(service, request)
         one = {name.removesuffix("[]"): value for name, value in fields}
         start, end = _seconds(one, "start"), _seconds(one, "end")
+        if end is not None and (start is None or end < start):
+            raise ApiError(
+                400, "end is the end of what begins at start, and not before", param="end"
+            )
         names = await compiled_names(service, of_form(fields))
         recording = await service.aside(recording_of, service, content, name)
         part, begin = await service.aside(_stretch, recording, start, end)
@@ -87,7 +92,7 @@ def _seconds(fields: dict[str, str], name: str) -> float | None:
     if value is None:
         return None
     seconds = as_number(value)
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds <= _LONGEST_SECONDS:
         raise ApiError(400, f"{name} is a time in seconds, not {quoted(value)}", param=name)
     return seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -111,10 +111,7 @@ _METHODS: dict[str, Callable[[Service, StoredLists, Request], Awaitable[Response
 async def _body(service: Service, request: Request) -> Body:
     if service.closing:
         raise stopping()
-    try:
-        content = await request.body()
-    except ClientDisconnect:
-        raise ApiError(499, "the client has gone", code="client_gone") from None
+    content = await request.body()
     return Body(
         content,
         request.headers.get("content-type", ""),

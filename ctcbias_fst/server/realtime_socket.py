@@ -293,7 +293,8 @@ class RealtimeConversation(Conversation):
         await self.tell({"type": kind, "event_id": _event_id(), **(content or {})})
 
     def _error(self, error: ApiError, event: Mapping[str, Any]) -> dict[str, Any]:
-        content = {**error.content["error"], "event_id": event.get("event_id")}
+        told = event.get("event_id")
+        content = {**error.content["error"], "event_id": told if isinstance(told, str) else None}
         return {"type": "error", "event_id": _event_id(), "error": content}
 
 

@@ -89,7 +89,8 @@ class StreamConversation(Conversation):
 
     async def _start(self, content: Mapping[str, Any]) -> None:
         rate = content.get("sampling_rate")
-        encoding, channels = content.get("encoding", "s16le"), content.get("channels", 1)
+        encoding, channels = content.get("encoding", "s16le"), content.get("channels")
+        channels = 1 if channels is None else channels
         known = (*ENCODINGS, *LAWS)
         if not isinstance(encoding, str) or encoding not in known:
             raise ApiError(

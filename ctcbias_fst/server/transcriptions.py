@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -20,7 +21,7 @@ from ctcbias_fst.audio.audio import Recording, read_audio, to_recording
 from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.output import entity_records, notes
 from ctcbias_fst.records import Transcript, Word
-from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.api_errors import ApiError, failure, short
 from ctcbias_fst.server.idle_fields import other_language, other_model, unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.numbers import counted
@@ -58,6 +59,9 @@ _READ = frozenset(
         "nbest",
     }
 )
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,8 @@ async def form_of(service: Service, request: Request) -> tuple[bytes, str, list[
             return await file.read(), file.filename or "audio", fields
     except HTTPException as error:
         raise ApiError(error.status_code, f"the form cannot be read: {error.detail}") from None
-    except ClientDisconnect:
-        raise ApiError(499, "the client has gone", code="client_gone") from None
+    except OSError as error:  # long files are kept in the temporary folder meanwhile
+        raise short(error) from error
 
 
 def wanted_of(fields: Sequence[tuple[str, str]], model: str, language: str | None) -> Wanted:
@@ -356,6 +360,10 @@ async def _events(
                 text = update.committed
     except ApiError as error:
         yield _event("error", error.content)
+        return
+    except Exception:
+        _log.exception("a stream of events has failed")
+        yield _event("error", failure().content)
         return
     service.metrics.audio_seconds.inc(recording.seconds)
     done: dict[str, Any] = {"text": text, "entities": entity_records(words), "warnings": warnings}

@@ -114,10 +114,20 @@ def test_without_a_list_there_is_one_transcript(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "told"), [("-1", "time in seconds"), ("soon", "time in seconds"), ("9", "3.3 s")]
+    ("times", "told"),
+    [
+        ({"start": "-1"}, "time in seconds"),
+        ({"start": "soon"}, "time in seconds"),
+        ({"start": "9"}, "3.3 s"),
+        ({"start": "1e308"}, "time in seconds"),
+        ({"end": "2"}, "end of what begins at start"),
+        ({"start": "2", "end": "1"}, "end of what begins at start"),
+    ],
 )
-def test_times_that_are_none_are_refused(client: TestClient, start: str, told: str) -> None:
-    answer = explained(client, start=start)
+def test_times_that_are_none_are_refused(
+    client: TestClient, times: dict[str, str], told: str
+) -> None:
+    answer = explained(client, **times)
     assert answer.status_code == 400
     assert told in answer.json()["error"]["message"]
 

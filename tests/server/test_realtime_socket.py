@@ -88,6 +88,13 @@ def transcripts(found: list[dict[str, Any]]) -> list[str]:
     return [one["transcript"] for one in done]
 
 
+def test_an_id_of_an_event_is_text(client: TestClient) -> None:
+    deep = '{"type": "none", "event_id": ' + "[" * 900 + "1e999" + "]" * 900 + "}"
+    found = session(client, [deep, {"type": "none", "event_id": "an id"}])
+    errors = [one["error"]["event_id"] for one in found if one["type"] == "error"]
+    assert errors == [None, "an id"]
+
+
 def test_utterances_that_the_server_finds(client: TestClient) -> None:
     found = session(client, [update(KEYWORDS), *append(PCM + PAUSE + PCM), COMMIT])
     assert transcripts(found) == [SAID, SAID]

@@ -93,6 +93,25 @@ def test_a_client_that_goes_before_its_turn_takes_no_time(
         until(lambda: service.waiting == 0)
 
 
+@pytest.mark.parametrize("line", ["GET http://host/health", "OPTIONS *", "GET *", "PUT http:"])
+def test_paths_of_other_forms(runs: Any, line: str) -> None:
+    with runs() as (_, port), socket.create_connection(("127.0.0.1", port), timeout=20) as one:
+        one.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        found = http.client.HTTPResponse(one)
+        found.begin()
+        assert found.status < 500
+
+
+def test_a_client_that_goes_while_names_are_read_is_no_failure(
+    runs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with runs() as (service, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as one:
+            one.sendall(b"POST /v1/names/check HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        until(lambda: 'path="/v1/names/check",status="499"' in service.metrics.text().decode())
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def test_a_form_that_breaks_off_costs_nothing(runs: Any) -> None:
     with runs() as (service, port):
         for end in (0, 10, len(HEAD) + 500, len(BODY) - 3):

@@ -302,6 +302,13 @@ def test_text_in_any_order_never_hurts(client: TestClient) -> None:
     assert client.service.streams == 0  # type: ignore[attr-defined]
 
 
+def test_what_is_null_was_not_said(client: TestClient) -> None:
+    nothing = dict.fromkeys(["channels", "sampling_rate"])
+    ready, *_, done = talk(client, [{**START, **nothing}, *cut(PCM, 3201), FINISH])[0]
+    assert (ready["channels"], ready["sampling_rate"]) == (1, 16000)
+    assert done["text"] == SAID
+
+
 def test_what_comes_while_the_end_is_told(client: TestClient) -> None:
     service = client.service  # type: ignore[attr-defined]
     told, closing = [], asyncio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -17,7 +18,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from ctcbias_fst import Recognizer
+from ctcbias_fst.errors import AudioError
 from ctcbias_fst.models.package import DEFAULT
+from ctcbias_fst.server.api_errors import ApiError
 
 CLIPS = DEFAULT.parent / "clips"
 SAID = "my father takes Imiglucerase and feels fine"
@@ -237,7 +240,9 @@ def test_clients_beside_each_other_get_what_each_gets_alone(serves: Any) -> None
         assert "ctcbias_list_cache_misses_total 2.0" in text
 
 
-def test_a_recording_that_fails_costs_no_other(serves: Any, monkeypatch: Any) -> None:
+def test_a_recording_that_fails_costs_no_other(
+    serves: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with serves(batch_wait=0.3) as client:
         recognizer = client.service.recognizer
         own = recognizer.transcribe_recordings
@@ -256,7 +261,48 @@ def test_a_recording_that_fails_costs_no_other(serves: Any, monkeypatch: Any) ->
         with ThreadPoolExecutor(3) as threads:
             one, bad, two = threads.map(answer, ["a.flac", "bad.flac", "b.flac"])
         assert one.json()["text"] == two.json()["text"] != ""
-        assert "bad.flac" in refused(bad, 500)
+        assert refused(bad, 500) == "the server has failed on this request; its log has why"
+        assert "RuntimeError: secret of the server" in caplog.text
+
+
+def test_a_stream_of_events_that_fails_says_so(
+    serves: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError("secret of the server")
+
+    with serves() as client:
+        monkeypatch.setattr(client.service.recognizer, "accept_all", fails)
+        (event,) = send(client, stream="true").text.split("\n\n")[:-1]
+    told = json.loads(event.removeprefix("data: "))
+    assert told["type"] == "error"
+    assert told["error"]["message"] == "the server has failed on this request; its log has why"
+    assert "RuntimeError: secret of the server" in caplog.text
+
+
+@pytest.mark.parametrize("why", [OSError(errno.ENOSPC, "full"), MemoryError()])
+def test_what_the_machine_is_short_of_is_no_mistake_of_the_client(why: Exception) -> None:
+    try:
+        raise AudioError("a.flac: cannot be opened: full") from why
+    except AudioError as error:
+        found = ApiError.of(error)
+    assert (found.status, "a.flac" in found.message) == (503, False)
+
+
+def test_a_length_that_nobody_has(client: TestClient) -> None:
+    for digits in (18, 19, 5000):
+        answer = client.post(PATH, headers={"content-length": "9" * digits}, content=b"")
+        assert "longer than" in refused(answer, 413)
+
+
+def test_a_temporary_folder_without_room(client: TestClient, monkeypatch: Any) -> None:
+    def full(*arguments: Any, **more: Any) -> Any:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("starlette.formparsers.SpooledTemporaryFile", full)
+        assert refused(send(client), 503).startswith("the server is short of ")
+    assert send(client).status_code == 200
 
 
 def test_a_full_queue_is_told_and_when_to_come_again(serves: Any, monkeypatch: Any) -> None:
