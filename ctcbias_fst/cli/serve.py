@@ -100,7 +100,7 @@ def serve(
     try:
         from ctcbias_fst.server.config import ServerConfig  # noqa: PLC0415
         from ctcbias_fst.server.list_store import ListStore, default_path  # noqa: PLC0415
-        from ctcbias_fst.server.run import listen, run, torch_threads  # noqa: PLC0415
+        from ctcbias_fst.server.run import LOOPBACK, listen, run, torch_threads  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"serve needs {error.name}: pip install 'ctcbias_fst[serve]'"
@@ -110,6 +110,7 @@ def serve(
     config = ServerConfig(
         keys=keys,
         origins=origins,
+        hosts=() if keys or host not in LOOPBACK else (*LOOPBACK, "localhost"),
         max_megabytes=max_mb,
         max_seconds=max_seconds,
         max_waiting=max_waiting,

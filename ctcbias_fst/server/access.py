@@ -6,6 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Collection
 from time import monotonic
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -63,6 +64,45 @@ class KeyCheck:
             await send({"type": "websocket.close", "code": 1008, "reason": "no such key"})
             return
         await refused.response()(scope, receive, send)
+
+
+class HostCheck:
+    """Refuses requests that name another host than the server's: a page whose name was made to
+    point here would otherwise be one of its own.
+
+    Args:
+        app: what is behind it.
+        hosts: of the server.
+        origins: hosts of whose pages may use it, too.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str]) -> None:
+        named = (urlsplit(one).hostname or one for one in origins)
+        self._app, self._hosts = app, frozenset([*hosts, *named])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, or refuse it."""
+        if scope["type"] == "lifespan" or self._is_ours(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "another host"})
+            return
+        refused = ApiError(
+            403,
+            "without --key only localhost is answered: the request names another host; name it "
+            "with --origin, or ask for a key",
+            code="host",
+        )
+        await refused.response()(scope, receive, send)
+
+    def _is_ours(self, headers: Headers) -> bool:
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname
+        except ValueError:
+            return False
+        return "*" in self._hosts or host in self._hosts
 
 
 class OriginCheck:

@@ -25,7 +25,7 @@ from ctcbias_fst.server import (
     transcriptions,
     vosk_socket,
 )
-from ctcbias_fst.server.access import OPEN, BodyLimit, KeyCheck, OriginCheck
+from ctcbias_fst.server.access import OPEN, BodyLimit, HostCheck, KeyCheck, OriginCheck
 from ctcbias_fst.server.api_errors import ApiError, failed, gone, no_such_thing, refused
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.metrics import OPENMETRICS
@@ -60,9 +60,11 @@ def make_app(service: Service, close_seconds: float = _CLOSE_SECONDS) -> Starlet
         ("/", _SMALL),
     ]
     routes = routes_of(service)
+    ours = [Middleware(HostCheck, hosts=config.hosts, origins=config.origins)]
     middleware = [
         Middleware(Watch, metrics=service.metrics, routes=routes),
         *_cross_origin(config.origins),
+        *(ours if config.hosts else []),
         Middleware(OriginCheck, origins=config.origins),
         Middleware(KeyCheck, keys=config.keys, public=OPEN | set(page.FILES)),
         Middleware(BodyLimit, limits=limits, seconds=config.read_seconds),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctcbias_fst.bounds import finite, not_negative, positive, typed
+from ctcbias_fst.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class ServerConfig:
     Attributes:
         keys: bearer keys, one of which a request must have; none are asked for if there are none.
         origins: of other hosts' pages that may use it (CORS), or ``*``.
+        hosts: that requests may name as the server's; any if there are none.
         max_megabytes: of the body of a request, lists apart.
         max_list_megabytes: of the body of a request that stores a list.
         max_list_names: of a list that is stored.
@@ -33,6 +35,7 @@ class ServerConfig:
 
     keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     max_megabytes: float = 25.0
     max_list_megabytes: float = 256.0
     max_list_names: int = 1_000_000
@@ -68,4 +71,6 @@ class ServerConfig:
             "workers",
             "max_inline_names",
         )
+        if not all(key.strip() for key in self.keys):
+            raise ConfigError("a key is empty: whoever reaches the server could use it")
         not_negative(self, "batch_wait", "cache_megabytes")

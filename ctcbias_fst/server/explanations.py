@@ -21,7 +21,7 @@ from ctcbias_fst.records import Hypothesis, Transcript
 from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.idle_fields import unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
-from ctcbias_fst.server.request_names import FIELDS, compiled_names, of_form
+from ctcbias_fst.server.request_names import OBJECT_FIELDS, compiled_names, of_form
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.transcriptions import form_of, recording_of
 from ctcbias_fst.text.text_files import as_number, quoted
@@ -53,7 +53,7 @@ def routes(service: Service) -> list[Route]:
 
     async def explained(request: Request) -> Response:
         content, name, fields = await form_of(service, request)
-        one = {name.removesuffix("[]"): value for name, value in fields}
+        one = dict(fields)
         start, end = _seconds(one, "start"), _seconds(one, "end")
         if end is not None and (start is None or end < start):
             raise ApiError(
@@ -70,7 +70,7 @@ def routes(service: Service) -> list[Route]:
                 attention, why = await service.aside(
                     _attention, service.recognizer, part, names.compiled, found
                 )
-        told = [*unknown_fields(one, _READ | FIELDS), *names.warnings]
+        told = [*unknown_fields(one, _READ | OBJECT_FIELDS), *names.warnings]
         told += [line for transcript in found for line in notes(transcript)]
         return JsonResponse(
             {

@@ -16,16 +16,14 @@ from ctcbias_fst.text.printable import json_text
 from ctcbias_fst.text.text_files import parse_json, quoted
 
 PLAIN_FIELDS = ("keywords", "hotwords", "keyterms", "keyterm")
-"""Names alone: each may be repeated, with ``[]`` behind it or not, be a JSON array of strings, or,
-if there is one value only, be separated by commas."""
+"""Names alone: each may be repeated, be a JSON array of strings, or, if there is one value only, be
+separated by commas."""
 
 ENTITIES, LIST_ID = "entities", "list_id"
 """Names with weights and pronunciations (docs/entity-lists.md), as JSON; and what was stored."""
 
 OBJECT_FIELDS = frozenset({*PLAIN_FIELDS, ENTITIES, LIST_ID})
-"""Those of an object of JSON; in a form arrays may have ``[]`` behind their names."""
-
-FIELDS = OBJECT_FIELDS | {f"{name}[]" for name in PLAIN_FIELDS}
+"""All of them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class WantedNames:
 
 
 def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
-    """The names in the text fields of a form.
+    """The names in the text fields of a form, whose names have no ``[]``.
 
     Raises:
         ApiError: one is malformed (400).
@@ -72,7 +70,7 @@ def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
     items: list[Any] = []
     notes: list[str] = []
     for field in PLAIN_FIELDS:
-        values = [value for name, value in fields if name.removesuffix("[]") == field]
+        values = [value for name, value in fields if name == field]
         if len(values) == 1:
             found, note = _separated(field, values[0])
             items += found
@@ -81,7 +79,7 @@ def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
             items += values
     for name, value in fields:
         if name == ENTITIES:
-            items += _array(ENTITIES, value)
+            items += _array(ENTITIES, value, {})
     return _wanted(items, [value for name, value in fields if name == LIST_ID], notes, fields)
 
 
@@ -118,11 +116,14 @@ def _separated(field: str, value: str) -> tuple[list[Any], list[str]]:
     return names, split
 
 
-def _array(field: str, value: str) -> list[Any]:
+def _array(field: str, value: str, one: Any = None) -> list[Any]:
+    """The elements of an array, or the only one if it is of the kind of ``one``."""
     try:
         found = parse_json(value, field, EntityListError)
     except EntityListError as error:
         raise ApiError.of(error, param=field) from None
+    if one is not None and isinstance(found, type(one)):
+        return [found]
     if not isinstance(found, list):
         raise ApiError(400, f"{field} is a JSON array, not {quoted(found)}", param=field)
     return found
@@ -136,7 +137,7 @@ def _wanted(
 ) -> WantedNames:
     if len(ids) > 1 or not all(isinstance(one, str) for one in ids):
         raise ApiError(400, "list_id is the name of one list", param=LIST_ID)
-    names = list(dict.fromkeys(name.removesuffix("[]") for name, _ in fields if name in FIELDS))
+    names = list(dict.fromkeys(name for name, _ in fields if name in OBJECT_FIELDS))
     source = " and ".join(name for name in names if name != LIST_ID) or LIST_ID
     return WantedNames(tuple(items), ids[0] if ids else None, source, tuple(notes))
 

@@ -21,7 +21,7 @@ from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.stored_lists import StoredLists
 from ctcbias_fst.server.websocket_protocol import WebsocketProtocol, told
 
-_LOCAL = ("127.0.0.1", "::1")
+LOOPBACK = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
 """With what `app.py` waits afterwards it is less than docker/compose.yaml gives."""
 
@@ -60,7 +60,7 @@ def run(
     listening.listen(_BACKLOG)
     where = f"[{host}]" if ":" in host else host
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
-    if host not in _LOCAL and not config.keys:
+    if host not in LOOPBACK and not config.keys:
         print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
     Server(service).run(sockets=[listening])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ctcbias_fst.server.api_errors import ApiError, failure, short
 from ctcbias_fst.server.idle_fields import other_language, other_model, unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.numbers import counted
-from ctcbias_fst.server.request_names import FIELDS, RequestNames, compiled_names, of_form
+from ctcbias_fst.server.request_names import OBJECT_FIELDS, RequestNames, compiled_names, of_form
 from ctcbias_fst.server.responses import FORMATS, PLAIN, brief, log_probs, plain, usage, verbose
 from ctcbias_fst.server.service import Service, stopping, until_gone
 from ctcbias_fst.text.printable import json_text, one_line
@@ -46,6 +47,8 @@ _IDLE = {
     "known_speaker_references": "nobody tells who speaks",
 }
 """Fields of OpenAI's that have no effect, and what to do instead."""
+
+_SINGLE = frozenset({"language", "model", "nbest", "response_format", "stream"})
 
 _READ = frozenset(
     {
@@ -128,7 +131,8 @@ async def _transcribed(service: Service, request: Request) -> Response:
 
 
 async def form_of(service: Service, request: Request) -> tuple[bytes, str, list[tuple[str, str]]]:
-    """The file of a request, its name, and the other fields.
+    """The file of a request, its name, and the other fields: without the ``[]`` that several of a
+    name may have; those of the address, which are of no use, begin with ``?``.
 
     Raises:
         ApiError: it has no such form.
@@ -153,8 +157,11 @@ async def form_of(service: Service, request: Request) -> tuple[bytes, str, list[
                 if isinstance(value, UploadFile)
             ]
             fields = [
-                (field, value) for field, value in form.multi_items() if isinstance(value, str)
+                (field.removesuffix("[]"), value)
+                for field, value in form.multi_items()
+                if isinstance(value, str)
             ]
+            fields += [(f"?{field}", value) for field, value in request.query_params.multi_items()]
             stray = [field for field, _ in files if field != "file"]
             if stray or len(files) != 1:
                 told = f"and {quoted(stray[0])}" if stray else f"not {len(files)}"
@@ -178,7 +185,7 @@ def wanted_of(fields: Sequence[tuple[str, str]], model: str, language: str | Non
     Raises:
         ApiError: a value is wrong.
     """
-    one = {name.removesuffix("[]"): value for name, value in fields}
+    one = dict(fields)
     style = one.get("response_format", "json")
     if style not in FORMATS:
         raise ApiError(
@@ -226,16 +233,18 @@ def _idle(
     ):
         if note is not None:
             yield note
-    for name in dict.fromkeys(name.removesuffix("[]") for name, _ in fields):
+    for name, times in Counter(name for name, _ in fields).items():
+        if times > 1 and name in _SINGLE:
+            yield f"{name} is given {times} times: the last one counts"
         if name in _IDLE:
             yield f"{name} has no effect: {_IDLE[name]}"
         else:
-            yield from unknown_fields([name], _READ | FIELDS)
+            yield from unknown_fields([name], _READ | OBJECT_FIELDS)
 
 
 def _values(fields: Sequence[tuple[str, str]], field: str) -> list[str]:
     """The values of a field that may be repeated, or hold several with commas between."""
-    values = [value for name, value in fields if name.removesuffix("[]") == field]
+    values = [value for name, value in fields if name == field]
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 

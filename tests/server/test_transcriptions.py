@@ -18,9 +18,10 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from ctcbias_fst import Recognizer
-from ctcbias_fst.errors import AudioError
+from ctcbias_fst.errors import AudioError, ConfigError
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.config import ServerConfig
 
 CLIPS = DEFAULT.parent / "clips"
 SAID = "my father takes Imiglucerase and feels fine"
@@ -49,6 +50,7 @@ def refused(answer: Any, status: int) -> str:
         {"hotwords": "Keisha Smith, Imiglucerase"},
         {"keyterms": '["Imiglucerase", "Keisha Smith"]'},
         {"entities": '[{"name": "Imiglucerase", "weight": 1.5, "category": "drug"}]'},
+        {"entities[]": ['["Imiglucerase"]', '{"name": "Keisha Smith"}']},
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -356,6 +358,46 @@ def test_other_hosts_pages_are_let_in_by_name_only(serves: Any) -> None:
             assert client.options(PATH, headers=asked).status_code == 200, header
         other = client.options(PATH, headers={**asks, "origin": "http://other.test"})
         assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_host_of_another_name_is_not_ours(serves: Any) -> None:
+    """As of a page whose name was made to point to this machine."""
+    ours = ("localhost", "127.0.0.1", "::1")
+    with serves(hosts=ours, origins=("https://page.test",)) as client:
+        for host in ("localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "page.test"):
+            assert client.get("/v1/models", headers={"host": host}).status_code == 200, host
+        for host in (
+            "evil.test",
+            "evil.test:8000",
+            "localhost.evil.test",
+            "[",
+            "",
+            "a@localhost@b",
+        ):
+            answer = client.get("/v1/models", headers={"host": host})
+            assert "only localhost is answered" in refused(answer, 403), host
+            socket = client.websocket_connect("/v1/stream", headers={"host": host})
+            with pytest.raises(WebSocketDisconnect), socket:
+                pass
+
+
+def test_a_key_that_is_empty_is_none() -> None:
+    for keys in (("",), ("k", " ")):
+        with pytest.raises(ConfigError, match="a key is empty"):
+            ServerConfig(keys=keys)
+
+
+def test_fields_that_come_twice_or_in_the_address_are_told(client: TestClient) -> None:
+    content = (CLIPS / "medical-2.flac").read_bytes()
+    data = {"nbest": ["2", "3"], "list_id[]": []}
+    found = client.post(f"{PATH}?keywords=Imiglucerase", files={"file": content}, data=data).json()
+    assert len(found["nbest"]) == 3
+    assert found["warnings"][:2] == [
+        "nbest is given 2 times: the last one counts",
+        "'?keywords' is no field that is known, and has no effect",
+    ]
+    answer = send(client, **{"list_id[]": "none"})
+    assert "stores no lists" in refused(answer, 400)
 
 
 def test_what_other_hosts_pages_ask_in_a_browser_is_refused(serves: Any) -> None:
