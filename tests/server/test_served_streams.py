@@ -74,7 +74,8 @@ def test_a_client_that_reads_nothing_costs_no_memory_and_nobody_else(port: int) 
     """It may send some seconds of audio and what the sockets hold, and no more."""
     upgrade = (
         "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     audio = Frame(Opcode.BINARY, PCM * 8).serialize(mask=True)
     with socket.create_connection(("127.0.0.1", port)) as greedy:
