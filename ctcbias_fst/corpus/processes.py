@@ -8,7 +8,6 @@ import pickle
 import signal
 import threading
 import traceback
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -16,7 +15,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ctcbias_fst.corpus.shard_decoder import Plan, Result
-from ctcbias_fst.corpus.sharded_job import DEATHS, Progress, Workers, check_none_given_up, died
+from ctcbias_fst.corpus.shard_queue import DEATHS, ShardQueue
+from ctcbias_fst.corpus.sharded_job import Progress, Workers
 from ctcbias_fst.corpus.shards import Shard
 from ctcbias_fst.errors import ConfigError
 
@@ -98,11 +98,8 @@ class _Pool:
         report: Callable[[str], None],
     ) -> None:
         self._plan, self._progress, self._report = plan, progress, report
-        self._waiting, self._worked = deque(shards), worked
+        self._queue, self._worked = ShardQueue(shards, report), worked
         self._processes: list[_Process] = []
-        self._deaths: Counter[int | None] = Counter()
-        self._given_up: list[Shard] = []
-        self._told: set[str] = set()
 
     def results(self, devices: Sequence[str]) -> Iterator[tuple[Shard, Result]]:
         """Shards as they are done.
@@ -113,7 +110,7 @@ class _Pool:
         """
         for device in devices:
             self._processes.append(_Process(self._plan, device))
-        while self._waiting or any(one.shard is not None for one in self._processes):
+        while self._queue or any(one.shard is not None for one in self._processes):
             ready = wait([one.pipe for one in self._processes])
             for process in [one for one in self._processes if one.pipe in ready]:
                 try:
@@ -129,7 +126,7 @@ class _Pool:
                 else:
                     self._hear(process, kind, content)
             self._feed()
-        check_none_given_up(self._given_up)
+        self._queue.check_none_given_up()
 
     def close(self) -> None:
         """End all processes; what they are at is lost."""
@@ -146,16 +143,12 @@ class _Pool:
             self._progress(content)
             return
         process.ready = True
-        self._deaths[None] = 0
-        for line in content:
-            if line not in self._told:
-                self._told.add(line)
-                self._report(line)
+        self._queue.hear(content)
 
     def _feed(self) -> None:
         for process in self._processes:
-            if self._waiting and process.idle:
-                process.give(self._waiting.popleft(), self._worked)
+            if self._queue and process.idle:
+                process.give(self._queue.next(), self._worked)
 
     def _replace(self, process: _Process) -> None:
         """Put back the shard of a process that has died, and start another one."""
@@ -163,20 +156,15 @@ class _Pool:
         self._processes.remove(process)
         shard = process.shard
         self._progress(-process.progressed if shard is not None else 0.0)
-        number = None if shard is None else shard.number
-        self._deaths[number] += 1
-        if shard is None and self._deaths[None] >= DEATHS:
+        again = self._queue.lost(shard, how)
+        if shard is None and not again:
             raise ConfigError(
                 f"{DEATHS} worker processes died before they could begin ({how}): where memory is "
                 "short, pass fewer --jobs"
             )
         if shard is None:
             self._report(f"a worker died ({how}) between shards: another takes its place")
-        else:
-            again = self._deaths[number] < DEATHS
-            (self._waiting.appendleft if again else self._given_up.append)(shard)
-            self._report(died(how, shard, again))
-        if len(self._waiting) > sum(one.idle for one in self._processes):
+        if len(self._queue) > sum(one.idle for one in self._processes):
             self._processes.append(_Process(self._plan, process.device))
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ctcbias_fst.corpus.backends import Utterance
 from ctcbias_fst.corpus.shard_decoder import Plan, Result
-from ctcbias_fst.corpus.sharded_job import (
-    DEATHS,
-    Progress,
-    Workers,
-    check_none_given_up,
-    died,
-)
+from ctcbias_fst.corpus.shard_queue import DEATHS, ShardQueue
+from ctcbias_fst.corpus.sharded_job import Progress, Workers
 from ctcbias_fst.corpus.shards import Shard
 from ctcbias_fst.cut_sets import one_line
 from ctcbias_fst.errors import ConfigError, MissingDependencyError
@@ -89,12 +83,9 @@ class _Team:
         report: Callable[[str], None],
     ) -> None:
         self._ray, self._make, self._progress, self._report = ray, make, progress, report
-        self._waiting, self._worked = deque(shards), worked
+        self._queue, self._worked = ShardQueue(shards, report), worked
         self._at: dict[Any, tuple[Any, Shard | None]] = {}
         """What each actor does; no shard: it loads its model."""
-        self._deaths: Counter[int | None] = Counter()
-        self._given_up: list[Shard] = []
-        self._told: set[str] = set()
 
     def results(self, actors: int) -> Iterator[tuple[Shard, Result]]:
         """Shards as they are done, each by the actor that is free first.
@@ -105,7 +96,7 @@ class _Team:
         for _ in range(actors):
             self._begin()
         patience: float | None = _PLACE_SECONDS
-        while self._waiting or any(shard is not None for _, shard in self._at.values()):
+        while self._queue or any(shard is not None for _, shard in self._at.values()):
             ready, _ = self._ray.wait(list(self._at), timeout=patience)
             patience = None
             if not ready:
@@ -122,42 +113,29 @@ class _Team:
                 self._replace(shard, error)
                 continue
             if shard is None:
-                self._hear(found)
+                self._queue.hear(found)
             else:
                 self._worked = self._worked or found.worked
                 self._progress(shard.seconds)
                 yield shard, found
-            if self._waiting:
-                shard = self._waiting.popleft()
+            if self._queue:
+                shard = self._queue.next()
                 self._at[actor.decode.remote(shard.utterances, self._worked)] = actor, shard
-        check_none_given_up(self._given_up)
+        self._queue.check_none_given_up()
 
     def _begin(self) -> None:
         actor = self._make()
         self._at[actor.told.remote()] = actor, None
 
-    def _hear(self, lines: Sequence[str]) -> None:
-        """An actor is ready, and tells of names without effect."""
-        self._deaths[None] = 0
-        for line in lines:
-            if line not in self._told:
-                self._told.add(line)
-                self._report(line)
-
     def _replace(self, shard: Shard | None, error: Exception) -> None:
         """Put back the shard of an actor that has died, and start another one."""
-        number = None if shard is None else shard.number
-        self._deaths[number] += 1
-        again = self._deaths[number] < DEATHS
+        again = self._queue.lost(shard, one_line(error))
         if shard is None and not again:
             last = str(error).strip().splitlines()[-1]  # as where the package is not installed
             raise ConfigError(
                 f"{DEATHS} actors died before they could begin: {one_line(error)}: {last}"
             ) from error
-        if shard is not None:
-            (self._waiting.appendleft if again else self._given_up.append)(shard)
-            self._report(died(one_line(error), shard, again))
-        if self._waiting:
+        if self._queue:
             self._begin()
 
 

@@ -76,30 +76,6 @@ class Outcome:
     took: float
 
 
-DEATHS = 3
-"""So many workers may die of one shard, or while they load the model."""
-
-
-def died(how: str, shard: Shard, again: bool) -> str:
-    """What is told of a worker that died."""
-    what = "it is decoded again" if again else "it is left out for now"
-    return f"a worker died ({how}) at {shard}: {what}"
-
-
-def check_none_given_up(shards: Sequence[Shard]) -> None:
-    """Tell of shards that workers died of again and again, when all others are done.
-
-    Raises:
-        ConfigError: there are such.
-    """
-    if shards:
-        raise ConfigError(
-            f"{shards[0]}: {DEATHS} workers died of it (shards of which that is so: "
-            f"{len(shards)}); all others are done. Where memory is short, pass fewer --jobs or a "
-            "smaller --batch-seconds: the same command then tries them again"
-        )
-
-
 def in_this_process(decoder: ShardDecoder, report: Callable[[str], None]) -> Workers:
     """Decode shards one after the other."""
 
