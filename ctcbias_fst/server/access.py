@@ -59,11 +59,7 @@ class KeyCheck:
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": "no such key"})
-            return
-        await refused.response()(scope, receive, send)
+        await _refuse(refused, "no such key", scope, receive, send)
 
 
 class HostCheck:
@@ -85,17 +81,13 @@ class HostCheck:
         if scope["type"] == "lifespan" or self._is_ours(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": "another host"})
-            return
         refused = ApiError(
             403,
             "without --key only localhost is answered: the request names another host; name it "
             "with --origin, or ask for a key",
             code="host",
         )
-        await refused.response()(scope, receive, send)
+        await _refuse(refused, "another host", scope, receive, send)
 
     def _is_ours(self, headers: Headers) -> bool:
         try:
@@ -122,23 +114,28 @@ class OriginCheck:
         if scope["type"] == "lifespan" or self._is_let_in(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": "another origin"})
-            return
         refused = ApiError(
             403,
             "pages of this origin may not use the server: name it with --origin, or have the proxy "
             "hand the header Host on",
             code="origin",
         )
-        await refused.response()(scope, receive, send)
+        await _refuse(refused, "another origin", scope, receive, send)
 
     def _is_let_in(self, headers: Headers) -> bool:
         origin = headers.get("origin")
         if origin is None or "*" in self._origins or origin in self._origins:
             return True
         return origin.partition("://")[2] == headers.get("host")
+
+
+async def _refuse(error: ApiError, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with an error, or close a websocket before it is open."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+        return
+    await error.response()(scope, receive, send)
 
 
 _DIGITS = 18

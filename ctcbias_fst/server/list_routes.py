@@ -81,15 +81,22 @@ def _response(row: ListRow, entries: Rows) -> Response:
 
 
 async def _put(service: Service, lists: StoredLists, request: Request) -> Response:
-    async with lists.place():  # before its body, which may be as long as memory has room for few
-        body = await _body(service, request)
-        return _after(await lists.put(body.list_id, body, _condition(request)))
+    return await _write(lists.put, service, lists, request)
 
 
 async def _patch(service: Service, lists: StoredLists, request: Request) -> Response:
+    return await _write(lists.patch, service, lists, request)
+
+
+async def _write(
+    write: Callable[[str, Body, Condition], Awaitable[Written]],
+    service: Service,
+    lists: StoredLists,
+    request: Request,
+) -> Response:
     async with lists.place():  # before its body, which may be as long as memory has room for few
         body = await _body(service, request)
-        return _after(await lists.patch(body.list_id, body, _condition(request)))
+        return _after(await write(body.list_id, body, _condition(request)))
 
 
 async def _delete(service: Service, lists: StoredLists, request: Request) -> Response:

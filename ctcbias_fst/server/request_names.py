@@ -79,7 +79,7 @@ def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
             items += values
     for name, value in fields:
         if name == ENTITIES:
-            items += _array(ENTITIES, value, {})
+            items += _array(ENTITIES, value)
     return _wanted(items, [value for name, value in fields if name == LIST_ID], notes, fields)
 
 
@@ -116,13 +116,13 @@ def _separated(field: str, value: str) -> tuple[list[Any], list[str]]:
     return names, split
 
 
-def _array(field: str, value: str, one: Any = None) -> list[Any]:
-    """The elements of an array, or the only one if it is of the kind of ``one``."""
+def _array(field: str, value: str) -> list[Any]:
+    """The elements of an array; entities may come one by one, too."""
     try:
         found = parse_json(value, field, EntityListError)
     except EntityListError as error:
         raise ApiError.of(error, param=field) from None
-    if one is not None and isinstance(found, type(one)):
+    if field == ENTITIES and isinstance(found, dict):
         return [found]
     if not isinstance(found, list):
         raise ApiError(400, f"{field} is a JSON array, not {quoted(found)}", param=field)

@@ -138,7 +138,8 @@ class Service:
         """What is done for one client, from before its recording is read until it is answered.
 
         Raises:
-            ApiError: as much is in hand as may wait or be in work, or the server stops.
+            ApiError: as much is in hand as may wait or be in work, or the server stops and has no
+                time left for it.
         """
         if self.closing:
             raise stopping()
@@ -147,6 +148,10 @@ class Service:
         self._in_hand += 1
         try:
             yield
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
+            raise stopping() from None
         finally:
             self._in_hand -= 1
 

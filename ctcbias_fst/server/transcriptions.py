@@ -28,7 +28,7 @@ from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.numbers import counted
 from ctcbias_fst.server.request_names import OBJECT_FIELDS, RequestNames, compiled_names, of_form
 from ctcbias_fst.server.responses import FORMATS, PLAIN, brief, log_probs, plain, usage, verbose
-from ctcbias_fst.server.service import Service, stopping, until_gone
+from ctcbias_fst.server.service import Service, until_gone
 from ctcbias_fst.text.printable import json_text, one_line
 from ctcbias_fst.text.text_files import quoted
 
@@ -98,13 +98,8 @@ def routes(service: Service) -> list[Route]:
 
 
 async def _answer(service: Service, request: Request) -> Response:
-    try:
-        with service.in_hand():
-            return await _transcribed(service, request)
-    except asyncio.CancelledError:
-        if not service.closing:
-            raise
-        raise stopping() from None  # it has taken longer than there was time for
+    with service.in_hand():
+        return await _transcribed(service, request)
 
 
 async def _transcribed(service: Service, request: Request) -> Response:
