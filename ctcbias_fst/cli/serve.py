@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def serve(
     try:
         from ctcbias_fst.server.config import ServerConfig  # noqa: PLC0415
         from ctcbias_fst.server.list_store import ListStore, default_path  # noqa: PLC0415
-        from ctcbias_fst.server.run import LOOPBACK, listen, run, torch_threads  # noqa: PLC0415
+        from ctcbias_fst.server.run import hosts_of, listen, run, torch_threads  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"serve needs {error.name}: pip install 'ctcbias_fst[serve]'"
@@ -110,7 +111,6 @@ def serve(
     config = ServerConfig(
         keys=keys,
         origins=origins,
-        hosts=() if keys or host not in LOOPBACK else (*LOOPBACK, "localhost"),
         max_megabytes=max_mb,
         max_seconds=max_seconds,
         max_waiting=max_waiting,
@@ -119,6 +119,8 @@ def serve(
     )
     with ExitStack() as stack:
         open_socket = stack.enter_context(listen(host, port))
+        if not keys:
+            config = replace(config, hosts=hosts_of(open_socket, host))
         store = None if no_lists else ListStore(lists or default_path())
         if store is not None:
             stack.callback(store.close)

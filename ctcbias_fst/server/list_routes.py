@@ -23,6 +23,9 @@ PATH = "/v1/lists"
 _MOST_NAMED = 100
 """Entries without effect that a response names."""
 
+_DIGITS = 18
+"""Of a version, at most."""
+
 _PAGE = 1000
 """Lists that a response tells of."""
 
@@ -141,10 +144,13 @@ def _condition(request: Request) -> Condition:
     matches = request.headers.get("if-match")
     if matches is None or matches.strip() == "*":
         return Condition(None, present=matches is not None, absent=absent is not None)
-    tags = [tag.strip().strip('"') for tag in matches.split(",")]
+    # A proxy that packs what was read marks its tag as weak.
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in matches.split(",")]
     if not all(tag.isascii() and tag.isdecimal() for tag in tags):
         raise ApiError(400, f'If-Match is a version, such as "3", or *, not {quoted(matches)}')
-    return Condition(frozenset(int(tag[:18]) for tag in tags), absent=absent is not None)
+    # A number of so many digits is of no version; Python reads none of thousands.
+    versions = frozenset(int(tag) for tag in tags if len(tag) <= _DIGITS)
+    return Condition(versions, absent=absent is not None)
 
 
 def _after(written: Written) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from ipaddress import ip_address
 from types import FrameType
 
 import torch
@@ -21,7 +22,6 @@ from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.stored_lists import StoredLists
 from ctcbias_fst.server.websocket_protocol import WebsocketProtocol, told
 
-LOOPBACK = ("127.0.0.1", "::1")
 _GRACE_SECONDS = 30
 """With what `app.py` waits afterwards it is less than docker/compose.yaml gives."""
 
@@ -60,7 +60,7 @@ def run(
     listening.listen(_BACKLOG)
     where = f"[{host}]" if ":" in host else host
     print(f"listening on http://{where}:{port}", file=sys.stderr, flush=True)
-    if host not in LOOPBACK and not config.keys:
+    if not _is_loopback(listening) and not config.keys:
         print("Warning: without --key whoever reaches this port may use it", file=sys.stderr)
     Server(service).run(sockets=[listening])
 
@@ -127,6 +127,22 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
     found.set_inheritable(True)
     return found
+
+
+def hosts_of(listening: socket.socket, host: str) -> tuple[str, ...]:
+    """What requests may name as the host of a server for this machine alone; empty for any other.
+
+    Args:
+        listening: what `listen` gave.
+        host: what it was asked for.
+    """
+    if not _is_loopback(listening):
+        return ()
+    return ("localhost", "127.0.0.1", "::1", host.lower())
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ip_address(listening.getsockname()[0]).is_loopback
 
 
 def _log_lines() -> None:

@@ -58,6 +58,9 @@ class Condition:
         """Whether a list must be there."""
         return self.present or self.versions is not None
 
+    def _has(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
+
     def check(self, list_id: str, row: ListRow | None) -> None:
         """Refuse to go on.
 
@@ -68,7 +71,7 @@ class Condition:
         version = row.version if row is not None and there else 0
         if self.absent and there:
             told = f"{list_id}: there is a list of this name, version {version}"
-        elif self.is_wanted and not (there and version in (self.versions or {version})):
+        elif self.is_wanted and not (there and self._has(version)):
             now = f"version {version} is there" if there else "there is none"
             told = f"{list_id}: {now}: it was changed meanwhile; read it again"
         else:

@@ -141,6 +141,12 @@ def test_two_writers_do_not_overwrite_each_other_in_silence(client: TestClient) 
     assert put(client, "two", ["Zurich"], **{"If-Match": "*"}).status_code == 200
     assert put(client, "new-one", ["x"], **{"If-Match": "*"}).status_code == 412
     assert put(client, "new-one", ["x"], **{"If-Match": '"0"'}).status_code == 412
+    version = put(client, "two", ["Zurich"]).json()["version"]
+    for other in (f"{version:019}", f"{version:018}1", "9" * 5000):
+        assert put(client, "two", ["x"], **{"If-Match": f'"{other}"'}).status_code == 412, other
+    weak = f'W/"{version}"'
+    assert put(client, "two", ["Zurich"], **{"If-Match": weak}).status_code == 200
+    assert put(client, "two", ["x"], **{"If-Match": weak}).status_code == 412
     assert put(client, "two", ["x"], **{"If-Match": "W/x"}).status_code == 400
 
 

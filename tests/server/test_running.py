@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from ctcbias_fst.cli import main
 from ctcbias_fst.models.package import DEFAULT
-from ctcbias_fst.server.run import listen
+from ctcbias_fst.server.run import hosts_of, listen
 
 CLIP = (DEFAULT.parent / "clips" / "medical-2.flac").read_bytes()
 PATH = "/v1/audio/transcriptions"
@@ -169,6 +169,15 @@ def test_no_more_is_read_than_may_be_in_hand(runs: Any) -> None:
             one.close()
         until(lambda: not service.full)
         assert answer(begun(port))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "0.0.0.0"])
+def test_hosts_of_this_machine_alone(host: str) -> None:
+    with listen(host, 0) as one:
+        hosts = hosts_of(one, host)
+    assert set(hosts) == (
+        set() if host == "0.0.0.0" else {"localhost", "127.0.0.1", "::1", host.lower()}
+    )
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
