@@ -32,7 +32,7 @@ from ctcbias_fst.rescore.word_pronunciations import (
 )
 from ctcbias_fst.search.compose import LmComposer
 from ctcbias_fst.search.lexicon_search import LexiconSearch
-from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.search.stack import stack
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity, read_once, with_weight

@@ -18,7 +18,7 @@ from ctcbias_fst.audio.blocks import joined_notes
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.config import to_mapping
 from ctcbias_fst.decoder import Decoder
-from ctcbias_fst.decoder_inputs import Entities, compiled_lists, one_list
+from ctcbias_fst.decoder_inputs import Entities, compiled_lists, language_model_path, one_list
 from ctcbias_fst.devices import with_versions
 from ctcbias_fst.errors import (
     AudioError,
@@ -67,6 +67,8 @@ class Recognizer(OpensAudioStreams):
         config: how the parts work together.
         tokens: of a function, what its columns are; see :meth:`Decoder.from_tokens`.
         settings: changes to ``config``, such as ``{"decode": {"nbest": 3}}``.
+        lm: a language model instead of the model's own: ``.safetensors`` of ``ctcbias lm``, or an
+            ARPA file.
         options: of a function, see :func:`ctcbias_fst.models.function.function_model`:
             ``frame_seconds`` (measured by default), ``sampling_rate`` (16000), ``batches``,
             ``blank``, ``boundary``, ``separator``, ``tokenizer``, ``lexicon``, ``device``.
@@ -77,6 +79,7 @@ class Recognizer(OpensAudioStreams):
 
     Raises:
         ModelError: ``model`` is none, or its tokens cannot be read.
+        LanguageModelError: the language model cannot be read.
         ConfigError: there is no such setting, or a value is wrong.
     """
 
@@ -88,12 +91,15 @@ class Recognizer(OpensAudioStreams):
         *,
         tokens: str | os.PathLike[str] | Sequence[str] | Mapping[str, int] | None = None,
         settings: Mapping[str, Any] | None = None,
+        lm: str | os.PathLike[str] | None = None,
         phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
         **options: Any,
     ) -> None:
         model = model_of(model, tokens, options)
         if settings:
             config = changed(to_mapping(config), settings)
+        if lm is not None:
+            config = replace(config, lm=language_model_path(lm))
         self.model, self.config = model, config
         _tell_unused_lm(model, config)
         self._phones = self._listener = listener_of(phones, model)
@@ -124,6 +130,7 @@ class Recognizer(OpensAudioStreams):
         adapter: str | os.PathLike[str] | None = None,
         lexicon: Any = None,
         settings: Mapping[str, Any] | None = None,
+        lm: str | os.PathLike[str] | None = None,
         phones: PhoneListener | SpeechModel | str | os.PathLike[str] | None = AUTO,
     ) -> Recognizer:
         """Load a model, by default the one inside the package.
@@ -132,6 +139,7 @@ class Recognizer(OpensAudioStreams):
             path: see :func:`ctcbias_fst.models.find.load_model`, of the next four, too.
             settings: changes to the model's own, such as ``{"decode": {"nbest": 3}}`` or
                 ``{"decode.nbest": 3}``.
+            lm: see `Recognizer`.
             phones: see `Recognizer`.
 
         Raises:
@@ -145,7 +153,7 @@ class Recognizer(OpensAudioStreams):
         model = load_model(path, device, language=language, adapter=adapter, lexicon=lexicon)
         own = settings_of(None if path is None else Path(path))
         phones = of_language(phones, language)
-        return cls(model, changed(own, {}), settings=settings, phones=phones)
+        return cls(model, changed(own, {}), settings=settings, lm=lm, phones=phones)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), self.model, self.config, phones=self._phones), ()
@@ -427,5 +435,5 @@ def _tell_unused_lm(model: SpeechModel, config: PipelineConfig) -> None:
     if path is not None and config.lm is None and "lm" in config.parts:
         warn_caller(
             f"{path}: this language model, which lies in the model's folder, is not used: name it "
-            '(--lm, settings={"lm": ...}) or leave out the part lm'
+            "(--lm, lm=...) or leave out the part lm"
         )

@@ -33,7 +33,8 @@ from ctcbias_fst.ngram.tables import NgramTables
 from ctcbias_fst.ngram.train import TrainLmConfig, train_lm
 from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.search.lattice_decoder import LatticeDecoder
-from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
+from ctcbias_fst.search.stack import stack
 from ctcbias_fst.settings import PipelineConfig, settings_of
 from ctcbias_fst.text.checked_entities import check_entities
 from ctcbias_fst.text.entities import entities_from_names

@@ -14,7 +14,7 @@ from ctcbias_fst.decoder import Decoder
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.evidence import EvidenceConfig
-from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.search.stack import stack
 from ctcbias_fst.text.vocabulary import Vocabulary
 from decoders import Setting, Speech
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,6 @@ from ctcbias_fst.arrays import (
 from ctcbias_fst.cut_sets import named_files, one_line, refuse_commands
 from ctcbias_fst.errors import InputError, LogProbsError
 from ctcbias_fst.files import is_stream
-from ctcbias_fst.records import LogProbs
 from ctcbias_fst.text.token_marks import behind_the_last
 from ctcbias_fst.text.vocabulary import Vocabulary
 
@@ -229,22 +228,6 @@ def _check_unnamed(values: torch.Tensor, vocabulary: Vocabulary, where: str) -> 
             f"{behind_the_last(own, vocabulary.blank_id, len(unnamed))}the tokens seem to be of "
             "another model; give those of the model that made the log-probs (--tokens FILE)"
         )
-
-
-def stack(
-    arrays: Sequence[torch.Tensor],
-    ids: Sequence[str],
-    vocabulary: Vocabulary,
-    frame_seconds: float,
-) -> LogProbs:
-    """Utterances of different lengths, (T, V) each, as one padded batch."""
-    return LogProbs(
-        log_probs=torch.nn.utils.rnn.pad_sequence(list(arrays), batch_first=True),
-        lengths=torch.tensor([len(array) for array in arrays], dtype=torch.int64),
-        frame_seconds=frame_seconds,
-        ids=tuple(ids),
-        vocabulary=vocabulary,
-    )
 
 
 @contextmanager

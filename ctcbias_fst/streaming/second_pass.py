@@ -15,7 +15,7 @@ import torch
 from ctcbias_fst.compiled import CompiledEntities, Compiler
 from ctcbias_fst.phone_log_probs import PhoneLogProbs
 from ctcbias_fst.records import LogProbs, Transcript, Word
-from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.search.stack import stack
 from ctcbias_fst.search.times import TimesConfig, with_placed_words, written_frames
 from ctcbias_fst.settings import PipelineConfig
 from ctcbias_fst.streaming.cuts import agreed_cut, surest_blank, widest, word_gaps

@@ -1,5 +1,5 @@
 """What the documentation's site has beside the pages of docs/: the README as its first page, the
-pages and files of the recipes that docs/ links to, and the changelog."""
+pages and files of the recipes that docs/ links to, the examples, and the changelog."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ FORMULA = re.compile(
 
 PAGES = {
     "index.md": "README.md",
+    "examples/index.md": "examples/README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "security.md": "SECURITY.md",
@@ -34,6 +35,8 @@ def on_files(files: Files, config: Any) -> Files:
             if (ROOT / target).is_file():
                 linked[target] = ROOT / target
     linked["LICENSE"] = ROOT / "LICENSE"
+    for path in (ROOT / "examples").glob("*.[ip]*"):
+        linked[f"examples/{path.name}"] = path
     for name, path in linked.items():
         files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
     return files

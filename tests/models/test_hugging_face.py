@@ -718,9 +718,9 @@ def test_a_language_model_in_the_folder_is_told(tmp_path: Path) -> None:
     arpa.parent.mkdir()
     grams = "\\data\\\nngram 1=3\n\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 the\n\n\\end\\\n"
     arpa.write_text(grams)
-    with pytest.warns(CtcbiasWarning, match=r"2gram.arpa: this .* is not used: name it \(--lm, s"):
+    with pytest.warns(CtcbiasWarning, match=r"2gram.arpa: this .* is not used: name it \(--lm, lm"):
         Recognizer.from_pretrained(tmp_path, phones=None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Recognizer.from_pretrained(tmp_path, phones=None, settings={"lm": str(arpa)})
+        Recognizer.from_pretrained(tmp_path, phones=None, lm=arpa)
         Recognizer.from_pretrained(tmp_path, phones=None, settings={"parts": "boost"})

@@ -15,7 +15,7 @@ from ctcbias_fst import Recognizer
 from ctcbias_fst.audio.audio import to_recording
 from ctcbias_fst.records import LogProbs
 from ctcbias_fst.search.blank_check import BlankCheck
-from ctcbias_fst.search.saved_log_probs import stack
+from ctcbias_fst.search.stack import stack
 from ctcbias_fst.text.phones import PHONES
 from ctcbias_fst.text.vocabulary import Vocabulary
 

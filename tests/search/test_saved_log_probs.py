@@ -18,7 +18,8 @@ from strategies import VOCABULARIES
 
 from ctcbias_fst.errors import LogProbsError
 from ctcbias_fst.search import saved_log_probs as saved_module
-from ctcbias_fst.search.saved_log_probs import SavedLogProbs, stack
+from ctcbias_fst.search.saved_log_probs import SavedLogProbs
+from ctcbias_fst.search.stack import stack
 
 VOCABULARY = VOCABULARIES[0]
 
