@@ -250,3 +250,21 @@ def test_jobs() -> None:
     rows = _run("jobs.py", "--seconds", 30).splitlines()[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [(row[0], row[-1]) for row in cells] == [("1", "yes"), ("2", "yes")]
+
+
+def test_the_chart_is_that_of_the_tables(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    _run("list_sizes.py", ROOT / "docs/results.md", tmp_path / "chart.svg")
+    drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    shipped = (ROOT / "docs/list-sizes.svg").read_text(encoding="utf-8")
+    assert _marks(drawn) == _marks(shipped)
+    decoders = len(PEERS) + 2
+    # Three sizes in two charts, less two for which one is too slow; and the legend.
+    assert len(_marks(drawn)) == 2 * 3 * decoders - 2 + decoders
+
+
+def _marks(svg: str) -> list[tuple[str, str]]:
+    """Where the points of a chart are."""
+    return re.findall(
+        r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: [^"]*stroke: [^"]*"/>', svg
+    )
