@@ -12,6 +12,7 @@ import soxr
 
 from ctcbias_fst.audio.levels import cancelled_by, of_one_channel
 from ctcbias_fst.errors import AudioError
+from ctcbias_fst.wanted import require_wanted
 
 SHORTEST_SECONDS = 0.025
 """One analysis window: less audio has no frame."""
@@ -63,6 +64,7 @@ class Part:
 
     def add(self, block: Samples, rate: int) -> bool:
         """Take samples ``(frame, channel)``; returns whether more are wanted."""
+        require_wanted()
         if rate != self.rate:
             self._change(check_rate(rate, self.name))
             self.rate = rate

@@ -15,6 +15,7 @@ from ctcbias_fst.recent import Recent
 from ctcbias_fst.text.entity import Entity
 from ctcbias_fst.text.normalise import fold_diacritics, normalise
 from ctcbias_fst.text.phones import PHONES
+from ctcbias_fst.wanted import require_wanted
 
 _SOURCES = ("user", "sounds_like", "lexicon", "letters", "g2p")
 
@@ -79,7 +80,11 @@ class Pronouncer:
         phones that are not ours. Those of its `sounds_like` spellings come before the name's
         own, which then cost log 2 more. Those of its `spoken` forms cost what these do.
         """
-        return [self._entity(entity) for entity in entities]
+        found = []
+        for entity in entities:
+            require_wanted()
+            found.append(self._entity(entity))
+        return found
 
     @property
     def lexicon(self) -> Lexicon:

@@ -24,7 +24,8 @@ class ServerConfig:
         max_waiting: recordings that wait for the model; more are refused with 429.
         max_streams: that are open at a time; more are refused.
         idle_seconds: a stream of which nothing has come for so long is closed.
-        request_seconds: a recording that was not transcribed by then is given up.
+        request_seconds: a list that was not compiled by then is given up; so is a recording that
+            was not transcribed after as long, and its own length.
         batch: recordings that are transcribed together, at most.
         batch_seconds: of audio that is transcribed together, unless one recording is longer.
         batch_wait: seconds that the first of a batch waits for others.

@@ -22,8 +22,8 @@ from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.idle_fields import unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.request_names import OBJECT_FIELDS, compiled_names, of_form
-from ctcbias_fst.server.service import Service
-from ctcbias_fst.server.transcriptions import form_of, recording_of
+from ctcbias_fst.server.service import Service, while_there
+from ctcbias_fst.server.transcription_forms import form_of, recording_of
 from ctcbias_fst.text.text_files import as_number, quoted
 
 PATH = "/v1/audio/explain"
@@ -49,18 +49,20 @@ def routes(service: Service) -> list[Route]:
 
     async def explanations(request: Request) -> Response:
         with service.in_hand():
-            return await explained(request)
+            content, name, fields = await form_of(service, request)
+            work = explained(content, name, fields)
+            del content
+            return await while_there(request.receive, work)
 
-    async def explained(request: Request) -> Response:
-        content, name, fields = await form_of(service, request)
+    async def explained(content: bytes, name: str, fields: list[tuple[str, str]]) -> Response:
         one = dict(fields)
         start, end = _seconds(one, "start"), _seconds(one, "end")
         if end is not None and (start is None or end < start):
             raise ApiError(
                 400, "end is the end of what begins at start, and not before", param="end"
             )
-        names = await compiled_names(service, of_form(fields))
-        recording = await service.aside(recording_of, service, content, name)
+        names = await compiled_names(service, await service.aside(of_form, fields))
+        recording = await service.read(recording_of, service, content, name)
         part, begin = await service.aside(_stretch, recording, start, end)
         lists = (None,) if names.compiled is None else (None, names.compiled)
         found = await asyncio.gather(*(service.transcribe(part, one, _NBEST) for one in lists))

@@ -173,7 +173,7 @@ async def compiled_names(service: Service, wanted: WantedNames) -> RequestNames:
     def make() -> CompiledEntities:
         return service.recognizer.compile(entities, warn=False)
 
-    compiled = await service.compiled(key, make)
+    compiled = await service.compiled(key, make, len(entities))
     return RequestNames(compiled, (*wanted.notes, *compiled.entities.report()))
 
 

@@ -17,7 +17,9 @@ from ctcbias_fst.recognizer import Recognizer
 from ctcbias_fst.server.app import make_app
 from ctcbias_fst.server.config import ServerConfig
 from ctcbias_fst.server.conversation import MOST_BYTES
+from ctcbias_fst.server.http_protocol import HttpProtocol
 from ctcbias_fst.server.list_store import ListStore
+from ctcbias_fst.server.log_lines import begin_log
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.stored_lists import StoredLists
 from ctcbias_fst.server.websocket_protocol import WebsocketProtocol, told
@@ -53,7 +55,7 @@ def run(
         store: keeps lists, if any are to be kept.
     """
     host, port = listening.getsockname()[:2]
-    _log_lines()
+    begin_log()
     service = Service(recognizer, config, name, language)
     if store is not None:
         service.lists = StoredLists(service, store)
@@ -86,6 +88,7 @@ def uvicorn_config(app: Starlette) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=HttpProtocol,
         ws=WebsocketProtocol,
         ws_max_size=MOST_BYTES,
         ws_ping_timeout=_PONG_SECONDS,
@@ -143,15 +146,3 @@ def hosts_of(listening: socket.socket, host: str) -> tuple[str, ...]:
 
 def _is_loopback(listening: socket.socket) -> bool:
     return ip_address(listening.getsockname()[0]).is_loopback
-
-
-def _log_lines() -> None:
-    """Log requests on standard error, a line each."""
-    log = logging.getLogger("ctcbias_fst.server")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    # A line for each byte of a form that is wrong; the client is told.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)

@@ -7,9 +7,10 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -27,17 +28,25 @@ from ctcbias_fst.server.compiled_cache import CompiledCache
 from ctcbias_fst.server.config import ServerConfig
 from ctcbias_fst.server.metrics import Metrics
 from ctcbias_fst.streaming.updates import Update
+from ctcbias_fst.wanted import UnwantedError, while_wanted
 
 _log = logging.getLogger(__name__)
 
 _SIDE_THREADS = 4
+_READERS = 4
 """Files that are read side by side."""
 
+_READ_SECONDS = 60.0
+"""Until one must be read: an hour takes a few; with many channels at a high rate, minutes."""
+
 _COMPILERS = 2
+"""Long lists that are compiled side by side, and short ones beside them."""
+
+_SHORT_LIST = 1000
+"""Names of a list that does not wait behind longer ones."""
+
 _WAITING_SECONDS = 4 * 3600.0
 """Of audio that may wait: less than 1 GB of samples at 16 kHz."""
-
-"""Lists that are compiled side by side."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,6 +84,14 @@ class _Chunk:
     samples: Any
 
 
+class _Making:
+    """A list that is being compiled, and how many want it."""
+
+    def __init__(self) -> None:
+        self.wanted = 0
+        self.task: asyncio.Task[CompiledEntities] | None = None
+
+
 class Service:
     """A recogniser for many clients. Made, used and closed in one event loop.
 
@@ -107,9 +124,9 @@ class Service:
         self.streams = 0
         self.closing = False
         self._in_hand = 0
-        self._threads = CapacityLimiter(_SIDE_THREADS)
-        self._compilers = CapacityLimiter(_COMPILERS)
-        self._compiling: dict[Hashable, asyncio.Task[CompiledEntities]] = {}
+        self._threads, self._readers = CapacityLimiter(_SIDE_THREADS), CapacityLimiter(_READERS)
+        self._compilers = {short: CapacityLimiter(_COMPILERS) for short in (False, True)}
+        self._compiling: dict[Hashable, _Making] = {}
         self._pace = 0.1
         """Seconds that a second of audio takes, lately."""
         self._work = Batches(
@@ -166,13 +183,15 @@ class Service:
     ) -> Transcript:
         """Transcribe a recording, together with those of other clients.
 
-        Cancelled before its turn it takes no time of the model.
+        Cancelled before its turn it takes no time of the model. A long one may take longer: by as
+        much as it is long.
 
         Raises:
             ApiError: too many wait (429), it took too long (503), or it cannot be transcribed.
         """
         job = _Job(recording, names, nbest)
-        found = await self._done(self._work, job, self.config.request_seconds)
+        most = self.config.request_seconds + recording.seconds
+        found = await self._done(self._work, job, most)
         self.metrics.audio_seconds.inc(recording.seconds)
         return found
 
@@ -243,7 +262,7 @@ class Service:
             return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
         except (TimeoutError, asyncio.TimeoutError):
             raise ApiError(
-                503, f"it took longer than {seconds:g} s: try again later", code="timeout"
+                503, f"it took longer than {seconds:.3g} s: try again later", code="timeout"
             ) from None
         except CtcbiasError as error:
             raise ApiError.of(error) from error
@@ -271,34 +290,90 @@ class Service:
         except CtcbiasError as error:
             raise ApiError.of(error) from error
 
-    async def compiled(
-        self, key: Hashable, make: Callable[[], CompiledEntities]
-    ) -> CompiledEntities:
-        """A list that is compiled, or will be; who wants one in the making waits for it.
+    async def read(self, work: Callable[..., T], *args: Any) -> T:
+        """Read what a client sent, in a thread of its own; streams do not wait behind it.
 
         Raises:
-            ApiError: it cannot be compiled.
+            ApiError: an error of the package, or it takes too long (413).
         """
-        found = self.cache.find(key)
-        if found is not None:
-            return found
-        task = self._compiling.get(key)
-        if task is None:
-            task = self._compiling[key] = asyncio.create_task(self._compile(key, make))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # Who goes does not take it from those who stay.
-        return await asyncio.shield(task)
+        end = monotonic() + _READ_SECONDS
+
+        def reading() -> T:
+            with while_wanted(lambda: monotonic() < end):
+                return work(*args)
+
+        try:
+            return await to_thread.run_sync(reading, limiter=self._readers)
+        except UnwantedError:
+            raise ApiError(
+                413,
+                f"decoding the audio took longer than {_READ_SECONDS:g} s: send fewer channels, at "
+                "a lower rate",
+                param="file",
+                code="too_much",
+            ) from None
+        except CtcbiasError as error:
+            raise ApiError.of(error) from error
+
+    async def compiled(
+        self, key: Hashable, make: Callable[[], CompiledEntities], size: int
+    ) -> CompiledEntities:
+        """A list that is compiled, or will be; who wants one in the making waits for it. Once
+        nobody does it is given up.
+
+        Args:
+            key: of the list.
+            make: compiles it.
+            size: how many names it has.
+
+        Raises:
+            ApiError: it cannot be compiled, or takes too long (503).
+        """
+        while True:
+            found = self.cache.find(key)
+            if found is not None:
+                return found
+            with suppress(UnwantedError):  # others gave it up a moment ago
+                return await self._made(key, make, size)
+
+    async def _made(
+        self, key: Hashable, make: Callable[[], CompiledEntities], size: int
+    ) -> CompiledEntities:
+        making = self._compiling.get(key)
+        if making is None:
+            making = self._compiling[key] = _Making()
+            # It is not this client's alone.
+            work = self._compile(key, make, size, making)
+            making.task = Context().run(asyncio.create_task, work)
+            making.task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        assert making.task is not None
+        making.wanted += 1
+        seconds = self.config.request_seconds
+        try:
+            # Who goes does not take it from those who stay.
+            return await asyncio.wait_for(asyncio.shield(making.task), seconds)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ApiError(
+                503,
+                f"compiling {size} names took longer than {seconds:g} s: send fewer, or store them "
+                "(PUT /v1/lists/ID)",
+                code="timeout",
+            ) from None
+        finally:
+            making.wanted -= 1
 
     async def _compile(
-        self, key: Hashable, make: Callable[[], CompiledEntities]
+        self, key: Hashable, make: Callable[[], CompiledEntities], size: int, making: _Making
     ) -> CompiledEntities:
         def kept() -> CompiledEntities:
-            made = make()
+            with while_wanted(lambda: making.wanted > 0):
+                made = make()
             self.cache.keep(key, made)
             return made
 
         try:
-            return await to_thread.run_sync(kept, limiter=self._compilers)
+            limiter = self._compilers[size <= _SHORT_LIST]
+            return await to_thread.run_sync(kept, limiter=limiter)
         except CtcbiasError as error:
             raise ApiError.of(error) from error
         finally:
@@ -362,7 +437,30 @@ def stopping() -> ApiError:
     )
 
 
-async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
-    """Wait until the client of a request, whose body is read, has gone."""
+async def while_there(receive: Callable[[], Awaitable[Any]], work: Awaitable[T]) -> T:
+    """Do something for the client of a request, whose body is read, unless it goes.
+
+    Raises:
+        ApiError: it has gone (499).
+    """
+    left = False
+    with while_wanted(lambda: not left):
+        working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_until_gone(receive))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApiError(499, "the client has gone", code="client_gone")
+        return await working
+    finally:
+        left = True
+        for one in (working, gone):
+            one.cancel()
+        for one in (working, gone):
+            with suppress(asyncio.CancelledError, Exception):
+                await one
+
+
+async def _until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

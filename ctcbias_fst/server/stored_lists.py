@@ -135,7 +135,7 @@ class StoredLists:
                 return self._service.recognizer.compile(entities, warn=False)
 
             try:
-                return await self._service.compiled(key, make)
+                return await self._service.compiled(key, make, row.entries)
             except _MovedError:
                 continue
             except StoreError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from time import perf_counter
@@ -11,6 +10,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ctcbias_fst.server.log_lines import REQUEST
 from ctcbias_fst.server.metrics import Metrics
 
 _log = logging.getLogger("ctcbias_fst.server")
@@ -59,4 +59,5 @@ class Watch:
             self._metrics.seconds.labels(path).observe(seconds)
             method = scope.get("method", "WS")
             record: dict[str, Any] = {"method": method, "path": path, "status": status}
-            _log.info(json.dumps({**record, "seconds": round(seconds, 4)}))
+            record["seconds"] = round(seconds, 4)
+            _log.info("%s %s", method, path, extra={REQUEST: record})

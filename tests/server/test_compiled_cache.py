@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from threading import Event
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from ctcbias_fst.compiled import CompiledEntities
 from ctcbias_fst.recognizer import Recognizer
+from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.compiled_cache import CompiledCache, held_bytes
 from ctcbias_fst.server.config import ServerConfig
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.text.entities import EntityList
 from ctcbias_fst.text.entity import Entity
+from ctcbias_fst.wanted import UnwantedError, require_wanted, while_wanted
 
 
 def listed(names: int) -> CompiledEntities:
@@ -114,7 +116,7 @@ def test_who_wants_a_list_in_the_making_waits_for_it(recognizer: Recognizer) -> 
             made.append(listed(1))
             return made[-1]
 
-        waiting = [asyncio.create_task(service.compiled("key", make)) for _ in range(20)]
+        waiting = [asyncio.create_task(service.compiled("key", make, 1)) for _ in range(20)]
         await asyncio.to_thread(begun.wait, 60)
         waiting[0].cancel()
         assert await service.aside(lambda: 5) == 5
@@ -122,7 +124,7 @@ def test_who_wants_a_list_in_the_making_waits_for_it(recognizer: Recognizer) -> 
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
         assert len(made) == 1 and all(one is made[0] for one in found[1:])
-        assert await service.compiled("key", make) is made[0] and len(made) == 1
+        assert await service.compiled("key", make, 1) is made[0] and len(made) == 1
         await service.close(1.0)
 
     asyncio.run(work())
@@ -139,8 +141,80 @@ def test_a_list_that_cannot_be_made_is_tried_again(recognizer: Recognizer) -> No
 
         for count in (1, 2):
             with pytest.raises(RuntimeError, match="no"):
-                await service.compiled("key", make)
+                await service.compiled("key", make, 1)
             assert len(tried) == count
         await service.close(1.0)
 
     asyncio.run(work())
+
+
+def test_a_list_that_nobody_wants_any_more_is_given_up(recognizer: Recognizer) -> None:
+    """Who wants it a moment later has it made anew; a short one waits for no long one."""
+
+    async def work() -> None:
+        service = Service(recognizer, ServerConfig(), "ctcbias")
+        begun, ended = Semaphore(0), Semaphore(0)
+        go = Event()
+
+        def make() -> CompiledEntities:
+            begun.release()
+            try:
+                while not go.wait(0.01):
+                    require_wanted()
+            finally:
+                ended.release()
+            return listed(1)
+
+        several = [asyncio.create_task(service.compiled(key, make, 20_000)) for key in "aab"]
+        for _ in "ab":
+            await asyncio.to_thread(begun.acquire)
+        short = asyncio.create_task(service.compiled("short", lambda: listed(2), 2))
+        assert len(await short) == 2
+        several[2].cancel()
+        await asyncio.to_thread(ended.acquire)
+        several[0].cancel()
+        await asyncio.sleep(0)
+        again = asyncio.create_task(service.compiled("b", make, 20_000))
+        await asyncio.to_thread(begun.acquire)
+        go.set()
+        assert len(await several[1]) == len(await again) == 1
+        await service.close(1.0)
+
+    asyncio.run(work())
+
+
+def test_a_list_that_takes_too_long_is_told(recognizer: Recognizer) -> None:
+    async def work() -> None:
+        service = Service(recognizer, ServerConfig(request_seconds=0.05), "ctcbias")
+        ended = Event()
+
+        def make() -> CompiledEntities:
+            try:
+                while True:
+                    require_wanted()
+            finally:
+                ended.set()
+
+        with pytest.raises(ApiError, match=r"5 names took longer than 0.05 s") as told:
+            await service.compiled("key", make, 5)
+        assert told.value.status == 503
+        assert await asyncio.to_thread(ended.wait, 60)
+        await service.close(1.0)
+
+    asyncio.run(work())
+
+
+def test_names_are_not_pronounced_for_nobody(recognizer: Recognizer) -> None:
+    asked: list[None] = []
+
+    def wanted() -> bool:
+        asked.append(None)
+        return len(asked) < 10
+
+    names = [f"zarvo{one}{other}" for one in "bdfgklmnprst" for other in "bdfgklmnprst"] * 5
+    names = [f"{name}{'aeiou'[place // 144]}" for place, name in enumerate(names)]
+    with pytest.raises(UnwantedError), while_wanted(wanted):
+        recognizer.compile(names, warn=False)
+    assert len(asked) == 10
+    with while_wanted(lambda: True):
+        assert len(recognizer.compile(names[:3], warn=False)) == 3

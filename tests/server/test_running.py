@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from ctcbias_fst.audio.blocks import Part
 from ctcbias_fst.cli import main
 from ctcbias_fst.models.package import DEFAULT
 from ctcbias_fst.server.run import hosts_of, listen
+from ctcbias_fst.wanted import require_wanted
 
 CLIP = (DEFAULT.parent / "clips" / "medical-2.flac").read_bytes()
 PATH = "/v1/audio/transcriptions"
@@ -37,11 +39,13 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def begun(port: int, sent: bytes = BODY, length: int | None = None) -> socket.socket:
+def begun(
+    port: int, sent: bytes = BODY, length: int | None = None, path: str = PATH
+) -> socket.socket:
     """A request that was sent as far as it goes."""
     one = socket.create_connection(("127.0.0.1", port), timeout=20)
     lines = [
-        f"POST {PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: x",
         f"Content-Type: {KIND['content-type']}",
         f"Content-Length: {len(BODY) if length is None else length}",
@@ -91,6 +95,32 @@ def test_a_client_that_goes_before_its_turn_takes_no_time(
         assert texts[0] == texts[1] != ""
         assert held.seen == 2
         until(lambda: service.waiting == 0)
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/audio/explain"])
+def test_a_client_that_goes_while_its_audio_is_decoded_is_waited_for_no_more(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The decoder is told at its next block."""
+    decoding, told = threading.Event(), threading.Event()
+
+    def block(self: Part, block: Any, rate: int) -> bool:
+        decoding.set()
+        try:
+            while True:
+                require_wanted()
+        finally:
+            told.set()
+
+    with runs() as (service, port):
+        with monkeypatch.context() as patch:
+            patch.setattr(Part, "add", block)
+            one = begun(port, path=path)
+            assert decoding.wait(60)
+            one.close()
+            assert told.wait(60)
+            until(lambda: f'path="{path}",status="499"' in service.metrics.text().decode())
+        assert answer(begun(port))[0] == 200
 
 
 @pytest.mark.parametrize("line", ["GET http://host/health", "OPTIONS *", "GET *", "PUT http:"])

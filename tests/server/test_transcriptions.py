@@ -344,7 +344,7 @@ def test_what_takes_too_long_is_given_up(serves: Any, monkeypatch: Any) -> None:
         monkeypatch.setattr(recognizer, "transcribe_recordings", held)
         answer = send(client)
         go.set()
-        assert "it took longer than 0.1 s" in refused(answer, 503)
+        assert "it took longer than 3.4" in refused(answer, 503)
 
 
 def test_other_hosts_pages_are_let_in_by_name_only(serves: Any) -> None:
@@ -474,3 +474,39 @@ def test_the_client_of_openai(openai: Any) -> None:
     with pytest.raises(Exception, match="response_format is one of") as error:
         openai.audio.transcriptions.create(file=path, model="x", response_format="xml")
     assert type(error.value).__name__ == "BadRequestError"
+
+
+def test_fields_have_bounds(client: TestClient) -> None:
+    told = refused(send(client, keywords="x" * 4_000_001), 413)
+    assert told.startswith("a field is longer than 4 MB: store the names of a longer list")
+    found = send(client, include=",".join(f"x{i}" for i in range(1000))).json()
+    assert found["warnings"] == [
+        *(f"include 'x{i}' is not known" for i in range(3)),
+        "include has 997 other values that are not known",
+    ]
+
+
+def test_audio_that_takes_long_to_decode_is_given_up(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds alone do not bound it: channels and rates multiply."""
+    monkeypatch.setattr("ctcbias_fst.server.service._READ_SECONDS", 0.0)
+    told = refused(send(client), 413)
+    assert told == "decoding the audio took longer than 0 s: send fewer channels, at a lower rate"
+    monkeypatch.undo()
+    assert send(client).status_code == 200
+
+
+def test_a_long_recording_has_more_time(serves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[float] = []
+    with serves(request_seconds=100.0) as client:
+        service = client.service
+        own = service._done
+
+        def done(work: Any, item: Any, seconds: float | None = None) -> Any:
+            wanted.append(seconds or 0.0)
+            return own(work, item, seconds)
+
+        monkeypatch.setattr(service, "_done", done)
+        assert send(client).status_code == 200
+    assert wanted == [pytest.approx(103.337, abs=0.01)]
