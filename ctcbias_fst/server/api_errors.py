@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,8 +16,16 @@ from ctcbias_fst.text.printable import one_line
 
 _log = logging.getLogger(__name__)
 
-_SHORT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS})
+_SHORT = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+        *(errno.EIO, errno.EROFS),
+    }
+)
 """What the machine is short of, whatever is asked for."""
+
+_OWN = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""A client names no file of the server's."""
 
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -55,10 +63,10 @@ class ApiError(Exception):
         if isinstance(error, ApiError):
             return error
         assert isinstance(error, CtcbiasError)
-        cause = error.__cause__
-        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _SHORT:
+        causes = list(_causes(error))
+        if any(isinstance(one, MemoryError) or getattr(one, "errno", 0) in _SHORT for one in causes):
             return short(error)
-        if isinstance(error, InputError):
+        if isinstance(error, InputError) and not any(isinstance(one, _OWN) for one in causes):
             return cls(400, one_line(str(error)), param=param)
         _log.error("a request has failed", exc_info=error)
         return failure()
@@ -75,6 +83,14 @@ class ApiError(Exception):
     def response(self) -> Response:
         """The same over HTTP."""
         return JsonResponse(self.content, self.status, self.headers)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error came from, one behind the other."""
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -283,13 +283,31 @@ def test_a_stream_of_events_that_fails_says_so(
     assert "RuntimeError: secret of the server" in caplog.text
 
 
-@pytest.mark.parametrize("why", [OSError(errno.ENOSPC, "full"), MemoryError()])
-def test_what_the_machine_is_short_of_is_no_mistake_of_the_client(why: Exception) -> None:
+@pytest.mark.parametrize(
+    ("why", "status"),
+    [
+        (OSError(errno.ENOSPC, "full"), 503),
+        (OSError(errno.EFBIG, "too large"), 503),
+        (MemoryError(), 503),
+        (FileNotFoundError(errno.ENOENT, "gone", "/srv/lm.safetensors"), 500),
+        (PermissionError(errno.EACCES, "closed", "/srv/lm.safetensors"), 500),
+        (ValueError("no sound"), 400),
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_fails_in_the_server_is_no_mistake_of_the_client(
+    why: Exception, status: int, deep: bool
+) -> None:
     try:
-        raise AudioError("a.flac: cannot be opened: full") from why
+        try:
+            if deep:
+                raise RuntimeError("cannot be opened") from why
+            raise why
+        except Exception as cause:
+            raise AudioError("/srv/a.flac: cannot be opened") from cause
     except AudioError as error:
         found = ApiError.of(error)
-    assert (found.status, "a.flac" in found.message) == (503, False)
+    assert (found.status, "/srv" in found.message) == (status, status == 400)
 
 
 def test_a_length_that_nobody_has(client: TestClient) -> None:
