@@ -13,7 +13,9 @@ MUTANTS = read_mutants()
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[f"{m.file}: {m.what}" for m in MUTANTS])
 def test_a_mutant_applies(mutant: Mutant) -> None:
     text = (ROOT / mutant.path).read_text(encoding="utf-8")
-    ast.parse(mutated(mutant, text), mutant.file)
+    changed = mutated(mutant, text)
+    if mutant.path.suffix == ".py":
+        ast.parse(changed, mutant.file)
     assert mutant.old != mutant.new
     assert mutant.tests
     for name in mutant.tests:

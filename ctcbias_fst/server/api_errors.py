@@ -64,7 +64,7 @@ class ApiError(Exception):
             return error
         assert isinstance(error, CtcbiasError)
         causes = list(_causes(error))
-        if any(isinstance(one, MemoryError) or getattr(one, "errno", 0) in _SHORT for one in causes):
+        if any(map(_is_short, causes)):
             return short(error)
         if isinstance(error, InputError) and not any(isinstance(one, _OWN) for one in causes):
             return cls(400, one_line(str(error)), param=param)
@@ -83,6 +83,10 @@ class ApiError(Exception):
     def response(self) -> Response:
         """The same over HTTP."""
         return JsonResponse(self.content, self.status, self.headers)
+
+
+def _is_short(cause: BaseException) -> bool:
+    return isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _SHORT
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -110,17 +111,19 @@ def opens(browser: Any, address: str) -> Iterator[Opens]:
     assert {host for host in hosts if not host.startswith("127.0.0.1:")} <= {""}
 
 
-def drop(page: Any, target: str, path: Path) -> None:
+def drop(page: Any, target: str, *paths: Path) -> None:
     page.locator(target).evaluate(
-        """(part, [name, bytes]) => {
+        """(part, files) => {
             const carried = new DataTransfer();
-            carried.items.add(new File([new Uint8Array(bytes)], name));
+            for (const [name, bytes] of files) {
+                carried.items.add(new File([new Uint8Array(bytes)], name));
+            }
             for (const kind of ["dragover", "drop"]) {
                 const event = { dataTransfer: carried, bubbles: true, cancelable: true };
                 part.dispatchEvent(new DragEvent(kind, event));
             }
         }""",
-        [path.name, list(path.read_bytes())],
+        [[path.name, list(path.read_bytes())] for path in paths],
     )
 
 
@@ -155,8 +158,15 @@ def test_a_list_is_dropped(opens: Opens, tmp_path: Path) -> None:
     drop(page, "#names-part", DEFAULT.parent / "clips" / "names.txt")
     expect(page.locator("#names-count")).to_have_text("1007 names", timeout=WAIT)
     (tmp_path / "old.txt").write_bytes("José".encode("latin-1"))
-    drop(page, "#names-part", tmp_path / "old.txt")
-    expect(page.locator("#names-count")).to_have_text("old.txt is no text in UTF-8: save it so.")
+    drop(page, "#names-part", tmp_path / "old.txt", CLIP)
+    told = page.locator("#names-told")
+    expect(told).to_contain_text("old.txt is no text in UTF-8: save it so. The list is as it was.")
+    expect(told).to_contain_text("old.txt is taken; of several files the first counts.")
+    expect(page.locator("#names-count")).to_have_text("1007 names")
+    (tmp_path / "new.csv.gz").write_bytes(gzip.compress("name\nJosé\nTobias\n".encode()))
+    drop(page, "#names-part", tmp_path / "new.csv.gz")
+    expect(page.locator("#names-count")).to_have_text("2 names", timeout=WAIT)
+    assert told.inner_text() == ""
 
 
 def test_a_recording_with_and_without_the_list(opens: Opens) -> None:
@@ -273,10 +283,48 @@ def test_words_come_while_they_are_said_and_what_was_recorded_is_transcribed(ope
     expect(page.locator("#without-words .instead")).to_be_visible()
     assert live.inner_text().split() == SAID.split()
     with page.expect_download() as download:
-        page.click("[data-save=wav]")
+        page.click("#save-wav")
     info = soundfile.info(download.value.path())
     assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
     assert info.duration > 2
+
+
+def test_a_change_of_the_list_is_not_lost_before_there_is_a_microphone(opens: Opens) -> None:
+    held = """
+        const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        const gate = new Promise((go) => { window.go = go; });
+        navigator.mediaDevices.getUserMedia = (wanted) => gate.then(() => own(wanted));
+    """
+    page = opens(script=held)
+    page.fill("#names", "Keisha Smith")
+    expect(page.locator("#names-count")).to_have_text("1 name", timeout=WAIT)
+    page.keyboard.press("Alt+r")
+    expect(page.locator("#record")).to_be_disabled()
+    page.fill("#names", "Imiglucerase\nTobias")
+    expect(page.locator("#names-count")).to_have_text("2 names", timeout=WAIT)
+    page.evaluate("go()")
+    live = page.locator("#live-words")
+    expect(live.locator(".name")).to_have_text("Imiglucerase", timeout=WAIT)
+
+
+def test_a_lost_connection_is_told_and_nothing_else_is_lost(opens: Opens) -> None:
+    kept = """
+        const Own = WebSocket;
+        window.sockets = [];
+        window.WebSocket = class extends Own {
+            constructor(...wanted) { super(...wanted); window.sockets.push(this); }
+        };
+    """
+    page = opens(script=kept)
+    page.fill("#names", "Imiglucerase")
+    page.keyboard.press("Alt+r")
+    expect(page.locator("#live-words")).to_contain_text("my", timeout=WAIT)
+    page.evaluate("sockets[0].close()")
+    expect(page.locator("#error")).to_contain_text("connection to the server is lost")
+    expect(page.locator("#status")).to_have_text(re.compile("Recording… [3-9]"), timeout=WAIT)
+    page.keyboard.press("Alt+r")
+    expect(page.locator("#with-words .name")).to_have_text("Imiglucerase", timeout=WAIT)
+    expect(page.locator("#error")).to_be_hidden()
 
 
 def test_where_there_is_no_microphone_the_page_tells_why(opens: Opens) -> None:
@@ -320,6 +368,9 @@ def test_what_the_server_refuses_is_told(opens: Opens, tmp_path: Path) -> None:
     expect(page.locator("#results")).to_be_hidden()
     transcribed(page)
     expect(page.locator("#error")).to_be_hidden()
+    drop(page, "#speech-part", tmp_path / "noise.wav", CLIP)  # what was there is of another one
+    expect(page.locator("#error")).to_contain_text("noise.wav", timeout=WAIT)
+    expect(page.locator("#results")).to_be_hidden()
 
 
 def test_dark_and_narrow(opens: Opens) -> None:

@@ -15,8 +15,7 @@ const record = byId("record");
 const again = byId("again");
 
 let audio = null; // the file that is looked at
-let list = []; // the entries that it was transcribed with
-let best = null; // the answer with the list
+let shown = null; // of whose words are shown: the file, the entries, the answer with the list
 let live = null;
 let stopping = false;
 let asked = null;
@@ -26,8 +25,9 @@ const without = new Words(byId("without-words"), choose);
 const said = new Words(byId("live-words"), choose);
 
 function choose(word, button) {
-  if (audio) openDetail(word, button, audio, list, play);
-  else tell(error, "Stop recording first: then words show why they were written.");
+  if (live) tell(error, "Stop recording first: then words show why they were written.");
+  else if (shown) openDetail(word, button, shown.audio, shown.list, play);
+  else tell(error, "Transcribe again first: then words show why they were written.");
 }
 
 function play(start, end) {
@@ -51,12 +51,20 @@ function take(file) {
   transcribe();
 }
 
+// What was shown is of another recording.
 function hold(file) {
   audio = file;
+  clear();
   if (player.src) URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(file);
   player.hidden = false;
-  document.querySelector('[data-save="wav"]').hidden = file.name !== "recording.wav";
+  byId("save-wav").hidden = file.name !== "recording.wav";
+}
+
+function clear() {
+  shown = null;
+  closeDetail();
+  byId("results").hidden = true;
 }
 
 async function transcribe() {
@@ -69,11 +77,13 @@ async function transcribe() {
   tell(error, "");
   status.textContent = `Transcribing ${audio.name}…`;
   try {
-    list = await entries();
+    const list = await entries();
     const calls = [transcript([], signal)];
     if (list.length) calls.push(transcript(list, signal));
     const answers = await Promise.all(calls);
-    if (!signal.aborted) show(answers[0], answers[1] ?? null);
+    if (signal.aborted) return;
+    shown = { audio, list, best: answers[1] ?? answers[0] };
+    show(answers[0], answers[1] ?? null);
   } catch (fault) {
     if (signal.aborted) return;
     status.textContent = "";
@@ -93,7 +103,7 @@ function transcript(names, signal) {
 }
 
 function show(plain, biased) {
-  best = biased ?? plain;
+  const { best } = shown;
   const names = best.entities.length;
   const seconds = best.duration.toFixed(1);
   status.textContent = biased
@@ -124,15 +134,16 @@ async function startRecording() {
   closeDetail();
   record.disabled = true;
   stopping = false;
+  status.textContent = "";
   live = new Live(heard, (text) => tell(error, text), ticked);
   try {
-    list = await entries();
-    await live.start(list);
+    await live.start(await entries());
     byId("live-words").replaceChildren();
     byId("tentative").textContent = "";
     byId("live").hidden = false;
-    byId("results").hidden = true;
+    clear();
     audio = null;
+    byId("save-wav").hidden = true;
     player.pause();
     player.hidden = true;
     status.textContent = "Recording…";
@@ -192,9 +203,9 @@ function toggle() {
 }
 
 function download(kind) {
-  const name = audio.name.replace(/\.[^.]*$/, "") || "transcript";
-  if (kind === "wav") save(audio.name, audio);
-  else if (kind === "txt") save(`${name}.txt`, `${best.text}\n`, "text/plain;charset=utf-8");
+  const { audio: of, best } = shown;
+  const name = of.name.replace(/\.[^.]*$/, "") || "transcript";
+  if (kind === "txt") save(`${name}.txt`, `${best.text}\n`, "text/plain;charset=utf-8");
   else if (kind === "srt") save(`${name}.srt`, subtitles(best.words), "application/x-subrip");
   else save(`${name}.json`, `${JSON.stringify(best, null, 2)}\n`, "application/json");
 }
@@ -219,7 +230,8 @@ byId("audio-file").addEventListener("change", (event) => {
   event.target.value = "";
   if (file) take(file);
 });
-takeDrops(byId("speech-part"), take);
+takeDrops(byId("speech-part"), take, (text) => tell(error, text));
+byId("save-wav").addEventListener("click", () => save(audio.name, audio));
 for (const button of document.querySelectorAll("[data-save]")) {
   button.addEventListener("click", () => download(button.dataset.save));
 }

@@ -28,8 +28,8 @@ export function clock(seconds) {
   return `${seconds.toFixed(2)} s`;
 }
 
-// Take files that are dropped on a part of the page.
-export function takeDrops(part, take) {
+// Take the file that is dropped on a part of the page; `many` is told of others beside it.
+export function takeDrops(part, take, many) {
   part.addEventListener("dragover", (event) => {
     event.preventDefault();
     part.classList.add("over");
@@ -38,7 +38,9 @@ export function takeDrops(part, take) {
   part.addEventListener("drop", (event) => {
     event.preventDefault();
     part.classList.remove("over");
-    const file = event.dataTransfer.files[0];
-    if (file) take(file);
+    const [file, ...others] = event.dataTransfer.files;
+    if (!file) return;
+    take(file);
+    if (others.length) many(`${file.name} is taken; of several files the first counts.`);
   });
 }

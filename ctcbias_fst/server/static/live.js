@@ -5,6 +5,9 @@ import { wavFile } from "./saving.js";
 
 const RATE = 16000;
 const LAST_WORDS = 15_000; // milliseconds that the server has for them
+const NONE_LIVE = "Words come after stopping, none live.";
+const LOST =
+  "The connection to the server is lost, and no more words come. What is said is still recorded: stop, and transcribe it once the server is there.";
 
 // Why there is no microphone; empty if there is one.
 export function noMicrophone() {
@@ -26,6 +29,9 @@ export class Live {
     this.waiting = [];
     this.ready = false;
     this.told = false;
+    this.ending = false;
+    this.list = null; // the entries that are wanted
+    this.sent = null; // those that the server has
     this.bytes = 0;
   }
 
@@ -37,7 +43,8 @@ export class Live {
       this.release();
       throw error;
     }
-    this.connect(entities);
+    this.list ??= entities;
+    this.connect();
   }
 
   async listen() {
@@ -63,18 +70,19 @@ export class Live {
     await this.context.resume();
   }
 
-  connect(entities) {
+  connect() {
     this.socket = socket("v1/stream");
     this.closed = new Promise((resolve) => {
       this.socket.onclose = () => {
-        if (!this.ready && !this.told) this.troubled("Words come after stopping, none live.");
+        if (!this.told && !this.ending) this.troubled(this.ready ? LOST : NONE_LIVE);
         this.ready = false;
         resolve();
       };
     });
     this.socket.onopen = () => {
       const start = { type: "start", sampling_rate: this.context.sampleRate, encoding: "s16le" };
-      this.tell({ ...start, channels: 1, ...listFields(entities) });
+      this.sent = this.list;
+      this.tell({ ...start, channels: 1, ...listFields(this.sent) });
     };
     this.socket.onmessage = (event) => this.heard(JSON.parse(event.data));
   }
@@ -82,6 +90,7 @@ export class Live {
   heard(message) {
     if (message.type === "ready") {
       this.ready = true;
+      this.sendList();
       for (const chunk of this.waiting) this.socket.send(chunk);
       this.waiting = [];
     } else if (message.type === "update") {
@@ -91,7 +100,10 @@ export class Live {
     // What a list says of its entries is shown beside them.
     if (told.length && (message.error || message.type === "update")) this.troubled(told.join(" "));
     if (message.type === "error") this.told = true;
-    if (message.type === "done") this.socket.close();
+    if (message.type === "done") {
+      this.ending = true;
+      this.socket.close();
+    }
   }
 
   tell(message) {
@@ -107,7 +119,15 @@ export class Live {
   }
 
   changeList(entities) {
-    if (this.ready) this.tell({ type: "list", ...listFields(entities) });
+    this.list = entities;
+    if (this.ready) this.sendList();
+  }
+
+  // A change may come before the server has answered, or the microphone.
+  sendList() {
+    if (this.sent === this.list) return;
+    this.sent = this.list;
+    this.tell({ type: "list", ...listFields(this.list) });
   }
 
   // The recording as a file, once the last words have come.
@@ -118,6 +138,7 @@ export class Live {
     this.release();
     this.tell({ type: "finish" });
     await Promise.race([this.closed, new Promise((go) => setTimeout(go, LAST_WORDS))]);
+    this.ending = true;
     this.socket.close();
     return wavFile(this.chunks, rate, "recording.wav");
   }

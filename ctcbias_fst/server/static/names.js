@@ -1,7 +1,7 @@
 // The box for names: what has no effect is marked as one types.
 
 import { postJson } from "./api.js";
-import { byId, counted, element, takeDrops, tell } from "./dom.js";
+import { byId, counted, element, takeDrops } from "./dom.js";
 
 const PAUSE = 200; // milliseconds without a key, before the list is sent
 const SHOWN = 50;
@@ -93,7 +93,7 @@ function refuse(message) {
   const line = Number(/\bline (\d+)/.exec(message)?.[1] ?? 0);
   count.textContent = "The list cannot be read.";
   mark(line ? [line] : []);
-  told.replaceChildren(element("li", { className: "idle told", textContent: message }));
+  told.replaceChildren(fault(message));
 }
 
 function jump(line, where) {
@@ -123,14 +123,27 @@ function mark(lines) {
 }
 
 async function open(file) {
+  let text;
   try {
-    box.value = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await unpacked(file));
   } catch {
-    tell(count, `${file.name} is no text in UTF-8: save it so.`);
+    told.prepend(fault(`${file.name} is no text in UTF-8: save it so. The list is as it was.`));
     return;
   }
+  box.value = text;
   box.scrollTop = 0;
   check();
+}
+
+// The bytes of a file, which may be packed with gzip.
+async function unpacked(file) {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  if (first !== 0x1f || second !== 0x8b) return file.arrayBuffer();
+  return new Response(file.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+function fault(text) {
+  return element("li", { className: "idle told", textContent: text });
 }
 
 box.addEventListener("input", later);
@@ -142,5 +155,5 @@ byId("names-file").addEventListener("change", (event) => {
   event.target.value = "";
   if (file) open(file);
 });
-takeDrops(byId("names-part"), open);
+takeDrops(byId("names-part"), open, (text) => told.prepend(fault(text)));
 if (box.value) check();
