@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,13 @@ from ctcbias_fst.text.text_files import parse_json, quoted
 
 PLAIN_FIELDS = ("keywords", "hotwords", "keyterms", "keyterm")
 """Names alone: each may be repeated, be a JSON array of strings, or, if there is one value only, be
-separated by commas."""
+separated by commas, semicolons or line breaks."""
+
+_PARTED = re.compile(r"[,;\n]")
+_WEIGHTED = re.compile(r"(?P<name>.*[^\W\d])\s*:\s*-?\d+(\.\d*)?", re.DOTALL)
+"""As of Deepgram and sherpa-onnx, whose weights are of other scales."""
+
+_SHOWN = 3
 
 ENTITIES, LIST_ID = "entities", "list_id"
 """Names with weights and pronunciations (docs/entity-lists.md), as JSON; and what was stored."""
@@ -76,7 +83,9 @@ def of_form(fields: Sequence[tuple[str, str]]) -> WantedNames:
             items += found
             notes += note
         else:
-            items += values
+            found, note = _without_weights(field, values)
+            items += found
+            notes += note
     for name, value in fields:
         if name == ENTITIES:
             items += _array(ENTITIES, value)
@@ -100,7 +109,9 @@ def of_object(content: Mapping[str, Any]) -> WantedNames:
             items += found
             notes += note
         elif isinstance(value, list):
-            items += value
+            found, note = _without_weights(field, value) if field != ENTITIES else (value, [])
+            items += found
+            notes += note
         else:
             raise ApiError(400, f"{field} is an array of names, not {quoted(value)}", param=field)
     ids = [] if content.get(LIST_ID) is None else [content[LIST_ID]]
@@ -110,10 +121,32 @@ def of_object(content: Mapping[str, Any]) -> WantedNames:
 def _separated(field: str, value: str) -> tuple[list[Any], list[str]]:
     """The names in a single value."""
     if value.lstrip().startswith("["):
-        return _array(field, value), []
-    names = [name for name in (part.strip() for part in value.split(",")) if name]
-    split = [f"{field} was split at commas into {len(names)} names"] if len(names) > 1 else []
-    return names, split
+        return _without_weights(field, _array(field, value))
+    names = [name for name in (part.strip() for part in _PARTED.split(value)) if name]
+    told = []
+    if len(names) > 1:
+        told.append(f"{field} was split at commas into {len(names)} names")
+    elif field == "hotwords" and names and " " in names[0]:
+        told.append(f"hotwords is one name, {quoted(names[0])}: put commas between several")
+    found, others = _without_weights(field, names)
+    return found, [*told, *others]
+
+
+def _without_weights(field: str, names: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """Names as other services weigh them, ``name:2``, and what is told of those."""
+    plain: list[Any] = []
+    weighed = []
+    for name in names:
+        found = _WEIGHTED.fullmatch(name) if isinstance(name, str) else None
+        plain.append(found["name"] if found else name)
+        if found:
+            weighed.append(name)
+    if not weighed:
+        return plain, []
+    shown = ", ".join(quoted(name) for name in weighed[:_SHOWN])
+    more = len(weighed) - _SHOWN
+    also = f" and {more} more" if more > 0 else ""
+    return plain, [f"{field}: weights have no effect here ({shown}{also}): give them in entities"]
 
 
 def _array(field: str, value: str) -> list[Any]:

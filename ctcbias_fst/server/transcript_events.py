@@ -18,7 +18,7 @@ from ctcbias_fst.server.request_names import RequestNames
 from ctcbias_fst.server.responses import log_probs, usage
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.server.transcription_forms import Wanted
-from ctcbias_fst.text.printable import json_text
+from ctcbias_fst.text.printable import json_text, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ async def _events(
     words: list[Word] = []
     text = ""
     warnings = [*wanted.warnings, *names.warnings]
+    if recording.warning:
+        warnings.append(f"{one_line(recording.id)}: {recording.warning}")
     size = round(_CHUNK_SECONDS * recording.sampling_rate)
     chunks = [recording.samples[at : at + size] for at in range(0, len(recording.samples), size)]
     try:

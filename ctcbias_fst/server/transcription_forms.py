@@ -162,6 +162,8 @@ def wanted_of(fields: Sequence[tuple[str, str]], model: str, language: str | Non
         warnings.append(f"include has {len(unknown) - _SHOWN} other values that are not known")
     if stream and style != "json":
         warnings.append(f"response_format {style} has no effect on a stream of events")
+    if "logprobs" in include and style in PLAIN and not stream:
+        warnings.append(f"include logprobs has no effect on {style}")
     if several and style != "verbose_json":
         warnings.append("timestamp_granularities[] has an effect with verbose_json only")
     if "nbest" in one and (stream or style in PLAIN):

@@ -22,6 +22,9 @@ from ctcbias_fst.text.printable import one_line
 
 PATH = "/v1/audio/transcriptions"
 
+_IN_HEADER = 10
+"""Warnings that are told there."""
+
 
 def routes(service: Service) -> list[Route]:
     """The path of recordings."""
@@ -85,4 +88,7 @@ def _response(
 
 def _header(warnings: Sequence[str]) -> str:
     """Warnings for a header, which is ASCII and not long."""
-    return json.dumps([one_line(text)[:200] for text in warnings[:10]])
+    told = [one_line(text)[:200] for text in warnings[:_IN_HEADER]]
+    if len(warnings) > _IN_HEADER:
+        told.append(f"and {len(warnings) - _IN_HEADER} more: verbose_json has all")
+    return json.dumps(told)

@@ -528,3 +528,62 @@ def test_a_long_recording_has_more_time(serves: Any, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(service, "_done", done)
         assert send(client).status_code == 200
     assert wanted == [pytest.approx(103.337, abs=0.01)]
+
+
+WEIGHTS = "weights have no effect here"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("keywords", "Imiglucerase\nKeisha Smith;Tobias", "was split at commas into 3 names"),
+        ("keywords", "Imiglucerase:2", f": {WEIGHTS} ('Imiglucerase:2'): give them in entities"),
+        (
+            "keyterms",
+            ["Imiglucerase :1.5", "Ada:-2", "Bea:3", "Bob:4", "Gate 4:30"],
+            f": {WEIGHTS} ('Imiglucerase :1.5', 'Ada:-2', 'Bea:3' and 1 more): give them in",
+        ),
+    ],
+)
+def test_names_as_other_services_write_them(
+    client: TestClient, field: str, value: Any, told: str
+) -> None:
+    found = send(client, **{field: value}).json()
+    assert found["text"] == SAID
+    begins = field + told if told.startswith(":") else f"{field} {told}"
+    assert any(warning.startswith(begins) for warning in found["warnings"])
+
+
+def test_one_name_of_several_words_is_told(client: TestClient) -> None:
+    """vLLM and faster-whisper part them with spaces, too."""
+    found = send(client, hotwords="Imiglucerase Tobias").json()
+    told = "hotwords is one name, 'Imiglucerase Tobias': put commas between several"
+    assert found["warnings"] == [told]
+    assert send(client, keywords="Keisha Smith").json()["warnings"] == []
+
+
+def test_log_probs_that_have_no_place_are_told(client: TestClient) -> None:
+    answer = send(client, **{"include[]": "logprobs", "response_format": "srt"})
+    assert json.loads(answer.headers["x-warnings"]) == ["include logprobs has no effect on srt"]
+
+
+def test_a_header_tells_how_many_warnings_it_leaves_out(client: TestClient) -> None:
+    fields = {f"field{i}": "1" for i in range(14)}
+    told = json.loads(send(client, response_format="srt", **fields).headers["x-warnings"])
+    assert len(told) == 11 and told[-1] == "and 4 more: verbose_json has all"
+
+
+def test_what_is_said_of_a_recording_is_said_in_events_too(
+    client: TestClient, tmp_path: Path
+) -> None:
+    samples, rate = soundfile.read(CLIPS / "medical-2.flac")
+    soundfile.write(tmp_path / "quiet.flac", samples / np.abs(samples).max() * 1e-3, rate, "PCM_24")
+    content = (tmp_path / "quiet.flac").read_bytes()
+    answers = [
+        client.post(PATH, files={"file": ("quiet.flac", content)}, data={"stream": stream})
+        for stream in ("false", "true")
+    ]
+    (whole,) = answers[0].json()["warnings"]
+    assert whole.startswith("quiet.flac: ")
+    last = [line for line in answers[1].text.split("\n") if line][-1]
+    assert json.loads(last.removeprefix("data: "))["warnings"] == [whole]
