@@ -317,16 +317,17 @@ def _regular(source: Any, name: str) -> Iterator[Path]:
         mode = path.stat()
         if stat.S_ISDIR(mode.st_mode):
             raise AudioError(f"{name}: is a directory; name the audio files in it")
-        if stat.S_ISREG(mode.st_mode):
+        # What was handed over open, such as /dev/stdin, other programs do not have.
+        if stat.S_ISREG(mode.st_mode) and not name.startswith(("/dev/", "/proc/")):
             if mode.st_size == 0:
                 raise AudioError(f"{name}: the file is empty")
             with path.open("rb"):
                 pass  # libsndfile would call it "System error" if this is not allowed
             yield path
             return
-        if not stat.S_ISFIFO(mode.st_mode):
+        if not (stat.S_ISFIFO(mode.st_mode) or stat.S_ISREG(mode.st_mode)):
             raise AudioError(f"{name}: is neither a file nor a pipe")
-    with tempfile.NamedTemporaryFile(prefix="ctcbias-") as copy:
+    with _temporary() as (copy, path):
         if isinstance(source, (str, os.PathLike)):
             with Path(name).open("rb") as stream:
                 shutil.copyfileobj(stream, copy)
@@ -335,7 +336,20 @@ def _regular(source: Any, name: str) -> Iterator[Path]:
         copy.flush()
         if copy.tell() == 0:
             raise AudioError(f"{name}: there is nothing in it")
-        yield Path(copy.name)
+        yield path
+
+
+@contextmanager
+def _temporary() -> Iterator[tuple[Any, Path]]:
+    """A file, and where other programs find it. It has no name where the system lets it have none,
+    so that nothing is left of it, even if the process is killed."""
+    held = Path(f"/proc/{os.getpid()}/fd")
+    if held.is_dir():
+        with tempfile.TemporaryFile() as copy:
+            yield copy, held / str(copy.fileno())
+    else:
+        with tempfile.NamedTemporaryFile(prefix="ctcbias-") as named:
+            yield named, Path(named.name)
 
 
 def _copy(source: Any, copy: Any, name: str) -> None:

@@ -218,13 +218,16 @@ class _Job:
 
 
 def _end_if_done(out: Path, job: str) -> None:
-    """Tell once more what was told of a job that is done."""
-    from ctcbias_fst.corpus.done import done_before  # noqa: PLC0415
+    """Tell once more what was told of a job that is done, or what results a new one replaces."""
+    from ctcbias_fst.corpus.done import done_before, what_goes  # noqa: PLC0415
 
     done = done_before(out, job)
     if done is not None:
         click.echo(f"{done.told}; done before, nothing to do", err=True)
         raise click.exceptions.Exit(int(done.skipped > 0))
+    told = what_goes(out, job)
+    if told:
+        click.echo(f"Warning: {told}", err=True)
 
 
 def _decode_at_once(

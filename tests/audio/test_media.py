@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from ctcbias_fst.audio import audio
 from ctcbias_fst.audio.audio import longest_seconds, read_audio
 from ctcbias_fst.errors import AudioError
 
@@ -47,6 +49,26 @@ def test_other_formats(decoder: str, name: str) -> None:
     np.testing.assert_array_equal(in_memory.samples, recording.samples)
     part = read_audio(MEDIA / name, start=0.25, seconds=0.5)
     np.testing.assert_allclose(part.samples, recording.samples[4000:12000], atol=2e-2)
+
+
+def test_what_was_handed_over_open(decoder: str) -> None:
+    """`ctcbias transcribe - < tone.m4a`: a file, but only this process has it."""
+    with (MEDIA / "tone.m4a").open("rb") as file:
+        recording = read_audio(f"/dev/fd/{file.fileno()}")
+    np.testing.assert_array_equal(recording.samples, read_audio(MEDIA / "tone.m4a").samples)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+def test_nothing_is_left_where_the_process_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied has no name, and is found all the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with audio._temporary() as (copy, path):
+        copy.write(b"heard")
+        copy.flush()
+        assert path.read_bytes() == b"heard"
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_has_no_sound(decoder: str) -> None:

@@ -604,11 +604,13 @@ def test_a_job_that_is_done_has_nothing_to_do(
         calls.append(1)
         return decode(self, *arguments)
 
-    def works(*more: object) -> bool:
+    def works(*more: object, told: str = "") -> bool:
         calls.clear()
         before = out.read_bytes() if out.exists() else b""
         result = run(*command, *more)
         assert result.exit_code == 0, result.output
+        goes = [line for line in result.output.splitlines() if line.endswith("and is replaced")]
+        assert goes == ([f"Warning: {out}: {told}, and is replaced"] if told else [])
         assert result.output.endswith("done before, nothing to do\n") == (not calls)
         assert calls or out.read_bytes() == before
         return bool(calls)
@@ -616,15 +618,16 @@ def test_a_job_that_is_done_has_nothing_to_do(
     monkeypatch.setattr(LogProbsBackend, "decode", counted)
     assert works()
     assert not works()
-    assert works("--entities", names)
+    other = "is of another job (other settings, lists or recordings)"
+    assert works("--entities", names, told=other)
     assert not works("--entities", names)
     names.write_text("ab\nba\n")
-    assert works("--entities", names)
+    assert works("--entities", names, told=other)
     out.write_text("changed by hand")
-    assert works("--entities", names)
-    assert works("--set", "decode.nbest=2")
+    assert works("--entities", names, told="was changed")
+    assert works("--set", "decode.nbest=2", told=other)
     os.utime(log_probs / "lp.npz", ns=(1, 1))
-    assert works("--set", "decode.nbest=2")
+    assert works("--set", "decode.nbest=2", told=other)
     (record,) = log_probs.glob(".*.done")
     record.write_text('{"job": 1')
     assert works("--set", "decode.nbest=2")
