@@ -29,7 +29,7 @@ _NAME = "Imiglucerase"
 """Spoken in the clip; without a list it is not found."""
 
 _INSTALLER = "{} -m pip install".format(sys.executable or "python")
-_NOT_FOR_USERS = {"dev"}
+_NOT_FOR_USERS = {"dev", "hf-torch1"}
 _OF_THEIR_OWN = {"k2", "numpy", "torch"}
 """Packages that have a line each."""
 

@@ -8,7 +8,7 @@ RUN python -m venv /opt/ctcbias \
     && /opt/ctcbias/bin/pip install --no-cache-dir -c pins.txt torch==1.13.1 'numpy<2' \
     && /opt/ctcbias/bin/pip install --no-cache-dir --no-deps -r requirements/k2.txt
 COPY . .
-RUN /opt/ctcbias/bin/pip install --no-cache-dir -c pins.txt '.[torch1,serve,postgres,plots]'
+RUN /opt/ctcbias/bin/pip install --no-cache-dir -c pins.txt '.[torch1,serve,postgres,plots,hf-torch1,onnx]'
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \

@@ -16,7 +16,7 @@ RUN python3 -m venv /opt/ctcbias \
     && pip install --no-cache-dir "torch==${TORCH}" \
     && pip install --no-cache-dir "k2==${K2}" -f https://k2-fsa.github.io/k2/cuda.html
 COPY . /src
-RUN pip install --no-cache-dir '/src[torch2,serve,postgres,plots]' && rm -rf /src
+RUN pip install --no-cache-dir '/src[torch2,serve,postgres,plots,hf,onnx]' && rm -rf /src
 USER ctcbias
 VOLUME ["/cache", "/data"]
 EXPOSE 8000

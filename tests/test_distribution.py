@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -88,3 +89,13 @@ def test_sdist(built: Path) -> None:
         names = {name.name.removeprefix(top) for name in sdist.getmembers() if name.isfile()}
     made = {name for name in names if name.startswith("ctcbias_fst.egg-info/")}
     assert names - made == tracked() | TOP | {"PKG-INFO", "setup.cfg"}
+
+
+def test_the_install_page_has_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    table = page[page.index("| extra |") :].partition("\n\n")[0]
+    told = re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)
+    stacks = {"torch1", "torch2"}  # they are in the text
+    assert sorted(told) == sorted(set(project["optional-dependencies"]) - stacks)
+    assert all(f"`{stack}`" in page for stack in stacks)

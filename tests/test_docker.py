@@ -32,7 +32,7 @@ def test_images_are_of_this_checkout(path: Path) -> None:
     assert copied
     for *sources, _ in copied:
         assert all((ROOT / source).exists() for source in sources)
-    extras = re.search(r"\[([\w,]+)\]'", " ".join(rest for _, rest in found))
+    extras = re.search(r"\[([\w,-]+)\]'", " ".join(rest for _, rest in found))
     assert extras is not None
     told = (ROOT / "pyproject.toml").read_text()
     assert all(re.search(rf"^{extra} = ", told, re.MULTILINE) for extra in extras[1].split(","))
