@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
+from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -93,3 +95,12 @@ def test_rooms_are_in_order() -> None:
             if one != two and floor.get(two, 0) >= floor.get(one, 2) and two in floor:
                 wrong.append(f"{name} imports {other}")
     assert sorted(wrong) == []
+
+
+@pytest.mark.parametrize("room", ["corpus", "models", "server", "streaming", "studies", "text"])
+def test_the_map_has_every_module_of_a_large_room(room: str) -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"`(?:\w+/)?([\w*]+\.py)`", page)
+    modules = {path.name for path in (PACKAGE / room).glob("[!_]*.py")}
+    assert modules
+    assert not [one for one in modules if not any(fnmatch(one, name) for name in told)]
