@@ -32,6 +32,9 @@ ENTITIES, LIST_ID = "entities", "list_id"
 OBJECT_FIELDS = frozenset({*PLAIN_FIELDS, ENTITIES, LIST_ID})
 """All of them."""
 
+_NAMED = 20
+"""Entries without effect of a list that are told where not all are."""
+
 
 @dataclass(frozen=True)
 class RequestNames:
@@ -39,11 +42,31 @@ class RequestNames:
 
     Attributes:
         compiled: None if there are none.
-        warnings: entries that can have no effect, and what was read otherwise than it was written.
+        notes: what was read otherwise than it was written.
+        lists: with the entries that can have no effect.
     """
 
     compiled: CompiledEntities | None = None
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lists: tuple[EntityList, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notes and the first of the entries without effect; and how many there are."""
+        told = list(self.notes)
+        for one in self.lists:
+            told += one.report(_NAMED)
+            if len(one.rejected) > _NAMED:
+                told[-1] += ": response_format verbose_json names all, as does /v1/names/check"
+        return tuple(told)
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """The notes and all entries without effect."""
+        return (
+            *self.notes,
+            *(line for one in self.lists for line in one.report(len(one.rejected))),
+        )
 
     @property
     def entries(self) -> int:
@@ -188,8 +211,7 @@ async def compiled_names(service: Service, wanted: WantedNames) -> RequestNames:
             raise ApiError(400, "this server stores no lists", param=LIST_ID)
         stored = await service.lists.compiled(wanted.list_id)
     if not wanted.items:
-        report = () if stored is None else stored.entities.report()
-        return RequestNames(stored, (*wanted.notes, *report))
+        return RequestNames(stored, wanted.notes, () if stored is None else (stored.entities,))
     most = service.config.max_inline_names
     count = len(wanted.items) + (0 if stored is None else len(stored))
     if count > most:
@@ -207,7 +229,8 @@ async def compiled_names(service: Service, wanted: WantedNames) -> RequestNames:
         return service.recognizer.compile(entities, warn=False)
 
     compiled = await service.compiled(key, make, len(entities))
-    return RequestNames(compiled, (*wanted.notes, *compiled.entities.report()))
+    lists = (compiled.entities, *(() if stored is None else (stored.entities,)))
+    return RequestNames(compiled, wanted.notes, lists)
 
 
 def _entities(wanted: WantedNames, stored: EntityList | None) -> EntityList:

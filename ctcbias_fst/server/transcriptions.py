@@ -25,6 +25,9 @@ PATH = "/v1/audio/transcriptions"
 _IN_HEADER = 10
 """Warnings that are told there."""
 
+_LONGEST = 200
+"""Letters of each."""
+
 
 def routes(service: Service) -> list[Route]:
     """The path of recordings."""
@@ -62,7 +65,8 @@ def _response(
     names: RequestNames,
     language: str | None,
 ) -> Response:
-    warnings = [*wanted.warnings, *names.warnings, *notes(transcript)]
+    own = names.warnings if wanted.style == "json" else names.all_warnings
+    warnings = [*wanted.warnings, *own, *notes(transcript)]
     if wanted.style in PLAIN:
         # There is no room for warnings in the text itself.
         return PlainTextResponse(
@@ -88,7 +92,11 @@ def _response(
 
 def _header(warnings: Sequence[str]) -> str:
     """Warnings for a header, which is ASCII and not long."""
-    told = [one_line(text)[:200] for text in warnings[:_IN_HEADER]]
+    told = [_cut(one_line(text)) for text in warnings[:_IN_HEADER]]
     if len(warnings) > _IN_HEADER:
         told.append(f"and {len(warnings) - _IN_HEADER} more: verbose_json has all")
     return json.dumps(told)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
