@@ -36,7 +36,8 @@ _KEY, _LISTS = "CTCBIAS_API_KEY", "CTCBIAS_LISTS"
     "keys",
     multiple=True,
     envvar=_KEY,
-    help=f"A key that requests must have; several may be given, or in {_KEY}, parted by spaces.",
+    help=f"A key that requests must have; several may be given, or in {_KEY}, parted by spaces, "
+    "which --key takes the place of.",
 )
 @click.option(
     "--origin", "origins", multiple=True, help="Of other hosts' pages that may use it (CORS)."
@@ -107,6 +108,7 @@ def serve(
             f"serve needs {error.name}: pip install 'ctcbias_fst[serve]'"
         ) from error
 
+    _tell_replaced(no_lists=no_lists)
     several = workers or (1 if device != "cpu" else _cores())
     config = ServerConfig(
         keys=keys,
@@ -139,6 +141,20 @@ def serve(
         name = "ctcbias" if model is None else model.name
         spoken = language or ("english" if model is None else None)
         run(recognizer, config, open_socket, name, spoken, store=store)
+
+
+def _tell_replaced(*, no_lists: bool) -> None:
+    """Tell which variables of the environment have no effect beside an option."""
+    source = click.get_current_context().get_parameter_source
+    by_hand = click.core.ParameterSource.COMMANDLINE
+    if os.environ.get(_KEY) and source("keys") is by_hand:
+        options.warn(f"--key takes the place of the keys in {_KEY}, which are not taken")
+    if no_lists and source("lists") is by_hand:
+        options.warn("--no-lists: --lists has no effect")
+    elif no_lists and os.environ.get(_LISTS):
+        options.warn(f"--no-lists: {_LISTS} has no effect")
+    elif os.environ.get(_LISTS) and source("lists") is by_hand:
+        options.warn(f"--lists takes the place of {_LISTS}")
 
 
 def _cores() -> int:

@@ -129,7 +129,7 @@ def routes_of(service: Service) -> list[BaseRoute]:
 
 
 def _model(service: Service) -> dict[str, Any]:
-    model = service.recognizer.model
+    model, parts = service.recognizer.model, service.recognizer.decoder.parts
     return {
         "id": service.name,
         "object": "model",
@@ -137,7 +137,8 @@ def _model(service: Service) -> dict[str, Any]:
         "owned_by": "ctcbias_fst",
         "family": model.family,
         "sampling_rate": model.sampling_rate,
-        "parts": sorted(service.recognizer.config.parts),
+        "parts": sorted(part for part, why in parts.items() if why is None),
+        "idle_parts": {part: why for part, why in parts.items() if why is not None},
     }
 
 

@@ -37,6 +37,9 @@ def routes(service: Service) -> list[Route]:
         return JsonResponse(await _overview(_lists(service), request))
 
     async def one(request: Request) -> Response:
+        if request.query_params:
+            key = next(iter(request.query_params))
+            raise ApiError(400, f"{quoted(key)} is not known: the latest version alone is kept")
         return await _METHODS[request.method](service, _lists(service), request)
 
     return [
@@ -71,9 +74,6 @@ async def _overview(lists: StoredLists, request: Request) -> dict[str, Any]:
 async def _get(service: Service, lists: StoredLists, request: Request) -> Response:
     del service
     list_id = request.path_params["id"]
-    if request.query_params:
-        key = next(iter(request.query_params))
-        raise ApiError(400, f"{quoted(key)} is not known: the latest version alone is kept")
     async with lists.place():
         row, entries = await lists.read(list_id)
         return await lists.aside(_response, row, entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from ctcbias_fst.errors import EntityListError
 from ctcbias_fst.server.api_errors import ApiError
+from ctcbias_fst.server.idle_fields import unknown_fields
 from ctcbias_fst.server.json_response import JsonResponse
 from ctcbias_fst.server.service import Service
 from ctcbias_fst.text.checked_entities import check_entities
@@ -27,19 +29,21 @@ def routes(service: Service) -> list[Route]:
     """The path of lists that are looked at only: nothing is compiled or stored."""
 
     async def check(request: Request) -> Response:
-        found = await service.aside(_checked, service, await request.body())
+        query = [f"?{key}" for key in request.query_params]
+        found = await service.aside(_checked, service, await request.body(), query)
         return JsonResponse(found)
 
     return [Route(PATH, check, methods=["POST"])]
 
 
-def _checked(service: Service, body: bytes) -> dict[str, Any]:
-    """What is to be told of the list in a request.
+def _checked(service: Service, body: bytes, query: Sequence[str]) -> dict[str, Any]:
+    """What is to be told of the list in a request, and of fields in its address.
 
     Raises:
         EntityListError: it is malformed.
     """
-    rows = read_list(Held(_SOURCE, _text_of(body).encode("utf-8", "replace")))
+    content = _content_of(body)
+    rows = read_list(Held(_SOURCE, content["text"].encode("utf-8", "replace")))
     recognizer = service.recognizer
     found = entities_from_rows(rows, _SOURCE)
     found = check_entities(found, recognizer.model.tokenizer, recognizer.config.spoken_forms)
@@ -51,14 +55,14 @@ def _checked(service: Service, body: bytes) -> dict[str, Any]:
             {"line": line, "text": text, "reason": reason} for line, text, reason in found.rejected
         ],
         "notes": list(found.notes),
+        "warnings": list(unknown_fields([*content, *query], {"text"})),
     }
 
 
-def _text_of(body: bytes) -> str:
+def _content_of(body: bytes) -> dict[str, Any]:
     content = parse_json(body.decode("utf-8", "replace"), "the request", EntityListError)
-    text = content.get("text") if isinstance(content, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(content, dict) or not isinstance(content.get("text"), str):
         raise ApiError(
             400, f'send {{"text": "a list of names"}}, not {quoted(content)}', param="text"
         )
-    return text
+    return content
