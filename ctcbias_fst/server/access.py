@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -14,21 +14,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ctcbias_fst.server.api_errors import ApiError
 
+_KEY_PROTOCOL = "openai-insecure-api-key."
+
 OPEN = frozenset({"/health", "/ready"})
 """Paths that ask for no key: those of whoever looks after the server."""
 
 
 def is_known(connection: HTTPConnection, keys: Collection[str]) -> bool:
     """Whether a client has one of the keys: in ``Authorization: Bearer``, or, as browsers can send
-    no headers with websockets, in the query ``key``."""
+    no headers with websockets, in the query ``key`` or the subprotocol that OpenAI's package has
+    for it."""
     kind, _, given = connection.headers.get("authorization", "").partition(" ")
     told = given.strip() if kind.lower() == "bearer" else ""
     if connection.scope["type"] == "websocket" and not told:
-        told = connection.query_params.get("key", "")
+        told = connection.query_params.get("key", "") or _key_among(subprotocols(connection))
     found = False
     for key in keys:  # all of them: how long it takes tells nothing
         found |= hmac.compare_digest(key.encode(), told.encode())
     return found
+
+
+def subprotocols(connection: HTTPConnection) -> list[str]:
+    """What the client of a websocket would speak."""
+    found: list[str] = connection.scope.get("subprotocols", [])
+    return found
+
+
+def _key_among(protocols: Sequence[str]) -> str:
+    keys = [one for one in protocols if one.startswith(_KEY_PROTOCOL)]
+    return keys[0].removeprefix(_KEY_PROTOCOL) if keys else ""
 
 
 class KeyCheck:

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.errors import InputError
+from ctcbias_fst.server.access import subprotocols
 from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.audio_feed import Audio, AudioFeed
 from ctcbias_fst.server.request_names import RequestNames
@@ -48,6 +49,9 @@ class Conversation(ABC):
         service: has the recogniser, and counts streams.
         socket: to the client.
     """
+
+    subprotocol: str | None = None
+    """What browsers that offer it must be told to be spoken here."""
 
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self.service, self.socket = service, socket
@@ -119,7 +123,8 @@ class Conversation(ABC):
     async def run(self) -> None:
         """Talk until it is over; whatever happens, the stream is not counted then any more."""
         try:
-            await self.socket.accept()
+            spoken = self.subprotocol in subprotocols(self.socket)
+            await self.socket.accept(self.subprotocol if spoken else None)
             self.service.open_stream()
         except WebSocketDisconnect:
             return

@@ -106,6 +106,7 @@ def change_of(session: Any, now: Settings, service: Service) -> Change:
     warnings = (
         *unknown_fields(session, _SESSION | OBJECT_FIELDS),
         *unknown_fields(given, frozenset(_BETA.values())),
+        *_of_format(given.get("format")),
         *_idle(given, transcription, service),
     )
     return Change(settings, names or None, warnings)
@@ -128,10 +129,17 @@ def _with_format(now: Settings, given: Mapping[str, Any]) -> Settings:
         told = ", ".join((*_ENCODINGS, *_BETA_FORMATS))
         raise ApiError(400, f"format is one of {told}, not {quoted(kind)}", param="format")
     try:
-        rate = check_rate(found.get("rate") or _RATES[kind], "format")
+        rate = found.get("rate")
+        rate = check_rate(_RATES[kind] if rate is None else rate, "format")
     except AudioError as error:
         raise ApiError.of(error, param="format") from None
     return replace(now, form=kind, rate=rate)
+
+
+def _of_format(form: Any) -> Iterator[str]:
+    """What is told of a format's fields that nobody knows."""
+    names = form if isinstance(form, dict) else {}
+    return unknown_fields((f"format.{name}" for name in names), ("format.type", "format.rate"))
 
 
 def _with_detection(given: Mapping[str, Any]) -> dict[str, Any]:

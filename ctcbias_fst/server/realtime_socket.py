@@ -18,6 +18,7 @@ from ctcbias_fst.audio_streams import AudioStream
 from ctcbias_fst.errors import AudioError
 from ctcbias_fst.output import entity_records, word_record
 from ctcbias_fst.records import Word
+from ctcbias_fst.server.access import subprotocols
 from ctcbias_fst.server.api_errors import ApiError
 from ctcbias_fst.server.audio_feed import Audio
 from ctcbias_fst.server.conversation import Conversation, object_of, route
@@ -34,6 +35,7 @@ PATH = "/v1/realtime"
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 _APPEND, _COMMIT, _CLEAR = (f"input_audio_buffer.{one}" for one in ("append", "commit", "clear"))
+_BETA_PROTOCOL = "openai-beta.realtime-v1"
 _UPDATES = {"session.update": False, "transcription_session.update": True}
 """What changes settings, and whether it is the beta's."""
 
@@ -74,9 +76,13 @@ class RealtimeConversation(Conversation):
     """A session: audio in events, items as they are said. What is wrong in an event is told, and
     the session goes on."""
 
+    subprotocol = "realtime"
+
     def __init__(self, service: Service, socket: WebSocket) -> None:
         super().__init__(service, socket)
-        self._beta = "realtime=v1" in socket.headers.get("openai-beta", "")
+        self._beta = "realtime=v1" in socket.headers.get(
+            "openai-beta", ""
+        ) or _BETA_PROTOCOL in subprotocols(socket)
         self._session = f"sess_{secrets.token_hex(10)}"
         self._settings = Settings()
         self._raw = RawSamples(self._settings.encoding)
@@ -123,6 +129,9 @@ class RealtimeConversation(Conversation):
             await self.tell(self._error(ApiError.of(error, param="audio"), event))
 
     async def _take(self, event: Mapping[str, Any]) -> None:
+        told = event.get("event_id")
+        if told is not None and not isinstance(told, str):
+            raise ApiError(400, f"event_id is text, not {quoted(told)}", param="event_id")
         kind = event.get("type")
         if kind == _APPEND:
             await self._put(self._raw.add(_decoded(event.get("audio"))))

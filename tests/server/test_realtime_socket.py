@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from tests.server.talk import PLAIN, SAID, cut, pcm_of, samples_of, talk
 
@@ -91,8 +92,68 @@ def transcripts(found: list[dict[str, Any]]) -> list[str]:
 def test_an_id_of_an_event_is_text(client: TestClient) -> None:
     deep = '{"type": "none", "event_id": ' + "[" * 900 + "1e999" + "]" * 900 + "}"
     found = session(client, [deep, {"type": "none", "event_id": "an id"}])
-    errors = [one["error"]["event_id"] for one in found if one["type"] == "error"]
-    assert errors == [None, "an id"]
+    errors = [one["error"] for one in found if one["type"] == "error"]
+    assert [one["event_id"] for one in errors] == [None, "an id"]
+    assert errors[0]["param"] == "event_id"
+    assert errors[0]["message"].startswith("event_id is text, not [[")
+    odd = session(client, [{**update(KEYWORDS), "event_id": 7}])
+    assert kinds(odd) == ["session.created", "error"]
+    assert odd[1]["error"]["message"] == "event_id is text, not 7"
+    assert kinds(session(client, [{**update(KEYWORDS), "event_id": None}]))[1] == "session.updated"
+
+
+def test_a_rate_of_none_is_refused_and_what_a_format_has_beside_it_is_told(
+    client: TestClient,
+) -> None:
+    for rate in (0, False, "", 1.5):
+        form = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": rate}}}}
+        (error,) = session(client, [update(form)])[1:]
+        assert error["type"] == "error", rate
+        assert error["error"]["param"] == "format"
+    form = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": None, "bits": 8}}}}
+    (updated,) = session(client, [update(form)])[1:]
+    assert updated["session"]["audio"]["input"]["format"]["rate"] == 24000
+    assert updated["session"]["warnings"] == [
+        "'format.bits' is no field that is known, and has no effect"
+    ]
+
+
+def test_a_browser_has_its_key_and_the_beta_in_subprotocols(serves: Any) -> None:
+    """As the JavaScript package of OpenAI opens it: there are no headers."""
+    offered = ["realtime", "openai-insecure-api-key.secret"]
+    with serves(keys=("secret",)) as client:
+        with client.websocket_connect(PATH, subprotocols=offered) as socket:
+            assert socket.accepted_subprotocol == "realtime"
+            assert socket.receive_json()["type"] == "session.created"
+        beta = [*offered, "openai-beta.realtime-v1"]
+        with client.websocket_connect(PATH, subprotocols=beta) as socket:
+            assert socket.receive_json()["type"] == "transcription_session.created"
+        for wrong in (["realtime"], ["realtime", "openai-insecure-api-key.other"], ["secret"]):
+            with (
+                pytest.raises(WebSocketDisconnect),
+                client.websocket_connect(PATH, subprotocols=wrong),
+            ):
+                pass
+        both = {"authorization": "Bearer secret"}
+        with client.websocket_connect("/v1/stream", subprotocols=["x"], headers=both) as socket:
+            assert socket.accepted_subprotocol is None
+
+
+def test_headers_of_the_javascript_package_may_come_from_other_pages(serves: Any) -> None:
+    names = "authorization,content-type,openai-organization,x-stainless-arch,x-stainless-timeout"
+    asks = {
+        "origin": "http://page.test",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": names,
+    }
+    with serves(origins=("http://page.test",)) as client:
+        answer = client.options("/v1/audio/transcriptions", headers=asks)
+        assert answer.status_code == 200
+        assert set(names.split(",")) <= set(
+            answer.headers["access-control-allow-headers"].lower().replace(" ", "").split(",")
+        )
+        other = client.options("/v1/audio/transcriptions", headers={**asks, "origin": "http://x"})
+        assert "access-control-allow-origin" not in other.headers
 
 
 def test_utterances_that_the_server_finds(client: TestClient) -> None:
