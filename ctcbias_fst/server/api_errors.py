@@ -90,8 +90,8 @@ def _is_short(cause: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What an error came from, one behind the other."""
-    cause = error.__cause__
+    """What an error came from, one behind the other, also where ``from None`` hides it."""
+    cause = error.__cause__ or error.__context__
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
