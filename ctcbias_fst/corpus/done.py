@@ -42,31 +42,37 @@ def job_of(settings: Any, utterances: Sequence[Utterance], files: Iterable[Path]
 def done_before(out: Path, job: str) -> Done | None:
     """What a job told, if it is done and its results are as it wrote them."""
     record = _read(out)
-    return record.done if record is not None and record.intact and record.job == job else None
+    if record is None or record.job != job:
+        return None
+    try:
+        return record.done if record.sha256 == sha256_of(out) else None
+    except OSError:
+        return None
 
 
 def what_goes(out: Path, job: str) -> str:
-    """What is told of results that a job takes the place of; empty if they are its own, or none."""
+    """What is told of results that a job takes the place of, where `done_before` knows none; empty
+    if there are no such results."""
     record = _read(out)
     if record is None or not out.exists():
         return ""
     if record.job == job:
-        return "" if record.intact else f"{out}: was changed, and is replaced"
+        return f"{out}: was changed, and is replaced"
     return f"{out}: is of another job (other settings, lists or recordings), and is replaced"
 
 
 @dataclass(frozen=True)
 class _Record:
     job: str
-    intact: bool
+    sha256: str
     done: Done
 
 
 def _read(out: Path) -> _Record | None:
     try:
         record = json.loads(_record(out).read_text(encoding="utf-8"))
-        intact = bool(record["sha256"] == sha256_of(out)) if out.exists() else False
-        return _Record(record["job"], intact, Done(str(record["told"]), int(record["skipped"])))
+        done = Done(str(record["told"]), int(record["skipped"]))
+        return _Record(record["job"], record["sha256"], done)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None  # there is none, or half of one
 
